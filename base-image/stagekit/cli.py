@@ -1,0 +1,116 @@
+"""The command line frame of a stage: `--ds`, logs on stderr, one JSON line last on stdout, exit codes."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from stagekit.errors import FAILED, StageError, explain_os_error
+from stagekit.process import end_on_signals, heartbeat
+
+log = logging.getLogger("stagekit")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One task of a stage: `run` takes the parsed arguments and returns what the result line says.
+
+    The arguments always hold `data_dir` (a Path, normally /data) and, unless `needs_ds` is False, `ds`.
+    """
+
+    name: str
+    help: str
+    run: Callable[[argparse.Namespace], Mapping[str, Any]]
+    configure: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    needs_ds: bool = True
+
+
+def run_stage(
+    stage: str, description: str, commands: Sequence[Command], argv: Sequence[str] | None = None
+) -> int:
+    """Parse the command line, run the command, print its result line; returns the exit code.
+
+    A stage with one command takes its options directly (`generator --ds 2026-11-21`), a stage with several
+    takes sub-commands (`preprocessing split --ds 2026-11-21`).
+    """
+    args = _build_parser(stage, description, commands).parse_args(argv)
+    command: Command = args.command
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if args.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s " + stage + " " + command.name + ": %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%SZ",
+        force=True,
+    )
+    logging.Formatter.converter = time.gmtime
+    end_on_signals()
+    started = time.monotonic()
+    try:
+        with heartbeat(f"running {command.name}"):
+            result = command.run(args)
+    except Exception as error:
+        return _report(error, str(args.data_dir))
+    head = {"stage": stage, "command": command.name, **({"ds": args.ds} if command.needs_ds else {})}
+    sys.stderr.flush()
+    print(json.dumps({**head, **result, "seconds": round(time.monotonic() - started, 3)}), flush=True)
+    return 0
+
+
+def _report(error: Exception, root: str) -> int:
+    if isinstance(error, OSError) and not isinstance(error, StageError):
+        known: Exception = explain_os_error(error, root)
+        log.debug("the error behind the message", exc_info=error)
+    else:
+        known = error
+    if isinstance(known, StageError):
+        log.error("%s", known)
+        return known.exit_code
+    if isinstance(known, MemoryError):
+        log.error("not enough memory; do: give the container more, or the stage fewer rows")
+        return FAILED
+    log.error("unexpected %s: %s", type(known).__name__, known, exc_info=known)
+    return FAILED
+
+
+def _build_parser(stage: str, description: str, commands: Sequence[Command]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"airflow-ml-{stage}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    if len(commands) == 1:
+        _add_command(parser, commands[0])
+    else:
+        choices = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+        for command in commands:
+            _add_command(choices.add_parser(command.name, help=command.help, description=command.help), command)
+    return parser
+
+
+def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
+    if command.needs_ds:
+        parser.add_argument("--ds", type=_ds, required=True, metavar="YYYY-MM-DD", help="the day of the data")
+    command.configure(parser)
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(os.environ.get("ML_DATA_DIR", "/data")),
+        metavar="DIR",
+        help="where the partitions are (default: %(default)s)",
+    )
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.set_defaults(command=command)
+
+
+def _ds(text: str) -> str:
+    try:
+        if date.fromisoformat(text).isoformat() == text:
+            return text
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no date of the form YYYY-MM-DD, such as 2026-11-21")

@@ -1,0 +1,65 @@
+"""The life of a stage's process: a prompt, clean end on SIGTERM, and a sign of life while it works."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from stagekit.errors import TERMINATED
+
+log = logging.getLogger("stagekit")
+
+_clean_ups: list[Callable[[], None]] = []
+
+
+def at_termination(clean_up: Callable[[], None]) -> Callable[[], None]:
+    """Run `clean_up` when SIGTERM or SIGINT ends the process; returns the function that takes it back."""
+    _clean_ups.append(clean_up)
+    return lambda: _clean_ups.remove(clean_up)
+
+
+def end_on_signals() -> None:
+    """End within moments of SIGTERM or SIGINT, even while native code runs.
+
+    Python runs signal handlers in the main thread only, between two bytecodes: a long call into LightGBM
+    or polars would delay them past the grace period of `docker stop`. The C-level handler writes to a
+    socket at once, and a thread of its own answers it.
+    """
+    wake, signalled = socket.socketpair()
+    signalled.setblocking(False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(signalled.fileno(), warn_on_full_buffer=False)
+
+    def wait() -> None:
+        number = wake.recv(1)[0]
+        signalled.close()
+        log.error("ended by %s; nothing was published", signal.Signals(number).name)
+        for clean_up in reversed(_clean_ups):
+            clean_up()
+        os._exit(128 + number if number else TERMINATED)
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
+
+
+@contextmanager
+def heartbeat(what: str, seconds: float = 60.0) -> Iterator[None]:
+    """Log a line every `seconds` while the body runs: idle log streams are cut by proxies."""
+    done = threading.Event()
+    started = time.monotonic()
+
+    def beat() -> None:
+        while not done.wait(seconds):
+            log.info("still %s after %.0f s", what, time.monotonic() - started)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

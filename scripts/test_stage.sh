@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Runs a stage's tests inside that stage's own image, as Airflow runs it: non-root, no network, read-only root.
+# Usage: scripts/test_stage.sh STAGE [pytest arguments]
+set -Eeuo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+main() {
+  local stage=${1-}
+  [ -d "stages/$stage" ] && [ -n "$stage" ] || fail "'$stage' is no stage." "Usage: scripts/test_stage.sh STAGE [pytest arguments]"
+  shift
+  scripts/ensure_venv.sh
+  # /small is the disk that is full, /data the data folder; pytest itself is mounted, the image is the one that ships.
+  docker run --rm --read-only --network none --cap-drop ALL --security-opt no-new-privileges \
+    --tmpfs /tmp:size=2g,exec --tmpfs /data:uid=10001,gid=10001,size=4g --tmpfs /small:uid=10001,gid=10001,size=1m \
+    --volume "$PWD/tests:/repo/tests:ro" --volume "$PWD/pyproject.toml:/repo/pyproject.toml:ro" \
+    --volume "$PWD/.cache/pytest:/opt/pytest:ro" \
+    --env PYTHONPATH=/opt/pytest:/opt/stage --workdir /repo --entrypoint /usr/bin/tini \
+    "airflow-ml-$stage" -- python -m pytest -p no:cacheprovider "tests/stages/$stage" "$@"
+}
+
+main "$@"
