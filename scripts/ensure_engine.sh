@@ -55,7 +55,6 @@ start_engine() {
     as_root systemctl start docker
   else
     say "    no systemd here: dockerd runs in the background, log in $ENGINE_LOG"
-    # shellcheck disable=SC2016
     as_root sh -c 'setsid nohup dockerd >>"$0" 2>&1 </dev/null &' "$ENGINE_LOG"
   fi
   local _

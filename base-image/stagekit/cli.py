@@ -32,9 +32,7 @@ class Command:
     needs_ds: bool = True
 
 
-def run_stage(
-    stage: str, description: str, commands: Sequence[Command], argv: Sequence[str] | None = None
-) -> int:
+def run_stage(stage: str, description: str, commands: Sequence[Command], argv: Sequence[str] | None = None) -> int:
     """Parse the command line, run the command, print its result line; returns the exit code.
 
     A stage with one command takes its options directly (`generator --ds 2026-11-21`), a stage with several

@@ -6,6 +6,7 @@ sha256, size and rows, and for each step that wrote some of them the inputs' has
 library versions and Dag run. Several steps may add to one partition (`prepare`, then `split`).
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from time import monotonic, strftime, gmtime
+from time import gmtime, monotonic, strftime
 from types import TracebackType
 from typing import Any
 
@@ -74,23 +75,26 @@ def file_sha256(path: Path) -> str:
 
 def _load_meta(path: Path, name: str) -> dict[str, Any]:
     try:
-        meta = json.loads((path / META).read_text(encoding="utf-8"))
+        meta: dict[str, Any] = json.loads((path / META).read_text(encoding="utf-8"))
         if meta["version"] != META_VERSION:
             raise BadInput(
-                f"{name}/{META} has version {meta['version']}", expected=f"version {META_VERSION}",
+                f"{name}/{META} has version {meta['version']}",
+                expected=f"version {META_VERSION}",
                 do="publish the partition again with the images in use",
             )
         if not isinstance(meta["outputs"], dict) or not isinstance(meta["steps"], dict):
             raise TypeError("outputs and steps must be objects")
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(
-            f"{name}/{META} is damaged ({error})", expected="the commit mark that the writing stage left",
+            f"{name}/{META} is damaged ({error})",
+            expected="the commit mark that the writing stage left",
             do=f"run the stage that writes {name} again",
         ) from None
     if meta["partition"] != name:
         raise BadInput(
             f"{name}/{META} is the mark of another partition, {meta['partition']}",
-            expected=f"the mark of {name}", do=f"do not copy partitions; run the stage that writes {name} again",
+            expected=f"the mark of {name}",
+            do=f"do not copy partitions; run the stage that writes {name} again",
         )
     return meta
 
@@ -106,16 +110,19 @@ def read_partition(root: Path, name: str, files: Iterable[str]) -> Partition:
         there = sorted(p.name for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
         found = f"it holds {', '.join(there)} but no {META}" if there else "there is no such partition"
         raise NotReady(
-            f"partition {name} is not ready under {root}: {found}", expected=f"{name}/{META}, the commit mark",
-            do=f"wait for, or run, the stage that writes {name} (own files in raw/ are published by `preprocessing import`)",
+            f"partition {name} is not ready under {root}: {found}",
+            expected=f"{name}/{META}, the commit mark",
+            do=f"wait for, or run, the stage that writes {name}; `preprocessing import` publishes own files in raw/",
         )
     meta = _load_meta(path, name)
     for file in files:
         output = meta["outputs"].get(file)
         if output is None:
+            named = ", ".join(sorted(meta["outputs"])) or "no files"
             raise NotReady(
-                f"partition {name} has no {file} yet; its mark names {', '.join(sorted(meta['outputs'])) or 'no files'}",
-                expected=file, do=f"wait for, or run, the step that writes {file}",
+                f"partition {name} has no {file} yet; its mark names {named}",
+                expected=file,
+                do=f"wait for, or run, the step that writes {file}",
             )
         _verify_file(path / file, f"{name}/{file}", output)
     return Partition(name, path, meta, files)
@@ -190,10 +197,8 @@ class Publication:
 
     def _discard(self) -> None:
         shutil.rmtree(self._temporary, ignore_errors=True)
-        try:
+        with contextlib.suppress(OSError):
             self.folder.rmdir()  # only an empty folder goes
-        except OSError:
-            pass
 
     def _publish(self) -> None:
         outputs = {}
@@ -232,7 +237,9 @@ class Publication:
         }
         stale = {self.step}
         while True:
-            files = changed | {f"{self.name}/{f}" for f, o in meta["outputs"].items() if o["step"] in stale - {self.step}}
+            files = changed | {
+                f"{self.name}/{f}" for f, o in meta["outputs"].items() if o["step"] in stale - {self.step}
+            }
             found = {step for step, record in meta["steps"].items() if files & record["inputs"].keys()} - stale
             if not found:
                 break
@@ -252,14 +259,14 @@ class Publication:
             self._write_meta({**kept, "outputs": unmarked}, folder)
         for file, output in outputs.items():
             if kept["outputs"].get(file) != output:
-                os.replace(self._temporary / file, self.folder / file)
+                self.path(file).replace(self.folder / file)
         os.fsync(folder)
 
     def _write_meta(self, meta: Mapping[str, Any], folder: int) -> None:
         temporary = self._temporary / META
         temporary.write_text(json.dumps(meta, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         _fsync(temporary)
-        os.replace(temporary, self.folder / META)
+        temporary.replace(self.folder / META)
         os.fsync(folder)
 
     def _step_record(self) -> dict[str, Any]:
@@ -271,9 +278,7 @@ class Publication:
                 "revision": os.environ.get("ML_REVISION"),
             },
             "versions": {d.name: d.version for d in sorted(metadata.distributions(), key=lambda d: d.name.lower())},
-            "run": {
-                key: os.environ.get(f"ML_{key.upper()}") for key in ("dag_id", "task_id", "run_id", "try_number")
-            },
+            "run": {key: os.environ.get(f"ML_{key.upper()}") for key in ("dag_id", "task_id", "run_id", "try_number")},
             "started": self._started,
             "seconds": round(monotonic() - self._clock, 3),
         }

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Builds the base image, every stage and every service under content tags; `-h` lists the options.
+# Writes dags/images.lock.json for the Dags and, once, .env for `docker compose`.
+set -Eeuo pipefail
+cd "$(dirname "$0")"
+python3 scripts/make_env.py
+exec python3 scripts/images.py "$@"

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Lints and type-checks everything: ruff, mypy (strict), shellcheck.
+set -Eeuo pipefail
+cd "$(dirname "$0")/.."
+
+check_types() {
+  local folder
+  # One run a folder: a stage's modules are top-level there, as they are in its image.
+  for folder in base-image/stagekit scripts stages/* services/*; do
+    .venv/bin/mypy --no-error-summary "$folder"
+  done
+}
+
+main() {
+  .venv/bin/ruff check .
+  .venv/bin/ruff format --check .
+  check_types
+  git ls-files '*.sh' .ci/run | xargs .venv/bin/shellcheck --external-sources
+}
+
+main "$@"

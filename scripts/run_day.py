@@ -1,0 +1,107 @@
+"""Runs one simulated day through Airflow, shows each task as it ends, and sums up the day.
+
+Triggers generate_data, train_model and predict for the day, one after the other, through the REST API, as a
+person would in the page. Usage: run_day.py [--ds YYYY-MM-DD]. Exit codes: 0 the day is done, 1 a task failed.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from typing import Any
+
+from airflow_api import Airflow, AirflowError
+from stack import ROOT, settings
+
+DAGS = ("generate_data", "train_model", "predict")
+RUN_TIMEOUT_S = 1800
+LOG_LINES = 15
+Results = dict[tuple[str, str], dict[str, Any]]
+
+
+def show_task(task: dict[str, Any]) -> None:
+    """Print a task when it ends, with its duration, and when it must be tried again."""
+    if task["state"] in {"success", "failed", "skipped", "upstream_failed", "up_for_retry"}:
+        seconds = f"{task['duration']:6.1f} s" if task["duration"] else " " * 8
+        print(f"      {task['task_id']:28} {seconds}  {task['state']}", file=sys.stderr)
+
+
+def run_dag(airflow: Airflow, dag: str, ds: str) -> Results:
+    """Run a Dag for the day; returns its stages' result lines by stage and command."""
+    print(f"==> {dag} for {ds}", file=sys.stderr)
+    run = airflow.trigger(dag, {"ds": ds})
+    if airflow.wait(dag, run, RUN_TIMEOUT_S, show_task) != "success":
+        failed = [task for task in airflow.tasks(dag, run) if task["state"] == "failed"]
+        for task in failed:
+            tail = airflow.log_of(dag, run, task).splitlines()[-LOG_LINES:]
+            print(
+                f"error: task {task['task_id']} of {dag} failed; the end of its log:",
+                *tail,
+                sep="\n  ",
+                file=sys.stderr,
+            )
+        raise AirflowError(f"{dag} failed for {ds}; look at {airflow.url}/dags/{dag}/runs/{run}")
+    return {(result["stage"], result["command"]): result for result in airflow.results(dag, run)}
+
+
+def first_rows(data: str, ds: str, rows: int = 5) -> list[str]:
+    """The first lines of the day's predictions, read in a container as any person's would be."""
+    lock = json.loads((ROOT / "dags" / "images.lock.json").read_text(encoding="utf-8"))
+    path = f"/data/predictions/{ds}/predictions.csv"
+    code = f"import itertools; print(*itertools.islice(open('{path}'), {rows + 1}), sep='', end='')"
+    command = ["docker", "run", "--rm", "--network=none", f"--volume={data}:/data:ro", lock["images"]["base"]["image"]]
+    return subprocess.run([*command, "-c", code], text=True, capture_output=True, check=True).stdout.splitlines()
+
+
+def summarize(results: Results, data: str, ds: str, url: str) -> str:
+    """What a person wants to know at the end of the day."""
+    generated, prepared = results["generator", "generate"], results["preprocessing", "prepare"]
+    validated, resolved = results["prediction", "validate"], results["prediction", "resolve"]
+    predicted = results["prediction", "predict"]
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in prepared["reasons"].items())
+    metrics = ", ".join(
+        f"{name} {value:.4f}" for name, value in validated["metrics"].items() if isinstance(value, float)
+    )
+    lines = [
+        f"The day {ds}",
+        f"  generated      {generated['rows']:,} rows",
+        f"  rejected       {prepared['rejected']:,} rows" + (f" ({reasons})" if reasons else ""),
+        f"  validation     {metrics}",
+        f"  in production  {resolved['model']} ({resolved['source']})",
+        f"  predictions    {predicted['rows']:,} rows in {data}:/predictions/{ds}/predictions.csv; the first of them:",
+        *(f"    {line}" for line in first_rows(data, ds)),
+        "",
+        f"Airflow's page   {url}  user admin, password: grep ML_ADMIN_PASSWORD .env",
+        "Stop it          make down",
+    ]
+    return "\n".join(lines)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Run one simulated day through Airflow.")
+    parser.add_argument(
+        "--ds", type=lambda text: date.fromisoformat(text).isoformat(), default=datetime.now(UTC).date().isoformat(),
+        metavar="YYYY-MM-DD", help="the day (default: today)",
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+def main() -> int:
+    ds = parse_arguments().ds
+    config = settings()
+    url = f"http://localhost:{config['ML_AIRFLOW_PORT']}"
+    airflow = Airflow(url, config["ML_ADMIN_PASSWORD"])
+    results: Results = {}
+    try:
+        for dag in DAGS:
+            results |= run_dag(airflow, dag, ds)
+    except AirflowError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print("\n" + summarize(results, config["ML_DATA"], ds, url))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

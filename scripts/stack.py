@@ -1,0 +1,90 @@
+"""Starts, stops and removes the compose stack, saying what it does. Usage: stack.py up|down|clean."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = "airflow-ml-*"
+
+
+def settings() -> dict[str, str]:
+    """The settings of `.env`."""
+    lines = (ROOT / ".env").read_text(encoding="utf-8").splitlines()
+    pairs = (line.partition("=") for line in lines if not line.startswith("#"))
+    return {name: value for name, sign, value in pairs if sign}
+
+
+def compose(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", "compose", *arguments], cwd=ROOT, text=True, capture_output=True)
+
+
+def lines_of(*command: str) -> list[str]:
+    return subprocess.run(command, text=True, capture_output=True, check=True).stdout.split()
+
+
+def unhealthy_services() -> list[str]:
+    """What keeps the stack from being up: a line per service that is not healthy, with its last words."""
+    found = compose("ps", "--all", "--format", "{{.Service}} {{.State}} {{.Health}} {{.ExitCode}}").stdout
+    report = []
+    for line in found.splitlines():
+        service, state, *rest = line.split(" ")
+        if rest[0] == "healthy" or (service == "init" and state == "exited" and rest[1] == "0"):
+            continue
+        logs = compose("logs", "--no-log-prefix", "--tail", "8", service).stdout
+        report.append(f"{service}: {' '.join(line.split(' ')[1:])}\n{logs}")
+    return report
+
+
+def up() -> int:
+    started = time.monotonic()
+    print("==> Starting Postgres, the engine proxy and Airflow (about a minute the first time)", file=sys.stderr)
+    done = compose("up", "--detach", "--wait", "--remove-orphans")
+    if done.returncode:
+        print(f"error: the stack did not start: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        print("\n".join(unhealthy_services()), file=sys.stderr)
+        print(
+            "do: read the lines above; `docker compose ps` and `docker compose logs SERVICE` say more", file=sys.stderr
+        )
+        return 1
+    print(f"    up after {time.monotonic() - started:.0f} s", file=sys.stderr)
+    return 0
+
+
+def down() -> int:
+    if not (ROOT / ".env").exists():
+        print("nothing to stop: there is no .env, so nothing was started from this folder", file=sys.stderr)
+        return 0
+    done = compose("down", "--remove-orphans")
+    print("stopped" if done.returncode == 0 else done.stderr, file=sys.stderr)
+    return done.returncode
+
+
+def clean() -> int:
+    """Remove containers, volumes and images of ours; a host folder with data is left to its owner."""
+    if (ROOT / ".env").exists():
+        data = settings().get("ML_DATA", "data")
+        compose("down", "--volumes", "--remove-orphans")
+        if data.startswith("/"):
+            print(f"the data in {data} is yours to remove", file=sys.stderr)
+        else:
+            subprocess.run(["docker", "volume", "rm", "--force", data], check=True, stdout=subprocess.DEVNULL)
+    images = lines_of("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={OURS}")
+    if images:
+        subprocess.run(["docker", "image", "rm", "--force", *images], check=True, stdout=subprocess.DEVNULL)
+    (ROOT / "dags" / "images.lock.json").unlink(missing_ok=True)
+    print(f"removed the stack, its data and {len(images)} image tags; .env is kept", file=sys.stderr)
+    return 0
+
+
+def main() -> int:
+    actions = {"up": up, "down": down, "clean": clean}
+    if len(sys.argv) != 2 or sys.argv[1] not in actions:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return actions[sys.argv[1]]()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
