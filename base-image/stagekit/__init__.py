@@ -3,7 +3,7 @@
 from stagekit.cli import Command, run_stage
 from stagekit.errors import BadInput, NotReady, StageError, UsageError
 from stagekit.partition import META, Partition, Publication, partition_name, read_partition
-from stagekit.process import heartbeat
+from stagekit.process import available_cpus, heartbeat
 
 __all__ = [
     "META",
@@ -14,6 +14,7 @@ __all__ = [
     "Publication",
     "StageError",
     "UsageError",
+    "available_cpus",
     "heartbeat",
     "partition_name",
     "read_partition",

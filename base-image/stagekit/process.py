@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from stagekit.errors import TERMINATED
 
@@ -63,3 +64,26 @@ def heartbeat(what: str, seconds: float = 60.0) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many CPUs this container may use: its CPU set, or its quota where that is less; 1 or more.
+
+    Libraries with threads of their own see the CPUs of the host; threads beyond the quota wait for each other.
+    """
+    allowed = len(os.sched_getaffinity(0))
+    quota, period = _cpu_quota(cgroup)
+    return max(1, min(allowed, int(quota / period))) if quota > 0 and period > 0 else allowed
+
+
+def _cpu_quota(cgroup: Path) -> tuple[int, int]:
+    """Microseconds of CPU time per period, from cgroup version 2 or 1; zeros where there is no limit."""
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text()
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text()
+        except OSError:
+            return 0, 0
+    return (0, 0) if quota == "max" else (int(quota), int(period))
