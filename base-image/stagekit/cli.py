@@ -28,7 +28,7 @@ class Command:
     name: str
     help: str
     run: Callable[[argparse.Namespace], Mapping[str, Any]]
-    configure: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    configure: Callable[[argparse.ArgumentParser], None] = lambda _: None
     needs_ds: bool = True
 
 

@@ -1,0 +1,110 @@
+"""The command line frame: arguments, result line, exit codes, messages, signals."""
+
+import errno
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+BASE_IMAGE = Path(__file__).parents[2] / "base-image"
+
+STAGE = """
+import errno, hashlib, os, sys, time
+from stagekit import *
+
+def act(args):
+    print("noise on stdout", flush=True)
+    what = os.environ.get("ACT", "")
+    if what == "sleep":
+        with Publication(args.data_dir, f"raw/{args.ds}", "act") as publication:
+            publication.path("half.csv").write_text("half")
+            print("ready", flush=True)
+            hashlib.pbkdf2_hmac('sha256', b'a', b'b', 10**9)  # minutes of native code, as a fit would be
+    if what: raise eval(what)
+    return {"rows": 3}
+
+commands = [Command("act", "Act.", act)] + ([Command("other", "Other.", act)] if "--two" in sys.argv else [])
+sys.exit(run_stage("demo", "Demonstrates.", commands, [a for a in sys.argv[1:] if a != "--two"]))
+"""
+
+
+def start(data: Path, *arguments: str, act: str = "", **options: object) -> "subprocess.Popen[str]":
+    environment = {"PYTHONPATH": str(BASE_IMAGE), "ACT": act, "ML_DATA_DIR": str(data)}
+    return subprocess.Popen(
+        [sys.executable, "-c", STAGE, *arguments],
+        env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def run(data: Path, *arguments: str, act: str = "") -> tuple[int, str, str]:
+    process = start(data, *arguments, act=act)
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err
+
+
+def test_result_is_one_json_object_on_the_last_line(tmp_path: Path) -> None:
+    code, out, _ = run(tmp_path, "--ds", "2026-11-21")
+    result = json.loads(out.splitlines()[-1])
+    assert code == 0
+    assert result.pop("seconds") >= 0
+    assert result == {"stage": "demo", "command": "act", "ds": "2026-11-21", "rows": 3}
+
+
+def test_stage_with_two_commands_takes_sub_commands(tmp_path: Path) -> None:
+    code, out, _ = run(tmp_path, "--two", "other", "--ds", "2026-11-21")
+    assert code == 0
+    assert json.loads(out.splitlines()[-1])["command"] == "other"
+
+
+@pytest.mark.parametrize("ds", ["2026-13-01", "20261121", "2026-1-1", "today", "", "2026-11-21T00:00:00", "2026-W47-6"])
+def test_ds_that_is_no_date_is_wrong_usage(tmp_path: Path, ds: str) -> None:
+    code, out, err = run(tmp_path, "--ds", ds)
+    assert (code, out) == (2, "")
+    assert "is no date of the form YYYY-MM-DD" in err
+
+
+@pytest.mark.parametrize(
+    ("act", "code", "message"),
+    [
+        ("BadInput('found x', expected='y', do='z')", 3, "found x; expected: y; do: z"),
+        ("NotReady('nothing')", 4, "nothing"),
+        ("UsageError('odd')", 2, "odd"),
+        ("StageError('broken')", 1, "broken"),
+        ("MemoryError()", 1, "not enough memory"),
+        ("ZeroDivisionError('why')", 1, "unexpected ZeroDivisionError: why"),
+        (f"OSError({errno.ENOSPC}, 'full', '/data/x')", 1, "no space left on the device that holds /data/x"),
+        (f"OSError({errno.EROFS}, 'read-only', '/data/x')", 1, "/data/x cannot be written or read by user"),
+        (f"OSError({errno.EIO}, 'i/o', '/data/x')", 1, "/data/x: i/o"),
+    ],
+)
+def test_error_becomes_its_exit_code_and_message(tmp_path: Path, act: str, code: int, message: str) -> None:
+    found, out, err = run(tmp_path, "--ds", "2026-11-21", act=act)
+    assert found == code
+    assert message in err
+    assert "{" not in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_native_code_at_once_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    process = start(tmp_path, "--ds", "2026-11-21", act="sleep")
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)][-1] == "ready\n"
+    started = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert f"ended by {number.name}; nothing was published" in err
+    assert time.monotonic() - started < 5
+    assert not (tmp_path / "raw" / "2026-11-21").exists()
+
+
+def test_heartbeat_logs_while_work_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+    from stagekit import heartbeat
+
+    with caplog.at_level("INFO"), heartbeat("training", seconds=0.01):
+        time.sleep(0.2)
+    assert any("still training after" in message for message in caplog.messages)

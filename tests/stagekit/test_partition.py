@@ -1,0 +1,225 @@
+"""What is published is read back whole, and nothing else ever is."""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from stagekit import META, BadInput, NotReady, Publication, StageError, UsageError, partition_name, read_partition
+
+NAME = "raw/2026-11-21"
+
+
+def publish(root: Path, text: str, *, step: str = "generate", file: str = "data.csv", **options: object) -> None:
+    with Publication(root, NAME, step, **options) as publication:  # type: ignore[arg-type]
+        publication.path(file).write_text(text)
+        publication.rows[file] = text.count("\n")
+
+
+def in_child(act: Callable[[], None]) -> int:
+    """Run `act` in a forked process that ends without any clean-up; returns its exit code."""
+    child = os.fork()
+    if child == 0:
+        act()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_publication_is_read_back_with_hashes_and_rows(tmp_path: Path) -> None:
+    publish(tmp_path, "a\nb\n", parameters={"rows": 2}, seed=7)
+    partition = read_partition(tmp_path, NAME, ["data.csv"])
+    assert (partition / "data.csv").read_text() == "a\nb\n"
+    assert partition.rows("data.csv") == 2
+    assert list(partition.hashes) == [f"{NAME}/data.csv"]
+    assert partition.hashes[f"{NAME}/data.csv"] == hashlib.sha256(b"a\nb\n").hexdigest()
+    step = partition.meta["steps"]["generate"]
+    assert step["parameters"] == {"rows": 2}
+    assert step["seed"] == 7
+
+
+def test_meta_names_image_and_dag_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_IMAGE", "airflow-ml-x:1")
+    monkeypatch.setenv("ML_RUN_ID", "manual__1")
+    publish(tmp_path, "a\n")
+    step = read_partition(tmp_path, NAME, []).meta["steps"]["generate"]
+    assert step["image"]["name"] == "airflow-ml-x:1"
+    assert step["run"]["run_id"] == "manual__1"
+
+
+def test_failed_publication_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="oops"), Publication(tmp_path, NAME, "generate") as publication:
+        publication.path("data.csv").write_text("half")
+        raise ValueError("oops")
+    assert not (tmp_path / NAME).exists()
+
+
+def test_failed_publication_keeps_what_was_there(tmp_path: Path) -> None:
+    publish(tmp_path, "old\n")
+    before = sorted((p.name, p.read_bytes()) for p in (tmp_path / NAME).iterdir())
+    with pytest.raises(ValueError, match="oops"), Publication(tmp_path, NAME, "generate") as publication:
+        publication.path("data.csv").write_text("half")
+        raise ValueError("oops")
+    assert sorted((p.name, p.read_bytes()) for p in (tmp_path / NAME).iterdir()) == before
+
+
+@pytest.mark.parametrize("there_before", [False, True])
+def test_crash_at_every_step_leaves_old_or_new_or_a_refusal(
+    tmp_path: Path, there_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ends the publishing process at each of its fsyncs and renames in turn, as a power cut would."""
+    allowed = {"new\n"} | ({"old\n"} if there_before else set())
+    real = {"fsync": os.fsync, "replace": Path.replace}
+    for crash_at in range(1, 50):
+        root = tmp_path / str(crash_at)
+        if there_before:
+            publish(root, "old\n")
+
+        def crash(limit: int = crash_at, folder: Path = root) -> None:
+            calls = 0
+
+            def counted(function: Callable[..., object]) -> Callable[..., object]:
+                def call(*arguments: object) -> object:
+                    nonlocal calls
+                    calls += 1
+                    if calls == limit:
+                        os._exit(9)
+                    return function(*arguments)
+
+                return call
+
+            os.fsync = counted(real["fsync"])  # type: ignore[assignment]
+            Path.replace = counted(real["replace"])  # type: ignore[assignment,method-assign]
+            publish(folder, "new\n")
+
+        code = in_child(crash)
+        try:
+            seen = (read_partition(root, NAME, ["data.csv"]) / "data.csv").read_text()
+        except NotReady:
+            seen = None
+        assert seen in allowed | {None}
+        if code == 0:
+            assert seen == "new\n"
+            break
+        publish(root, "new\n")  # the retry succeeds and leaves no trace of the crash
+        assert sorted(p.name for p in (root / NAME).iterdir()) == [META, "data.csv"]
+    else:
+        pytest.fail("publishing never ended without a crash")
+    assert crash_at > 4
+
+
+def test_leftovers_of_a_killed_writer_are_removed_but_not_those_of_a_living_one(tmp_path: Path) -> None:
+    def be_killed() -> None:
+        publication = Publication(tmp_path, NAME, "generate").__enter__()
+        publication.path("data.csv").write_text("half")
+        os._exit(9)
+
+    assert in_child(be_killed) == 9
+    (left,) = (tmp_path / NAME).glob(".*.tmp")
+    with Publication(tmp_path, NAME, "generate") as living:
+        living.path("data.csv").write_text("a\n")
+        assert not left.exists()
+        publish(tmp_path, "b\n", step="other", file="other.csv")
+        assert living.path("data.csv").exists()
+    assert read_partition(tmp_path, NAME, ["data.csv", "other.csv"]).files == ("data.csv", "other.csv")
+
+
+def test_same_bytes_again_leave_the_file_untouched(tmp_path: Path) -> None:
+    publish(tmp_path, "a\n")
+    inode = (tmp_path / NAME / "data.csv").stat().st_ino
+    publish(tmp_path, "a\n")
+    assert (tmp_path / NAME / "data.csv").stat().st_ino == inode
+
+
+def derive(root: Path) -> None:
+    source = read_partition(root, NAME, ["data.csv"])
+    publish(root, "derived\n", step="split", file="train.csv", inputs=[source])
+    publish(root, "fitted\n", step="fit", file="model.txt", inputs=[read_partition(root, NAME, ["train.csv"])])
+
+
+def test_steps_made_from_unchanged_bytes_stay_valid(tmp_path: Path) -> None:
+    publish(tmp_path, "a\n")
+    derive(tmp_path)
+    publish(tmp_path, "a\n")
+    assert read_partition(tmp_path, NAME, ["train.csv", "model.txt"])
+
+
+def test_steps_made_from_replaced_bytes_are_no_longer_ready(tmp_path: Path) -> None:
+    publish(tmp_path, "a\n")
+    derive(tmp_path)
+    publish(tmp_path, "b\n")
+    for file in ("train.csv", "model.txt"):
+        with pytest.raises(NotReady, match=file):
+            read_partition(tmp_path, NAME, [file])
+
+
+def test_steps_that_finish_at_once_are_both_recorded(tmp_path: Path) -> None:
+    steps = [f"step{number}" for number in range(8)]
+    threads = [
+        threading.Thread(target=publish, args=(tmp_path, f"{step}\n"), kwargs={"step": step, "file": f"{step}.csv"})
+        for step in steps
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    partition = read_partition(tmp_path, NAME, [f"{step}.csv" for step in steps])
+    assert set(partition.meta["steps"]) == set(steps)
+
+
+def edit_meta(folder: Path, **changes: object) -> None:
+    meta = json.loads((folder / META).read_text())
+    (folder / META).write_text(json.dumps({**meta, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (lambda d: (d / META).unlink(), NotReady, "holds data.csv but no _meta.json"),
+        (lambda d: (d / META).write_text("{"), BadInput, "is damaged"),
+        (lambda d: (d / META).write_text("[]"), BadInput, "is damaged"),
+        (lambda d: (d / META).write_bytes(b"\xff\xfe"), BadInput, "is damaged"),
+        (lambda d: edit_meta(d, version=99), BadInput, "version 99"),
+        (lambda d: edit_meta(d, outputs=[]), BadInput, "is damaged"),
+        (lambda d: edit_meta(d, partition="raw/2026-11-20"), BadInput, "mark of another partition, raw/2026-11-20"),
+        (lambda d: (d / "data.csv").write_text("A\n"), BadInput, "has sha256"),
+        (lambda d: (d / "data.csv").write_text("longer\n"), BadInput, "has 7 bytes; expected: 2 bytes"),
+        (lambda d: (d / "data.csv").unlink(), BadInput, "is gone"),
+        (lambda d: edit_meta(d, outputs={}), NotReady, "has no data.csv yet"),
+    ],
+)
+def test_damaged_partition_is_refused_by_name(
+    tmp_path: Path, damage: Callable[[Path], None], error: type[StageError], message: str
+) -> None:
+    publish(tmp_path, "a\n")
+    damage(tmp_path / NAME)
+    with pytest.raises(error, match=message) as caught:
+        read_partition(tmp_path, NAME, ["data.csv"])
+    assert NAME in str(caught.value)
+    assert caught.value.expected
+    assert caught.value.do
+
+
+def test_missing_partition_is_not_ready(tmp_path: Path) -> None:
+    with pytest.raises(NotReady, match=r"raw/2026-11-21 is not ready .* there is no such partition"):
+        read_partition(tmp_path, NAME, ["data.csv"])
+
+
+def test_damaged_mark_is_written_anew(tmp_path: Path) -> None:
+    publish(tmp_path, "a\n")
+    (tmp_path / NAME / META).write_text("{")
+    publish(tmp_path, "a\n")
+    assert read_partition(tmp_path, NAME, ["data.csv"]).rows("data.csv") == 1
+
+
+@pytest.mark.parametrize("text", ["/data/models/2026-11-21", "models/2026-11-21", "models/2026-11-21/"])
+def test_partition_name_takes_absolute_and_relative_paths(text: str) -> None:
+    assert partition_name(Path("/data"), text) == "models/2026-11-21"
+
+
+@pytest.mark.parametrize("text", ["/etc", "../etc", "models/../../etc", "", "."])
+def test_partition_name_refuses_what_is_not_below_the_data_folder(text: str) -> None:
+    with pytest.raises(UsageError):
+        partition_name(Path("/data"), text)
