@@ -1,0 +1,55 @@
+"""The fields of the form in which a person starts a run. Left empty, the stage's own default counts."""
+
+from airflow.sdk import Param
+
+FIELDS = {
+    "ds": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Day",
+        description="The day whose data to work on. Empty: the day of the run.",
+    ),
+    "rows": Param(
+        None,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=100_000_000,
+        title="Rows",
+        description="How many rows to generate. Empty: as many as the weekday and the season bring.",
+    ),
+    "seed": Param(
+        None,
+        type=["null", "integer"],
+        minimum=0,
+        title="Seed",
+        description="Another seed, another draw; the same seed, the same bytes. Empty: the stage's own.",
+    ),
+    "max_rejected": Param(
+        None,
+        type=["null", "number"],
+        minimum=0,
+        maximum=1,
+        title="Rejected share",
+        description="The share of bad rows that is still accepted, from 0 to 1. Empty: the stage's own.",
+    ),
+    "val_fraction": Param(
+        None,
+        type=["null", "number"],
+        exclusiveMinimum=0,
+        exclusiveMaximum=1,
+        title="Validation share",
+        description="The share of rows kept back to judge the model on. Empty: the stage's own.",
+    ),
+    "lightgbm": Param(
+        None,
+        type=["null", "object"],
+        title="LightGBM parameters",
+        description='In place of the stage\'s own, such as {"num_leaves": 63, "learning_rate": 0.05}.',
+    ),
+}
+
+
+def form(*names: str) -> dict[str, Param]:
+    """The named fields, in this order."""
+    return {name: FIELDS[name] for name in names}

@@ -1,0 +1,49 @@
+"""Which image a stage runs in: read from the image lock that ./build_images.sh writes."""
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+LOCK_VERSION = 1
+DEFAULT_LOCK = Path(__file__).resolve().parent.parent / "images.lock.json"
+
+
+class ImageLockError(Exception):
+    """The image lock cannot say which image to run; Airflow shows the message as the Dag's import error."""
+
+    def __init__(self, lock: Path, found: str) -> None:
+        super().__init__(f"{lock}: {found}; do: run ./build_images.sh, it builds the images and writes this file")
+
+
+class Image(NamedTuple):
+    """An image under the tag that names its content, and the id that the engine gave it."""
+
+    name: str
+    id: str
+
+
+def image_of(stage: str) -> Image:
+    """The locked image of a stage. ML_IMAGE_LOCK names another lock than the one beside the Dags.
+
+    Errors: ImageLockError where the lock is missing, damaged or without the stage, or where the image has no
+    tag or `latest`: what such a name means changes, and an engine without it would look for it elsewhere.
+    """
+    lock = Path(os.environ.get("ML_IMAGE_LOCK") or DEFAULT_LOCK)
+    try:
+        content = json.loads(lock.read_text(encoding="utf-8"))
+        version, images = content["version"], content["images"]
+    except FileNotFoundError:
+        raise ImageLockError(lock, "the image lock is not there") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ImageLockError(lock, f"the image lock cannot be read ({type(error).__name__}: {error})") from None
+    if version != LOCK_VERSION:
+        raise ImageLockError(lock, f"the image lock has version {version!r}, expected {LOCK_VERSION}")
+    try:
+        image = Image(images[stage]["image"], images[stage]["id"])
+    except (KeyError, TypeError):
+        raise ImageLockError(lock, f"the image lock has no image and id for the stage {stage!r}") from None
+    tag = image.name.rpartition("/")[2].partition(":")[2]
+    if tag in ("", "latest"):
+        raise ImageLockError(lock, f"{image.name!r} does not name its content, expected a tag other than latest")
+    return image

@@ -1,0 +1,71 @@
+"""One call makes a task: the factory, and what all Dags have in common."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Asset, CronTriggerTimetable
+
+from ml.arguments import Argument
+from ml.operator import StageOperator
+
+
+def stage(
+    command: str,
+    arguments: Sequence[Argument],
+    *,
+    doc: str,
+    task_id: str | None = None,
+    uses: Sequence[Asset] = (),
+    makes: Sequence[Asset] = (),
+    hours: float = 1,
+    read_only: bool = False,
+) -> StageOperator:
+    """A task that runs a stage, such as `stage("preprocessing prepare", [DS], doc=...)`.
+
+    :param command: the stage, and its command where it has several
+    :param arguments: what follows on the command line
+    :param doc: what it reads and writes, for Airflow's page; the command by hand is added
+    :param task_id: the command's name, unless given
+    :param uses: the data it reads
+    :param makes: the data that is complete once it is done
+    :param hours: how long it may take
+    :param read_only: it writes nothing below /data
+    """
+    name, *words = command.split()
+    task = StageOperator(
+        task_id=task_id or words[-1],
+        stage=name,
+        command=[*words, *(argument.template for argument in arguments)],
+        read_only=read_only,
+        execution_timeout=timedelta(hours=hours),
+        inlets=list(uses),
+        outlets=list(makes),
+    )
+    usage = " ".join([*words, *(argument.usage for argument in arguments)])
+    task.doc_md = f"{doc}\n\nBy hand:\n\n```sh\ndocker run --rm --volume data:/data {task.image} {usage}\n```\n"
+    return task
+
+
+def at(cron: str) -> CronTriggerTimetable:
+    """A schedule in UTC; a run is named after the day on which it starts.
+
+    A new Dag waits for the next time; the minute of grace is for one that is first read just after its time.
+    Dags with such a schedule have no start date: with one, Airflow would run the latest past time at once.
+    """
+    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta(minutes=1))
+
+
+def dag_defaults() -> dict[str, Any]:
+    """What all Dags have in common: they run from the start, never catch up, and retry what may pass."""
+    return {
+        "catchup": False,
+        "is_paused_upon_creation": False,
+        "default_args": {
+            "owner": "ml",
+            "retries": 2,
+            "retry_delay": timedelta(seconds=30),
+            "retry_exponential_backoff": 2,
+            "max_retry_delay": timedelta(minutes=10),
+        },
+    }
