@@ -1,0 +1,288 @@
+"""Stands between Airflow and the Docker engine and lets through only what DockerOperator needs to run a stage.
+
+Listens on TCP port 2375, one request per connection; policy.py decides. What is let through goes to the engine's
+socket as a new request of our own, so nothing that a client writes reaches the engine as it was written. An answer
+may be silent for hours (a log stream, a wait): only its end, or the client's, ends it.
+
+Settings, all from the environment:
+  ML_DATA                    what may be mounted at /data: a volume's name or a host folder's path (required)
+  ML_DOCKER_SOCKET           the engine's socket (default: /var/run/docker.sock)
+  ML_IMAGE_LOCK              the image lock; if set, only images that it names can run (default: not set)
+  ML_STAGE_MEMORY            the most memory that a container may ask for (default: 4g)
+  ML_STAGE_NETWORKS          networks that a container may join, besides none; commas between (default: no others)
+  ML_PROXY_REQUEST_SECONDS   how long a client may take to send its request (default: 10)
+
+Exit codes: 0 ended by SIGTERM, or healthy; 1 failed, or not healthy; 2 wrong settings.
+"""
+
+import argparse
+import asyncio
+import http.client
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h11
+
+from policy import Call, Limits, is_ours, judge, judge_image
+from rules import Refused, shown
+from wire import UPGRADE, Client, ClientGone, EngineDown, ask, exchange, look_up
+
+PORT = 2375
+MAX_CONNECTIONS = 256
+HEALTH_SECONDS = 4
+# What a client needs of the engine's headers; the others are between the engine and us.
+PASSED_ON = {b"content-type", b"content-length", b"api-version", b"docker-experimental", b"ostype", b"server"}
+
+log = logging.getLogger("engine-proxy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    limits: Limits
+    engine: str
+    image_lock: Path | None
+    request_seconds: float
+
+    def current_limits(self) -> Limits:
+        """The limits with the images that the lock names now; a lock that cannot be read names none."""
+        if self.image_lock is None:
+            return self.limits
+        try:
+            entries = json.loads(self.image_lock.read_text(encoding="utf-8"))["images"].values()
+            return replace(self.limits, images=frozenset(entry["image"] for entry in entries))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return replace(self.limits, images=frozenset())
+
+
+@dataclass
+class Entry:
+    """The line of the log about one request."""
+
+    client: str
+    request: str = "?"
+    image: str | None = None
+    container: str | None = None
+
+    def write(self, status: int, refusal: str | None = None) -> None:
+        words = [f"{'refused' if refusal else 'allowed'} {status} {self.request[:200]} from={self.client}"]
+        words += [f"image={self.image}"] if self.image else []
+        words += [f"container={self.container[:12]}"] if self.container else []
+        words += [f"reason={shown(refusal, 500)}"] if refusal else []
+        healthy = self.request == "GET /_ping" and not refusal  # asked every few seconds
+        log.log(logging.DEBUG if healthy else logging.WARNING if refusal else logging.INFO, " ".join(words))
+
+
+class Proxy:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connections = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection, from its first byte to its last."""
+        client = Client(reader, writer)
+        self._connections += 1
+        try:
+            await self._serve(client)
+            await client.close()
+        except (OSError, ClientGone):
+            pass
+        except Exception:
+            log.exception("unexpected error; the connection is cut")
+        finally:
+            self._connections -= 1
+            client.abort()
+
+    async def _serve(self, client: Client) -> None:
+        entry = Entry(client.address)
+        try:
+            if self._connections > MAX_CONNECTIONS:
+                raise Refused(f"{MAX_CONNECTIONS} clients are connected already; do: try later", 503)
+            call = await self._read_call(client, entry)
+            await _while_there(client, call, self._answer(client, call, entry))
+        except Refused as refused:
+            await _refuse(client, entry, refused.status, str(refused))
+        except EngineDown as down:
+            await _refuse(client, entry, 502, f"engine down: {down}; do: check that the Docker engine runs")
+
+    async def _read_call(self, client: Client, entry: Entry) -> Call:
+        try:
+            async with asyncio.timeout(self._settings.request_seconds):
+                request = await client.read_head()
+                method, target = request.method.decode("ascii"), request.target.decode("ascii")
+                entry.request = f"{method} {target}"
+                body = await client.read_body()
+        except TimeoutError:
+            raise Refused(f"no whole request came within {self._settings.request_seconds:g} s", 408) from None
+        call = judge(method, target, body, self._settings.current_limits())
+        entry.image, entry.container = call.image, call.container
+        if call.attaches and (b"upgrade", b"tcp") not in request.headers:
+            raise Refused("attach comes without `Upgrade: tcp`; expected: a client that takes a raw stream", 400)
+        return call
+
+    async def _answer(self, client: Client, call: Call, entry: Entry) -> None:
+        if call.container:
+            await self._check_container(call.container)
+        if call.creates:
+            await self._create(client, call, entry)
+        else:
+            await self._stream(client, call, entry)
+
+    async def _check_container(self, container: str) -> None:
+        details = await look_up(self._settings.engine, f"/containers/{container}/json")
+        if details is None:
+            raise Refused(f"No such container: {container}", 404)
+        if not is_ours(details):
+            raise Refused(f"container {container[:12]} was not created through this proxy; expected: one that was")
+
+    async def _create(self, client: Client, call: Call, entry: Entry) -> None:
+        details = await look_up(self._settings.engine, f"/images/{call.image}/json")
+        if details is None:
+            raise Refused(f"No such image: {call.image}; do: run ./build_images.sh", 404)
+        judge_image(str(call.image), details)
+        response, body = await ask(self._settings.engine, call)
+        if response.status_code == 201:
+            entry.container = json.loads(body)["Id"]
+        entry.write(response.status_code)
+        await client.send(_pass_on(response), h11.Data(data=body), h11.EndOfMessage())
+
+    async def _stream(self, client: Client, call: Call, entry: Entry) -> None:
+        async with exchange(self._settings.engine, call) as one:
+            head = await one.next_event()
+            entry.write(head.status_code)
+            await client.send(_pass_on(head))
+            if isinstance(head, h11.InformationalResponse):
+                async for data in one.raw():
+                    await client.send_raw(data)
+                return
+            while isinstance(event := await one.next_event(), h11.Data):
+                await client.send(h11.Data(data=event.data))
+            await client.send(h11.EndOfMessage())
+
+
+def _pass_on(head: h11.Response | h11.InformationalResponse) -> h11.Response | h11.InformationalResponse:
+    """The head of the engine's answer, for the client, whose connection ends with this answer."""
+    headers = [(name, value) for name, value in head.headers if name in PASSED_ON]
+    if isinstance(head, h11.InformationalResponse):
+        return h11.InformationalResponse(status_code=101, headers=[*headers, *UPGRADE], reason=head.reason)
+    return h11.Response(status_code=head.status_code, headers=[*headers, (b"Connection", b"close")], reason=head.reason)
+
+
+async def _refuse(client: Client, entry: Entry, status: int, reason: str) -> None:
+    entry.write(status, reason)
+    if not client.may_be_answered:  # the answer has begun: cut it, so that nobody takes it for whole
+        raise ClientGone
+    await client.send_message(status, reason)
+
+
+async def _while_there(client: Client, call: Call, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work, and give it up when the client leaves."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(client.until_gone(may_half_close=call.attaches))]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not tasks[0].done():
+            raise ClientGone
+        await tasks[0]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings in an environment; ValueError names the variable that is wrong."""
+
+    def get(name: str, default: str, pattern: str, expected: str) -> str:
+        value = environment.get(name) or default
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{name} is {value!r}; expected: {expected}")
+        return value
+
+    # Of the two forms a path is the dangerous one: no `..`, no `//`, and never the root itself.
+    data = get(
+        "ML_DATA",
+        "",
+        "[a-zA-Z0-9][a-zA-Z0-9_.-]+|(/(?![.]{1,2}(/|$))[^/]+)+",
+        "a volume's name or a folder's absolute path",
+    )
+    networks = get(
+        "ML_STAGE_NETWORKS", "none", r"(?!host\b)[\w.-]+(,(?!host\b)[\w.-]+)*", "names of networks, not host"
+    )
+    memory = get("ML_STAGE_MEMORY", "4g", "[1-9][0-9]*[kmg]?", "a size such as 4g")
+    lock = environment.get("ML_IMAGE_LOCK")
+    return Settings(
+        limits=Limits(
+            data=data,
+            networks=frozenset({"none", *networks.split(",")}),
+            max_memory=int(memory.rstrip("kmg")) << {"k": 10, "m": 20, "g": 30}.get(memory[-1], 0),
+        ),
+        engine=get("ML_DOCKER_SOCKET", "/var/run/docker.sock", "/.+", "a path"),
+        image_lock=Path(lock) if lock else None,
+        request_seconds=float(get("ML_PROXY_REQUEST_SECONDS", "10", r"[0-9]+([.][0-9]+)?", "seconds")),
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; whatever is under way then is cut."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    server = await asyncio.start_server(Proxy(settings).serve, "0.0.0.0", PORT)
+    limits = settings.current_limits()
+    log.info(
+        "listening on port %d for engine %s; data %s; networks %s; images %s",
+        PORT,
+        settings.engine,
+        limits.data,
+        ", ".join(sorted(limits.networks)),
+        "any" if limits.images is None else ", ".join(sorted(limits.images)) or "none",
+    )
+    await stopped.wait()
+    server.close()
+    log.info("ended by a signal")
+
+
+def is_healthy() -> bool:
+    """Whether the proxy on this machine gets an answer from the engine."""
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=HEALTH_SECONDS)
+    try:
+        connection.request("GET", "/_ping")
+        response = connection.getresponse()
+        print(response.status, response.read().decode(errors="replace"))
+    except OSError as error:
+        print(f"port {PORT}: {error}")
+        return False
+    return response.status == 200
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--healthcheck", action="store_true", help="ask the engine through the running proxy, then end")
+    if parser.parse_args(argv).healthcheck:
+        return 0 if is_healthy() else 1
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s engine-proxy: %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%SZ",
+        stream=sys.stderr,
+    )
+    try:
+        settings = read_settings(os.environ)
+    except ValueError as error:
+        log.error("%s", error)
+        return 2
+    asyncio.run(run(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

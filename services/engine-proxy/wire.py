@@ -1,0 +1,179 @@
+"""HTTP/1.1 on both sides of the proxy: h11 parses strictly, asyncio carries the bytes; nothing is decided here."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import h11
+
+from policy import Call
+from rules import Refused
+
+MAX_HEAD, MAX_BODY, CHUNK = 16 << 10, 256 << 10, 64 << 10
+CONNECT_SECONDS, LINGER_SECONDS = 5.0, 1.0
+UPGRADE = [(b"Connection", b"Upgrade"), (b"Upgrade", b"tcp")]
+
+
+class ClientGone(Exception):
+    """The client left before it had its answer."""
+
+
+class EngineDown(Exception):
+    """The engine does not answer, or stopped in the middle of an answer."""
+
+
+class Exchange:
+    """One request to the engine on a connection of its own, and the answer, event by event."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._http = h11.Connection(h11.CLIENT)
+
+    async def send(self, call: Call) -> None:
+        """Write the call as a request of our own; nothing of the client's own bytes is in it."""
+        headers = [(b"Host", b"docker"), (b"Content-Length", str(len(call.body)).encode())]
+        headers += UPGRADE if call.attaches else [(b"Connection", b"close")]
+        headers += [(b"Content-Type", b"application/json")] if call.body else []
+        request = h11.Request(method=call.method, target=call.target, headers=headers)
+        for event in (request, h11.Data(data=call.body), h11.EndOfMessage()):
+            self._writer.write(self._http.send(event) or b"")
+        await self._writer.drain()
+
+    async def next_event(self) -> Any:
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                self._http.receive_data(await self._reader.read(CHUNK))
+        except (OSError, h11.RemoteProtocolError) as error:
+            raise EngineDown(f"it ended the connection ({error})") from None
+        if isinstance(event, h11.ConnectionClosed):
+            raise EngineDown("it ended the connection without an answer")
+        return event
+
+    async def raw(self) -> AsyncIterator[bytes]:
+        """What follows a switch of protocol, as it comes, until the engine ends it."""
+        data = self._http.trailing_data[0]
+        while data or (data := await self._reader.read(CHUNK)):
+            yield data
+            data = b""
+
+
+@asynccontextmanager
+async def exchange(engine: str, call: Call) -> AsyncIterator[Exchange]:
+    """Send a call to the engine's socket, which is opened anew each time, as engines restart."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            reader, writer = await asyncio.open_unix_connection(engine)
+    except OSError as error:  # a TimeoutError is one too
+        raise EngineDown(f"{engine}: {error.strerror or 'no answer'}") from None
+    try:
+        one = Exchange(reader, writer)
+        await one.send(call)
+        yield one
+    finally:
+        writer.transport.abort()
+
+
+async def ask(engine: str, call: Call) -> tuple[h11.Response, bytes]:
+    """The engine's whole answer to a call whose answer is short."""
+    body = bytearray()
+    async with exchange(engine, call) as one:
+        response = await one.next_event()
+        while isinstance(event := await one.next_event(), h11.Data):
+            body += event.data
+    return response, bytes(body)
+
+
+async def look_up(engine: str, target: str) -> dict[str, Any] | None:
+    """What the engine knows of a container or an image; None where it knows none."""
+    response, body = await ask(engine, Call("GET", target))
+    if response.status_code == 404:
+        return None
+    if response.status_code != 200:
+        raise EngineDown(f"it answered GET {target} with {response.status_code}: {body[:200]!r}")
+    details: dict[str, Any] = json.loads(body)
+    return details
+
+
+class Client:
+    """One connection of a client: one request, read strictly, and one answer."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self.address = str((writer.get_extra_info("peername") or ["?"])[0])
+        _keep_alive(writer.get_extra_info("socket"))
+
+    async def read_head(self) -> h11.Request:
+        request = await self._next_event()
+        if not isinstance(request, h11.Request):
+            raise ClientGone
+        names = [name for name, _ in request.headers]
+        if b"content-length" in names and b"transfer-encoding" in names:
+            raise Refused("the request has both Content-Length and Transfer-Encoding; expected: one of them", 400)
+        return request
+
+    async def read_body(self) -> bytes:
+        body = bytearray()
+        while isinstance(event := await self._next_event(), h11.Data):
+            body += event.data
+            if len(body) > MAX_BODY:
+                raise Refused(f"the body is too long; expected: at most {MAX_BODY} bytes", 413)
+        return bytes(body)
+
+    async def _next_event(self) -> Any:
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                self._http.receive_data(await self._reader.read(CHUNK))
+        except h11.RemoteProtocolError as error:
+            raise Refused(f"the request is not proper HTTP/1.1 ({error})", error.error_status_hint) from None
+        return event
+
+    async def until_gone(self, may_half_close: bool) -> None:
+        """Return when the client has left. What else it sends is dropped: there is one request, and no stdin."""
+        while await self._reader.read(CHUNK):
+            pass
+        if may_half_close:  # it only said that it sends nothing more; that it left shows when we write
+            await asyncio.Event().wait()
+
+    @property
+    def may_be_answered(self) -> bool:
+        return self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE)
+
+    async def send(self, *events: h11.Event) -> None:
+        for event in events:
+            self._writer.write(self._http.send(event) or b"")
+        await self._writer.drain()
+
+    async def send_raw(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def send_message(self, status: int, message: str) -> None:
+        """Answer in the form of the engine's own errors: clients show the message."""
+        body = json.dumps({"message": message}).encode() + b"\n"
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
+        await self.send(h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage())
+
+    async def close(self) -> None:
+        """End the connection once all is sent. Bytes still coming in are read for a moment: closing on them
+        would reset the connection, and the client might lose the answer."""
+        self._writer.write_eof()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self.until_gone(may_half_close=False)
+        self._writer.close()
+        await self._writer.wait_closed()
+
+    def abort(self) -> None:
+        """End the connection at once; a client in the middle of an answer sees that it is not whole."""
+        self._writer.transport.abort()
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    """Probes find a peer that vanished, and keep a silent stream from being forgotten on the way."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
