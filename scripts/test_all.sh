@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Every test: those without an engine, each stage's inside its own image, every image's, and the whole stack's.
+# An engine is required: no test is skipped for want of one. Says at the end how long each part took.
+set -Eeuo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+timings=()
+
+run_part() { # TITLE COMMAND...
+  local title=$1 started=$SECONDS
+  shift
+  step "$title"
+  "$@"
+  timings+=("$(printf '%5d s  %s' $((SECONDS - started)) "$title")")
+}
+
+test_stages() {
+  local folder
+  for folder in stages/*/; do
+    scripts/test_stage.sh "$(basename "$folder")" -q
+  done
+}
+
+main() {
+  scripts/ensure_venv.sh
+  run_part "Images" ./build_images.sh
+  run_part "Tests without an engine" scripts/test_fast.sh -q
+  run_part "Stages, each in its own image" test_stages
+  run_part "Images and Dags on the engine" .venv/bin/python -m pytest -q tests/images tests/dags/engine
+  run_part "End to end" .venv/bin/python -m pytest -v tests/end_to_end
+  step "Every test passed"
+  printf '%s\n' "${timings[@]}" >&2
+}
+
+main "$@"

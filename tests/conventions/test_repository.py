@@ -1,0 +1,154 @@
+"""The house rules that a person would otherwise have to remember: files, locks, names, documents."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STAGES = sorted(path.parent for path in ROOT.glob("stages/*/Dockerfile"))
+SERVICES = sorted(path.parent for path in ROOT.glob("services/*/Dockerfile"))
+LOCKS = sorted(path.with_suffix(".txt") for path in ROOT.rglob("requirements.in") if ".venv" not in path.parts)
+TRACKED = [
+    ROOT / name
+    for name in subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    if name and (ROOT / name).is_file()
+]
+REQUIRED_FILES = {"Dockerfile", "README.md", "requirements.in", "requirements.txt"}
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def pins(lock: Path) -> dict[str, str]:
+    """The versions that a lock pins, by package."""
+    return dict(re.findall(r"^([a-zA-Z0-9_.\-]+)(?:\[[^]]*\])?==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("folder", STAGES, ids=relative)
+def test_stage_has_its_five_files_and_nothing_but_modules_beside_them(folder: Path) -> None:
+    files = {path.name for path in folder.iterdir() if path.name != "__pycache__"}
+    required = REQUIRED_FILES | {f"{folder.name}.py"}
+    assert required <= files
+    assert all(name.endswith(".py") for name in files - required)
+
+
+@pytest.mark.parametrize("folder", STAGES, ids=relative)
+def test_stage_has_tests_and_a_row_in_the_readme(folder: Path) -> None:
+    assert list((ROOT / "tests" / "stages" / folder.name).glob("test_*.py"))
+    assert f"(stages/{folder.name})" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("folder", STAGES + SERVICES, ids=relative)
+def test_dockerfile_keeps_the_rules(folder: Path) -> None:
+    text = (folder / "Dockerfile").read_text()
+    instructions = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert "syntax=" not in text, "a syntax line would pull a frontend image"
+    assert [line for line in instructions if line.startswith("ARG")][:2] == [
+        "ARG BUILDER=airflow-ml-builder",
+        "ARG BASE=airflow-ml-base",
+    ]
+    assert [line for line in instructions if line.startswith("FROM")] == ["FROM ${BUILDER} AS builder", "FROM ${BASE}"]
+    assert [line for line in instructions if line.startswith("USER")][-1] == "USER 10001:10001"
+    assert "--require-hashes --only-binary :all:" in text
+    assert any(line.startswith('ENTRYPOINT ["/usr/bin/tini", "--"') for line in instructions)
+
+
+@pytest.mark.parametrize("folder", STAGES, ids=relative)
+def test_stage_asks_for_few_packages(folder: Path) -> None:
+    names = [line for line in (folder / "requirements.in").read_text().splitlines() if line and line[0] not in "#-"]
+    assert 1 <= len(names) <= 3
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=relative)
+def test_lock_pins_every_package_with_hashes_and_no_index(lock: Path) -> None:
+    text = lock.read_text()
+    entries = re.split(r"\n(?=[a-zA-Z0-9])", text.strip())
+    assert entries
+    for entry in entries:
+        assert re.match(r"[a-zA-Z0-9_.\-]+(\[[^]]*\])?==", entry), entry[:80]
+        assert "--hash=sha256:" in entry, entry[:80]
+    assert "://" not in text
+    assert "--index-url" not in text
+
+
+def test_stages_pin_one_version_of_what_they_share() -> None:
+    versions: dict[str, set[str]] = {}
+    for folder in STAGES:
+        for name, version in pins(folder / "requirements.txt").items():
+            versions.setdefault(name, set()).add(version)
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+def test_tests_run_the_airflow_that_ships() -> None:
+    shipped, tested = pins(ROOT / "services/airflow/requirements.txt"), pins(ROOT / "tests/requirements.txt")
+    assert {name: (version, tested.get(name)) for name, version in shipped.items() if tested.get(name) != version} == {}
+
+
+def test_nothing_that_runs_is_named_latest() -> None:
+    """Only the build gives a second tag, for people; see scripts/images.py."""
+    files = [
+        ROOT / "docker-compose.yml",
+        *ROOT.glob("dags/**/*.py"),
+        *ROOT.glob("*/*/Dockerfile"),
+        *ROOT.glob("scripts/*.sh"),
+    ]
+    assert [relative(path) for path in files if ":latest" in path.read_text()] == []
+
+
+def test_every_setting_of_compose_is_explained_in_the_example() -> None:
+    used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    explained = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    images = {f"ML_{folder.name.upper().replace('-', '_')}_IMAGE" for folder in SERVICES}
+    assert used - images <= explained
+    assert explained <= used
+
+
+def test_example_holds_no_secret() -> None:
+    for name, value in re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE):
+        if any(word in name for word in ("PASSWORD", "SECRET", "KEY")):
+            assert value.startswith("<"), f"{name} has a default"
+
+
+def test_published_ports_are_on_the_loopback_address() -> None:
+    ports = re.findall(r"ports: \[(.*)\]", (ROOT / "docker-compose.yml").read_text())
+    assert ports
+    assert all(entry.strip().startswith('"127.0.0.1:') for line in ports for entry in line.split(","))
+
+
+@pytest.mark.parametrize("path", [p for p in TRACKED if p.suffix == ".md"], ids=relative)
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_readme_names_only_targets_that_make_knows() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z-]+)", (ROOT / "README.md").read_text()))
+    assert named <= targets
+
+
+@pytest.mark.parametrize("script", [p for p in TRACKED if p.suffix == ".sh" and p.name != "lib.sh"], ids=relative)
+def test_shell_script_is_strict_and_executable(script: Path) -> None:
+    text = script.read_text()
+    assert text.startswith("#!/usr/bin/env bash\n# ")
+    assert "set -Eeuo pipefail" in text
+    # The stand-in's entrypoint gets its mode from the Dockerfile.
+    assert script.stat().st_mode & 0o100 or script.name == "entrypoint.sh"
+
+
+def test_no_package_index_or_home_folder_is_committed() -> None:
+    # Written apart, so that this file does not find itself.
+    forbidden = re.compile(
+        "|".join(["pypi" + r"\.org", "pythonhosted" + r"\.org", "deb.debian" + r"\.org", "/ro" + "ot/(?!.cache)"])
+    )
+    found = [
+        relative(path)
+        for path in TRACKED
+        if path.suffix != ".png" and forbidden.search(path.read_text(errors="replace"))
+    ]
+    assert found == []
