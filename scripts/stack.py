@@ -1,5 +1,6 @@
 """Starts, stops and removes the compose stack, saying what it does. Usage: stack.py up|down|clean."""
 
+import os
 import subprocess
 import sys
 import time
@@ -10,10 +11,10 @@ OURS = "airflow-ml-*"
 
 
 def settings() -> dict[str, str]:
-    """The settings of `.env`."""
+    """The settings of `.env`; as with compose, the environment wins."""
     lines = (ROOT / ".env").read_text(encoding="utf-8").splitlines()
     pairs = (line.partition("=") for line in lines if not line.startswith("#"))
-    return {name: value for name, sign, value in pairs if sign}
+    return {name: os.environ.get(name, value) for name, sign, value in pairs if sign}
 
 
 def compose(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,14 +1,10 @@
 """Tags name content: what changes an image changes its tag, and nothing else does."""
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
 from images import bake_definition, discover
 
 

@@ -1,0 +1,95 @@
+"""The whole stack under test: a compose project, a port and a data volume of its own, beside any that runs."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stack as compose_stack
+from airflow_api import Airflow
+
+ROOT = Path(__file__).parents[2]
+
+os.environ |= {
+    "COMPOSE_PROJECT_NAME": "airflow-ml-test",
+    "ML_AIRFLOW_PORT": "18080",
+    "ML_DATA": "airflow-ml-test-data",
+    "ML_UID": "10001",
+    "ML_GID": "10001",
+}
+
+DATA = os.environ["ML_DATA"]
+RUN_TIMEOUT_S = 600
+
+LIST_FILES = """
+import hashlib, json, pathlib
+files = [p for p in pathlib.Path('/data').rglob('*') if p.is_file()]
+print(json.dumps({str(p.relative_to('/data')): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}))
+"""
+
+
+def image(name: str) -> str:
+    lock = json.loads((ROOT / "dags" / "images.lock.json").read_text())
+    return str(lock["images"][name]["image"])
+
+
+def run_image(name: str, *arguments: str, options: tuple[str, ...] = (), check: bool = True) -> Any:
+    """Run an image by hand on the test's data volume."""
+    command = ["docker", "run", "--rm", "--network=none", f"--volume={DATA}:/data", *options, image(name), *arguments]
+    done = subprocess.run(command, text=True, capture_output=True, timeout=300, check=False)
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def run_python(name: str, code: str) -> str:
+    """Run Python code inside an image with the test's data volume."""
+    return str(run_image(name, "-c", code, options=("--entrypoint=python",)).stdout)
+
+
+def data_files() -> dict[str, str]:
+    """The sha256 of every file in the data volume, by path."""
+    return dict(json.loads(run_python("base", LIST_FILES)))
+
+
+class Stack:
+    """Airflow as it runs under test."""
+
+    def __init__(self) -> None:
+        settings = compose_stack.settings()
+        self.url = f"http://localhost:{settings['ML_AIRFLOW_PORT']}"
+        self.password = settings["ML_ADMIN_PASSWORD"]
+        self.airflow = Airflow(self.url, self.password)
+
+    def run(self, dag: str, conf: dict[str, Any], logical_date: str | None = None) -> str:
+        """Run a Dag to its end and expect success; returns the run's id."""
+        run = self.airflow.trigger(dag, conf, logical_date)
+        assert self.airflow.wait(dag, run, RUN_TIMEOUT_S) == "success", self.explain(dag, run)
+        return run
+
+    def explain(self, dag: str, run: str) -> str:
+        """The states of a run's tasks and the logs of those that failed."""
+        tasks = self.airflow.tasks(dag, run)
+        logs = [self.airflow.log_of(dag, run, task)[-3000:] for task in tasks if task["state"] == "failed"]
+        return "\n".join([str({task["task_id"]: task["state"] for task in tasks}), *logs])
+
+    def results(self, dag: str, run: str) -> dict[tuple[str, str], dict[str, Any]]:
+        return {(result["stage"], result["command"]): result for result in self.airflow.results(dag, run)}
+
+
+def remove_stack() -> None:
+    compose_stack.compose("down", "--volumes", "--remove-orphans")
+    subprocess.run(["docker", "volume", "rm", "--force", DATA], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    remove_stack()
+    try:
+        assert compose_stack.up() == 0
+        yield Stack()
+    finally:
+        remove_stack()

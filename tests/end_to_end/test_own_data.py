@@ -1,0 +1,47 @@
+"""Own data takes the way that the README describes: three files, imported, then the same Dags unchanged."""
+
+import json
+
+import pytest
+
+from .conftest import Stack, run_image, run_python
+
+EXPORT = """
+import pathlib, sklearn.datasets
+bunch = sklearn.datasets.load_{name}(as_frame=True)
+folder = pathlib.Path('/data/import/{name}')
+folder.mkdir(parents=True, exist_ok=True)
+data = bunch.data.rename_axis('row_id').reset_index()
+data.to_csv(folder / 'data.csv', index=False)
+labels = bunch.target.map(lambda code: str(bunch.target_names[code]))
+labels.rename('label').rename_axis('row_id').reset_index().to_csv(folder / 'target.csv', index=False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "ds", "classes", "auc"), [("breast_cancer", "2026-05-01", 2, 0.95), ("wine", "2026-05-02", 3, 0.95)]
+)
+def test_own_data_is_trained_on_and_scored_unchanged(
+    stack: Stack, name: str, ds: str, classes: int, auc: float
+) -> None:
+    run_python("prediction", EXPORT.format(name=name))
+    folder = f"/data/import/{name}"
+    run_image(
+        "preprocessing", "infer-schema", f"--data={folder}/data.csv", f"--target={folder}/target.csv", "--key=row_id",
+        f"--out={folder}/schema.json",
+    )  # fmt: skip
+    files = [
+        f"--{file}={folder}/{file}.{'json' if file == 'schema' else 'csv'}" for file in ("data", "target", "schema")
+    ]
+    run_image("preprocessing", "import", f"--ds={ds}", *files)
+
+    trained = stack.results("train_model", stack.run("train_model", {"ds": ds}))
+    assert trained["prediction", "validate"]["metrics"]["auc"] > auc
+    stack.airflow.request("POST", "/variables", {"key": "model_path", "value": f"models/{ds}"})
+    try:
+        predicted = stack.results("predict", stack.run("predict", {"ds": ds}))["prediction", "predict"]
+    finally:
+        stack.airflow.request("DELETE", "/variables/model_path")
+    encoder = json.loads(run_python("base", f"print(open('/data/models/{ds}/encoder.json').read())"))
+    assert len(encoder["target"]["classes"]) == classes
+    assert predicted["rows"] == int(run_python("base", f"print(sum(1 for _ in open('{folder}/data.csv')) - 1)"))
