@@ -1,13 +1,14 @@
 """Writes `.env` from `.env.example`, with new random secrets; never touches one that is there.
 
-A line `NAME=<password>`, `<fernet key>`, `<uid>`, `<gid>` or `<docker gid>` in the example is filled in; any
-other line is copied. A host folder as ML_DATA in the environment is taken over, so that
-`ML_DATA=$PWD/data make run` keeps the files in a folder that belongs to the user.
+What stands in <angle brackets> in the example is filled in, any other line is copied. A host folder as ML_DATA
+in the environment is taken over, so that `ML_DATA=$PWD/data make run` keeps the files in a folder that belongs
+to the user.
 """
 
 import base64
 import os
 import secrets
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # The user inside the images, to whom the named volume belongs; root is never used.
 IMAGE_UID = 10001
+DEFAULT_SOCKET = "/var/run/docker.sock"
 
 
 def owner_id(own: int, data: str) -> str:
@@ -22,10 +24,18 @@ def owner_id(own: int, data: str) -> str:
     return str(own if data.startswith("/") and own != 0 else IMAGE_UID)
 
 
+def docker_socket() -> str:
+    """The engine's socket as a container can mount it."""
+    host = os.environ.get("DOCKER_HOST", "")
+    return host.removeprefix("unix://") if host.startswith("unix://") else DEFAULT_SOCKET
+
+
 def docker_gid() -> str:
-    """The group that may use the engine's socket."""
-    host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    socket = Path(host.removeprefix("unix://"))
+    """The group that may use the socket, as a container sees it: Docker Desktop's is in its own machine."""
+    command = ["docker", "info", "--format", "{{.OperatingSystem}}"]
+    if "Docker Desktop" in subprocess.run(command, capture_output=True, text=True, check=False).stdout:
+        return "0"
+    socket = Path(docker_socket())
     return str(socket.stat().st_gid) if socket.exists() else "0"
 
 
@@ -38,6 +48,7 @@ def fill(line: str, data: str) -> str:
         "<fernet key>": lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "<uid>": lambda: owner_id(os.getuid(), data),
         "<gid>": lambda: owner_id(os.getgid(), data),
+        "<docker socket>": docker_socket,
         "<docker gid>": docker_gid,
         "data": lambda: data,
     }
