@@ -1,0 +1,197 @@
+"""Which LightGBM parameters a run uses: defaults, a file, the command line; what cannot be served is refused."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+
+from stagekit import UsageError
+
+DEFAULTS: Mapping[str, Any] = {
+    "learning_rate": 0.05,
+    "num_iterations": 500,
+    "num_leaves": 31,
+    "early_stopping_round": 50,
+    "first_metric_only": True,
+    "seed": 42,
+    "verbosity": 0,
+}
+# The first metric is the one that early stopping follows.
+METRICS = {"binary": ["binary_logloss", "auc"], "multiclass": ["multi_logloss", "multi_error"]}
+
+# Parameters with one value that works: the value and why.
+_FIXED: Mapping[str, tuple[Any, str]] = {
+    "boosting": ("gbdt", "the prediction stage adds the trees up as gbdt does; dart and rf weigh them differently"),
+    "linear_tree": (False, "the prediction stage knows no linear leaves"),
+    "zero_as_missing": (False, "the prediction stage tells zero from missing"),
+    "sigmoid": (1.0, "the prediction stage uses the plain logistic function"),
+    "deterministic": (True, "the same inputs must give the same model"),
+    "force_row_wise": (True, "the same inputs must give the same model"),
+    "force_col_wise": (False, "the same inputs must give the same model"),
+    "device_type": ("cpu", "the image holds LightGBM for CPUs, and other devices do not repeat a run exactly"),
+    "tree_learner": ("serial", "a stage is one process"),
+    "num_machines": (1, "a stage is one process"),
+}
+_FILE = "a stage reads and writes nothing but its partitions"
+_TABLE = "the data contract says how train.csv and val.csv are read"
+_OTHER_TASK = "this stage trains and does nothing else"
+_REFUSED: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "config",
+            "convert_model",
+            "convert_model_language",
+            "data",
+            "forcedbins_filename",
+            "forcedsplits_filename",
+            "input_model",
+            "machine_list_filename",
+            "output_model",
+            "output_result",
+            "parser_config_file",
+            "save_binary",
+            "snapshot_freq",
+            "valid",
+        ),
+        _FILE,
+    ),
+    **dict.fromkeys(
+        (
+            "group_column",
+            "header",
+            "ignore_column",
+            "label_column",
+            "pre_partition",
+            "precise_float_parser",
+            "two_round",
+            "weight_column",
+        ),
+        _TABLE,
+    ),
+    **dict.fromkeys(
+        (
+            "num_iteration_predict",
+            "pred_early_stop",
+            "pred_early_stop_freq",
+            "pred_early_stop_margin",
+            "predict_contrib",
+            "predict_disable_shape_check",
+            "predict_leaf_index",
+            "predict_raw_score",
+            "refit_decay_rate",
+            "start_iteration_predict",
+            "task",
+        ),
+        _OTHER_TASK,
+    ),
+    **dict.fromkeys(("local_listen_port", "machines", "time_out"), "a stage is one process"),
+    "categorical_feature": "encoder.json says which features are categories",
+}
+
+
+def gather(file: Path | None, text: str | None, pairs: Iterable[str]) -> dict[str, Any]:
+    """The parameters that a user gave, by LightGBM's own names; a later source wins over an earlier one.
+
+    `file` is a JSON file, `text` a JSON object, each of `pairs` is `name=value` with the value in JSON or as plain
+    text. Errors: UsageError for what is no JSON object, a name that LightGBM does not know or one given twice.
+    """
+    given: dict[str, Any] = {}
+    if file is not None:
+        try:
+            given |= _named(_object(file.read_text(encoding="utf-8"), str(file)), str(file))
+        except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError) as error:
+            raise UsageError(f"--params {file} cannot be read ({error})", expected="a JSON file") from None
+    if text is not None:
+        given |= _named(_object(text, "--params-json"), "--params-json")
+    return given | _named([_pair(pair) for pair in pairs], "--param")
+
+
+def complete(given: Mapping[str, Any], classes: int, threads: int) -> dict[str, Any]:
+    """All parameters of a run: what was `given` over the defaults, for so many `classes` and CPU `threads`.
+
+    Errors: UsageError naming a parameter that this pipeline cannot take, and why.
+    """
+    objective = "binary" if classes == 2 else "multiclass"
+    why = f"the target has {classes} classes, and the prediction stage knows binary and multiclass only"
+    fixed = {**_FIXED, "objective": (objective, why), "num_class": (1 if classes == 2 else classes, why)}
+    for name, value in given.items():
+        if name in _REFUSED:
+            raise UsageError(f"parameter {name} cannot be set here: {_REFUSED[name]}", do=f"leave {name} out")
+        if name in fixed and value != fixed[name][0]:
+            raise UsageError(
+                f"parameter {name} is {value!r}: {fixed[name][1]}",
+                expected=f"{fixed[name][0]!r}",
+                do=f"leave {name} out",
+            )
+    settled = {name: value for name, (value, _) in fixed.items()}
+    return {**DEFAULTS, "metric": METRICS[objective], "num_threads": threads, **settled, **given}
+
+
+def try_out(parameters: Mapping[str, Any], features: int, classes: int) -> None:
+    """Let LightGBM check the values of the parameters on a few made-up rows, before real ones are read.
+
+    Errors: UsageError with what LightGBM says.
+    """
+    tiny = {**parameters, "num_iterations": 1, "num_threads": 1, "verbosity": -1}
+    codes = np.repeat(np.arange(classes), 2)
+    values = np.tile(codes[:, None], (1, features)).astype(float)
+    try:
+        train = lightgbm.Dataset(values, codes, params=tiny)
+        lightgbm.train(tiny, train, valid_sets=[lightgbm.Dataset(values, codes, reference=train, params=tiny)])
+        if int(parameters["num_iterations"]) < 1:
+            raise ValueError(f"num_iterations is {parameters['num_iterations']}, which trains nothing")
+    except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"LightGBM does not take these parameters: {error}", expected="values as in LightGBM's documentation"
+        ) from None
+
+
+def _object(text: str, where: str) -> list[tuple[str, Any]]:
+    """The members of a JSON object, in order and with those that are named twice."""
+    try:
+        members = json.loads(text, object_pairs_hook=_Members)
+    except ValueError as error:
+        raise UsageError(f"{where} is no JSON ({error})", expected='an object, such as {"num_leaves": 63}') from None
+    if not isinstance(members, _Members):
+        raise UsageError(f"{where} is JSON, but no object", expected='an object, such as {"num_leaves": 63}')
+    return members
+
+
+class _Members(list[tuple[str, Any]]):
+    """A JSON object as the list of its members."""
+
+
+def _pair(pair: str) -> tuple[str, Any]:
+    name, equals, text = pair.partition("=")
+    if not equals:
+        raise UsageError(f"--param {pair!r} has no =", expected="NAME=VALUE, such as num_leaves=63")
+    try:
+        return name, json.loads(text)
+    except ValueError:
+        return name, text
+
+
+def _named(members: Sequence[tuple[str, Any]], where: str) -> dict[str, Any]:
+    """Members by LightGBM's main names: `eta` is `learning_rate`."""
+    # LightGBM itself only warns of names that it does not know, and trains with its defaults.
+    known = lightgbm.basic._ConfigAliases._get_all_param_aliases()
+    main_names = {alias: name for name, aliases in known.items() for alias in aliases}
+    named: dict[str, Any] = {}
+    for alias, value in members:
+        name = main_names.get(alias)
+        if name is None:
+            near = difflib.get_close_matches(alias, main_names, n=3)
+            raise UsageError(
+                f"{where}: LightGBM has no parameter {alias!r}",
+                expected=f"perhaps {', '.join(near)}" if near else "a name from LightGBM's documentation",
+            )
+        if name in named:
+            raise UsageError(f"{where}: {name} is given twice (the second time as {alias!r})", do="give it once")
+        if value is None or isinstance(value, _Members):
+            raise UsageError(f"{where}: {alias} has no value", expected="a number, text, true, false or a list")
+        named[name] = value
+    return named
