@@ -1,0 +1,211 @@
+"""The Table Schema's types and constraints as polars expressions: text in, typed columns and reasons out."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from stagekit import BadInput
+
+from csv_input import KINDS, LINE, REASON, TEXT, Batch
+from table_schema import Field
+
+DTYPES: Mapping[str, pl.DataType] = {
+    "string": pl.String(),
+    "integer": pl.Int64(),
+    "number": pl.Float64(),
+    "boolean": pl.Boolean(),
+    "date": pl.Date(),
+    "datetime": pl.Datetime("us"),
+}
+# XML Schema's dateTime: seconds are required; a fraction and an offset are not.
+ISO_DATE = r"^\d{4}-\d\d-\d\d$"
+ISO_DATETIME = r"^\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$"
+EXPECTED = {
+    "integer": "is no integer of at most 64 bits",
+    "number": "is no number",
+    "boolean": "is no boolean",
+    "date": "is no date",
+    "datetime": "is no date and time",
+}
+SHOWN_CHARACTERS = 60
+RAW = "\0raw "
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule: where it is broken, what to tell, and under which word it is counted."""
+
+    kind: str
+    broken: pl.Expr
+    message: pl.Expr
+
+
+@dataclass(frozen=True)
+class Checked:
+    """`good`: LINE, TEXT, typed columns. `bad`: LINE, TEXT, KINDS, REASON, and what could be typed."""
+
+    good: pl.DataFrame
+    bad: pl.DataFrame
+
+
+class FieldChecks:
+    """The rules of some fields, built once and applied batch by batch.
+
+    An empty text always means "missing", as do the schema's missingValues. `required` names fields that may not
+    be missing whatever their constraints say. Errors: BadInput where a constraint or format cannot be understood.
+    """
+
+    def __init__(
+        self, fields: Sequence[Field], missing: Collection[str], required: Collection[str], label: str
+    ) -> None:
+        self._names = [field.name for field in fields]
+        absent = ["", *missing]
+        self._raw = [pl.when(~pl.col(name).is_in(absent)).then(pl.col(name)).alias(RAW + name) for name in self._names]
+        self._typed = [convert(field, pl.col(RAW + field.name)).alias(field.name) for field in fields]
+        self._checks = [check for field in fields for check in _checks(field, field.name in required, label)]
+
+    def apply(self, batch: Batch) -> Checked:
+        """Type and check the rows of a batch; its malformed records join the bad rows."""
+        both = batch.rows.select(LINE, TEXT, *self._raw).with_columns(self._typed)
+        broken = both.select(pl.any_horizontal(c.broken.fill_null(False) for c in self._checks)).to_series()
+        bad = both.filter(broken).select(LINE, TEXT, *_tell(self._checks), *self._names)
+        return Checked(
+            both.filter(~broken).select(LINE, TEXT, *self._names),
+            pl.concat([batch.rejected, bad], how="diagonal").sort(LINE),
+        )
+
+
+def _tell(checks: Sequence[Check]) -> list[pl.Expr]:
+    kinds = pl.concat_list(pl.when(check.broken).then(pl.lit(check.kind)) for check in checks)
+    reasons = pl.concat_list(pl.when(check.broken).then(check.message) for check in checks)
+    return [kinds.list.drop_nulls().alias(KINDS), reasons.list.drop_nulls().list.join("; ").alias(REASON)]
+
+
+def convert(field: Field, text: pl.Expr) -> pl.Expr:
+    """Text to the field's type; null where the text is no such value. Times become UTC without an offset."""
+    if field.type in ("integer", "number"):
+        return text.cast(DTYPES[field.type], strict=False)
+    if field.type == "boolean":
+        true, false = text.is_in(field.true_values), text.is_in(field.false_values)
+        return pl.when(true).then(True).when(false).then(False)
+    if field.type == "date":
+        return _date(text, field.format)
+    if field.type == "datetime":
+        return _datetime(text, field.format)
+    return text
+
+
+def _date(text: pl.Expr, pattern: str) -> pl.Expr:
+    if pattern == "default":
+        value = pl.when(text.str.contains(ISO_DATE)).then(text.str.to_date("%Y-%m-%d", strict=False))
+    else:
+        value = text.str.to_date(pattern, strict=False)
+    return pl.when(value.dt.year().is_between(1, 9999)).then(value)
+
+
+def _datetime(text: pl.Expr, pattern: str) -> pl.Expr:
+    def parse(part: pl.Expr, pattern: str) -> pl.Expr:
+        zone = "UTC" if "%z" in pattern else None
+        value = part.str.to_datetime(pattern, strict=False, time_unit="us", time_zone=zone)
+        return value.dt.replace_time_zone(None)
+
+    if pattern == "default":
+        local = parse(text.str.strip_suffix("Z"), "%Y-%m-%dT%H:%M:%S%.f")
+        zoned = parse(text, "%Y-%m-%dT%H:%M:%S%.f%z")
+        value = pl.when(text.str.contains(ISO_DATETIME)).then(pl.coalesce(local, zoned))
+    else:
+        value = parse(text, pattern)
+    return pl.when(value.dt.year().is_between(1, 9999)).then(value)
+
+
+def _checks(field: Field, required: bool, label: str) -> list[Check]:
+    raw, value, constraints = pl.col(RAW + field.name), pl.col(field.name), field.constraints
+    at = f"{label}, field {field.name!r}"
+
+    def check(kind: str, broken: pl.Expr, told: str) -> Check:
+        shown = pl.concat_str(pl.lit(f"{field.name}: '"), raw.str.slice(0, SHOWN_CHARACTERS), pl.lit(f"' {told}"))
+        return Check(f"{field.name}: {kind}", broken, shown)
+
+    checks = []
+    if required or constraints.get("required"):
+        missing = pl.lit(f"{field.name}: missing, a value is required")
+        checks.append(Check(f"{field.name}: missing", raw.is_null(), missing))
+    if field.type != "string":
+        _require_format(field, at)
+        checks.append(check("type", raw.is_not_null() & value.is_null(), _expected(field)))
+    if field.type == "number":
+        checks.append(check("not finite", ~value.is_finite(), "is no finite number"))
+    for name, told, compare in (("minimum", "below minimum", pl.Expr.lt), ("maximum", "above maximum", pl.Expr.gt)):
+        if name in constraints:
+            bound = _literal(field, constraints[name], f"{at}, {name}")
+            checks.append(
+                check(
+                    name,
+                    value.is_finite() & compare(value, bound) if field.type == "number" else compare(value, bound),
+                    f"{told} {constraints[name]}",
+                )
+            )
+    if "enum" in constraints:
+        allowed = [_literal(field, item, f"{at}, enum") for item in constraints["enum"]]
+        told = f"is none of {', '.join(map(str, constraints['enum'][:20]))}"
+        checks.append(check("enum", ~value.is_in(pl.Series(allowed, dtype=DTYPES[field.type]).implode()), told))
+    if "pattern" in constraints:
+        pattern = rf"\A(?:{constraints['pattern']})\z"
+        _require_pattern(pattern, constraints["pattern"], at)
+        checks.append(check("pattern", ~raw.str.contains(pattern), f"does not match {constraints['pattern']}"))
+    if "minLength" in constraints:
+        least = constraints["minLength"]
+        checks.append(check("minLength", raw.str.len_chars() < least, f"is shorter than {least} characters"))
+    if "maxLength" in constraints:
+        most = constraints["maxLength"]
+        checks.append(check("maxLength", raw.str.len_chars() > most, f"is longer than {most} characters"))
+    return checks
+
+
+def _expected(field: Field) -> str:
+    if field.type in ("date", "datetime"):
+        example = "YYYY-MM-DD" if field.type == "date" else "YYYY-MM-DDThh:mm:ss"
+        return f"{EXPECTED[field.type]} of the form {example if field.format == 'default' else field.format}"
+    if field.type == "boolean":
+        return f"{EXPECTED[field.type]}, which is one of {', '.join(field.true_values + field.false_values)}"
+    return EXPECTED[field.type]
+
+
+def _literal(field: Field, value: Any, at: str) -> Any:
+    """A constraint's value as the field's type. Errors: BadInput where it is none."""
+    flag = isinstance(value, bool)
+    typed = value if flag and field.type == "boolean" else pl.select(convert(field, pl.lit(str(value)))).item()
+    if typed is None:
+        raise BadInput(f"{at}: {value!r} {_expected(field)}", expected=f"a value of type {field.type}", do="correct it")
+    return typed
+
+
+def _require_pattern(pattern: str, shown: str, at: str) -> None:
+    try:
+        pl.select(pl.lit("").str.contains(pattern))
+    except pl.exceptions.ComputeError:
+        raise BadInput(
+            f"{at}: the pattern {shown!r} is not understood",
+            expected="a regular expression without look-around and back-references",
+            do="write it so, or use enum",
+        ) from None
+
+
+def _require_format(field: Field, at: str) -> None:
+    """Errors: BadInput unless a day that is written in the field's format can be read back."""
+    if field.format == "default" or field.type not in ("date", "datetime"):
+        return
+    day = datetime(2026, 11, 21, 10, 11, 12)
+    try:
+        text = day.strftime(field.format.replace("%z", "+0000").replace("%.f", ".5").replace("%f", "500000"))
+        read = pl.select(convert(field, pl.lit(text))).item()
+    except (pl.exceptions.PolarsError, ValueError):
+        read = None
+    if read is None or (read.year, read.month, read.day) != (2026, 11, 21):
+        raise BadInput(
+            f"{at}: the format {field.format!r} is not understood",
+            expected="a pattern that holds a whole date, such as %d/%m/%Y or %Y-%m-%d %H:%M:%S",
+            do="correct the format, or use the default one",
+        )

@@ -1,0 +1,130 @@
+"""Finds duplicate rows and brings data and target together by key, in bounded memory.
+
+The keys of both files are sorted into parts by their hash, so that equal keys meet in one part whatever the
+files' order; each part is settled by itself, and what was found out is sorted back by batch of the file.
+
+Rules. Among the rows that are right in themselves the first one with a key is kept, and so is the first one
+with a value in a field declared unique; later ones are rejected, also when they say something else. A target
+row needs a data row of its key; where that row is there but was rejected, the target row is passed over.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from csv_input import KINDS, LINE, REASON, TEXT
+from spill import Spill
+
+BATCH, PART, CONTENT, SOUND, OTHER = "\0batch", "\0part", "\0content", "\0sound", "\0other"
+PLACE = {BATCH: pl.Int64(), LINE: pl.Int64()}
+
+
+class Rows:
+    """The rows of one file as far as keys matter. `carry` is the target's name for target.csv, else nothing."""
+
+    def __init__(
+        self,
+        folder: Path,
+        label: str,
+        dtypes: dict[str, pl.DataType],
+        key: Sequence[str],
+        unique: Sequence[str],
+        carry: Sequence[str],
+        parts: int,
+    ) -> None:
+        self.label, self.key, self.parts = label, list(key), parts
+        columns = {name: dtypes[name] for name in [*key, *carry]}
+        self.keys = Spill(
+            folder / "keys", PART, {**PLACE, PART: pl.UInt64(), CONTENT: pl.UInt64(), SOUND: pl.Boolean(), **columns}
+        )
+        self.unique = {
+            name: Spill(folder / f"unique-{number}", PART, {**PLACE, PART: pl.UInt64(), name: dtypes[name]})
+            for number, name in enumerate(unique)
+        }
+        self.reasons = Spill(folder / "reasons", BATCH, {**PLACE, KINDS: pl.String(), REASON: pl.String()})
+
+    def add(self, batch: int, rows: pl.DataFrame, *, sound: bool) -> None:
+        """Add the rows of a batch: those that are right in themselves, or the others (whose key may be unknown)."""
+        rows = rows.drop_nulls(self.key) if all(name in rows.columns for name in self.key) else rows.clear()
+        if not rows.height:
+            return
+        rows = rows.with_columns(
+            pl.lit(batch, pl.Int64).alias(BATCH), pl.lit(sound).alias(SOUND), pl.col(TEXT).hash().alias(CONTENT)
+        )
+        self.keys.add(rows.with_columns(self._part(self.key)))
+        if sound:
+            for name, spill in self.unique.items():
+                spill.add(rows.drop_nulls(name).with_columns(self._part([name])))
+
+    def _part(self, columns: Sequence[str]) -> pl.Expr:
+        return (pl.struct(columns).hash() % self.parts).alias(PART)
+
+    def reject(self, rows: pl.DataFrame, kind: str, reason: pl.Expr) -> None:
+        """Note for rows (BATCH, LINE and what the reason needs) why they are rejected."""
+        self.reasons.add(rows.with_columns(pl.lit(kind).alias(KINDS), reason.alias(REASON)))
+
+    def reject_repeated(self) -> None:
+        """Reject the later ones of the rows that share a value in a field declared unique."""
+        for name, spill in self.unique.items():
+            for part in range(self.parts):
+                repeated = _repeated(spill.read(part), [name])
+                reason = pl.concat_str(
+                    pl.lit(f"{name}: '"), pl.col(name).cast(pl.String), pl.lit("' is not unique, it is on line "), OTHER
+                )
+                self.reject(repeated, f"{name}: unique", reason)
+
+    def take_first(self, keys: pl.DataFrame) -> pl.DataFrame:
+        """Of the sound rows of a part, the first with each key; the others are rejected."""
+        sound = keys.filter(SOUND)
+        repeated = _repeated(sound, self.key)
+        if not repeated.height:
+            return sound
+        name = ", ".join(self.key)
+        same, other = pl.lit(f"{name}: duplicate of line "), pl.lit(f"{name}: same key with other content as line ")
+        told = pl.when(pl.col(CONTENT) == pl.col(OTHER + CONTENT)).then(same).otherwise(other)
+        self.reject(repeated, f"{name}: duplicate", pl.concat_str(told, OTHER))
+        return sound.join(repeated, on=LINE, how="anti")
+
+
+def _repeated(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """The rows after the first of each group of equals, with the first one's line (OTHER) and content."""
+    key = pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns)
+    equal = rows.filter(key.is_duplicated()).sort(LINE)
+    firsts = [
+        pl.col(name).first().over(columns).alias(OTHER + name * (name != LINE))
+        for name in (LINE, CONTENT)
+        if name in rows.columns
+    ]
+    return equal.with_columns(firsts).filter(pl.col(LINE) != pl.col(OTHER))
+
+
+def settle(data: Rows, target: Rows | None, matches: Spill | None) -> None:
+    """Note every rejection that takes more than one row to see, and in `matches` the target of each data row kept."""
+    for rows in (data, target):
+        if rows:
+            rows.reject_repeated()
+    for part in range(data.parts):
+        of_data = data.keys.read(part)
+        kept = data.take_first(of_data)
+        if target and matches:
+            _match(data, target, matches, of_data, kept, target.keys.read(part))
+
+
+def _match(
+    data: Rows, target: Rows, matches: Spill, of_data: pl.DataFrame, kept: pl.DataFrame, of_target: pl.DataFrame
+) -> None:
+    key = data.key
+    targets = target.take_first(of_target)
+    target.reject(
+        targets.join(of_data, on=key, how="anti"), "no data for this target row", pl.lit("no data for this target row")
+    )
+    matches.add(kept.join(targets.drop(*PLACE, PART, CONTENT, SOUND), on=key))
+    unmatched = kept.join(targets, on=key, how="anti")
+    refused = of_target.filter(~pl.col(SOUND)).group_by(key).agg(pl.col(LINE).min().alias(OTHER))
+    why = (
+        pl.when(pl.col(OTHER).is_null())
+        .then(pl.lit("no target for this key"))
+        .otherwise(pl.concat_str(pl.lit(f"its row in {target.label} was rejected (line "), OTHER, pl.lit(")")))
+    )
+    data.reject(unmatched.join(refused, on=key, how="left"), "no target for this key", why)

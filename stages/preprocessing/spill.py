@@ -1,0 +1,44 @@
+"""Temporary storage on disk, so that the memory in use does not grow with the number of rows."""
+
+from pathlib import Path
+
+import polars as pl
+
+FLUSH_BYTES = 32 << 20
+
+
+class Spill:
+    """Rows sorted into numbered boxes: added in any order, read back box by box, each in the order of adding.
+
+    The rows carry the box's number in the column `box`. Small amounts never leave the memory.
+    """
+
+    def __init__(self, folder: Path, box: str, schema: dict[str, pl.DataType]) -> None:
+        self._folder, self._box, self._schema = folder, box, schema
+        self._held: list[pl.DataFrame] = []
+        self._flushes = 0
+        folder.mkdir(parents=True)
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Add rows; their columns are those of the schema."""
+        if rows.height:
+            self._held.append(rows.select(*self._schema))
+        if sum(frame.estimated_size() for frame in self._held) > FLUSH_BYTES:
+            self._flush()
+
+    def read(self, box: int) -> pl.DataFrame:
+        """The rows of one box; none is an empty frame of the same columns."""
+        flushed = [self._file(flush, box) for flush in range(self._flushes)]
+        parts = [pl.read_ipc(file) for file in flushed if file.exists()]
+        held = [frame.filter(pl.col(self._box) == box) for frame in self._held]
+        return pl.concat([pl.DataFrame(schema=self._schema), *parts, *held])
+
+    def _flush(self) -> None:
+        rows = pl.concat(self._held).partition_by(self._box, as_dict=True, maintain_order=True)
+        for (box,), part in rows.items():
+            part.write_ipc(self._file(self._flushes, box))
+        self._flushes += 1
+        self._held = []
+
+    def _file(self, flush: int, box: int) -> Path:
+        return self._folder / f"{flush}-{box}.arrow"

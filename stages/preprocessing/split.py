@@ -1,0 +1,221 @@
+"""The work of `split`: which rows validate the model, and which train it; the encoder is fitted on the latter only.
+
+Rows stand or fall together by group: all rows of an entity, or, in a schema without entities, of a key. A group
+is known by a 32-bit hash of its text; two that collide share a side, which does no harm. Per class, the rarest
+first, groups are taken in an order shuffled by the seed until validation has its fraction of the class's rows,
+to the nearest group. So each class has its fraction, and no group is on both sides.
+"""
+
+import logging
+import math
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import polars as pl
+from stagekit import BadInput
+
+from checks import DTYPES, convert
+from encoder import Encoder, fit
+from prepare import CsvWriter
+from table_schema import Field, Schema
+
+log = logging.getLogger(__name__)
+
+CHUNK_ROWS = 100_000
+GROUP, CODE, ROWS = "\0group", "\0code", "\0rows"
+UNIT_SEPARATOR = "\x1f"
+GOLDEN = 0x9E3779B9  # spreads small seeds over 32 bits
+
+
+class TrainData:
+    """train_data.csv, read in chunks; each pass takes only the columns that it needs."""
+
+    def __init__(self, path: Path, schema: Schema, label: str) -> None:
+        self.path, self.schema, self.label = path, schema, label
+        self.target = schema.named("target")[0]
+        self.columns = columns_kept(schema)
+
+    def texts(self, names: Sequence[str]) -> pl.LazyFrame:
+        """Columns as text."""
+        return self._scan({}).select(names)
+
+    def typed(self) -> Iterator[pl.DataFrame]:
+        """Features and times as their types, the target as text."""
+        fields = self.schema.of(self.schema.named("feature", "time"))
+        dtypes = {f.name: DTYPES[f.type] for f in fields if f.role == "feature"}
+        times = [convert(_canonical(f), pl.col(f.name)).alias(f.name) for f in fields if f.role == "time"]
+        names = [f.name for f in fields]
+        return self.chunks(self._scan(dtypes).select(self.target, *names).with_columns(times))
+
+    @staticmethod
+    def chunks(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+        """The rows in the file's order."""
+        return iter(frame.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=True))
+
+    def _scan(self, dtypes: dict[str, pl.DataType]) -> pl.LazyFrame:
+        return pl.scan_csv(self.path, schema={name: dtypes.get(name, pl.String()) for name in self.columns})
+
+
+def columns_kept(schema: Schema) -> list[str]:
+    """The columns of train_data.csv: those of the schema that are used, the target last."""
+    return [*schema.named("key", "entity", "feature", "time"), *schema.named("target")]
+
+
+def _canonical(field: Field) -> Field:
+    return Field(field.name, field.type, field.role, "default", {}, (), ())
+
+
+def split(
+    data: TrainData, fraction: float, seed: int, most_categories: int, outputs: tuple[Path, Path, Path]
+) -> dict[str, Any]:
+    """Write train.csv, val.csv and encoder.json. Errors: BadInput where a class cannot be on both sides."""
+    classes = _classes(data)
+    groups, codes = _groups(data, classes)
+    chosen = choose_groups(groups, codes, fraction, seed)
+    validates = groups.is_in(chosen.implode())
+    counts = _require_all_classes(data, classes, codes, validates)
+    encoder = fit(data.schema, classes, _frequent(data, validates, most_categories))
+    encoder.write(outputs[2])
+    with CsvWriter(outputs[0]) as train, CsvWriter(outputs[1]) as val:
+        offset = 0
+        for chunk in data.typed():
+            side = validates.slice(offset, chunk.height)
+            encoded = encode_chunk(encoder, chunk)
+            train.write(encoded.filter(~side))
+            val.write(encoded.filter(side))
+            offset += chunk.height
+    categories = {f.name: len(f.values) for f in encoder.features if f.kind == "category"}
+    return {
+        "train_rows": train.rows,
+        "val_rows": val.rows,
+        "features": len(encoder.features),
+        "classes": counts,
+        "categories": categories,
+    }
+
+
+def encode_chunk(encoder: Encoder, rows: pl.DataFrame) -> pl.DataFrame:
+    """The target's code, then the features."""
+    code = pl.col(encoder.target).cast(pl.Enum(encoder.classes)).to_physical()
+    return encoder.encode(rows, [code.alias(encoder.target)])
+
+
+def _classes(data: TrainData) -> list[str]:
+    counts = dict(data.texts([data.target]).group_by(data.target).len().collect().iter_rows())
+    if len(counts) < 2:
+        raise BadInput(
+            f"{data.label} has one class only: {data.target} is {next(iter(counts), 'missing')!r} in all rows",
+            expected="two classes or more",
+            do="take more days, or look at how the target is made",
+        )
+    if rare := sorted(name for name, rows in counts.items() if rows < 2):
+        more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
+        raise BadInput(
+            f"{data.label}: of {len(counts)} classes of {data.target}, one row only have {', '.join(rare[:5])}{more}",
+            expected="two rows of each class, one to train and one to validate",
+            do="take more days, merge rare classes, or remove their rows (a number without classes is no target here)",
+        )
+    return sort_classes(counts)
+
+
+def sort_classes(names: Collection[str]) -> list[str]:
+    """Sorted by number if all are numbers, else by text."""
+    try:
+        numbers = {name: float(name) for name in names}
+    except ValueError:
+        return sorted(names)
+    return (
+        sorted(names, key=lambda name: (numbers[name], name))
+        if all(map(math.isfinite, numbers.values()))
+        else sorted(names)
+    )
+
+
+def _groups(data: TrainData, classes: Sequence[str]) -> tuple[pl.Series, pl.Series]:
+    """For each row its group (a 32-bit hash) and the code of its class."""
+    names = data.schema.named("entity") or data.schema.named("key")
+    text = pl.concat_str(names, separator=UNIT_SEPARATOR).cast(pl.Binary).alias(GROUP)
+    code = pl.col(data.target).cast(pl.Enum(classes)).to_physical().cast(pl.UInt32).alias(CODE)
+    groups, codes = [pl.Series(dtype=pl.UInt32)], [pl.Series(dtype=pl.UInt32)]
+    for chunk in data.chunks(data.texts([*names, data.target]).select(text, code)):
+        groups.append(pl.Series(list(map(crc32, chunk[GROUP].to_list())), dtype=pl.UInt32))
+        codes.append(chunk[CODE])
+    return pl.concat(groups).alias(GROUP), pl.concat(codes).alias(CODE)
+
+
+def choose_groups(groups: pl.Series, codes: pl.Series, fraction: float, seed: int) -> pl.Series:
+    """The groups that validate, so that they hold about `fraction` of the rows of each class.
+
+    `groups` (32 bits) and `codes` have one value a row. A group is counted with the rarest class that it has.
+    A group with more rows of that class than are wanted trains. The outcome depends on the rows, not on their order.
+    """
+    counts = pl.DataFrame({GROUP: groups, CODE: codes}).group_by(GROUP, CODE).agg(pl.len().alias(ROWS))
+    totals = counts.group_by(CODE).agg(pl.col(ROWS).sum().alias("total")).sort("total", CODE)
+    totals = totals.with_row_index("rank")
+    counts = counts.join(totals, on=CODE).sort(_shuffled(pl.col(GROUP), seed), GROUP, "rank")
+    rarest = counts.filter((pl.col(GROUP) != pl.col(GROUP).shift()).fill_null(True))
+    chosen = pl.Series(GROUP, dtype=pl.UInt32)
+    for code, total in totals.select(CODE, "total").iter_rows():
+        candidates = rarest.filter(pl.col(CODE) == code)
+        if not candidates.height:
+            continue
+        got = counts.filter(pl.col(CODE) == code, pl.col(GROUP).is_in(chosen.implode()))[ROWS].sum()
+        alone = candidates[ROWS].sum() + got == total
+        chosen.append(_nearest(candidates, fraction * total - got, none_yet=not got, leave_one=alone))
+    return chosen
+
+
+def _nearest(groups: pl.DataFrame, wanted: float, *, none_yet: bool, leave_one: bool) -> pl.Series:
+    """The first of `groups` in their order whose rows come nearest to `wanted`."""
+    fitting = groups.filter(pl.col(ROWS) <= max(wanted, groups[ROWS].min()))
+    taken = pl.concat([pl.Series([0.0]), fitting[ROWS].cum_sum().cast(pl.Float64)])
+    number = (taken - wanted).abs().arg_min()
+    least, most = int(none_yet), groups.height - int(leave_one)
+    return fitting[GROUP].head(min(max(number, least), most))
+
+
+def _shuffled(group: pl.Expr, seed: int) -> pl.Expr:
+    """Scramble 32 bits one to one (MurmurHash3's finaliser), for an order that the seed decides."""
+    bits = 1 << 32
+    x = (group.cast(pl.UInt64) + (seed * GOLDEN) % bits) % bits
+    x = (x ^ (x // (1 << 16))) * 0x85EBCA6B % bits
+    x = (x ^ (x // (1 << 13))) * 0xC2B2AE35 % bits
+    return x ^ (x // (1 << 16))
+
+
+def _require_all_classes(
+    data: TrainData, classes: Sequence[str], codes: pl.Series, validates: pl.Series
+) -> dict[str, dict[str, int]]:
+    rows = pl.DataFrame({CODE: codes, "val": validates}).group_by(CODE).agg(pl.len(), pl.col("val").sum())
+    counts = {classes[code]: {"train": total - val, "val": val} for code, total, val in rows.sort(CODE).iter_rows()}
+    for name, sides in counts.items():
+        if not all(sides.values()):
+            where = ", ".join(data.schema.named("entity"))
+            raise BadInput(
+                f"{data.label}: the rows of class {name!r} cannot be on both sides: they belong to one {where}",
+                expected=f"two or more values of {where} with rows of each class",
+                do="take more days, merge rare classes, or choose another entity in schema.json",
+            )
+    return counts
+
+
+def _frequent(data: TrainData, validates: pl.Series, most: int) -> dict[str, list[str]]:
+    """For each text feature its most frequent values in the rows that train, at most `most`, sorted."""
+    names = [field.name for field in data.schema.of(data.schema.named("feature")) if field.type == "string"]
+    totals = {name: pl.DataFrame(schema={name: pl.String, ROWS: pl.UInt32}) for name in names}
+    offset = 0
+    for chunk in data.chunks(data.texts(names)) if names else ():
+        train = chunk.filter(~validates.slice(offset, chunk.height))
+        offset += chunk.height
+        for name in names:
+            counts = train.select(pl.col(name).drop_nulls()).group_by(name).agg(pl.len().cast(pl.UInt32).alias(ROWS))
+            totals[name] = pl.concat([totals[name], counts]).group_by(name).agg(pl.col(ROWS).sum())
+    for name in names:
+        if (seen := totals[name].height) > most:
+            log.warning("%s: %d values, the %d most frequent are kept, the others count as unseen", name, seen, most)
+    return {
+        name: sorted(total.sort([ROWS, name], descending=[True, False])[name].head(most))
+        for name, total in totals.items()
+    }

@@ -1,0 +1,194 @@
+"""`schema.json`: a Frictionless Table Schema whose fields have a `role` (https://specs.frictionlessdata.io/table-schema/)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stagekit import BadInput
+
+ROLES = ("key", "entity", "feature", "time", "target", "ignore")
+ORDERED = ("integer", "number", "date", "datetime")
+CONSTRAINTS = {
+    "required": ("string", "integer", "number", "boolean", "date", "datetime"),
+    "unique": ("string", "integer", "number", "boolean", "date", "datetime"),
+    "enum": ("string", "integer", "number", "boolean", "date", "datetime"),
+    "minimum": ORDERED,
+    "maximum": ORDERED,
+    "pattern": ("string",),
+    "minLength": ("string",),
+    "maxLength": ("string",),
+}
+TYPES = CONSTRAINTS["required"]
+# What would change the meaning of the data if it were passed over in silence.
+UNSUPPORTED = ("bareNumber", "decimalChar", "groupChar", "missingValues", "categories", "categoriesOrdered")
+UNSUPPORTED_AT_TOP = ("foreignKeys", "uniqueKeys")
+TRUE_VALUES = ("true", "True", "TRUE", "1")
+FALSE_VALUES = ("false", "False", "FALSE", "0")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column: what its values are (`type`, `format`, `constraints`) and what it is for (`role`)."""
+
+    name: str
+    type: str
+    role: str
+    format: str
+    constraints: Mapping[str, Any]
+    true_values: tuple[str, ...]
+    false_values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The fields in order, the texts that mean "missing", and the document they were read from."""
+
+    fields: tuple[Field, ...]
+    missing: tuple[str, ...]
+    document: Mapping[str, Any]
+
+    def named(self, *roles: str) -> list[str]:
+        """The names of the fields that have one of these roles, in the schema's order."""
+        return [field.name for field in self.fields if field.role in roles]
+
+    def of(self, names: Sequence[str]) -> list[Field]:
+        """The fields of these names, in the schema's order."""
+        return [field for field in self.fields if field.name in names]
+
+    @property
+    def data_columns(self) -> list[str]:
+        """The columns of data.csv."""
+        return [field.name for field in self.fields if field.role != "target"]
+
+    @property
+    def target_columns(self) -> list[str]:
+        """The columns of target.csv."""
+        return self.named("key", "target")
+
+
+def read_schema(path: Path, label: str, *, scoring: bool = False) -> Schema:
+    """Read a schema.json; for scoring it may lack the target. Errors: BadInput that names the property at fault."""
+    try:
+        document = json.loads(path.read_bytes().decode("utf-8-sig"))
+    except ValueError as error:
+        raise BadInput(f"{label} is not JSON in UTF-8 ({error})", expected="a Table Schema", do="correct it") from None
+    return parse_schema(document, label, scoring=scoring)
+
+
+def parse_schema(document: Any, label: str, *, scoring: bool = False) -> Schema:
+    """Check a Table Schema that has been read. Errors: BadInput that names the property at fault."""
+    if not isinstance(document, dict) or not isinstance(document.get("fields"), list) or not document["fields"]:
+        raise _wrong(
+            label, "it has no list of fields", 'an object such as {"fields": [{"name": ..., "type": ..., "role": ...}]}'
+        )
+    for name in UNSUPPORTED_AT_TOP:
+        if name in document:
+            raise _wrong(label, f"it has {name}, which is not checked here", f"a schema without {name}")
+    missing = _texts(document.get("missingValues", [""]), label, "missingValues")
+    schema = Schema(tuple(_field(field, label) for field in document["fields"]), missing, document)
+    _require_sound(schema, label, targets=(0, 1) if scoring else (1,))
+    return schema
+
+
+def _field(document: Any, label: str) -> Field:
+    name = document.get("name") if isinstance(document, dict) else None
+    if not isinstance(name, str) or not name:
+        raise _wrong(label, f"a field without a name: {json.dumps(document)[:80]}", "a name for each field")
+    at = f"{label}, field {name!r}"
+    kind, role = document.get("type"), document.get("role")
+    if kind not in TYPES:
+        raise _wrong(at, f"its type is {kind!r}", f"one of {', '.join(TYPES)}")
+    if role not in ROLES:
+        raise _wrong(at, f"its role is {role!r}", f"one of {', '.join(ROLES)}")
+    for unsupported in UNSUPPORTED:
+        if unsupported in document:
+            raise _wrong(at, f"it has {unsupported}, which is not understood here", f"a field without {unsupported}")
+    format_ = document.get("format", "default")
+    if format_ != "default" and (
+        kind not in ("date", "datetime") or not isinstance(format_, str) or "%" not in format_
+    ):
+        raise _wrong(at, f"its format is {format_!r}", "default, or for date and datetime a pattern such as %d/%m/%Y")
+    return Field(
+        name,
+        kind,
+        role,
+        format_,
+        _constraints(document.get("constraints", {}), kind, at),
+        _texts(document.get("trueValues", TRUE_VALUES), at, "trueValues"),
+        _texts(document.get("falseValues", FALSE_VALUES), at, "falseValues"),
+    )
+
+
+def _constraints(constraints: Any, kind: str, at: str) -> dict[str, Any]:
+    if not isinstance(constraints, dict):
+        raise _wrong(at, "its constraints are no object", 'constraints such as {"minimum": 0}')
+    for name, value in constraints.items():
+        if kind not in CONSTRAINTS.get(name, ()):
+            known = [known for known, kinds in CONSTRAINTS.items() if kind in kinds]
+            raise _wrong(at, f"the constraint {name} on type {kind}", f"one of {', '.join(known)}")
+        right = {
+            "required": isinstance(value, bool),
+            "unique": isinstance(value, bool),
+            "enum": isinstance(value, list) and bool(value),
+            "pattern": isinstance(value, str),
+            "minLength": isinstance(value, int) and not isinstance(value, bool),
+            "maxLength": isinstance(value, int) and not isinstance(value, bool),
+        }.get(name, isinstance(value, (str, int, float)))
+        if not right:
+            raise _wrong(at, f"the constraint {name} is {json.dumps(value)}", f"a value that fits {name}")
+    return constraints
+
+
+def _require_sound(schema: Schema, label: str, targets: tuple[int, ...]) -> None:
+    names = [field.name for field in schema.fields]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise _wrong(label, f"fields named twice: {', '.join(repeated)}", "one field for each column")
+    if not schema.named("key"):
+        raise _wrong(label, "no field has the role key", "at least one, which identifies a row")
+    if len(schema.named("target")) not in targets:
+        raise _wrong(label, f"{len(schema.named('target'))} fields have the role target", "exactly one")
+    if len(schema.named("entity")) > 1:
+        raise _wrong(label, f"entity is the role of {', '.join(schema.named('entity'))}", "at most one")
+    if not schema.named("feature", "time"):
+        raise _wrong(label, "no field has the role feature or time", "at least one")
+    for field in schema.fields:
+        dated = field.type in ("date", "datetime")
+        if (field.role == "time") != dated and field.role in ("time", "feature"):
+            raise _wrong(
+                f"{label}, field {field.name!r}",
+                f"the role {field.role} on type {field.type}",
+                "time for date and datetime, feature for all others",
+            )
+    primary = schema.document.get("primaryKey", schema.named("key"))
+    primary = [primary] if isinstance(primary, str) else primary
+    if not isinstance(primary, list) or sorted(map(str, primary)) != sorted(schema.named("key")):
+        raise _wrong(label, f"primaryKey is {primary}", f"the fields of role key: {', '.join(schema.named('key'))}")
+
+
+def _texts(value: Any, label: str, name: str) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(text, str) for text in value):
+        raise _wrong(label, f"{name} is {json.dumps(value)}", "a list of texts")
+    return tuple(value)
+
+
+def _wrong(label: str, found: str, expected: str) -> BadInput:
+    return BadInput(f"{label}: {found}", expected=expected, do="correct schema.json")
+
+
+def differences(ours: Schema, theirs: Schema) -> list[str]:
+    """In what the key, feature and time fields of a day differ from those of a model: a sentence each."""
+    roles = ("key", "feature", "time")
+    mine = {field.name: field for field in ours.fields if field.role in roles}
+    model = {field.name: field for field in theirs.fields if field.role in roles}
+    found = [f"field {name!r} is not in the model" for name in mine if name not in model]
+    found += [f"field {name!r} of the model is not here" for name in model if name not in mine]
+    for name in (name for name in mine if name in model):
+        for attribute in ("role", "type", "format", "constraints", "true_values", "false_values"):
+            here, there = getattr(mine[name], attribute), getattr(model[name], attribute)
+            if here != there:
+                found.append(f"field {name!r}: {attribute} is {here!r} here, {there!r} in the model")
+    if set(ours.missing) != set(theirs.missing):
+        found.append(f"missingValues are {list(ours.missing)} here, {list(theirs.missing)} in the model")
+    return found
