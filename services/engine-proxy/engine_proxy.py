@@ -4,36 +4,28 @@ Listens on TCP port 2375, one request per connection; policy.py decides. What is
 socket as a new request of our own, so nothing that a client writes reaches the engine as it was written. An answer
 may be silent for hours (a log stream, a wait): only its end, or the client's, ends it.
 
-Settings, all from the environment:
-  ML_DATA                    what may be mounted at /data: a volume's name or a host folder's path (required)
-  ML_DOCKER_SOCKET           the engine's socket (default: /var/run/docker.sock)
-  ML_IMAGE_LOCK              the image lock; if set, only images that it names can run (default: not set)
-  ML_STAGE_MEMORY            the most memory that a container may ask for (default: 4g)
-  ML_STAGE_NETWORKS          networks that a container may join, besides none; commas between (default: no others)
-  ML_PROXY_REQUEST_SECONDS   how long a client may take to send its request (default: 10)
-
 Exit codes: 0 ended by SIGTERM, or healthy; 1 failed, or not healthy; 2 wrong settings.
 """
 
 import argparse
 import asyncio
 import http.client
+import inspect
 import json
 import logging
 import os
-import re
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import h11
 
-from policy import Call, Limits, is_ours, judge, judge_image
+from policy import Call, is_ours, judge, judge_image
 from rules import Refused, shown
+from settings import Settings, read_settings
 from wire import UPGRADE, Client, ClientGone, EngineDown, ask, exchange, look_up
 
 PORT = 2375
@@ -43,24 +35,6 @@ HEALTH_SECONDS = 4
 PASSED_ON = {b"content-type", b"content-length", b"api-version", b"docker-experimental", b"ostype", b"server"}
 
 log = logging.getLogger("engine-proxy")
-
-
-@dataclass(frozen=True)
-class Settings:
-    limits: Limits
-    engine: str
-    image_lock: Path | None
-    request_seconds: float
-
-    def current_limits(self) -> Limits:
-        """The limits with the images that the lock names now; a lock that cannot be read names none."""
-        if self.image_lock is None:
-            return self.limits
-        try:
-            entries = json.loads(self.image_lock.read_text(encoding="utf-8"))["images"].values()
-            return replace(self.limits, images=frozenset(entry["image"] for entry in entries))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            return replace(self.limits, images=frozenset())
 
 
 @dataclass
@@ -197,39 +171,6 @@ async def _while_there(client: Client, call: Call, work: Coroutine[Any, Any, Non
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
-    """The settings in an environment; ValueError names the variable that is wrong."""
-
-    def get(name: str, default: str, pattern: str, expected: str) -> str:
-        value = environment.get(name) or default
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"{name} is {value!r}; expected: {expected}")
-        return value
-
-    # Of the two forms a path is the dangerous one: no `..`, no `//`, and never the root itself.
-    data = get(
-        "ML_DATA",
-        "",
-        "[a-zA-Z0-9][a-zA-Z0-9_.-]+|(/(?![.]{1,2}(/|$))[^/]+)+",
-        "a volume's name or a folder's absolute path",
-    )
-    networks = get(
-        "ML_STAGE_NETWORKS", "none", r"(?!host\b)[\w.-]+(,(?!host\b)[\w.-]+)*", "names of networks, not host"
-    )
-    memory = get("ML_STAGE_MEMORY", "4g", "[1-9][0-9]*[kmg]?", "a size such as 4g")
-    lock = environment.get("ML_IMAGE_LOCK")
-    return Settings(
-        limits=Limits(
-            data=data,
-            networks=frozenset({"none", *networks.split(",")}),
-            max_memory=int(memory.rstrip("kmg")) << {"k": 10, "m": 20, "g": 30}.get(memory[-1], 0),
-        ),
-        engine=get("ML_DOCKER_SOCKET", "/var/run/docker.sock", "/.+", "a path"),
-        image_lock=Path(lock) if lock else None,
-        request_seconds=float(get("ML_PROXY_REQUEST_SECONDS", "10", r"[0-9]+([.][0-9]+)?", "seconds")),
-    )
-
-
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; whatever is under way then is cut."""
     stopped = asyncio.Event()
@@ -264,9 +205,14 @@ def is_healthy() -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--healthcheck", action="store_true", help="ask the engine through the running proxy, then end")
-    if parser.parse_args(argv).healthcheck:
+    parser = argparse.ArgumentParser(
+        prog="airflow-ml-engine-proxy",
+        description=__doc__,
+        epilog=inspect.getdoc(read_settings),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=("serve", "healthcheck"), help="healthcheck asks the engine through serve")
+    if parser.parse_args(argv).command == "healthcheck":
         return 0 if is_healthy() else 1
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(

@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -110,6 +111,10 @@ class Client:
         request = await self._next_event()
         if not isinstance(request, h11.Request):
             raise ClientGone
+        if request.http_version != b"1.1":
+            raise Refused(f"the request is HTTP/{request.http_version.decode()}; expected: 1.1", 505)
+        if len(request.target) + sum(len(name) + len(value) for name, value in request.headers) > MAX_HEAD:
+            raise Refused(f"the head is too long; expected: at most {MAX_HEAD} bytes", 431)
         names = [name for name, _ in request.headers]
         if b"content-length" in names and b"transfer-encoding" in names:
             raise Refused("the request has both Content-Length and Transfer-Encoding; expected: one of them", 400)
@@ -128,7 +133,7 @@ class Client:
             while (event := self._http.next_event()) is h11.NEED_DATA:
                 self._http.receive_data(await self._reader.read(CHUNK))
         except h11.RemoteProtocolError as error:
-            raise Refused(f"the request is not proper HTTP/1.1 ({error})", error.error_status_hint) from None
+            raise Refused(f"the request is malformed ({error})", error.error_status_hint) from None
         return event
 
     async def until_gone(self, may_half_close: bool) -> None:
@@ -155,7 +160,8 @@ class Client:
         """Answer in the form of the engine's own errors: clients show the message."""
         body = json.dumps({"message": message}).encode() + b"\n"
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
-        await self.send(h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage())
+        head = h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase)
+        await self.send(head, h11.Data(data=body), h11.EndOfMessage())
 
     async def close(self) -> None:
         """End the connection once all is sent. Bytes still coming in are read for a moment: closing on them

@@ -1,0 +1,67 @@
+"""The proxy's settings, all from the environment."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from policy import Limits
+
+# A path is the more dangerous of the two: absolute, without `.` and `..`, and never the root itself.
+VOLUME, FOLDER = "[a-zA-Z0-9][a-zA-Z0-9_.-]+", "(/(?![.]{1,2}(/|$))[^/]+)+"
+NETWORK = r"(?!host\b)[a-zA-Z0-9][a-zA-Z0-9_.-]*"
+UNITS = {"k": 10, "m": 20, "g": 30}
+
+
+@dataclass(frozen=True)
+class Settings:
+    limits: Limits
+    engine: str
+    image_lock: Path | None
+    request_seconds: float
+
+    def current_limits(self) -> Limits:
+        """The limits with the images that the lock names now; a lock that cannot be read names none."""
+        if self.image_lock is None:
+            return self.limits
+        try:
+            entries = json.loads(self.image_lock.read_text(encoding="utf-8"))["images"].values()
+            return replace(self.limits, images=frozenset(entry["image"] for entry in entries))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return replace(self.limits, images=frozenset())
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings, all from the environment:
+
+    ML_DATA                    what may be mounted at /data: a volume's name or a host folder's path (required)
+    ML_DOCKER_SOCKET           the engine's socket (default: /var/run/docker.sock)
+    ML_IMAGE_LOCK              the image lock; if set, only images that it names can run (default: not set)
+    ML_STAGE_MEMORY            the most memory that a container may ask for (default: 4g)
+    ML_STAGE_NETWORKS          networks that a container may join, besides none; commas between (default: no others)
+    ML_PROXY_REQUEST_SECONDS   how long a client may take to send its request (default: 10)
+
+    Errors: ValueError, which names the variable that is wrong.
+    """
+
+    def get(name: str, default: str, pattern: str, expected: str) -> str:
+        value = environment.get(name) or default
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{name} is {value!r}; expected: {expected}")
+        return value
+
+    data = get("ML_DATA", "", f"{VOLUME}|{FOLDER}", "a volume's name or a folder's absolute path")
+    networks = get("ML_STAGE_NETWORKS", "none", f"{NETWORK}(,{NETWORK})*", "names of networks, other than host")
+    memory = get("ML_STAGE_MEMORY", "4g", "[1-9][0-9]*[kmg]?", "a size such as 4g")
+    lock = environment.get("ML_IMAGE_LOCK")
+    return Settings(
+        limits=Limits(
+            data=data,
+            max_memory=int(memory.rstrip("kmg")) << UNITS.get(memory[-1], 0),
+            networks=frozenset({"none", *networks.split(",")}),
+        ),
+        engine=get("ML_DOCKER_SOCKET", "/var/run/docker.sock", "/.+", "a path"),
+        image_lock=Path(lock) if lock else None,
+        request_seconds=float(get("ML_PROXY_REQUEST_SECONDS", "10", "[0-9]+([.][0-9]+)?", "a number of seconds")),
+    )

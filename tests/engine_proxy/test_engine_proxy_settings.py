@@ -1,0 +1,44 @@
+"""The engine proxy's settings."""
+
+import pytest
+from settings import read_settings
+
+
+def test_settings_have_defaults_for_all_but_the_data() -> None:
+    settings = read_settings({"ML_DATA": "data", "ML_STAGE_MEMORY": ""})
+    assert settings.limits.data == "data"
+    assert settings.limits.networks == {"none"}
+    assert settings.limits.max_memory == 4 * 1024**3
+    assert settings.engine == "/var/run/docker.sock"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ML_DATA", ""),
+        ("ML_DATA", "/"),
+        ("ML_DATA", "/srv/.."),
+        ("ML_DATA", "/srv//ml"),
+        ("ML_DATA", "/srv/"),
+        ("ML_DATA", "./data"),
+        ("ML_STAGE_NETWORKS", "host"),
+        ("ML_STAGE_NETWORKS", "tracking,host"),
+        ("ML_STAGE_NETWORKS", "container:postgres"),
+        ("ML_STAGE_MEMORY", "0"),
+        ("ML_STAGE_MEMORY", "lots"),
+        ("ML_PROXY_REQUEST_SECONDS", "-1"),
+        ("ML_DOCKER_SOCKET", "tcp://10.0.0.1:2375"),
+    ],
+)
+def test_settings_that_are_wrong_are_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        read_settings({"ML_DATA": "data", name: value})
+
+
+def test_settings_take_a_folder_networks_and_sizes() -> None:
+    settings = read_settings(
+        {"ML_DATA": "/srv/my data/v1.2", "ML_STAGE_NETWORKS": "tracking,feature-store", "ML_STAGE_MEMORY": "512m"}
+    )
+    assert settings.limits.data == "/srv/my data/v1.2"
+    assert settings.limits.networks == {"none", "tracking", "feature-store"}
+    assert settings.limits.max_memory == 512 * 1024**2

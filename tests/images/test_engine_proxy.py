@@ -1,0 +1,637 @@
+"""The engine proxy's image before the real engine: what it lets through works, and nothing else gets through."""
+
+import json
+import os
+import re
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import docker as docker_py
+import pytest
+from docker.errors import APIError, NotFound
+from docker.types import Mount
+
+from .conftest import ROOT, docker, images
+
+SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+OUR_LABEL = "airflow-ml.proxy"
+# A stage for these tests: says, sleeps and exits as its arguments tell.
+PROBE = """
+import os, sys, time
+for word in sys.argv[1:]:
+    verb, _, value = word.partition("=")
+    if verb == "say": os.write(1, value.encode() + b"\\n")
+    if verb == "grumble": os.write(2, value.encode() + b"\\n")
+    if verb == "sleep": time.sleep(float(value))
+    if verb == "write": open("/data/" + value, "w").close()
+    if verb == "exit": sys.exit(int(value))
+"""
+PROBE_DOCKERFILE = """
+FROM {base}
+COPY probe.py /opt/stage/probe.py
+ENTRYPOINT ["/usr/bin/tini", "--", "python", "/opt/stage/probe.py"]
+CMD ["say=default"]
+"""
+COUNT_SOCKETS = """
+import glob, os
+print(sum(os.path.islink(f) and os.readlink(f).startswith("socket:") for f in glob.glob("/proc/[0-9]*/fd/*")))
+"""
+UPGRADE = ("Connection: Upgrade", "Upgrade: tcp")
+
+
+def request(line: str, *headers: str, content: bytes = b"") -> bytes:
+    return "\r\n".join([f"{line} HTTP/1.1", "Host: x", *headers, "", ""]).encode("latin-1") + content
+
+
+def chunked(content: bytes) -> bytes:
+    return f"{len(content):x}\r\n".encode() + content + b"\r\n0\r\n\r\n"
+
+
+class Proxy:
+    """A proxy in a container of its own, with a published port on the loopback address."""
+
+    def __init__(self, *options: str) -> None:
+        confined = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+        group = f"--group-add={Path(SOCKET).stat().st_gid}"
+        self.container = docker(
+            "run", "--detach", *confined, group, f"--volume={SOCKET}:/var/run/docker.sock",
+            "--publish=127.0.0.1::2375", *options, images()["engine-proxy"], "serve",
+        ).stdout.strip()  # fmt: skip
+        self.port = int(docker("port", self.container, "2375").stdout.splitlines()[0].rpartition(":")[2])
+        self.url = f"tcp://127.0.0.1:{self.port}"
+        wait_until(self.answers, "the proxy answers")
+
+    def answers(self) -> bool:
+        try:
+            return self.ask("GET", "/_ping")[0] == 200
+        except OSError:
+            return False
+
+    def healthcheck(self) -> Any:
+        return docker("exec", self.container, "python", "/opt/service/engine_proxy.py", "healthcheck", check=False)
+
+    def client(self) -> docker_py.APIClient:
+        return docker_py.APIClient(self.url)
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
+        """The status and the message, or text, of the answer to one request."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request(method, path, None if body is None else json.dumps(body))
+            response = connection.getresponse()
+            content = response.read().decode()
+            return response.status, json.loads(content)["message"] if response.status >= 400 else content
+
+    def raw(self, *parts: bytes, end: bool = False) -> bytes:
+        """All that comes back for these bytes until the proxy closes the connection."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            for part in parts:
+                connection.sendall(part)
+            if end:
+                connection.shutdown(socket.SHUT_WR)
+            answer = b""
+            while data := connection.recv(65536):
+                answer += data
+            return answer
+
+    def log(self) -> str:
+        return docker("logs", self.container).stderr
+
+
+def answers_in(received: bytes) -> int:
+    return len(re.findall(rb"(?m)^HTTP/1[.]1 \d{3} ", received))
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> None:
+    for _ in range(200):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"20 s passed and it never came true that {what}")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[docker_py.APIClient]:
+    """The engine itself, not through a proxy."""
+    with closing(docker_py.APIClient(f"unix://{SOCKET}")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A stage image that does as it is told."""
+    folder = tmp_path_factory.mktemp("probe")
+    (folder / "probe.py").write_text(PROBE)
+    (folder / "Dockerfile").write_text(PROBE_DOCKERFILE.format(base=images()["base"]))
+    name = f"airflow-ml-probe:{secrets.token_hex(6)}"
+    docker("build", "--quiet", "--tag", name, str(folder))
+    yield name
+    docker("image", "rm", "--force", name)
+
+
+@pytest.fixture(scope="module")
+def volume() -> Iterator[str]:
+    """The data volume, which belongs to the stages' user as the images' /data does."""
+    name = f"airflow-ml-test-{secrets.token_hex(6)}"
+    yield name
+    docker("volume", "rm", "--force", name)
+
+
+@pytest.fixture(scope="module")
+def proxy(volume: str, engine: docker_py.APIClient) -> Iterator[Proxy]:
+    """A proxy that gives a client 2 s to send its request, so that longer silences show what they are worth."""
+    one = Proxy(f"--env=ML_DATA={volume}", "--env=ML_PROXY_REQUEST_SECONDS=2", "--env=ML_STAGE_MEMORY=512m")
+    yield one
+    docker("rm", "--force", one.container)
+    for left in engine.containers(all=True, filters={"label": f"airflow-ml.test={volume}"}):
+        engine.remove_container(left["Id"], force=True)
+
+
+@pytest.fixture(scope="module")
+def client(proxy: Proxy) -> Iterator[docker_py.APIClient]:
+    with closing(proxy.client()) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def body(probe: str, volume: str) -> dict[str, Any]:
+    """A body that the proxy lets through."""
+    return {
+        "Image": probe,
+        "User": "10001:10001",
+        "Labels": {"airflow-ml.test": volume},
+        "HostConfig": {
+            "NetworkMode": "none", "ReadonlyRootfs": True, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"],
+            "Memory": 128 << 20, "MemorySwap": 128 << 20, "PidsLimit": 64,
+            "Mounts": [{"Type": "volume", "Source": volume, "Target": "/data"}],
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture
+def start(client: docker_py.APIClient, body: dict[str, Any]) -> Callable[..., str]:
+    """Create and start a probe through the proxy."""
+
+    def run(*words: str) -> str:
+        container: str = client.create_container_from_config({**body, "Cmd": list(words)})["Id"]
+        client.start(container)
+        return container
+
+    return run
+
+
+@pytest.fixture
+def foreign(engine: docker_py.APIClient, probe: str) -> Iterator[str]:
+    """A container that somebody else runs on the same engine."""
+    container: str = engine.create_container(probe, ["sleep=300"], labels={"airflow-ml.dag": "looks like ours"})["Id"]
+    engine.start(container)
+    yield container
+    engine.remove_container(container, force=True)
+
+
+def ours(engine: docker_py.APIClient) -> set[str]:
+    return {found["Id"] for found in engine.containers(all=True, filters={"label": OUR_LABEL})}
+
+
+# --- what the operators do ---
+
+
+@pytest.fixture(scope="module")
+def docker_operator(
+    proxy: Proxy, probe: str, volume: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Any]:
+    """Airflow's own DockerOperator, with the settings it has no parameters for put in by its client."""
+    os.environ.setdefault("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
+    from airflow.providers.docker.operators.docker import DockerOperator
+
+    def make(*words: str, **arguments: Any) -> DockerOperator:
+        operator = DockerOperator(
+            **{
+                "task_id": "probe", "image": probe, "command": list(words), "docker_url": proxy.url,
+                "user": "10001:10001", "network_mode": "none", "mem_limit": "128m", "auto_remove": "force",
+                "mount_tmp_dir": False, "mounts": [Mount("/data", volume)], "labels": {"airflow-ml.test": volume},
+                "log_opts_max_size": "10m", **arguments,
+            }
+        )  # fmt: skip
+        plain = operator.cli.create_host_config
+        confined = {"memswap_limit": "128m", "pids_limit": 64, "read_only": True, "tmpfs": {"/tmp": "rw,noexec"}}  # noqa: S108
+        operator.cli.create_host_config = lambda **given: plain(
+            **given, **confined, cap_drop=["ALL"], security_opt=["no-new-privileges"]
+        )
+        return operator
+
+    return make
+
+
+def test_docker_operator_runs_a_stage_and_leaves_nothing(
+    docker_operator: Callable[..., Any], engine: docker_py.APIClient
+) -> None:
+    operator = docker_operator("grumble=working", "write=a-file", 'say={"rows": 3}')
+    assert operator.execute({}) == '{"rows": 3}'
+    with pytest.raises(NotFound):
+        engine.inspect_container(operator.container["Id"])
+
+
+def test_docker_operator_learns_the_exit_code(docker_operator: Callable[..., Any]) -> None:
+    from airflow.providers.docker.exceptions import DockerContainerFailedException
+
+    with pytest.raises(DockerContainerFailedException, match="'StatusCode': 3") as failed:
+        docker_operator("say=bad input", "exit=3").execute({})
+    assert failed.value.logs == ["bad input"]
+
+
+def test_docker_operator_that_is_killed_leaves_no_container(
+    docker_operator: Callable[..., Any], engine: docker_py.APIClient
+) -> None:
+    operator = docker_operator("say=started", "sleep=300")
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            operator.execute({})
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait_until(lambda: operator.container, "the container is created")
+    container = operator.container["Id"]
+    wait_until(lambda: engine.inspect_container(container)["State"]["Running"], "the container runs")
+    operator.on_kill()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert errors
+    with pytest.raises(NotFound):
+        engine.inspect_container(container)
+
+
+def test_docker_operator_is_told_to_build_an_image_that_is_missing(docker_operator: Callable[..., Any]) -> None:
+    with pytest.raises(APIError, match=r"never pulled; do: run \./build_images\.sh"):
+        docker_operator("say=x", image="airflow-ml-missing:1").execute({})
+
+
+def test_stage_operator_runs_a_stage(
+    proxy: Proxy, probe: str, volume: str, engine: docker_py.APIClient, docker_operator: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    lock = tmp_path / "images.lock.json"
+    entry = {"image": probe, "id": engine.inspect_image(probe)["Id"]}
+    lock.write_text(json.dumps({"version": 1, "images": {"probe": entry}}))
+    for name, value in {
+        "ML_IMAGE_LOCK": str(lock), "ML_DOCKER_HOST": proxy.url, "ML_DATA": volume, "ML_STAGE_MEMORY": "512m",
+        "ML_UID": "10001", "ML_GID": "10001",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "dags")])
+    from ml.operator import StageOperator
+
+    operator = StageOperator(task_id="probe", stage="probe", command=["grumble=working", 'say={"rows": 3}'])
+    assert operator.execute({}) == {"rows": 3}  # type: ignore[typeddict-item]
+    with pytest.raises(NotFound):
+        engine.inspect_container(operator.container["Id"])
+
+
+# --- streams ---
+
+
+def test_stream_brings_a_line_while_the_stage_still_runs(
+    client: docker_py.APIClient, body: dict[str, Any], engine: docker_py.APIClient
+) -> None:
+    container = client.create_container_from_config({**body, "Cmd": ["say=early", "sleep=60"]})["Id"]
+    output = client.attach(container, stream=True)
+    client.start(container)
+    assert next(output) == b"early\n"
+    assert engine.inspect_container(container)["State"]["Running"]
+    client.kill(container, "SIGTERM")
+    assert client.wait(container)["StatusCode"] == 143
+    assert client.logs(container) == b"early\n"
+    client.remove_container(container)
+
+
+def test_stream_and_wait_survive_a_silence_far_beyond_the_time_for_a_request(
+    proxy: Proxy, client: docker_py.APIClient, body: dict[str, Any]
+) -> None:
+    container = client.create_container_from_config({**body, "Cmd": ["sleep=20", "say=at last", "exit=5"]})["Id"]
+    output = client.attach(container, stream=True)
+    client.start(container)
+    codes: list[int] = []
+    waiter = threading.Thread(target=lambda: codes.append(proxy.client().wait(container)["StatusCode"]))
+    waiter.start()
+    assert b"".join(output) == b"at last\n"
+    waiter.join(10)
+    assert codes == [5]
+    client.remove_container(container)
+
+
+def test_stream_goes_on_after_the_client_said_it_sends_nothing_more(
+    proxy: Proxy, client: docker_py.APIClient, body: dict[str, Any]
+) -> None:
+    container = client.create_container_from_config({**body, "Cmd": ["sleep=2", "say=heard"]})["Id"]
+    attach = request(f"POST /containers/{container}/attach?stdout=1&stream=1", *UPGRADE)
+    threading.Timer(1, client.start, [container]).start()
+    answer = proxy.raw(attach, end=True)
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    assert answer.endswith(b"heard\n")
+    client.remove_container(container, force=True)
+
+
+def test_stream_takes_no_second_request(
+    proxy: Proxy, client: docker_py.APIClient, body: dict[str, Any], foreign: str, engine: docker_py.APIClient
+) -> None:
+    """What follows an upgrade goes nowhere: an engine that declined the upgrade would take it for a request."""
+    container = client.create_container_from_config({**body, "Cmd": ["sleep=2", "say=done"]})["Id"]
+    attach = request(f"POST /containers/{container}/attach?stdout=1&stream=1", *UPGRADE)
+    second = request(f"POST /containers/{foreign}/kill")
+    threading.Timer(1, client.start, [container]).start()
+    assert answers_in(proxy.raw(attach + second, second)) == 1
+    assert engine.inspect_container(foreign)["State"]["Running"]
+    client.remove_container(container, force=True)
+
+
+def test_client_that_leaves_frees_its_connection_to_the_engine(proxy: Proxy, start: Callable[..., str]) -> None:
+    container = start("sleep=300")
+
+    def sockets() -> int:
+        return int(docker("exec", proxy.container, "python", "-c", COUNT_SOCKETS).stdout)
+
+    before = sockets()
+    waiting = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(10)]
+    for one in waiting:
+        one.sendall(request(f"POST /containers/{container}/wait"))
+    wait_until(lambda: sockets() == before + 20, "each client has its connection to the engine")
+    for one in waiting:
+        one.close()
+    wait_until(lambda: sockets() == before, "the connections are gone with the clients")
+    docker("rm", "--force", container)
+
+
+# --- what is refused ---
+
+REFUSED = [
+    ("POST", "/images/create?fromImage=alpine&tag=3"),
+    ("POST", "/build"),
+    ("POST", "/commit?container={ours}"),
+    ("DELETE", "/images/{image}"),
+    ("POST", "/images/{image}/push"),
+    ("POST", "/containers/{ours}/exec"),
+    ("GET", "/containers/{ours}/archive?path=/etc/passwd"),
+    ("PUT", "/containers/{ours}/archive?path=/tmp"),
+    ("POST", "/containers/{ours}/update"),
+    ("GET", "/containers/{ours}/attach/ws"),
+    ("GET", "/info"),
+    ("GET", "/events"),
+    ("GET", "/volumes"),
+    ("DELETE", "/volumes/{volume}?force=1"),
+    ("GET", "/networks"),
+    ("POST", "/swarm/init"),
+    ("GET", "/v1.45//containers/json"),
+    ("GET", "/v1.45/%63ontainers/{ours}/json"),
+    ("POST", "/v1.45/containers/{ours}/%2e%2e/create"),
+    ("GET", "http://docker/v1.45/containers/{ours}/json"),
+    ("GET", "/containers/{foreign}/json"),
+    ("GET", "/containers/{foreign}/logs?stdout=1"),
+    ("GET", "/containers/{foreign}/archive?path=/etc/passwd"),
+    ("POST", "/containers/{foreign}/start"),
+    ("POST", "/containers/{foreign}/wait"),
+    ("POST", "/containers/{foreign}/stop?t=0"),
+    ("POST", "/containers/{foreign}/kill"),
+    ("DELETE", "/containers/{foreign}?force=1"),
+]
+
+
+def test_requests_that_no_operator_makes_are_refused_and_change_nothing(
+    proxy: Proxy, start: Callable[..., str], foreign: str, probe: str, volume: str, engine: docker_py.APIClient
+) -> None:
+    own = start("sleep=300")
+    before = ours(engine)
+    for method, path in REFUSED:
+        status, message = proxy.ask(method, path.format(ours=own, foreign=foreign, image=probe, volume=volume))
+        assert (method, path, status) == (method, path, 403)
+        assert "expected: " in message or "do: " in message
+    assert engine.inspect_container(foreign)["State"]["Running"]
+    assert engine.inspect_container(own)["State"]["Running"]
+    assert engine.inspect_image(probe)
+    assert engine.inspect_volume(volume)
+    assert ours(engine) == before
+    docker("rm", "--force", own)
+
+
+def test_attach_to_a_container_of_somebody_else_is_refused(proxy: Proxy, foreign: str) -> None:
+    answer = proxy.raw(request(f"POST /containers/{foreign}/attach?stdout=1&logs=1", *UPGRADE))
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"was not created through this proxy" in answer
+
+
+def test_list_of_containers_holds_ours_only(
+    client: docker_py.APIClient, start: Callable[..., str], foreign: str, volume: str
+) -> None:
+    own = start("sleep=300")
+    listed = {found["Id"] for found in client.containers(all=True)}
+    assert own in listed
+    assert foreign not in listed
+    assert own in {c["Id"] for c in client.containers(filters={"label": [f"airflow-ml.test={volume}"]})}
+    assert client.containers(all=True, filters={"label": ["airflow-ml.dag=looks like ours"]}) == []
+    docker("rm", "--force", own)
+
+
+# The engine would take every one of these: each would run a container that could harm it or another.
+HOSTILE = [
+    ("HostConfig", "Privileged", True),
+    ("HostConfig", "privileged", True),
+    ("HostConfig", "Binds", ["/:/host"]),
+    ("HostConfig", "binds", ["/:/host"]),
+    ("HostConfig", "PidMode", "host"),
+    ("HostConfig", "CapAdd", ["SYS_ADMIN"]),
+    ("HostConfig", "NetworkMode", "host"),
+    ("HostConfig", "NetworkMode", "bridge"),
+    ("HostConfig", "Mounts", [{"Type": "bind", "Source": "/", "Target": "/data"}]),
+    ("HostConfig", "Memory", 1 << 31),
+    (None, "User", "0:0"),
+    (None, "Entrypoint", ["/bin/sh", "-c"]),
+    (None, "entrypoint", ["/bin/sh", "-c"]),
+    (None, "hostconfig", {"Privileged": True}),
+    (None, "Image", "postgres:17-trixie"),
+]
+
+
+@pytest.mark.parametrize(("part", "key", "value"), HOSTILE)
+def test_container_that_could_harm_is_refused(
+    proxy: Proxy, body: dict[str, Any], engine: docker_py.APIClient, part: str | None, key: str, value: Any
+) -> None:
+    before = ours(engine)
+    hostile = json.loads(json.dumps(body))
+    (hostile[part] if part else hostile)[key] = value
+    status, message = proxy.ask("POST", "/v1.45/containers/create", hostile)
+    assert status == 403
+    assert key in message
+    assert ours(engine) == before
+
+
+def test_container_of_an_image_that_is_no_stage_is_refused(
+    proxy: Proxy, body: dict[str, Any], engine: docker_py.APIClient
+) -> None:
+    """The base's entry point is Python itself: its arguments would be any code at all."""
+    for name in ("base", "engine-proxy"):
+        hostile = {**body, "Image": images()[name], "Cmd": ["-c", "print('any code')"]}
+        assert proxy.ask("POST", "/containers/create", hostile)[0] == 403
+    assert proxy.ask("POST", "/containers/create", {**body, "Image": "airflow-ml-missing:1"})[0] == 404
+
+
+def test_container_runs_as_judged(
+    client: docker_py.APIClient, start: Callable[..., str], engine: docker_py.APIClient, volume: str
+) -> None:
+    container = start("sleep=300")
+    found = engine.inspect_container(container)
+    host = found["HostConfig"]
+    assert found["Config"]["User"] == "10001:10001"
+    assert found["Config"]["Labels"][OUR_LABEL] == "1"
+    assert [mount["Name"] for mount in found["Mounts"]] == [volume]
+    assert (host["Privileged"], host["Binds"], host["CapAdd"], host["CapDrop"]) == (False, None, None, ["ALL"])
+    assert (host["NetworkMode"], host["ReadonlyRootfs"], host["PidsLimit"]) == ("none", True, 64)
+    assert host["MaskedPaths"]
+    docker("rm", "--force", container)
+
+
+# --- the wire ---
+
+
+GET, CREATE = "GET /version", "POST /containers/create"
+CHUNKS = "Transfer-Encoding: chunked"
+# What a lenient reader might take for a request of its own.
+HIDDEN = request("DELETE /v1.45/images/x")
+TWICE = b'{"Image":1,"Image":2}'
+MALFORMED = {
+    "length and chunks": (request(GET, "Content-Length: 5", CHUNKS, content=b"0\r\n\r\n" + HIDDEN), 400),
+    "two lengths": (request(GET, "Content-Length: 0", "Content-Length: 48", content=HIDDEN), 400),
+    "a list of lengths": (request(GET, "Content-Length: 0, 48", content=HIDDEN), 400),
+    "a signed length": (request(GET, "Content-Length: +0", content=HIDDEN), 400),
+    "two encodings": (request(GET, CHUNKS, "Transfer-Encoding: identity", content=HIDDEN), 501),
+    "an odd encoding": (request(GET, "Transfer-Encoding: xchunked", content=HIDDEN), 501),
+    "a space before the colon": (request(GET, "Content-Length : 48", content=HIDDEN), 400),
+    "a bad chunk size": (request(GET, CHUNKS, content=b"0x0\r\n\r\n" + HIDDEN), 400),
+    "no host": (b"GET /version HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (request(GET, "Host: y"), 400),
+    "a control character": (request("GET /version\1"), 400),
+    "a raw high byte": (request("GET /versi\xf6n"), 400),
+    "HTTP/1.0": (b"GET /version HTTP/1.0\r\n\r\n", 505),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
+    "a long head": (request(GET, "X: " + "x" * 40_000), 431),
+    "a long path": (request("GET /" + "x" * 40_000), 431),
+    "a long head that never ends": (request(GET, "X: " + "x" * 100_000)[:-4], 431),
+    "a huge length": (request(CREATE, "Content-Length: 99999999", content=b" " * 1_000_000), 413),
+    "huge chunks": (request(CREATE, CHUNKS, content=chunked(b" " * 1_000_000)), 413),
+    "a head that never ends": (request(GET)[:-4], 408),
+    "a body that never ends": (request(CREATE, "Content-Length: 9", content=b"{"), 408),
+    "a body that names a key twice": (request(CREATE, f"Content-Length: {len(TWICE)}", content=TWICE), 400),
+}
+
+
+@pytest.mark.parametrize(("sent", "status"), MALFORMED.values(), ids=MALFORMED)
+def test_request_that_is_malformed_gets_one_answer_and_no_more(proxy: Proxy, sent: bytes, status: int) -> None:
+    answer = proxy.raw(sent)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert answers_in(answer) == 1
+    head, _, content = answer.partition(b"\r\n\r\n")
+    assert b"Connection: close" in head
+    assert json.loads(content)["message"]
+
+
+def test_second_request_on_a_connection_is_never_answered(proxy: Proxy) -> None:
+    one = request("GET /_ping")
+    assert answers_in(proxy.raw(one + one, one)) == 1
+
+
+def test_body_may_come_in_chunks(proxy: Proxy, body: dict[str, Any]) -> None:
+    answer = proxy.raw(request(CREATE, CHUNKS, content=chunked(json.dumps(body).encode())))
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    docker("rm", json.loads(answer.partition(b"\r\n\r\n")[2])["Id"])
+
+
+def test_client_that_sends_nothing_is_let_go(proxy: Proxy) -> None:
+    assert proxy.raw(b"", end=True) == b""
+    assert proxy.raw(b"").startswith(b"HTTP/1.1 408 ")
+
+
+# --- its life ---
+
+
+def test_proxy_says_that_the_engine_is_down_and_finds_it_again(tmp_path: Path, volume: str) -> None:
+    """A link stands for the engine's socket, so that it can go and come back as it does when an engine restarts."""
+    tmp_path.chmod(0o755)
+    link = tmp_path / "engine.sock"
+    link.symlink_to("/var/run/docker.sock")
+    one = Proxy(
+        f"--env=ML_DATA={volume}", f"--volume={tmp_path}:/engine:ro", "--env=ML_DOCKER_SOCKET=/engine/engine.sock"
+    )
+    try:
+        link.unlink()
+        status, message = one.ask("GET", "/version")
+        assert (status, message[:12]) == (502, "engine down:")
+        assert one.healthcheck().returncode == 1
+        link.symlink_to("/var/run/docker.sock")
+        assert one.ask("GET", "/version")[0] == 200
+        assert one.healthcheck().returncode == 0
+    finally:
+        docker("rm", "--force", one.container)
+
+
+def test_proxy_takes_only_images_of_the_lock_as_it_is_now(tmp_path: Path, volume: str, body: dict[str, Any]) -> None:
+    tmp_path.chmod(0o755)
+    lock = tmp_path / "images.lock.json"
+    lock.write_text('{"images": {}}')
+    one = Proxy(
+        f"--env=ML_DATA={volume}", f"--volume={tmp_path}:/lock:ro", "--env=ML_IMAGE_LOCK=/lock/images.lock.json"
+    )
+    try:
+        assert "image of the image lock" in one.ask("POST", "/containers/create", body)[1]
+        replacement = tmp_path / "new"
+        replacement.write_text(json.dumps({"images": {"probe": {"image": body["Image"]}}}))
+        replacement.rename(lock)
+        status, answer = one.ask("POST", "/containers/create", body)
+        assert status == 201
+        docker("rm", json.loads(answer)["Id"])
+        lock.unlink()
+        assert one.ask("POST", "/containers/create", body)[0] == 403
+    finally:
+        docker("rm", "--force", one.container)
+
+
+def test_proxy_ends_on_sigterm_though_streams_are_open(volume: str, start: Callable[..., str]) -> None:
+    container = start("sleep=300")
+    one = Proxy(f"--env=ML_DATA={volume}")
+    try:
+        with socket.create_connection(("127.0.0.1", one.port)) as stream:
+            stream.sendall(request(f"POST /containers/{container}/attach?stdout=1&stream=1", *UPGRADE))
+            assert stream.recv(65536).startswith(b"HTTP/1.1 101 ")
+            docker("stop", "--time", "2", one.container)  # after 2 s it would be killed, with code 137
+        assert json.loads(docker("inspect", one.container).stdout)[0]["State"]["ExitCode"] == 0
+    finally:
+        docker("rm", "--force", one.container, container)
+
+
+def test_proxy_does_not_start_with_wrong_settings() -> None:
+    done = docker("run", "--rm", images()["engine-proxy"], "serve", check=False)
+    assert done.returncode == 2
+    assert "ML_DATA is ''; expected: a volume's name or a folder's absolute path" in done.stderr
+
+
+def test_proxy_logs_a_line_for_each_request(
+    proxy: Proxy, client: docker_py.APIClient, body: dict[str, Any], probe: str
+) -> None:
+    container = client.create_container_from_config(body)["Id"]
+    client.remove_container(container)
+    proxy.ask("GET", "/info?line")
+    lines = proxy.log().splitlines()
+    assert [
+        line for line in lines if "allowed 201 POST" in line and f"image={probe} container={container[:12]}" in line
+    ]
+    assert len([line for line in lines if "allowed 204 DELETE" in line and container[:12] in line]) == 1
+    assert len([line for line in lines if "refused 403 GET /info?line" in line and 'reason="GET ' in line]) == 1
