@@ -54,7 +54,8 @@ with DAG(
         "prediction offer",
         [DS],
         uses=[MODELS],
-        doc="Reads `models/{ds}`. Writes to its log how the model measures up and how to put it into production.",
+        read_only=True,
+        doc="Reads `models/{ds}` and the model before it. Writes nothing; its log compares the two.",
     )
 
     prepare >> split >> train >> validate >> offer

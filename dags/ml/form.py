@@ -1,5 +1,7 @@
 """The fields of the form in which a person starts a run. Left empty, the stage's own default counts."""
 
+from copy import copy
+
 from airflow.sdk import Param
 
 FIELDS = {
@@ -51,5 +53,5 @@ FIELDS = {
 
 
 def form(*names: str) -> dict[str, Param]:
-    """The named fields, in this order."""
-    return {name: FIELDS[name] for name in names}
+    """The named fields, in this order; copies, as Airflow keeps a run's values in them."""
+    return {name: copy(FIELDS[name]) for name in names}

@@ -1,0 +1,78 @@
+"""A throw-away Airflow for the Dag tests: its own home, an SQLite database, a made-up image lock, no engine."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DAGS = ROOT / "dags"
+HOME = Path(tempfile.mkdtemp(prefix="airflow-ml-dags-"))
+LOCK = HOME / "images.lock.json"
+STAGES = sorted(path.parent.name for path in ROOT.glob("stages/*/Dockerfile"))
+IMAGES = {stage: {"image": f"airflow-ml-{stage}:0123456789ab", "id": f"sha256:{stage}"} for stage in STAGES}
+LOCK.write_text(json.dumps({"version": 1, "images": IMAGES}))
+
+# Airflow reads its settings once, when it is first imported: so here, before anything imports it.
+os.environ.update(
+    AIRFLOW_HOME=str(HOME),
+    AIRFLOW__CORE__DAGS_FOLDER=str(DAGS),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+    AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
+    ML_IMAGE_LOCK=str(LOCK),
+    ML_DOCKER_HOST=f"unix://{HOME}/no-engine.sock",
+)
+for name in ("ML_DATA", "ML_UID", "ML_GID", "ML_STAGE_MEMORY", "DOCKER_HOST"):
+    os.environ.pop(name, None)
+sys.path.append(str(DAGS))  # as Airflow does for its Dags folder
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def bag():
+    """The Dag files as Airflow's Dag processor reads them."""
+    from tests.dags.runs import make_bag
+
+    return make_bag(DAGS)
+
+
+@pytest.fixture(scope="session")
+def dags(bag):
+    """The Dags by id."""
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+# Parses in a process of its own, where texts hash differently; tells what the Dags are, and every connection,
+# process and database that parsing them asked for.
+PARSE = """
+import json, sys
+from airflow.serialization.serialized_objects import DagSerialization
+from tests.dags.conftest import DAGS
+from tests.dags.runs import make_bag
+watched = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.exec", "sqlite3.connect")
+asked = []
+sys.addaudithook(lambda event, arguments: asked.append(event) if event in watched else None)
+bag = make_bag(DAGS)
+assert not bag.import_errors, bag.import_errors
+dags = {name: DagSerialization.to_dict(dag) for name, dag in bag.dags.items()}
+print(json.dumps({"dags": dags, "asked": asked}))
+"""
+
+
+@pytest.fixture(scope="session")
+def parsed_elsewhere():
+    """The Dag files as another process reads them."""
+    command = [sys.executable, "-c", PARSE]
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    run = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(run.stdout.splitlines()[-1])

@@ -1,0 +1,161 @@
+"""What no Dag may do without: one operator, locked images, limits, retries; nothing looked up while parsing."""
+
+import ast
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from ml.images import ImageLockError, image_of
+from ml.operator import StageOperator
+from tests.dags.conftest import DAGS, IMAGES, LOCK
+from tests.dags.runs import make_bag
+
+DAG_FILES = sorted(DAGS.glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def tasks(dags):
+    return [task for dag in dags.values() for task in dag.tasks]
+
+
+def test_every_task_is_a_stage(tasks) -> None:
+    assert {type(task) for task in tasks} == {StageOperator}
+
+
+def test_every_image_is_the_locked_one(tasks) -> None:
+    for task in tasks:
+        assert (task.image, task.image_id) == (IMAGES[task.stage]["image"], IMAGES[task.stage]["id"])
+
+
+def test_every_stage_has_a_task(tasks) -> None:
+    assert {task.stage for task in tasks} == set(IMAGES)
+
+
+def test_every_task_is_bounded_and_retried(tasks) -> None:
+    for task in tasks:
+        assert timedelta(0) < task.execution_timeout <= timedelta(hours=6)
+        assert task.retries == 2
+        assert task.retry_exponential_backoff > 1
+        assert task.max_retry_delay <= timedelta(minutes=10)
+
+
+def test_every_container_is_confined(tasks) -> None:
+    for task in tasks:
+        assert task.auto_remove == "force"
+        assert task.network_mode == "none"
+        assert task.user == "10001:10001"
+        assert task.mem_limit == "4g"
+        assert [(mount["Source"], mount["Target"], mount["Type"]) for mount in task.mounts] == [
+            ("data", "/data", "volume")
+        ]
+        assert not task.mount_tmp_dir
+        assert not task.retrieve_output
+        assert not task.force_pull
+        assert not task.privileged
+        assert task.container_name is None
+
+
+@pytest.mark.parametrize("task_id", ["offer", "resolve"])
+def test_tasks_that_write_nothing_cannot_write(tasks, task_id: str) -> None:
+    (task,) = (task for task in tasks if task.task_id == task_id)
+    assert task.mounts[0]["ReadOnly"] is True
+
+
+def test_commands_are_lists_whose_day_is_right_in_every_run(tasks) -> None:
+    from ml import DS
+
+    for task in tasks:
+        assert isinstance(task.command, list)
+        assert (DS.template in task.command) is (task.task_id != "resolve")
+
+
+def test_environment_decides_where_and_as_whom(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"ML_DATA": "/srv/data", "ML_UID": "1000", "ML_GID": "100", "ML_STAGE_MEMORY": "1g"}
+    for name, value in {**settings, "ML_DOCKER_HOST": "tcp://engine-proxy:2375"}.items():
+        monkeypatch.setenv(name, value)
+    task = StageOperator(task_id="any", stage=next(iter(IMAGES)), command=[])
+    assert (task.mounts[0]["Type"], task.mounts[0]["Source"]) == ("bind", "/srv/data")
+    assert (task.user, task.mem_limit, task.docker_url) == ("1000:100", "1g", "tcp://engine-proxy:2375")
+
+
+@pytest.mark.parametrize("file", DAG_FILES, ids=lambda file: file.name)
+def test_dag_file_knows_only_the_factory(file: Path) -> None:
+    """What Airflow and the engine offer besides, such as Variables read while parsing, stays out of a Dag file."""
+    tree = ast.parse(file.read_text())
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    names = {name.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in node.names}
+    assert imported == {"airflow.sdk", "ml"}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    assert not names & {"Variable", "Connection", "BaseHook", "task"}
+    assert ast.get_docstring(tree)
+
+
+def test_parsing_looks_nothing_up(parsed_elsewhere) -> None:
+    assert parsed_elsewhere["asked"] == []
+
+
+def test_operator_is_the_only_one_that_knows_the_engine() -> None:
+    knowing = {path.name for path in DAGS.rglob("*.py") if "docker" in _imported_packages(path)}
+    assert knowing == {"operator.py"}
+
+
+def _imported_packages(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            found |= set((node.module or "").split("."))
+        if isinstance(node, ast.Import):
+            found |= {word for name in node.names for word in name.name.split(".")}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (None, "is not there"),
+        ("", "cannot be read"),
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        ('{"version": 1}', "cannot be read"),
+        ('{"version": 2, "images": {}}', "has version 2, expected 1"),
+        ('{"version": 1, "images": {}}', "no image and id for the stage 'generator'"),
+        ('{"version": 1, "images": {"generator": {"image": "airflow-ml-generator:abc"}}}', "no image and id"),
+        ('{"version": 1, "images": {"generator": {"image": "airflow-ml-generator", "id": "x"}}}', "name its content"),
+        ('{"version": 1, "images": {"generator": {"image": "g:latest", "id": "x"}}}', "name its content"),
+        ('{"version": 1, "images": {"generator": {"image": "host:5000/g", "id": "x"}}}', "name its content"),
+    ],
+)
+def test_image_lock_that_cannot_be_used_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, found: str
+) -> None:
+    lock = tmp_path / "images.lock.json"
+    if content is not None:
+        lock.write_text(content)
+    monkeypatch.setenv("ML_IMAGE_LOCK", str(lock))
+    with pytest.raises(ImageLockError) as error:
+        image_of("generator")
+    assert found in str(error.value)
+    assert str(lock) in str(error.value)
+    assert "./build_images.sh" in str(error.value)
+
+
+def test_image_lock_that_is_missing_is_the_import_error_of_every_dag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_IMAGE_LOCK", str(tmp_path / "nowhere.json"))
+    bag = make_bag(DAGS)
+    assert not bag.dags
+    assert len(bag.import_errors) == len(DAG_FILES)
+    assert all("nowhere.json" in error and "./build_images.sh" in error for error in bag.import_errors.values())
+
+
+def test_image_with_a_registry_and_a_port_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = json.loads(LOCK.read_text())
+    content["images"]["generator"]["image"] = "host:5000/airflow-ml-generator:abc"
+    lock = tmp_path / "lock.json"
+    lock.write_text(json.dumps(content))
+    monkeypatch.setenv("ML_IMAGE_LOCK", os.fspath(lock))
+    assert image_of("generator").name == "host:5000/airflow-ml-generator:abc"

@@ -1,0 +1,164 @@
+"""The command lines that the containers get: in each kind of run, with each field of the form."""
+
+from collections.abc import Callable
+
+import pytest
+from airflow.models import DagRun
+from airflow.models.variable import Variable
+
+from tests.dags.conftest import DAGS
+from tests.dags.runs import Airflow, day
+
+NIGHT = day("2026-11-16", 23)
+
+# A Dag of somebody who lets Airflow's asset partitions drive it, made of the same parts.
+PARTITIONED_DAG = """
+from airflow.sdk import DAG, PartitionedAssetTimetable
+from ml import DS, RAW, dag_defaults, form, stage
+
+with DAG("partitioned", schedule=PartitionedAssetTimetable(assets=RAW), params=form("ds"), **dag_defaults()):
+    stage("generator", [DS], task_id="generate", doc="")
+"""
+
+# Each kind of run of a Dag with one task, and the day that it is about.
+RUNS: dict[str, tuple[Callable[[Airflow], DagRun], str]] = {
+    "scheduled": (lambda airflow: airflow.scheduled("generate_data", "2026-11-02", "2026-11-09"), "2026-11-02"),
+    "manual": (lambda airflow: airflow.manual("generate_data", NIGHT), "2026-11-16"),
+    "manual, with a logical date": (
+        lambda airflow: airflow.manual("generate_data", NIGHT, logical_date=day("2026-11-03")),
+        "2026-11-03",
+    ),
+    "manual, day picked": (lambda airflow: airflow.manual("generate_data", NIGHT, {"ds": "2026-10-30"}), "2026-10-30"),
+    "manual, day picked, with a logical date": (
+        lambda airflow: airflow.manual("generate_data", NIGHT, {"ds": "2026-10-30"}, logical_date=day("2026-11-04")),
+        "2026-10-30",
+    ),
+    "manual, of a partition": (
+        lambda airflow: airflow.manual("partitioned", NIGHT, partition_key="2026-11-14"),
+        "2026-11-14",
+    ),
+    "asset-triggered": (
+        lambda airflow: airflow.asset_triggered("generate_data", NIGHT, [("raw", {})]),
+        "2026-11-16",
+    ),
+    "asset-triggered, by a day's data": (
+        lambda airflow: airflow.asset_triggered("generate_data", NIGHT, [("raw", {"ds": "2026-11-11"})]),
+        "2026-11-11",
+    ),
+    "asset-triggered, by several days and assets": (
+        lambda airflow: airflow.asset_triggered(
+            "generate_data",
+            NIGHT,
+            [("raw", {"ds": "2026-11-11"}), ("raw", {"ds": "2026-11-12"}), ("models", {"ds": "2026-11-08"})],
+        ),
+        "2026-11-12",
+    ),
+    "asset-triggered, of a partition": (
+        lambda airflow: airflow.partitioned("partitioned", NIGHT, "2026-11-13"),
+        "2026-11-13",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
+    folder = tmp_path_factory.mktemp("dags")
+    (folder / "partitioned.py").write_text(PARTITIONED_DAG)
+    return Airflow(folder, DAGS)
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_day_is_the_one_that_the_run_is_about(airflow: Airflow, kind: str) -> None:
+    make_run, expected = RUNS[kind]
+    assert airflow.arguments(make_run(airflow), "generate") == [f"--ds={expected}"]
+
+
+def test_weekly_training_is_about_its_sunday(airflow: Airflow) -> None:
+    run = airflow.scheduled("train_model", "2026-11-02", "2026-11-10")
+    assert airflow.arguments(run, "train") == ["--ds=2026-11-08"]
+
+
+def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
+    runs = airflow.backfilled("generate_data", "2026-10-01", "2026-10-04")
+    found = [airflow.arguments(run, "generate") for run in runs]
+    assert found == [["--ds=2026-10-01"], ["--ds=2026-10-02"], ["--ds=2026-10-03"]]
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "task_id", "form", "expected"),
+    [
+        ("generate_data", "generate", {"rows": 5000}, ["--ds=2026-11-16", "--rows=5000"]),
+        ("generate_data", "generate", {"rows": 1, "seed": 0}, ["--ds=2026-11-16", "--rows=1", "--seed=0"]),
+        ("train_model", "prepare", {}, ["prepare", "--ds=2026-11-16"]),
+        ("train_model", "prepare", {"max_rejected": 0}, ["prepare", "--ds=2026-11-16", "--max-rejected=0"]),
+        ("train_model", "prepare", {"max_rejected": 0.05}, ["prepare", "--ds=2026-11-16", "--max-rejected=0.05"]),
+        (
+            "train_model",
+            "split",
+            {"val_fraction": 0.25, "seed": 7},
+            ["split", "--ds=2026-11-16", "--val-fraction=0.25", "--seed=7"],
+        ),
+        ("train_model", "train", {}, ["--ds=2026-11-16"]),
+        ("train_model", "train", {"lightgbm": {}}, ["--ds=2026-11-16"]),
+        (
+            "train_model",
+            "train",
+            {"lightgbm": {"num_leaves": 63, "verbose": "it's <odd> {{ ds }}"}},
+            [
+                "--ds=2026-11-16",
+                '--params-json={"num_leaves": 63, "verbose": "it\\u0027s \\u003codd\\u003e {{ ds }}"}',
+            ],
+        ),
+        ("train_model", "validate", {}, ["validate", "--ds=2026-11-16"]),
+        ("train_model", "offer", {}, ["offer", "--ds=2026-11-16"]),
+        ("predict", "resolve", {}, ["resolve"]),
+    ],
+)
+def test_form_reaches_the_command_line(
+    airflow: Airflow, dag_id: str, task_id: str, form: dict[str, object], expected: list[str]
+) -> None:
+    assert airflow.arguments(airflow.manual(dag_id, NIGHT, form), task_id) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("models/2026-11-01", ["resolve", "--model=models/2026-11-01"]),
+        (" /data/models/2026-11-01\n", ["resolve", "--model=/data/models/2026-11-01"]),
+        ("  ", ["resolve"]),
+    ],
+)
+def test_model_in_production_is_read_when_the_task_runs(airflow: Airflow, value: str, expected: list[str]) -> None:
+    run = airflow.manual("predict", NIGHT)
+    Variable.set("model_path", value)
+    try:
+        assert airflow.arguments(run, "resolve") == expected
+    finally:
+        Variable.delete("model_path")
+
+
+def test_promotion_in_the_middle_of_a_run_changes_nothing_for_it(airflow: Airflow) -> None:
+    run = airflow.manual("predict", NIGHT)
+    airflow.set_result(run, "resolve", {"model": "models/2026-11-08"})
+    Variable.set("model_path", "models/2026-11-15")
+    try:
+        assert airflow.arguments(run, "prepare") == ["prepare", "--ds=2026-11-16", "--model=models/2026-11-08"]
+        assert airflow.arguments(run, "predict") == ["predict", "--ds=2026-11-16", "--model=models/2026-11-08"]
+    finally:
+        Variable.delete("model_path")
+
+
+def test_container_knows_which_task_it_works_for(airflow: Airflow) -> None:
+    run = airflow.manual("train_model", NIGHT)
+    fields = airflow.rendered(run, "train")
+    who = {"dag": "train_model", "task": "train", "run": run.run_id}
+    assert fields["environment"] == {
+        **{f"ML_{key.upper()}_ID": value for key, value in who.items()},
+        "ML_TRY_NUMBER": "1",
+        "ML_IMAGE_ID": "sha256:training",
+    }
+    assert fields["labels"] == {
+        **{f"airflow-ml.{key}": value for key, value in who.items()},
+        "airflow-ml.map-index": "-1",
+        "airflow-ml.try": "1",
+    }

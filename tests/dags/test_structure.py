@@ -1,0 +1,125 @@
+"""What the Dags are: their tasks and order, schedules, forms, assets and documentation."""
+
+import json
+
+import pytest
+from airflow.serialization.serialized_objects import DagSerialization
+
+ORDER = {
+    "generate_data": ["generate"],
+    "train_model": ["prepare", "split", "train", "validate", "offer"],
+    "predict": ["resolve", "prepare", "predict"],
+}
+COMMANDS = {
+    ("generate_data", "generate"): ("generator", []),
+    ("train_model", "prepare"): ("preprocessing", ["prepare"]),
+    ("train_model", "split"): ("preprocessing", ["split"]),
+    ("train_model", "train"): ("training", []),
+    ("train_model", "validate"): ("prediction", ["validate"]),
+    ("train_model", "offer"): ("prediction", ["offer"]),
+    ("predict", "resolve"): ("prediction", ["resolve"]),
+    ("predict", "prepare"): ("preprocessing", ["prepare"]),
+    ("predict", "predict"): ("prediction", ["predict"]),
+}
+ASSETS = {  # task: what it uses, what is complete once it is done
+    ("generate_data", "generate"): ([], ["raw"]),
+    ("train_model", "prepare"): (["raw"], []),
+    ("train_model", "split"): ([], ["processed"]),
+    ("train_model", "train"): (["processed"], []),
+    ("train_model", "validate"): (["processed"], ["models"]),
+    ("train_model", "offer"): (["models"], []),
+    ("predict", "resolve"): (["models"], []),
+    ("predict", "prepare"): (["raw"], ["features"]),
+    ("predict", "predict"): (["features", "models"], ["predictions"]),
+}
+SCHEDULES = {"generate_data": "0 1 * * *", "train_model": "0 2 * * 0", "predict": "0 3 * * *"}
+FORMS = {
+    "generate_data": {"ds", "rows", "seed"},
+    "train_model": {"ds", "max_rejected", "val_fraction", "seed", "lightgbm"},
+    "predict": {"ds", "max_rejected"},
+}
+
+
+def test_dags_folder_holds_these_dags(dags) -> None:
+    assert set(dags) == set(ORDER)
+
+
+@pytest.mark.parametrize("dag_id", ORDER)
+def test_dag_runs_its_tasks_one_after_the_other(dags, dag_id: str) -> None:
+    tasks = ORDER[dag_id]
+    found = {task.task_id: task.downstream_task_ids for task in dags[dag_id].tasks}
+    assert found == {task: set(tasks[number + 1 : number + 2]) for number, task in enumerate(tasks)}
+
+
+@pytest.mark.parametrize(("dag_id", "task_id"), COMMANDS)
+def test_task_runs_its_stage_and_command(dags, dag_id: str, task_id: str) -> None:
+    stage, words = COMMANDS[dag_id, task_id]
+    task = dags[dag_id].get_task(task_id)
+    assert task.stage == stage
+    assert [word for word in task.command if not word.startswith(("-", "{"))] == words
+
+
+@pytest.mark.parametrize(("dag_id", "task_id"), ASSETS)
+def test_task_declares_what_it_uses_and_makes(dags, dag_id: str, task_id: str) -> None:
+    task = dags[dag_id].get_task(task_id)
+    assert ([asset.name for asset in task.inlets], [asset.name for asset in task.outlets]) == ASSETS[dag_id, task_id]
+
+
+@pytest.mark.parametrize("dag_id", ORDER)
+def test_dag_starts_unpaused_on_its_schedule_without_catching_up(dags, dag_id: str) -> None:
+    dag = dags[dag_id]
+    assert dag.is_paused_upon_creation is False
+    assert dag.catchup is False
+    assert dag.timetable.expression == SCHEDULES[dag_id]
+    assert str(dag.timetable.timezone) == "UTC"
+
+
+@pytest.mark.parametrize("dag_id", ORDER)
+def test_dag_and_tasks_explain_themselves(dags, dag_id: str) -> None:
+    dag = dags[dag_id]
+    assert dag.description
+    assert len(dag.doc_md.splitlines()) > 2
+    assert "ml" in dag.tags
+    assert len(dag.tags) > 1
+    for task in dag.tasks:
+        assert task.owner == "ml"
+        assert "Reads" in task.doc_md
+        assert "Writes" in task.doc_md
+        assert f"docker run --rm --volume data:/data {task.image}" in task.doc_md
+
+
+@pytest.mark.parametrize("dag_id", FORMS)
+def test_form_has_a_title_help_and_limits_for_each_field(dags, dag_id: str) -> None:
+    params = dags[dag_id].params
+    assert set(params) == FORMS[dag_id]
+    for name in params:
+        param = params.get_param(name)
+        assert param.schema["title"]
+        assert param.description
+        assert param.resolve(None) is None
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "field", "value"),
+    [
+        ("generate_data", "ds", "21.11.2026"),
+        ("generate_data", "ds", "2026-02-30"),
+        ("generate_data", "rows", 0),
+        ("generate_data", "rows", "many"),
+        ("generate_data", "seed", -1),
+        ("predict", "max_rejected", 1.5),
+        ("train_model", "val_fraction", 1),
+        ("train_model", "lightgbm", "num_leaves=3"),
+    ],
+)
+def test_form_refuses_values_out_of_bounds(dags, dag_id: str, field: str, value: object) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    with pytest.raises(ParamValidationError):
+        dags[dag_id].params.get_param(field).resolve(value)
+
+
+def test_parsing_twice_gives_the_same_dags(dags, parsed_elsewhere) -> None:
+    """Otherwise Airflow stores a new version of each Dag at every parse."""
+    here = {name: DagSerialization.to_dict(dag) for name, dag in dags.items()}
+    assert json.loads(json.dumps(here)) == parsed_elsewhere["dags"]
