@@ -2,11 +2,10 @@
 
 import csv
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
-from payment_schema import DATA_COLUMNS, FIELDS
-from payments import csv_text
+from payment_schema import DATA_COLUMNS, FIELDS, csv_text
 
 KEY = DATA_COLUMNS.index("transaction_id")
 REQUIRED = [
@@ -47,7 +46,7 @@ def _malformed_time(rnd: Random, fields: Fields, before: Fields) -> None:
     fields[DATA_COLUMNS.index("time")] = rnd.choice(MALFORMED_TIMES)
 
 
-def _one_of(texts: dict[str, tuple[str, ...]]) -> Callable[[Random, Fields, Fields], None]:
+def _one_of(texts: Mapping[str, tuple[str, ...]]) -> Callable[[Random, Fields, Fields], None]:
     def spoil(rnd: Random, fields: Fields, before: Fields) -> None:
         column = rnd.choice(list(texts))
         fields[DATA_COLUMNS.index(column)] = rnd.choice(texts[column])

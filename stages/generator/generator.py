@@ -1,6 +1,6 @@
 """Emulates the daily feed of card payments: a day's payments and, in a file of their own, which were fraud.
 
-Reads nothing. Writes /data/raw/{ds}: data.csv (features and key), target.csv (key and label), schema.json.
+Reads nothing. Writes /data/raw/{ds}: data.csv (key and features), target.csv (key and label), schema.json.
 
 The same --ds, --seed, --rows and --dirty give the same bytes, wherever and whenever they are made. Customers
 and merchants depend on the seed alone, so customers come back; the rest depends on the day as well.
@@ -13,17 +13,17 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from random import Random
 from typing import Any
 
-from calendar_patterns import daily_rows
-from dirt import spoil_lines
-from payment_schema import DATA_COLUMNS, SCHEMA, TARGET_COLUMNS
-from payments import make_minutes, make_tables
-from pools import make_customers, make_merchants
 from stagekit import Command, Publication, run_stage
+
+from dirt import KINDS
+from patterns import daily_rows
+from payment_schema import DATA_COLUMNS, SCHEMA, TARGET_COLUMNS
+from payments import Batch, Order
+from workers import MOST_PROCESSES, batches, useful_processes
 
 # Keys have nine digits, and a target line without a row has a key beyond the day's rows.
 MOST_ROWS = 500_000_000
@@ -33,74 +33,74 @@ log = logging.getLogger("generator")
 
 
 def run(args: argparse.Namespace) -> Mapping[str, Any]:
-    """Write and publish the day; returns the counts for the result line."""
+    """Make and publish the day; returns the counts for the result line."""
     day = date.fromisoformat(args.ds)
-    rows = daily_rows(args.seed, day) if args.rows is None else args.rows
-    log.info("making %s payments of %s with seed %s", f"{rows:,}", day, args.seed)
+    rows = args.rows or daily_rows(args.seed, day)
+    order = Order(args.seed, day, rows, args.dirty)
+    processes = args.processes or useful_processes(rows)
+    log.info("making %s payments of %s with seed %d in %d process(es)", f"{rows:,}", day, args.seed, processes)
     parameters = {"rows": rows, "dirty": args.dirty}
     with Publication(args.data_dir, f"raw/{day}", "generate", parameters=parameters, seed=args.seed) as publication:
-        counts = write_day(publication, args.seed, day, rows, args.dirty)
-        schema = json.dumps(SCHEMA, indent=2, ensure_ascii=False)
+        counts = write_lines(publication, batches(order, processes), rows)
+        schema = json.dumps(SCHEMA, indent=2)
         publication.path("schema.json").write_text(schema + "\n", encoding="utf-8")
     return {"partition": publication.name, **counts}
 
 
-def write_day(publication: Publication, seed: int, day: date, rows: int, dirty: float) -> dict[str, Any]:
-    """Write data.csv and target.csv a minute at a time; returns rows, target rows, fraud rate, dirty rows."""
-    tables = make_tables(seed, day, make_customers(seed), make_merchants(seed))
-    kinds: Counter[str] = Counter()
-    written = targets = frauds = 0
+def write_lines(publication: Publication, batches: Iterable[Batch], expected_rows: int) -> dict[str, Any]:
+    """Write data.csv and target.csv; returns rows, target rows, fraud rate and dirty rows by kind."""
+    rows = target_rows = frauds = 0
+    dirty_rows = Counter(dict.fromkeys(KINDS, 0))
     with (
-        publication.path("data.csv").open("w", encoding="utf-8", newline="") as data_file,
-        publication.path("target.csv").open("w", encoding="utf-8", newline="") as target_file,
+        publication.path("data.csv").open("w", encoding="utf-8", newline="") as data,
+        publication.path("target.csv").open("w", encoding="utf-8", newline="") as target,
     ):
-        data_file.write(",".join(DATA_COLUMNS) + "\n")
-        target_file.write(",".join(TARGET_COLUMNS) + "\n")
-        for minute, (data, target) in enumerate(make_minutes(seed, day, rows, tables)):
-            kinds += spoil_lines(Random(f"{seed}/{day}/{minute}/dirt"), data, target, dirty, rows)
-            data_file.write("\n".join(data) + "\n")
-            target_file.write("\n".join(target) + "\n")
-            if (written + len(data)) // PROGRESS_ROWS > written // PROGRESS_ROWS:
-                log.info("%s of %s rows", f"{written + len(data):,}", f"{rows:,}")
-            written, targets = written + len(data), targets + len(target)
-            frauds += sum(line[-1] == "1" for line in target)
-    publication.rows |= {"data.csv": written, "target.csv": targets}
-    return {
-        "rows": written,
-        "target_rows": targets,
-        "fraud_rate": round(frauds / max(1, targets), 5),
-        "dirty_rows": dict(sorted(kinds.items())),
-    }
+        data.write(",".join(DATA_COLUMNS) + "\n")
+        target.write(",".join(TARGET_COLUMNS) + "\n")
+        for batch in batches:
+            data.write(batch.data)
+            target.write(batch.target)
+            if rows // PROGRESS_ROWS < (rows + batch.rows) // PROGRESS_ROWS:
+                log.info("%s of %s payments", f"{rows + batch.rows:,}", f"{expected_rows:,}")
+            rows, target_rows, frauds = rows + batch.rows, target_rows + batch.target_rows, frauds + batch.frauds
+            dirty_rows.update(batch.dirty_rows)
+    publication.rows |= {"data.csv": rows, "target.csv": target_rows}
+    fraud_rate = round(frauds / target_rows, 5) if target_rows else None
+    return {"rows": rows, "target_rows": target_rows, "fraud_rate": fraud_rate, "dirty_rows": dict(dirty_rows)}
 
 
-def _row_count(text: str) -> int:
-    rows = int(text)
-    if not 1 <= rows <= MOST_ROWS:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and {MOST_ROWS:,}")
-    return rows
+def _number(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], Any]:
+    """An argument type: a number of this kind from `least` to `most`."""
 
+    def parse(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = most + 1
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {kind.__name__} from {least} to {most}")
+        return number
 
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return share
+    return parse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this stage's options."""
-    parser.add_argument(
-        "--rows", type=_row_count, metavar="N", help="exactly so many rows (default: by date, 20,000 or so)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=42, metavar="N", help="another seed, another world (default: %(default)s)"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--rows", type=_number(int, 1, MOST_ROWS), metavar="N", help="exactly N rows (default: about 20,000, by date)")
+    add("--seed", type=int, default=42, metavar="N", help="another seed is another world (default: %(default)s)")
+    add(
         "--dirty",
-        type=_share,
+        type=_number(float, 0, 1),
         default=0.015,
         metavar="SHARE",
         help="share of dirty rows, 0 to 1 (default: %(default)s)",
+    )
+    add(
+        "--processes",
+        type=_number(int, 1, MOST_PROCESSES),
+        metavar="N",
+        help="does not change the data (default: by rows and processors)",
     )
 
 

@@ -61,3 +61,8 @@ FIELDS: tuple[dict[str, Any], ...] = (
 SCHEMA: dict[str, Any] = {"fields": list(FIELDS), "primaryKey": ["transaction_id"], "missingValues": [""]}
 TARGET_COLUMNS = ("transaction_id", "is_fraud")
 DATA_COLUMNS = tuple(field["name"] for field in FIELDS if field["role"] != "target")
+
+
+def csv_text(text: str) -> str:
+    """The text as a CSV field: in quotes where it needs them."""
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
