@@ -42,7 +42,7 @@ def fields(required: Mapping[str, Rule] | None = None, optional: Mapping[str, Ru
         prefix = key + "." if key else ""
         for name, item in value.items():
             if name not in needed and name not in others and not is_empty(item):
-                raise wrong(prefix + name, item, f"no such key; known here: {', '.join([*needed, *others]) or 'none'}")
+                raise wrong(prefix + name, item, f"not set; allowed here: {', '.join([*needed, *others]) or 'nothing'}")
         given = {name: rule for name, rule in others.items() if not is_empty(value.get(name))}
         return {name: rule(value.get(name), prefix + name) for name, rule in {**needed, **given}.items()}
 

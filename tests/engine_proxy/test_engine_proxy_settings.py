@@ -1,6 +1,7 @@
 """The engine proxy's settings."""
 
 import pytest
+
 from settings import read_settings
 
 

@@ -293,7 +293,7 @@ def test_stage_operator_runs_a_stage(
     from ml.operator import StageOperator
 
     operator = StageOperator(task_id="probe", stage="probe", command=["grumble=working", 'say={"rows": 3}'])
-    assert operator.execute({}) == {"rows": 3}  # type: ignore[typeddict-item]
+    assert operator.execute({}) == {"rows": 3}
     with pytest.raises(NotFound):
         engine.inspect_container(operator.container["Id"])
 
