@@ -17,7 +17,7 @@ from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.xcom import XComModel
 from airflow.sdk.api.datamodels._generated import TaskInstance
-from airflow.sdk.execution_time.supervisor import run_task_in_process
+from airflow.sdk.execution_time.supervisor import TaskRunResult, run_task_in_process
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
@@ -95,25 +95,23 @@ class Airflow:
         """A run for one key of a partitioned asset."""
         return self._create(dag_id, DagRunType.ASSET_TRIGGERED, run_after=at, partition_key=key)
 
-    def run_task(self, run: DagRun, task_id: str, task: Any = None) -> TaskInstanceState:
-        """Run a task through Airflow's task runner and execution API, in this process; returns its new state."""
+    def run_task(self, run: DagRun, task_id: str, new_try: bool = True) -> TaskRunResult:
+        """Run a task through Airflow's task runner and execution API, in this process; tells its state and error."""
         # Parsed anew, as each task does in its process: Airflow keeps a run's parameters in the Dag.
-        task = task or make_bag(Path(self.files[run.dag_id])).dags[run.dag_id].get_task(task_id)
+        task = make_bag(Path(self.files[run.dag_id])).dags[run.dag_id].get_task(task_id)
         with create_session() as session:
             found = session.merge(run).get_task_instance(task_id, session=session)
             assert found is not None
-            found.try_number += 1
+            found.try_number += new_try
             found.set_state(TaskInstanceState.QUEUED, session=session)
             names = ("task_id", "dag_id", "run_id", "try_number", "map_index")
             ids = {"id": UUID(str(found.id)), "dag_version_id": UUID(str(found.dag_version_id))}
             instance = TaskInstance(**{name: getattr(found, name) for name in names}, **ids)
-        state = run_task_in_process(ti=instance, task=task).ti.state
-        assert state is not None
-        return TaskInstanceState(state)
+        return run_task_in_process(ti=instance, task=task)
 
     def rendered(self, run: DagRun, task_id: str) -> dict[str, Any]:
         """A task's templated fields as its page shows them; there is no engine, so it fails after rendering them."""
-        assert self.run_task(run, task_id) == TaskInstanceState.UP_FOR_RETRY
+        assert self.run_task(run, task_id).ti.state == TaskInstanceState.UP_FOR_RETRY
         fields = RenderedTaskInstanceFields
         with create_session() as session:
             found = select(fields).where(fields.run_id == run.run_id, fields.task_id == task_id)
@@ -134,6 +132,12 @@ class Airflow:
         with create_session() as session:
             found = XComModel.get_many(run_id=run.run_id, key="return_value", task_ids=task_id, dag_ids=run.dag_id)
             return session.scalars(found).one().value
+
+    def asset_events(self, run: DagRun) -> list[tuple[str, dict[str, Any]]]:
+        """The asset events that a run's tasks caused: the asset's name, and the event's `extra`."""
+        with create_session() as session:
+            found = select(AssetEvent).where(AssetEvent.source_run_id == run.run_id)
+            return [(event.asset.name, event.extra) for event in session.scalars(found)]
 
     def _create(self, dag_id: str, kind: DagRunType, **fields: Any) -> DagRun:
         return self._stored(dag_id).create_dagrun(

@@ -1,0 +1,90 @@
+"""Tasks on the real engine: probes that run in the base image under a tag of the test's own, on its own volume."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.dags.runs import Airflow
+
+PROBES = """
+from datetime import timedelta
+
+from airflow.sdk import DAG
+
+from ml import RAW, dag_defaults
+from ml.operator import StageOperator
+
+with DAG("probes", schedule=None, params={"code": ""}, **dag_defaults()):
+    what = {"stage": "probe", "command": ["-c", "{{ params.code }}", ""]}
+    StageOperator(task_id="probe", outlets=[RAW], execution_timeout=timedelta(minutes=2), **what)
+    StageOperator(task_id="probe_briefly", execution_timeout=timedelta(seconds=3), **what)
+    StageOperator(task_id="probe_read_only", read_only=True, **what)
+    StageOperator(task_id="probe_with_an_impatient_client", timeout=1, **what)
+"""
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+class Engine:
+    """The engine, and what the tests keep on it."""
+
+    def __init__(self) -> None:
+        self.name = f"airflow-ml-test-{uuid4().hex[:12]}"
+        self.tags: list[str] = []
+        docker("volume", "create", self.name)
+
+    def tag(self, image: str) -> dict[str, str]:
+        """Give an image a tag that only these tests use; returns its entry for the image lock."""
+        tag = f"{image}:{self.name}"
+        docker("tag", image, tag)
+        self.tags.append(tag)
+        return {"image": tag, "id": docker("image", "inspect", "--format", "{{.Id}}", tag)}
+
+    def containers(self, run_id: str) -> list[str]:
+        """The containers of a run, running or not."""
+        return docker("ps", "--all", "--quiet", "--filter", f"label=airflow-ml.run={run_id}").split()
+
+    def clean_up(self) -> None:
+        for tag in self.tags:
+            docker("rmi", "--no-prune", tag)
+        docker("volume", "rm", self.name)
+
+
+@pytest.fixture(scope="package")
+def engine() -> Iterator[Engine]:
+    engine = Engine()
+    yield engine
+    engine.clean_up()
+
+
+@pytest.fixture(scope="package")
+def probe_lock(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image lock with one stage, `probe`: the base image, whose command is Python's."""
+    path = tmp_path_factory.mktemp("lock") / "images.lock.json"
+    path.write_text(json.dumps({"version": 1, "images": {"probe": engine.tag("airflow-ml-base")}}))
+    return path
+
+
+@pytest.fixture
+def _environment(engine: Engine, probe_lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_IMAGE_LOCK", str(probe_lock))
+    monkeypatch.setenv("ML_DATA", engine.name)
+    monkeypatch.setenv("ML_DOCKER_HOST", os.environ.get("ML_TEST_DOCKER_HOST") or "unix:///var/run/docker.sock")
+    monkeypatch.setenv("ML_STAGE_MEMORY", "256m")
+
+
+@pytest.fixture(scope="package")
+def probes(probe_lock: Path, tmp_path_factory: pytest.TempPathFactory) -> Airflow:
+    """Airflow with the Dag of probes."""
+    folder = tmp_path_factory.mktemp("dags")
+    (folder / "probes.py").write_text(PROBES)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("ML_IMAGE_LOCK", str(probe_lock))
+        return Airflow(folder)

@@ -1,0 +1,248 @@
+"""What becomes of a task whose container ends well, ends badly, is killed, hangs, or cannot start."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from airflow.models import DagRun
+from airflow.sdk.execution_time.supervisor import TaskRunResult
+
+from ml import operator
+from tests.dags.engine.conftest import Engine, docker
+from tests.dags.runs import Airflow, day
+
+pytestmark = pytest.mark.usefixtures("_environment")
+
+RESULT = 'import json; print(json.dumps({"ds": "2026-11-21", "rows": 3}))'
+CONFINEMENT = """
+import json, os, pathlib, socket
+def fails(action):
+    try:
+        action()
+    except OSError as error:
+        return type(error).__name__ + " " + str(error.errno)
+status = dict(line.split(":\\t", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+print(json.dumps({
+    "user": [os.getuid(), os.getgid()],
+    "capabilities": status["CapEff"],
+    "no new privileges": status["NoNewPrivs"],
+    "networks": os.listdir("/sys/class/net"),
+    "connecting": fails(lambda: socket.create_connection(("192.0.2.1", 80), timeout=5)),
+    "writing to /": fails(lambda: open("/opt/venv/x", "w")),
+    "writing to /tmp": fails(lambda: open("/tmp/x", "w")),
+    "writing to /data": fails(lambda: open("/data/x", "w")),
+}))
+"""
+
+
+def execute(probes: Airflow, code: str, task_id: str = "probe") -> tuple[DagRun, TaskRunResult]:
+    """Run a probe that executes the code."""
+    run = probes.manual("probes", day("2026-11-21"), {"code": code})
+    return run, probes.run_task(run, task_id)
+
+
+def test_result_is_the_last_line_of_stdout(probes: Airflow, engine: Engine) -> None:
+    code = f"""
+import sys
+print("not this")
+{RESULT}
+print("said later on stderr", file=sys.stderr)
+"""
+    run, outcome = execute(probes, code)
+    assert outcome.ti.state == "success"
+    assert probes.result(run, "probe") == {"ds": "2026-11-21", "rows": 3}
+    assert engine.containers(run.run_id) == []
+
+
+def test_result_goes_with_the_asset_event(probes: Airflow) -> None:
+    """So a run that the event triggers knows which day the data is of."""
+    run, _ = execute(probes, RESULT)
+    assert probes.asset_events(run) == [("raw", {"ds": "2026-11-21", "rows": 3})]
+
+
+def test_result_without_a_line_end_after_much_output_arrives(probes: Airflow) -> None:
+    code = """
+import sys
+for number in range(3000):
+    print("x" * 200, file=sys.stderr)
+sys.stdout.write("y" * 300_000 + "\\n" + '{"rows": 1}')
+"""
+    run, outcome = execute(probes, code)
+    assert outcome.ti.state == "success"
+    assert probes.result(run, "probe") == {"rows": 1}
+
+
+@pytest.mark.parametrize("code", ["", "print('done')", "print([1])", "print('{')"])
+def test_container_that_prints_no_result_fails_the_task(probes: Airflow, code: str) -> None:
+    _, outcome = execute(probes, code or "pass")
+    assert outcome.ti.state == "failed"
+    assert "not the JSON object that every stage prints" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "state", "meaning"),
+    [
+        (1, "up_for_retry", "the stage failed"),
+        (2, "failed", "wrong usage"),
+        (3, "failed", "bad input data"),
+        (77, "up_for_retry", "not an exit code of ours"),
+        (137, "up_for_retry", "killed from outside"),
+    ],
+)
+def test_exit_code_decides_whether_to_retry_and_says_why(
+    probes: Airflow, engine: Engine, exit_code: int, state: str, meaning: str
+) -> None:
+    code = f"""import sys; print("raw/2026-11-21 is torn", file=sys.stderr); sys.exit({exit_code})"""
+    run, outcome = execute(probes, code)
+    assert outcome.ti.state == state
+    message = str(outcome.error)
+    assert f"probe ended with exit code {exit_code}: {meaning}" in message
+    assert "raw/2026-11-21 is torn" in message
+    assert engine.containers(run.run_id) == []
+
+
+def test_message_ends_with_a_command_that_does_the_same_by_hand(probes: Airflow) -> None:
+    _, outcome = execute(probes, "import sys; print('it''s \"this\"', file=sys.stderr); sys.exit(3)")
+    by_hand = str(outcome.error).partition("By hand: ")[2]
+    again = subprocess.run(shlex.split(by_hand), capture_output=True, text=True)
+    assert (again.returncode, again.stderr) == (3, 'its "this"\n')
+
+
+def test_input_that_is_not_there_yet_is_waited_for_then_given_up(
+    probes: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator, "MAX_WAITS", 2)
+    run, outcome = execute(probes, "raise SystemExit(4)")
+    states = [outcome.ti.state]
+    for _ in range(2):
+        outcome = probes.run_task(run, "probe", new_try=False)
+        states.append(outcome.ti.state)
+    assert states == ["up_for_reschedule", "up_for_reschedule", "failed"]
+    assert "the input is not there yet" in str(outcome.error)
+
+
+def test_container_out_of_memory_is_named_as_such(probes: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_STAGE_MEMORY", "32m")
+    _, outcome = execute(probes, "x = b'x' * 200_000_000")
+    assert outcome.ti.state == "up_for_retry"
+    assert "out of memory, it may use 32m" in str(outcome.error)
+
+
+def test_container_is_confined(probes: Airflow) -> None:
+    run, _ = execute(probes, CONFINEMENT)
+    assert probes.result(run, "probe") == {
+        "user": [10001, 10001],
+        "capabilities": "0000000000000000",
+        "no new privileges": "1",
+        "networks": ["lo"],
+        "connecting": "OSError 101",
+        "writing to /": "OSError 30",
+        "writing to /tmp": None,
+        "writing to /data": None,
+    }
+
+
+def test_container_of_a_task_that_only_reads_cannot_write(probes: Airflow) -> None:
+    run, _ = execute(probes, CONFINEMENT, "probe_read_only")
+    assert probes.result(run, "probe_read_only")["writing to /data"] == "OSError 30"
+
+
+def test_container_knows_its_run_and_image(probes: Airflow, probe_lock: Path) -> None:
+    code = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('ML_')}))"
+    run, _ = execute(probes, code)
+    found = probes.result(run, "probe")
+    assert (found["ML_DAG_ID"], found["ML_TASK_ID"], found["ML_TRY_NUMBER"]) == ("probes", "probe", "1")
+    assert found["ML_RUN_ID"] == run.run_id
+    assert found["ML_IMAGE_ID"] == json.loads(probe_lock.read_text())["images"]["probe"]["id"]
+
+
+def test_container_silent_for_longer_than_the_clients_patience_is_waited_for(probes: Airflow) -> None:
+    _, outcome = execute(probes, f"import time; time.sleep(3); {RESULT}", "probe_with_an_impatient_client")
+    assert outcome.ti.state == "success"
+
+
+def test_container_that_closes_its_output_is_waited_for(probes: Airflow) -> None:
+    code = f"import os, time; {RESULT}; os.close(1); os.close(2); time.sleep(3)"
+    _, outcome = execute(probes, code.replace("}))", "}), flush=True)"), "probe_with_an_impatient_client")
+    assert outcome.ti.state == "success"
+
+
+def test_task_that_takes_too_long_leaves_no_container(probes: Airflow, engine: Engine) -> None:
+    run, outcome = execute(probes, "import time; time.sleep(600)", "probe_briefly")
+    assert outcome.ti.state == "up_for_retry"
+    assert type(outcome.error).__name__ == "AirflowTaskTimeout"
+    assert engine.containers(run.run_id) == []
+
+
+@pytest.fixture
+def _own_signal_handler() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("_own_signal_handler")
+@pytest.mark.parametrize("code", ["", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "])
+def test_task_that_is_killed_leaves_no_container(probes: Airflow, engine: Engine, code: str) -> None:
+    """Airflow's supervisor sends SIGTERM; here a thread does, once the container runs."""
+    run = probes.manual("probes", day("2026-11-21"), {"code": code + "print('up'); import time; time.sleep(600)"})
+
+    def kill_once_it_runs() -> None:
+        while not any("up" in docker("logs", container) for container in engine.containers(run.run_id)):
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    killer = threading.Thread(target=kill_once_it_runs, daemon=True)
+    killer.start()
+    outcome = probes.run_task(run, "probe")
+    killer.join()
+    assert outcome.ti.state == "up_for_retry"
+    assert engine.containers(run.run_id) == []
+
+
+def test_retry_removes_what_an_earlier_try_left_running(probes: Airflow, engine: Engine) -> None:
+    """A worker that is killed outright cannot remove its container; two of them would write the same files."""
+    run = probes.manual("probes", day("2026-11-21"), {"code": RESULT})
+    labels = {"dag": "probes", "task": "probe", "run": run.run_id, "map-index": "-1", "try": "1"}
+    options = [word for key, value in labels.items() for word in ("--label", f"airflow-ml.{key}={value}")]
+    docker("run", "--detach", *options, engine.tags[0], "-c", "import time; time.sleep(600)")
+    assert len(engine.containers(run.run_id)) == 1
+    assert probes.run_task(run, "probe").ti.state == "success"
+    assert engine.containers(run.run_id) == []
+
+
+@pytest.mark.parametrize("change", [{"image": "airflow-ml-base:nowhere"}, {"id": "sha256:0"}])
+def test_image_that_is_not_the_locked_one_is_never_pulled_or_run(
+    probes: Airflow, probe_lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str]
+) -> None:
+    content = json.loads(probe_lock.read_text())
+    content["images"]["probe"] |= change
+    lock = tmp_path / "lock.json"
+    lock.write_text(json.dumps(content))
+    monkeypatch.setenv("ML_IMAGE_LOCK", str(lock))
+    _, outcome = execute(probes, RESULT)
+    assert outcome.ti.state == "failed"
+    assert "./build_images.sh" in str(outcome.error)
+    assert content["images"]["probe"]["image"] in str(outcome.error)
+
+
+def test_host_folder_as_data_gets_files_of_its_owner(
+    probes: Airflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = os.getuid() or 12345
+    folder = tmp_path / "data"
+    folder.mkdir()
+    if os.getuid() == 0:
+        os.chown(folder, owner, owner)
+    for name, value in {"ML_DATA": str(folder), "ML_UID": str(owner), "ML_GID": str(owner)}.items():
+        monkeypatch.setenv(name, value)
+    _, outcome = execute(probes, f"import pathlib; pathlib.Path('/data/new').write_text('x'); {RESULT}")
+    assert outcome.ti.state == "success"
+    assert (folder / "new").stat().st_uid == owner
