@@ -26,15 +26,17 @@ def lines_of(*command: str) -> list[str]:
 
 
 def unhealthy_services() -> list[str]:
-    """What keeps the stack from being up: a line per service that is not healthy, with its last words."""
-    found = compose("ps", "--all", "--format", "{{.Service}} {{.State}} {{.Health}} {{.ExitCode}}").stdout
+    """What keeps the stack from being up: each service that is not healthy, with its last words."""
+    listing = compose("ps", "--all", "--format", "{{.ID}} {{.Service}} {{.State}} {{.ExitCode}} {{.Health}}").stdout
     report = []
-    for line in found.splitlines():
-        service, state, *rest = line.split(" ")
-        if rest[0] == "healthy" or (service == "init" and state == "exited" and rest[1] == "0"):
+    for line in listing.splitlines():
+        container, service, *state = line.split()
+        if state[-1] == "healthy" or (service, *state) == ("init", "exited", "0"):
             continue
-        logs = compose("logs", "--no-log-prefix", "--tail", "8", service).stdout
-        report.append(f"{service}: {' '.join(line.split(' ')[1:])}\n{logs}")
+        logs = compose("logs", "--no-color", "--no-log-prefix", "--tail", "8", service).stdout.strip()
+        health = ["docker", "inspect", "--format", "{{with .State.Health}}{{(index .Log 0).Output}}{{end}}", container]
+        check = subprocess.run(health, text=True, capture_output=True, check=False).stdout.strip()
+        report.append("\n  ".join([f"{service}: {' '.join(state)}", *logs.splitlines(), *check.splitlines()]))
     return report
 
 
@@ -43,7 +45,7 @@ def up() -> int:
     print("==> Starting Postgres, the engine proxy and Airflow (about a minute the first time)", file=sys.stderr)
     done = compose("up", "--detach", "--wait", "--remove-orphans")
     if done.returncode:
-        print(f"error: the stack did not start: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        print(f"error: the stack did not start: {''.join(done.stderr.splitlines()[-1:])}", file=sys.stderr)
         print("\n".join(unhealthy_services()), file=sys.stderr)
         print(
             "do: read the lines above; `docker compose ps` and `docker compose logs SERVICE` say more", file=sys.stderr
