@@ -66,7 +66,7 @@ def make_minute(
     payers, offers_by_night, spreads, luck = tables
     hour, minute = divmod(minute, 60)
     offers = offers_by_night[hour in NIGHT_HOURS]
-    prefix, moment = f"T{day:%Y%m%d}-", f"{day}T{hour:02d}:{minute:02d}:"
+    prefix, moment = f"T{day.isoformat().replace('-', '')}-", f"{day}T{hour:02d}:{minute:02d}:"
     seconds = sorted(rnd.randbytes(end - first))
     draws = [_random_bits(rnd, end - first) for _ in range(5)]
     data, target = [], []

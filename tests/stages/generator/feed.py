@@ -1,0 +1,112 @@
+"""Runs the stage as its users do and reads what it wrote; shared by this folder's tests."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+STAGE = (sys.executable, "/opt/stage/generator.py")
+DS = "2026-11-21"
+
+
+@dataclass(frozen=True)
+class Run:
+    """How one run of the stage ended."""
+
+    code: int
+    log: str
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, repr=False)
+class Day:
+    """What is in a published day: rows as texts by column, labels by key, schema, bytes by file."""
+
+    lines: list[str]
+    rows: list[dict[str, str]]
+    labels: dict[str, str]
+    target_rows: int
+    schema: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+
+def run(root: Path, *options: str, ds: str = DS, env: Mapping[str, str] | None = None) -> Run:
+    """Run the stage with its partitions below `root`."""
+    command = [*STAGE, "--ds", ds, "--data-dir", str(root), *options]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(env or {})}, check=False)
+    return Run(done.returncode, done.stderr, json.loads(done.stdout.splitlines()[-1]) if done.stdout else {})
+
+
+def generate(root: Path, *options: str, ds: str = DS, env: Mapping[str, str] | None = None) -> Day:
+    """Run the stage, which must succeed, and read the day."""
+    done = run(root, *options, ds=ds, env=env)
+    assert done.code == 0, done.log
+    return read_day(root, ds)
+
+
+def read_day(root: Path, ds: str = DS) -> Day:
+    folder = root / "raw" / ds
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "_meta.json"}
+    lines = files["data.csv"].decode().removesuffix("\n").split("\n")
+    target = list(csv.DictReader(files["target.csv"].decode().splitlines()))
+    return Day(
+        lines=lines[1:],
+        rows=list(csv.DictReader(lines)),
+        labels={row["transaction_id"]: row["is_fraud"] for row in target},
+        target_rows=len(target),
+        schema=json.loads(files["schema.json"]),
+        meta=json.loads((folder / "_meta.json").read_text()),
+        files=files,
+    )
+
+
+def violations(row: Mapping[str, str], schema: Mapping[str, Any]) -> list[str]:
+    """The columns of a row that break the Table Schema: an independent, slow check of types and constraints."""
+    return [
+        field["name"] for field in schema["fields"] if field["name"] in row and not _obeys(row[field["name"]], field)
+    ]
+
+
+def _obeys(text: str, field: Mapping[str, Any]) -> bool:
+    rules = field.get("constraints", {})
+    if not text:
+        return not rules.get("required")
+    try:
+        value: Any = {"integer": int, "number": float, "boolean": _boolean, "datetime": _time}.get(field["type"], str)(
+            text
+        )
+    except ValueError:
+        return False
+    return (
+        ("enum" not in rules or value in rules["enum"])
+        and ("minimum" not in rules or value >= rules["minimum"])
+        and ("maximum" not in rules or value <= rules["maximum"])
+        and ("pattern" not in rules or re.fullmatch(rules["pattern"], text) is not None)
+    )
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true"
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+
+
+TYPES: Mapping[str, Callable[[str], Any]] = {
+    "string": str,
+    "integer": int,
+    "number": float,
+    "boolean": _boolean,
+    "datetime": _time,
+}
