@@ -150,8 +150,8 @@ def proxy(volume: str, engine: docker_py.APIClient) -> Iterator[Proxy]:
     one = Proxy(f"--env=ML_DATA={volume}", "--env=ML_PROXY_REQUEST_SECONDS=2", "--env=ML_STAGE_MEMORY=512m")
     yield one
     docker("rm", "--force", one.container)
-    for left in engine.containers(all=True, filters={"label": f"airflow-ml.test={volume}"}):
-        engine.remove_container(left["Id"], force=True)
+    for left in ours(engine, volume):
+        engine.remove_container(left, force=True)
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +196,9 @@ def foreign(engine: docker_py.APIClient, probe: str) -> Iterator[str]:
     engine.remove_container(container, force=True)
 
 
-def ours(engine: docker_py.APIClient) -> set[str]:
-    return {found["Id"] for found in engine.containers(all=True, filters={"label": OUR_LABEL})}
+def ours(engine: docker_py.APIClient, volume: str) -> set[str]:
+    """The containers of these tests; a stack of the project's may run on the same engine."""
+    return {found["Id"] for found in engine.containers(all=True, filters={"label": f"airflow-ml.test={volume}"})}
 
 
 # --- what the operators do ---
@@ -233,7 +234,7 @@ def docker_operator(
 def test_docker_operator_runs_a_stage_and_leaves_nothing(
     docker_operator: Callable[..., Any], engine: docker_py.APIClient
 ) -> None:
-    operator = docker_operator("grumble=working", "write=a-file", 'say={"rows": 3}')
+    operator = docker_operator("say=working", "write=a-file", 'say={"rows": 3}')
     assert operator.execute({}) == '{"rows": 3}'
     with pytest.raises(NotFound):
         engine.inspect_container(operator.container["Id"])
@@ -410,7 +411,7 @@ def test_requests_that_no_operator_makes_are_refused_and_change_nothing(
     proxy: Proxy, start: Callable[..., str], foreign: str, probe: str, volume: str, engine: docker_py.APIClient
 ) -> None:
     own = start("sleep=300")
-    before = ours(engine)
+    before = ours(engine, volume)
     for method, path in REFUSED:
         status, message = proxy.ask(method, path.format(ours=own, foreign=foreign, image=probe, volume=volume))
         assert (method, path, status) == (method, path, 403)
@@ -419,7 +420,7 @@ def test_requests_that_no_operator_makes_are_refused_and_change_nothing(
     assert engine.inspect_container(own)["State"]["Running"]
     assert engine.inspect_image(probe)
     assert engine.inspect_volume(volume)
-    assert ours(engine) == before
+    assert ours(engine, volume) == before
     docker("rm", "--force", own)
 
 
@@ -463,20 +464,24 @@ HOSTILE = [
 
 @pytest.mark.parametrize(("part", "key", "value"), HOSTILE)
 def test_container_that_could_harm_is_refused(
-    proxy: Proxy, body: dict[str, Any], engine: docker_py.APIClient, part: str | None, key: str, value: Any
+    proxy: Proxy,
+    body: dict[str, Any],
+    engine: docker_py.APIClient,
+    volume: str,
+    part: str | None,
+    key: str,
+    value: Any,
 ) -> None:
-    before = ours(engine)
+    before = ours(engine, volume)
     hostile = json.loads(json.dumps(body))
     (hostile[part] if part else hostile)[key] = value
     status, message = proxy.ask("POST", "/v1.45/containers/create", hostile)
     assert status == 403
     assert key in message
-    assert ours(engine) == before
+    assert ours(engine, volume) == before
 
 
-def test_container_of_an_image_that_is_no_stage_is_refused(
-    proxy: Proxy, body: dict[str, Any], engine: docker_py.APIClient
-) -> None:
+def test_container_of_an_image_that_is_no_stage_is_refused(proxy: Proxy, body: dict[str, Any]) -> None:
     """The base's entry point is Python itself: its arguments would be any code at all."""
     for name in ("base", "engine-proxy"):
         hostile = {**body, "Image": images()[name], "Cmd": ["-c", "print('any code')"]}
@@ -558,6 +563,17 @@ def test_body_may_come_in_chunks(proxy: Proxy, body: dict[str, Any]) -> None:
 def test_client_that_sends_nothing_is_let_go(proxy: Proxy) -> None:
     assert proxy.raw(b"", end=True) == b""
     assert proxy.raw(b"").startswith(b"HTTP/1.1 408 ")
+
+
+def test_clients_beyond_the_limit_are_told_so_and_nobody_is_shut_out_for_long(proxy: Proxy) -> None:
+    crowd = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(300)]
+    answers = []
+    for one in crowd:
+        with one:
+            one.settimeout(30)
+            answers.append(one.recv(12))
+    assert set(answers) == {b"HTTP/1.1 503", b"HTTP/1.1 408"}  # at once, and after the time for a request
+    assert proxy.answers()
 
 
 # --- its life ---
