@@ -53,7 +53,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
     data = get("ML_DATA", "", f"{VOLUME}|{FOLDER}", "a volume's name or a folder's absolute path")
     networks = get("ML_STAGE_NETWORKS", "none", f"{NETWORK}(,{NETWORK})*", "names of networks, other than host")
-    memory = get("ML_STAGE_MEMORY", "4g", "[1-9][0-9]*[kmg]?", "a size such as 4g")
+    memory = get("ML_STAGE_MEMORY", "4g", "[1-9][0-9]*[kmgKMG]?[bB]?", "a size such as 4g").lower().rstrip("b")
     lock = environment.get("ML_IMAGE_LOCK")
     return Settings(
         limits=Limits(

@@ -36,6 +36,14 @@ def test_settings_that_are_wrong_are_refused_by_name(name: str, value: str) -> N
         read_settings({"ML_DATA": "data", name: value})
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4g", 4 << 30), ("512M", 512 << 20), ("512mb", 512 << 20), ("8388608", 8 << 20), ("64kB", 64 << 10)],
+)
+def test_settings_take_sizes_as_docker_py_writes_them(text: str, size: int) -> None:
+    assert read_settings({"ML_DATA": "data", "ML_STAGE_MEMORY": text}).limits.max_memory == size
+
+
 def test_settings_take_a_folder_networks_and_sizes() -> None:
     settings = read_settings(
         {"ML_DATA": "/srv/my data/v1.2", "ML_STAGE_NETWORKS": "tracking,feature-store", "ML_STAGE_MEMORY": "512m"}
