@@ -17,7 +17,10 @@ from stack import ROOT, settings
 DAGS = ("generate_data", "train_model", "predict")
 RUN_TIMEOUT_S = 1800
 LOG_LINES = 15
-Results = dict[tuple[str, str], dict[str, Any]]
+METRICS = ("roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "f1")
+REASONS_SHOWN = 5
+# What each command of each Dag said on its result line.
+Results = dict[str, dict[str, Any]]
 
 
 def show_task(task: dict[str, Any]) -> None:
@@ -28,7 +31,7 @@ def show_task(task: dict[str, Any]) -> None:
 
 
 def run_dag(airflow: Airflow, dag: str, ds: str) -> Results:
-    """Run a Dag for the day; returns its stages' result lines by stage and command."""
+    """Run a Dag for the day; returns its stages' result lines by command."""
     print(f"==> {dag} for {ds}", file=sys.stderr)
     run = airflow.trigger(dag, {"ds": ds})
     if airflow.wait(dag, run, RUN_TIMEOUT_S, show_task) != "success":
@@ -42,7 +45,7 @@ def run_dag(airflow: Airflow, dag: str, ds: str) -> Results:
                 file=sys.stderr,
             )
         raise AirflowError(f"{dag} failed for {ds}; look at {airflow.url}/dags/{dag}/runs/{run}")
-    return {(result["stage"], result["command"]): result for result in airflow.results(dag, run)}
+    return {result["command"]: result for result in airflow.results(dag, run)}
 
 
 def first_rows(data: str, ds: str, rows: int = 5) -> list[str]:
@@ -54,25 +57,31 @@ def first_rows(data: str, ds: str, rows: int = 5) -> list[str]:
     return subprocess.run([*command, "-c", code], text=True, capture_output=True, check=True).stdout.splitlines()
 
 
-def summarize(results: Results, data: str, ds: str, url: str) -> str:
+def reasons_text(reasons: dict[str, int]) -> str:
+    """The most frequent reasons for which rows were rejected, and how many others there are."""
+    ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{reason} {count:,}" for reason, count in ranked[:REASONS_SHOWN]]
+    rest = len(ranked) - len(shown)
+    return ", ".join(shown + ([f"{rest} more reasons"] if rest > 0 else []))
+
+
+def summarize(results: dict[str, Results], data: str, ds: str, url: str) -> str:
     """What a person wants to know at the end of the day."""
-    generated, prepared = results["generator", "generate"], results["preprocessing", "prepare"]
-    validated, resolved = results["prediction", "validate"], results["prediction", "resolve"]
-    predicted = results["prediction", "predict"]
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in prepared["reasons"].items())
-    metrics = ", ".join(
-        f"{name} {value:.4f}" for name, value in validated["metrics"].items() if isinstance(value, float)
-    )
+    generated, prepared = results["generate_data"]["generate"], results["train_model"]["prepare"]
+    validated, resolved = results["train_model"]["validate"], results["predict"]["resolve"]
+    predicted = results["predict"]["predict"]
+    counts = ", ".join(f"{count:,} as {label!r}" for label, count in predicted["predicted"].items())
     lines = [
         f"The day {ds}",
         f"  generated      {generated['rows']:,} rows",
-        f"  rejected       {prepared['rejected']:,} rows" + (f" ({reasons})" if reasons else ""),
-        f"  validation     {metrics}",
+        f"  rejected       {sum(prepared['rejected'].values()):,} rows: {reasons_text(prepared['reasons'])}",
+        f"  validation     {', '.join(f'{name} {validated[name]:.4f}' for name in METRICS if name in validated)}",
         f"  in production  {resolved['model']} ({resolved['source']})",
-        f"  predictions    {predicted['rows']:,} rows in {data}:/predictions/{ds}/predictions.csv; the first of them:",
+        f"  predicted      {predicted['rows']:,} rows, {counts}",
+        f"  predictions    /predictions/{ds}/predictions.csv in {data!r}; the first of them:",
         *(f"    {line}" for line in first_rows(data, ds)),
         "",
-        f"Airflow's page   {url}  user admin, password: grep ML_ADMIN_PASSWORD .env",
+        f"Airflow's page   {url}, user admin; its password: grep ML_ADMIN_PASSWORD .env",
         "Stop it          make down",
     ]
     return "\n".join(lines)
@@ -92,10 +101,8 @@ def main() -> int:
     config = settings()
     url = f"http://localhost:{config['ML_AIRFLOW_PORT']}"
     airflow = Airflow(url, config["ML_ADMIN_PASSWORD"])
-    results: Results = {}
     try:
-        for dag in DAGS:
-            results |= run_dag(airflow, dag, ds)
+        results = {dag: run_dag(airflow, dag, ds) for dag in DAGS}
     except AirflowError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
