@@ -2,13 +2,13 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightgbm
 import numpy as np
-
 from stagekit import UsageError
 
 DEFAULTS: Mapping[str, Any] = {
@@ -36,61 +36,21 @@ _FIXED: Mapping[str, tuple[Any, str]] = {
     "tree_learner": ("serial", "a stage is one process"),
     "num_machines": (1, "a stage is one process"),
 }
-_FILE = "a stage reads and writes nothing but its partitions"
-_TABLE = "the data contract says how train.csv and val.csv are read"
-_OTHER_TASK = "this stage trains and does nothing else"
-_REFUSED: Mapping[str, str] = {
-    **dict.fromkeys(
-        (
-            "config",
-            "convert_model",
-            "convert_model_language",
-            "data",
-            "forcedbins_filename",
-            "forcedsplits_filename",
-            "input_model",
-            "machine_list_filename",
-            "output_model",
-            "output_result",
-            "parser_config_file",
-            "save_binary",
-            "snapshot_freq",
-            "valid",
-        ),
-        _FILE,
-    ),
-    **dict.fromkeys(
-        (
-            "group_column",
-            "header",
-            "ignore_column",
-            "label_column",
-            "pre_partition",
-            "precise_float_parser",
-            "two_round",
-            "weight_column",
-        ),
-        _TABLE,
-    ),
-    **dict.fromkeys(
-        (
-            "num_iteration_predict",
-            "pred_early_stop",
-            "pred_early_stop_freq",
-            "pred_early_stop_margin",
-            "predict_contrib",
-            "predict_disable_shape_check",
-            "predict_leaf_index",
-            "predict_raw_score",
-            "refit_decay_rate",
-            "start_iteration_predict",
-            "task",
-        ),
-        _OTHER_TASK,
-    ),
-    **dict.fromkeys(("local_listen_port", "machines", "time_out"), "a stage is one process"),
-    "categorical_feature": "encoder.json says which features are categories",
+# Parameters that cannot be set at all, by the reason.
+_UNWANTED: Mapping[str, str] = {
+    "a stage reads and writes nothing but its partitions": """
+        config convert_model convert_model_language data forcedbins_filename forcedsplits_filename input_model
+        machine_list_filename output_model output_result parser_config_file save_binary snapshot_freq valid""",
+    "the data contract says how train.csv and val.csv are read": """
+        group_column header ignore_column label_column pre_partition precise_float_parser two_round weight_column""",
+    "this stage trains and does nothing else": """
+        num_iteration_predict pred_early_stop pred_early_stop_freq pred_early_stop_margin predict_contrib
+        predict_disable_shape_check predict_leaf_index predict_raw_score refit_decay_rate start_iteration_predict
+        task""",
+    "a stage is one process": "local_listen_port machines time_out",
+    "encoder.json says which features are categories": "categorical_feature",
 }
+_REFUSED = {name: why for why, names in _UNWANTED.items() for name in names.split()}
 
 
 def gather(file: Path | None, text: str | None, pairs: Iterable[str]) -> dict[str, Any]:
@@ -136,14 +96,15 @@ def try_out(parameters: Mapping[str, Any], features: int, classes: int) -> None:
 
     Errors: UsageError with what LightGBM says.
     """
-    tiny = {**parameters, "num_iterations": 1, "num_threads": 1, "verbosity": -1}
+    rounds = parameters["num_iterations"]
+    if not isinstance(rounds, int) or rounds < 1:
+        raise UsageError(f"parameter num_iterations is {rounds!r}", expected="a whole number above 0")
+    tiny = {**parameters, "num_iterations": 1, "verbosity": -1}
     codes = np.repeat(np.arange(classes), 2)
     values = np.tile(codes[:, None], (1, features)).astype(float)
     try:
         train = lightgbm.Dataset(values, codes, params=tiny)
         lightgbm.train(tiny, train, valid_sets=[lightgbm.Dataset(values, codes, reference=train, params=tiny)])
-        if int(parameters["num_iterations"]) < 1:
-            raise ValueError(f"num_iterations is {parameters['num_iterations']}, which trains nothing")
     except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
         raise UsageError(
             f"LightGBM does not take these parameters: {error}", expected="values as in LightGBM's documentation"
@@ -184,14 +145,26 @@ def _named(members: Sequence[tuple[str, Any]], where: str) -> dict[str, Any]:
     for alias, value in members:
         name = main_names.get(alias)
         if name is None:
-            near = difflib.get_close_matches(alias, main_names, n=3)
+            near = dict.fromkeys(main_names[close] for close in difflib.get_close_matches(alias, main_names, n=3))
             raise UsageError(
                 f"{where}: LightGBM has no parameter {alias!r}",
                 expected=f"perhaps {', '.join(near)}" if near else "a name from LightGBM's documentation",
             )
         if name in named:
             raise UsageError(f"{where}: {name} is given twice (the second time as {alias!r})", do="give it once")
-        if value is None or isinstance(value, _Members):
-            raise UsageError(f"{where}: {alias} has no value", expected="a number, text, true, false or a list")
+        if not _is_value(value):
+            raise UsageError(
+                f"{where}: {alias} is {value!r}",
+                expected="a number, text without spaces, true, false or a list of these",
+            )
         named[name] = value
     return named
+
+
+def _is_value(value: Any) -> bool:
+    """Whether LightGBM can be handed the value: it gets all parameters as one text, `name=value name=value`."""
+    if isinstance(value, list):
+        return not isinstance(value, _Members) and all(_is_value(item) for item in value)
+    if isinstance(value, str):
+        return not re.search(r"[\s=]", value)
+    return isinstance(value, bool | int | float)
