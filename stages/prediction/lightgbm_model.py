@@ -11,6 +11,7 @@ here. What a model may hold and this module does not know is refused by name.
 
 import math
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +28,7 @@ NODE_FIELDS = {
     "right": "u4", "is_leaf": "u1", "is_categorical": "u1", "bitset_idx": "u4",
 }  # fmt: skip
 BITSET_WORDS = 8  # 8 words of 32 bits: categories 0 to 255
-BLOCK_ROWS = 65_536  # rows that all trees pass over before the next ones come
+THREAD_ROWS = 4_096  # fewer rows are not worth a thread
 MISSING_IS_ZERO, ZERO_IS_MISSING, MISSING_IS_NAN = 0, 1, 2
 
 HEADER_KEYS = frozenset(
@@ -89,15 +90,22 @@ class LightGBMModel:
         """Sum of the trees, float64 of shape (trees per iteration, rows), added up in LightGBM's order."""
         if features.ndim != 2 or features.shape[1] != len(self.feature_names):
             raise ValueError(f"features of shape {features.shape}; expected (rows, {len(self.feature_names)})")
-        width = self.classes if self.classes > 2 else 1
-        raw = np.zeros((width, len(features)))
+        threads = max(1, min(available_cpus(), len(features) // THREAD_ROWS))
+        # Each thread takes its rows through all trees: OpenMP's threads would wait for each other after every tree.
+        with ThreadPoolExecutor(threads) as pool:
+            return np.concatenate(list(pool.map(self._score_block, np.array_split(features, threads))), axis=1)
+
+    @property
+    def _width(self) -> int:
+        return self.classes if self.classes > 2 else 1
+
+    def _score_block(self, features: np.ndarray) -> np.ndarray:
+        block = self._block(features)
+        raw = np.zeros((self._width, len(block)))
         no_known = np.zeros((1, BITSET_WORDS), dtype=np.uint32)  # what is not in a node's set goes right
         no_index = np.zeros(len(self.feature_names), dtype=np.uint32)
-        threads = available_cpus()
-        for start in range(0, len(features), BLOCK_ROWS):
-            block = self._block(features[start : start + BLOCK_ROWS])
-            for index, tree in enumerate(self.trees):
-                raw[index % width, start : start + len(block)] += tree.predict(block, no_known, no_index, threads)
+        for index, tree in enumerate(self.trees):
+            raw[index % self._width] += tree.predict(block, no_known, no_index, 1)
         return raw
 
     def _block(self, features: np.ndarray) -> np.ndarray:

@@ -1,0 +1,96 @@
+"""How the stage ends when it is killed, or may not or cannot write: nothing half-published, and a message."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import DAY, World, fill_disk
+
+STAGE = [sys.executable, "/opt/stage/prediction.py"]
+
+
+def start_long_prediction(world: World) -> tuple[subprocess.Popen[str], list[str]]:
+    """Start a prediction of half a million rows and wait until it writes."""
+    model = world.validated()
+    world.prepare(model, world.features(2500))
+    command = [*STAGE, "predict", "--ds", DAY, "--model", model, "--data-dir", str(world.root)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    folder = world.root / "predictions" / DAY
+    while not any(path.stat().st_size for path in folder.glob(".predict-*.tmp/predictions.csv")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    return process, command
+
+
+def test_predict_that_is_terminated_leaves_nothing(world: World) -> None:
+    process, _ = start_long_prediction(world)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "nothing was published" in errors
+    assert not (world.root / "predictions" / DAY).exists()
+
+
+def test_predict_that_is_killed_publishes_nothing_and_can_run_again(world: World) -> None:
+    process, command = start_long_prediction(world)
+    process.kill()
+    process.communicate()
+    folder = world.root / "predictions" / DAY
+    assert [path.name[:9] for path in folder.iterdir()] == [".predict-"]
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["_meta.json", "predictions.csv"]
+
+
+@pytest.mark.parametrize("folder", [".", "predictions"])
+def test_predict_into_a_folder_that_is_not_writable_says_whose_it_is(world: World, folder: str) -> None:
+    model = world.validated()
+    world.prepare(model)
+    path = world.root / folder
+    path.mkdir(exist_ok=True)
+    path.chmod(0o555)
+    result = world.run("predict", "--ds", DAY, "--model", model)
+    path.chmod(0o755)
+    assert result.code == 1
+    assert f"cannot be written or read by user {os.getuid()}" in result.errors
+    assert "do: mount" in result.errors
+
+
+def test_validate_into_a_folder_that_is_not_writable_says_whose_it_is(world: World) -> None:
+    world.train()
+    path = world.root / "models" / DAY
+    path.chmod(0o555)
+    result = world.run("validate", "--ds", DAY)
+    path.chmod(0o755)
+    assert result.code == 1
+    assert "cannot be written" in result.errors
+
+
+def test_predict_on_a_full_disk_publishes_nothing(small_disk: World) -> None:
+    model = small_disk.validated()
+    small_disk.prepare(model, small_disk.features(20))
+    fill_disk(Path("/small/data"), leave=40_000)
+    result = small_disk.run("predict", "--ds", DAY, "--model", model)
+    assert result.code == 1
+    assert "no space left" in result.errors
+    assert "nothing was published" in result.errors
+    assert not (small_disk.root / "predictions" / DAY).exists()
+
+
+def test_validate_on_a_full_disk_publishes_nothing(small_disk: World) -> None:
+    small_disk.train()
+    fill_disk(Path("/small/data"), leave=0)
+    before = small_disk.tree()
+    result = small_disk.run("validate", "--ds", DAY)
+    assert result.code == 1
+    assert "no space left" in result.errors
+    assert small_disk.tree() == before
+
+
+def test_help_does_not_wait_for_scikit_learn() -> None:
+    code = "import sys, prediction; print(sorted({'sklearn', 'pandas', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
