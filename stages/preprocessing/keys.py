@@ -89,14 +89,12 @@ class Rows:
 
 def _repeated(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """The rows after the first of each group of equals, with the first one's line (OTHER) and content."""
-    key = pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns)
-    equal = rows.filter(key.is_duplicated()).sort(LINE)
-    firsts = [
-        pl.col(name).first().over(columns).alias(OTHER + name * (name != LINE))
-        for name in (LINE, CONTENT)
-        if name in rows.columns
-    ]
-    return equal.with_columns(firsts).filter(pl.col(LINE) != pl.col(OTHER))
+    # Hashes first: they are cheap, and few rows are left to be compared as they are.
+    candidates = rows.filter(pl.struct(columns).hash().is_duplicated()).sort(LINE)
+    firsts = [pl.col(LINE).first().over(columns).alias(OTHER)]
+    if CONTENT in rows.columns:
+        firsts.append(pl.col(CONTENT).first().over(columns).alias(OTHER + CONTENT))
+    return candidates.with_columns(firsts).filter(pl.col(LINE) != pl.col(OTHER))
 
 
 def settle(data: Rows, target: Rows | None, matches: Spill | None) -> None:
@@ -116,15 +114,16 @@ def _match(
 ) -> None:
     key = data.key
     targets = target.take_first(of_target)
-    target.reject(
-        targets.join(of_data, on=key, how="anti"), "no data for this target row", pl.lit("no data for this target row")
-    )
-    matches.add(kept.join(targets.drop(*PLACE, PART, CONTENT, SOUND), on=key))
-    unmatched = kept.join(targets, on=key, how="anti")
+    values = targets.drop(BATCH, PART, CONTENT, SOUND).rename({LINE: OTHER})
+    matched = kept.join(values, on=key)
+    matches.add(matched)
+    orphans = targets.join(matched, left_on=LINE, right_on=OTHER, how="anti").join(of_data, on=key, how="anti")
+    target.reject(orphans, "no data for this target row", pl.lit("no data for this target row"))
     refused = of_target.filter(~pl.col(SOUND)).group_by(key).agg(pl.col(LINE).min().alias(OTHER))
+    unmatched = kept.join(matched, on=LINE, how="anti").join(refused, on=key, how="left")
     why = (
         pl.when(pl.col(OTHER).is_null())
         .then(pl.lit("no target for this key"))
         .otherwise(pl.concat_str(pl.lit(f"its row in {target.label} was rejected (line "), OTHER, pl.lit(")")))
     )
-    data.reject(unmatched.join(refused, on=key, how="left"), "no target for this key", why)
+    data.reject(unmatched, "no target for this key", why)

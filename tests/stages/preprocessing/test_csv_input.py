@@ -1,0 +1,136 @@
+"""Reading CSV: whatever a file holds, a row is read, or refused with its line, or the file is refused with a place."""
+
+import csv
+import io
+from pathlib import Path
+
+import csv_input
+import pytest
+from csv_input import LINE, REASON, TEXT, CsvFile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stagekit import BadInput
+
+
+def read(path: Path, content: str | bytes) -> tuple[list[tuple], list[tuple]]:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    file = CsvFile(path, "data.csv")
+    rows, rejected = [], []
+    for batch in file.batches():
+        rows += batch.rows.drop(TEXT).rows()
+        rejected += batch.rejected.select(LINE, REASON, TEXT).rows()
+    return rows, rejected
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "data.csv"
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        pytest.param("a,b\n1,2\n3,4\n", [(2, "1", "2"), (3, "3", "4")], id="plain"),
+        pytest.param("a,b\n1,2", [(2, "1", "2")], id="no line end at the end"),
+        pytest.param("a,b\r\n1,2\r\n,\r\n", [(2, "1", "2"), (3, "", "")], id="Windows line ends"),
+        pytest.param("\ufeffa,b\n1,é\n", [(2, "1", "é")], id="byte order mark"),
+        pytest.param('a,b\n"x,y","say ""hi"""\n', [(2, "x,y", 'say "hi"')], id="quotes"),
+        pytest.param('a,b\n"",x\n" ",y\n', [(2, "", "x"), (3, " ", "y")], id="quoted nothing"),
+        pytest.param('a,b\n"one\ntwo\n",x\n3,4\n', [(2, "one\ntwo\n", "x"), (5, "3", "4")], id="quoted newlines"),
+        pytest.param('a,b\n"1\n\n,",x\r\n"3\r\n",4\r\n', [(2, "1\n\n,", "x"), (5, "3\r\n", "4")], id="all of it"),
+        pytest.param('"a","b c"\n1,2\n', [(2, "1", "2")], id="quoted header"),
+    ],
+)
+def test_record_is_read_with_its_line(file: Path, content: str, rows: list[tuple]) -> None:
+    assert read(file, content) == (rows, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "rejected", "lines_read"),
+    [
+        pytest.param("a,b\n1\n3,4\n", [(2, "1 fields, expected 2", "1")], [3], id="too few"),
+        pytest.param("a,b\n1,2\n3,4,5\n", [(3, "3 fields, expected 2", "3,4,5")], [2], id="too many"),
+        pytest.param("a,b\n1,2\n\n3,4\n", [(3, "1 fields, expected 2", "")], [2, 4], id="empty line"),
+        pytest.param('a,b\n"x\ny"\n1,2\n', [(2, "1 fields, expected 2", '"x\ny"')], [4], id="too few, two lines"),
+        pytest.param('a,b\n5" nail,2\n3,4\n', [(2, STRAY := "a quote that is not around a whole field", '5" nail,2')], [3], id="stray"),
+        pytest.param('a,b\n5" nail,2\n3,4\n6" nail,1\n5,6\n', [(2, STRAY, '5" nail,2'), (4, STRAY, '6" nail,1')], [3, 5], id="two stray"),
+        pytest.param('a,b\n"x"y,2\n3,4\n', [(2, STRAY, '"x"y,2')], [3], id="text after a quote"),
+        pytest.param('a,b\n1,2\n"3,4\n5,6\n', [(3, STRAY, '"3,4')], [2, 4], id="never closed"),
+    ],
+)
+def test_malformed_record_costs_only_itself(
+    file: Path, content: str, rejected: list[tuple], lines_read: list[int]
+) -> None:
+    rows, refused = read(file, content)
+    assert (refused, [row[0] for row in rows]) == (rejected, lines_read)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"", "is empty (0 bytes)", id="empty file"),
+        pytest.param(b"a,b\n", "has a header but no rows", id="header only"),
+        pytest.param(b"a,b", "has a header but no rows", id="header without line end"),
+        pytest.param(b"\n1,2\n", "has a column without a name", id="empty header"),
+        pytest.param(b"a,\n1,2\n", "has a column without a name", id="nameless column"),
+        pytest.param(b"a,a\n1,2\n", "names a twice", id="name twice"),
+        pytest.param(b'a,"b\n1,2\n', "is not CSV", id="quote in header"),
+        pytest.param(b"a,b\n1,2\n3,\xff4\n", "0xff, which is no UTF-8, at byte 10, on line 3", id="not UTF-8"),
+        pytest.param("a,b\n1,é\n".encode("latin-1"), "0xe9, which is no UTF-8, at byte 6, on line 2", id="Latin-1"),
+        pytest.param("a,b\n1,2\n".encode("utf-16"), "on line 1", id="UTF-16"),
+        pytest.param(b"a,b\n1,2\n\x00,4\n", "a NUL byte at byte 8, on line 3", id="NUL"),
+        pytest.param(b"a\x00,b\n1,2\n", "a NUL byte at byte 1, on line 1", id="NUL in header"),
+        pytest.param(b"a,b\n1,2\n3," + b"x" * (2 << 20), "begins on line 3", id="long last line"),
+        pytest.param(b"a,b\n1,2\n3," + b"x" * (2 << 20) + b"\n5,6\n", "begins on line 3", id="long line"),
+        pytest.param(b"a" * (2 << 20), "begins on line 1", id="long header"),
+    ],
+)
+def test_file_that_no_row_can_be_blamed_for_is_refused(file: Path, content: bytes, message: str) -> None:
+    with pytest.raises(BadInput) as error:
+        read(file, content)
+    assert message in str(error.value)
+    assert "data.csv" in str(error.value)
+
+
+def test_quote_never_closed_costs_one_line_in_a_long_file_too(file: Path) -> None:
+    after = 2 * csv_input.BLOCK_BYTES // len("1234567,abcdefgh\n")
+    rows, rejected = read(file, 'a,b\n"1,2\n' + "1234567,abcdefgh\n" * after)
+    assert (len(rows), [r[0] for r in rejected]) == (after, [2])
+
+
+CELL = st.text(st.sampled_from('a1é,"\n\r €'), max_size=6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(records=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=12), block=st.integers(1, 40), data=st.data())
+def test_reading_agrees_with_the_csv_module_for_any_block_size(
+    tmp_path_factory: pytest.TempPathFactory, records: list[tuple[str, str]], block: int, data: st.DataObject
+) -> None:
+    quoting = data.draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n", quoting=quoting).writerows([("x", "y"), *records])
+    lines, line = [], 2
+    for record in records:
+        lines.append(line)
+        line += 1 + sum(cell.count("\n") for cell in record)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_input, "BLOCK_BYTES", block)
+        rows, rejected = read(tmp_path_factory.mktemp("csv") / "data.csv", text.getvalue())
+    assert rejected == []
+    assert rows == [(line, *record) for line, record in zip(lines, records, strict=True)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from('ab,"\n\r'), min_size=1, max_size=60), st.integers(1, 40))
+def test_any_text_is_read_or_rejected_line_by_line(
+    tmp_path_factory: pytest.TempPathFactory, text: str, block: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_input, "BLOCK_BYTES", block)
+        rows, rejected = read(tmp_path_factory.mktemp("csv") / "data.csv", "x,y\n" + text)
+    seen = sorted([row[0] for row in rows] + [row[0] for row in rejected])
+    assert seen == sorted(set(seen))
+    assert seen[0] == 2
+    covered = sum(1 + sum(cell.count("\n") for cell in row[1:]) for row in rows)
+    covered += sum(1 + row[2].count("\n") for row in rejected)
+    assert covered == text.removesuffix("\n").count("\n") + 1
