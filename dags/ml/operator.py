@@ -89,6 +89,7 @@ class StageOperator(DockerOperator):
             labels={
                 **{f"airflow-ml.{key}": template for key, template in run.items()},
                 "airflow-ml.map-index": "{{ ti.map_index }}",
+                "airflow-ml.data": source,
                 "airflow-ml.try": "{{ ti.try_number }}",
             },
             **kwargs,
@@ -165,7 +166,10 @@ class StageOperator(DockerOperator):
             )
 
     def _remove_earlier_tries(self) -> None:
-        """Remove what an earlier try of this very task left running when its worker was killed outright."""
+        """Remove what an earlier try of this very task left running when its worker was killed outright.
+
+        Another Airflow on the same engine has runs of the same names, but on other data.
+        """
         labels = cast("dict[str, str]", self.labels)
         same = [f"{label}={value}" for label, value in labels.items() if label != "airflow-ml.try"]
         for container in self.cli.containers(all=True, filters={"label": same}):

@@ -7,8 +7,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.dags.runs import Dags
 
 ROOT = Path(__file__).resolve().parents[2]
 DAGS = ROOT / "dags"
@@ -28,7 +32,7 @@ os.environ.update(
     ML_IMAGE_LOCK=str(LOCK),
     ML_DOCKER_HOST=f"unix://{HOME}/no-engine.sock",
 )
-for name in ("ML_DATA", "ML_UID", "ML_GID", "ML_STAGE_MEMORY", "DOCKER_HOST"):
+for name in ("ML_DATA", "ML_UID", "ML_GID", "ML_STAGE_MEMORY"):
     os.environ.pop(name, None)
 sys.path.append(str(DAGS))  # as Airflow does for its Dags folder
 
@@ -38,16 +42,11 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="session")
-def bag():
-    """The Dag files as Airflow's Dag processor reads them."""
+def dags() -> "Dags":
+    """The Dags by id."""
     from tests.dags.runs import make_bag
 
-    return make_bag(DAGS)
-
-
-@pytest.fixture(scope="session")
-def dags(bag):
-    """The Dags by id."""
+    bag = make_bag(DAGS)
     assert bag.import_errors == {}
     return bag.dags
 
@@ -70,9 +69,10 @@ print(json.dumps({"dags": dags, "asked": asked}))
 
 
 @pytest.fixture(scope="session")
-def parsed_elsewhere():
+def parsed_elsewhere() -> dict[str, Any]:
     """The Dag files as another process reads them."""
     command = [sys.executable, "-c", PARSE]
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     run = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(run.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return found

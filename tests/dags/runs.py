@@ -16,6 +16,7 @@ from airflow.models.backfill import _create_backfill
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.xcom import XComModel
+from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import TaskInstance
 from airflow.sdk.execution_time.supervisor import TaskRunResult, run_task_in_process
 from airflow.utils.db import initdb
@@ -25,6 +26,7 @@ from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import select
 
 BUNDLE = "dags-folder"
+Dags = Mapping[str, DAG]
 _numbers = count(1)
 
 

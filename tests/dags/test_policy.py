@@ -5,36 +5,38 @@ import json
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ml.images import ImageLockError, image_of
 from ml.operator import StageOperator
 from tests.dags.conftest import DAGS, IMAGES, LOCK
-from tests.dags.runs import make_bag
+from tests.dags.runs import Dags, make_bag
 
+Tasks = list[StageOperator]
 DAG_FILES = sorted(DAGS.glob("*.py"))
 
 
 @pytest.fixture(scope="module")
-def tasks(dags):
-    return [task for dag in dags.values() for task in dag.tasks]
+def tasks(dags: Dags) -> Tasks:
+    return [task for dag in dags.values() for task in dag.tasks if isinstance(task, StageOperator)]
 
 
-def test_every_task_is_a_stage(tasks) -> None:
-    assert {type(task) for task in tasks} == {StageOperator}
+def test_every_task_is_a_stage(dags: Dags) -> None:
+    assert {type(task) for dag in dags.values() for task in dag.tasks} == {StageOperator}
 
 
-def test_every_image_is_the_locked_one(tasks) -> None:
+def test_every_image_is_the_locked_one(tasks: Tasks) -> None:
     for task in tasks:
         assert (task.image, task.image_id) == (IMAGES[task.stage]["image"], IMAGES[task.stage]["id"])
 
 
-def test_every_stage_has_a_task(tasks) -> None:
+def test_every_stage_has_a_task(tasks: Tasks) -> None:
     assert {task.stage for task in tasks} == set(IMAGES)
 
 
-def test_every_task_is_bounded_and_retried(tasks) -> None:
+def test_every_task_is_bounded_and_retried(tasks: Tasks) -> None:
     for task in tasks:
         assert timedelta(0) < task.execution_timeout <= timedelta(hours=6)
         assert task.retries == 2
@@ -42,7 +44,7 @@ def test_every_task_is_bounded_and_retried(tasks) -> None:
         assert task.max_retry_delay <= timedelta(minutes=10)
 
 
-def test_every_container_is_confined(tasks) -> None:
+def test_every_container_is_confined(tasks: Tasks) -> None:
     for task in tasks:
         assert task.auto_remove == "force"
         assert task.network_mode == "none"
@@ -59,12 +61,12 @@ def test_every_container_is_confined(tasks) -> None:
 
 
 @pytest.mark.parametrize("task_id", ["offer", "resolve"])
-def test_tasks_that_write_nothing_cannot_write(tasks, task_id: str) -> None:
+def test_tasks_that_write_nothing_cannot_write(tasks: Tasks, task_id: str) -> None:
     (task,) = (task for task in tasks if task.task_id == task_id)
     assert task.mounts[0]["ReadOnly"] is True
 
 
-def test_commands_are_lists_whose_day_is_right_in_every_run(tasks) -> None:
+def test_commands_are_lists_whose_day_is_right_in_every_run(tasks: Tasks) -> None:
     from ml import DS
 
     for task in tasks:
@@ -93,7 +95,7 @@ def test_dag_file_knows_only_the_factory(file: Path) -> None:
     assert ast.get_docstring(tree)
 
 
-def test_parsing_looks_nothing_up(parsed_elsewhere) -> None:
+def test_parsing_looks_nothing_up(parsed_elsewhere: dict[str, Any]) -> None:
     assert parsed_elsewhere["asked"] == []
 
 

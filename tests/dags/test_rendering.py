@@ -64,6 +64,8 @@ RUNS: dict[str, tuple[Callable[[Airflow], DagRun], str]] = {
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
     folder = tmp_path_factory.mktemp("dags")
     (folder / "partitioned.py").write_text(PARTITIONED_DAG)
+    example = (DAGS / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    (folder / "example.py").write_text(example)
     return Airflow(folder, DAGS)
 
 
@@ -71,6 +73,11 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
 def test_day_is_the_one_that_the_run_is_about(airflow: Airflow, kind: str) -> None:
     make_run, expected = RUNS[kind]
     assert airflow.arguments(make_run(airflow), "generate") == [f"--ds={expected}"]
+
+
+def test_dag_of_the_readme_works_on_the_day_that_triggered_it(airflow: Airflow) -> None:
+    run = airflow.asset_triggered("check_data", NIGHT, [("raw", {"ds": "2026-11-11"})])
+    assert airflow.arguments(run, "prepare") == ["prepare", "--ds=2026-11-11"]
 
 
 def test_weekly_training_is_about_its_sunday(airflow: Airflow) -> None:
@@ -160,5 +167,6 @@ def test_container_knows_which_task_it_works_for(airflow: Airflow) -> None:
     assert fields["labels"] == {
         **{f"airflow-ml.{key}": value for key, value in who.items()},
         "airflow-ml.map-index": "-1",
+        "airflow-ml.data": "data",
         "airflow-ml.try": "1",
     }

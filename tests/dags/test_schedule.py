@@ -1,9 +1,14 @@
 """When the Dags run by themselves: on their next time, never on the past ones."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from airflow.timetables.base import DagRunInfo
 
+from tests.dags.runs import Dags
+
+NextRun = Callable[..., DagRunInfo]
 NOON = datetime(2026, 11, 18, 12, tzinfo=UTC)  # a Wednesday
 
 
@@ -12,10 +17,9 @@ def at(text: str) -> datetime:
 
 
 @pytest.fixture
-def next_run(dags, monkeypatch: pytest.MonkeyPatch):
+def next_run(dags: Dags, monkeypatch: pytest.MonkeyPatch) -> NextRun:
     """What the scheduler decides on the Dag as it is stored, at a time, after a last run or none."""
     from airflow.serialization.serialized_objects import DagSerialization
-    from airflow.timetables.base import DagRunInfo
 
     def decide(dag_id: str, now: datetime, last: datetime | None = None) -> DagRunInfo:
         monkeypatch.setattr("airflow.timetables.trigger.utcnow", lambda: now)
@@ -39,39 +43,39 @@ def next_run(dags, monkeypatch: pytest.MonkeyPatch):
         ("predict", NOON, "2026-11-19T03:00"),
     ],
 )
-def test_new_dag_waits_for_its_next_time(next_run, dag_id: str, now: datetime, expected: str) -> None:
+def test_new_dag_waits_for_its_next_time(next_run: NextRun, dag_id: str, now: datetime, expected: str) -> None:
     info = next_run(dag_id, now)
     assert info.run_after == at(expected)
     assert info.run_after > now
 
 
-def test_new_dag_read_just_after_its_time_does_not_miss_it(next_run) -> None:
+def test_new_dag_read_just_after_its_time_does_not_miss_it(next_run: NextRun) -> None:
     """Airflow works out a new Dag's next time anew at each parse: without grace, one on the hour skipped a day."""
     assert next_run("generate_data", at("2026-11-18T01:00:20")).run_after == at("2026-11-18T01:00")
 
 
 @pytest.mark.parametrize("dag_id", ["generate_data", "train_model", "predict"])
-def test_time_after_a_run_is_the_next_one(next_run, dag_id: str) -> None:
+def test_time_after_a_run_is_the_next_one(next_run: NextRun, dag_id: str) -> None:
     first = next_run(dag_id, NOON).run_after
     second = next_run(dag_id, first + timedelta(seconds=5), last=first).run_after
     assert second - first == (timedelta(days=7) if dag_id == "train_model" else timedelta(days=1))
 
 
 @pytest.mark.parametrize(("dag_id", "latest"), [("generate_data", "2026-11-18T01:00"), ("predict", "2026-11-18T03:00")])
-def test_after_days_of_standstill_only_the_latest_time_runs(next_run, dag_id: str, latest: str) -> None:
+def test_after_days_of_standstill_only_the_latest_time_runs(next_run: NextRun, dag_id: str, latest: str) -> None:
     info = next_run(dag_id, NOON, last=at(latest) - timedelta(days=30))
     assert info.run_after == at(latest)
     assert next_run(dag_id, NOON, last=info.run_after).run_after > NOON
 
 
 @pytest.mark.parametrize("dag_id", ["generate_data", "train_model", "predict"])
-def test_scheduled_run_is_named_after_the_day_on_which_it_starts(next_run, dag_id: str) -> None:
+def test_scheduled_run_is_named_after_the_day_on_which_it_starts(next_run: NextRun, dag_id: str) -> None:
     info = next_run(dag_id, NOON)
     assert info.logical_date == info.run_after
     assert info.data_interval.start == info.data_interval.end == info.run_after
 
 
-def test_a_day_and_a_week_run_in_the_order_of_the_data(next_run) -> None:
+def test_a_day_and_a_week_run_in_the_order_of_the_data(next_run: NextRun) -> None:
     saturday_night = at("2026-11-21T23:00")
     times = {
         dag_id: next_run(dag_id, saturday_night).run_after for dag_id in ("predict", "train_model", "generate_data")
@@ -80,7 +84,7 @@ def test_a_day_and_a_week_run_in_the_order_of_the_data(next_run) -> None:
     assert {time.date() for time in times.values()} == {at("2026-11-22").date()}
 
 
-def test_backfill_covers_the_days_asked_for(dags) -> None:
+def test_backfill_covers_the_days_asked_for(dags: Dags) -> None:
     from airflow.serialization.serialized_objects import DagSerialization
 
     dag = DagSerialization.from_dict(DagSerialization.to_dict(dags["generate_data"]))

@@ -1,9 +1,12 @@
 """What the Dags are: their tasks and order, schedules, forms, assets and documentation."""
 
 import json
+from typing import Any
 
 import pytest
 from airflow.serialization.serialized_objects import DagSerialization
+
+from tests.dags.runs import Dags
 
 ORDER = {
     "generate_data": ["generate"],
@@ -40,19 +43,19 @@ FORMS = {
 }
 
 
-def test_dags_folder_holds_these_dags(dags) -> None:
+def test_dags_folder_holds_these_dags(dags: Dags) -> None:
     assert set(dags) == set(ORDER)
 
 
 @pytest.mark.parametrize("dag_id", ORDER)
-def test_dag_runs_its_tasks_one_after_the_other(dags, dag_id: str) -> None:
+def test_dag_runs_its_tasks_one_after_the_other(dags: Dags, dag_id: str) -> None:
     tasks = ORDER[dag_id]
     found = {task.task_id: task.downstream_task_ids for task in dags[dag_id].tasks}
     assert found == {task: set(tasks[number + 1 : number + 2]) for number, task in enumerate(tasks)}
 
 
 @pytest.mark.parametrize(("dag_id", "task_id"), COMMANDS)
-def test_task_runs_its_stage_and_command(dags, dag_id: str, task_id: str) -> None:
+def test_task_runs_its_stage_and_command(dags: Dags, dag_id: str, task_id: str) -> None:
     stage, words = COMMANDS[dag_id, task_id]
     task = dags[dag_id].get_task(task_id)
     assert task.stage == stage
@@ -60,13 +63,13 @@ def test_task_runs_its_stage_and_command(dags, dag_id: str, task_id: str) -> Non
 
 
 @pytest.mark.parametrize(("dag_id", "task_id"), ASSETS)
-def test_task_declares_what_it_uses_and_makes(dags, dag_id: str, task_id: str) -> None:
+def test_task_declares_what_it_uses_and_makes(dags: Dags, dag_id: str, task_id: str) -> None:
     task = dags[dag_id].get_task(task_id)
     assert ([asset.name for asset in task.inlets], [asset.name for asset in task.outlets]) == ASSETS[dag_id, task_id]
 
 
 @pytest.mark.parametrize("dag_id", ORDER)
-def test_dag_starts_unpaused_on_its_schedule_without_catching_up(dags, dag_id: str) -> None:
+def test_dag_starts_unpaused_on_its_schedule_without_catching_up(dags: Dags, dag_id: str) -> None:
     dag = dags[dag_id]
     assert dag.is_paused_upon_creation is False
     assert dag.catchup is False
@@ -75,7 +78,7 @@ def test_dag_starts_unpaused_on_its_schedule_without_catching_up(dags, dag_id: s
 
 
 @pytest.mark.parametrize("dag_id", ORDER)
-def test_dag_and_tasks_explain_themselves(dags, dag_id: str) -> None:
+def test_dag_and_tasks_explain_themselves(dags: Dags, dag_id: str) -> None:
     dag = dags[dag_id]
     assert dag.description
     assert len(dag.doc_md.splitlines()) > 2
@@ -89,7 +92,7 @@ def test_dag_and_tasks_explain_themselves(dags, dag_id: str) -> None:
 
 
 @pytest.mark.parametrize("dag_id", FORMS)
-def test_form_has_a_title_help_and_limits_for_each_field(dags, dag_id: str) -> None:
+def test_form_has_a_title_help_and_limits_for_each_field(dags: Dags, dag_id: str) -> None:
     params = dags[dag_id].params
     assert set(params) == FORMS[dag_id]
     for name in params:
@@ -112,14 +115,14 @@ def test_form_has_a_title_help_and_limits_for_each_field(dags, dag_id: str) -> N
         ("train_model", "lightgbm", "num_leaves=3"),
     ],
 )
-def test_form_refuses_values_out_of_bounds(dags, dag_id: str, field: str, value: object) -> None:
+def test_form_refuses_values_out_of_bounds(dags: Dags, dag_id: str, field: str, value: object) -> None:
     from airflow.sdk.exceptions import ParamValidationError
 
     with pytest.raises(ParamValidationError):
         dags[dag_id].params.get_param(field).resolve(value)
 
 
-def test_parsing_twice_gives_the_same_dags(dags, parsed_elsewhere) -> None:
+def test_parsing_twice_gives_the_same_dags(dags: Dags, parsed_elsewhere: dict[str, Any]) -> None:
     """Otherwise Airflow stores a new version of each Dag at every parse."""
     here = {name: DagSerialization.to_dict(dag) for name, dag in dags.items()}
     assert json.loads(json.dumps(here)) == parsed_elsewhere["dags"]

@@ -1,7 +1,6 @@
 """Tasks on the real engine: probes that run in the base image under a tag of the test's own, on its own volume."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +48,8 @@ class Engine:
 
     def containers(self, run_id: str) -> list[str]:
         """The containers of a run, running or not."""
-        return docker("ps", "--all", "--quiet", "--filter", f"label=airflow-ml.run={run_id}").split()
+        labels = (f"label=airflow-ml.run={run_id}", f"label=airflow-ml.data={self.name}")
+        return docker("ps", "--all", "--quiet", "--filter", labels[0], "--filter", labels[1]).split()
 
     def clean_up(self) -> None:
         for tag in self.tags:
@@ -76,7 +76,7 @@ def probe_lock(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path
 def _environment(engine: Engine, probe_lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML_IMAGE_LOCK", str(probe_lock))
     monkeypatch.setenv("ML_DATA", engine.name)
-    monkeypatch.setenv("ML_DOCKER_HOST", os.environ.get("ML_TEST_DOCKER_HOST") or "unix:///var/run/docker.sock")
+    monkeypatch.setenv("ML_DOCKER_HOST", docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}"))
     monkeypatch.setenv("ML_STAGE_MEMORY", "256m")
 
 

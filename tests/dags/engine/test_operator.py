@@ -210,12 +210,17 @@ def test_task_that_is_killed_leaves_no_container(probes: Airflow, engine: Engine
 def test_retry_removes_what_an_earlier_try_left_running(probes: Airflow, engine: Engine) -> None:
     """A worker that is killed outright cannot remove its container; two of them would write the same files."""
     run = probes.manual("probes", day("2026-11-21"), {"code": RESULT})
-    labels = {"dag": "probes", "task": "probe", "run": run.run_id, "map-index": "-1", "try": "1"}
-    options = [word for key, value in labels.items() for word in ("--label", f"airflow-ml.{key}={value}")]
-    docker("run", "--detach", *options, engine.tags[0], "-c", "import time; time.sleep(600)")
-    assert len(engine.containers(run.run_id)) == 1
+    labels = {"dag": "probes", "task": "probe", "run": run.run_id, "map-index": "-1", "data": engine.name, "try": "1"}
+    hung = [engine.tags[0], "-c", "import time; time.sleep(600)"]
+
+    def start(labels: dict[str, str]) -> str:
+        options = [word for key, value in labels.items() for word in ("--label", f"airflow-ml.{key}={value}")]
+        return docker("run", "--detach", *options, *hung)[:12]
+
+    _, other = start(labels), start({**labels, "task": "another"})
     assert probes.run_task(run, "probe").ti.state == "success"
-    assert engine.containers(run.run_id) == []
+    assert engine.containers(run.run_id) == [other]
+    docker("rm", "--force", other)
 
 
 @pytest.mark.parametrize("change", [{"image": "airflow-ml-base:nowhere"}, {"id": "sha256:0"}])

@@ -1,0 +1,98 @@
+"""The Dags' own command lines, task by task, in the real images of the stages."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.exceptions import ParamValidationError
+from airflow.models import DagRun
+from airflow.models.variable import Variable
+
+from tests.dags.conftest import DAGS, STAGES
+from tests.dags.engine.conftest import Engine
+from tests.dags.runs import Airflow, day
+
+pytestmark = pytest.mark.usefixtures("_stages")
+MONDAY, TUESDAY = "2026-11-16", "2026-11-17"
+TRAIN = ["prepare", "split", "train", "validate", "offer"]
+PREDICT = ["resolve", "prepare", "predict"]
+
+
+@pytest.fixture(scope="module")
+def lock(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    images = {stage: engine.tag(f"airflow-ml-{stage}") for stage in STAGES}
+    path = tmp_path_factory.mktemp("lock") / "images.lock.json"
+    path.write_text(json.dumps({"version": 1, "images": images}))
+    return path
+
+
+@pytest.fixture
+def _stages(_environment: None, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_IMAGE_LOCK", str(lock))
+    monkeypatch.setenv("ML_STAGE_MEMORY", "2g")
+
+
+@pytest.fixture(scope="module")
+def airflow() -> Airflow:
+    return Airflow(DAGS)
+
+
+def run_all(airflow: Airflow, run: DagRun, tasks: list[str]) -> list[dict[str, Any]]:
+    """Run the tasks one after the other; returns their results."""
+    results = []
+    for task in tasks:
+        outcome = airflow.run_task(run, task)
+        assert outcome.ti.state == "success", outcome.error
+        results.append(airflow.result(run, task))
+    return results
+
+
+def test_day_goes_through_all_dags(airflow: Airflow) -> None:
+    """Each day is asked for in another kind of run."""
+    monday = airflow.manual("generate_data", day(MONDAY, 23), {"rows": 3000})
+    tuesday = airflow.scheduled("generate_data", TUESDAY, "2026-11-18")
+    assert [run_all(airflow, run, ["generate"])[0]["ds"] for run in (monday, tuesday)] == [MONDAY, TUESDAY]
+
+    training = airflow.manual("train_model", day("2026-11-20"), {"ds": MONDAY, "lightgbm": {"num_leaves": 7}})
+    *_, offered = run_all(airflow, training, TRAIN)
+    assert offered["candidate"] == f"models/{MONDAY}"
+
+    (scoring,) = airflow.backfilled("predict", TUESDAY, "2026-11-18")
+    resolved, prepared, predicted = run_all(airflow, scoring, PREDICT)
+    assert resolved["model"] == f"models/{MONDAY}"
+    assert (prepared["ds"], predicted["ds"]) == (TUESDAY, TUESDAY)
+    assert [name for name, _ in airflow.asset_events(scoring)] == ["features", "predictions"]
+
+    Variable.set("model_path", f"/data/models/{MONDAY}")
+    try:
+        (resolved,) = run_all(airflow, airflow.manual("predict", day(TUESDAY)), ["resolve"])
+    finally:
+        Variable.delete("model_path")
+    assert (resolved["model"], resolved["source"]) == (f"models/{MONDAY}", "variable")
+
+
+def test_model_of_the_variable_that_is_not_there_is_waited_for(airflow: Airflow) -> None:
+    """Never replaced by another: a person asked for this one."""
+    Variable.set("model_path", "/data/models/2020-01-01")
+    try:
+        assert airflow.run_task(airflow.manual("predict", day(TUESDAY)), "resolve").ti.state == "up_for_reschedule"
+    finally:
+        Variable.delete("model_path")
+
+
+def test_day_without_data_is_waited_for(airflow: Airflow) -> None:
+    run = airflow.manual("train_model", day("2020-01-01"))
+    assert airflow.run_task(run, "prepare").ti.state == "up_for_reschedule"
+
+
+def test_parameter_that_the_stage_does_not_know_fails_without_a_retry(airflow: Airflow) -> None:
+    run = airflow.manual("train_model", day(MONDAY), {"lightgbm": {"num_leafs": 7}})
+    outcome = airflow.run_task(run, "train")
+    assert outcome.ti.state == "failed"
+    assert "exit code 2" in str(outcome.error)
+
+
+def test_day_that_is_no_date_is_refused_before_anything_runs(airflow: Airflow) -> None:
+    with pytest.raises(ParamValidationError):
+        airflow.manual("generate_data", day(MONDAY), {"ds": "2026-02-30"})
