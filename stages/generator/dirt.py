@@ -90,7 +90,7 @@ def spoil_lines(rnd: Random, data: list[str], target: list[str], share: float, r
         elif kind == NO_DATA:
             key, label = target[place].split(",")
             day, number = key.split("-")
-            target.append(f"{day}-{rows + int(number):09d},{label}")
+            target.append(f"{day}-{rows + int(number)},{label}")
     for place in reversed(gone):
         del target[place]
     return kinds

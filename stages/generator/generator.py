@@ -25,7 +25,7 @@ from payment_schema import DATA_COLUMNS, SCHEMA, TARGET_COLUMNS
 from payments import Batch, Order
 from workers import MOST_PROCESSES, batches, useful_processes
 
-# Keys have nine digits, and a target line without a row has a key beyond the day's rows.
+# Keys number twice as many: a target line without a row has a key beyond the day's rows.
 MOST_ROWS = 500_000_000
 PROGRESS_ROWS = 1_000_000
 

@@ -29,10 +29,11 @@ def _field(name: str, kind: str, role: str, description: str, **constraints: Any
 # In the order of data.csv; the target comes last and is in target.csv only. Patterns match the whole text.
 FIELDS: tuple[dict[str, Any], ...] = (
     _field(
-        "transaction_id", "string", "key", "the payment: T, day, number", required=True, pattern="T[0-9]{8}-[0-9]{9}"
+        "transaction_id", "string", "key", "the payment: T, day, number", required=True, pattern="T[0-9]{8}-[0-9]{10}"
     ),
     _field("time", "datetime", "time", "when it was made, in UTC", required=True),
     _field("customer_id", "string", "entity", "who paid; customers come back", required=True, pattern="C[0-9]{6}"),
+    _field("cardholder", "string", "ignore", "the name on the card; no model should know it", required=True),
     _field("email_domain", "string", "feature", "domain of the customer's e-mail address, if there is one"),
     _field(
         "usual_amount", "number", "feature", "usual payment, in euros; unknown for new cards", minimum=0
@@ -43,6 +44,7 @@ FIELDS: tuple[dict[str, Any], ...] = (
     ),
     _field("merchant", "string", "ignore", "who was paid", required=True),
     _field("merchant_category", "string", "feature", "the merchant's trade", required=True, enum=list(CATEGORIES)),
+    _field("city", "string", "ignore", "the merchant's city", required=True),
     _field("country", "string", "feature", "the merchant's country", required=True, enum=list(COUNTRIES)),
     _field("channel", "string", "feature", "how the card was used", required=True, enum=list(CHANNELS)),
     _field("authenticated", "boolean", "feature", "whether a PIN or a second factor was given", required=True),
@@ -64,5 +66,5 @@ DATA_COLUMNS = tuple(field["name"] for field in FIELDS if field["role"] != "targ
 
 
 def csv_text(text: str) -> str:
-    """The text as a CSV field: in quotes where it needs them."""
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
+    """A text without line breaks as a CSV field: in quotes where it needs them."""
+    return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text

@@ -13,6 +13,8 @@ from dirt import spoil_lines
 from patterns import NIGHT_HOURS, minute_starts
 from tables import CIRCUMSTANCES, LUCK, OFFERS, SPREADS, Tables, make_tables
 
+# Payments are numbered from here, so that all numbers of a day have ten digits without being padded.
+FIRST_NUMBER = 10**9
 # A random byte as the second within a minute.
 SECONDS = [f"{byte * 60 // 256:02d}" for byte in range(256)]
 
@@ -71,7 +73,7 @@ def make_minute(
     draws = [_random_bits(rnd, end - first) for _ in range(5)]
     data, target = [], []
     # The one hot loop of the stage: no calls in it but for the two appends.
-    for number, second, a, b, c, d, e in zip(count(first), seconds, *draws, strict=False):
+    for number, second, a, b, c, d, e in zip(count(FIRST_NUMBER + first), seconds, *draws, strict=False):
         who, home, usual, score, per_excess = payers[a]
         what, risk, price, log_price, circumstances = offers[home][b & (OFFERS - 1)]
         where, where_risk = circumstances[c & (CIRCUMSTANCES - 1)]
@@ -80,7 +82,7 @@ def make_minute(
         excess = log_price + log_factor
         if excess > 0:
             score += per_excess * excess
-        key = f"{prefix}{number:09d}"
+        key = f"{prefix}{number}"
         data.append(f"{key},{moment}{SECONDS[second]}Z,{who},{what},{where},{usual * price * factor:.2f}")
         target.append(f"{key},1" if score + luck[e & (LUCK - 1)] > 0 else f"{key},0")
     return data, target

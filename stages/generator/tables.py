@@ -18,7 +18,7 @@ from payment_schema import CARD_DAYS, CATEGORIES, CHANNELS, COUNTRIES, DAILY_PAY
 from pools import Customer, Merchant, make_pools
 
 # Sizes of the tables: powers of two, so that random bits, masked by size - 1, are an index.
-PAYERS, OFFERS, LUCK, SPREADS, CIRCUMSTANCES = 1 << 16, 1 << 13, 1 << 14, 1 << 12, 1 << 11
+PAYERS, OFFERS, LUCK, SPREADS, CIRCUMSTANCES = 1 << 16, 1 << 13, 1 << 14, 1 << 12, 1 << 10
 
 BASE_RISK = -4.9
 
@@ -149,7 +149,7 @@ def _payer(customer: Customer, day: date) -> Payer:
     is_new = age < NEW_CARD_DAYS
     known = "" if age < UNKNOWN_HABIT_DAYS else f"{usual:.2f}"
     return (
-        f"{customer.id},{csv_text(customer.email_domain)},{known},{age}",
+        f"{customer.id},{csv_text(customer.name)},{customer.email_domain},{known},{age}",
         COUNTRIES.index(customer.country),
         usual,
         BASE_RISK + NEW_CARD_RISK * is_new + NO_EMAIL_RISK * (not customer.email_domain),
@@ -189,6 +189,7 @@ def _ways_to_pay(home: str, merchant: Merchant, trends: Trends) -> Iterator[Way]
     """Fields merchant to authenticated, for a customer from `home`."""
     trade = TRADES[merchant.category]
     is_foreign = merchant.country != home
+    shop = f"{csv_text(merchant.name)},{merchant.category},{csv_text(merchant.city)},{merchant.country}"
     demand = merchant.popularity * trade.popularity * seasonal_demand(trends.day, merchant.category)
     for channel, popularity in zip(CHANNELS, trade.channels, strict=True):
         use, is_online = USES[channel], channel == "online"
@@ -197,7 +198,7 @@ def _ways_to_pay(home: str, merchant: Merchant, trends: Trends) -> Iterator[Way]
         risk += (FOREIGN_RISK + FOREIGN_ONLINE_RISK * is_online) * is_foreign
         for authenticated, share in (("true", use.authenticated), ("false", 1 - use.authenticated)):
             yield Way(
-                text=f"{csv_text(merchant.name)},{merchant.category},{merchant.country},{channel},{authenticated}",
+                text=f"{shop},{channel},{authenticated}",
                 weight=demand * popularity * abroad * share * (trends.online_share if is_online else 1),
                 risk=risk + AUTHENTICATED_RISK * (authenticated == "true"),
                 night_risk=NIGHT_RISK + trends.night_online_risk * is_online,
@@ -208,18 +209,20 @@ def _ways_to_pay(home: str, merchant: Merchant, trends: Trends) -> Iterator[Way]
 
 def _circumstances(rnd: Random, home: str, place: str | None) -> list[Circumstance]:
     """Fields distance_from_home_km and transactions_last_24h."""
+    between = kilometres(MIDDLES[home], MIDDLES[place or home])
     circumstances = []
     for u in _quantiles(CIRCUMSTANCES):
-        km = _distance_online(rnd) if place is None else _distance(rnd, home, place)
+        km = _distance_online(rnd) if place is None else _distance(rnd, between)
         far, risk = ("", UNKNOWN_PLACE_RISK) if km is None else (f"{km:.1f}", FAR_RISK * math.log1p(km / 50))
         often = min(DAILY_PAYMENTS, int(math.log2(1 / u)))
         circumstances.append((f"{far},{often}", risk + FREQUENT_RISK * max(0, often - FREQUENT_FROM)))
     return circumstances
 
 
-def _distance(rnd: Random, home: str, place: str) -> float:
-    if place != home:
-        return kilometres(MIDDLES[home], MIDDLES[place]) * rnd.uniform(0.7, 1.3)
+def _distance(rnd: Random, between: float) -> float:
+    """Where the card is: abroad, at home, or on the way in its own country."""
+    if between:
+        return between * rnd.uniform(0.7, 1.3)
     return rnd.expovariate(1 / 6) if rnd.random() < 0.85 else rnd.uniform(20, 600)
 
 

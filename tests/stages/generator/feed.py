@@ -80,9 +80,7 @@ def _obeys(text: str, field: Mapping[str, Any]) -> bool:
     if not text:
         return not rules.get("required")
     try:
-        value: Any = {"integer": int, "number": float, "boolean": _boolean, "datetime": _time}.get(field["type"], str)(
-            text
-        )
+        value = TYPES[field["type"]](text)
     except ValueError:
         return False
     return (
