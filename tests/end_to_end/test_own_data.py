@@ -36,7 +36,7 @@ def test_own_data_is_trained_on_and_scored_unchanged(
     run_image("preprocessing", "import", f"--ds={ds}", *files)
 
     trained = stack.results("train_model", stack.run("train_model", {"ds": ds}))
-    assert trained["prediction", "validate"]["metrics"]["auc"] > auc
+    assert trained["prediction", "validate"]["roc_auc"] > auc
     stack.airflow.request("POST", "/variables", {"key": "model_path", "value": f"models/{ds}"})
     try:
         predicted = stack.results("predict", stack.run("predict", {"ds": ds}))["prediction", "predict"]
