@@ -29,6 +29,7 @@ NODE_FIELDS = {
 }  # fmt: skip
 BITSET_WORDS = 8  # 8 words of 32 bits: categories 0 to 255
 THREAD_ROWS = 4_096  # fewer rows are not worth a thread
+ZERO_THRESHOLD = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: it reads such a number as 0.0
 MISSING_IS_ZERO, ZERO_IS_MISSING, MISSING_IS_NAN = 0, 1, 2
 
 HEADER_KEYS = frozenset(
@@ -109,8 +110,9 @@ class LightGBMModel:
         return raw
 
     def _block(self, features: np.ndarray) -> np.ndarray:
-        """A copy, row by row in memory, in which a category is a whole number from 0 to 255 or NaN."""
+        """A copy, row by row in memory, as LightGBM sees it: tiny numbers are zero, categories 0 to 255 or NaN."""
         block = np.array(features, dtype=np.float64, order="C")
+        block[np.abs(block) <= ZERO_THRESHOLD] = 0.0
         for column in self.categorical:
             codes = np.trunc(block[:, column])
             codes[(codes < 0) | (codes > 255)] = np.nan

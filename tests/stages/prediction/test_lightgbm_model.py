@@ -36,6 +36,9 @@ def test_fixtures_hold_what_is_hard_to_score() -> None:
     assert "-0.0" in cells
     assert "1e+300" in cells
     assert thresholds & {float(cell) for cell in cells if cell}
+    # LightGBM's bounds of zero are thresholds, and a number of just that size counts as zero.
+    assert {1e-35, -1e-35} <= {float(f"{t:.0e}") for t in thresholds}
+    assert {"1.0000000180025095e-35", "-1.0000000180025095e-35"} <= set(cells)
     assert {"256.0", "-1.0", "2.7"} <= {row[2] for row in categories.rows}
     assert "num_leaves=1\n" in load_fixture("constant").model
 
