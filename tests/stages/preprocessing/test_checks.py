@@ -1,0 +1,280 @@
+"""The Table Schema's rules, compared with an oracle in plain Python that was written from the specification."""
+
+import json
+import math
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from checks import Checked, FieldChecks
+from conftest import SCHEMA, field, without_entity
+from csv_input import KINDS, LINE, REASON, REJECTED, TEXT, Batch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stagekit import BadInput
+from table_schema import differences, parse_schema, read_schema
+
+BAD = object()
+TRUE, FALSE = ("true", "True", "TRUE", "1"), ("false", "False", "FALSE", "0")
+
+
+def schema_of(tested: dict[str, Any], **top: Any) -> dict[str, Any]:
+    fields = [field("k", "string", "key"), tested, field("other", "number", "feature"), field("y", "string", "target")]
+    return {"fields": fields, **top}
+
+
+def check(tested: dict[str, Any], values: list[str], **top: Any) -> Checked:
+    schema = parse_schema(schema_of(tested, **top), "schema.json")
+    name = tested["name"]
+    lines = range(2, 2 + len(values))
+    columns = {LINE: lines, TEXT: values, "k": [f"key {line}" for line in lines], name: values}
+    rows = pl.DataFrame(columns, schema={LINE: pl.Int64, TEXT: pl.String, "k": pl.String, name: pl.String})
+    checks = FieldChecks(schema.of(["k", name]), schema.missing, ["k"], "schema.json")
+    return checks.apply(Batch(rows, pl.DataFrame(schema=REJECTED)))
+
+
+def oracle_value(tested: dict[str, Any], text: str) -> Any:
+    """The typed value, or BAD."""
+    match tested["type"]:
+        case "string":
+            return text
+        case "integer":
+            whole = int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else None
+            return whole if whole is not None and -(2**63) <= whole < 2**63 else BAD
+        case "number":
+            number = float(text) if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text) else None
+            return number if number is not None and math.isfinite(number) else BAD
+        case "boolean":
+            return True if text in TRUE else False if text in FALSE else BAD
+        case "date":
+            try:
+                return date.fromisoformat(text) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else BAD
+            except ValueError:
+                return BAD
+    return oracle_datetime(text)
+
+
+def oracle_datetime(text: str) -> Any:
+    parts = re.fullmatch(
+        r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?(Z|([+-])([0-9]{2}):([0-9]{2}))?", text
+    )
+    if not parts:
+        return BAD
+    try:
+        value = datetime.strptime(parts[1], "%Y-%m-%dT%H:%M:%S")
+        if value.second >= 60:
+            return BAD
+        value += timedelta(microseconds=int((parts[2] or ".0")[1:].ljust(6, "0")[:6]))
+        if parts[4]:
+            offset = timedelta(hours=int(parts[5]), minutes=int(parts[6]))
+            zone = timezone(offset if parts[4] == "+" else -offset)
+            value = value.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None)
+        return value
+    except (ValueError, OverflowError):
+        return BAD
+
+
+def oracle_accepts(tested: dict[str, Any], text: str, missing: tuple[str, ...]) -> bool:
+    constraints = tested.get("constraints", {})
+    if text in missing:
+        return not constraints.get("required", False)
+    value = oracle_value(tested, text)
+    if value is BAD:
+        return False
+
+    def bound(raw: Any) -> Any:
+        return raw if isinstance(raw, bool) else oracle_value(tested, str(raw))
+
+    return all(
+        {
+            "required": lambda _: True,
+            "minimum": lambda limit: value >= bound(limit),
+            "maximum": lambda limit: value <= bound(limit),
+            "enum": lambda allowed: any(value == bound(item) for item in allowed),
+            "pattern": lambda pattern: re.fullmatch(pattern, text) is not None,
+            "minLength": lambda least: len(text) >= least,
+            "maxLength": lambda most: len(text) <= most,
+        }[name](constraint)
+        for name, constraint in constraints.items()
+    )
+
+
+NUMBERS = "1 -1 +3 0 -0 007 1. .5 . - + 1e3 1E-2 1e 1e400 -1e400 1_0 0x1F 1,5 ٣ ² inf -inf Infinity NaN nan 5e-324 1d".split()
+NUMBERS += ["9223372036854775807", "9223372036854775808", "-9223372036854775809", " 1", "1 ", "1.0", "12.375", ""]
+DATES = "2026-11-21 2026-02-29 2024-02-29 2026-1-5 20261121 2026-13-01 0001-01-01 9999-12-31 0000-01-01 +2026-01-01".split()
+DATES += ["10000-01-01", "2026-11-21 ", "2026/11/21", "today", ""]
+TIMES = [f"{day}T{time}" for day in ("2026-11-21", "0001-01-01", "9999-12-31", "2026-02-30") for time in (
+    "00:00:00", "23:59:59Z", "24:00:00", "12:60:00", "12:00:60", "1:00:00", "12:00", "12:00:00.5", "12:00:00.123456789",
+    "12:00:00.", "12:00:00+02:00", "01:00:00+02:00", "23:00:00-09:30", "12:00:00+0200", "12:00:00.25-01:00", "12:00:00ZZ",
+    "12:00:00+24:00", "12:00:00z")]  # fmt: skip
+TIMES += ["2026-11-21 12:00:00", "2026-11-21", "", "soon"]
+BOOLEANS = [*TRUE, *FALSE, "yes", "tRUE", "2", " true", ""]
+STRINGS = ["", "a", "ab", "é", "€uro", "abc1", "1", "n/a", "a b", "x" * 30, "tab\t", "new\nline", "abc1\n"]
+POOLS = {
+    "string": STRINGS, "integer": NUMBERS, "number": NUMBERS, "boolean": BOOLEANS, "date": DATES, "datetime": TIMES
+}  # fmt: skip
+
+
+def constraints_for(kind: str) -> st.SearchStrategy[dict[str, Any]]:
+    good = [text for text in POOLS[kind] if text and oracle_value({"type": kind}, text) is not BAD]
+    bounds = st.sampled_from([text for text in good if kind != "number" or "e" not in text])
+    optional: dict[str, st.SearchStrategy[Any]] = {"required": st.booleans()}
+    if kind == "boolean":
+        optional["enum"] = st.just([True])
+    else:
+        optional["enum"] = st.lists(bounds, min_size=1, max_size=3)
+    if kind == "string":
+        optional["pattern"] = st.sampled_from(["[a-z]+", "a|ab", "abc.", "", "[^a]*", "(?:x){2,}"])
+        optional["minLength"], optional["maxLength"] = st.integers(0, 4), st.integers(0, 5)
+    elif kind != "boolean":
+        optional["minimum"], optional["maximum"] = bounds, bounds
+    return st.fixed_dictionaries({}, optional=optional)
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.sampled_from(sorted(POOLS)), st.sampled_from([[""], ["", "n/a"], ["1", "2026-11-21"]]), st.data())
+def test_checks_accept_what_the_specification_accepts(kind: str, missing: list[str], data: st.DataObject) -> None:
+    tested = field("x", kind, "ignore", **data.draw(constraints_for(kind)))
+    digits = st.from_regex(r"\A[+-]?[0-9]{0,20}\.?[0-9]{0,20}(e[+-]?[0-9]{1,3})?\Z") if kind == "number" else st.nothing()
+    values = data.draw(st.lists(st.sampled_from(POOLS[kind]) | digits, min_size=1, max_size=20))
+    checked = check(tested, values, missingValues=missing)
+    absent = ("", *missing)
+    accepted = {n: text for n, text in enumerate(values, 2) if oracle_accepts(tested, text, absent)}
+    assert checked.good[LINE].to_list() == list(accepted)
+    typed = [None if text in absent else oracle_value(tested, text) for text in accepted.values()]
+    assert checked.good["x"].to_list() == typed
+    assert checked.bad[LINE].to_list() == [n for n in range(2, 2 + len(values)) if n not in accepted]
+    assert all(reason.startswith("x: ") for reason in checked.bad[REASON])
+
+
+@pytest.mark.parametrize(
+    ("kind", "constraints", "value", "reason"),
+    [
+        ("number", {}, "abc", "x: 'abc' is no number"),
+        ("number", {"minimum": 0}, "-3", "x: '-3' below minimum 0"),
+        ("number", {"maximum": 2.5}, "3", "x: '3' above maximum 2.5"),
+        ("number", {"minimum": 0}, "-inf", "x: '-inf' is no finite number"),
+        ("number", {}, "NaN", "x: 'NaN' is no finite number"),
+        ("integer", {}, "1.5", "x: '1.5' is no integer of at most 64 bits"),
+        ("integer", {"required": True}, "", "x: missing, a value is required"),
+        ("boolean", {}, "yes", "x: 'yes' is no boolean, which is one of true, True, TRUE, 1, false, False, FALSE, 0"),
+        ("date", {}, "21.11.2026", "x: '21.11.2026' is no date of the form YYYY-MM-DD"),
+        ("datetime", {}, "2026-11-21", "x: '2026-11-21' is no date and time of the form YYYY-MM-DDThh:mm:ss"),
+        ("string", {"enum": ["a", "b"]}, "c", "x: 'c' is none of a, b"),
+        ("string", {"pattern": "[a-z]+"}, "A", "x: 'A' does not match [a-z]+"),
+        ("string", {"minLength": 2, "pattern": "[a-z]+"}, "A", "x: 'A' does not match [a-z]+; x: 'A' is shorter than 2 characters"),
+        ("string", {"maxLength": 3}, "y" * 99, f"x: '{'y' * 60}' is longer than 3 characters"),
+    ],
+)  # fmt: skip
+def test_reason_names_column_value_and_expectation(kind: str, constraints: dict, value: str, reason: str) -> None:
+    checked = check(field("x", kind, "ignore", **constraints), [value])
+    assert checked.bad[REASON].to_list() == [reason]
+    assert len(checked.bad[KINDS][0]) == reason.count("; ") + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "format_", "value", "typed"),
+    [
+        ("date", "%d/%m/%Y", "21/11/2026", date(2026, 11, 21)),
+        ("date", "%Y%m%d", "20261121", date(2026, 11, 21)),
+        ("date", "%d/%m/%Y", "2026-11-21", BAD),
+        ("datetime", "%Y-%m-%d %H:%M:%S", "2026-11-21 10:11:12", datetime(2026, 11, 21, 10, 11, 12)),
+        ("datetime", "%d.%m.%Y %H:%M", "21.11.2026 10:11", datetime(2026, 11, 21, 10, 11)),
+        ("datetime", "%Y-%m-%dT%H:%M:%S%z", "2026-11-21T00:11:12+0100", datetime(2026, 11, 20, 23, 11, 12)),
+    ],
+)
+def test_format_of_dates_is_followed(kind: str, format_: str, value: str, typed: Any) -> None:
+    checked = check({**field("x", kind, "ignore"), "format": format_}, [value])
+    assert checked.good["x"].to_list() == ([] if typed is BAD else [typed])
+
+
+def test_true_and_false_values_are_followed() -> None:
+    flag = {**field("x", "boolean", "ignore"), "trueValues": ["oui"], "falseValues": ["non"]}
+    checked = check(flag, ["oui", "non", "true"])
+    assert checked.good["x"].to_list() == [True, False]
+    assert checked.bad[LINE].to_list() == [4]
+
+
+def without(name: str) -> dict[str, Any]:
+    return {**SCHEMA, "fields": [f for f in SCHEMA["fields"] if f["role"] != name]}
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        pytest.param([], "no list of fields", id="no object"),
+        pytest.param({"fields": []}, "no list of fields", id="no fields"),
+        pytest.param(schema_of({"type": "string", "role": "ignore"}), "a field without a name", id="no name"),
+        pytest.param(schema_of(field("x", "text", "ignore")), "field 'x': its type is 'text'", id="unknown type"),
+        pytest.param(schema_of({"name": "x", "type": "string"}), "field 'x': its role is None", id="no role"),
+        pytest.param(schema_of(field("k", "string", "ignore")), "fields named twice: k", id="name twice"),
+        pytest.param(without("key"), "no field has the role key", id="no key"),
+        pytest.param(without("target"), "0 fields have the role target", id="no target"),
+        pytest.param(schema_of(field("x", "string", "target")), "2 fields have the role target", id="two targets"),
+        pytest.param(schema_of(field("x", "date", "feature")), "role feature on type date", id="date as feature"),
+        pytest.param(schema_of(field("x", "string", "time")), "role time on type string", id="text as time"),
+        pytest.param(schema_of(field("x", "string", "ignore", exclusiveMinimum=1)), "exclusiveMinimum", id="unknown constraint"),
+        pytest.param(schema_of(field("x", "string", "ignore", minimum=1)), "constraint minimum on type string", id="misplaced"),
+        pytest.param(schema_of(field("x", "string", "ignore", enum=[])), "constraint enum is []", id="empty enum"),
+        pytest.param(schema_of(field("x", "string", "ignore", required="yes")), 'required is "yes"', id="required as text"),
+        pytest.param(schema_of({**field("x", "number", "ignore"), "decimalChar": ","}), "decimalChar", id="decimal comma"),
+        pytest.param(schema_of({**field("x", "string", "ignore"), "format": "email"}), "format is 'email'", id="format"),
+        pytest.param(schema_of(field("x", "string", "ignore"), primaryKey=["x"]), "primaryKey is ['x']", id="other key"),
+        pytest.param(schema_of(field("x", "string", "ignore"), missingValues="NA"), 'missingValues is "NA"', id="missing"),
+        pytest.param(schema_of(field("x", "string", "ignore"), foreignKeys=[]), "foreignKeys", id="foreign keys"),
+    ],
+)  # fmt: skip
+def test_schema_that_cannot_be_followed_is_refused(document: Any, message: str) -> None:
+    with pytest.raises(BadInput) as error:
+        parse_schema(document, "schema.json")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("tested", "message"),
+    [
+        pytest.param(field("x", "integer", "ignore", minimum="one"), "'one' is no integer", id="minimum"),
+        pytest.param(field("x", "date", "ignore", enum=["2026-02-30"]), "'2026-02-30' is no date", id="enum"),
+        pytest.param(field("x", "string", "ignore", pattern="(?=a)"), "pattern '(?=a)' is not understood", id="pattern"),
+        pytest.param({**field("x", "date", "ignore"), "format": "%H:%M"}, "format '%H:%M' is not understood", id="format"),
+        pytest.param({**field("x", "date", "ignore"), "format": "%Q"}, "format '%Q' is not understood", id="directive"),
+    ],
+)
+def test_constraint_that_cannot_be_followed_is_refused(tested: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput) as error:
+        check(tested, [])
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"\xff\xfe{\x00}\x00"])
+def test_schema_file_that_is_no_json_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "schema.json"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="raw/schema.json is not JSON in UTF-8"):
+        read_schema(path, "raw/schema.json")
+
+
+def changed(name: str, **properties: Any) -> dict[str, Any]:
+    return {**SCHEMA, "fields": [{**f, **(properties if f["name"] == name else {})} for f in SCHEMA["fields"]]}
+
+
+@pytest.mark.parametrize(
+    ("ours", "found"),
+    [
+        pytest.param(SCHEMA, [], id="same"),
+        pytest.param(json.loads(json.dumps(without("target"))), [], id="no target"),
+        pytest.param(without_entity(), [], id="role of a field that the model does not use"),
+        pytest.param(changed("kilos", title="Weight"), [], id="title"),
+        pytest.param(changed("memo", type="integer", constraints={}), [], id="ignored field"),
+        pytest.param(changed("lambs", type="number"), ["field 'lambs': type is 'number' here, 'integer' in the model"], id="type"),
+        pytest.param(changed("breed", role="ignore"), ["field 'breed' of the model is not here"], id="role"),
+        pytest.param(changed("memo", role="feature"), ["field 'memo' is not in the model"], id="one more"),
+        pytest.param({**SCHEMA, "missingValues": [""]}, ["missingValues are [''] here, ['', 'n/a'] in the model"], id="missing"),
+    ],
+)  # fmt: skip
+def test_differences_are_those_that_matter_to_a_model(ours: dict[str, Any], found: list[str]) -> None:
+    here, there = parse_schema(ours, "raw", scoring=True), parse_schema(SCHEMA, "model")
+    assert differences(here, there) == found
