@@ -21,7 +21,7 @@ CUSTOMERS, MERCHANTS_PER_CATEGORY = 6_000, 4
 # How many names and domains Faker makes per country; customers share them, as people do.
 NAMES, PROVIDERS, OWN_DOMAINS, CITIES = 200, 40, 20, 25
 # Loading all of Faker's providers would take twice as long.
-FAKER_PROVIDERS = [f"faker.providers.{name}" for name in ("address", "company", "internet", "person")]
+FAKER_PROVIDERS = [f"faker.providers.{name}" for name in ("company", "geo", "internet", "person")]
 
 
 class Customer(NamedTuple):
@@ -84,7 +84,8 @@ def _customer_maker(rnd: Random, country: str, fake: Any) -> Callable[[int], Cus
 
 
 def _merchants(rnd: Random, country: str, fake: Any) -> list[Merchant]:
-    cities = [fake.city() for _ in range(CITIES)]
+    # Not fake.city(): the Italian one draws from a set, whose order changes from process to process.
+    cities = [fake.local_latlng(country)[2] for _ in range(CITIES)]
     return [
         Merchant(fake.company(), category, rnd.choice(cities), country, rnd.randint(1, 10))
         for category in CATEGORIES
