@@ -16,6 +16,8 @@ DEFAULTS: Mapping[str, Any] = {
     "num_iterations": 500,
     "num_leaves": 31,
     "early_stopping_round": 50,
+    # Above what the order in which threads add up does to a metric: the best iteration must not hang on it.
+    "early_stopping_min_delta": 1e-9,
     "first_metric_only": True,
     "seed": 42,
     "verbosity": 0,
@@ -32,6 +34,8 @@ _FIXED: Mapping[str, tuple[Any, str]] = {
     "deterministic": (True, "the same inputs must give the same model"),
     "force_row_wise": (True, "the same inputs must give the same model"),
     "force_col_wise": (False, "the same inputs must give the same model"),
+    "data_sample_strategy": ("bagging", "what goss draws depends on the number of threads"),
+    "use_quantized_grad": (False, "its trees depend on the number of threads"),
     "device_type": ("cpu", "the image holds LightGBM for CPUs, and other devices do not repeat a run exactly"),
     "tree_learner": ("serial", "a stage is one process"),
     "num_machines": (1, "a stage is one process"),

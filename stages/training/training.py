@@ -153,7 +153,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         val = load(processed, "val.csv", scratch, encoder, parameters, train)
         shutil.rmtree(scratch)
         rows = {"train": train.num_data(), "val": val.num_data()}
-        log.info("training with %s", json.dumps(parameters))
+        threads, changed = parameters["num_threads"], json.dumps(given) if given else "the defaults"
+        log.info("training, objective %s, %d threads, parameters: %s", parameters["objective"], threads, changed)
         fitted = fit(train, val, parameters, args.log_every)
         log.info("best iteration %d: %s", fitted.best_iteration, _shown(fitted.validation))
         top = _write(publication, processed, encoder, fitted, parameters, rows)

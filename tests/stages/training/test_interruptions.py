@@ -24,7 +24,7 @@ def running(world: World) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "training with" in line:
+            if "training, objective" in line:
                 break
         yield process
         process.kill()

@@ -5,6 +5,7 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import DAY, MODEL, OUTPUTS, PROCESSED, Table, World, make_table
@@ -112,11 +113,20 @@ def test_progress_is_logged_every_so_many_iterations(day: World) -> None:
     assert iterations == [f"iteration {number} of at most 30" for number in (7, 14, 21, 28)]
 
 
-def test_two_threads_give_the_bytes_of_one(world: World) -> None:
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"bagging_fraction": 0.6, "bagging_freq": 1, "feature_fraction": 0.7},
+        {"extra_trees": True, "path_smooth": 5, "max_bin": 1000},
+    ],
+)
+def test_two_threads_give_the_bytes_of_one(world: World, parameters: dict[str, Any]) -> None:
     world.publish_tables(make_table(4000, 1, 3), make_table(2000, 2, 3), ["a", "b", "c"])
     outputs = []
     for threads in (1, 2):
-        world.train("--param", "num_iterations=40", "--param", f"num_threads={threads}")
+        given = json.dumps({**parameters, "num_iterations": 40, "num_threads": threads})
+        world.train("--params-json", given)
         outputs.append(world.outputs())
     assert outputs[0] == outputs[1]
 
@@ -151,6 +161,7 @@ def test_a_day_that_teaches_nothing_gives_a_constant_model(world: World) -> None
     world.publish_tables(table, table)
     world.train()
     assert {row["probability_1"] for row in world.csv("reference_scores.csv")} == {"0.5"}
+    assert world.params()["best_iteration"] == 1
 
 
 def test_files_beside_the_table_are_not_read(day: World) -> None:
