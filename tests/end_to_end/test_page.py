@@ -1,0 +1,64 @@
+"""A person opens Airflow's page, logs in, and sees the Dags, green, with their documentation and form."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from .conftest import Stack
+
+DS = "2026-11-08"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Chromium's sandbox needs a user that is not root; the page is our own.
+ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def page(stack: Stack) -> Iterator[Page]:
+    """Airflow's page, logged in as a person would."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=[*ARGUMENTS, *(["--no-sandbox"] if os.getuid() == 0 else [])]
+        )
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        page.goto(stack.url)
+        page.fill("input[name=username]", "admin")
+        page.fill("input[name=password]", stack.password)
+        page.click("[type=submit]")
+        page.wait_for_url(lambda url: "/login" not in url)
+        yield page
+        browser.close()
+
+
+def test_page_shows_three_green_dags(stack: Stack, page: Page) -> None:
+    for dag in ("generate_data", "train_model", "predict"):
+        stack.run(dag, {"ds": DS})
+    page.goto(f"{stack.url}/dags")
+    for dag in ("generate_data", "train_model", "predict"):
+        expect(page.get_by_role("link", name=dag, exact=True)).to_be_visible()
+    assert page.get_by_text("import error").count() == 0
+
+
+def test_page_shows_the_form_with_its_day(stack: Stack, page: Page) -> None:
+    page.goto(f"{stack.url}/dags/generate_data")
+    page.get_by_role("button", name="Trigger").first.click()
+    expect(page.get_by_text("The day whose data to work on. Empty: the day of the run.")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "button", "words"),
+    [
+        ("predict", "Dag Docs", "Scores the day's data with the model in production."),
+        ("predict/tasks/prepare", "Documentation", "docker run --rm --volume data:/data"),
+    ],
+)
+def test_page_shows_the_documentation(stack: Stack, page: Page, path: str, button: str, words: str) -> None:
+    page.goto(f"{stack.url}/dags/{path}")
+    page.get_by_role("button", name=button).click()
+    expect(page.get_by_text(words).first).to_be_visible()
