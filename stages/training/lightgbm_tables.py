@@ -119,6 +119,8 @@ def _check_header(line: bytes, columns: Sequence[str], label: str) -> None:
         found = next(csv.reader([line.decode("utf-8").rstrip("\n")]))
     except UnicodeDecodeError as error:
         raise BadInput(f"{label} line 1 is not UTF-8 ({error})", expected="the header in UTF-8", do=AGAIN) from None
+    except csv.Error as error:
+        raise BadInput(f"{label} line 1 is no header ({error})", expected="the names of columns", do=AGAIN) from None
     if found == list(columns):
         return
     raise BadInput(

@@ -115,7 +115,11 @@ def load(
 def fit(train: lightgbm.Dataset, val: lightgbm.Dataset, parameters: Mapping[str, Any], log_every: int) -> Fit:
     """Train until the first metric on `val` has not improved for `early_stopping_round` iterations."""
     curve: dict[str, list[float]] = {}
-    booster = lightgbm.train({**parameters, **READING}, train, valid_sets=[val], callbacks=[_watch(curve, log_every)])
+    native, watch = {**parameters, **READING}, _watch(curve, log_every)
+    try:
+        booster = lightgbm.train(native, train, valid_sets=[val], callbacks=[watch])
+    except lightgbm.basic.LightGBMError as error:
+        raise StageError(f"LightGBM cannot train: {error}", do="look at the parameters and at the features") from None
     best = booster.best_iteration or booster.current_iteration()
     # The one line of the text that depends on the machine.
     text = re.sub(r"(?m)^\[num_threads: .*\]$", "[num_threads: 0]", booster.model_to_string(num_iteration=best))
