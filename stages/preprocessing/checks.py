@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 from stagekit import BadInput
 
-from csv_input import KINDS, LINE, REASON, TEXT, Batch
+from csv_input import KINDS, LINE, OFFSET, REASON, TEXT, Batch
 from table_schema import Field
 
 DTYPES: Mapping[str, pl.DataType] = {
@@ -44,7 +44,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Checked:
-    """`good`: LINE, TEXT, typed columns. `bad`: LINE, TEXT, KINDS, REASON, and what could be typed."""
+    """`good`: LINE, OFFSET, TEXT, typed columns. `bad`: LINE, TEXT, KINDS, REASON, and what could be typed."""
 
     good: pl.DataFrame
     bad: pl.DataFrame
@@ -68,11 +68,11 @@ class FieldChecks:
 
     def apply(self, batch: Batch) -> Checked:
         """Type and check the rows of a batch; its malformed records join the bad rows."""
-        both = batch.rows.select(LINE, TEXT, *self._raw).with_columns(self._typed)
+        both = batch.rows.select(LINE, OFFSET, TEXT, *self._raw).with_columns(self._typed)
         broken = both.select(pl.any_horizontal(c.broken.fill_null(False) for c in self._checks)).to_series()
         bad = both.filter(broken).select(LINE, TEXT, *_tell(self._checks), *self._names)
         return Checked(
-            both.filter(~broken).select(LINE, TEXT, *self._names),
+            both.filter(~broken).select(LINE, OFFSET, TEXT, *self._names),
             pl.concat([batch.rejected, bad], how="diagonal").sort(LINE),
         )
 

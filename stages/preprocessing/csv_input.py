@@ -17,7 +17,7 @@ BLOCK_BYTES = 8 << 20
 LONGEST_RECORD = 1 << 20
 
 # Our own columns beside those of the file. No header holds a NUL, so no column of a file can have these names.
-LINE, TEXT, KINDS, REASON = "\0line", "\0text", "\0kinds", "\0reason"
+LINE, OFFSET, TEXT, KINDS, REASON = "\0line", "\0offset", "\0text", "\0kinds", "\0reason"
 REJECTED = {LINE: pl.Int64, TEXT: pl.String, KINDS: pl.List(pl.String), REASON: pl.String}
 
 # A record as RFC 4180 has it: a field is quoted from end to end, or holds no quote at all.
@@ -26,10 +26,17 @@ WELL_QUOTED = r'\A(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",]*))*\z'
 
 @dataclass(frozen=True)
 class Batch:
-    """Some records: `rows` has LINE, TEXT and the file's columns as text, `rejected` the columns of REJECTED."""
+    """Some records: `rows` has LINE, OFFSET (in bytes), TEXT and the file's columns; `rejected` has REJECTED's."""
 
     rows: pl.DataFrame
     rejected: pl.DataFrame
+
+
+def text_at(path: Path, offset: int, size: int) -> str:
+    """The text of a record that was read before: `size` bytes at its OFFSET."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(size).decode("utf-8")
 
 
 class CsvFile:
@@ -66,9 +73,9 @@ class CsvFile:
     def batches(self) -> Iterator[Batch]:
         """The records in batches of a few MiB, in order. Errors: BadInput as above, or where no record follows."""
         empty = True
-        for line, block in self._blocks():
+        for line, offset, block in self._blocks():
             empty = False
-            records = _records(block.removesuffix("\n"), line)
+            records = _records(block.removesuffix("\n"), line, offset)
             if (longest := records.filter(pl.col(TEXT).str.len_bytes() > LONGEST_RECORD)).height:
                 raise self._too_long(longest[LINE][0])
             yield self._batch(records)
@@ -88,20 +95,20 @@ class CsvFile:
             raise BadInput(f"the header of {self.label} {found}", expected="one name for each column", do="correct it")
         return names
 
-    def _blocks(self) -> Iterator[tuple[int, str]]:
+    def _blocks(self) -> Iterator[tuple[int, int, str]]:
         line, offset, pending = 2, self._body_offset, b""
         with self.path.open("rb") as file:
             file.seek(offset)
             while chunk := file.read(BLOCK_BYTES):
                 pending += chunk
                 while end := _end_of_records(pending):
-                    yield line, self._decode(pending[:end], line, offset)
+                    yield line, offset, self._decode(pending[:end], line, offset)
                     line, offset = line + pending.count(b"\n", 0, end), offset + end
                     pending = pending[end:]
                 if len(pending) > LONGEST_RECORD:
                     raise self._too_long(line)
             if pending:
-                yield line, self._decode(pending, line, offset)
+                yield line, offset, self._decode(pending, line, offset)
 
     def _decode(self, block: bytes, line: int, offset: int) -> str:
         at = block.find(b"\0")
@@ -146,6 +153,8 @@ class CsvFile:
 def _end_of_records(block: bytes) -> int:
     """Where the last whole record of a block ends; 0 if that is not in sight yet."""
     end = block.rfind(b"\n") + 1
+    if b'"' not in block:
+        return end
     quotes = block.count(b'"', 0, end)
     while quotes % 2:  # that line end is inside a quoted field: one line back
         before = block.rfind(b"\n", 0, end - 1) + 1
@@ -156,10 +165,12 @@ def _end_of_records(block: bytes) -> int:
     return end
 
 
-def _records(text: str, first_line: int) -> pl.DataFrame:
-    """Cut text into records: lines, less the line ends inside quotes. Columns LINE and TEXT."""
+def _records(text: str, first_line: int, offset: int) -> pl.DataFrame:
+    """Cut text into records: lines, less the line ends inside quotes. Columns LINE, OFFSET and TEXT."""
     lines = pl.DataFrame({TEXT: pl.Series([text]).str.split("\n").explode()}).select(
-        (pl.int_range(pl.len(), dtype=pl.Int64) + first_line).alias(LINE), TEXT
+        (pl.int_range(pl.len(), dtype=pl.Int64) + first_line).alias(LINE),
+        (pl.col(TEXT).str.len_bytes().cast(pl.Int64) + 1).cum_sum().shift(1, fill_value=0).add(offset).alias(OFFSET),
+        TEXT,
     )
     if '"' in text:
         odd = lines[TEXT].str.count_matches('"', literal=True) % 2
@@ -174,12 +185,12 @@ def _join_lines(lines: pl.DataFrame, record: pl.Series) -> pl.DataFrame:
     one stray quote then costs one row, not all the rows up to the next quote."""
     lines = lines.with_columns(record.alias("record"))
     records = lines.group_by("record", maintain_order=True).agg(
-        pl.col(LINE).first(), pl.col(TEXT).str.join("\n"), pl.len().alias("lines")
+        pl.col(LINE, OFFSET).first(), pl.col(TEXT).str.join("\n"), pl.len().alias("lines")
     )
     torn = records.filter(pl.col("lines") > 1, ~pl.col(TEXT).str.strip_suffix("\r").str.contains(WELL_QUOTED))
     whole = records.join(torn, on="record", how="anti")
     again = lines.join(torn, on="record", how="semi")
-    return pl.concat([whole.select(LINE, TEXT), again.select(LINE, TEXT)]).sort(LINE)
+    return pl.concat([whole.select(LINE, OFFSET, TEXT), again.select(LINE, OFFSET, TEXT)]).sort(LINE)
 
 
 def _faults(records: pl.DataFrame, expected: int) -> pl.DataFrame:

@@ -115,12 +115,14 @@ def _match(
     key = data.key
     targets = target.take_first(of_target)
     values = targets.drop(BATCH, PART, CONTENT, SOUND).rename({LINE: OTHER})
-    matched = kept.join(values, on=key)
+    joined = kept.select(*PLACE, *key).join(values, on=key, how="left")
+    missing = pl.col(OTHER).is_null()
+    matched, unmatched = joined.filter(~missing), joined.filter(missing)
     matches.add(matched)
     orphans = targets.join(matched, left_on=LINE, right_on=OTHER, how="anti").join(of_data, on=key, how="anti")
     target.reject(orphans, "no data for this target row", pl.lit("no data for this target row"))
     refused = of_target.filter(~pl.col(SOUND)).group_by(key).agg(pl.col(LINE).min().alias(OTHER))
-    unmatched = kept.join(matched, on=LINE, how="anti").join(refused, on=key, how="left")
+    unmatched = unmatched.drop(OTHER).join(refused, on=key, how="left")
     why = (
         pl.when(pl.col(OTHER).is_null())
         .then(pl.lit("no target for this key"))

@@ -2,19 +2,20 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import polars as pl
 from stagekit import BadInput
 
 from checks import DTYPES, Checked, FieldChecks
-from csv_input import KINDS, LINE, REASON, TEXT, CsvFile
+from csv_input import KINDS, LINE, OFFSET, REASON, REJECTED, TEXT, CsvFile, text_at
 from keys import BATCH, PLACE, Rows, settle
-from spill import Spill
+from spill import Shelf, Spill
 from table_schema import Schema
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 PART_BYTES = 128 << 20
 DATETIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.f"
 SHOWN_REJECTS = 5
+SIZE = "\0size"
 
 
 @dataclass
@@ -73,8 +75,9 @@ class CheckedFile:
         folder: Path,
         parts: int,
     ) -> None:
-        self.name, self.folder, self.columns = name, folder / name, columns
-        self.batches = self.count = 0
+        self.name, self.count, self._path = name, 0, path
+        folder = folder / name
+        self._good, self._bad = Shelf(folder / "good"), Shelf(folder / "bad")
         file = CsvFile(path, label)
         file.require_columns(columns)
         fields = schema.of(columns)
@@ -83,32 +86,46 @@ class CheckedFile:
         carry = [name for name in schema.named("target") if name in columns]
         key = schema.named("key")
         unique = [f.name for f in fields if f.constraints.get("unique") and key != [f.name]]
-        self.rows = Rows(self.folder, name, dtypes, key, unique, carry, parts)
-        for batch in file.batches():
+        self.rows = Rows(folder, name, dtypes, key, unique, carry, parts)
+        for batch in ahead(file.batches()):
             self._add(checks.apply(batch))
         log.info("checked %d rows of %s", self.count, label)
+
+    @property
+    def batches(self) -> int:
+        return self._good.count
 
     def _add(self, checked: Checked) -> None:
         self.rows.add(self.batches, checked.good, sound=True)
         self.rows.add(self.batches, checked.bad, sound=False)
-        checked.good.write_ipc(self._file("good", self.batches))
-        checked.bad.select(LINE, TEXT, KINDS, REASON).write_ipc(self._file("bad", self.batches))
+        self._good.add(checked.good.with_columns(pl.col(TEXT).str.len_bytes().alias(SIZE)).drop(TEXT))
+        self._bad.add(checked.bad.select(*REJECTED))
         self.count += checked.good.height + checked.bad.height
-        self.batches += 1
 
     def settled(self, batch: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The good and the rejected rows of a batch, once the keys of all of them have been settled."""
-        good = pl.read_ipc(self._file("good", batch))
-        bad = pl.read_ipc(self._file("bad", batch))
+        good, bad = self._good.take(batch), self._bad.take(batch)
         late = self.rows.reasons.read(batch)
         if late.height:
             late = late.sort(LINE, KINDS).group_by(LINE).agg(KINDS, pl.col(REASON).str.join("; "))
-            bad = pl.concat([bad, good.join(late, on=LINE).select(bad.columns)]).sort(LINE)
+            rejected = good.select(LINE, OFFSET, SIZE).join(late, on=LINE)
+            texts = [text_at(self._path, offset, size) for offset, size in rejected.select(OFFSET, SIZE).iter_rows()]
+            rejected = rejected.with_columns(pl.Series(TEXT, texts, dtype=pl.String))
+            bad = pl.concat([bad, rejected.select(*REJECTED)]).sort(LINE)
             good = good.join(late, on=LINE, how="anti", maintain_order="left")
         return good, bad
 
-    def _file(self, kind: str, batch: int) -> Path:
-        return self.folder / f"{kind}-{batch}.arrow"
+
+Item = TypeVar("Item")
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items; the next one is made in another thread while this one is used (polars frees the lock)."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item
 
 
 def prepare(

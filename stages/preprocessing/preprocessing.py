@@ -26,11 +26,19 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from stagekit import BadInput, Command, Partition, Publication, UsageError, partition_name, read_partition, run_stage
+from stagekit import (
+    BadInput,
+    Command,
+    Partition,
+    Publication,
+    UsageError,
+    partition_name,
+    read_partition,
+    run_stage,
+)
 
-from csv_input import CsvFile
 from encoder import MOST_CATEGORIES, Encoder, read_encoder
-from infer import infer_schema
+from own_data import import_files, infer_schema
 from prepare import Counts, prepare, require_enough
 from split import TrainData, columns_kept, split
 from table_schema import Schema, differences, read_schema
@@ -138,31 +146,9 @@ def run_split(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_import(args: argparse.Namespace) -> dict[str, Any]:
-    """Own files to raw; files that lie in raw/{ds} already get their commit mark."""
-    folder = args.data_dir / "raw" / args.ds
-    files = {
-        name: getattr(args, name.partition(".")[0]) or folder / name
-        for name in ("data.csv", "target.csv", "schema.json")
-    }
-    if args.target is None and not files["target.csv"].is_file():
-        del files["target.csv"]
-    for path in files.values():
-        if not path.is_file():
-            raise UsageError(f"there is no file {path}", do="name it with --data, --target, --schema, or put it there")
-    schema = read_schema(files["schema.json"], str(files["schema.json"]), scoring="target.csv" not in files)
-    with Publication(args.data_dir, f"raw/{args.ds}", "import") as publication:
-        for name, path in files.items():
-            shutil.copyfile(path, publication.path(name))
-        for name, columns in (("data.csv", schema.data_columns), ("target.csv", schema.target_columns)):
-            if name in files:
-                publication.rows[name] = _count_rows(publication.path(name), str(files[name]), columns)
-    return {"partition": publication.name, "files": {str(path): publication.rows.get(n) for n, path in files.items()}}
-
-
-def _count_rows(path: Path, label: str, columns: Sequence[str]) -> int:
-    file = CsvFile(path, label)
-    file.require_columns(columns)
-    return sum(batch.rows.height + batch.rejected.height for batch in file.batches())
+    """Own files to raw; with no file named, those that lie in raw/{ds} already get their commit mark."""
+    named = {"data.csv": args.data, "target.csv": args.target, "schema.json": args.schema}
+    return import_files(args.data_dir, args.ds, {name: path for name, path in named.items() if path})
 
 
 def run_infer_schema(args: argparse.Namespace) -> dict[str, Any]:
@@ -228,7 +214,7 @@ def _configure_import(parser: argparse.ArgumentParser) -> None:
         ("target", "what is to be predicted, by key; not for a day that is only scored"),
         ("schema", "the Table Schema of both"),
     ):
-        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{what} (default: what lies in raw/{{ds}})")
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=what)
 
 
 def _configure_infer_schema(parser: argparse.ArgumentParser) -> None:
@@ -274,7 +260,12 @@ COMMANDS = (
         _telling_os_errors(run_split),
         _configure_split,
     ),
-    Command("import", "Publish own files as a day's raw data.", _telling_os_errors(run_import), _configure_import),
+    Command(
+        "import",
+        "Publish own files as a day's raw data: those named, or those that lie in raw/{ds} already.",
+        _telling_os_errors(run_import),
+        _configure_import,
+    ),
     Command(
         "infer-schema",
         "Draft a schema.json from CSV files.",

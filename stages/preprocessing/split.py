@@ -23,7 +23,7 @@ from table_schema import Field, Schema
 
 log = logging.getLogger(__name__)
 
-CHUNK_ROWS = 100_000
+CHUNK_ROWS = 200_000
 GROUP, CODE, ROWS = "\0group", "\0code", "\0rows"
 UNIT_SEPARATOR = "\x1f"
 GOLDEN = 0x9E3779B9  # spreads small seeds over 32 bits

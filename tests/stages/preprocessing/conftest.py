@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import preprocessing
 import pytest
 from stagekit import Publication
+
+import preprocessing
 
 DS = "2026-11-21"
 STAGE = "/opt/stage/preprocessing.py"
@@ -62,7 +63,16 @@ def sheep(number: int) -> list[str]:
     breed = ("merino", "texel", "suffolk", "")[number % 4]
     time = f"2026-11-{1 + number % 28:02d}T{number % 24:02d}:30:00"
     kilos = repr(20 + (number * 7919 % 1000) / 7)
-    return [f"tag-{number}", f"farm {number % 17}", time, kilos, str(number % 4), breed, "true" if number % 3 else "false", "ok"]
+    return [
+        f"tag-{number}",
+        f"farm {number % 17}",
+        time,
+        kilos,
+        str(number % 4),
+        breed,
+        "true" if number % 3 else "false",
+        "ok",
+    ]
 
 
 def graded(number: int) -> list[str]:

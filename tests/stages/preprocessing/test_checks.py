@@ -9,12 +9,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from checks import Checked, FieldChecks
 from conftest import SCHEMA, field, without_entity
-from csv_input import KINDS, LINE, REASON, REJECTED, TEXT, Batch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stagekit import BadInput
+
+from checks import Checked, FieldChecks
+from csv_input import KINDS, LINE, OFFSET, REASON, REJECTED, TEXT, Batch
 from table_schema import differences, parse_schema, read_schema
 
 BAD = object()
@@ -30,8 +31,10 @@ def check(tested: dict[str, Any], values: list[str], **top: Any) -> Checked:
     schema = parse_schema(schema_of(tested, **top), "schema.json")
     name = tested["name"]
     lines = range(2, 2 + len(values))
-    columns = {LINE: lines, TEXT: values, "k": [f"key {line}" for line in lines], name: values}
-    rows = pl.DataFrame(columns, schema={LINE: pl.Int64, TEXT: pl.String, "k": pl.String, name: pl.String})
+    columns = {LINE: lines, OFFSET: lines, TEXT: values, "k": [f"key {line}" for line in lines], name: values}
+    rows = pl.DataFrame(
+        columns, schema={LINE: pl.Int64, OFFSET: pl.Int64, TEXT: pl.String, "k": pl.String, name: pl.String}
+    )
     checks = FieldChecks(schema.of(["k", name]), schema.missing, ["k"], "schema.json")
     return checks.apply(Batch(rows, pl.DataFrame(schema=REJECTED)))
 
@@ -102,20 +105,42 @@ def oracle_accepts(tested: dict[str, Any], text: str, missing: tuple[str, ...]) 
     )
 
 
-NUMBERS = "1 -1 +3 0 -0 007 1. .5 . - + 1e3 1E-2 1e 1e400 -1e400 1_0 0x1F 1,5 ٣ ² inf -inf Infinity NaN nan 5e-324 1d".split()
-NUMBERS += ["9223372036854775807", "9223372036854775808", "-9223372036854775809", " 1", "1 ", "1.0", "12.375", ""]
-DATES = "2026-11-21 2026-02-29 2024-02-29 2026-1-5 20261121 2026-13-01 0001-01-01 9999-12-31 0000-01-01 +2026-01-01".split()
-DATES += ["10000-01-01", "2026-11-21 ", "2026/11/21", "today", ""]
-TIMES = [f"{day}T{time}" for day in ("2026-11-21", "0001-01-01", "9999-12-31", "2026-02-30") for time in (
-    "00:00:00", "23:59:59Z", "24:00:00", "12:60:00", "12:00:60", "1:00:00", "12:00", "12:00:00.5", "12:00:00.123456789",
-    "12:00:00.", "12:00:00+02:00", "01:00:00+02:00", "23:00:00-09:30", "12:00:00+0200", "12:00:00.25-01:00", "12:00:00ZZ",
-    "12:00:00+24:00", "12:00:00z")]  # fmt: skip
+NUMBERS = ["1", "-1", "+3", "0", "-0", "007", "1.", ".5", "-", "+", ".", "1e3", "1E-2", "1e", "1e400", "-1e400", "1_0"]
+NUMBERS += [
+    "0x1F",
+    "1,5",
+    "٣",
+    "²",
+    "inf",
+    "-inf",
+    "Infinity",
+    "NaN",
+    "nan",
+    "5e-324",
+    "1d",
+    " 1",
+    "1 ",
+    "1.0",
+    "12.375",
+]
+NUMBERS += ["9223372036854775807", "9223372036854775808", "-9223372036854775809", "- 1", ""]
+DATES = ["2026-11-21", "2026-02-29", "2024-02-29", "2026-1-5", "20261121", "2026-13-01", "0001-01-01", "9999-12-31"]
+DATES += ["0000-01-01", "+2026-01-01", "10000-01-01", "2026-11-21 ", "2026/11/21", "today", ""]
+HOURS = ["00:00:00", "23:59:59Z", "24:00:00", "12:60:00", "12:00:60", "1:00:00", "12:00", "12:00:00.5", "12:00:00."]
+HOURS += ["12:00:00.123456789", "12:00:00+02:00", "01:00:00+02:00", "23:00:00-09:30", "12:00:00+0200"]
+HOURS += ["12:00:00.25-01:00", "12:00:00ZZ", "12:00:00+24:00", "12:00:00z"]
+TIMES = [f"{day}T{hour}" for day in ("2026-11-21", "0001-01-01", "9999-12-31", "2026-02-30") for hour in HOURS]
 TIMES += ["2026-11-21 12:00:00", "2026-11-21", "", "soon"]
 BOOLEANS = [*TRUE, *FALSE, "yes", "tRUE", "2", " true", ""]
 STRINGS = ["", "a", "ab", "é", "€uro", "abc1", "1", "n/a", "a b", "x" * 30, "tab\t", "new\nline", "abc1\n"]
 POOLS = {
-    "string": STRINGS, "integer": NUMBERS, "number": NUMBERS, "boolean": BOOLEANS, "date": DATES, "datetime": TIMES
-}  # fmt: skip
+    "string": STRINGS,
+    "integer": NUMBERS,
+    "number": NUMBERS,
+    "boolean": BOOLEANS,
+    "date": DATES,
+    "datetime": TIMES,
+}
 
 
 def constraints_for(kind: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -138,7 +163,9 @@ def constraints_for(kind: str) -> st.SearchStrategy[dict[str, Any]]:
 @given(st.sampled_from(sorted(POOLS)), st.sampled_from([[""], ["", "n/a"], ["1", "2026-11-21"]]), st.data())
 def test_checks_accept_what_the_specification_accepts(kind: str, missing: list[str], data: st.DataObject) -> None:
     tested = field("x", kind, "ignore", **data.draw(constraints_for(kind)))
-    digits = st.from_regex(r"\A[+-]?[0-9]{0,20}\.?[0-9]{0,20}(e[+-]?[0-9]{1,3})?\Z") if kind == "number" else st.nothing()
+    digits = (
+        st.from_regex(r"\A[+-]?[0-9]{0,20}\.?[0-9]{0,20}(e[+-]?[0-9]{1,3})?\Z") if kind == "number" else st.nothing()
+    )
     values = data.draw(st.lists(st.sampled_from(POOLS[kind]) | digits, min_size=1, max_size=20))
     checked = check(tested, values, missingValues=missing)
     absent = ("", *missing)
@@ -165,10 +192,15 @@ def test_checks_accept_what_the_specification_accepts(kind: str, missing: list[s
         ("datetime", {}, "2026-11-21", "x: '2026-11-21' is no date and time of the form YYYY-MM-DDThh:mm:ss"),
         ("string", {"enum": ["a", "b"]}, "c", "x: 'c' is none of a, b"),
         ("string", {"pattern": "[a-z]+"}, "A", "x: 'A' does not match [a-z]+"),
-        ("string", {"minLength": 2, "pattern": "[a-z]+"}, "A", "x: 'A' does not match [a-z]+; x: 'A' is shorter than 2 characters"),
+        (
+            "string",
+            {"minLength": 2, "pattern": "[a-z]+"},
+            "A",
+            "x: 'A' does not match [a-z]+; x: 'A' is shorter than 2 characters",
+        ),
         ("string", {"maxLength": 3}, "y" * 99, f"x: '{'y' * 60}' is longer than 3 characters"),
     ],
-)  # fmt: skip
+)
 def test_reason_names_column_value_and_expectation(kind: str, constraints: dict, value: str, reason: str) -> None:
     checked = check(field("x", kind, "ignore", **constraints), [value])
     assert checked.bad[REASON].to_list() == [reason]
@@ -216,17 +248,31 @@ def without(name: str) -> dict[str, Any]:
         pytest.param(schema_of(field("x", "string", "target")), "2 fields have the role target", id="two targets"),
         pytest.param(schema_of(field("x", "date", "feature")), "role feature on type date", id="date as feature"),
         pytest.param(schema_of(field("x", "string", "time")), "role time on type string", id="text as time"),
-        pytest.param(schema_of(field("x", "string", "ignore", exclusiveMinimum=1)), "exclusiveMinimum", id="unknown constraint"),
-        pytest.param(schema_of(field("x", "string", "ignore", minimum=1)), "constraint minimum on type string", id="misplaced"),
+        pytest.param(
+            schema_of(field("x", "string", "ignore", exclusiveMinimum=1)), "exclusiveMinimum", id="unknown constraint"
+        ),
+        pytest.param(
+            schema_of(field("x", "string", "ignore", minimum=1)), "constraint minimum on type string", id="misplaced"
+        ),
         pytest.param(schema_of(field("x", "string", "ignore", enum=[])), "constraint enum is []", id="empty enum"),
-        pytest.param(schema_of(field("x", "string", "ignore", required="yes")), 'required is "yes"', id="required as text"),
-        pytest.param(schema_of({**field("x", "number", "ignore"), "decimalChar": ","}), "decimalChar", id="decimal comma"),
-        pytest.param(schema_of({**field("x", "string", "ignore"), "format": "email"}), "format is 'email'", id="format"),
-        pytest.param(schema_of(field("x", "string", "ignore"), primaryKey=["x"]), "primaryKey is ['x']", id="other key"),
-        pytest.param(schema_of(field("x", "string", "ignore"), missingValues="NA"), 'missingValues is "NA"', id="missing"),
+        pytest.param(
+            schema_of(field("x", "string", "ignore", required="yes")), 'required is "yes"', id="required as text"
+        ),
+        pytest.param(
+            schema_of({**field("x", "number", "ignore"), "decimalChar": ","}), "decimalChar", id="decimal comma"
+        ),
+        pytest.param(
+            schema_of({**field("x", "string", "ignore"), "format": "email"}), "format is 'email'", id="format"
+        ),
+        pytest.param(
+            schema_of(field("x", "string", "ignore"), primaryKey=["x"]), "primaryKey is ['x']", id="other key"
+        ),
+        pytest.param(
+            schema_of(field("x", "string", "ignore"), missingValues="NA"), 'missingValues is "NA"', id="missing"
+        ),
         pytest.param(schema_of(field("x", "string", "ignore"), foreignKeys=[]), "foreignKeys", id="foreign keys"),
     ],
-)  # fmt: skip
+)
 def test_schema_that_cannot_be_followed_is_refused(document: Any, message: str) -> None:
     with pytest.raises(BadInput) as error:
         parse_schema(document, "schema.json")
@@ -238,8 +284,12 @@ def test_schema_that_cannot_be_followed_is_refused(document: Any, message: str) 
     [
         pytest.param(field("x", "integer", "ignore", minimum="one"), "'one' is no integer", id="minimum"),
         pytest.param(field("x", "date", "ignore", enum=["2026-02-30"]), "'2026-02-30' is no date", id="enum"),
-        pytest.param(field("x", "string", "ignore", pattern="(?=a)"), "pattern '(?=a)' is not understood", id="pattern"),
-        pytest.param({**field("x", "date", "ignore"), "format": "%H:%M"}, "format '%H:%M' is not understood", id="format"),
+        pytest.param(
+            field("x", "string", "ignore", pattern="(?=a)"), "pattern '(?=a)' is not understood", id="pattern"
+        ),
+        pytest.param(
+            {**field("x", "date", "ignore"), "format": "%H:%M"}, "format '%H:%M' is not understood", id="format"
+        ),
         pytest.param({**field("x", "date", "ignore"), "format": "%Q"}, "format '%Q' is not understood", id="directive"),
     ],
 )
@@ -253,7 +303,7 @@ def test_constraint_that_cannot_be_followed_is_refused(tested: dict[str, Any], m
 def test_schema_file_that_is_no_json_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "schema.json"
     path.write_bytes(content)
-    with pytest.raises(BadInput, match="raw/schema.json is not JSON in UTF-8"):
+    with pytest.raises(BadInput, match=r"raw/schema\.json is not JSON in UTF-8"):
         read_schema(path, "raw/schema.json")
 
 
@@ -269,12 +319,16 @@ def changed(name: str, **properties: Any) -> dict[str, Any]:
         pytest.param(without_entity(), [], id="role of a field that the model does not use"),
         pytest.param(changed("kilos", title="Weight"), [], id="title"),
         pytest.param(changed("memo", type="integer", constraints={}), [], id="ignored field"),
-        pytest.param(changed("lambs", type="number"), ["field 'lambs': type is 'number' here, 'integer' in the model"], id="type"),
+        pytest.param(
+            changed("lambs", type="number"), ["field 'lambs': type is 'number' here, 'integer' in the model"], id="type"
+        ),
         pytest.param(changed("breed", role="ignore"), ["field 'breed' of the model is not here"], id="role"),
         pytest.param(changed("memo", role="feature"), ["field 'memo' is not in the model"], id="one more"),
-        pytest.param({**SCHEMA, "missingValues": [""]}, ["missingValues are [''] here, ['', 'n/a'] in the model"], id="missing"),
+        pytest.param(
+            {**SCHEMA, "missingValues": [""]}, ["missingValues are [''] here, ['', 'n/a'] in the model"], id="missing"
+        ),
     ],
-)  # fmt: skip
+)
 def test_differences_are_those_that_matter_to_a_model(ours: dict[str, Any], found: list[str]) -> None:
     here, there = parse_schema(ours, "raw", scoring=True), parse_schema(SCHEMA, "model")
     assert differences(here, there) == found

@@ -4,12 +4,13 @@ import csv
 import io
 from pathlib import Path
 
-import csv_input
 import pytest
-from csv_input import LINE, REASON, TEXT, CsvFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stagekit import BadInput
+
+import csv_input
+from csv_input import LINE, OFFSET, REASON, TEXT, CsvFile
 
 
 def read(path: Path, content: str | bytes) -> tuple[list[tuple], list[tuple]]:
@@ -17,7 +18,7 @@ def read(path: Path, content: str | bytes) -> tuple[list[tuple], list[tuple]]:
     file = CsvFile(path, "data.csv")
     rows, rejected = [], []
     for batch in file.batches():
-        rows += batch.rows.drop(TEXT).rows()
+        rows += batch.rows.drop(OFFSET, TEXT).rows()
         rejected += batch.rejected.select(LINE, REASON, TEXT).rows()
     return rows, rejected
 
@@ -52,8 +53,18 @@ def test_record_is_read_with_its_line(file: Path, content: str, rows: list[tuple
         pytest.param("a,b\n1,2\n3,4,5\n", [(3, "3 fields, expected 2", "3,4,5")], [2], id="too many"),
         pytest.param("a,b\n1,2\n\n3,4\n", [(3, "1 fields, expected 2", "")], [2, 4], id="empty line"),
         pytest.param('a,b\n"x\ny"\n1,2\n', [(2, "1 fields, expected 2", '"x\ny"')], [4], id="too few, two lines"),
-        pytest.param('a,b\n5" nail,2\n3,4\n', [(2, STRAY := "a quote that is not around a whole field", '5" nail,2')], [3], id="stray"),
-        pytest.param('a,b\n5" nail,2\n3,4\n6" nail,1\n5,6\n', [(2, STRAY, '5" nail,2'), (4, STRAY, '6" nail,1')], [3, 5], id="two stray"),
+        pytest.param(
+            'a,b\n5" nail,2\n3,4\n',
+            [(2, STRAY := "a quote that is not around a whole field", '5" nail,2')],
+            [3],
+            id="stray",
+        ),
+        pytest.param(
+            'a,b\n5" nail,2\n3,4\n6" nail,1\n5,6\n',
+            [(2, STRAY, '5" nail,2'), (4, STRAY, '6" nail,1')],
+            [3, 5],
+            id="two stray",
+        ),
         pytest.param('a,b\n"x"y,2\n3,4\n', [(2, STRAY, '"x"y,2')], [3], id="text after a quote"),
         pytest.param('a,b\n1,2\n"3,4\n5,6\n', [(3, STRAY, '"3,4')], [2, 4], id="never closed"),
     ],

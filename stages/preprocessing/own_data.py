@@ -1,15 +1,16 @@
-"""The work of `infer-schema`: a first draft of schema.json from CSV files, for a person to correct."""
+"""Own data: `import` publishes files as raw data, `infer-schema` drafts their schema for a person to correct."""
 
-from collections.abc import Collection, Sequence
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from stagekit import BadInput, UsageError
+from stagekit import META, BadInput, Publication, UsageError
 
 from checks import RAW, convert
 from csv_input import CsvFile
-from table_schema import Field
+from table_schema import Field, read_schema
 
 # In this order: the first that fits all values of a column is its type.
 CANDIDATES = (
@@ -121,3 +122,46 @@ def infer_schema(
     fields = [column.document(role(name)) for name, column in columns.items()]
     fields += [column.document("target") for column in predicted]
     return {"fields": fields, "primaryKey": key, "missingValues": ["", *missing]}
+
+
+def import_files(root: Path, ds: str, named: Mapping[str, Path]) -> dict[str, Any]:
+    """Publish data.csv, schema.json and, unless the day is only to be scored, target.csv as raw/{ds}.
+
+    With none named, the files that lie in that folder are published where they are.
+    Errors: UsageError where a file is not there; BadInput where the schema or a file as such cannot be read.
+    """
+    folder = root / "raw" / ds
+    files = dict(named)
+    if not files:
+        files = {name: folder / name for name in ("data.csv", "schema.json")}
+        files |= {"target.csv": folder / "target.csv"} if (folder / "target.csv").is_file() else {}
+    for name in ("data.csv", "schema.json", *files):
+        if name not in files or not files[name].is_file():
+            raise UsageError(f"there is no file {files.get(name, name)}", do=f"name {name} with --{Path(name).stem}")
+    if "target.csv" not in files:
+        _require_no_old_target(folder)
+    schema = read_schema(files["schema.json"], str(files["schema.json"]), scoring="target.csv" not in files)
+    columns = {"data.csv": schema.data_columns, "target.csv": schema.target_columns}
+    with Publication(root, f"raw/{ds}", "import") as publication:
+        for name, path in files.items():
+            with path.open("rb") as source, publication.path(name).open("wb") as copy:
+                shutil.copyfileobj(source, copy)
+            if name in columns:
+                publication.rows[name] = _count_rows(publication.path(name), str(path), columns[name])
+    return {"partition": publication.name, "rows": publication.rows}
+
+
+def _require_no_old_target(folder: Path) -> None:
+    """New data must not meet the target of what was published here before."""
+    mark = folder / META
+    if mark.is_file() and "target.csv" in mark.read_text(encoding="utf-8"):
+        raise UsageError(
+            f"{folder} was published with a target.csv, and none is given now",
+            do="name one with --target, or remove that folder first",
+        )
+
+
+def _count_rows(path: Path, label: str, columns: Sequence[str]) -> int:
+    file = CsvFile(path, label)
+    file.require_columns(columns)
+    return sum(batch.rows.height + batch.rejected.height for batch in file.batches())

@@ -1,0 +1,166 @@
+"""Wrong usage, disks that are full or locked, and signals: the exit code tells, nothing half-done is published."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import DATA_HEADER, DS, SCHEMA, Day, flock, graded, sheep, to_csv
+
+import preprocessing
+
+SMALL = Path("/small")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(["prepare", "--ds", "yesterday"], id="no date"),
+        pytest.param(["prepare", "--ds", "2026-02-30"], id="no day"),
+        pytest.param(["prepare", "--ds", "20261121"], id="other form"),
+        pytest.param(["prepare"], id="no ds"),
+        pytest.param(["split", "--ds", DS, "--val-fraction", "0"], id="nothing to validate"),
+        pytest.param(["split", "--ds", DS, "--val-fraction", "1"], id="nothing to train"),
+        pytest.param(["split", "--ds", DS, "--val-fraction", "nan"], id="no fraction"),
+        pytest.param(["split", "--ds", DS, "--max-categories", "256"], id="too many categories"),
+        pytest.param(["prepare", "--ds", DS, "--max-rejected", "1.5"], id="more than all"),
+        pytest.param(["infer-schema", "--ds", DS], id="ds where there is none"),
+        pytest.param([], id="no command"),
+    ],
+)
+def test_wrong_usage_ends_with_2(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        preprocessing.main(options)
+    assert end.value.code == 2
+    assert "usage: airflow-ml-preprocessing" in capsys.readouterr().err
+
+
+def test_model_outside_of_the_data_folder_is_wrong_usage(day: Day) -> None:
+    day.publish(*flock(5))
+    assert day.run("prepare", "--model", "/etc/passwd").code == 2
+    assert day.run("prepare", "--model", "../elsewhere").code == 2
+
+
+@pytest.mark.parametrize("command", ["prepare", "split"])
+def test_data_folder_that_is_not_writable_is_named(day: Day, command: str) -> None:
+    day.publish(*flock(20))
+    if command == "split":
+        assert day.run("prepare").code == 0
+    locked = day.root if command == "prepare" else day.file(f"processed/{DS}")
+    locked.chmod(0o555)
+    try:
+        run = day.run(command)
+    finally:
+        locked.chmod(0o755)
+    assert run.code == 1
+    assert f"cannot be written or read by user {os.getuid()}" in run.log
+    assert "do: mount" in run.log
+
+
+@pytest.fixture
+def small_day(capsys: pytest.CaptureFixture[str]) -> Iterator[Day]:
+    yield Day(SMALL, capsys)
+    for path in SMALL.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def fill_disk(leave: int) -> None:
+    """Leave so many bytes, in steps of a page."""
+    free = os.statvfs(SMALL).f_bavail * os.statvfs(SMALL).f_frsize
+    (SMALL / "filler").write_bytes(b"x" * (free - leave))
+
+
+@pytest.mark.parametrize(("leave", "in_memory"), [(16 << 10, spill.SHELF_BYTES), (16 << 10, 0), (80 << 10, 0)])
+@pytest.mark.parametrize("command", ["prepare", "split", "features", "import"])
+def test_full_disk_is_named_and_publishes_nothing(
+    small_day: Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, leave: int, in_memory: int
+) -> None:
+    data, target = flock(2500)
+    options: list[str] = []
+    small_day.publish(*flock(300))
+    assert small_day.run("prepare").code == 0
+    assert small_day.run("split").code == 0
+    small_day.publish_model()
+    if command == "import":
+        (tmp_path / "data.csv").write_text(data * 2)
+        raw = small_day.file(f"raw/{DS}")
+        options = [
+            "--data",
+            str(tmp_path / "data.csv"),
+            "--target",
+            f"{raw}/target.csv",
+            "--schema",
+            f"{raw}/schema.json",
+        ]
+    elif command == "features":
+        small_day.publish(data)
+        options = ["--model", "models/2026-11-01"]
+    else:
+        small_day.publish(data, target)
+    if command == "split":
+        assert small_day.run("prepare").code == 0
+        leave = min(leave, 64 << 10)
+    fill_disk(leave)
+    monkeypatch.setattr("spill.SHELF_BYTES", in_memory)
+    before = {path: path.read_bytes() for path in SMALL.rglob("*") if path.is_file()}
+    run = small_day.run("prepare" if command == "features" else command, *options)
+    assert run.code == 1
+    assert "no space left on the device that holds /small" in run.log
+    assert "nothing was published" in run.log
+    assert {path: path.read_bytes() for path in SMALL.rglob("*") if path.is_file()} == before
+
+
+def wait_until_it_writes(day: Day, folder: str) -> None:
+    deadline = time.monotonic() + 60
+    while not list(day.file(folder).glob(".*.tmp/*")):
+        assert time.monotonic() < deadline, "the stage does not begin"
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("command", ["prepare", "split"])
+def test_killed_stage_publishes_nothing_and_the_next_run_clears_up(
+    day: Day, number: signal.Signals, command: str
+) -> None:
+    day.publish(*flock(100_000))
+    if command == "split":
+        assert day.run("prepare").code == 0
+    process = day.start(command)
+    wait_until_it_writes(day, f"processed/{DS}")
+    process.send_signal(number)
+    out, log = process.communicate(timeout=30)
+    assert process.returncode == (128 + number if number == signal.SIGTERM else -number)
+    assert out == ""
+    assert ("ended by SIGTERM; nothing was published" in log) == (number == signal.SIGTERM)
+    mark = day.file(f"processed/{DS}/_meta.json")
+    outputs = json.loads(mark.read_text())["outputs"] if mark.exists() else {}
+    assert set(outputs) == ({"train_data.csv", "rejected.csv"} if command == "split" else set())
+    assert not day.file(f"processed/{DS}/train.csv").exists()
+    assert day.run(command).code == 0
+    assert not list(day.root.rglob("*.tmp"))
+    assert day.leftovers() == []
+
+
+def test_failed_run_leaves_what_was_published_before(day: Day) -> None:
+    day.publish(*flock(50))
+    assert day.run("prepare").code == 0
+    before = day.file(f"processed/{DS}/train_data.csv").read_bytes()
+    rows = [[*sheep(n)[:3], "?", *sheep(n)[4:]] for n in range(50)]
+    day.publish(to_csv(DATA_HEADER, rows), to_csv(["tag", "grade"], map(graded, range(50))), SCHEMA)
+    assert day.run("prepare").code == 3
+    assert day.file(f"processed/{DS}/train_data.csv").read_bytes() == before
+    assert day.leftovers() == []
+
+
+def test_result_line_is_one_json_object_and_the_last_on_stdout(day: Day) -> None:
+    day.publish(*flock(50))
+    process = day.start("prepare")
+    out, log = process.communicate(timeout=60)
+    assert process.returncode == 0
+    told = json.loads(out)
+    assert (told["stage"], told["command"], told["ds"], told["rows_out"]) == ("preprocessing", "prepare", DS, 50)
+    assert "checked 50 rows of raw/2026-11-21/data.csv" in log

@@ -1,0 +1,337 @@
+"""prepare: what goes into train_data.csv, what into rejected.csv and why, and what is refused as a whole."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from conftest import DATA_HEADER, SCHEMA, Day, field, flock, graded, sheep, to_csv
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import prepare as prepare_module
+import spill
+
+DS = "2026-11-21"
+OUT = f"processed/{DS}/train_data.csv"
+REJECTED = f"processed/{DS}/rejected.csv"
+
+
+def rejected(day: Day, path: str = REJECTED) -> list[tuple[str, int, str]]:
+    return [(row["file"], int(row["line"]), row["reason"]) for row in day.rows(path)]
+
+
+def test_good_rows_are_joined_by_key_in_the_order_of_the_data(day: Day) -> None:
+    day.publish(*flock(50))
+    run = day.run("prepare")
+    assert (run.code, run.result["rows_in"], run.result["rows_out"]) == (0, 50, 50)
+    rows = day.rows(OUT)
+    assert list(rows[0]) == ["tag", "farm", "weighed", "kilos", "lambs", "breed", "organic", "grade"]
+    for number, row in enumerate(rows):
+        tag, farm, weighed, kilos, lambs, breed, organic, _ = sheep(number)
+        expected = [tag, farm, weighed, kilos, lambs, breed, organic, graded(number)[1]]
+        assert list(row.values()) == expected
+    assert day.rows(REJECTED) == []
+
+
+def test_values_are_written_in_one_canonical_form(day: Day) -> None:
+    data = to_csv(
+        list(reversed(DATA_HEADER)),
+        [
+            ["n/a", "1", "texel", "+7", "1e1", "2026-11-21T10:00:00+02:00", 'a, "b"', "a-1"],
+            ["", "FALSE", "n/a", "0", "0.10", "2026-11-21T10:00:00.250Z", "two\nlines", "a-2"],
+        ],
+    )
+    day.publish(data, to_csv(["grade", "tag"], [["A", "a-2"], ["B", "a-1"]]))
+    assert day.run("prepare").code == 0
+    assert [list(row.values()) for row in day.rows(OUT)] == [
+        ["a-1", 'a, "b"', "2026-11-21T08:00:00", "10.0", "7", "texel", "true", "B"],
+        ["a-2", "two\nlines", "2026-11-21T10:00:00.250", "0.1", "0", "", "false", "A"],
+    ]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.floats(0, 200), min_size=2, max_size=20, unique=True))
+def test_numbers_are_read_back_as_the_same_doubles(day: Day, kilos: list[float]) -> None:
+    rows = [[*sheep(number)[:3], repr(value), *sheep(number)[4:]] for number, value in enumerate(kilos)]
+    day.publish(to_csv(DATA_HEADER, rows), flock(len(kilos))[1])
+    assert day.run("prepare").code == 0
+    assert [float(row["kilos"]) for row in day.rows(OUT)] == kilos
+
+
+def test_rejected_row_has_file_line_reason_and_its_own_text(day: Day) -> None:
+    rows = [sheep(number) for number in range(100)]
+    rows[3][3] = "heavy"
+    rows[5][0], rows[5][4] = "", "-1"
+    rows[6][7] = "two\nlines"
+    rows[7][1] = ""
+    data = to_csv(DATA_HEADER, rows).replace("tag-9,", "tag-9,too,many,")
+    day.publish(data, flock(100)[1])
+    run = day.run("prepare")
+    assert run.code == 0
+    found = day.rows(REJECTED)
+    assert [(row["file"], row["line"], row["reason"]) for row in found] == [
+        ("data.csv", "5", "kilos: 'heavy' is no number"),
+        ("data.csv", "7", "tag: missing, a value is required; lambs: '-1' below minimum 0"),
+        ("data.csv", "10", "farm: missing, a value is required"),
+        ("data.csv", "12", "10 fields, expected 8"),
+        ("target.csv", "92", "no data for this target row"),
+        ("target.csv", "96", "no data for this target row"),
+    ]
+    lines = data.split("\n")
+    assert [row["row"] for row in found[:4]] == [lines[4], lines[6], lines[9], lines[11]]
+    assert (run.result["rejected"], run.result["rows_out"]) == ({"data.csv": 4, "target.csv": 2}, 96)
+    assert run.result["reasons"] == {
+        "farm: missing": 1,
+        "kilos: type": 1,
+        "lambs: minimum": 1,
+        "no data for this target row": 2,
+        "number of fields": 1,
+        "tag: missing": 1,
+    }
+
+
+def test_first_row_of_a_key_is_kept_and_later_ones_are_rejected(day: Day) -> None:
+    first, other, bad = sheep(1), sheep(1), sheep(2)
+    other[3], bad[3] = "44", "?"
+    rows = [sheep(0), first, first, other, bad, sheep(2), *map(sheep, range(3, 40))]
+    targets = [graded(0), graded(1), ["tag-1", "C"], graded(2), graded(0), *map(graded, range(3, 40))]
+    day.publish(to_csv(DATA_HEADER, rows), to_csv(["tag", "grade"], targets))
+    assert day.run("prepare").code == 0
+    assert rejected(day) == [
+        ("data.csv", 4, "tag: duplicate of line 3"),
+        ("data.csv", 5, "tag: same key with other content as line 3"),
+        ("data.csv", 6, "kilos: '?' is no number"),
+        ("target.csv", 4, "tag: same key with other content as line 3"),
+        ("target.csv", 6, "tag: duplicate of line 2"),
+    ]
+    assert [row["tag"] for row in day.rows(OUT)] == [f"tag-{number}" for number in range(40)]
+    assert [row["grade"] for row in day.rows(OUT)] == [graded(number)[1] for number in range(40)]
+
+
+def test_rows_without_a_partner_are_rejected_on_both_sides(day: Day) -> None:
+    data, _ = flock(30)
+    targets = [graded(number) for number in range(2, 30)] + [["tag-1", "Z"], ["tag-99", "A"]]
+    day.publish(data, to_csv(["tag", "grade"], targets))
+    assert day.run("prepare").code == 0
+    assert rejected(day) == [
+        ("data.csv", 2, "no target for this key"),
+        ("data.csv", 3, "its row in target.csv was rejected (line 30)"),
+        ("target.csv", 30, "grade: 'Z' is none of A, B, C"),
+        ("target.csv", 31, "no data for this target row"),
+    ]
+
+
+def test_unique_field_keeps_the_first_of_each_value(day: Day) -> None:
+    fields = [{**f, "constraints": {"unique": True}} if f["name"] == "memo" else f for f in SCHEMA["fields"]]
+    rows = [[*sheep(number)[:7], "" if number % 2 else f"memo {number % 30}"] for number in range(40)]
+    day.publish(to_csv(DATA_HEADER, rows), flock(40)[1], {**SCHEMA, "fields": fields})
+    assert day.run("prepare", "--max-rejected", "0.2").code == 0
+    assert rejected(day) == [
+        ("data.csv", 2 + number, f"memo: 'memo {number - 30}' is not unique, it is on line {2 + number - 30}")
+        for number in range(30, 40, 2)
+    ]
+
+
+def test_key_may_be_made_of_several_fields(day: Day) -> None:
+    schema = {
+        "fields": [
+            field("shop", "string", "key"),
+            field("day", "date", "key"),
+            field("sold", "integer", "feature"),
+            field("short", "boolean", "target"),
+        ],
+        "primaryKey": ["shop", "day"],
+    }
+    days = [f"2026-11-{number:02d}" for number in range(1, 11)]
+    data = [[shop, day_, "3"] for shop in ("a", "b") for day_ in days]
+    target = [[day_, shop, "1" if shop == "a" else "0"] for day_ in days for shop in ("b", "a")]
+    data.append(["a", days[0], "3"])
+    day.publish(to_csv(["shop", "day", "sold"], data), to_csv(["day", "shop", "short"], target), schema)
+    assert day.run("prepare").code == 0
+    assert rejected(day) == [("data.csv", 22, "shop, day: duplicate of line 2")]
+    assert {(row["shop"], row["short"]) for row in day.rows(OUT)} == {("a", "true"), ("b", "false")}
+
+
+KEYS = st.integers(0, 12)
+DATA_ROWS = st.lists(st.tuples(KEYS, st.sampled_from(["1", "2", "?"])), min_size=1, max_size=40)
+TARGET_ROWS = st.lists(st.tuples(KEYS, st.sampled_from(["A", "B", "Z"])), min_size=1, max_size=40)
+
+
+@pytest.mark.parametrize(("part_bytes", "flush_bytes"), [(prepare_module.PART_BYTES, spill.FLUSH_BYTES), (40, 500)])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=DATA_ROWS, target=TARGET_ROWS, block=st.integers(5, 60))
+def test_join_agrees_with_an_oracle_however_the_work_is_cut(
+    day: Day, part_bytes: int, flush_bytes: int, data: list[tuple], target: list[tuple], block: int
+) -> None:
+    schema = {
+        "fields": [
+            field("k", "integer", "key"),
+            field("v", "integer", "feature"),
+            field("y", "string", "target", enum=["A", "B"]),
+        ]
+    }
+    day.publish(to_csv(["k", "v"], data), to_csv(["k", "y"], target), schema)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("csv_input.BLOCK_BYTES", block)
+        patch.setattr("prepare.PART_BYTES", part_bytes)
+        patch.setattr("spill.FLUSH_BYTES", flush_bytes)
+        patch.setattr("spill.SHELF_BYTES", flush_bytes)
+        run = day.run("prepare", "--max-rejected", "1")
+
+    def firsts(rows: list[tuple], good: str) -> dict[int, tuple[int, str]]:
+        kept: dict[int, tuple[int, str]] = {}
+        for line, (key, value) in enumerate(rows, 2):
+            if value in good:
+                kept.setdefault(key, (line, value))
+        return kept
+
+    of_data, of_target = firsts(data, "12"), firsts(target, "AB")
+    expected = [
+        (str(k), v, of_target[k][1]) for k, (_, v) in sorted(of_data.items(), key=lambda i: i[1]) if k in of_target
+    ]
+    if not expected:
+        assert run.code == 3
+        return
+    assert [tuple(row.values()) for row in day.rows(OUT)] == expected
+    accepted_lines = {of_data[int(key)][0] for key, _, _ in expected}
+    all_keys = {key for key, _ in data}
+    used_lines = {line for key, (line, _) in of_target.items() if key in all_keys}
+    lines = {(file, line) for file, line, _ in rejected(day)}
+    assert lines == {("data.csv", n) for n in range(2, len(data) + 2) if n not in accepted_lines} | {
+        ("target.csv", n) for n in range(2, len(target) + 2) if n not in used_lines
+    }
+
+
+@pytest.mark.parametrize(
+    ("bad_rows", "options", "code"),
+    [
+        (10, [], 0),
+        (11, [], 3),
+        (11, ["--max-rejected", "0.11"], 0),
+        (1, ["--max-rejected", "0"], 3),
+        (99, ["--max-rejected", "1"], 0),
+    ],
+)
+def test_more_rejected_rows_than_allowed_fail_the_day(day: Day, bad_rows: int, options: list[str], code: int) -> None:
+    rows = [[*sheep(number)[:4], "-5" if number < bad_rows else "5", *sheep(number)[5:]] for number in range(100)]
+    day.publish(to_csv(DATA_HEADER, rows), flock(100)[1])
+    run = day.run("prepare", *options)
+    assert run.code == code
+    if code:
+        assert f"{bad_rows} of 100 rows of raw/{DS}/data.csv are rejected" in run.log
+        assert f"lambs: minimum ({bad_rows})" in run.log
+        assert "data.csv line 2: lambs: '-5' below minimum 0" in run.log
+        assert "--max-rejected" in run.log
+        assert not day.file(f"processed/{DS}").exists()
+
+
+def test_all_rows_rejected_fail_the_day_whatever_is_allowed(day: Day) -> None:
+    rows = [[*sheep(number)[:3], "inf", *sheep(number)[4:]] for number in range(10)]
+    day.publish(to_csv(DATA_HEADER, rows), flock(10)[1])
+    run = day.run("prepare", "--max-rejected", "1")
+    assert run.code == 3
+    assert "10 of 10 rows" in run.log
+    assert "kilos: 'inf' is no finite number" in run.log
+    assert not day.file(f"processed/{DS}").exists()
+
+
+def mangled(data: str, target: str, kind: str) -> tuple[Any, Any]:
+    raw = data.encode()
+    return {
+        "empty file": (b"", target),
+        "header only": (data.split("\n")[0] + "\n", target),
+        "header only, target": (data, "tag,grade\n"),
+        "column missing": (data.replace("kilos", "pounds", 1), target),
+        "columns of another file": (target, data),
+        "not UTF-8": (raw.replace(b"farm 3", b"farm \xe9", 1), target),
+        "not UTF-8, target": (data, target.encode().replace(b"A", b"\xc0", 1)),
+        "NUL byte": (raw.replace(b"farm 3", b"farm \0", 1), target),
+        "long line": (raw + b"x" * (100 << 20) + b"\n", target),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "messages"),
+    [
+        ("empty file", ["raw/2026-11-21/data.csv is empty (0 bytes)", "expected: a header line"]),
+        ("header only", ["raw/2026-11-21/data.csv has a header but no rows"]),
+        ("header only, target", ["raw/2026-11-21/target.csv has a header but no rows"]),
+        ("column missing", ["data.csv lacks kilos and has unknown pounds", "expected: the columns tag, farm"]),
+        ("columns of another file", ["data.csv lacks farm", "has unknown grade"]),
+        ("not UTF-8", ["data.csv has the byte 0xe9, which is no UTF-8, at byte ", "on line 5"]),
+        ("not UTF-8, target", ["target.csv has the byte 0xc0"]),
+        ("NUL byte", ["data.csv has a NUL byte at byte ", "on line 5"]),
+        ("long line", ["the record that begins on line 22 of raw/2026-11-21/data.csv is longer than 1,048,576 bytes"]),
+    ],
+)
+def test_file_that_cannot_be_read_fails_the_day(day: Day, kind: str, messages: list[str]) -> None:
+    day.publish(*mangled(*flock(20), kind))
+    run = day.run("prepare")
+    assert run.code == 3
+    assert all(message in run.log for message in messages)
+    assert "do: " in run.log
+    assert not day.file(f"processed/{DS}").exists()
+
+
+def test_partition_that_is_not_there_is_not_ready(day: Day) -> None:
+    run = day.run("prepare")
+    assert run.code == 4
+    assert "partition raw/2026-11-21 is not ready" in run.log
+
+
+def test_files_without_a_mark_are_not_ready_and_import_is_named(day: Day) -> None:
+    day.file(f"raw/{DS}").mkdir(parents=True)
+    day.file(f"raw/{DS}/data.csv").write_text(flock(5)[0])
+    run = day.run("prepare")
+    assert run.code == 4
+    assert "it holds data.csv but no _meta.json" in run.log
+    assert "preprocessing import" in run.log
+
+
+@pytest.mark.parametrize("file", ["data.csv", "target.csv", "schema.json"])
+def test_torn_partition_is_refused(day: Day, file: str) -> None:
+    day.publish(*flock(20))
+    with day.file(f"raw/{DS}/{file}").open("a") as torn:
+        torn.write("\n")
+    run = day.run("prepare")
+    assert run.code == 3
+    assert f"raw/{DS}/{file} has" in run.log
+    assert "as its mark says" in run.log
+
+
+def test_again_gives_the_same_bytes(day: Day) -> None:
+    day.publish(*flock(300))
+    outputs = []
+    for _ in range(2):
+        assert day.run("prepare").code == 0
+        outputs.append([day.file(path).read_bytes() for path in (OUT, REJECTED)])
+    assert outputs[0] == outputs[1]
+    assert day.leftovers() == []
+
+
+def test_column_names_of_our_own_are_free_for_everybody(day: Day) -> None:
+    names = ["line", "text", "row", "reason", "batch", "part", "group", "count", "len", "record", "literal"]
+    schema = {
+        "fields": [
+            field("index", "string", "key"),
+            *(field(name, "string", "feature") for name in names),
+            field("code", "string", "target"),
+        ]
+    }
+    data = to_csv(["index", *names], [[str(n), *(f"v{n % 3}" for _ in names)] for n in range(40)])
+    target = to_csv(["index", "code"], [[str(n), "xy"[n % 2]] for n in range(40)])
+    day.publish(data, target, schema)
+    assert day.run("prepare").code == 0
+    assert day.run("split").code == 0
+    assert day.rows(OUT)[4] == {"index": "4", **dict.fromkeys(names, "v1"), "code": "x"}
+
+
+def test_every_row_is_accounted_for_with_its_text(day: Day) -> None:
+    rows = [sheep(number % 37) for number in range(90)]
+    rows[11][3] = 'so "heavy", it\nbroke'
+    data = to_csv(DATA_HEADER, rows)
+    day.publish(data, flock(37)[1])
+    assert day.run("prepare", "--max-rejected", "1").code == 0
+    texts = "\n".join([row["row"] for row in day.rows(REJECTED) if row["file"] == "data.csv"])
+    assert len(list(csv.reader(io.StringIO(texts)))) + len(day.rows(OUT)) == 90

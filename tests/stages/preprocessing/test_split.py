@@ -1,0 +1,363 @@
+"""split and the encoder: no row is lost, no entity is on both sides, training and scoring see the same numbers."""
+
+import json
+import math
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import pytest
+from conftest import DATA_HEADER, DS, SCHEMA, Day, field, flock, graded, sheep, to_csv, without_entity
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from split import choose_groups, sort_classes
+
+P = f"processed/{DS}"
+MODEL = "models/2026-11-01"
+
+
+def split_day(day: Day, *options: str, schema: dict[str, Any] = SCHEMA, rows: int = 600) -> None:
+    day.publish(*flock(rows), schema)
+    assert day.run("prepare").code == 0
+    run = day.run("split", *options)
+    assert run.code == 0, run.log
+
+
+def encoder(day: Day) -> dict[str, Any]:
+    return json.loads(day.file(f"{P}/encoder.json").read_text())
+
+
+def sides(day: Day) -> dict[str, str]:
+    """Which side each sheep is on, found out by its weight, which no other sheep has."""
+    kilos = {row["kilos"]: row["tag"] for row in day.rows(f"{P}/train_data.csv")}
+    return {kilos[row["kilos"]]: side for side in ("train", "val") for row in day.rows(f"{P}/{side}.csv")}
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, without_entity()], ids=["entity", "no entity"])
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5])
+def test_each_class_has_its_fraction_in_validation(day: Day, schema: dict[str, Any], fraction: float) -> None:
+    split_day(day, "--val-fraction", str(fraction), schema=schema)
+    train, val = (Counter(row["grade"] for row in day.rows(f"{P}/{side}.csv")) for side in ("train", "val"))
+    assert sum((train + val).values()) == 600
+    # One farm has 36 sheep, of whom a third or less has the rarest grade.
+    tolerance = 1 if "entity" not in {f["role"] for f in schema["fields"]} else 18
+    for code in "012":
+        assert val[code] == pytest.approx(fraction * (train[code] + val[code]), abs=tolerance)
+
+
+def test_entity_is_on_one_side_only(day: Day) -> None:
+    split_day(day)
+    farm = {row["tag"]: row["farm"] for row in day.rows(f"{P}/train_data.csv")}
+    farms = {side: {farm[tag] for tag, where in sides(day).items() if where == side} for side in ("train", "val")}
+    assert farms["train"] & farms["val"] == set()
+    assert farms["train"] | farms["val"] == set(farm.values())
+
+
+def test_seed_decides_and_order_of_rows_does_not(day: Day) -> None:
+    schema, (data, target) = without_entity(), flock(300)
+    header, *rows = data.splitlines(keepends=True)
+    seen = []
+    for content, seed in ((data, "0"), (header + "".join(reversed(rows)), "0"), (data, "1")):
+        day.publish(content, target, schema)
+        assert day.run("prepare").code == 0
+        assert day.run("split", "--seed", seed).code == 0
+        seen.append(sides(day))
+    assert seen[0] == seen[1]
+    assert seen[0] != seen[2]
+
+
+def test_again_gives_the_same_bytes(day: Day) -> None:
+    outputs = []
+    for _ in range(2):
+        split_day(day)
+        outputs.append([day.file(f"{P}/{name}").read_bytes() for name in ("train.csv", "val.csv", "encoder.json")])
+    assert outputs[0] == outputs[1]
+    assert day.leftovers() == []
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 2)), min_size=2, max_size=150)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=ROWS, fraction=st.floats(0.05, 0.6), seed=st.integers(0, 2**40))
+def test_chosen_groups_are_near_the_fraction_and_leave_each_side_something(
+    rows: list[tuple[int, int]], fraction: float, seed: int
+) -> None:
+    groups = pl.Series([group * 2654435761 % 2**32 for group, _ in rows], dtype=pl.UInt32)
+    codes = pl.Series([code for _, code in rows], dtype=pl.UInt32)
+    rarest = min((count, code) for code, count in Counter(codes).items())[1]
+    with_rarest = {group for group, code in zip(groups, codes, strict=True) if code == rarest}
+    assume(len(with_rarest) > 1)
+    chosen = choose_groups(groups, codes, fraction, seed)
+    assert choose_groups(groups.reverse(), codes.reverse(), fraction, seed).to_list() == chosen.to_list()
+    assert 0 < len(with_rarest & set(chosen)) < len(with_rarest)
+    largest = max(Counter(groups).values())
+    taken = sum(group in set(chosen) for group in groups)
+    # Per class the choice is off by half of the largest group at most, unless a side would have nothing.
+    assert abs(taken - fraction * len(rows)) <= largest * codes.n_unique()
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_groups_of_one_row_are_split_exactly(code: int) -> None:
+    groups = pl.Series(range(1000), dtype=pl.UInt32)
+    codes = pl.Series([int(number % 10 == 0) for number in range(1000)], dtype=pl.UInt32)
+    chosen = set(choose_groups(groups, codes, 0.2, 0))
+    rows = [number for number in range(1000) if codes[number] == code]
+    assert len(chosen.intersection(rows)) == len(rows) // 5
+
+
+def test_giant_entity_trains(day: Day) -> None:
+    rows = [[f"tag-{n}", "giant" if n < 400 else f"farm {n % 40}", *sheep(n)[2:]] for n in range(600)]
+    day.publish(to_csv(DATA_HEADER, rows), flock(600)[1])
+    assert day.run("prepare").code == 0
+    run = day.run("split")
+    assert run.code == 0
+    assert run.result["val_rows"] == pytest.approx(120, abs=10)
+
+
+@pytest.mark.parametrize(
+    ("grades", "schema", "message"),
+    [
+        ("A" * 20, SCHEMA, "has one class only: grade is 'A' in all rows"),
+        ("A" * 10 + "B" * 9 + "C", SCHEMA, "of 3 classes of grade, one row only have C"),
+        ("AB" * 10, {**SCHEMA, "one farm": True}, "cannot be on both sides: they belong to one farm"),
+    ],
+    ids=["one class", "one row of a class", "one entity"],
+)
+def test_class_that_cannot_be_on_both_sides_is_refused(day: Day, grades: str, schema: dict, message: str) -> None:
+    rows = [["x-" + str(n), "one" if "one farm" in schema else f"farm {n}", *sheep(n)[2:]] for n in range(len(grades))]
+    targets = [[f"x-{n}", grade] for n, grade in enumerate(grades)]
+    day.publish(to_csv(DATA_HEADER, rows), to_csv(["tag", "grade"], targets), schema)
+    assert day.run("prepare").code == 0
+    before = sorted(day.file(P).iterdir())
+    run = day.run("split")
+    assert run.code == 3
+    assert message in run.log
+    assert "do: " in run.log
+    assert sorted(day.file(P).iterdir()) == before
+
+
+def test_encoder_says_what_the_features_are(day: Day) -> None:
+    split_day(day)
+    document = encoder(day)
+    assert document["version"] == 1
+    assert document["key"] == ["tag"]
+    assert document["target"] == {"name": "grade", "classes": ["A", "B", "C"]}
+    assert document["features"] == [
+        {"name": "weighed_hour", "field": "weighed", "kind": "hour"},
+        {"name": "weighed_weekday", "field": "weighed", "kind": "weekday"},
+        {"name": "weighed_day", "field": "weighed", "kind": "day"},
+        {"name": "kilos", "field": "kilos", "kind": "number"},
+        {"name": "lambs", "field": "lambs", "kind": "number"},
+        {"name": "breed", "field": "breed", "kind": "category", "values": ["merino", "suffolk", "texel"]},
+        {"name": "organic", "field": "organic", "kind": "number"},
+    ]
+    assert document["schema"] == SCHEMA
+
+
+def test_features_are_computed_from_the_raw_values(day: Day) -> None:
+    split_day(day, rows=200)
+    by_kilos = {sheep(number)[3]: number for number in range(200)}
+    found = [row for side in ("train", "val") for row in day.rows(f"{P}/{side}.csv")]
+    assert len(found) == 200
+    for row in found:
+        number = by_kilos[row["kilos"]]
+        _, _, weighed, kilos, lambs, breed, organic, _ = sheep(number)
+        time = datetime.fromisoformat(weighed)
+        codes = {"merino": "0", "suffolk": "1", "texel": "2", "": ""}
+        assert list(row.values()) == [
+            str("ABC".index(graded(number)[1])),
+            str(time.hour),
+            str(time.weekday()),
+            str(time.day),
+            kilos,
+            lambs,
+            codes[breed],
+            "1" if organic == "true" else "0",
+        ]
+
+
+@pytest.mark.parametrize("most", [1, 2, 255])
+def test_categories_are_the_most_frequent_of_the_train_side(day: Day, most: int) -> None:
+    fields = [f if f["name"] != "breed" else field("breed", "string", "feature") for f in SCHEMA["fields"]]
+    rows = [[*sheep(n)[:5], f"breed {int(math.sqrt(n))}", *sheep(n)[6:]] for n in range(300)]
+    day.publish(to_csv(DATA_HEADER, rows), flock(300)[1], {**SCHEMA, "fields": fields})
+    assert day.run("prepare").code == 0
+    assert day.run("split", "--max-categories", str(most)).code == 0
+    raw = {row["tag"]: row["breed"] for row in day.rows(f"{P}/train_data.csv")}
+    where = sides(day)
+    counts = Counter(raw[tag] for tag, side in where.items() if side == "train")
+    ranked = sorted(counts, key=lambda breed: (-counts[breed], breed))
+    values = next(f["values"] for f in encoder(day)["features"] if f["name"] == "breed")
+    assert values == sorted(ranked[:most])
+
+
+@pytest.mark.parametrize(
+    ("classes", "ordered"),
+    [
+        (["b", "a"], ["a", "b"]),
+        (["10", "9", "-1"], ["-1", "9", "10"]),
+        (["1.5", "1.0", "10.0"], ["1.0", "1.5", "10.0"]),
+        (["10", "9", "x"], ["10", "9", "x"]),
+        (["true", "false"], ["false", "true"]),
+        (["nan", "1", "0"], ["0", "1", "nan"]),
+    ],
+)
+def test_classes_are_sorted_as_numbers_if_all_are(classes: list[str], ordered: list[str]) -> None:
+    assert sort_classes(classes) == ordered
+
+
+def test_scoring_sees_the_numbers_that_training_saw(day: Day) -> None:
+    split_day(day)
+    day.publish_model()
+    data, _ = flock(600)
+    day.publish(data, None, {**SCHEMA, "fields": SCHEMA["fields"][:-1]}, ds="2026-12-01")
+    run = day.run("prepare", "--model", f"{day.root}/{MODEL}", ds="2026-12-01")
+    assert run.code == 0, run.log
+    assert (run.result["rows_out"], run.result["features"]) == (600, 7)
+    scored = day.rows("features/2026-12-01/features.csv")
+    assert [row["tag"] for row in scored] == [f"tag-{number}" for number in range(600)]
+    served = {row.pop("tag"): list(row.values()) for row in scored}
+    tag_of = {row["kilos"]: row["tag"] for row in day.rows(f"{P}/train_data.csv")}
+    trained = {}
+    for side in ("train", "val"):
+        for row in day.rows(f"{P}/{side}.csv"):
+            _, *features = row.values()
+            trained[tag_of[row["kilos"]]] = features
+    assert trained == served
+
+
+def test_scoring_meets_unknown_categories_and_missing_entities(day: Day) -> None:
+    fields = [f if f["name"] != "breed" else field("breed", "string", "feature") for f in SCHEMA["fields"]]
+    schema = {**SCHEMA, "fields": fields}
+    split_day(day, schema=schema)
+    day.publish_model()
+    rows = [[*sheep(n)[:1], "", *sheep(n)[2:5], "unheard of", *sheep(n)[6:]] for n in range(10)]
+    rows[9][4] = "many"
+    day.publish(to_csv(DATA_HEADER, rows), None, schema, ds="2026-12-01")
+    run = day.run("prepare", "--model", MODEL, ds="2026-12-01")
+    assert run.code == 0, run.log
+    assert [row["breed"] for row in day.rows("features/2026-12-01/features.csv")] == [""] * 9
+    assert [row["reason"] for row in day.rows("features/2026-12-01/rejected.csv")] == [
+        "lambs: 'many' is no integer of at most 64 bits"
+    ]
+
+
+def test_scoring_a_day_of_another_schema_is_refused(day: Day) -> None:
+    split_day(day)
+    day.publish_model()
+    fields = [{**f, "type": "number"} if f["name"] == "lambs" else f for f in SCHEMA["fields"]]
+    day.publish(flock(20)[0], None, {**SCHEMA, "fields": fields}, ds="2026-12-01")
+    run = day.run("prepare", "--model", MODEL, ds="2026-12-01")
+    assert run.code == 3
+    assert (
+        f"differs from the schema of {MODEL}: field 'lambs': type is 'number' here, 'integer' in the model" in run.log
+    )
+    assert not day.file("features").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"version": 1', '"version": 2', "has version 2"),
+        ('"kind": "hour"', '"kind": "minute"', "unknown kind 'minute'"),
+        ('"field": "kilos"', '"field": "pounds"', "no field 'pounds'"),
+        ('"features"', '"traits"', "is damaged"),
+        ('"key"', "key", "is damaged"),
+    ],
+)
+def test_encoder_that_cannot_be_followed_is_refused(day: Day, old: str, new: str, message: str) -> None:
+    split_day(day, rows=100)
+    path = day.file(f"{P}/encoder.json")
+    path.write_text(path.read_text().replace(old, new, 1))
+    day.publish_model()
+    run = day.run("prepare", "--model", MODEL)
+    assert run.code == 3
+    assert message in run.log
+
+
+def test_model_that_is_not_there_is_not_ready(day: Day) -> None:
+    day.publish(*flock(20))
+    run = day.run("prepare", "--model", "models/2020-01-01")
+    assert run.code == 4
+    assert "partition models/2020-01-01 is not ready" in run.log
+
+
+def test_split_before_prepare_is_not_ready(day: Day) -> None:
+    day.publish(*flock(20))
+    assert day.run("split").code == 4
+
+
+def test_split_of_torn_train_data_is_refused(day: Day) -> None:
+    day.publish(*flock(50))
+    assert day.run("prepare").code == 0
+    with day.file(f"{P}/train_data.csv").open("a") as torn:
+        torn.write("x\n")
+    run = day.run("split")
+    assert run.code == 3
+    assert "train_data.csv has" in run.log
+
+
+def test_split_after_the_schema_has_changed_is_refused(day: Day) -> None:
+    day.publish(*flock(50))
+    assert day.run("prepare").code == 0
+    day.publish(*flock(50), without_entity())
+    run = day.run("split")
+    assert run.code == 3
+    assert "schema.json has changed" in run.log
+    assert "run `preprocessing prepare` again" in run.log
+
+
+def test_made_up_feature_name_that_is_taken_is_refused(day: Day) -> None:
+    fields = [{**f, "name": "weighed_hour"} if f["name"] == "lambs" else f for f in SCHEMA["fields"]]
+    data, target = flock(50)
+    day.publish(data.replace("lambs", "weighed_hour"), target, {**SCHEMA, "fields": fields})
+    assert day.run("prepare").code == 0
+    run = day.run("split")
+    assert run.code == 3
+    assert "weighed_hour is a field's name and the name of a feature made from a time" in run.log
+
+
+def test_binary_target_and_date_as_time(day: Day) -> None:
+    schema = {
+        "fields": [
+            field("id", "integer", "key"),
+            field("seen", "date", "time"),
+            field("size", "number", "feature"),
+            field("ripe", "boolean", "target"),
+        ]
+    }
+    data = to_csv(["id", "seen", "size"], [[n, f"2026-11-{1 + n % 28:02d}", n / 3] for n in range(100)])
+    day.publish(data, to_csv(["id", "ripe"], [[n, str(n % 5 == 0).lower()] for n in range(100)]), schema)
+    assert day.run("prepare").code == 0
+    run = day.run("split")
+    assert run.result["classes"] == {"false": {"train": 64, "val": 16}, "true": {"train": 16, "val": 4}}
+    assert [f["kind"] for f in encoder(day)["features"]] == ["weekday", "day", "number"]
+
+
+def test_data_published_anew_makes_the_old_split_unready(day: Day) -> None:
+    split_day(day)
+    day.publish(*flock(500))
+    assert day.run("prepare").code == 0
+    assert "train.csv" not in json.loads(day.file(f"{P}/_meta.json").read_text())["outputs"]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(st.text(min_size=0, max_size=5), min_size=30, max_size=60))
+def test_any_text_can_be_a_category(day: Day, values: list[str]) -> None:
+    values = [v.replace("\0", "").encode("utf-8", "ignore").decode().replace("\r", "") for v in values]
+    schema = {
+        "fields": [field("id", "integer", "key"), field("t", "string", "feature"), field("y", "string", "target")]
+    }
+    data = to_csv(["id", "t"], list(enumerate(values)))
+    day.publish(data, to_csv(["id", "y"], [[n, "ab"[n % 2]] for n in range(len(values))]), schema)
+    assert day.run("prepare").code == 0
+    assert day.run("split").code == 0
+    day.publish_model()
+    assert day.run("prepare", "--model", MODEL).code == 0
+    known = encoder(day)["features"][0]["values"]
+    assert set(known) <= set(values) - {""}
+    coded = [row["t"] for row in day.rows(f"features/{DS}/features.csv")]
+    assert coded == [str(known.index(value)) if value in known else "" for value in values]
