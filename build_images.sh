@@ -3,5 +3,9 @@
 # Writes dags/images.lock.json for the Dags and, once, .env for `docker compose`.
 set -Eeuo pipefail
 cd "$(dirname "$0")"
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+ensure_python 10
 python3 scripts/make_env.py
 exec python3 scripts/images.py "$@"

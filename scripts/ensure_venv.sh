@@ -6,10 +6,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 
-ensure_python() {
-  if ! have python3 && can_be_root && have apt-get; then install_packages python3; fi
-  have python3 && python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    fail "Python 3.11 or newer is needed for the tests; found: $(python3 --version 2>&1 || true)." "Install it and run this again."
+ensure_venv_module() {
   if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
     can_be_root && have apt-get || fail "Python's venv module is missing." "On Debian and Ubuntu: apt-get install python3-venv."
     install_packages python3-venv
@@ -31,7 +28,8 @@ main() {
   stamp=$(cat "$0" base-image/requirements.txt tests/requirements.txt tests/stages/requirements.txt | sha256sum)
   [ "$(cat .venv/.stamp 2>/dev/null)" = "$stamp" ] && return
   step "Installing the tests' environment into .venv"
-  ensure_python
+  ensure_python 11
+  ensure_venv_module
   install_requirements
   printf '%s\n' "$stamp" >.venv/.stamp
 }

@@ -28,6 +28,17 @@ os_release() {
   (. /etc/os-release && printf '%s' "${!1-}")
 }
 
+# ensure_python VERSION: Python 3.VERSION or newer as python3; installs it where that is possible.
+ensure_python() {
+  if ! have python3 && can_be_root && have apt-get; then
+    step "Installing Python"
+    as_root apt-get update -qq </dev/null
+    install_packages python3
+  fi
+  have python3 && python3 -c "import sys; sys.exit(sys.version_info < (3, $1))" ||
+    fail "Python 3.$1 or newer is needed; found: $(python3 --version 2>&1 || true)." "Install it and run this again."
+}
+
 install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" \
     </dev/null >/dev/null

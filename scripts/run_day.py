@@ -8,7 +8,7 @@ import argparse
 import json
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timezone
 from typing import Any
 
 from airflow_api import Airflow, AirflowError
@@ -87,12 +87,18 @@ def summarize(results: dict[str, Results], data: str, ds: str, url: str) -> str:
     return "\n".join(lines)
 
 
+def day(text: str) -> str:
+    """A date as it is written in the names of partitions."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date of the form YYYY-MM-DD") from None
+
+
 def parse_arguments() -> argparse.Namespace:
+    today = datetime.now(timezone.utc).date().isoformat()
     parser = argparse.ArgumentParser(description="Run one simulated day through Airflow.")
-    parser.add_argument(
-        "--ds", type=lambda text: date.fromisoformat(text).isoformat(), default=datetime.now(UTC).date().isoformat(),
-        metavar="YYYY-MM-DD", help="the day (default: today)",
-    )  # fmt: skip
+    parser.add_argument("--ds", type=day, default=today, metavar="YYYY-MM-DD", help="the day (default: today, UTC)")
     return parser.parse_args()
 
 
