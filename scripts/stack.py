@@ -69,16 +69,23 @@ def clean() -> int:
     if (ROOT / ".env").exists():
         data = settings().get("ML_DATA", "data")
         compose("down", "--volumes", "--remove-orphans")
+        remove("container", lines_of("docker", "ps", "--all", "--quiet", "--filter", f"label=airflow-ml.data={data}"))
         if data.startswith("/"):
             print(f"the data in {data} is yours to remove", file=sys.stderr)
         else:
-            subprocess.run(["docker", "volume", "rm", "--force", data], check=True, stdout=subprocess.DEVNULL)
+            remove("volume", [data])
     images = lines_of("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={OURS}")
-    if images:
-        subprocess.run(["docker", "image", "rm", "--force", *images], check=True, stdout=subprocess.DEVNULL)
+    remove("image", images)
     (ROOT / "dags" / "images.lock.json").unlink(missing_ok=True)
-    print(f"removed the stack, its data and {len(images)} image tags; .env is kept", file=sys.stderr)
+    print(f"removed the stack and {len(images)} image tags; .env is kept", file=sys.stderr)
     return 0
+
+
+def remove(kind: str, names: list[str]) -> None:
+    """Remove containers, volumes or images; what is still in use is named and stays."""
+    if names:
+        done = subprocess.run(["docker", kind, "rm", "--force", *names], text=True, capture_output=True, check=False)
+        print(done.stderr, end="", file=sys.stderr)
 
 
 def main() -> int:
