@@ -1,0 +1,107 @@
+"""What Airflow adds to a task: a whole run of `train_model` against the same containers started by hand.
+
+Airflow's side counts from the moment the run was asked for to its end, so the scheduler's gaps between tasks count
+too. By hand are the very commands that the tasks log, one after the other, on the same data while the same stack
+idles. The stack is a compose project of its own, beside any that runs.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from lab import ROOT, alternate, remove_volume
+from report import Row
+
+sys.path.append(str(ROOT / "scripts"))
+import stack
+from airflow_api import Airflow
+
+DATA = "airflow-ml-bench-airflow"
+ENVIRONMENT = {
+    "COMPOSE_PROJECT_NAME": "airflow-ml-bench",
+    "ML_AIRFLOW_PORT": "18081",
+    "ML_DATA": DATA,
+    "ML_UID": "10001",
+    "ML_GID": "10001",
+    "ML_STAGE_MEMORY": "4g",
+}
+DS, ROWS, TREES = "2026-11-20", 3000, 20
+DAG = "train_model"
+TIMEOUT_S = 600
+
+
+@contextmanager
+def running_stack() -> Iterator[Airflow]:
+    """Airflow, started for this measurement and removed after it."""
+    os.environ |= ENVIRONMENT
+    _remove()
+    try:
+        if stack.up():
+            raise SystemExit("error: the stack did not start")
+        yield Airflow(f"http://localhost:{ENVIRONMENT['ML_AIRFLOW_PORT']}", stack.settings()["ML_ADMIN_PASSWORD"])
+    finally:
+        _remove()
+
+
+def _remove() -> None:
+    stack.compose("down", "--volumes", "--remove-orphans")
+    remove_volume(DATA)
+
+
+def run_in_airflow(airflow: Airflow, dag: str, conf: dict[str, object]) -> tuple[str, float]:
+    """Run a Dag to its end; returns the run's id and the seconds from its queueing to its end, by Airflow's clock."""
+    run = airflow.trigger(dag, {"ds": DS, **conf})
+    if airflow.wait(dag, run, TIMEOUT_S) != "success":
+        raise SystemExit(f"error: the run {run} of {dag} failed: {airflow.tasks(dag, run)}")
+    told = airflow.request("GET", f"/dags/{dag}/dagRuns/{run.replace('+', '%2B')}")
+    begin, end = (datetime.fromisoformat(told[name]) for name in ("queued_at", "end_date"))
+    return run, (end - begin).total_seconds()
+
+
+def commands_by_hand(airflow: Airflow, run: str) -> list[list[str]]:
+    """The `docker run` of each task of a run, in the order in which they ran, as the tasks logged it."""
+    tasks = sorted(airflow.tasks(DAG, run), key=lambda task: str(task["start_date"]))
+    found = [re.search(r"By hand: (docker run .*)", airflow.log_of(DAG, run, task)) for task in tasks]
+    if not all(found):
+        raise SystemExit(f"error: a task of {run} does not log its command")
+    return [shlex.split(match[1]) for match in found if match]
+
+
+def seconds_by_hand(commands: list[list[str]]) -> float:
+    """Run the commands one after the other."""
+    started = time.perf_counter()
+    for command in commands:
+        subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def airflow_tasks(repeats: int) -> list[Row]:
+    """Seconds that Airflow adds to a task; the best run of each side, shared among its tasks."""
+    with running_stack() as airflow:
+        run_in_airflow(airflow, "generate_data", {"rows": ROWS})
+        conf: dict[str, object] = {"lightgbm": {"num_iterations": TREES}}
+        first, _ = run_in_airflow(airflow, DAG, conf)  # warms both sides
+        commands = commands_by_hand(airflow, first)
+        ours, theirs = alternate(
+            lambda: run_in_airflow(airflow, DAG, conf)[1], lambda: seconds_by_hand(commands), repeats
+        )
+    tasks = len(commands)
+    task, by_hand = min(ours) / tasks, min(theirs) / tasks
+    return [
+        Row(
+            f"a task in Airflow, of {tasks} in a chain",
+            f"{task:.2f} s",
+            f"docker run by hand: {by_hand:.2f} s",
+            task - by_hand,
+            "{:+.2f} s",
+            "<=",
+            3,
+            {"ours": ours, "theirs": theirs, "tasks": tasks},
+        )
+    ]

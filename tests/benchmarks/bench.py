@@ -1,0 +1,89 @@
+"""Measures speed and memory of the stages, each beside what it is compared with, in one run on one machine.
+
+Usage: bench.py [--rows N] [--large N] [--only NAME ...] [--quick] [--markdown]. Everything runs in the images that
+dags/images.lock.json names, on a data volume that is removed at the end. Prints a table, writes .cache/bench.json.
+Exit codes: 0 every target is met (or --quick), 1 one is missed or a program failed, 2 wrong usage.
+
+Ratios, not seconds, have targets: what else a machine does, and how fast it is, hits both sides.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import comparisons
+from lab import ROOT, Lab
+from report import Row, as_json, describe_machine, markdown_table, text_table
+
+QUICK_ROWS, QUICK_LARGE = 3_000, 6_000
+BUSY = 1.0
+
+
+def airflow(lab: Lab) -> list[Row]:
+    """What Airflow adds to a task. Imported late: only this one needs the stack."""
+    from airflow_overhead import airflow_tasks
+
+    return airflow_tasks(lab.repeats)
+
+
+BENCHMARKS: dict[str, Callable[[Lab], list[Row]]] = {
+    "generator": comparisons.generator,
+    "preprocessing": comparisons.preprocessing,
+    "training": comparisons.training,
+    "scoring": comparisons.scoring,
+    "memory": comparisons.memory,
+    "start": comparisons.start,
+    "airflow": airflow,
+}
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure speed and memory of the stages.")
+    add = parser.add_argument
+    add("--rows", type=int, default=1_000_000, metavar="N", help="rows of a usual day (default: %(default)s)")
+    add("--large", type=int, default=10_000_000, metavar="N", help="rows of the large day (default: %(default)s)")
+    add("--repeats", type=int, default=3, metavar="N", help="runs of each side, the best counts (default: %(default)s)")
+    add("--only", action="append", choices=BENCHMARKS, help="only this benchmark; may be repeated")
+    add("--quick", action="store_true", help="few rows, one run, no Airflow: only shows that the programs work")
+    add("--markdown", action="store_true", help="print the table as docs/benchmarks.md holds it")
+    add("--out", type=Path, default=ROOT / ".cache" / "bench.json", metavar="FILE", help="default: %(default)s")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        arguments.rows, arguments.large, arguments.repeats = QUICK_ROWS, QUICK_LARGE, 1
+    arguments.only = arguments.only or [name for name in BENCHMARKS if not (arguments.quick and name == "airflow")]
+    return arguments
+
+
+def measure(lab: Lab, names: Sequence[str]) -> list[Row]:
+    """Run the benchmarks, telling of each as it ends."""
+    rows: list[Row] = []
+    for name in names:
+        started = time.monotonic()
+        rows += BENCHMARKS[name](lab)
+        print(f"==> {name} ({time.monotonic() - started:.0f} s)", file=sys.stderr)
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmarks; returns the exit code."""
+    arguments = parse_arguments(argv)
+    machine = describe_machine()
+    if os.getloadavg()[0] > BUSY:
+        print(f"warning: this machine is busy (load {machine['load before']}); figures suffer", file=sys.stderr)
+    with Lab(arguments.rows, arguments.large, arguments.repeats) as lab:
+        rows = measure(lab, arguments.only)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(as_json(rows, machine, lab.images), indent=2) + "\n", encoding="utf-8")
+    print(markdown_table(rows, machine) if arguments.markdown else text_table(rows))
+    missed = [row.what for row in rows if row.met is False]
+    if missed:
+        print(f"missed: {'; '.join(missed)}", file=sys.stderr)
+    return 1 if missed and not arguments.quick else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

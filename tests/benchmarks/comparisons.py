@@ -1,0 +1,201 @@
+"""The benchmarks that need an engine only: each returns the rows of the table that it measured."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from statistics import median
+from typing import Any
+
+from lab import LARGE, MODEL, SMALL, Lab, Measured, alternate
+from report import Row
+
+FAKER_ROWS = 5_000
+# Starting a container takes half a second, so a median of many is soon there.
+STARTS = 7
+# The same trees, the same numbers: any difference means that not the same work was measured.
+TOLERANCE = 1e-12
+
+
+def best(runs: Sequence[Measured]) -> float:
+    """The least time: what else a machine does can only add."""
+    return min(run.seconds for run in runs)
+
+
+def samples(ours: Sequence[Measured], theirs: Sequence[Measured]) -> dict[str, Any]:
+    """Each single measurement."""
+    return {
+        side: [{"seconds": run.seconds, "cpu_seconds": run.cpu_seconds, "peak_bytes": run.peak_bytes} for run in runs]
+        for side, runs in (("ours", ours), ("theirs", theirs))
+    }
+
+
+def generator(lab: Lab) -> list[Row]:
+    """Rows per second: the whole stage, its start included, against the bare loop of a Faker program."""
+    count = min(FAKER_ROWS, lab.rows)
+    ours, theirs = alternate(
+        lambda: lab.step("generate"),
+        lambda: lab.program("generator", "faker_rows", str(count), "/data/bench/faker"),
+        lab.repeats,
+    )
+    rate = lab.rows / best(ours)
+    faker_rate = count / min(run.result["seconds"] for run in theirs)
+    row = Row(
+        f"generate, {lab.rows:,} rows",
+        f"{rate:,.0f} rows/s",
+        f"Faker, row by row: {faker_rate:,.0f} rows/s",
+        rate / faker_rate,
+        "{:.0f} x",
+        ">=",
+        100,
+        samples(ours, theirs),
+    )
+    return [row]
+
+
+def preprocessing(lab: Lab) -> list[Row]:
+    """Time of `prepare` and `split`, two processes, against one pandas program that does the work of both."""
+    lab.need("generate")
+    ours, theirs = alternate(
+        lambda: (lab.step("prepare"), lab.step("split")),
+        lambda: lab.program("prediction", "pandas_prepare", f"/data/raw/{SMALL}", "/data/bench/pandas"),
+        lab.repeats,
+    )
+    check_same_counts(*ours[0], theirs[0])
+    ours_s, theirs_s = min(prepare.seconds + split.seconds for prepare, split in ours), best(theirs)
+    most_ours = max(run.peak_bytes for pair in ours for run in pair)
+    most_theirs = max(run.peak_bytes for run in theirs)
+    taken = samples([run for pair in ours for run in pair], theirs)
+    head = f"prepare + split, {lab.rows:,} rows"
+    speed = Row(
+        head, f"{ours_s:.1f} s", f"the same in pandas: {theirs_s:.1f} s", theirs_s / ours_s, "{:.1f} x", ">=", 4, taken
+    )
+    memory = Row(
+        f"{head}: memory",
+        f"{most_ours / 1e6:,.0f} MB",
+        f"the same in pandas: {most_theirs / 1e6:,.0f} MB",
+        most_ours / most_theirs,
+    )
+    return [speed, memory]
+
+
+def check_same_counts(prepare: Measured, split: Measured, pandas: Measured) -> None:
+    """Both must have rejected and kept the same number of rows, or they did not do the same work."""
+    names = ("rows_in", "rows_out", "rejected")
+    ours, theirs = ({name: run.result[name] for name in names} for run in (prepare, pandas))
+    ours["split"], theirs["split"] = (run.result["train_rows"] + run.result["val_rows"] for run in (split, pandas))
+    if ours != theirs:
+        raise SystemExit(f"error: preprocessing and pandas_prepare.py disagree: {json.dumps([ours, theirs])}")
+
+
+def training(lab: Lab) -> list[Row]:
+    """Time of the stage against `lightgbm.train` on the same files with the same parameters."""
+    lab.need("train")
+    ours, theirs = alternate(
+        lambda: lab.step("train"),
+        lambda: lab.program(
+            "training", "bare_train", f"/data/processed/{SMALL}", f"/data/{MODEL}/params.json", "/data/bench/bare"
+        ),
+        lab.repeats,
+    )
+    ours_s, theirs_s = best(ours), best(theirs)
+    bests = ours[0].result["best_iteration"], theirs[0].result["best_iteration"]
+    row = Row(
+        f"train, {lab.rows:,} rows, best iteration {bests[0]}",
+        f"{ours_s:.1f} s",
+        f"lightgbm.train, best iteration {bests[1]}: {theirs_s:.1f} s",
+        ours_s / theirs_s,
+        "{:.2f} x",
+        "<=",
+        1.15,
+        samples(ours, theirs),
+    )
+    return [row]
+
+
+def scoring(lab: Lab) -> list[Row]:
+    """Scoring alone, on an array in memory; and the stage from file to file, beside LightGBM's own way to do that."""
+    lab.need("features")
+    array, table = "/data/bench/features.npy", "/data/bench/features.csv"
+    lab.program("prediction", "read_features", f"/data/features/{SMALL}/features.csv", "1", array, table)
+    model = f"/data/{MODEL}/model.txt"
+
+    def score(image: str, who: str) -> Measured:
+        return lab.program(image, "score_array", who, model, array, f"/data/bench/{who}.npy")
+
+    ours, theirs = alternate(lambda: score("prediction", "stage"), lambda: score("training", "lightgbm"), lab.repeats)
+    compared = lab.program("prediction", "compare_scores", "/data/bench/stage.npy", "/data/bench/lightgbm.npy")
+    if compared.result["max_difference"] > TOLERANCE:
+        raise SystemExit(f"error: the scores differ from LightGBM's by {compared.result['max_difference']}")
+    ours_s, theirs_s = (min(min(run.result["seconds"]) for run in runs) for runs in (ours, theirs))
+    calls = {"ours": [run.result["seconds"] for run in ours], "theirs": [run.result["seconds"] for run in theirs]}
+    files, bare = alternate(
+        lambda: lab.step("predict"),
+        lambda: lab.program("training", "predict_file", model, table, "/data/bench/scores.csv"),
+        lab.repeats,
+    )
+    return [
+        Row(
+            f"score {lab.rows:,} rows in memory",
+            f"{ours_s:.2f} s",
+            f"LightGBM's predict: {theirs_s:.2f} s",
+            ours_s / theirs_s,
+            "{:.2f} x",
+            "<=",
+            1.0,
+            calls,
+        ),
+        Row(
+            f"predict, {lab.rows:,} rows, file to file",
+            f"{best(files):.1f} s",
+            f"LightGBM's file predict: {best(bare):.1f} s",
+            best(files) / best(bare),
+            samples=samples(files, bare),
+        ),
+    ]
+
+
+def memory(lab: Lab) -> list[Row]:
+    """The peak of the container's memory on the large day against that on the usual one."""
+    rows = []
+    for step in ("generate", "prepare", "split", "features", "predict"):
+        small, large = lab.need(step, SMALL), lab.need(step, LARGE)
+        what = "prepare --model" if step == "features" else step
+        # The target speaks of generate, prepare and predict; split is shown beside them.
+        sign = "" if step == "split" else "<="
+        rows.append(
+            Row(
+                f"memory of {what}, {lab.large:,} rows",
+                f"{large.peak_bytes / 1e6:,.0f} MB",
+                f"{lab.rows:,} rows: {small.peak_bytes / 1e6:,.0f} MB",
+                large.peak_bytes / small.peak_bytes,
+                "{:.2f} x",
+                sign,
+                3,
+                samples([large], [small]),
+            )
+        )
+    return rows
+
+
+def start(lab: Lab) -> list[Row]:
+    """`docker run STAGE --help` against a container of the base that does nothing; medians, in turn."""
+    rows = []
+    for stage in ("generator", "preprocessing", "training", "prediction"):
+        ours, theirs = alternate(
+            partial(lab.seconds_of_container, stage, "--help"),
+            partial(lab.seconds_of_container, "base", "-c", "pass"),
+            1 if lab.repeats == 1 else STARTS,
+        )
+        rows.append(
+            Row(
+                f"{stage} --help",
+                f"{median(ours):.2f} s",
+                f"idle base container: {median(theirs):.2f} s",
+                median(ours) - median(theirs),
+                "{:+.2f} s",
+                "<=",
+                0.5,
+                {"ours": ours, "theirs": theirs},
+            )
+        )
+    return rows

@@ -1,0 +1,135 @@
+"""Where the benchmarks run: the stage images that the image lock names, on a data volume of their own."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).resolve().parents[2]
+INSIDE = Path(__file__).resolve().parent / "inside"
+DATA = "airflow-ml-bench"
+Ours = TypeVar("Ours")
+Theirs = TypeVar("Theirs")
+
+# As Airflow runs a stage (dags/ml/operator.py), for both sides of each comparison.
+OPTIONS = [
+    *("--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
+    *("--pids-limit=512", "--memory=4g", "--memory-swap=4g"),
+]
+# The two days: one of the usual size, one of ten times that. The model is that of the first.
+SMALL, LARGE = "2026-11-20", "2026-11-21"
+MODEL = f"models/{SMALL}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a process took (see inside/measure.py), and the JSON object that it printed last."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the pipeline: its stage, its arguments for a day, and what must be there before, as (step, day)."""
+
+    stage: str
+    arguments: Callable[[str, int], list[str]]
+    needs: Callable[[str], list[tuple[str, str]]]
+
+
+STEPS = {
+    "generate": Step("generator", lambda ds, rows: [f"--ds={ds}", f"--rows={rows}"], lambda _: []),
+    "prepare": Step("preprocessing", lambda ds, _: ["prepare", f"--ds={ds}"], lambda ds: [("generate", ds)]),
+    "split": Step("preprocessing", lambda ds, _: ["split", f"--ds={ds}"], lambda ds: [("prepare", ds)]),
+    "train": Step("training", lambda ds, _: [f"--ds={ds}"], lambda ds: [("split", ds)]),
+    "validate": Step("prediction", lambda ds, _: ["validate", f"--ds={ds}"], lambda ds: [("train", ds)]),
+    "features": Step(
+        "preprocessing",
+        lambda ds, _: ["prepare", f"--ds={ds}", f"--model={MODEL}"],
+        lambda ds: [("generate", ds), ("validate", SMALL)],
+    ),
+    "predict": Step(
+        "prediction", lambda ds, _: ["predict", f"--ds={ds}", f"--model={MODEL}"], lambda ds: [("features", ds)]
+    ),
+}
+
+
+@dataclass
+class Lab:
+    """Runs steps and the programs they are compared with. `rows` and `large` are the sizes of the two days."""
+
+    rows: int
+    large: int
+    repeats: int
+    images: dict[str, str] = field(default_factory=lambda: read_lock())
+    _done: dict[tuple[str, str], Measured] = field(default_factory=dict)
+
+    def __enter__(self) -> "Lab":
+        remove_volume(DATA)
+        subprocess.run(["docker", "volume", "create", DATA], check=True, stdout=subprocess.DEVNULL)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        remove_volume(DATA)
+
+    def step(self, name: str, ds: str = SMALL) -> Measured:
+        """Run a step, and before it what it needs and was not run yet."""
+        step = STEPS[name]
+        for needed in step.needs(ds):
+            self.need(*needed)
+        rows = self.rows if ds == SMALL else self.large
+        measured = self._run(step.stage, f"/opt/stage/{step.stage}.py", *step.arguments(ds, rows))
+        self._done[name, ds] = measured
+        return measured
+
+    def need(self, name: str, ds: str = SMALL) -> Measured:
+        """What a step took when it ran last; runs it where it has not run."""
+        return self._done.get((name, ds)) or self.step(name, ds)
+
+    def program(self, image: str, name: str, *arguments: str) -> Measured:
+        """Run a program of the folder `inside` in an image."""
+        return self._run(image, f"/bench/{name}.py", *arguments)
+
+    def _run(self, image: str, *command: str) -> Measured:
+        mounts = [f"--volume={DATA}:/data", f"--volume={INSIDE}:/bench:ro"]
+        # Programs may use the modules of the stage whose image they run in.
+        inside = ["--env=PYTHONPATH=/opt/stage", "--entrypoint=/usr/bin/tini", self.images[image]]
+        measure = ["--", "python", "/bench/measure.py", "python", *command]
+        done = subprocess.run(
+            ["docker", "run", *OPTIONS, *mounts, *inside, *measure], text=True, capture_output=True, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"error: {image}: {' '.join(command)} ended with {done.returncode}\n{done.stderr[-3000:]}")
+        *said, figures = done.stdout.splitlines()
+        return Measured(**json.loads(figures), result=json.loads(said[-1]) if said else {})
+
+    def seconds_of_container(self, image: str, *arguments: str) -> float:
+        """How long `docker run` of an image takes, from its start to the container's end and removal."""
+        started = time.perf_counter()
+        subprocess.run(["docker", "run", *OPTIONS, self.images[image], *arguments], check=True, capture_output=True)
+        return time.perf_counter() - started
+
+
+def read_lock() -> dict[str, str]:
+    """The image of each name, under the tag of its content."""
+    path = ROOT / "dags" / "images.lock.json"
+    if not path.exists():
+        raise SystemExit(f"error: {path} is not there; do: run ./build_images.sh")
+    return {name: entry["image"] for name, entry in json.loads(path.read_text())["images"].items()}
+
+
+def remove_volume(name: str) -> None:
+    """Remove a volume that may not be there."""
+    subprocess.run(["docker", "volume", "rm", "--force", name], check=True, stdout=subprocess.DEVNULL)
+
+
+def alternate(ours: Callable[[], Ours], theirs: Callable[[], Theirs], repeats: int) -> tuple[list[Ours], list[Theirs]]:
+    """Run both sides in turn, so that what else the machine does hits both."""
+    pairs = [(ours(), theirs()) for _ in range(repeats)]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
