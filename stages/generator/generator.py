@@ -52,11 +52,11 @@ def write_lines(publication: Publication, batches: Iterable[Batch], expected_row
     rows = target_rows = frauds = 0
     dirty_rows = Counter(dict.fromkeys(KINDS, 0))
     with (
-        publication.path("data.csv").open("w", encoding="utf-8", newline="") as data,
-        publication.path("target.csv").open("w", encoding="utf-8", newline="") as target,
+        publication.path("data.csv").open("wb") as data,
+        publication.path("target.csv").open("wb") as target,
     ):
-        data.write(",".join(DATA_COLUMNS) + "\n")
-        target.write(",".join(TARGET_COLUMNS) + "\n")
+        data.write(f"{','.join(DATA_COLUMNS)}\n".encode())
+        target.write(f"{','.join(TARGET_COLUMNS)}\n".encode())
         for batch in batches:
             data.write(batch.data)
             target.write(batch.target)

@@ -30,10 +30,10 @@ class Order:
 
 
 class Batch(NamedTuple):
-    """Lines of data.csv and target.csv, with line ends, and their counts."""
+    """Lines of data.csv and target.csv, as the files' bytes, and their counts."""
 
-    data: str
-    target: str
+    data: bytes
+    target: bytes
     rows: int
     target_rows: int
     frauds: int
@@ -49,11 +49,11 @@ def make_batches(order: Order, minutes: Iterable[int]) -> Iterator[Batch]:
         data, target = make_minute(Random(source), order.day, minute, starts[minute], starts[minute + 1], tables)
         dirty = spoil_lines(Random(f"{source}/dirt"), data, target, order.dirty, order.rows)
         labels = _join(target)
-        yield Batch(_join(data), labels, len(data), len(target), labels.count(",1\n"), dirty)
+        yield Batch(_join(data), labels, len(data), len(target), labels.count(b",1\n"), dirty)
 
 
-def _join(lines: list[str]) -> str:
-    return "\n".join([*lines, ""])
+def _join(lines: list[str]) -> bytes:
+    return "\n".join([*lines, ""]).encode()
 
 
 def _random_bits(rnd: Random, count: int) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from pools import Customer, Merchant, make_pools
 # Sizes of the tables: powers of two, so that random bits, masked by size - 1, are an index.
 PAYERS, OFFERS, LUCK, SPREADS, CIRCUMSTANCES = 1 << 16, 1 << 13, 1 << 14, 1 << 12, 1 << 10
 
-BASE_RISK = -4.9
+BASE_RISK = -5.2
 
 
 class Trade(NamedTuple):
@@ -60,18 +60,18 @@ USES = {
     "online": Use(0.72, 0.16, 0.7),
     "phone": Use(0.03, 0.10, 1.1),
 }
-AUTHENTICATED_RISK, FOREIGN_RISK, FOREIGN_ONLINE_RISK = -1.8, 1.2, 1.0
+AUTHENTICATED_RISK, FOREIGN_RISK, FOREIGN_ONLINE_RISK = -2.0, 1.2, 1.0
 NIGHT_RISK, NIGHT_ONLINE_RISK = 0.3, 1.6
 NO_EMAIL_RISK, NEW_CARD_RISK = 0.5, 1.0
 # A card is new for 60 days; for the first 30 nobody knows what the customer usually pays.
 NEW_CARD_DAYS, UNKNOWN_HABIT_DAYS = 60, 30
 # Per unit of log(amount / usual amount), for an old and for a new card.
-EXCESS_RISK, EXCESS_RISK_OF_NEW_CARD = 1.4, 2.2
+EXCESS_RISK, EXCESS_RISK_OF_NEW_CARD = 1.6, 2.5
 # A tiny payment tries whether a stolen card works.
 TEST_PAYMENT, TEST_PAYMENT_SHARE, TEST_PAYMENT_RISK = 0.04, 0.005, 2.6
 # Per payment beyond three in 24 hours; per unit of log(1 + kilometres / 50).
-FREQUENT_FROM, FREQUENT_RISK = 3, 0.55
-FAR_RISK, UNKNOWN_PLACE_RISK = 0.55, 0.6
+FREQUENT_FROM, FREQUENT_RISK = 3, 0.7
+FAR_RISK, UNKNOWN_PLACE_RISK = 0.65, 0.6
 # How far each pattern swings as the months go by.
 CATEGORY_DRIFT, COUNTRY_DRIFT, NIGHT_DRIFT, ONLINE_SHARE_DRIFT = 1.0, 0.6, 0.8, 0.3
 

@@ -117,8 +117,8 @@ def test_prices_rise_by_the_year(clean_day: Day, tmp_path: Path) -> None:
 
 
 def online_share(day: date) -> float:
-    text = "".join(batch.data for batch in make_batches(Order(42, day, 6000, 0.0), range(1440)))
-    return text.count(",online,") / 6000
+    text = b"".join(batch.data for batch in make_batches(Order(42, day, 6000, 0.0), range(1440)))
+    return text.count(b",online,") / 6000
 
 
 def test_habits_drift_over_months_more_than_within_a_week() -> None:
