@@ -20,8 +20,8 @@ from table_schema import Schema
 
 log = logging.getLogger(__name__)
 
-# One part of the keys is settled at a time: about a million rows.
-PART_BYTES = 128 << 20
+# Keys are settled in so many parts that each has those of this much data, some 500,000 rows.
+PART_BYTES = 64 << 20
 DATETIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.f"
 SHOWN_REJECTS = 5
 SIZE = "\0size"
@@ -104,7 +104,7 @@ class CheckedFile:
 
     def settled(self, batch: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The good and the rejected rows of a batch, once the keys of all of them have been settled."""
-        good, bad = self._good.take(batch), self._bad.take(batch)
+        good, bad = self._good.read(batch), self._bad.read(batch)
         late = self.rows.reasons.read(batch)
         if late.height:
             late = late.sort(LINE, KINDS).group_by(LINE).agg(KINDS, pl.col(REASON).str.join("; "))

@@ -4,34 +4,25 @@ from pathlib import Path
 
 import polars as pl
 
-# What each kind of storage keeps in memory at most.
+# What a Spill keeps in memory at most.
 FLUSH_BYTES = 32 << 20
-SHELF_BYTES = 128 << 20
 
 
 class Shelf:
-    """Frames by number, from 0: the first ones in memory, those for which there is no room on disk."""
+    """Frames on disk, by number from 0."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._free = folder, SHELF_BYTES
-        self._held: dict[int, pl.DataFrame] = {}
-        self.count = 0
+        self._folder, self.count = folder, 0
         folder.mkdir(parents=True)
 
     def add(self, frame: pl.DataFrame) -> None:
         """Add a frame under the next number."""
-        size = frame.estimated_size()
-        if size <= self._free:
-            self._held[self.count] = frame
-            self._free -= size
-        else:
-            frame.write_ipc(self._file(self.count))
+        frame.write_ipc(self._file(self.count))
         self.count += 1
 
-    def take(self, number: int) -> pl.DataFrame:
-        """Take a frame off the shelf, once."""
-        held = self._held.pop(number, None)
-        return pl.read_ipc(self._file(number)) if held is None else held
+    def read(self, number: int) -> pl.DataFrame:
+        """The frame of this number."""
+        return pl.read_ipc(self._file(number))
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{number}.arrow"

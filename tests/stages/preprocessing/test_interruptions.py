@@ -74,11 +74,9 @@ def fill_disk(leave: int) -> None:
     (SMALL / "filler").write_bytes(b"x" * (free - leave))
 
 
-@pytest.mark.parametrize(("leave", "in_memory"), [(16 << 10, spill.SHELF_BYTES), (16 << 10, 0), (80 << 10, 0)])
+@pytest.mark.parametrize("leave", [16 << 10, 80 << 10])
 @pytest.mark.parametrize("command", ["prepare", "split", "features", "import"])
-def test_full_disk_is_named_and_publishes_nothing(
-    small_day: Day, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, leave: int, in_memory: int
-) -> None:
+def test_full_disk_is_named_and_publishes_nothing(small_day: Day, tmp_path: Path, command: str, leave: int) -> None:
     data, target = flock(2500)
     options: list[str] = []
     small_day.publish(*flock(300))
@@ -105,7 +103,6 @@ def test_full_disk_is_named_and_publishes_nothing(
         assert small_day.run("prepare").code == 0
         leave = min(leave, 64 << 10)
     fill_disk(leave)
-    monkeypatch.setattr("spill.SHELF_BYTES", in_memory)
     before = {path: path.read_bytes() for path in SMALL.rglob("*") if path.is_file()}
     run = small_day.run("prepare" if command == "features" else command, *options)
     assert run.code == 1

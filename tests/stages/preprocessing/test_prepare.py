@@ -176,7 +176,6 @@ def test_join_agrees_with_an_oracle_however_the_work_is_cut(
         patch.setattr("csv_input.BLOCK_BYTES", block)
         patch.setattr("prepare.PART_BYTES", part_bytes)
         patch.setattr("spill.FLUSH_BYTES", flush_bytes)
-        patch.setattr("spill.SHELF_BYTES", flush_bytes)
         run = day.run("prepare", "--max-rejected", "1")
 
     def firsts(rows: list[tuple], good: str) -> dict[int, tuple[int, str]]:
