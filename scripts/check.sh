@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 check_types() {
   local folder
   # One run a folder: a stage's modules are top-level there, as they are in its image.
-  for folder in base-image/stagekit scripts stages/* services/*; do
-    .venv/bin/mypy --no-error-summary "$folder"
+  for folder in base-image scripts dags stages/* services/*; do
+    MYPYPATH="base-image:$folder" .venv/bin/mypy --no-error-summary "$folder"
   done
 }
 
