@@ -68,8 +68,10 @@ class FieldChecks:
 
     def apply(self, batch: Batch) -> Checked:
         """Type and check the rows of a batch; its malformed records join the bad rows."""
-        both = batch.rows.select(LINE, OFFSET, TEXT, *self._raw).with_columns(self._typed)
-        broken = both.select(pl.any_horizontal(c.broken.fill_null(False) for c in self._checks)).to_series()
+        # Lazy, for the optimiser then computes what several expressions share only once.
+        typed = batch.rows.lazy().select(LINE, OFFSET, TEXT, *self._raw).with_columns(self._typed)
+        both = typed.collect(engine="in-memory")
+        broken = both.select(pl.any_horizontal(c.broken for c in self._checks).fill_null(False)).to_series()
         bad = both.filter(broken).select(LINE, TEXT, *_tell(self._checks), *self._names)
         return Checked(
             both.filter(~broken).select(LINE, OFFSET, TEXT, *self._names),
@@ -112,9 +114,12 @@ def _datetime(text: pl.Expr, pattern: str) -> pl.Expr:
         return value.dt.replace_time_zone(None)
 
     if pattern == "default":
-        local = parse(text.str.strip_suffix("Z"), "%Y-%m-%dT%H:%M:%S%.f")
-        zoned = parse(text, "%Y-%m-%dT%H:%M:%S%.f%z")
-        value = pl.when(text.str.contains(ISO_DATETIME)).then(pl.coalesce(local, zoned))
+        bare = text.str.strip_suffix("Z")
+        short = bare.str.len_bytes() == len("YYYY-MM-DDThh:mm:ss")  # the usual case, read four times as fast
+        usual = parse(pl.when(short).then(bare), "%Y-%m-%dT%H:%M:%S")
+        fraction = parse(pl.when(~short).then(bare), "%Y-%m-%dT%H:%M:%S%.f")
+        offset = parse(pl.when(~short).then(text), "%Y-%m-%dT%H:%M:%S%.f%z")
+        value = pl.when(text.str.contains(ISO_DATETIME)).then(pl.coalesce(usual, fraction, offset))
     else:
         value = parse(text, pattern)
     return pl.when(value.dt.year().is_between(1, 9999)).then(value)

@@ -13,7 +13,9 @@ from pathlib import Path
 import polars as pl
 from stagekit import BadInput, StageError
 
-BLOCK_BYTES = 8 << 20
+from parallel import in_order
+
+BLOCK_BYTES = 4 << 20
 LONGEST_RECORD = 1 << 20
 
 # Our own columns beside those of the file. No header holds a NUL, so no column of a file can have these names.
@@ -21,7 +23,17 @@ LINE, OFFSET, TEXT, KINDS, REASON = "\0line", "\0offset", "\0text", "\0kinds", "
 REJECTED = {LINE: pl.Int64, TEXT: pl.String, KINDS: pl.List(pl.String), REASON: pl.String}
 
 # A record as RFC 4180 has it: a field is quoted from end to end, or holds no quote at all.
+QUOTED_PART = r'"[^"]*"'
 WELL_QUOTED = r'\A(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",]*))*\z'
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some whole records as bytes, and where they begin: the physical line and the byte."""
+
+    line: int
+    offset: int
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -70,17 +82,40 @@ class CsvFile:
                 do="correct the file's header or schema.json",
             )
 
-    def batches(self) -> Iterator[Batch]:
-        """The records in batches of a few MiB, in order. Errors: BadInput as above, or where no record follows."""
-        empty = True
-        for line, offset, block in self._blocks():
-            empty = False
-            records = _records(block.removesuffix("\n"), line, offset)
-            if (longest := records.filter(pl.col(TEXT).str.len_bytes() > LONGEST_RECORD)).height:
-                raise self._too_long(longest[LINE][0])
-            yield self._batch(records)
-        if empty:
+    def blocks(self) -> Iterator[Block]:
+        """The file in blocks of a few MiB, in order. Errors: BadInput for an endless record, or where none follows."""
+        line, offset, pending = 2, self._body_offset, b""
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            while chunk := file.read(BLOCK_BYTES):
+                pending += chunk
+                while end := _end_of_records(pending):
+                    block, pending = Block(line, offset, pending[:end]), pending[end:]
+                    yield block
+                    line, offset = line + block.content.count(b"\n"), offset + end
+                if len(pending) > LONGEST_RECORD:
+                    raise self._too_long(line)
+            if pending:
+                yield Block(line, offset, pending)
+        if offset == self._body_offset and not pending:
             raise BadInput(f"{self.label} has a header but no rows", expected="at least one row", do="deliver it again")
+
+    def parse(self, block: Block) -> Batch:
+        """The records of a block. Errors: BadInput where they are no text in UTF-8, or too long."""
+        text = self._decode(block.content, block.line, block.offset).removesuffix("\n")
+        records = _records(text, block)
+        longest = records.filter(pl.col(TEXT).str.len_bytes() > LONGEST_RECORD)
+        if longest.height:
+            raise self._too_long(longest[LINE][0])
+        bad = _malformed(records, len(self.header), '"' in text)
+        if bad.height:
+            records = records.join(bad, on=LINE, how="anti", maintain_order="left")
+            text = records[TEXT].str.join("\n").item()
+        return Batch(self._fields(records, text), bad)
+
+    def batches(self) -> Iterator[Batch]:
+        """All records, batch by batch, in order. Errors: BadInput as above."""
+        return in_order(self.parse, self.blocks())
 
     def _header(self, text: str) -> list[str]:
         try:
@@ -94,21 +129,6 @@ class CsvFile:
             found = f"names {', '.join(repeated)} twice" if repeated else "has a column without a name"
             raise BadInput(f"the header of {self.label} {found}", expected="one name for each column", do="correct it")
         return names
-
-    def _blocks(self) -> Iterator[tuple[int, int, str]]:
-        line, offset, pending = 2, self._body_offset, b""
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            while chunk := file.read(BLOCK_BYTES):
-                pending += chunk
-                while end := _end_of_records(pending):
-                    yield line, offset, self._decode(pending[:end], line, offset)
-                    line, offset = line + pending.count(b"\n", 0, end), offset + end
-                    pending = pending[end:]
-                if len(pending) > LONGEST_RECORD:
-                    raise self._too_long(line)
-            if pending:
-                yield line, offset, self._decode(pending, line, offset)
 
     def _decode(self, block: bytes, line: int, offset: int) -> str:
         at = block.find(b"\0")
@@ -133,18 +153,11 @@ class CsvFile:
             do="look for a lost line end, or a quote that is never closed, on that line",
         )
 
-    def _batch(self, records: pl.DataFrame) -> Batch:
-        faults = _faults(records, len(self.header))
-        bad = records.with_columns(faults).filter(pl.col(REASON).is_not_null())
-        good = records.filter(faults[REASON].is_null())
-        return Batch(self._fields(good), bad.select(*REJECTED))
-
-    def _fields(self, records: pl.DataFrame) -> pl.DataFrame:
+    def _fields(self, records: pl.DataFrame, text: str) -> pl.DataFrame:
         schema = dict.fromkeys(self.header, pl.String)
         if not records.height:
             return records.hstack(pl.DataFrame(schema=schema))
-        body = records[TEXT].str.join("\n").item().encode()
-        fields = pl.read_csv(body, has_header=False, schema=schema, empty_string_is_null=False)
+        fields = pl.read_csv(text.encode(), has_header=False, schema=schema, empty_string_is_null=False)
         if fields.height != records.height:
             raise StageError(f"{self.label}: {records.height} records were read as {fields.height} rows")
         return records.hstack(fields)
@@ -165,11 +178,15 @@ def _end_of_records(block: bytes) -> int:
     return end
 
 
-def _records(text: str, first_line: int, offset: int) -> pl.DataFrame:
+def _records(text: str, block: Block) -> pl.DataFrame:
     """Cut text into records: lines, less the line ends inside quotes. Columns LINE, OFFSET and TEXT."""
     lines = pl.DataFrame({TEXT: pl.Series([text]).str.split("\n").explode()}).select(
-        (pl.int_range(pl.len(), dtype=pl.Int64) + first_line).alias(LINE),
-        (pl.col(TEXT).str.len_bytes().cast(pl.Int64) + 1).cum_sum().shift(1, fill_value=0).add(offset).alias(OFFSET),
+        (pl.int_range(pl.len(), dtype=pl.Int64) + block.line).alias(LINE),
+        (pl.col(TEXT).str.len_bytes().cast(pl.Int64) + 1)
+        .cum_sum()
+        .shift(1, fill_value=0)
+        .add(block.offset)
+        .alias(OFFSET),
         TEXT,
     )
     if '"' in text:
@@ -177,7 +194,7 @@ def _records(text: str, first_line: int, offset: int) -> pl.DataFrame:
         inside = (odd.cum_sum() - odd) % 2 == 1
         if inside.any():
             lines = _join_lines(lines, (~inside).cum_sum())
-    return lines.with_columns(pl.col(TEXT).str.strip_suffix("\r"))
+    return lines.with_columns(pl.col(TEXT).str.strip_suffix("\r")) if "\r" in text else lines
 
 
 def _join_lines(lines: pl.DataFrame, record: pl.Series) -> pl.DataFrame:
@@ -193,22 +210,22 @@ def _join_lines(lines: pl.DataFrame, record: pl.Series) -> pl.DataFrame:
     return pl.concat([whole.select(LINE, OFFSET, TEXT), again.select(LINE, OFFSET, TEXT)]).sort(LINE)
 
 
-def _faults(records: pl.DataFrame, expected: int) -> pl.DataFrame:
-    """What is wrong with each record as CSV: columns KINDS and REASON, null where nothing is."""
-    text = pl.col(TEXT)
-    plain, stray = text, pl.lit(False)
-    if records[TEXT].str.contains('"', literal=True).any():
-        plain, stray = text.str.replace_all(r'"[^"]*"', ""), ~text.str.contains(WELL_QUOTED)
-    fields = plain.str.count_matches(",", literal=True) + 1
-    return records.select(
-        pl.when(stray)
-        .then(pl.lit("a quote that is not around a whole field"))
-        .when(fields != expected)
-        .then(pl.format("{} fields, expected {}", fields, pl.lit(expected)))
-        .alias(REASON),
-        pl.when(stray)
-        .then(pl.lit(["quotes"]))
-        .when(fields != expected)
-        .then(pl.lit(["number of fields"]))
-        .alias(KINDS),
+def _malformed(records: pl.DataFrame, columns: int, some_quoted: bool) -> pl.DataFrame:
+    """The records that are no CSV, or have another number of fields: the columns of REJECTED."""
+    text, quotes, length = pl.col(TEXT), pl.lit(["quotes"]), pl.lit(["number of fields"])
+    suspect = _fields_in(text) != columns
+    if some_quoted:  # commas may be inside quotes
+        suspect |= text.str.contains('"', literal=True)
+    suspects = records.filter(suspect)
+    stray = suspects.filter(~text.str.contains(WELL_QUOTED))
+    told = stray.select(
+        LINE, TEXT, quotes.alias(KINDS), pl.lit("a quote that is not around a whole field").alias(REASON)
     )
+    fields = _fields_in(text.str.replace_all(QUOTED_PART, ""))
+    other = suspects.join(stray, on=LINE, how="anti").filter(fields != columns)
+    reason = pl.format("{} fields, expected {}", fields, pl.lit(columns))
+    return pl.concat([told, other.select(LINE, TEXT, length.alias(KINDS), reason.alias(REASON))]).sort(LINE)
+
+
+def _fields_in(text: pl.Expr) -> pl.Expr:
+    return text.str.count_matches(",", literal=True) + 1

@@ -1,13 +1,13 @@
 """The work of `prepare`: check data.csv and target.csv, bring them together, write the good rows and the bad ones."""
 
+import io
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import polars as pl
 from stagekit import BadInput
@@ -15,6 +15,7 @@ from stagekit import BadInput
 from checks import DTYPES, Checked, FieldChecks
 from csv_input import KINDS, LINE, OFFSET, REASON, REJECTED, TEXT, CsvFile, text_at
 from keys import BATCH, PLACE, Rows, settle
+from parallel import in_order
 from spill import Shelf, Spill
 from table_schema import Schema
 
@@ -31,11 +32,18 @@ SIZE = "\0size"
 class Counts:
     """What became of the rows: of each file how many came in and were rejected, why, and how many went out."""
 
-    rows: dict[str, int] = field(default_factory=dict)
-    rejected: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int]
+    rejected: dict[str, int]
     reasons: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     written: int = 0
+
+    def add(self, file: str, bad: pl.DataFrame) -> None:
+        """Count rejected rows of a file (the columns of REJECTED)."""
+        self.rejected[file] += bad.height
+        self.reasons.update(dict(bad[KINDS].explode().value_counts().iter_rows()))
+        for line, reason in bad.select(LINE, REASON).head(SHOWN_REJECTS - len(self.examples)).iter_rows():
+            self.examples.append(f"{file} line {line}: {reason}")
 
 
 class CsvWriter:
@@ -43,7 +51,6 @@ class CsvWriter:
 
     def __init__(self, path: Path) -> None:
         self._path, self.rows = path, 0
-        self._started = False
 
     def __enter__(self) -> "CsvWriter":
         self._file: BinaryIO = self._path.open("wb")
@@ -54,11 +61,25 @@ class CsvWriter:
     ) -> None:
         self._file.close()
 
-    def write(self, frame: pl.DataFrame) -> None:
-        """Append rows, all with the same columns; the first frame gives the header, rows or no rows."""
-        frame.write_csv(self._file, include_header=not self._started, datetime_format=DATETIME_FORMAT)
-        self._started = True
-        self.rows += frame.height
+    def write(self, rendered: "Rendered") -> None:
+        """Append rows; the first ones, be there none, bring the header."""
+        self._file.write(rendered.text)
+        self.rows += rendered.rows
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Rows as CSV."""
+
+    text: bytes
+    rows: int
+
+
+def render(frame: pl.DataFrame, *, header: bool) -> Rendered:
+    """Rows as CSV: what can be done for several batches at once."""
+    text = io.BytesIO()
+    frame.write_csv(text, include_header=header, datetime_format=DATETIME_FORMAT)
+    return Rendered(text.getvalue(), frame.height)
 
 
 class CheckedFile:
@@ -67,16 +88,16 @@ class CheckedFile:
     def __init__(
         self,
         path: Path,
-        name: str,
+        label: str,
         schema: Schema,
         columns: Sequence[str],
-        required: Collection[str],
-        label: str,
-        folder: Path,
+        required: Sequence[str],
+        scratch: Path,
         parts: int,
     ) -> None:
-        self.name, self.count, self._path = name, 0, path
-        folder = folder / name
+        self.name, self.count, self._path = path.name, 0, path
+        self._kept = [field.name for field in schema.of(columns) if field.role not in ("ignore", "target")]
+        folder = scratch / self.name
         self._good, self._bad = Shelf(folder / "good"), Shelf(folder / "bad")
         file = CsvFile(path, label)
         file.require_columns(columns)
@@ -86,9 +107,9 @@ class CheckedFile:
         carry = [name for name in schema.named("target") if name in columns]
         key = schema.named("key")
         unique = [f.name for f in fields if f.constraints.get("unique") and key != [f.name]]
-        self.rows = Rows(folder, name, dtypes, key, unique, carry, parts)
-        for batch in ahead(file.batches()):
-            self._add(checks.apply(batch))
+        self.rows = Rows(folder, self.name, dtypes, key, unique, carry, parts)
+        for checked in in_order(lambda block: checks.apply(file.parse(block)), file.blocks()):
+            self._add(checked)
         log.info("checked %d rows of %s", self.count, label)
 
     @property
@@ -98,7 +119,8 @@ class CheckedFile:
     def _add(self, checked: Checked) -> None:
         self.rows.add(self.batches, checked.good, sound=True)
         self.rows.add(self.batches, checked.bad, sound=False)
-        self._good.add(checked.good.with_columns(pl.col(TEXT).str.len_bytes().alias(SIZE)).drop(TEXT))
+        size = pl.col(TEXT).str.len_bytes().alias(SIZE)
+        self._good.add(checked.good.select(LINE, OFFSET, size, *self._kept))
         self._bad.add(checked.bad.select(*REJECTED))
         self.count += checked.good.height + checked.bad.height
 
@@ -114,18 +136,6 @@ class CheckedFile:
             bad = pl.concat([bad, rejected.select(*REJECTED)]).sort(LINE)
             good = good.join(late, on=LINE, how="anti", maintain_order="left")
         return good, bad
-
-
-Item = TypeVar("Item")
-
-
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items; the next one is made in another thread while this one is used (polars frees the lock)."""
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, items, None)
-        while (item := following.result()) is not None:
-            following = pool.submit(next, items, None)
-            yield item
 
 
 def prepare(
@@ -144,47 +154,50 @@ def prepare(
     """
     parts = 1 + (raw / "data.csv").stat().st_size // PART_BYTES
     key, target_name = schema.named("key"), schema.named("target")
-    needed = [*key, *(schema.named("entity") if with_target else [])]
-    data = CheckedFile(
-        raw / "data.csv", "data.csv", schema, schema.data_columns, needed, f"{label}/data.csv", scratch, parts
+
+    def check(name: str, columns: Sequence[str], required: Sequence[str]) -> CheckedFile:
+        return CheckedFile(raw / name, f"{label}/{name}", schema, columns, required, scratch, parts)
+
+    data = check("data.csv", schema.data_columns, [*key, *(schema.named("entity") if with_target else [])])
+    if not with_target:
+        settle(data.rows, None, None)
+        return _write(outputs, [data], lambda rows, _: columns(rows))
+    target = check("target.csv", schema.target_columns, [*key, *target_name])
+    dtypes = {field.name: DTYPES[field.type] for field in schema.of(target_name)}
+    matches = Spill(scratch / "matches", BATCH, {**PLACE, **dtypes})
+    settle(data.rows, target.rows, matches)
+
+    def labelled(rows: pl.DataFrame, batch: int) -> pl.DataFrame:
+        return columns(rows.join(matches.read(batch).drop(BATCH), on=LINE, maintain_order="left"))
+
+    return _write(outputs, [data, target], labelled)
+
+
+def _write(
+    outputs: tuple[Path, Path], files: Sequence[CheckedFile], finish: Callable[[pl.DataFrame, int], pl.DataFrame]
+) -> Counts:
+    """Write the good rows of the first file, as `finish` makes them from a batch, and the rejected rows of all."""
+    counts = Counts(
+        {file.name: file.count for file in files},
+        {file.name: 0 for file in files},
     )
-    target = matches = None
-    if with_target:
-        target = CheckedFile(
-            raw / "target.csv",
-            "target.csv",
-            schema,
-            schema.target_columns,
-            [*key, *target_name],
-            f"{label}/target.csv",
-            scratch,
-            parts,
-        )
-        dtypes = {name: DTYPES[schema.of([name])[0].type] for name in target_name}
-        matches = Spill(scratch / "matches", BATCH, {**PLACE, **dtypes})
-    settle(data.rows, target.rows if target else None, matches)
-    counts = Counts()
+
+    def work(place: tuple[int, int]) -> tuple[Rendered | None, pl.DataFrame]:
+        number, batch = place
+        good, bad = files[number].settled(batch)
+        return None if number else render(finish(good, batch), header=not batch), bad
+
+    places = [(number, batch) for number, file in enumerate(files) for batch in range(file.batches)]
     with CsvWriter(outputs[0]) as accepted, CsvWriter(outputs[1]) as rejected:
-        for batch in range(data.batches):
-            good, bad = data.settled(batch)
-            if matches:
-                good = good.join(matches.read(batch).drop(BATCH), on=LINE, maintain_order="left")
-            accepted.write(columns(good))
-            _write_rejects(rejected, counts, data, bad)
-        if target:
-            for batch in range(target.batches):
-                _write_rejects(rejected, counts, target, target.settled(batch)[1])
+        for (number, batch), (rendered, bad) in zip(places, in_order(work, places), strict=True):
+            if rendered:
+                accepted.write(rendered)
+            name = files[number].name
+            listed = bad.select(file=pl.lit(name), line=LINE, reason=REASON, row=TEXT)
+            rejected.write(render(listed, header=not (number or batch)))
+            counts.add(name, bad)
     counts.written = accepted.rows
     return counts
-
-
-def _write_rejects(writer: CsvWriter, counts: Counts, file: CheckedFile, bad: pl.DataFrame) -> None:
-    writer.write(bad.select(file=pl.lit(file.name), line=LINE, reason=REASON, row=TEXT))
-    counts.rows[file.name] = file.count
-    counts.rejected[file.name] = counts.rejected.get(file.name, 0) + bad.height
-    counts.reasons.update(dict(bad[KINDS].explode().value_counts().iter_rows()))
-    for line, reason in bad.select(LINE, REASON).head(SHOWN_REJECTS - len(counts.examples)).iter_rows():
-        counts.examples.append(f"{file.name} line {line}: {reason}")
 
 
 def require_enough(counts: Counts, most: float, label: str) -> None:

@@ -8,7 +8,7 @@ to the nearest group. So each class has its fraction, and no group is on both si
 
 import logging
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -18,7 +18,8 @@ from stagekit import BadInput
 
 from checks import DTYPES, convert
 from encoder import Encoder, fit
-from prepare import CsvWriter
+from parallel import in_order
+from prepare import CsvWriter, Rendered, render
 from table_schema import Field, Schema
 
 log = logging.getLogger(__name__)
@@ -79,13 +80,9 @@ def split(
     encoder = fit(data.schema, classes, _frequent(data, validates, most_categories))
     encoder.write(outputs[2])
     with CsvWriter(outputs[0]) as train, CsvWriter(outputs[1]) as val:
-        offset = 0
-        for chunk in data.typed():
-            side = validates.slice(offset, chunk.height)
-            encoded = encode_chunk(encoder, chunk)
-            train.write(encoded.filter(~side))
-            val.write(encoded.filter(side))
-            offset += chunk.height
+        for in_train, in_val in in_order(lambda chunk: _encode(encoder, *chunk), _with_sides(data.typed(), validates)):
+            train.write(in_train)
+            val.write(in_val)
     categories = {f.name: len(f.values) for f in encoder.features if f.kind == "category"}
     return {
         "train_rows": train.rows,
@@ -96,10 +93,20 @@ def split(
     }
 
 
-def encode_chunk(encoder: Encoder, rows: pl.DataFrame) -> pl.DataFrame:
-    """The target's code, then the features."""
+def _with_sides(chunks: Iterable[pl.DataFrame], validates: pl.Series) -> Iterator[tuple[pl.DataFrame, int, pl.Series]]:
+    """Each chunk with the number of its first row, and which of its rows validate."""
+    offset = 0
+    for chunk in chunks:
+        yield chunk, offset, validates.slice(offset, chunk.height)
+        offset += chunk.height
+
+
+def _encode(encoder: Encoder, rows: pl.DataFrame, first_row: int, validates: pl.Series) -> tuple[Rendered, Rendered]:
+    """The target's code, then the features: of the rows that train, and of those that validate."""
     code = pl.col(encoder.target).cast(pl.Enum(encoder.classes)).to_physical()
-    return encoder.encode(rows, [code.alias(encoder.target)])
+    encoded = encoder.encode(rows, [code.alias(encoder.target)])
+    header = first_row == 0
+    return render(encoded.filter(~validates), header=header), render(encoded.filter(validates), header=header)
 
 
 def _classes(data: TrainData) -> list[str]:
@@ -205,10 +212,9 @@ def _frequent(data: TrainData, validates: pl.Series, most: int) -> dict[str, lis
     """For each text feature its most frequent values in the rows that train, at most `most`, sorted."""
     names = [field.name for field in data.schema.of(data.schema.named("feature")) if field.type == "string"]
     totals = {name: pl.DataFrame(schema={name: pl.String, ROWS: pl.UInt32}) for name in names}
-    offset = 0
-    for chunk in data.chunks(data.texts(names)) if names else ():
-        train = chunk.filter(~validates.slice(offset, chunk.height))
-        offset += chunk.height
+    chunks = data.chunks(data.texts(names)) if names else ()
+    for chunk, _, side in _with_sides(chunks, validates):
+        train = chunk.filter(~side)
         for name in names:
             counts = train.select(pl.col(name).drop_nulls()).group_by(name).agg(pl.len().cast(pl.UInt32).alias(ROWS))
             totals[name] = pl.concat([totals[name], counts]).group_by(name).agg(pl.col(ROWS).sum())
