@@ -40,7 +40,26 @@ def unhealthy_services() -> list[str]:
     return report
 
 
+def is_up() -> bool:
+    """Whether every service runs, healthy, with the settings and the image that it would get now."""
+    wanted = dict(line.split() for line in compose("config", "--hash", "*").stdout.splitlines())
+    project = f"label=com.docker.compose.project={os.environ.get('COMPOSE_PROJECT_NAME', 'airflow-ml')}"
+    form = '{{.Label "com.docker.compose.service"}} {{.Label "com.docker.compose.config-hash"}} {{.Status}}'
+    command = ["docker", "ps", "--all", "--filter", project, "--format", form]
+    found = subprocess.run(command, text=True, capture_output=True, check=False).stdout.splitlines()
+    containers = {service: (config, status) for service, config, status in (line.split(" ", 2) for line in found)}
+    for service, config in wanted.items():
+        found_config, status = containers.get(service, ("", ""))
+        done = status.startswith("Exited (0)") if service == "init" else status.endswith("(healthy)")
+        if found_config != config or not done:
+            return False
+    return bool(wanted)
+
+
 def up() -> int:
+    if is_up():
+        print("==> Airflow is up", file=sys.stderr)
+        return 0
     started = time.monotonic()
     print("==> Starting Postgres, the engine proxy and Airflow (about a minute the first time)", file=sys.stderr)
     done = compose("up", "--detach", "--wait", "--remove-orphans")

@@ -9,7 +9,7 @@ import time
 import pytest
 from airflow_api import AirflowError
 
-from .conftest import DATA, Stack, data_files, image, run_python
+from .conftest import DATA, Stack, compose_stack, data_files, image, run_python
 
 DS = "2026-11-21"
 DAGS = ("generate_data", "train_model", "predict")
@@ -104,3 +104,7 @@ def test_stage_containers_are_removed(day: dict[tuple[str, str], dict[str, objec
         ["docker", "ps", "--all", "--quiet", "--filter", f"volume={DATA}"], text=True, capture_output=True, check=True
     )
     assert left.stdout == ""
+
+
+def test_stack_that_is_up_is_left_alone(stack: Stack) -> None:
+    assert compose_stack.is_up()
