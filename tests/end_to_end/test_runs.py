@@ -1,6 +1,7 @@
 """Every way to start a run, the choice of the model in production, and a stack that heals."""
 
 import json
+import signal
 import subprocess
 import time
 from typing import Any
@@ -98,6 +99,38 @@ def test_bad_data_fails_at_once_and_says_why(stack: Stack) -> None:
     log = stack.airflow.log_of("train_model", run, failed)
     assert "_meta.json is damaged" in log
     assert "docker run" in log
+
+
+SIGNAL_ALL = """
+import os
+for name in os.listdir('/proc'):
+    if name.isdigit() and int(name) not in (1, os.getpid()):
+        os.kill(int(name), {signal})
+"""
+
+
+def test_health_check_notices_a_component_that_hangs(stack: Stack) -> None:
+    """A process that is there but does nothing is what a check of the process alone would miss."""
+
+    def health() -> int:
+        check = ["python", "/opt/service/healthcheck.py", "triggerer"]
+        return compose_stack.compose("exec", "-T", "triggerer", *check).returncode
+
+    def signal_all(number: int) -> None:
+        compose_stack.compose("exec", "-T", "triggerer", "python", "-c", SIGNAL_ALL.format(signal=number))
+
+    assert health() == 0
+    signal_all(signal.SIGSTOP)
+    try:
+        deadline = time.monotonic() + 120
+        while health() == 0 and time.monotonic() < deadline:
+            time.sleep(2)
+        assert health() == 1
+    finally:
+        signal_all(signal.SIGCONT)
+    while health() and time.monotonic() < deadline + 120:
+        time.sleep(2)
+    assert health() == 0
 
 
 def test_stack_heals_after_its_database_restarts(stack: Stack) -> None:
