@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -175,12 +175,14 @@ class Publication:
 
     def __enter__(self) -> "Publication":
         self._started, self._clock = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()), monotonic()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(self.folder)
-        self._temporary = Path(tempfile.mkdtemp(prefix=f".{self.step}-", suffix=".tmp", dir=self.folder))
-        # Held for as long as this process lives: how the next writer knows that nobody writes here.
-        self._claim = os.open(self._temporary, os.O_RDONLY)
-        fcntl.flock(self._claim, fcntl.LOCK_EX)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self.folder.parent):
+            self.folder.mkdir(exist_ok=True)
+            _remove_abandoned(self.folder)
+            self._temporary = Path(tempfile.mkdtemp(prefix=f".{self.step}-", suffix=".tmp", dir=self.folder))
+            # Held for as long as this process lives: how other writers know that somebody writes here.
+            self._claim = os.open(self._temporary, os.O_RDONLY)
+            fcntl.flock(self._claim, fcntl.LOCK_EX)
         self._forget = at_termination(self._discard)
         return self
 
@@ -197,7 +199,7 @@ class Publication:
 
     def _discard(self) -> None:
         shutil.rmtree(self._temporary, ignore_errors=True)
-        with contextlib.suppress(OSError):
+        with _locked(self.folder.parent), contextlib.suppress(OSError):
             self.folder.rmdir()  # only an empty folder goes
 
     def _publish(self) -> None:
@@ -208,17 +210,13 @@ class Publication:
             if path.name in self.rows:
                 output["rows"] = self.rows[path.name]
             outputs[path.name] = output
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)  # two steps may finish at once
+        with _locked(self.folder) as folder:  # two steps may finish at once
             kept = self._still_valid(outputs)
             if any(kept["outputs"].get(file) != output for file, output in outputs.items()):
                 self._replace_files(kept, outputs, folder)
             kept["outputs"].update(outputs)
             kept["steps"][self.step] = self._step_record()
             self._write_meta(kept, folder)
-        finally:
-            os.close(folder)
 
     def _still_valid(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """The mark as it is now, less what this step wrote before and what was made from that."""
@@ -282,6 +280,17 @@ class Publication:
             "started": self._started,
             "seconds": round(monotonic() - self._clock, 3),
         }
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    """Hold a folder's lock, across processes and containers; yields its descriptor."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _fsync(path: Path) -> None:

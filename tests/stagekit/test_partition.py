@@ -1,10 +1,11 @@
 """What is published is read back whole, and nothing else ever is."""
 
+import contextlib
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -155,16 +156,20 @@ def test_steps_made_from_replaced_bytes_are_no_longer_ready(tmp_path: Path) -> N
             read_partition(tmp_path, NAME, [file])
 
 
-def test_steps_that_finish_at_once_are_both_recorded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attempt", range(6))
+def test_steps_that_run_at_once_are_all_recorded(tmp_path: Path, attempt: int) -> None:
+    """Also while other writers give up and remove what they made."""
+
+    def give_up() -> None:
+        with contextlib.suppress(ZeroDivisionError), Publication(tmp_path, NAME, "failing"):
+            raise ZeroDivisionError
+
     steps = [f"step{number}" for number in range(8)]
-    threads = [
-        threading.Thread(target=publish, args=(tmp_path, f"{step}\n"), kwargs={"step": step, "file": f"{step}.csv"})
-        for step in steps
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(16) as pool:
+        futures = [pool.submit(give_up) for _ in steps]
+        futures += [pool.submit(publish, tmp_path, f"{step}\n", step=step, file=f"{step}.csv") for step in steps]
+        for future in futures:
+            future.result()
     partition = read_partition(tmp_path, NAME, [f"{step}.csv" for step in steps])
     assert set(partition.meta["steps"]) == set(steps)
 
