@@ -74,7 +74,7 @@ class FieldChecks:
         broken = both.select(pl.any_horizontal(c.broken for c in self._checks).fill_null(False)).to_series()
         bad = both.filter(broken).select(LINE, TEXT, *_tell(self._checks), *self._names)
         return Checked(
-            both.filter(~broken).select(LINE, OFFSET, TEXT, *self._names),
+            both.select(LINE, OFFSET, TEXT, *self._names).filter(~broken),
             pl.concat([batch.rejected, bad], how="diagonal").sort(LINE),
         )
 

@@ -15,7 +15,7 @@ from stagekit import BadInput, StageError
 
 from parallel import in_order
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 8 << 20
 LONGEST_RECORD = 1 << 20
 
 # Our own columns beside those of the file. No header holds a NUL, so no column of a file can have these names.
@@ -23,6 +23,7 @@ LINE, OFFSET, TEXT, KINDS, REASON = "\0line", "\0offset", "\0text", "\0kinds", "
 REJECTED = {LINE: pl.Int64, TEXT: pl.String, KINDS: pl.List(pl.String), REASON: pl.String}
 
 # A record as RFC 4180 has it: a field is quoted from end to end, or holds no quote at all.
+QUOTES = pl.col(TEXT).str.count_matches('"', literal=True)
 QUOTED_PART = r'"[^"]*"'
 WELL_QUOTED = r'\A(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",]*))*\z'
 
@@ -190,17 +191,17 @@ def _records(text: str, block: Block) -> pl.DataFrame:
         TEXT,
     )
     if '"' in text:
-        odd = lines[TEXT].str.count_matches('"', literal=True) % 2
-        inside = (odd.cum_sum() - odd) % 2 == 1
-        if inside.any():
-            lines = _join_lines(lines, (~inside).cum_sum())
+        odd = lines.lazy().filter(pl.col(TEXT).str.contains('"', literal=True)).filter(QUOTES % 2 == 1)
+        if odd.collect().height:
+            lines = _join_lines(lines)
     return lines.with_columns(pl.col(TEXT).str.strip_suffix("\r")) if "\r" in text else lines
 
 
-def _join_lines(lines: pl.DataFrame, record: pl.Series) -> pl.DataFrame:
+def _join_lines(lines: pl.DataFrame) -> pl.DataFrame:
     """Join the lines of each record. Where that makes no record, each line is left to speak for itself:
     one stray quote then costs one row, not all the rows up to the next quote."""
-    lines = lines.with_columns(record.alias("record"))
+    inside = (QUOTES.cum_sum() - QUOTES) % 2 == 1  # the line begins inside quotes
+    lines = lines.with_columns((~inside).cum_sum().alias("record"))
     records = lines.group_by("record", maintain_order=True).agg(
         pl.col(LINE, OFFSET).first(), pl.col(TEXT).str.join("\n"), pl.len().alias("lines")
     )
@@ -211,7 +212,10 @@ def _join_lines(lines: pl.DataFrame, record: pl.Series) -> pl.DataFrame:
 
 
 def _malformed(records: pl.DataFrame, columns: int, some_quoted: bool) -> pl.DataFrame:
-    """The records that are no CSV, or have another number of fields: the columns of REJECTED."""
+    """The records that are no CSV, or have another number of fields: the columns of REJECTED.
+
+    Counted here, for polars fills short rows up without a word.
+    """
     text, quotes, length = pl.col(TEXT), pl.lit(["quotes"]), pl.lit(["number of fields"])
     suspect = _fields_in(text) != columns
     if some_quoted:  # commas may be inside quotes
