@@ -60,7 +60,7 @@ make_postgres_standin() {
 ensure_image() { # NAME MAKE_STANDIN
   is_here "$1" && return
   step "Pulling $1"
-  timeout 300 docker pull -q "$1" >/dev/null 2>&1 || "$2"
+  docker pull -q "$1" >/dev/null 2>&1 || "$2"
 }
 
 main() {

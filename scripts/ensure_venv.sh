@@ -25,7 +25,7 @@ install_requirements() {
 
 main() {
   local stamp
-  stamp=$(cat "$0" base-image/requirements.txt tests/requirements.txt tests/stages/requirements.txt | sha256sum)
+  stamp=$(cat "$0" base-image/requirements.txt tests/requirements.txt tests/stages/requirements.txt | cksum)
   [ "$(cat .venv/.stamp 2>/dev/null)" = "$stamp" ] && return
   step "Installing the tests' environment into .venv"
   ensure_python 11
