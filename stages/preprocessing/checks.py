@@ -1,6 +1,6 @@
 """The Table Schema's types and constraints as polars expressions: text in, typed columns and reasons out."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,7 @@ EXPECTED = {
     "date": "is no date",
     "datetime": "is no date and time",
 }
-SHOWN_CHARACTERS = 60
+SHOWN_CHARACTERS, SHOWN_VALUES = 60, 20
 RAW = "\0raw "
 
 
@@ -126,47 +126,55 @@ def _datetime(text: pl.Expr, pattern: str) -> pl.Expr:
 
 
 def _checks(field: Field, required: bool, label: str) -> list[Check]:
-    raw, value, constraints = pl.col(RAW + field.name), pl.col(field.name), field.constraints
     at = f"{label}, field {field.name!r}"
+    return [*_presence_and_type(field, required, at), *_values(field, at), *_texts(field, at)]
 
-    def check(kind: str, broken: pl.Expr, told: str) -> Check:
-        shown = pl.concat_str(pl.lit(f"{field.name}: '"), raw.str.slice(0, SHOWN_CHARACTERS), pl.lit(f"' {told}"))
-        return Check(f"{field.name}: {kind}", broken, shown)
 
-    checks = []
-    if required or constraints.get("required"):
+def _check(field: Field, kind: str, broken: pl.Expr, told: str) -> Check:
+    shown = pl.col(RAW + field.name).str.slice(0, SHOWN_CHARACTERS)
+    message = pl.concat_str(pl.lit(f"{field.name}: '"), shown, pl.lit(f"' {told}"))
+    return Check(f"{field.name}: {kind}", broken, message)
+
+
+def _presence_and_type(field: Field, required: bool, at: str) -> Iterator[Check]:
+    raw, value = pl.col(RAW + field.name), pl.col(field.name)
+    if required or field.constraints.get("required"):
         missing = pl.lit(f"{field.name}: missing, a value is required")
-        checks.append(Check(f"{field.name}: missing", raw.is_null(), missing))
+        yield Check(f"{field.name}: missing", raw.is_null(), missing)
     if field.type != "string":
         _require_format(field, at)
-        checks.append(check("type", raw.is_not_null() & value.is_null(), _expected(field)))
+        yield _check(field, "type", raw.is_not_null() & value.is_null(), _expected(field))
     if field.type == "number":
-        checks.append(check("not finite", ~value.is_finite(), "is no finite number"))
-    for name, told, compare in (("minimum", "below minimum", pl.Expr.lt), ("maximum", "above maximum", pl.Expr.gt)):
-        if name in constraints:
-            bound = _literal(field, constraints[name], f"{at}, {name}")
-            checks.append(
-                check(
-                    name,
-                    value.is_finite() & compare(value, bound) if field.type == "number" else compare(value, bound),
-                    f"{told} {constraints[name]}",
-                )
-            )
+        yield _check(field, "not finite", ~value.is_finite(), "is no finite number")
+
+
+def _values(field: Field, at: str) -> Iterator[Check]:
+    value, constraints = pl.col(field.name), field.constraints
+    finite = value.is_finite() if field.type == "number" else pl.lit(True)
+    if "minimum" in constraints:
+        least = _literal(field, constraints["minimum"], f"{at}, minimum")
+        yield _check(field, "minimum", finite & (value < least), f"below minimum {constraints['minimum']}")
+    if "maximum" in constraints:
+        most = _literal(field, constraints["maximum"], f"{at}, maximum")
+        yield _check(field, "maximum", finite & (value > most), f"above maximum {constraints['maximum']}")
     if "enum" in constraints:
-        allowed = [_literal(field, item, f"{at}, enum") for item in constraints["enum"]]
-        told = f"is none of {', '.join(map(str, constraints['enum'][:20]))}"
-        checks.append(check("enum", ~value.is_in(pl.Series(allowed, dtype=DTYPES[field.type]).implode()), told))
+        allowed = pl.Series([_literal(field, item, f"{at}, enum") for item in constraints["enum"]])
+        told = f"is none of {', '.join(map(str, constraints['enum'][:SHOWN_VALUES]))}"
+        yield _check(field, "enum", ~value.is_in(allowed.cast(DTYPES[field.type]).implode()), told)
+
+
+def _texts(field: Field, at: str) -> Iterator[Check]:
+    raw, constraints = pl.col(RAW + field.name), field.constraints
     if "pattern" in constraints:
-        pattern = rf"\A(?:{constraints['pattern']})\z"
-        _require_pattern(pattern, constraints["pattern"], at)
-        checks.append(check("pattern", ~raw.str.contains(pattern), f"does not match {constraints['pattern']}"))
+        whole = rf"\A(?:{constraints['pattern']})\z"
+        _require_pattern(whole, constraints["pattern"], at)
+        yield _check(field, "pattern", ~raw.str.contains(whole), f"does not match {constraints['pattern']}")
     if "minLength" in constraints:
         least = constraints["minLength"]
-        checks.append(check("minLength", raw.str.len_chars() < least, f"is shorter than {least} characters"))
+        yield _check(field, "minLength", raw.str.len_chars() < least, f"is shorter than {least} characters")
     if "maxLength" in constraints:
         most = constraints["maxLength"]
-        checks.append(check("maxLength", raw.str.len_chars() > most, f"is longer than {most} characters"))
-    return checks
+        yield _check(field, "maxLength", raw.str.len_chars() > most, f"is longer than {most} characters")
 
 
 def _expected(field: Field) -> str:
