@@ -16,7 +16,7 @@ main() {
     --tmpfs /tmp:size=2g,exec --tmpfs /data:uid=10001,gid=10001,size=4g --tmpfs /small:uid=10001,gid=10001,size=1m \
     --volume "$PWD/tests:/repo/tests:ro" --volume "$PWD/pyproject.toml:/repo/pyproject.toml:ro" \
     --volume "$PWD/.cache/pytest:/opt/pytest:ro" \
-    --env PYTHONPATH=/opt/pytest:/opt/stage --workdir /repo --entrypoint /usr/bin/tini \
+    --env PYTHONPATH=/opt/pytest:/opt/stage --env HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis --workdir /repo --entrypoint /usr/bin/tini \
     "airflow-ml-$stage" -- python -m pytest -p no:cacheprovider "tests/stages/$stage" "$@"
 }
 
