@@ -1,6 +1,7 @@
 """Where the benchmarks run: the stage images that the image lock names, on a data volume of their own."""
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -117,8 +118,8 @@ class Lab:
 
 
 def read_lock() -> dict[str, str]:
-    """The image of each name, under the tag of its content."""
-    path = ROOT / "dags" / "images.lock.json"
+    """The image of each name, under the tag of its content. As for the Dags, ML_IMAGE_LOCK names another lock."""
+    path = Path(os.environ.get("ML_IMAGE_LOCK") or ROOT / "dags" / "images.lock.json")
     if not path.exists():
         raise SystemExit(f"error: {path} is not there; do: run ./build_images.sh")
     return {name: entry["image"] for name, entry in json.loads(path.read_text())["images"].items()}

@@ -2,8 +2,8 @@
 
 Usage: pandas_prepare.py RAW FOLDER. Runs in the prediction image, whose pandas it uses. Checks both files against
 schema.json, joins them, writes rejected.csv, train_data.csv, train.csv, val.csv and encoder.json. Prints as JSON the
-counts that the stage also prints, so that the two can be compared. What it spares itself: hashes, commit marks,
-reading train_data.csv again, and a validation side with the same share of each class.
+counts that the stage also prints, so that the two can be compared. What it spares itself: to read train_data.csv
+again, the values in the reasons, hashes and commit marks, and everything about files that are no CSV.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupShuffleSplit
+from sklearn.model_selection import StratifiedGroupKFold
 
 TRUTH = {
     "true": True,
@@ -26,7 +26,7 @@ TRUTH = {
     "0": False,
 }
 DATETIME = "%Y-%m-%dT%H:%M:%SZ"
-VAL_FRACTION, MOST_CATEGORIES = 0.2, 255
+FOLDS, MOST_CATEGORIES = 5, 255
 
 
 def convert(text: pd.Series, kind: str) -> pd.Series:
@@ -139,9 +139,9 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     fields = json.loads((raw / "schema.json").read_text())["fields"]
     kept, counts = prepare(raw, folder, fields)
-    entity = next(field["name"] for field in fields if field["role"] == "entity")
-    splitter = GroupShuffleSplit(n_splits=1, test_size=VAL_FRACTION, random_state=0)
-    train, val = next(splitter.split(kept, groups=kept[entity]))
+    entity, target = (next(f["name"] for f in fields if f["role"] == role) for role in ("entity", "target"))
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    train, val = next(splitter.split(kept, kept[target], kept[entity]))
     encoded, categories = encode(kept, kept.iloc[train], fields)
     (folder / "encoder.json").write_text(json.dumps(categories))
     encoded.iloc[train].to_csv(folder / "train.csv", index=False)
