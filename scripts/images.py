@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,10 @@ def content_tag(folder: Path, *ingredients: str) -> str:
 
 
 def discover(root: Path = ROOT) -> dict[str, Image]:
-    """Every image by name, the base first: `base-image`, then the folders of `stages` and `services`."""
+    """Every image by name: the builder and the base of `base-image`, then the folders of `stages` and `services`."""
     base_folder = root / "base-image"
     base = Image("base", base_folder, content_tag(base_folder, platform.machine()))
-    images = {"base": base}
+    images = {"builder": replace(base, name="builder"), "base": base}
     for dockerfile in sorted([*root.glob("stages/*/Dockerfile"), *root.glob("services/*/Dockerfile")]):
         folder = dockerfile.parent
         images[folder.name] = Image(folder.name, folder, content_tag(folder, base.tag))
@@ -94,29 +94,32 @@ def inspect(image: Image) -> dict[str, Any] | None:
     )
 
 
-def bake_definition(images: Sequence[Image]) -> dict[str, Any]:
-    """The build graph for `docker buildx bake`: an edge from the base to each image, no registry between."""
-    folder = str(ROOT / "base-image")
-    targets: dict[str, Any] = {"builder": {"context": folder, "target": "builder", "tags": [f"{PREFIX}builder"]}}
-    for image in images:
-        targets[image.name] = {
+def bake_definition(missing: Sequence[Image], there: Sequence[Image]) -> dict[str, Any]:
+    """The build graph for `docker buildx bake`, with an edge from the base to each image, no registry between.
+
+    What is there already is used as it is: built again it could get another id under the same tag, for what the
+    base's Dockerfile fetches from the distribution changes from day to day.
+    """
+    contexts = {f"{PREFIX}{image.name}": f"docker-image://{image.reference}" for image in there}
+    contexts |= {f"{PREFIX}{image.name}": f"target:{image.name}" for image in missing}
+    edges = {name: contexts[name] for name in (f"{PREFIX}builder", f"{PREFIX}base") if name in contexts}
+    targets = {
+        image.name: {
             "context": str(image.folder),
             "args": {"ML_IMAGE": image.reference},
             # The second tag is a convenience for people; nothing in the project runs it.
             "tags": [image.reference, f"{PREFIX}{image.name}:latest"],
+            **({"target": image.name} if image.name in ("builder", "base") else {"contexts": edges}),
         }
-        if image.name == "base":
-            targets["base"]["target"] = "base"
-        else:
-            targets[image.name]["contexts"] = {f"{PREFIX}builder": "target:builder", f"{PREFIX}base": "target:base"}
+        for image in missing
+    }
     return {"group": {"default": {"targets": list(targets)}}, "target": targets}
 
 
-def build(images: Sequence[Image], base: Image) -> None:
-    """Build the images in one parallel build; the base comes along as their build edge."""
-    graph = [base, *(image for image in images if image.name != "base")]
+def build(missing: Sequence[Image], there: Sequence[Image]) -> None:
+    """Build the missing images in one parallel build, on those that are there."""
     plain = [] if sys.stderr.isatty() else ["--progress=quiet"]
-    docker("buildx", "bake", "--load", *plain, "--file", "-", stdin=json.dumps(bake_definition(graph)))
+    docker("buildx", "bake", "--load", *plain, "--file", "-", stdin=json.dumps(bake_definition(missing, there)))
 
 
 def write_lock(images: dict[str, Image], found: dict[str, dict[str, Any]]) -> None:
@@ -178,23 +181,26 @@ def parse_arguments(argv: Sequence[str] | None, names: Sequence[str]) -> argpars
 
 def main(argv: Sequence[str] | None = None) -> int:
     images = discover()
-    arguments = parse_arguments(argv, list(images))
-    wanted = [images[arguments.stage]] if arguments.stage else list(images.values())
-    missing = [image for image in wanted if inspect(image) is None]
+    foundations = [images["builder"], images["base"]]
+    arguments = parse_arguments(argv, [name for name in images if name != "builder"])
+    wanted = [*foundations, images[arguments.stage]] if arguments.stage else list(images.values())
+    missing = [image for image in dict.fromkeys(wanted) if inspect(image) is None]
+    if missing == [images["builder"]]:
+        missing = []  # it is only there to install with
     if arguments.dry_run:
-        for image in wanted:
+        for image in dict.fromkeys(wanted):
             print(f"{'build' if image in missing else 'keep '} {image.reference}")
         return 0
     if missing:
         started = time.monotonic()
         print(f"building {', '.join(image.name for image in missing)}", file=sys.stderr)
         try:
-            build(missing, images["base"])
+            build(missing, [image for image in foundations if image not in missing])
         except subprocess.CalledProcessError as error:
             print("error: the build failed; its messages are above", file=sys.stderr)
             return error.returncode
         print(f"built in {time.monotonic() - started:.0f} s", file=sys.stderr)
-    found = {name: details for name, image in images.items() if (details := inspect(image))}
+    found = {name: details for name, image in images.items() if name != "builder" and (details := inspect(image))}
     write_lock(images, found)
     write_service_images(images)
     print_table(images, found)

@@ -18,7 +18,8 @@ def settings() -> dict[str, str]:
 
 
 def compose(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["docker", "compose", *arguments], cwd=ROOT, text=True, capture_output=True)
+    command = ["docker", "compose", "--ansi", "never", *arguments]
+    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
 
 
 def lines_of(*command: str) -> list[str]:
@@ -38,6 +39,18 @@ def unhealthy_services() -> list[str]:
         check = subprocess.run(health, text=True, capture_output=True, check=False).stdout.strip()
         report.append("\n  ".join([f"{service}: {' '.join(state)}", *logs.splitlines(), *check.splitlines()]))
     return report
+
+
+def advice(report: str) -> str:
+    """What to do about a stack that does not start."""
+    if "password authentication failed" in report:
+        return (
+            "the database was made with the password of another .env. Put that .env back, or give the database up, "
+            "with its runs and Variables: 'make down', then 'docker volume rm airflow-ml_postgres'"
+        )
+    if "port is already allocated" in report or "address already in use" in report:
+        return "another program has the port; set ML_AIRFLOW_PORT in .env to one that is free"
+    return "read the lines above; `docker compose ps` and `docker compose logs SERVICE` say more"
 
 
 def is_up() -> bool:
@@ -64,11 +77,10 @@ def up() -> int:
     print("==> Starting Postgres, the engine proxy and Airflow (about a minute the first time)", file=sys.stderr)
     done = compose("up", "--detach", "--wait", "--remove-orphans")
     if done.returncode:
-        print(f"error: the stack did not start: {''.join(done.stderr.splitlines()[-1:])}", file=sys.stderr)
-        print("\n".join(unhealthy_services()), file=sys.stderr)
-        print(
-            "do: read the lines above; `docker compose ps` and `docker compose logs SERVICE` say more", file=sys.stderr
-        )
+        print("error: the stack did not start", file=sys.stderr)
+        report = "\n".join([done.stderr.strip(), *unhealthy_services()])
+        print(report, file=sys.stderr)
+        print(f"do: {advice(report)}", file=sys.stderr)
         return 1
     print(f"    up after {time.monotonic() - started:.0f} s", file=sys.stderr)
     return 0

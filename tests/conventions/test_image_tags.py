@@ -77,8 +77,17 @@ def test_moved_bytes_between_two_files_are_noticed(tmp_path: Path) -> None:
 
 
 def test_build_graph_has_an_edge_from_the_base_to_every_image(tmp_path: Path) -> None:
-    images = list(discover(make_tree(tmp_path)).values())
-    targets = bake_definition(images)["target"]
-    for image in images[1:]:
-        assert targets[image.name]["contexts"]["airflow-ml-base"] == "target:base"
-        assert targets[image.name]["tags"][0] == f"airflow-ml-{image.name}:{image.tag}"
+    images = discover(make_tree(tmp_path))
+    targets = bake_definition(list(images.values()), [])["target"]
+    for name in ("one", "two", "three"):
+        assert targets[name]["contexts"]["airflow-ml-base"] == "target:base"
+        assert targets[name]["contexts"]["airflow-ml-builder"] == "target:builder"
+        assert targets[name]["tags"][0] == images[name].reference
+
+
+def test_base_that_is_there_is_never_built_again(tmp_path: Path) -> None:
+    """Its tag would then name another image than the one that the others stand on."""
+    images = discover(make_tree(tmp_path))
+    targets = bake_definition([images["one"]], [images["builder"], images["base"]])["target"]
+    assert list(targets) == ["one"]
+    assert targets["one"]["contexts"]["airflow-ml-base"] == f"docker-image://{images['base'].reference}"
