@@ -1,6 +1,7 @@
 """Starts, stops and removes the compose stack, saying what it does. Usage: stack.py up|down|clean."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -8,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "airflow-ml-*"
+# What programs write to colour and clear a terminal's lines.
+ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def settings() -> dict[str, str]:
@@ -34,7 +37,7 @@ def unhealthy_services() -> list[str]:
         container, service, *state = line.split()
         if state[-1] == "healthy" or (service, *state) == ("init", "exited", "0"):
             continue
-        logs = compose("logs", "--no-color", "--no-log-prefix", "--tail", "8", service).stdout.strip()
+        logs = ESCAPES.sub("", compose("logs", "--no-log-prefix", "--tail", "8", service).stdout).strip()
         health = ["docker", "inspect", "--format", "{{with .State.Health}}{{(index .Log 0).Output}}{{end}}", container]
         check = subprocess.run(health, text=True, capture_output=True, check=False).stdout.strip()
         report.append("\n  ".join([f"{service}: {' '.join(state)}", *logs.splitlines(), *check.splitlines()]))
