@@ -68,7 +68,8 @@ def make_minute(
     payers, offers_by_night, spreads, luck = tables
     hour, minute = divmod(minute, 60)
     offers = offers_by_night[hour in NIGHT_HOURS]
-    prefix, moment = f"T{day.isoformat().replace('-', '')}-", f"{day}T{hour:02d}:{minute:02d}:"
+    prefix = f"T{day.isoformat().replace('-', '')}-"
+    times = [f",{day}T{hour:02d}:{minute:02d}:{second}Z," for second in SECONDS]
     seconds = sorted(rnd.randbytes(end - first))
     draws = [_random_bits(rnd, end - first) for _ in range(5)]
     data, target = [], []
@@ -83,6 +84,6 @@ def make_minute(
         if excess > 0:
             score += per_excess * excess
         key = f"{prefix}{number}"
-        data.append(f"{key},{moment}{SECONDS[second]}Z,{who},{what},{where},{usual * price * factor:.2f}")
+        data.append(f"{key}{times[second]}{who},{what},{where},{usual * price * factor:.2f}")
         target.append(f"{key},1" if score + luck[e & (LUCK - 1)] > 0 else f"{key},0")
     return data, target
