@@ -2,8 +2,9 @@
 
 Usage: pandas_prepare.py RAW FOLDER. Runs in the prediction image, whose pandas it uses. Checks both files against
 schema.json, joins them, writes rejected.csv, train_data.csv, train.csv, val.csv and encoder.json. Prints as JSON the
-counts that the stage also prints, so that the two can be compared. What it spares itself: to read train_data.csv
-again, the values in the reasons, hashes and commit marks, and everything about files that are no CSV.
+counts that the stage also prints, so that the two can be compared. As there, the second half reads
+train_data.csv, what the first half wrote. What it spares itself: a second start of Python, the values in the reasons,
+hashes and commit marks, and everything about files that are no CSV.
 """
 
 import json
@@ -83,8 +84,8 @@ def rejected_rows(file: str, texts: pd.DataFrame, reasons: pd.Series) -> pd.Data
     return pd.DataFrame({"file": file, "line": reasons.index + 2, "reason": reasons, "row": rows})
 
 
-def prepare(raw: Path, folder: Path, fields: list[dict[str, Any]]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Check and join; write train_data.csv and rejected.csv. Returns the former, and the counts."""
+def prepare(raw: Path, folder: Path, fields: list[dict[str, Any]]) -> dict[str, Any]:
+    """Check and join; write train_data.csv and rejected.csv. Returns the counts."""
     key = [field["name"] for field in fields if field["role"] == "key"]
     of_data = [field for field in fields if field["role"] != "target"]
     of_target = [field for field in fields if field["role"] in ("key", "target")]
@@ -108,7 +109,7 @@ def prepare(raw: Path, folder: Path, fields: list[dict[str, Any]]) -> tuple[pd.D
     kept = kept.astype({name: np.int64 for name in whole if kept[name].notna().all()})
     kept.to_csv(folder / "train_data.csv", index=False, date_format="%Y-%m-%dT%H:%M:%S")
     counts = {"data.csv": len(data_reasons), "target.csv": len(target_reasons)}
-    return kept, {"rows_in": len(data), "rows_out": len(kept), "rejected": counts}
+    return {"rows_in": len(data), "rows_out": len(kept), "rejected": counts}
 
 
 def encode(
@@ -134,19 +135,25 @@ def encode(
     return pd.DataFrame(columns), categories
 
 
+def split(folder: Path, fields: list[dict[str, Any]]) -> dict[str, Any]:
+    """Read train_data.csv; write train.csv, val.csv, encoder.json. Returns the counts."""
+    times = [field["name"] for field in fields if field["role"] == "time"]
+    rows = pd.read_csv(folder / "train_data.csv", parse_dates=times, keep_default_na=False, na_values=[""])
+    entity, target = (next(f["name"] for f in fields if f["role"] == role) for role in ("entity", "target"))
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    train, val = next(splitter.split(rows, rows[target], rows[entity]))
+    encoded, categories = encode(rows, rows.iloc[train], fields)
+    (folder / "encoder.json").write_text(json.dumps(categories))
+    encoded.iloc[train].to_csv(folder / "train.csv", index=False)
+    encoded.iloc[val].to_csv(folder / "val.csv", index=False)
+    return {"train_rows": len(train), "val_rows": len(val)}
+
+
 def main() -> int:
     raw, folder = map(Path, sys.argv[1:])
     folder.mkdir(parents=True, exist_ok=True)
     fields = json.loads((raw / "schema.json").read_text())["fields"]
-    kept, counts = prepare(raw, folder, fields)
-    entity, target = (next(f["name"] for f in fields if f["role"] == role) for role in ("entity", "target"))
-    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    train, val = next(splitter.split(kept, kept[target], kept[entity]))
-    encoded, categories = encode(kept, kept.iloc[train], fields)
-    (folder / "encoder.json").write_text(json.dumps(categories))
-    encoded.iloc[train].to_csv(folder / "train.csv", index=False)
-    encoded.iloc[val].to_csv(folder / "val.csv", index=False)
-    print(json.dumps({**counts, "train_rows": len(train), "val_rows": len(val)}))
+    print(json.dumps(prepare(raw, folder, fields) | split(folder, fields)))
     return 0
 
 
