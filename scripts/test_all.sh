@@ -28,7 +28,8 @@ main() {
   run_part "Images" ./build_images.sh
   run_part "Tests without an engine" scripts/test_fast.sh -q
   run_part "Stages, each in its own image" test_stages
-  run_part "Images and Dags on the engine" .venv/bin/python -m pytest -q tests/images tests/dags/engine tests/benchmarks
+  run_part "Images and Dags on the engine" .venv/bin/python -m pytest -q tests/images tests/dags/engine
+  run_part "Benchmarks, on few rows" .venv/bin/python -m pytest -q tests/benchmarks
   scripts/ensure_browser.sh
   run_part "End to end" .venv/bin/python -m pytest -v tests/end_to_end
   step "Every test passed"
