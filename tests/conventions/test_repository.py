@@ -31,7 +31,7 @@ def pins(lock: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("folder", STAGES, ids=relative)
 def test_stage_has_its_five_files_and_nothing_but_modules_beside_them(folder: Path) -> None:
-    files = {path.name for path in folder.iterdir() if path.name != "__pycache__"}
+    files = {path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")}
     required = REQUIRED_FILES | {f"{folder.name}.py"}
     assert required <= files
     assert all(name.endswith(".py") for name in files - required)
