@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from stagekit.call import remember_call
 from stagekit.errors import FAILED, StageError, explain_os_error
 from stagekit.process import end_on_signals, heartbeat
 
@@ -40,6 +41,7 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     """
     args = _build_parser(stage, description, commands).parse_args(argv)
     command: Command = args.command
+    remember_call(stage, command.name, vars(args))
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if args.verbose else logging.INFO,

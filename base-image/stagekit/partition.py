@@ -2,8 +2,8 @@
 
 A partition is a folder such as `raw/2026-11-21` below the data folder. Files are written under a temporary
 name, fsynced and renamed; `_meta.json` comes last and is the commit mark. It holds, for each output, its
-sha256, size and rows, and for each step that wrote some of them the inputs' hashes, parameters, image,
-library versions and Dag run. Several steps may add to one partition (`prepare`, then `split`).
+sha256, size and rows, and for each step that wrote some of them the inputs' hashes, parameters, the command
+line, image, library versions and Dag run. Several steps may add to one partition (`prepare`, then `split`).
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from time import gmtime, monotonic, strftime
 from types import TracebackType
 from typing import Any
 
+from stagekit.call import recorded_call
 from stagekit.errors import BadInput, NotReady, UsageError
 from stagekit.process import at_termination
 
@@ -270,10 +271,12 @@ class Publication:
     def _step_record(self) -> dict[str, Any]:
         return {
             **self._record,
+            "call": recorded_call(),
+            # The image knows its own name. Its id and the revision only its starter knows: by hand they are null.
             "image": {
-                "name": os.environ.get("ML_IMAGE"),
-                "id": os.environ.get("ML_IMAGE_ID"),
-                "revision": os.environ.get("ML_REVISION"),
+                "name": os.environ.get("ML_IMAGE") or None,
+                "id": os.environ.get("ML_IMAGE_ID") or None,
+                "revision": os.environ.get("ML_REVISION") or None,
             },
             "versions": {d.name: d.version for d in sorted(metadata.distributions(), key=lambda d: d.name.lower())},
             "run": {key: os.environ.get(f"ML_{key.upper()}") for key in ("dag_id", "task_id", "run_id", "try_number")},

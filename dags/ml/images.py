@@ -17,10 +17,11 @@ class ImageLockError(Exception):
 
 
 class Image(NamedTuple):
-    """An image under the tag that names its content, and the id that the engine gave it."""
+    """An image under the tag that names its content, the id that the engine gave it, the repository's revision."""
 
     name: str
     id: str
+    revision: str | None
 
 
 def image_of(stage: str) -> Image:
@@ -40,7 +41,7 @@ def image_of(stage: str) -> Image:
     if version != LOCK_VERSION:
         raise ImageLockError(lock, f"the image lock has version {version!r}, expected {LOCK_VERSION}")
     try:
-        image = Image(images[stage]["image"], images[stage]["id"])
+        image = Image(images[stage]["image"], images[stage]["id"], content.get("revision"))
     except (KeyError, TypeError):
         raise ImageLockError(lock, f"the image lock has no image and id for the stage {stage!r}") from None
     tag = image.name.rpartition("/")[2].partition(":")[2]

@@ -85,6 +85,7 @@ class StageOperator(DockerOperator):
                 **{f"ML_{key.upper()}_ID": template for key, template in run.items()},
                 "ML_TRY_NUMBER": "{{ ti.try_number }}",
                 "ML_IMAGE_ID": image.id,
+                **({"ML_REVISION": image.revision} if image.revision else {}),
             },
             labels={
                 **{f"airflow-ml.{key}": template for key, template in run.items()},

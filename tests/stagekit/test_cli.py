@@ -114,3 +114,41 @@ def test_heartbeat_logs_while_work_is_silent(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level("INFO"), heartbeat("training", seconds=0.01):
         time.sleep(0.2)
     assert any("still training after" in message for message in caplog.messages)
+
+
+CALLED = """
+import json, sys
+from pathlib import Path
+from stagekit import *
+
+def configure(parser):
+    parser.add_argument("--params", type=Path)
+    parser.add_argument("--param", action="append", default=[])
+    parser.add_argument("--share", type=float, default=0.1)
+    parser.add_argument("--model")
+
+def act(args):
+    with Publication(args.data_dir, f"raw/{args.ds}", "act") as publication:
+        publication.path("a.csv").write_text("a")
+    return {}
+
+sys.exit(run_stage("demo", "Demonstrates.", [Command("act", "Act.", act, configure)]))
+"""
+
+
+def test_mark_records_the_command_and_every_argument_with_defaults(tmp_path: Path) -> None:
+    arguments = ["--ds=2026-11-21", "--params=/own/params.json", "--param=a=1", "--param=b=2", "--verbose"]
+    environment = {"PYTHONPATH": str(BASE_IMAGE), "ML_DATA_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", CALLED, *arguments], env=environment, check=True, capture_output=True)
+    mark = json.loads((tmp_path / "raw/2026-11-21/_meta.json").read_text())
+    assert mark["steps"]["act"]["call"] == {
+        "stage": "demo",
+        "command": "act",
+        "arguments": {
+            "ds": "2026-11-21",
+            "model": None,
+            "param": ["a=1", "b=2"],
+            "params": {"file": "/own/params.json"},
+            "share": 0.1,
+        },
+    }

@@ -42,12 +42,25 @@ def test_publication_is_read_back_with_hashes_and_rows(tmp_path: Path) -> None:
 
 
 def test_meta_names_image_and_dag_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ML_IMAGE", "airflow-ml-x:1")
-    monkeypatch.setenv("ML_RUN_ID", "manual__1")
+    told = {"ML_IMAGE": "airflow-ml-x:1", "ML_IMAGE_ID": "sha256:12", "ML_REVISION": "abc123", "ML_RUN_ID": "manual__1"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
     publish(tmp_path, "a\n")
     step = read_partition(tmp_path, NAME, []).meta["steps"]["generate"]
-    assert step["image"]["name"] == "airflow-ml-x:1"
+    assert step["image"] == {"name": "airflow-ml-x:1", "id": "sha256:12", "revision": "abc123"}
     assert step["run"]["run_id"] == "manual__1"
+
+
+def test_meta_claims_nothing_that_nobody_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand an image knows its own name alone; an empty variable is no id."""
+    for name in ("ML_IMAGE", "ML_IMAGE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ML_REVISION", "")
+    publish(tmp_path, "a\n")
+    step = read_partition(tmp_path, NAME, []).meta["steps"]["generate"]
+    assert step["image"] == {"name": None, "id": None, "revision": None}
+    assert step["call"] == {"stage": None, "command": None, "arguments": None}
+    assert set(step["run"].values()) == {None}
 
 
 def test_failed_publication_leaves_nothing(tmp_path: Path) -> None:
