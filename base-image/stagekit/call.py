@@ -10,8 +10,8 @@ NOT_RECORDED = {"command", "data_dir", "verbose"}
 _call: dict[str, Any] = {"stage": None, "command": None, "arguments": None}
 
 
-def remember_call(stage: str, command: str, arguments: Mapping[str, Any]) -> None:
-    """Remember the stage, the command and the value of each argument, those by default too.
+def remember_call(stage: str, command: str | None, arguments: Mapping[str, Any]) -> None:
+    """Remember the stage, the sub-command (None where it has none) and each argument's value, those by default too.
 
     A file is recorded by its name alone, `{"file": "/own/data.csv"}`: its content is no parameter, and could be secret.
     """

@@ -41,7 +41,7 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     """
     args = _build_parser(stage, description, commands).parse_args(argv)
     command: Command = args.command
-    remember_call(stage, command.name, vars(args))
+    remember_call(stage, command.name if len(commands) > 1 else None, vars(args))
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if args.verbose else logging.INFO,

@@ -132,18 +132,20 @@ def act(args):
         publication.path("a.csv").write_text("a")
     return {}
 
-sys.exit(run_stage("demo", "Demonstrates.", [Command("act", "Act.", act, configure)]))
+commands = [Command("act", "Act.", act, configure), Command("other", "Other.", act)]
+sys.exit(run_stage("demo", "Demonstrates.", commands[: 1 + ("act" in sys.argv)]))
 """
 
 
-def test_mark_records_the_command_and_every_argument_with_defaults(tmp_path: Path) -> None:
-    arguments = ["--ds=2026-11-21", "--params=/own/params.json", "--param=a=1", "--param=b=2", "--verbose"]
+@pytest.mark.parametrize("command", [[], ["act"]])
+def test_mark_records_the_command_and_every_argument_with_defaults(tmp_path: Path, command: list[str]) -> None:
+    arguments = [*command, "--ds=2026-11-21", "--params=/own/params.json", "--param=a=1", "--param=b=2", "--verbose"]
     environment = {"PYTHONPATH": str(BASE_IMAGE), "ML_DATA_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", CALLED, *arguments], env=environment, check=True, capture_output=True)
     mark = json.loads((tmp_path / "raw/2026-11-21/_meta.json").read_text())
     assert mark["steps"]["act"]["call"] == {
         "stage": "demo",
-        "command": "act",
+        "command": command[0] if command else None,
         "arguments": {
             "ds": "2026-11-21",
             "model": None,
