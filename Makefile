@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run up down clean test test-fast test-engine bench lock check engine images
+.PHONY: help run up down clean test test-fast test-engine bench lock check engine images lineage diff rerun
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -32,6 +32,16 @@ test-fast: ## the tests that need no engine: under a minute
 
 test: engine ## set up and pass every test
 	@scripts/test_all.sh
+
+lineage: ## show where FILE=predictions/DS/predictions.csv comes from, and check it; FORMAT=json|mermaid, CHECK=1
+	@python3 scripts/lineage.py show "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(CHECK),--check)
+
+diff: ## say what differs between A=models/DS and B=models/DS, and where that begins; FORMAT=json
+	@python3 scripts/lineage.py diff "$(A)" "$(B)" $(if $(FORMAT),--format "$(FORMAT)")
+
+rerun: ## make FILE again in a scratch volume and compare the bytes; DEPTH=all from the raw data on; IMAGES=locked
+	@python3 scripts/lineage.py rerun "$(FILE)" $(if $(DEPTH),--depth "$(DEPTH)") $(if $(IMAGES),--images "$(IMAGES)") \
+	  $(if $(FORMAT),--format "$(FORMAT)")
 
 bench: images ## measure speed and memory; prints a table, writes JSON
 	@scripts/ensure_venv.sh

@@ -1,0 +1,197 @@
+"""A lineage as a tree for people, as JSON for programs, as a Mermaid graph for documents."""
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from provenance.calls import call_text
+from provenance.graph import File, Input, Lineage, Step, short
+
+Ids = Mapping[str, "str | None"]
+BRANCH, LAST, DOWN, BLANK = "├── ", "└── ", "│   ", "    "
+WIDTH, MIN_WIDTH = 120, 60
+UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def tree(lineage: Lineage, ids: Ids) -> str:
+    """The tree from each file back to the raw data, then what is wrong, in words."""
+    shown: set[str] = set()
+    lines: list[str] = []
+    for place, path in enumerate(lineage.targets):
+        lines += _file_lines(lineage, lineage.files[path], None)
+        step = lineage.files[path].step
+        # A step's files stand one below the other, and their common origin below the last of them.
+        following = lineage.targets[place + 1 :]
+        if step and not any(lineage.files[later].step == step for later in following):
+            lines += _step_lines(lineage, step, ids, shown, "")
+    return "\n".join([*lines, "", *verdict(lineage, ids)])
+
+
+def verdict(lineage: Lineage, ids: Ids) -> list[str]:
+    """How much was looked at, each problem, and each image that is no longer there."""
+    images = {step.image["name"] for step in lineage.steps.values()} - {None}
+    counts = (
+        f"{_count(len(lineage.files), 'file')}, {_count(len(lineage.steps), 'step')}, {_count(len(images), 'image')}"
+    )
+    problems = lineage.problems
+    lines = [f"{counts}: every file is as published, and as it was read."]
+    if problems:
+        lines = [f"{counts}, {_count(len(problems), 'problem')}:", *(f"  {path} {p.text}" for path, p in problems)]
+    gone = sorted({step.image["name"] or "" for step in lineage.steps.values() if _image_state(step, ids) in GONE})
+    return [
+        *lines,
+        *(f"Note: {name} is not on this engine as it was; `make rerun` says how to get it." for name in gone),
+    ]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _file_lines(lineage: Lineage, file: File, read: Input | None) -> list[str]:
+    """A file with what its mark says, then a line per problem."""
+    facts = []
+    if file.output:
+        rows = file.output.get("rows")
+        facts = [*([f"{rows:,} rows"] if rows is not None else []), _size(file.output["size"])]
+    problems = [problem for problem in (file.problem, read.problem if read else None) if problem]
+    state = "" if problems else ", as published"
+    sha256 = read.sha256 if read else file.output["sha256"] if file.output else ""
+    lines = [f"{file.path}   {', '.join([*facts, f'sha256 {short(sha256)}' if sha256 else 'no sha256'])}{state}"]
+    return [*lines, *(f"{DOWN if file.step else BLANK}!! {problem.text}" for problem in problems)]
+
+
+def _step_lines(lineage: Lineage, step_id: str, ids: Ids, shown: set[str], indent: str) -> Iterator[str]:
+    step = lineage.steps[step_id]
+    if step_id in shown:
+        yield f"{indent}{LAST}made by {step.name} of {step.partition}, as above"
+        return
+    shown.add(step_id)
+    yield f"{indent}{LAST}made by {step.name}, {step.record.get('started') or 'no time recorded'}"
+    inner = indent + BLANK
+    bar = DOWN if step.inputs else BLANK
+    for name, text in _facts(step, ids):
+        first, *more = textwrap.wrap(text, max(MIN_WIDTH, WIDTH - len(inner) - 16), break_on_hyphens=False) or [""]
+        yield f"{inner}{bar}{name:11} {first}"
+        yield from (f"{inner}{bar}{'':11} {line}" for line in more)
+    inputs = sorted(step.inputs, key=lambda read: (lineage.files[read.path].step or "", read.path))
+    for place, read in enumerate(inputs):
+        file = lineage.files[read.path]
+        rest = inputs[place + 1 :]
+        stem, below = (inner + BRANCH, inner + DOWN) if rest else (inner + LAST, inner + BLANK)
+        first, *more = _file_lines(lineage, file, read)
+        yield stem + first
+        yield from (below + line for line in more)
+        if file.step and not (rest and lineage.files[rest[0].path].step == file.step):
+            yield from _step_lines(lineage, file.step, ids, shown, below)
+
+
+def _facts(step: Step, ids: Ids) -> Iterator[tuple[str, str]]:
+    yield "image", image_text(step, ids)
+    yield "call", call_text(step)
+    told = {name: value for name, value in step.record["parameters"].items() if name not in _told_by_call(step)}
+    if told:
+        yield "parameters", ", ".join(f"{name} {_plain(value)}" for name, value in sorted(told.items()))
+    if step.record.get("seed") is not None and "seed" not in _told_by_call(step) | set(told):
+        yield "seed", str(step.record["seed"])
+    run = step.record["run"]
+    if run.get("dag_id"):
+        yield "Dag run", f"{run['dag_id']}, {run.get('run_id')}, task {run.get('task_id')}, try {run.get('try_number')}"
+    else:
+        yield "Dag run", "none, by hand"
+
+
+def _told_by_call(step: Step) -> set[str]:
+    return {name for name, value in step.call["arguments"].items() if value is not None} if step.call else set()
+
+
+GONE = ("not on this engine", "another build on this engine")
+
+
+def _image_state(step: Step, ids: Ids) -> str:
+    name, wanted = step.image["name"], step.image["id"]
+    if name is None or name not in ids:
+        return ""
+    if wanted and ids.get(wanted):
+        return "on this engine"
+    if ids[name] is None:
+        return GONE[0]
+    return GONE[1] if wanted and ids[name] != wanted else "on this engine"
+
+
+def image_text(step: Step, ids: Ids) -> str:
+    """Name, id and revision of a step's image, as far as the mark knows them, and whether the engine has it."""
+    name, wanted, revision = step.image["name"], step.image["id"], step.image["revision"]
+    if name is None:
+        return "none: the step ran outside of any image"
+    parts = [
+        name,
+        f"id {short(wanted)}" if wanted else "id not recorded",
+        *([f"revision {revision}"] if revision else []),
+        *([state] if (state := _image_state(step, ids)) else []),
+    ]
+    return ", ".join(parts)
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _size(number: int) -> str:
+    for unit, name in UNITS:
+        if number >= unit:
+            return f"{number / unit:.1f} {name}"
+    return f"{number} bytes"
+
+
+def document(lineage: Lineage, ids: Ids) -> dict[str, Any]:
+    """The lineage as an object: `files` and `steps` by name, each with its `problem`s."""
+    return {
+        "targets": list(lineage.targets),
+        "as_published": not lineage.problems,
+        "problems": [{"file": path, "kind": p.kind, "text": p.text} for path, p in lineage.problems],
+        "files": {path: _file_document(file) for path, file in sorted(lineage.files.items())},
+        "steps": {step.id: _step_document(step, ids) for step in lineage.in_order()},
+    }
+
+
+def _file_document(file: File) -> dict[str, Any]:
+    output = file.output or {}
+    facts = {name: output.get(name) for name in ("sha256", "size", "rows")}
+    return {**facts, "made_by": file.step, "problem": file.problem.kind if file.problem else None}
+
+
+def _step_document(step: Step, ids: Ids) -> dict[str, Any]:
+    inputs = {
+        read.path: {"sha256": read.sha256, "problem": read.problem.kind if read.problem else None}
+        for read in step.inputs
+    }
+    image = {**step.image, "on_engine": ids.get(step.image["id"] or "") or ids.get(step.image["name"] or "")}
+    kept = {name: step.record.get(name) for name in ("parameters", "seed", "versions", "run", "started", "seconds")}
+    return {"image": image, "call": step.call, "inputs": inputs, "outputs": sorted(step.outputs), **kept}
+
+
+def mermaid(lineage: Lineage) -> str:
+    """The lineage as a Mermaid flowchart: files as boxes, steps as rounded ones; what has a problem is red."""
+    files = {path: f"f{number}" for number, path in enumerate(sorted(lineage.files))}
+    steps = {step.id: f"s{number}" for number, step in enumerate(lineage.in_order())}
+    bad = {path for path, _ in lineage.problems}
+    lines = ["flowchart LR"]
+    for path, node in files.items():
+        output = lineage.files[path].output
+        lines.append(f'  {node}["{_label(path)}<br>{short(output["sha256"]) if output else "not published"}"]')
+    for step in lineage.in_order():
+        lines.append(f'  {steps[step.id]}(["{_label(step.name)}<br>{_label(step.image["name"] or "no image")}"])')
+        for read in step.inputs:
+            arrow = f'-. "{read.problem.kind}" .->' if read.problem else "-->"
+            lines.append(f"  {files[read.path]} {arrow} {steps[step.id]}")
+        lines += [f"  {steps[step.id]} --> {files[path]}" for path in sorted(step.outputs) if path in files]
+    if bad:
+        lines.append("  classDef bad stroke:#c00,stroke-width:3px")
+        lines.append(f"  class {','.join(files[path] for path in sorted(bad))} bad")
+    return "\n".join(lines)
+
+
+def _label(text: str) -> str:
+    """Text inside a quoted label: what Mermaid would take for its own is written as an entity."""
+    return text.replace("#", "#35;").replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;")
