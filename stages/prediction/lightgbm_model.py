@@ -1,7 +1,8 @@
 """LightGBM's text model, scored by scikit-learn's histogram-boosting predictor. No lightgbm, no pickle.
 
 A LightGBM tree and a node table of `TreePredictor` say the same thing: a value <= the threshold goes left, a
-category whose bit is set goes left, a leaf holds a number, the raw score is the sum over all trees. Decision type
+category whose bit is set goes left, a leaf holds a number, the raw score is the sum over all trees. The values
+go through the trees as bins of one byte (bins.py), which changes no path. Decision type
 of a node (LightGBM, include/LightGBM/tree.h): bit 0 categorical, bit 1 missing goes left, bits 2-3 how a missing
 value is recorded (0 not at all: it counts as 0.0; 1 zero is missing; 2 NaN is missing).
 
@@ -23,16 +24,18 @@ from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTY
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from stagekit import BadInput, available_cpus
 
+from bins import MISSING, Column, compare_bins, order_alike
+
 # What scikit-learn's native predictor reads from a node; its own definition is private and may change.
 NODE_FIELDS = {
     "value": "f8", "feature_idx": "i8", "num_threshold": "f8", "missing_go_to_left": "u1", "left": "u4",
-    "right": "u4", "is_leaf": "u1", "is_categorical": "u1", "bitset_idx": "u4",
+    "right": "u4", "is_leaf": "u1", "bin_threshold": "u1", "is_categorical": "u1", "bitset_idx": "u4",
 }  # fmt: skip
 BITSET_WORDS = 8  # 8 words of 32 bits: categories 0 to 255
 THREAD_ROWS = 4_096  # fewer rows are not worth a thread
-# Rows that go through all trees together: few enough to stay in a processor's cache from one tree to the next.
+# Rows that go through all trees together: few enough to stay in a processor's cache from one tree to the next, and
+# many, so that sorted neighbours are alike.
 CACHED_ROWS = 65_536
-ZERO_THRESHOLD = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: it reads such a number as 0.0
 MISSING_IS_ZERO, ZERO_IS_MISSING, MISSING_IS_NAN = 0, 1, 2
 
 HEADER_KEYS = frozenset(
@@ -72,15 +75,14 @@ class LightGBMModel:
     """A model that scores as LightGBM does.
 
     `trees` holds one tree per class and iteration, the classes of an iteration side by side (one tree per
-    iteration when binary). `sigmoid` is the slope of the binary objective; `categorical` the indices of the
-    features that some tree splits as categories.
+    iteration when binary), which read the bins of `columns`. `sigmoid` is the slope of the binary objective.
     """
 
     feature_names: tuple[str, ...]
     classes: int
     sigmoid: float
     trees: tuple[TreePredictor, ...]
-    categorical: tuple[int, ...]
+    columns: tuple[Column, ...]
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Probability of each class, float64 of shape (rows, classes), for float64 features (rows, features).
@@ -105,23 +107,17 @@ class LightGBMModel:
         return self.classes if self.classes > 2 else 1
 
     def _score_block(self, features: np.ndarray) -> np.ndarray:
-        block = self._block(features)
-        raw = np.zeros((self._width, len(block)))
-        no_known = np.zeros((1, BITSET_WORDS), dtype=np.uint32)  # what is not in a node's set goes right
-        no_index = np.zeros(len(self.feature_names), dtype=np.uint32)
+        bins = np.empty((len(self.columns), len(features)), dtype=np.uint8)
+        for number, column in enumerate(self.columns):
+            bins[number] = column.bins(features)
+        order = order_alike(bins)
+        block = np.ascontiguousarray(bins[:, order].T)
+        sums = np.zeros((self._width, len(features)))
         for index, tree in enumerate(self.trees):
-            raw[index % self._width] += tree.predict(block, no_known, no_index, 1)
+            sums[index % self._width] += tree.predict_binned(block, MISSING, 1)
+        raw = np.empty_like(sums)
+        raw[:, order] = sums
         return raw
-
-    def _block(self, features: np.ndarray) -> np.ndarray:
-        """A copy, row by row in memory, as LightGBM sees it: tiny numbers are zero, categories 0 to 255 or NaN."""
-        block = np.array(features, dtype=np.float64, order="C")
-        block[np.abs(block) <= ZERO_THRESHOLD] = 0.0
-        for column in self.categorical:
-            codes = np.trunc(block[:, column])
-            codes[(codes < 0) | (codes > 255)] = np.nan
-            block[:, column] = codes
-        return block
 
 
 def _exp(values: np.ndarray) -> np.ndarray:
@@ -189,7 +185,8 @@ def parse_model(text: str) -> LightGBMModel:
     parsed = [_read_tree(block, index, len(names)) for index, block in enumerate(blocks)]
     if not parsed or len(parsed) % int(header["num_tree_per_iteration"]):
         raise ValueError(f"{len(parsed)} trees for {header['num_tree_per_iteration']} per iteration")
-    return LightGBMModel(names, classes, sigmoid, tuple(parsed), _categorical_features(parsed))
+    columns = compare_bins(parsed, _categorical_features(parsed))
+    return LightGBMModel(names, classes, sigmoid, tuple(parsed), columns)
 
 
 def _read_header(head: str) -> dict[str, str]:
@@ -333,15 +330,18 @@ def _read_bitsets(fields: dict[str, str]) -> np.ndarray:
     words = _numbers(fields, "cat_threshold", int(bounds[-1]), np.uint32)
     if bounds[0] != 0 or (np.diff(bounds) < 1).any():
         raise ValueError("cat_boundaries do not rise from 0")
+    too_wide = Unsupported(f"categories of code {MISSING} and above")
     if (np.diff(bounds) > BITSET_WORDS).any():
-        raise Unsupported(f"categories of code {32 * BITSET_WORDS} and above")
+        raise too_wide
     bitsets = np.zeros((count, BITSET_WORDS), dtype=np.uint32)
     for row, (start, stop) in enumerate(pairwise(bounds.tolist())):
         bitsets[row, : stop - start] = words[start:stop]
+    if (bitsets[:, MISSING // 32] >> (MISSING % 32) & 1).any():
+        raise too_wide
     return bitsets
 
 
-def _categorical_features(trees: Iterable[TreePredictor]) -> tuple[int, ...]:
+def _categorical_features(trees: Iterable[TreePredictor]) -> set[int]:
     categorical: set[int] = set()
     numerical: set[int] = set()
     for tree in trees:
@@ -351,4 +351,4 @@ def _categorical_features(trees: Iterable[TreePredictor]) -> tuple[int, ...]:
         numerical.update(splits["feature_idx"][~is_categorical].tolist())
     if both := sorted(categorical & numerical):
         raise ValueError(f"feature {both[0]} is split as a category and as a number")
-    return tuple(sorted(categorical))
+    return categorical

@@ -97,7 +97,8 @@ for seed in range(int(sys.argv[1])):
     categorical = sum(int(tree.nodes["is_categorical"].sum()) for tree in model.trees)
     print(json.dumps({
         "seed": seed, "classes": model.classes, "trees": len(model.trees), "splits": splits,
-        "categorical": categorical, "difference": float(np.abs(ours - theirs).max()),
+        "categorical": categorical, "columns": len(model.columns), "features": len({c.feature for c in model.columns}),
+        "difference": float(np.abs(ours - theirs).max()),
     }))
 """
 
@@ -126,3 +127,5 @@ def test_handover_is_tried_with_models_of_every_kind(handed_over: list[dict[str,
     assert any(made["categorical"] for made in handed_over)
     assert any(made["splits"] == 0 for made in handed_over)
     assert max(made["splits"] for made in handed_over) > 1000
+    # A feature of more thresholds than a byte can count.
+    assert any(made["columns"] > made["features"] for made in handed_over)

@@ -74,7 +74,7 @@ def test_scoring_refuses_rows_of_another_width() -> None:
         ("custom_objective", "custom objective"),
         ("cross_entropy", "'cross_entropy'"),
         ("multiclassova", "'multiclassova'"),
-        ("wide_categories", "code 256"),
+        ("wide_categories", "code 255"),
     ],
 )
 def test_model_that_cannot_be_scored_is_refused_by_name(name: str, said: str) -> None:
@@ -161,6 +161,22 @@ def test_edited_categories_are_refused(key: str, change: str, position: int, sai
     (tmp_path / "model.txt").write_text(resize(text))
     with pytest.raises(BadInput, match=re.escape(said)):
         read_model(tmp_path / "model.txt", "model.txt")
+
+
+def widen_first_set(text: str, last_word: int) -> str:
+    """The first set of categories with 256 bits: code 0, and those of `last_word`, whose bits are codes 224 to 255."""
+    text = re.sub(r"(?m)^cat_boundaries=.*$", "cat_boundaries=0 8", text, count=1)
+    return resize(re.sub(r"(?m)^cat_threshold=.*$", f"cat_threshold=1 0 0 0 0 0 0 {last_word}", text, count=1))
+
+
+def test_category_254_is_the_last_that_a_set_may_name() -> None:
+    text = load_fixture("binary_categories").model
+    rows = np.zeros((3, 4))
+    rows[:, 2] = 253, 254, 255
+    scores = parse_model(widen_first_set(text, 1 << 30)).probabilities(rows)[:, 1]
+    assert scores[0] == scores[2] != scores[1]
+    with pytest.raises(ValueError, match="code 255"):
+        parse_model(widen_first_set(text, 1 << 31))
 
 
 def test_cycle_between_nodes_is_refused(tmp_path: Path) -> None:
