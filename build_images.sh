@@ -8,4 +8,4 @@ cd "$(dirname "$0")"
 
 ensure_python 10
 python3 scripts/make_env.py
-exec python3 scripts/images.py "$@"
+exec env PYTHONPATH=scripts python3 -m images "$@"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import make_env
 import pytest
+from images.lock import write_service_images
 
 
 @pytest.fixture
@@ -51,16 +52,13 @@ def test_files_belong_to_the_user_in_a_folder_and_never_to_root(uid: int, data: 
     assert make_env.owner_id(uid, data) == owner
 
 
-def test_service_images_change_only_their_own_lines(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import images
-
+def test_service_images_change_only_their_own_lines(environment: Path) -> None:
     make_env.main()
     before = environment.read_text()
-    monkeypatch.setattr(images, "ENV", environment)
-    found = images.discover()
-    images.write_service_images(found)
-    assert environment.read_text().startswith(before)
-    assert values(environment)["ML_AIRFLOW_IMAGE"] == found["airflow"].reference
-    images.write_service_images(found)
-    assert environment.read_text().count("ML_AIRFLOW_IMAGE=") == 1
+    for _ in range(2):
+        write_service_images(environment.parent, {"airflow": "airflow-ml-airflow:1", "engine-proxy": "airflow-ml-e:2"})
+    assert (
+        environment.read_text()
+        == f"{before}ML_AIRFLOW_IMAGE=airflow-ml-airflow:1\nML_ENGINE_PROXY_IMAGE=airflow-ml-e:2\n"
+    )
     assert environment.stat().st_mode & 0o777 == 0o600

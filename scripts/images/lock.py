@@ -1,0 +1,95 @@
+"""The image lock, dags/images.lock.json: what was built last, from what, and where it was pushed.
+
+The Dags, the engine proxy and the tests read `image` and `id`; `ingredients` let the next build say what changed.
+"""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from images.tags import Image
+
+VERSION = 1
+Entry = dict[str, Any]
+
+
+def lock_path(root: Path) -> Path:
+    return root / "dags" / "images.lock.json"
+
+
+def read_lock(root: Path) -> dict[str, Entry]:
+    """The lock's entries by image; none where the lock is missing, damaged or of another version: it is made anew."""
+    try:
+        content = json.loads(lock_path(root).read_text(encoding="utf-8"))
+        return dict(content["images"]) if content["version"] == VERSION else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def revision_of(root: Path) -> str | None:
+    """The git revision of the checkout, `-dirty` where files differ from it; none without git."""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
+
+
+def write_lock(root: Path, entries: Mapping[str, Entry]) -> None:
+    """Replace the image lock at once: a reader sees the old one or the new one."""
+    lock = {"version": VERSION, "revision": revision_of(root), "images": entries}
+    replace_text(lock_path(root), json.dumps(lock, indent=2, sort_keys=True) + "\n", mode=0o644)
+
+
+def entry_of(image: Image, details: Mapping[str, Any], previous: Entry | None, made: Entry | None) -> Entry:
+    """The entry of an image that the engine has. `made` says when and how it was built, if it was just now.
+
+    What an earlier entry of the same image knows stays known: when it was built, where it was pushed.
+    """
+    same = previous is not None and (previous.get("image"), previous.get("id")) == (image.reference, details["Id"])
+    kept = previous if previous is not None and same and made is None else {}
+    # Built by another checkout, or before this lock: the engine knows when it got its name, nobody how long it took.
+    unknown = {
+        "built": details.get("Metadata", {}).get("LastTagTime", "")[:19] + "Z",
+        "seconds": None,
+        "revision": None,
+    }
+    return {
+        **unknown,
+        "digest": None,
+        "pushed": None,
+        **{key: kept[key] for key in ("built", "seconds", "revision", "digest", "pushed") if key in kept},
+        **(made or {}),
+        "image": image.reference,
+        "name": image.repository,
+        "tag": image.tag,
+        "id": details["Id"],
+        "size": details["Size"],
+        "ingredients": image.ingredients,
+    }
+
+
+def write_service_images(root: Path, references: Mapping[str, str]) -> None:
+    """Tell compose, through `.env`, which images its services run; every other line stays as it is."""
+    path = root / ".env"
+    if not path.exists():
+        return
+    names = {f"ML_{name.upper().replace('-', '_')}_IMAGE": reference for name, reference in references.items()}
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if line.partition("=")[0] not in names]
+    replace_text(path, "\n".join([*kept, *(f"{name}={value}" for name, value in names.items())]) + "\n", mode=0o600)
+
+
+def replace_text(path: Path, text: str, mode: int) -> None:
+    """Write a file at once, or leave it alone where it already holds the text."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}-", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(text)
+    Path(file.name).chmod(mode)
+    Path(file.name).replace(path)

@@ -1,0 +1,347 @@
+"""The image lock: complete, kept across builds, replaced at once; and what is said of a build before it is done."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from images.__main__ import new_entries, parse_arguments, select
+from images.build import Progress, bake_definition
+from images.engine import EMPTY_LAYER, chains, layer_sizes
+from images.errors import Failure
+from images.explain import explain
+from images.lock import entry_of, read_lock, write_lock
+from images.registry import parse_registry, pull_all
+from images.table import shared_bytes
+from images.tags import Image, discover, tag_of
+
+from tests.image_tree import make_tree
+
+ROOT = Path(__file__).parents[2]
+BUILT = {"built": "2026-11-21T10:00:00Z", "seconds": 1.5, "revision": "abc"}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (make_tree(tmp_path) / "dags").mkdir()
+    return tmp_path
+
+
+def details(image: Image, number: int = 0) -> dict[str, Any]:
+    """What an engine would know of an image."""
+    return {"Id": f"sha256:{image.name}{number}", "Size": 1000, "Metadata": {"LastTagTime": "2026-11-20T09:08:07.1Z"}}
+
+
+def build_all(tree: Path) -> dict[str, Any]:
+    """A lock as after a first build of everything."""
+    images = discover(tree)
+    found = {image.reference: details(image) for image in images.values()}
+    entries = new_entries(images, found, {}, dict.fromkeys(images, BUILT))
+    write_lock(tree, entries)
+    return entries
+
+
+def test_entry_tells_what_was_built_when_from_what(tree: Path) -> None:
+    build_all(tree)
+    entries = read_lock(tree)
+    assert list(entries) == sorted(["base", "one", "two", "three"])
+    entry, image = entries["one"], discover(tree)["one"]
+    assert entry == {
+        **BUILT, "name": "airflow-ml-one", "tag": image.tag, "image": f"airflow-ml-one:{image.tag}", "size": 1000,
+        "id": "sha256:one0", "digest": None, "pushed": None, "ingredients": image.ingredients,
+    }  # fmt: skip
+    assert tag_of(entry["ingredients"]) == entry["tag"]
+    assert entry["ingredients"]["base"] == entries["base"]["tag"]
+
+
+def test_nothing_built_changes_nothing_in_the_lock(tree: Path) -> None:
+    entries = build_all(tree)
+    entries["one"] |= {"digest": "sha256:d", "pushed": "host/airflow-ml-one@sha256:d"}
+    images = discover(tree)
+    found = {image.reference: details(image) for image in images.values()}
+    assert new_entries(images, found, entries, {}) == entries
+
+
+def test_image_that_was_built_anew_is_no_longer_pushed(tree: Path) -> None:
+    entries = build_all(tree)
+    entries["one"] |= {"digest": "sha256:d", "pushed": "host/airflow-ml-one@sha256:d"}
+    image = discover(tree)["one"]
+    entry = entry_of(image, details(image, 1), entries["one"], None)
+    assert (entry["digest"], entry["pushed"], entry["seconds"]) == (None, None, None)
+    assert entry["built"] == "2026-11-20T09:08:07Z"
+
+
+def test_stage_that_changed_but_was_not_built_keeps_its_entry_while_its_image_is_there(tree: Path) -> None:
+    """`--stage two` must not take stage one from the Dags."""
+    entries = build_all(tree)
+    before = discover(tree)
+    (tree / "stages/one/one.py").write_text("changed\n")
+    found = {image.reference: details(image) for image in before.values()}
+    assert new_entries(discover(tree), found, entries, {}) == entries
+    del found[before["one"].reference]
+    assert "one" not in new_entries(discover(tree), found, entries, {})
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 0, "images": {"one": {}}}', '{"version": 1}'])
+def test_lock_that_cannot_be_used_is_made_anew(tree: Path, text: str) -> None:
+    (tree / "dags/images.lock.json").write_text(text)
+    assert read_lock(tree) == {}
+
+
+def test_lock_is_replaced_at_once_and_only_when_it_changes(tree: Path) -> None:
+    entries = build_all(tree)
+    path = tree / "dags/images.lock.json"
+    with path.open() as reader:
+        before = path.stat().st_ino
+        write_lock(tree, entries)
+        assert path.stat().st_ino == before
+        write_lock(tree, {})
+        assert path.stat().st_ino != before
+        assert json.load(reader)["images"] == entries
+    assert [file.name for file in (tree / "dags").iterdir()] == ["images.lock.json"]
+
+
+# --- what is built, and why ---
+
+
+def told(tree: Path, *gone: str, stage: str | None = None, lock: dict[str, Any] | None = None) -> list[str]:
+    """What --explain says, with an engine that has what the lock names, without the images `gone`."""
+    entries = read_lock(tree) if lock is None else lock
+    images = discover(tree)
+    found = {entry["image"]: details(images[name]) for name, entry in entries.items() if name not in gone}
+    found[f"airflow-ml-builder:{entries['base']['tag']}"] = {}
+    wanted, missing = select(images, stage, found)
+    return explain(images, wanted, missing, entries, why=True)
+
+
+def test_explain_names_the_file_that_changed(tree: Path) -> None:
+    old = build_all(tree)["one"]["image"]
+    (tree / "stages/one/one.py").write_text("changed\n")
+    (tree / "stages/one/requirements.txt").chmod(0o755)
+    (tree / "stages/one/new.py").write_text("new\n")
+    new = discover(tree)["one"].reference
+    lines = told(tree)
+    start = lines.index(f"build {new}")
+    assert [line.strip() for line in lines[start + 1 : start + 5]] == [
+        f"instead of {old}:",
+        "changed one.py",
+        "mode    requirements.txt: not executable -> executable",
+        "added   new.py",
+    ]
+    assert [line[:5] for line in lines if not line.startswith(" ")] == ["keep ", "keep ", "build", "keep "]
+
+
+def test_explain_tells_a_rename_from_a_new_file(tree: Path) -> None:
+    build_all(tree)
+    (tree / "stages/two/two.py").rename(tree / "stages/two/deux.py")
+    assert "        renamed two.py -> deux.py" in told(tree)
+
+
+def test_explain_says_that_the_base_changed(tree: Path) -> None:
+    old = build_all(tree)["base"]["tag"]
+    (tree / "base-image/tool").write_text("another\n")
+    new = discover(tree)["base"].tag
+    lines = told(tree)
+    assert lines.count(f"        base {old} -> {new}") == 3
+    assert "        changed tool" in lines
+    assert sum(line.startswith("build") for line in lines) == 5  # with the builder
+
+
+def test_explain_names_the_build_argument_and_the_platform(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from images import tags
+
+    build_all(tree)
+    monkeypatch.setitem(tags.BUILD_ARGS, "SOURCE_DATE_EPOCH", "1")
+    monkeypatch.setattr(tags, "own_platform", lambda: "linux/riscv64")
+    lines = told(tree)
+    assert lines.count("        build argument SOURCE_DATE_EPOCH: 0 -> 1") == 4
+    assert sum(line.endswith("-> linux/riscv64") for line in lines) == 4
+
+
+def test_explain_says_that_an_image_is_gone_from_the_engine(tree: Path) -> None:
+    image = build_all(tree)["two"]["image"]
+    lines = told(tree, "two")
+    assert lines[lines.index(f"build {image}") + 1].strip().startswith("nothing changed, but the engine does not have")
+
+
+def test_explain_of_one_stage_speaks_of_that_stage(tree: Path) -> None:
+    build_all(tree)
+    (tree / "stages/one/one.py").write_text("changed\n")
+    assert [line.split()[1].split(":")[0] for line in told(tree, stage="two") if line[0] != " "] == [
+        "airflow-ml-base",
+        "airflow-ml-two",
+    ]
+
+
+def test_builder_is_built_only_for_something(tree: Path) -> None:
+    images = discover(tree)
+    found = {image.reference: {} for image in images.values() if image.name != "builder"}
+    assert select(images, None, found)[1] == []
+    del found[images["one"].reference]
+    assert select(images, None, found)[1] == ["builder", "one"]
+
+
+# --- the build graph ---
+
+
+def definition(tree: Path, missing: list[str], there: list[str], *platforms: str, registry: str | None = None) -> Any:
+    images = discover(tree, platforms or None)
+    contexts = {image.folder: tree / "context" / image.name for image in images.values()}
+    return bake_definition([images[n] for n in missing], [images[n] for n in there], contexts, platforms, registry)
+
+
+def test_stage_is_built_on_the_base_that_is_there(tree: Path) -> None:
+    """Built again, its tag would name another image than the one that the others stand on."""
+    images = discover(tree)
+    targets = definition(tree, ["one"], ["builder", "base"])["target"]
+    assert list(targets) == ["one"]
+    assert targets["one"]["contexts"] == {
+        "airflow-ml-builder": f"docker-image://{images['builder'].reference}",
+        "airflow-ml-base": f"docker-image://{images['base'].reference}",
+    }
+    assert targets["one"]["context"] == str(tree / "context/one")
+    assert targets["one"]["args"] == {"SOURCE_DATE_EPOCH": "0", "ML_IMAGE": images["one"].reference}
+    assert targets["one"]["tags"] == [images["one"].reference, "airflow-ml-one:latest"]
+
+
+def test_several_platforms_go_to_the_registry_from_one_graph(tree: Path) -> None:
+    names = ["builder", "base", "one", "three"]
+    graph = definition(tree, names, [], "linux/amd64", "linux/arm64", registry="host:5000/team")
+    targets = graph["target"]
+    assert graph["group"]["default"]["targets"] == names
+    assert all(target["platforms"] == ["linux/amd64", "linux/arm64"] for target in targets.values())
+    assert targets["one"]["contexts"] == {"airflow-ml-builder": "target:builder", "airflow-ml-base": "target:base"}
+    tag = discover(tree, ["linux/amd64", "linux/arm64"])["one"].reference
+    assert targets["one"]["tags"] == [f"host:5000/team/{tag}"]
+    assert [targets[name]["output"] for name in names] == [["type=cacheonly"], *[["type=registry"]] * 3]
+
+
+@pytest.mark.parametrize("name", ["https://host", "host:port", "Host/x", "host/", "", "host:5000/Team"])
+def test_what_is_no_registry_is_refused(name: str) -> None:
+    with pytest.raises(Failure, match=r"is no registry; expected: HOST\[:PORT\]"):
+        parse_registry(name)
+
+
+def test_images_that_were_never_pushed_cannot_be_pulled(tree: Path) -> None:
+    with pytest.raises(Failure, match=r"names no registry for base, three, one, two; do: .* --push REGISTRY"):
+        pull_all(build_all(tree))
+    with pytest.raises(Failure, match="the image lock is not there; do: copy"):
+        pull_all({})
+
+
+@pytest.mark.parametrize("pair", [("--push=x", "--pull"), ("--prune", "--explain"), ("--dry-run", "--push=x")])
+def test_one_run_does_one_thing(pair: tuple[str, str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        parse_arguments(pair, ["one"])
+    assert error.value.code == 2
+
+
+def test_package_runs_where_nothing_is_installed() -> None:
+    """Isolated from this machine's site-packages: the standard library is all it may need."""
+    code = "import sys; sys.path.insert(0, 'scripts'); import images.__main__"
+    subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=ROOT, check=True)
+
+
+# --- progress ---
+
+
+def read(text: str, *names: str) -> Progress:
+    progress = Progress(names)
+    for line in text.splitlines():
+        progress.read(line)
+    return progress
+
+
+SEVERAL = """\
+#7 [two internal] load build definition from Dockerfile
+#7 DONE 0.0s
+#11 [base base 1/3] FROM docker.io/library/debian:trixie-slim
+#11 CACHED
+#12 [one stage-1 1/2] RUN --mount=type=cache,target=/c make   one
+#12 ...
+#13 [two stage-1 1/2] RUN make two
+#13 0.174 words
+#13 DONE 1.2s
+#12 [one stage-1 1/2] RUN --mount=type=cache,target=/c make   one
+#12 DONE 2.2s
+#15 [two stage-1 2/2] COPY . /all
+#15 DONE 0.0s
+#16 [one] exporting to image
+#16 exporting layers done
+#16 DONE 0.3s
+"""
+
+
+def test_progress_has_a_line_for_each_step_that_took_time(capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = read(SEVERAL, "base", "one", "two").seconds
+    assert [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()] == [
+        "two 1.2 s RUN make two",
+        "one 2.2 s RUN make one",
+        "one 0.3 s the image is written",
+    ]
+    assert seconds == {"base": 0.0, "one": 2.5, "two": 1.2}
+
+
+def test_long_silence_is_broken_by_what_is_being_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from images import build
+
+    progress = read("#1 [one 1/2] RUN slow\n#2 [one 1/1] FROM x\n#2 CACHED", "one")
+    progress.beat()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(build, "HEARTBEAT_S", 0)
+    progress.beat()
+    assert " ".join(capsys.readouterr().err.split()) == "one 0.0 s so far: RUN slow"
+
+
+def test_step_that_failed_is_named_with_the_end_of_its_log() -> None:
+    log = "\n".join(f"#8 {number / 10} line {number}" for number in range(50))
+    text = f'#8 [one stage-1 2/3] RUN make one\n{log}\n#8 ERROR: process "make" did not complete: exit code: 3\n'
+    lines = read(text, "one", "two").complaint().splitlines()
+    assert lines[0] == 'the image one was not built: process "make" did not complete: exit code: 3'
+    assert lines[1].strip() == "step: RUN make one"
+    assert [line.strip() for line in lines[3:]] == [f"line {number}" for number in range(30, 50)]
+
+
+def test_build_that_never_began_ends_with_the_builders_words() -> None:
+    text = "ERROR: target two: failed to solve: dockerfile parse error on line 1: unknown instruction: FORM"
+    complaint = read(text, "one", "two").complaint()
+    assert complaint.startswith("the image two was not built")
+    assert "unknown instruction: FORM" in complaint
+
+
+# --- sizes ---
+
+
+def test_bytes_of_a_layer_are_shared_where_another_image_holds_the_same_chain() -> None:
+    images = {"base": {"a": 100, "b": 20}, "one": {"a": 100, "b": 20, "c": 3}, "other": {"d": 7}}
+    assert shared_bytes(images) == ({"base": 120, "one": 120, "other": 0}, 130)
+
+
+def test_layer_on_other_layers_is_another_chain() -> None:
+    def image(*layers: str) -> list[str]:
+        return chains({"RootFS": {"Layers": list(layers)}})
+
+    assert image("a", "b", "c")[:2] == image("a", "b")
+    assert not {*image("a", "c")[1:]} & {*image("b", "c")}
+    assert chains({"RootFS": {}}) == []
+
+
+@pytest.mark.parametrize(
+    ("layers", "history", "sizes"),
+    [
+        (["a", "b"], [(5, "COPY x"), (0, "ENV A=1"), (7, "RUN x")], [5, 7]),
+        (["a", "b", "c"], [(5, "COPY x"), (0, "RUN rm x"), (7, "RUN y")], [5, 0, 7]),
+        (["a", EMPTY_LAYER, "c"], [(5, ""), (0, "WORKDIR /x"), (7, "RUN y")], [5, 0, 7]),
+        # An instruction that left no layer: the empty one is known by its digest.
+        (["a", EMPTY_LAYER, "c"], [(5, ""), (0, "WORKDIR /"), (0, "WORKDIR /x"), (7, "RUN y")], [5, 0, 7]),
+        ([], [], []),
+    ],
+)
+def test_history_gives_the_size_of_each_layer(
+    layers: list[str], history: list[tuple[int, str]], sizes: list[int]
+) -> None:
+    assert layer_sizes(layers, history) == sizes
