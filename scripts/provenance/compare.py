@@ -36,12 +36,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs compared: pairs of steps from the asked ones upstream, and what has no counterpart."""
+    """Two runs compared: pairs of steps in the order of the work, and what has no counterpart."""
 
     pairs: list[Pair]
     alone: list[Change]
     outputs: list[Change]
     same_outputs: list[str]
+
+    @property
+    def different(self) -> list[Pair]:
+        """Pairs of which anything differs, in the order of the work."""
+        return [pair for pair in self.pairs if pair.own or pair.inputs or pair.outputs]
 
     @property
     def origins(self) -> list[Pair]:
@@ -70,7 +75,8 @@ def compare(a: Lineage, b: Lineage) -> Comparison:
         pair, below = _compare_steps(a, b, first, second)
         pairs.append(pair)
         queue += below
-    return Comparison(pairs, missing, outputs, same)
+    place = {step.id: number for number, step in enumerate(a.in_order())}
+    return Comparison(sorted(pairs, key=lambda pair: place[pair.a.id]), missing, outputs, same)
 
 
 def _targets(lineage: Lineage) -> dict[str, File]:
@@ -115,19 +121,22 @@ def _steps_of(a: Lineage, b: Lineage, files: list[tuple[str, File, File]]) -> li
 
 
 def _compare_steps(a: Lineage, b: Lineage, first: Step, second: Step) -> tuple[Pair, list[tuple[Step, Step]]]:
-    """A pair of steps, and the pairs that made what they read differently."""
+    """A pair of steps, and the pairs that made what they read."""
     reads, alone = _matched(_reads(first), _reads(second))
     changed, _ = _changes("input", reads, lambda read: read.sha256)
     made, _ = _matched(first.outputs, second.outputs)
     outputs, same = _changes("output", made, lambda output: output["sha256"])
-    below, unknown = [], []
+    below: list[tuple[Step, Step]] = []
+    unknown: list[str] = []
+    # A step that has run again since says nothing of the bytes that were read before, whichever of its files it is.
+    replaced = {a.files[read.path].step for read in first.inputs if read.problem}
+    replaced |= {b.files[read.path].step for read in second.inputs if read.problem}
     for name, one, other in reads:
-        if one.sha256 == other.sha256:
-            continue
         lost = [side for side, read in (("A", one), ("B", other)) if read.problem]
-        if lost:
+        if lost and one.sha256 != other.sha256:
             unknown.append(f"{name} as {' and '.join(lost)} read it is no longer there: it was published again since")
-        below += _steps_of(a, b, [(name, a.files[one.path], b.files[other.path])]) if not lost else []
+        if not {a.files[one.path].step, b.files[other.path].step} & replaced:
+            below += _steps_of(a, b, [(name, a.files[one.path], b.files[other.path])])
     pair = Pair(first, second, list(_own(first, second)), [*changed, *alone], outputs, same, unknown)
     return pair, below
 

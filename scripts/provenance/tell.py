@@ -16,11 +16,9 @@ def words(a: Lineage, b: Lineage, comparison: Comparison) -> str:
     lines = [f"A  {_names(a)}", f"B  {_names(b)}", ""]
     lines += _outcome(comparison)
     lines += [f"Note, {side}: {path} {p.text}" for side, runs in (("A", a), ("B", b)) for path, p in runs.problems]
-    different = [pair for pair in comparison.pairs if pair.own or pair.inputs or pair.outputs]
-    if different:
+    if comparison.origins or any(pair.unknown for pair in comparison.pairs):
         lines += ["", *_beginning(comparison)]
-    place = {step.id: number for number, step in enumerate(a.in_order())}
-    for pair in sorted(different, key=lambda pair: place[pair.a.id]):
+    for pair in comparison.different:
         lines += ["", *_pair(pair)]
     return "\n".join(lines)
 
@@ -34,7 +32,7 @@ def _names(lineage: Lineage) -> str:
 def _outcome(comparison: Comparison) -> Iterator[str]:
     if comparison.outputs or comparison.alone:
         yield "The files differ:"
-    elif any(pair.own or pair.inputs for pair in comparison.pairs):
+    elif comparison.different:
         yield "The files are the same bytes, although they were not made in the same way."
     else:
         yield "The files are the same bytes, made in the same way."
@@ -56,7 +54,7 @@ def _beginning(comparison: Comparison) -> Iterator[str]:
 def _reason(pair: Pair) -> str:
     kinds = list(dict.fromkeys(change.kind for change in pair.own))
     if kinds:
-        told = [f"{change.name} {_value(change.a)} | {_value(change.b)}" for change in pair.own[:3]]
+        told = [f"{_what(change)} {_value(change.a)} | {_value(change.b)}" for change in pair.own[:3]]
         more = f", and {len(pair.own) - 3} more" if len(pair.own) > 3 else ""
         return f"{', '.join(told)}{more}"
     if pair.inputs:
@@ -66,8 +64,15 @@ def _reason(pair: Pair) -> str:
     return "nothing that the marks record explains it; `make rerun` shows which of the two can be made again"
 
 
+def _what(change: Change) -> str:
+    return f"image {change.name}" if change.kind == "image" else change.name
+
+
 def _pair(pair: Pair) -> Iterator[str]:
     yield _title(pair)
+    if not pair.inputs and not pair.outputs:
+        yield f"  read and made the same bytes, although: {_reason(pair)}"
+        return
     yield from _image(pair)
     for kind, name in KINDS.items():
         changes = [change for change in pair.own if change.kind == kind]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ml.operator import StageOperator
+from provenance.engine import load_settings
 from tests.dags.conftest import IMAGES, LOCK
 
 
@@ -19,3 +20,19 @@ def test_stage_is_told_the_id_and_the_revision_of_its_image(
     task = StageOperator(task_id="any", stage="training", command=[])
     assert task.environment["ML_IMAGE_ID"] == IMAGES["training"]["id"]
     assert task.environment.get("ML_REVISION") == told
+
+
+def options(text: str) -> set[str]:
+    """Options of `docker run`, whether written with a blank or with an equals sign."""
+    return {part.strip() for part in text.replace("=", " ").split("--")[1:]}
+
+
+def test_rerun_confines_a_stage_as_the_operator_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make rerun` has the options in words of its own, for it cannot import Airflow."""
+    for name, value in {"ML_UID": "1000", "ML_GID": "100", "ML_STAGE_MEMORY": "1g"}.items():
+        monkeypatch.setenv(name, value)
+    task = StageOperator(task_id="any", stage="training", command=[])
+    by_hand, ours = task.command_by_hand().split(" --volume ")[0], load_settings().confined
+    ((folder, how),) = task._host_config()["Tmpfs"].items()
+    assert options(by_hand) - {f"tmpfs {folder}", "rm"} == options(" ".join(ours)) - {f"tmpfs {folder}:{how}"}
+    assert f"--tmpfs={folder}:{how}" in ours

@@ -1,0 +1,111 @@
+"""A host folder with a day of made-up data, published by the steps of the pipeline in their real order."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from stagekit import Publication, call, read_partition
+
+import lineage
+
+DAY = "2026-11-21"
+RUN = {"ML_DAG_ID": "train_model", "ML_TASK_ID": "any", "ML_RUN_ID": "manual__1", "ML_TRY_NUMBER": "1"}
+VERSIONS = [SimpleNamespace(name="numpy", version="2.5.5"), SimpleNamespace(name="scipy", version="1.18.1")]
+# Step, stage, command, output partition, outputs, inputs by partition.
+STEPS: tuple[tuple[str, str, str | None, str, tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
+    ("generate", "generator", None, "raw", ("data.csv", "target.csv", "schema.json"), {}),
+    ("prepare", "preprocessing", "prepare", "processed", ("train_data.csv", "rejected.csv"),
+     {"raw": ("data.csv", "target.csv", "schema.json")}),
+    ("split", "preprocessing", "split", "processed", ("train.csv", "val.csv", "encoder.json"),
+     {"processed": ("train_data.csv",), "raw": ("schema.json",)}),
+    ("train", "training", None, "models", ("model.txt", "encoder.json"),
+     {"processed": ("train.csv", "val.csv", "encoder.json")}),
+    ("validate", "prediction", "validate", "models", ("metrics.json",),
+     {"models": ("model.txt",), "processed": ("val.csv",)}),
+    ("features", "preprocessing", "prepare", "features", ("features.csv",),
+     {"raw": ("data.csv", "schema.json"), "models": ("encoder.json",)}),
+    ("predict", "prediction", "predict", "predictions", ("predictions.csv",),
+     {"features": ("features.csv",), "models": ("model.txt", "encoder.json", "metrics.json")}),
+)  # fmt: skip
+
+
+class Pipeline:
+    """Publishes days of data into a folder. A file's bytes follow from the step's inputs, seed and parameters."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, day: str = DAY, **changes: dict[str, Any]) -> None:
+        """All steps; `train={"image": ...}` changes a step: image, id, revision, parameters, seed, arguments, noise."""
+        for step in STEPS:
+            self.step(step[0], day, **changes.get(step[0], {}))
+
+    def step(self, name: str, day: str = DAY, **given: Any) -> None:
+        ((_, stage, command, kind, outputs, reads),) = (step for step in STEPS if step[0] == name)
+        inputs = [read_partition(self.root, f"{partition}/{day}", files) for partition, files in reads.items()]
+        parameters, seed = given.get("parameters", {}), given.get("seed")
+        self._say(given, f"airflow-ml-{stage}:{given.get('tag', '0123456789ab')}")
+        call.remember_call(stage, command, {"ds": day, "seed": seed, **parameters, **given.get("arguments", {})})
+        read = [partition.hashes[path] for partition in inputs for path in partition.hashes]
+        made = hashlib.sha256(json.dumps([read, parameters, seed, given.get("noise")]).encode()).hexdigest()
+        with Publication(
+            self.root, f"{kind}/{day}", name, inputs=inputs, parameters=parameters, seed=seed
+        ) as publication:
+            for file in outputs:
+                # The same on every day, as a schema is.
+                text = "schema" if file == "schema.json" else f"{file}\n{made}\n"
+                publication.path(file).write_text(text)
+                publication.rows[file] = 2
+
+    def _say(self, given: dict[str, Any], image: str) -> None:
+        told = {"ML_IMAGE": image, "ML_IMAGE_ID": given.get("id", "sha256:" + "5" * 64)}
+        os.environ.update({**told, "ML_REVISION": given.get("revision", "abc1234"), **given.get("run", RUN)})
+
+    def mark(self, partition: str) -> dict[str, Any]:
+        mark: dict[str, Any] = json.loads((self.root / partition / "_meta.json").read_text())
+        return mark
+
+    def edit_mark(self, partition: str, edit: Callable[[dict[str, Any]], Any]) -> None:
+        mark = self.mark(partition)
+        edit(mark)
+        (self.root / partition / "_meta.json").write_text(json.dumps(mark))
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """A published day, below the folder that ML_DATA names."""
+    for name in (*RUN, "ML_IMAGE", "ML_IMAGE_ID", "ML_REVISION"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("ML_DATA", str(tmp_path))
+    monkeypatch.setattr(call, "_call", {})  # a process has one call; here it plays many stages
+    # Made up as well: what is installed where the tests run is much, and not what a stage's image holds.
+    monkeypatch.setattr(metadata, "distributions", lambda: VERSIONS)
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # what a power cut leaves is not the subject here
+    # No engine answers in these tests: what they show must not depend on one.
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+    pipeline = Pipeline(tmp_path)
+    pipeline.run()
+    return pipeline
+
+
+class Command:
+    """`scripts/lineage.py`, with what it printed."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        code = lineage.main(arguments)
+        printed = self._capsys.readouterr()
+        return code, printed.out, printed.err
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(capsys)

@@ -1,0 +1,296 @@
+"""`make lineage`: every file leads back to the raw data and the images, and whatever changed since is named."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from provenance import show
+from provenance.engine import Settings
+from provenance.graph import build
+from provenance.store import data_path, snapshot
+
+from .conftest import DAY, RUN, STEPS, Command, Pipeline
+
+PREDICTIONS = f"predictions/{DAY}/predictions.csv"
+
+
+def settings(pipeline: Pipeline) -> Settings:
+    return Settings(str(pipeline.root), "10001:10001", "4g")
+
+
+def unwrapped(tree: str) -> str:
+    """A tree without its branches and line ends."""
+    return " ".join(re.sub("[│├└─]", " ", tree).split())
+
+
+def test_tree_leads_back_to_the_raw_data_and_every_image(pipeline: Pipeline, command: Command) -> None:
+    code, tree, _ = command("show", PREDICTIONS)
+    assert code == 0
+    for step, stage, *_ in STEPS:
+        assert len(re.findall(rf"└── made by {step}, 20", tree)) == 1, "each step is told once"
+        assert f"airflow-ml-{stage}:0123456789ab, id 555555555555, revision abc1234" in unwrapped(tree)
+    assert f"raw/{DAY}/data.csv   2 rows" in tree
+    assert "Dag run train_model, manual__1, task any, try 1" in unwrapped(tree)
+    assert tree.endswith("12 files, 7 steps, 4 images: every file is as published, and as it was read.\n")
+
+
+def test_tree_of_one_step_looks_like_this(pipeline: Pipeline, command: Command) -> None:
+    pipeline.step("generate", seed=7, parameters={"rows": 2, "share": 0.5}, run=dict.fromkeys(RUN, ""))
+    _, tree, _ = command("show", f"raw/{DAY}/target.csv")
+    output = pipeline.mark(f"raw/{DAY}")["outputs"]["target.csv"]
+    started = pipeline.mark(f"raw/{DAY}")["steps"]["generate"]["started"]
+    assert tree.splitlines() == [
+        f"raw/{DAY}/target.csv   2 rows, 76 bytes, sha256 {output['sha256'][:12]}, as published",
+        f"└── made by generate, {started}",
+        "        image       airflow-ml-generator:0123456789ab, id 555555555555, revision abc1234",
+        f"        call        --ds={DAY} --rows=2 --seed=7 --share=0.5",
+        "        Dag run     none, by hand",
+        "",
+        "1 file, 1 step, 1 image: every file is as published, and as it was read.",
+    ]
+
+
+def test_branches_of_the_tree_hang_together(pipeline: Pipeline, command: Command) -> None:
+    """Below every branch that goes on, the line leads down to the next one."""
+    lines = command("show", PREDICTIONS)[1].splitlines()
+    for number, line in enumerate(lines):
+        column = line.find("├")
+        if column >= 0:
+            following = next(later for later in lines[number + 1 :] if later[column : column + 1] != "│")
+            assert following[column : column + 1] in ("├", "└")
+
+
+def test_partition_is_shown_whole(pipeline: Pipeline, command: Command) -> None:
+    code, text, _ = command("show", f"models/{DAY}", "--format", "json")
+    assert code == 0
+    assert json.loads(text)["targets"] == [f"models/{DAY}/{f}" for f in ("encoder.json", "metrics.json", "model.txt")]
+
+
+def test_json_holds_all_that_the_marks_say(pipeline: Pipeline, command: Command) -> None:
+    shown = json.loads(command("show", PREDICTIONS, "--format", "json")[1])
+    assert shown["as_published"] is True
+    assert shown["problems"] == []
+    assert next(iter(shown["steps"])) == f"raw/{DAY}#generate", "upstream first"
+    assert list(shown["steps"])[-1] == f"predictions/{DAY}#predict"
+    for name, step in shown["steps"].items():
+        partition, _, step_name = name.partition("#")
+        record = pipeline.mark(partition)["steps"][step_name]
+        assert {path: read["sha256"] for path, read in step["inputs"].items()} == record["inputs"]
+        assert {key: step[key] for key in ("call", "parameters", "seed", "versions", "run")} == {
+            key: record[key] for key in ("call", "parameters", "seed", "versions", "run")
+        }
+        assert {key: step["image"][key] for key in ("name", "id", "revision")} == record["image"]
+    for path, file in shown["files"].items():
+        assert file["sha256"] == pipeline.mark(path.rpartition("/")[0])["outputs"][path.rpartition("/")[2]]["sha256"]
+
+
+def test_mermaid_graph_has_every_file_step_and_edge(pipeline: Pipeline, command: Command) -> None:
+    graph = command("show", PREDICTIONS, "--format", "mermaid")[1]
+    lines = graph.splitlines()
+    assert lines[0] == "flowchart LR"
+    shown = json.loads(command("show", PREDICTIONS, "--format", "json")[1])
+    nodes = dict(re.findall(r'^  ([fs]\d+)(?:\[|\(\[)"([^"]+)<br>', graph, re.MULTILINE))
+    assert sorted(nodes.values()) == sorted([*shown["files"], *(name.partition("#")[2] for name in shown["steps"])])
+    edges = re.findall(r"^  (\w+) --> (\w+)$", graph, re.MULTILINE)
+    reads = sum(len(step["inputs"]) for step in shown["steps"].values())
+    writes = sum(file["made_by"] is not None for file in shown["files"].values())
+    assert len(set(edges)) == len(edges) == reads + writes
+    assert {name for edge in edges for name in edge} == set(nodes)
+    assert "classDef" not in graph
+
+
+def test_mermaid_marks_what_has_a_problem_and_escapes_names(pipeline: Pipeline, command: Command) -> None:
+    pipeline.step("generate", seed=8)
+    graph = command("show", PREDICTIONS, "--format", "mermaid")[1]
+    assert '-. "published again" .->' in graph
+    (bad,) = re.findall(r"^  class (\S+) bad$", graph, re.MULTILINE)
+    assert re.search(rf'{bad.split(",")[0]}\["raw/{DAY}/data.csv', graph)
+    assert show._label('a"b<c>#1') == "a#quot;b#lt;c#gt;#35;1"
+
+
+def edit(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+# What somebody does to the data, the kind of problem, and words of what is said about which file.
+DAMAGES: dict[str, tuple[Callable[[Pipeline], object], str, str, str]] = {
+    "edited": (
+        lambda p: edit(p.root / f"raw/{DAY}/data.csv", (p.root / f"raw/{DAY}/data.csv").read_text().upper()),
+        "edited", f"raw/{DAY}/data.csv", "was edited: its sha256 is"),
+    "made longer": (
+        lambda p: edit(p.root / f"models/{DAY}/model.txt", "x" * 1000),
+        "edited", f"models/{DAY}/model.txt", "1,000 bytes instead of 75"),
+    "target edited": (
+        lambda p: edit(p.root / PREDICTIONS, "x"), "edited", PREDICTIONS, "was edited"),
+    "file gone": (
+        lambda p: (p.root / f"processed/{DAY}/val.csv").unlink(),
+        "gone", f"processed/{DAY}/val.csv", "is gone, but its mark is there"),
+    "file is a folder": (
+        lambda p: ((p.root / f"raw/{DAY}/data.csv").unlink(), (p.root / f"raw/{DAY}/data.csv").mkdir()),
+        "gone", f"raw/{DAY}/data.csv", "is gone"),
+    "partition gone": (
+        lambda p: shutil.rmtree(p.root / f"raw/{DAY}"), "no mark", f"raw/{DAY}/data.csv", "there is no raw/"),
+    "mark gone": (
+        lambda p: (p.root / f"features/{DAY}/_meta.json").unlink(),
+        "no mark", f"features/{DAY}/features.csv", "there is no features/"),
+    "mark damaged": (
+        lambda p: edit(p.root / f"features/{DAY}/_meta.json", "{"), "no mark", f"features/{DAY}/features.csv",
+        "is damaged"),
+    "mark of another shape": (
+        lambda p: p.edit_mark(f"features/{DAY}", lambda m: m["steps"]["features"].update(inputs=[])),
+        "no mark", f"features/{DAY}/features.csv", "inputs of step features is no object"),
+    "mark of another version": (
+        lambda p: p.edit_mark(f"features/{DAY}", lambda m: m.update(version=9)),
+        "no mark", f"features/{DAY}/features.csv", "version 9, expected 1"),
+    "mark of another partition": (
+        lambda p: p.edit_mark(f"raw/{DAY}", lambda m: m.update(partition="raw/2020-01-01")),
+        "no mark", f"raw/{DAY}/data.csv", "is the mark of another partition, raw/2020-01-01"),
+    "published again": (
+        lambda p: p.step("generate", seed=8), "published again", f"raw/{DAY}/data.csv", "was published again with"),
+    "no longer published": (
+        # What was made from replaced files is taken off the mark; the files stay.
+        lambda p: (p.step("generate", seed=8), p.step("prepare")),
+        "not published", f"processed/{DAY}/train.csv", "is on disk, but the mark of processed/"),
+    "never published": (
+        lambda p: p.edit_mark(f"raw/{DAY}", lambda m: m["outputs"].pop("data.csv")),
+        "not published", f"raw/{DAY}/data.csv", "does not name it"),
+    "no record of the step": (
+        lambda p: p.edit_mark(f"raw/{DAY}", lambda m: m["steps"].clear()),
+        "no record", f"raw/{DAY}/schema.json", "has no record of the step generate"),
+    "led out of the data": (
+        lambda p: p.edit_mark(f"raw/{DAY}", lambda m: m["steps"]["generate"]["inputs"].update({"../secret": "0"})),
+        "no mark", "../secret", "its path leads out of the data folder"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_whatever_changed_is_named_in_the_tree_and_in_json(pipeline: Pipeline, command: Command, damage: str) -> None:
+    act, kind, path, text = DAMAGES[damage]
+    (pipeline.root.parent / "secret").write_text("not ours")
+    act(pipeline)
+    code, tree, _ = command("show", PREDICTIONS, "--check")
+    assert code == 1
+    head, _, summary = tree.rpartition("\n\n")
+    assert re.search(rf"{re.escape(path)} .*\n.*!! .*{re.escape(text)}", head) or f"!! {text}" in head
+    assert re.search(rf"problems?:\n(.*\n)*  {re.escape(path)} .*{re.escape(text)}", summary)
+    shown = json.loads(command("show", PREDICTIONS, "--format", "json")[1])
+    assert shown["as_published"] is False
+    assert (path, kind) in {(problem["file"], problem["kind"]) for problem in shown["problems"]}
+
+
+def test_problems_change_the_exit_code_only_with_check(pipeline: Pipeline, command: Command) -> None:
+    edit(pipeline.root / PREDICTIONS, "x")
+    assert command("show", PREDICTIONS)[0] == 0
+    assert command("show", PREDICTIONS, "--check")[0] == 1
+
+
+def test_same_bytes_published_again_are_no_problem(pipeline: Pipeline, command: Command) -> None:
+    pipeline.step("generate")
+    pipeline.step("prepare")
+    assert command("show", PREDICTIONS, "--check")[0] == 0
+
+
+def test_files_beside_the_way_are_not_looked_at(pipeline: Pipeline, command: Command) -> None:
+    """What neither was asked for nor was read by a step on the way does not matter."""
+    edit(pipeline.root / f"processed/{DAY}/rejected.csv", "x")
+    assert command("show", PREDICTIONS, "--check")[0] == 0
+    assert command("show", f"processed/{DAY}", "--check")[0] == 1
+
+
+def test_marks_that_lead_in_a_circle_come_to_an_end(pipeline: Pipeline, command: Command) -> None:
+    digest = pipeline.mark(f"predictions/{DAY}")["outputs"]["predictions.csv"]["sha256"]
+    pipeline.edit_mark(f"raw/{DAY}", lambda m: m["steps"]["generate"]["inputs"].update({PREDICTIONS: digest}))
+    code, tree, _ = command("show", PREDICTIONS)
+    assert code == 0
+    assert f"made by predict of predictions/{DAY}, as above" in unwrapped(tree)
+
+
+def test_marks_without_a_call_are_shown_as_far_as_they_go(pipeline: Pipeline, command: Command) -> None:
+    pipeline.edit_mark(f"predictions/{DAY}", lambda m: m["steps"]["predict"].pop("call"))
+    code, tree, _ = command("show", PREDICTIONS, "--check")
+    assert (code, "call        not recorded" in tree) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("ids", "told"),
+    [
+        ({}, "id 555555555555, revision abc1234\n"),
+        ({"name": "sha256:" + "5" * 64, "id": "sha256:" + "5" * 64}, "on this engine\n"),
+        ({"name": "sha256:" + "6" * 64, "id": None}, "another build on this engine\n"),
+        ({"name": None, "id": None}, "not on this engine\n"),
+        ({"name": None, "id": "sha256:" + "5" * 64}, "on this engine\n"),
+    ],
+)
+def test_tree_says_whether_the_engine_has_the_image(pipeline: Pipeline, ids: dict[str, str | None], told: str) -> None:
+    names = {"name": "airflow-ml-generator:0123456789ab", "id": "sha256:" + "5" * 64}
+    lineage = build(snapshot(settings(pipeline), [f"raw/{DAY}/data.csv"]))
+    tree = show.tree(lineage, {names[key]: value for key, value in ids.items()})
+    assert told in tree
+    assert ("Note: airflow-ml-generator:0123456789ab is not" in tree) is ("not on" in told or "another" in told)
+
+
+@pytest.mark.parametrize("form", ["{}", "/data/{}", "{root}/{}", "{root}/../{name}/{}", "{}/", "{}/_meta.json"])
+def test_path_may_be_given_in_several_forms(pipeline: Pipeline, command: Command, form: str) -> None:
+    text = form.format(f"raw/{DAY}", root=pipeline.root, name=pipeline.root.name)
+    assert command("show", text)[1] == command("show", f"raw/{DAY}")[1]
+
+
+def test_path_may_be_relative_to_where_one_is(
+    pipeline: Pipeline, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pipeline.root.parent)
+    assert command("show", f"{pipeline.root.name}/raw/{DAY}")[0] == 0
+
+
+def test_path_below_data_is_a_path_in_the_volume() -> None:
+    volume = Settings("data", "10001:10001", "4g")
+    assert data_path(volume, f"/data/raw/{DAY}") == data_path(volume, f"raw/{DAY}") == f"raw/{DAY}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "messages"),
+    [
+        (f"predictions/{DAY}/prediction.csv", ["is not there", f"near names: {PREDICTIONS}"]),
+        ("predictions/2026-11-12/predictions.csv", ["is not there", PREDICTIONS]),
+        ("no/such/thing/at/all", ["is not there", f"near names: features/{DAY}"]),
+        (f"raw/{DAY}/notes.txt", ["is there, but its mark does not name it", "data.csv, schema.json, target.csv"]),
+        ("raw/loose/data.csv", ["is there, but was never published"]),
+        ("raw", ["is there, but was never published"]),
+        (f"features/{DAY}/features.csv", ["is damaged"]),
+        ("../secret", ["no path below the data folder"]),
+        ("/etc/passwd", ["/etc/passwd is not below"]),
+    ],
+)
+def test_file_that_cannot_be_found_says_what_is_there(
+    pipeline: Pipeline, command: Command, asked: str, messages: list[str]
+) -> None:
+    edit(pipeline.root / f"raw/{DAY}/notes.txt", "mine")
+    (pipeline.root / "raw/loose").mkdir()
+    edit(pipeline.root / "raw/loose/data.csv", "mine")
+    edit(pipeline.root / f"features/{DAY}/_meta.json", "[")
+    code, out, err = command("show", asked)
+    assert (code, out) == (3, "")
+    assert err.startswith("error: ")
+    assert "expected: " in err
+    for message in messages:
+        assert message in err
+
+
+def test_data_that_is_not_there_says_where_it_was_looked_for(
+    pipeline: Pipeline, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_DATA", str(pipeline.root / "elsewhere"))
+    code, _, err = command("show", PREDICTIONS)
+    assert code == 3
+    assert f"there is no folder {pipeline.root}/elsewhere" in err
+    assert "make run" in err
+
+
+@pytest.mark.parametrize("arguments", [["show", ""], ["diff", "a", ""], ["rerun", ""]])
+def test_argument_that_make_was_not_given_is_asked_for(command: Command, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command(*arguments)

@@ -1,0 +1,266 @@
+"""The parts of `make rerun` that need no engine; tests/images/test_provenance.py runs the whole."""
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provenance import outcome, rerun, scratch
+from provenance.calls import command_line
+from provenance.engine import Settings, load_settings
+from provenance.errors import ProvenanceError
+from provenance.graph import Lineage, Step, build
+from provenance.store import Snapshot, snapshot
+
+from .conftest import DAY, Command, Pipeline
+
+ID = "sha256:" + "5" * 64
+
+
+def found(pipeline: Pipeline, target: str) -> tuple[Snapshot, Lineage]:
+    shot = snapshot(Settings(str(pipeline.root), "10001:10001", "4g"), [target])
+    return shot, build(shot)
+
+
+def step_of(record: dict[str, Any], name: str = "split") -> Step:
+    image = {"name": "airflow-ml-x:0123456789ab", "id": ID, "revision": "abc1234"}
+    return Step("processed/2026-11-21", name, {"image": image, "parameters": {}, **record}, (), {})
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        ("split", {"ds": DAY, "val_part": 0.1, "seed": 0}, ["split", f"--ds={DAY}", "--val-part=0.1", "--seed=0"]),
+        (None, {"ds": DAY, "rows": None, "dirty": 1e-05}, [f"--ds={DAY}", "--dirty=1e-05"]),
+        ("act", {"flag": True, "other": False, "model": ""}, ["act", "--flag"]),
+        (None, {"param": ["a=1", "b=x y"]}, ["--param=a=1", "--param=b=x y"]),
+        (None, {"params_json": '{"num_leaves": 3}', "params": None}, ['--params-json={"num_leaves": 3}']),
+    ],
+)  # fmt: skip
+def test_call_becomes_the_command_line_again(command: str | None, arguments: dict[str, Any], words: list[str]) -> None:
+    call = {"stage": "any", "command": command, "arguments": arguments}
+    assert command_line(step_of({"call": json.loads(json.dumps(call))})) == words
+
+
+def test_parameters_from_a_file_outside_of_the_data_come_from_the_mark() -> None:
+    arguments = {"ds": DAY, "params": {"file": "/own/params.json"}, "params_json": None, "param": ["num_leaves=7"]}
+    record = {
+        "call": {"stage": "training", "command": None, "arguments": arguments},
+        "parameters": {"num_leaves": 7, "learning_rate": 0.1, "num_threads": 2},
+    }
+    words = command_line(step_of(record, "train"))
+    assert words[0] == f"--ds={DAY}"
+    assert json.loads(words[1].removeprefix("--params-json=")) == {"num_leaves": 7, "learning_rate": 0.1}
+    assert len(words) == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (None, "does not tell how the step split was called"),
+        ({"stage": None, "command": None, "arguments": None}, "does not tell how"),
+        ({"stage": "x", "command": "act", "arguments": {"keys": {"file": "/own/k"}}}, "was given the file /own/k from"),
+    ],
+)
+def test_call_that_the_mark_does_not_hold_whole_is_refused(call: Any, message: str) -> None:
+    with pytest.raises(ProvenanceError, match=message) as error:
+        command_line(step_of({"call": call}))
+    assert "do: " in str(error.value)
+
+
+def test_plan_holds_the_step_that_made_the_file_or_all(pipeline: Pipeline) -> None:
+    _, lineage = found(pipeline, f"predictions/{DAY}/predictions.csv")
+    assert [step.name for step in rerun.plan(lineage, everything=False)] == ["predict"]
+    names = [step.name for step in rerun.plan(lineage, everything=True)]
+    assert sorted(names) == sorted(["generate", "prepare", "split", "train", "validate", "features", "predict"])
+    for before, after in [("generate", "prepare"), ("prepare", "split"), ("split", "train"), ("train", "validate"),
+                          ("train", "features"), ("validate", "predict"), ("features", "predict")]:  # fmt: skip
+        assert names.index(before) < names.index(after)
+
+
+def test_plan_of_a_partition_holds_its_steps_in_order(pipeline: Pipeline) -> None:
+    _, lineage = found(pipeline, f"models/{DAY}")
+    assert [step.name for step in rerun.plan(lineage, everything=False)] == ["train", "validate"]
+
+
+def test_imported_files_are_an_origin(pipeline: Pipeline, command: Command) -> None:
+    pipeline.edit_mark(
+        f"raw/{DAY}",
+        lambda m: (m["steps"].update({"import": m["steps"].pop("generate")}),
+                   [output.update(step="import") for output in m["outputs"].values()]),
+    )  # fmt: skip
+    _, lineage = found(pipeline, f"processed/{DAY}/train.csv")
+    assert [step.name for step in rerun.plan(lineage, everything=True)] == ["prepare", "split"]
+    code, _, err = command("rerun", f"raw/{DAY}/data.csv")
+    assert code == 3
+    assert "it was imported" in err
+
+
+def test_copied_mark_names_what_is_copied_and_nothing_else(pipeline: Pipeline) -> None:
+    shot, _ = found(pipeline, f"models/{DAY}/metrics.json")
+    marks = rerun.mark_of(shot, [f"models/{DAY}/model.txt", f"processed/{DAY}/val.csv"])
+    assert set(marks) == {f"models/{DAY}", f"processed/{DAY}"}
+    assert set(marks[f"models/{DAY}"]["outputs"]) == {"model.txt"}
+    assert set(marks[f"models/{DAY}"]["steps"]) == {"train"}
+    assert set(marks[f"processed/{DAY}"]["steps"]) == {"split"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda p: (p.root / f"raw/{DAY}/data.csv").write_text("x"), "was edited"),
+        (lambda p: (p.root / f"raw/{DAY}/data.csv").unlink(), "is gone"),
+        (lambda p: p.step("generate", seed=9), "was published again with other bytes"),
+    ],
+)
+def test_inputs_that_are_no_longer_what_was_read_are_refused(pipeline: Pipeline, damage: Any, message: str) -> None:
+    damage(pipeline)
+    _, lineage = found(pipeline, f"processed/{DAY}/train_data.csv")
+    (step,) = rerun.plan(lineage, everything=False)
+    with pytest.raises(ProvenanceError, match=message) as error:
+        rerun.require_inputs(lineage, step)
+    assert "expected: the bytes that prepare read" in str(error.value)
+    assert "DEPTH=all" in str(error.value)
+
+
+class Engine:
+    """What an engine answers to `docker image inspect`: ids by name."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, ids: dict[str, str], planned: set[str]) -> None:
+        self.ids = ids
+        monkeypatch.setattr(rerun, "try_docker", self.answer)
+        monkeypatch.setattr(rerun, "try_build_plan", lambda: planned)
+
+    def answer(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        found = self.ids.get(arguments[-1])
+        return subprocess.CompletedProcess(arguments, 0 if found else 1, f"{found or ''}\n", "No such image")
+
+
+NAME = "airflow-ml-x:0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "ids", "image"),
+    [
+        (ID, {ID: ID, NAME: ID}, ID),
+        (ID, {ID: ID, NAME: "sha256:66"}, ID),
+        (None, {NAME: "sha256:66"}, NAME),
+    ],
+)
+def test_image_that_ran_is_run_by_its_id_where_that_is_known(
+    monkeypatch: pytest.MonkeyPatch, recorded: str | None, ids: dict[str, str], image: str
+) -> None:
+    Engine(monkeypatch, ids, set())
+    told = {"name": NAME, "id": recorded, "revision": None}
+    assert rerun.image_to_run(step_of({"image": told}), "recorded") == image
+
+
+@pytest.mark.parametrize(
+    ("recorded", "revision", "ids", "planned", "messages"),
+    [
+        (ID, "abc1234", {}, set(), ["id 555555555555, is not on this engine", "build revision abc1234: git worktree"]),
+        (None, "abc1234-dirty", {}, set(), ["changes that were not committed (abc1234-dirty)", "../abc1234 abc1234"]),
+        (None, None, {}, set(), [f"build the revision whose tag is {NAME}", "ran by hand"]),
+        (ID, "abc1234", {}, {f"build {NAME}"}, ["./build_images.sh --stage x: this working copy makes that very tag"]),
+        (ID, "abc1234", {NAME: "sha256:66"}, {f"keep  {NAME}"}, ["under that tag is 66, built another time", "load"]),
+    ],
+)
+def test_image_that_is_gone_says_what_to_build(
+    monkeypatch: pytest.MonkeyPatch,
+    recorded: str | None,
+    revision: str | None,
+    ids: dict[str, str],
+    planned: set[str],
+    messages: list[str],
+) -> None:
+    Engine(monkeypatch, ids, planned)
+    told = {"name": NAME, "id": recorded, "revision": revision}
+    with pytest.raises(ProvenanceError) as error:
+        rerun.image_to_run(step_of({"image": told}), "recorded")
+    for message in [*messages, "expected: the image that made processed/2026-11-21", "IMAGES=locked"]:
+        assert message in str(error.value)
+
+
+def test_step_that_ran_outside_of_any_image_is_refused() -> None:
+    with pytest.raises(ProvenanceError, match="ran outside of any image"):
+        rerun.image_to_run(step_of({"image": {"name": None, "id": None, "revision": None}}), "recorded")
+
+
+TEXTS = st.lists(st.sampled_from([b"a", b"b", b"\n", b"\xff"]), max_size=40).map(b"".join)
+
+
+@given(TEXTS, TEXTS, st.integers(1, 7))
+def test_first_difference_is_found_wherever_it_is(
+    tmp_path_factory: pytest.TempPathFactory, a: bytes, b: bytes, block: int
+) -> None:
+    """However the files fall into blocks; checked against the definition."""
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "a").write_bytes(a)
+    (folder / "b").write_bytes(b)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scratch, "BLOCK", block)
+        different = scratch.first_difference(folder / "a", folder / "b")
+    if a == b:
+        assert different is None
+        return
+    at = next((n for n in range(min(len(a), len(b))) if a[n] != b[n]), min(len(a), len(b)))
+    start = a.rfind(b"\n", 0, at) + 1
+    lines = [None if not text[start:] else text[start:].split(b"\n")[0].decode(errors="replace") for text in (a, b)]
+    assert different == {"byte": at + 1, "line": a.count(b"\n", 0, at) + 1, "published": lines[0], "made": lines[1]}
+
+
+def test_seed_empties_copies_and_verifies(pipeline: Pipeline, tmp_path: Path) -> None:
+    data = tmp_path / "scratch"
+    (data / "old").mkdir(parents=True)
+    (data / "file").write_text("old")
+    path = f"raw/{DAY}/data.csv"
+    right = pipeline.mark(f"raw/{DAY}")["outputs"]["data.csv"]["sha256"]
+    assert scratch.seed(pipeline.root, data, {path: right}, {f"raw/{DAY}": {"version": 1}}) == {"wrong": None}
+    left = sorted(str(p.relative_to(data)) for p in data.rglob("*") if p.is_file())
+    assert left == [f"raw/{DAY}/_meta.json", path]
+    assert scratch.seed(pipeline.root, data, {path: "0" * 64}, {}) == {"wrong": path}
+
+
+def test_comparison_tells_same_missing_different_and_incomparable(pipeline: Pipeline, tmp_path: Path) -> None:
+    data, day = tmp_path / "scratch", f"raw/{DAY}"
+    (data / day).mkdir(parents=True)
+    outputs = {f"{day}/{file}": output for file, output in pipeline.mark(day)["outputs"].items()}
+    (data / day / "schema.json").write_text("schema")
+    (data / day / "data.csv").write_text("data.csv\nother\n")
+    found = scratch.compare(pipeline.root, data, {path: output["sha256"] for path, output in outputs.items()})
+    assert found[f"{day}/schema.json"]["made"] == found[f"{day}/schema.json"]["published"]
+    assert found[f"{day}/target.csv"]["made"] is None
+    assert (found[f"{day}/data.csv"]["difference"]["byte"], found[f"{day}/data.csv"]["difference"]["line"]) == (10, 2)
+    files = [rerun.Remade(path, **entry) for path, entry in sorted(found.items())]
+    made = rerun.Rerun(step_of({}, "generate"), "airflow-ml-x:1", files)
+    report = "\n".join(outcome.report(made))
+    assert "DIFFERS" in report
+    assert "from byte 10 in line 2 on\n      published  " in report
+    assert "      made       other" in report
+    assert "was not made this time" in report
+    assert outcome.verdict([made]).startswith(
+        "NOT the same bytes: 1 of 3 files are. The first to differ: generate, raw"
+    )
+    (pipeline.root / day / "data.csv").write_text("edited")
+    again = scratch.compare(pipeline.root, data, {f"{day}/data.csv": outputs[f"{day}/data.csv"]["sha256"]})
+    assert again[f"{day}/data.csv"]["difference"] is None
+    unknown = rerun.Rerun(step_of({}), "x", [rerun.Remade("a", **again[f"{day}/data.csv"])])
+    assert "the published file is not as its mark says" in "\n".join(outcome.report(unknown))
+
+
+def test_settings_come_from_the_file_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ML_DATA", "ML_UID", "ML_GID", "ML_STAGE_MEMORY"):
+        monkeypatch.delenv(name, raising=False)
+    assert load_settings(tmp_path / "none") == Settings("data", "10001:10001", "4g")
+    (tmp_path / ".env").write_text("# ML_DATA=no\nML_DATA=/srv/data\nML_UID=1000\nML_STAGE_MEMORY=\n")
+    assert load_settings(tmp_path / ".env") == Settings("/srv/data", "1000:10001", "4g")
+    monkeypatch.setenv("ML_DATA", "other")
+    assert load_settings(tmp_path / ".env").data == "other"
+    assert shlex.join(load_settings(tmp_path / ".env").confined).endswith(
+        "--user=1000:10001 --memory=4g --memory-swap=4g"
+    )
