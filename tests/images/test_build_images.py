@@ -1,0 +1,473 @@
+"""`build_images.sh` on the real engine, in small checkouts of its own: what it builds, refuses, tells and removes."""
+
+import fcntl
+import io
+import json
+import os
+import secrets
+import socket
+import subprocess
+import tarfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.image_tree import BIG, LEAF, ROOT, build_images, make_checkout
+
+from .conftest import docker
+
+NAMES = ["base", "three", "one", "two"]
+
+
+class Checkout:
+    """A checkout, and images under names that begin with a prefix of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = make_checkout(root)
+        self.prefix = f"ml-test-{secrets.token_hex(4)}-"
+
+    def run(self, *arguments: str, code: int = 0, **environment: str) -> "subprocess.CompletedProcess[str]":
+        done = build_images(self.root, self.prefix, *arguments, **environment)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def lock(self) -> dict[str, Any]:
+        images: dict[str, Any] = json.loads((self.root / "dags/images.lock.json").read_text())["images"]
+        return images
+
+    def ids(self) -> dict[str, str]:
+        return {name: entry["id"] for name, entry in self.lock().items()}
+
+    def on_engine(self) -> list[str]:
+        form = "{{.Repository}}:{{.Tag}}"
+        return docker("image", "ls", "--format", form, "--filter", f"reference={self.prefix}*").stdout.split()
+
+    def remove(self) -> None:
+        if names := self.on_engine():
+            docker("image", "rm", "--force", *names)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    one = Checkout(tmp_path / "checkout")
+    yield one
+    one.remove()
+
+
+@pytest.fixture
+def built(checkout: Checkout) -> Checkout:
+    checkout.run()
+    return checkout
+
+
+@contextmanager
+def container_of(image: str) -> Iterator[str]:
+    """A container that is never started: these images hold no program."""
+    container = docker("create", image).stdout.strip()
+    try:
+        yield container
+    finally:
+        docker("rm", "--force", container)
+
+
+def files_in(image: str) -> dict[str, tuple[bytes, int]]:
+    """The files below /all of an image: bytes and mode."""
+    with container_of(image) as container:
+        done = subprocess.run(["docker", "cp", f"{container}:/all/.", "-"], capture_output=True, check=True)
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        files = {member.name.removeprefix("./"): member for member in archive.getmembers() if member.isfile()}
+        return {name: (archive.extractfile(file).read(), file.mode) for name, file in files.items()}  # type: ignore[union-attr]
+
+
+def details(image: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(docker("image", "inspect", image).stdout)[0]
+    return found
+
+
+# --- what is built ---
+
+
+def test_lock_names_what_the_engine_has(built: Checkout) -> None:
+    lock = built.lock()
+    assert sorted(lock) == sorted(NAMES)
+    for name, entry in lock.items():
+        found = details(entry["image"])
+        assert (entry["id"], entry["size"]) == (found["Id"], found["Size"])
+        assert entry["image"] == f"{built.prefix}{name}:{entry['tag']}"
+        assert f"ML_IMAGE={entry['image']}" in found["Config"]["Env"] or name == "base"
+        assert entry["seconds"] > 0
+        assert abs(time.time() - time.mktime(time.strptime(entry["built"], "%Y-%m-%dT%H:%M:%SZ")) + time.timezone) < 300
+    assert f"ML_THREE_IMAGE={lock['three']['image']}\n" in (built.root / ".env").read_text()
+
+
+def test_nothing_changed_builds_nothing_within_two_seconds(built: Checkout) -> None:
+    lock, seconds = built.root / "dags/images.lock.json", []
+    before = (lock.stat().st_ino, lock.read_bytes())
+    for _ in range(3):
+        started = time.monotonic()
+        assert built.run().stderr == ""
+        seconds.append(time.monotonic() - started)
+    assert (lock.stat().st_ino, lock.read_bytes()) == before
+    assert min(seconds) < 2
+
+
+def test_changed_line_builds_that_image_alone_within_five_seconds(built: Checkout) -> None:
+    before, seconds = built.ids(), []
+    for number in range(3):
+        (built.root / "stages/one/one.py").write_text(f"changed {number}\n")
+        started = time.monotonic()
+        told = built.run().stderr
+        seconds.append(time.monotonic() - started)
+        assert told.startswith("building one\n")
+    after = built.ids()
+    assert {name for name in NAMES if before[name] != after[name]} == {"one"}
+    assert files_in(built.lock()["one"]["image"])["one.py"][0] == b"changed 2\n"
+    assert min(seconds) < 5
+
+
+def test_changed_base_builds_everything_on_the_new_base(built: Checkout) -> None:
+    before = built.lock()
+    (built.root / "base-image/big").write_bytes(b"1" * BIG)
+    assert built.run().stderr.startswith("building builder, base, three, one, two\n")
+    after = built.lock()
+    assert all(before[name]["tag"] != after[name]["tag"] for name in NAMES)
+    base = details(after["base"]["image"])["RootFS"]["Layers"]
+    assert base != details(before["base"]["image"])["RootFS"]["Layers"]
+    assert all(details(after[name]["image"])["RootFS"]["Layers"][: len(base)] == base for name in NAMES)
+
+
+def test_change_of_the_same_size_and_time_reaches_the_image(built: Checkout) -> None:
+    """BuildKit takes a file of the same name, size and time for the one that it knows: an image would get old bytes."""
+    file = built.root / "stages/one/one.py"
+    for letter in "abc":
+        file.write_text(f"{letter}\n")
+        os.utime(file, (0, 0))
+        built.run("--stage", "one")
+        assert files_in(built.lock()["one"]["image"])["one.py"][0] == f"{letter}\n".encode()
+
+
+def test_image_holds_the_files_of_its_tag_and_nothing_else(checkout: Checkout) -> None:
+    """The Dockerfile copies all that the build can see."""
+    folder = checkout.root / "stages/one"
+    noise = ["README.md", "requirements.in", ".env", ".git/config", "__pycache__/one.pyc", "old.pyc", ".pytest_cache/x"]
+    for name in noise:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("noise")
+    (folder / "run").write_text("#!/bin/sh\n")
+    (folder / "run").chmod(0o700)
+    (folder / "one.py").chmod(0o600)
+    checkout.run()
+    entry = checkout.lock()["one"]
+    assert files_in(entry["image"]) == {
+        "Dockerfile": (LEAF.encode(), 0o644),
+        "one.py": (b"print('one', 1)\n", 0o644),
+        "requirements.txt": (b"a==1\n", 0o644),
+        "run": (b"#!/bin/sh\n", 0o755),
+    }
+    assert set(entry["ingredients"]["files"]) == {"Dockerfile", "one.py", "requirements.txt", "run"}
+    for name in noise:
+        (folder / name).write_text("another noise")
+    assert checkout.run().stderr == ""
+
+
+def test_same_files_in_another_folder_give_the_same_image(built: Checkout, tmp_path: Path) -> None:
+    """Another checkout under the same names: nothing is built; built anyway, the engine gives it the same id."""
+    other = Checkout(tmp_path / "other folder")
+    other.prefix = built.prefix
+    assert other.run().stderr.splitlines()[1:] == []  # the first line tells of its new .env
+    assert other.ids() == built.ids()
+    before = built.ids()
+    built.remove()
+    other.run()
+    assert other.ids() == before
+
+
+def test_second_name_for_people_always_is_the_lock_s_image(built: Checkout) -> None:
+    file = built.root / "stages/one/one.py"
+    old = file.read_text()
+    file.write_text("new\n")
+    built.run()
+    file.write_text(old)
+    assert built.run().stderr == ""  # that image is still there: nothing to build
+    assert details(f"{built.prefix}one:latest")["Id"] == built.ids()["one"]
+
+
+def test_one_stage_is_built_and_the_others_stay_in_the_lock(built: Checkout) -> None:
+    before = built.lock()
+    for name in ("one", "two"):
+        (built.root / f"stages/{name}/{name}.py").write_text("new\n")
+    assert built.run("--stage", "one").stderr.startswith("building one\n")
+    after = built.lock()
+    assert after["one"]["tag"] != before["one"]["tag"]
+    assert {name: after[name] for name in ("base", "two", "three")} == {n: before[n] for n in ("base", "two", "three")}
+
+
+def test_image_that_was_removed_is_built_again(built: Checkout) -> None:
+    image = built.lock()["two"]["image"]
+    docker("image", "rm", image, f"{built.prefix}two:latest")
+    told = built.run("--explain").stdout
+    assert f"build {image}\n        nothing changed, but the engine does not have the image any more\n" in told
+    assert built.run().stderr.startswith("building two\n")
+    assert built.lock()["two"]["image"] == image
+
+
+def test_explain_builds_nothing_and_names_the_file(built: Checkout) -> None:
+    before = sorted(built.on_engine())
+    (built.root / "stages/one/untracked.py").write_text("x\n")
+    (built.root / "services/three/three.py").chmod(0o755)
+    told = built.run("--explain").stdout
+    assert "        added   untracked.py\n" in told
+    assert "        mode    three.py: not executable -> executable\n" in told
+    assert [line[:5] for line in told.splitlines() if line[0] != " "] == ["keep ", "build", "build", "keep "]
+    assert sorted(built.on_engine()) == before
+
+
+def test_symbolic_link_is_refused_before_anything_is_built(checkout: Checkout) -> None:
+    (checkout.root / "stages/one/link.py").symlink_to("one.py")
+    done = checkout.run(code=1)
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "stages/one/link.py is a symbolic link; expected: files and folders only" in done.stderr
+    assert checkout.on_engine() == []
+
+
+def test_second_run_in_one_folder_waits_for_the_first(built: Checkout) -> None:
+    with (built.root / ".cache/build.flock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        environment = {**os.environ, "ML_IMAGE_PREFIX": built.prefix}
+        command = [str(built.root / "build_images.sh")]
+        with subprocess.Popen(
+            command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as run:
+            assert run.stderr is not None
+            assert run.stderr.readline() == "waiting for another build_images.sh in this folder\n"
+            assert run.poll() is None
+            fcntl.flock(file, fcntl.LOCK_UN)
+            assert run.wait(timeout=60) == 0
+
+
+# --- what is told ---
+
+
+def test_build_tells_each_image_that_is_written(checkout: Checkout) -> None:
+    lines = [line.split() for line in checkout.run().stderr.splitlines()]
+    written = [line[0] for line in lines if line[-3:] == ["image", "is", "written"]]
+    assert sorted(written) == sorted(["builder", *NAMES])
+
+
+def test_failed_build_names_the_image_and_the_end_of_its_log(built: Checkout) -> None:
+    before = (built.root / "dags/images.lock.json").read_bytes()
+    dockerfile = built.root / "stages/two/Dockerfile"
+    dockerfile.write_text(f"{LEAF}COPY nowhere.py /\n")
+    done = built.run(code=1)
+    assert "error: the image two was not built: " in done.stderr
+    assert '"/nowhere.py": not found' in done.stderr
+    assert "step: COPY nowhere.py /" in done.stderr
+    log = Path(done.stderr.splitlines()[-1].partition("the whole log: ")[2])
+    assert "nowhere.py" in log.read_text()
+    dockerfile.write_text("FORM scratch\n")
+    done = built.run(code=1)
+    assert "error: the image two was not built" in done.stderr
+    assert "unknown instruction: FORM" in done.stderr
+    assert (built.root / "dags/images.lock.json").read_bytes() == before
+
+
+def test_program_that_fails_in_a_build_is_heard(checkout: Checkout) -> None:
+    """On the real base, whose Python says something before it fails."""
+    base = json.loads((ROOT / "dags/images.lock.json").read_text())["images"]["base"]["image"]
+    code = "import sys; [print('line', n) for n in range(30)]; sys.exit(3)"
+    (checkout.root / "stages/one/Dockerfile").write_text(f'FROM {base}\nRUN ["python", "-c", "{code}"]\n')
+    said = checkout.run(code=1).stderr
+    assert "error: the image one was not built" in said
+    assert "exit code: 3" in said
+    assert [line.strip() for line in said.splitlines()][-3:-1] == ["line 28", "line 29"]
+
+
+def test_engine_that_does_not_answer_is_named_with_what_to_do(checkout: Checkout) -> None:
+    said = checkout.run(code=1, DOCKER_HOST="unix:///nowhere.sock").stderr
+    assert "Cannot connect to the Docker daemon at unix:///nowhere.sock" in said
+    assert "do: scripts/ensure_engine.sh" in said
+
+
+def test_table_counts_shared_layers_once(checkout: Checkout) -> None:
+    """The base is 1 MB and in every image; one stage adds 3 MB, the others next to nothing."""
+    (checkout.root / "stages/one/more.bin").write_bytes(bytes(3 * BIG))
+    lines = checkout.run().stdout.splitlines()
+    sizes = {line.split()[0].removeprefix(checkout.prefix): line.split()[2::2] for line in lines[1:-1]}
+    assert sizes == {"base": ["1", "1"], "three": ["1", "1"], "one": ["4", "1"], "two": ["1", "1"]}
+    assert lines[-1].split()[-2:] == ["4", "MB"]
+
+
+def test_sizes_of_the_layers_of_every_image_add_up(image: str) -> None:
+    from images.engine import inspect, sizes_of
+
+    found = inspect([image])[image]
+    layers = sizes_of([found])[0]
+    assert sum(layers.values()) == found["Size"]
+    assert len(layers) == len(found["RootFS"]["Layers"])
+
+
+# --- platforms ---
+
+
+def test_other_platform_is_built_under_another_tag(built: Checkout) -> None:
+    """Nothing runs in these builds, so another machine's image can be built here."""
+    before = built.lock()
+    built.run("--platform", "linux/s390x")
+    after = built.lock()
+    for name in NAMES:
+        assert after[name]["tag"] != before[name]["tag"]
+        assert details(after[name]["image"])["Architecture"] == "s390x"
+
+
+def test_several_platforms_need_a_registry(built: Checkout) -> None:
+    done = built.run("--platform", "linux/amd64,linux/arm64", code=1)
+    assert "the engine's store holds one platform an image, not linux/amd64, linux/arm64" in done.stderr
+    assert "do: add --push REGISTRY, or name one platform" in done.stderr
+
+
+# --- pruning ---
+
+
+def test_prune_removes_old_tags_that_nobody_uses(built: Checkout) -> None:
+    old = [built.lock()["one"]["image"]]
+    for content in (b"1" * BIG, b"2" * BIG, b"3" * BIG):
+        (built.root / "stages/one/more.bin").write_bytes(content)
+        built.run()
+        old.append(built.lock()["one"]["image"])
+    *old, current = old
+    stranger = f"{built.prefix}one:release"
+    docker("tag", old[0], stranger)
+    docker("tag", old[0], f"x{built.prefix}one:{'0' * 12}")
+    try:
+        with container_of(old[1]) as container:
+            said = built.run("--prune").stdout
+            assert old[1] in built.on_engine()
+            assert docker("inspect", container).returncode == 0
+    finally:
+        docker("image", "rm", f"x{built.prefix}one:{'0' * 12}")
+    assert [line for line in said.splitlines() if line.startswith("removed")] == [
+        f"removed {name}" for name in sorted([old[0], old[2]], key=said.index)
+    ]
+    there = built.on_engine()
+    assert {current, stranger, old[1]} <= set(there)
+    assert not {old[0], old[2]} & set(there)
+    # The layer of old[2] went; old[0], without the big file, lives on under the stranger's name.
+    freed = int(said.partition(" old tags removed, ")[2].partition(" bytes")[0].replace(",", ""))
+    assert BIG <= freed < BIG + 1000
+    assert built.run().stderr == ""
+    # Without the container nothing keeps the last one; then there is nothing left to do.
+    assert f"removed {old[1]}\n" in built.run("--prune").stdout
+    assert built.run("--prune").stdout == "0 old tags removed, 0 bytes that no image holds any more\n"
+
+
+# --- a registry ---
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real registry on the loopback address; scripts/ensure_registry.sh gets the program."""
+    program = subprocess.run([ROOT / "scripts/ensure_registry.sh"], text=True, stdout=subprocess.PIPE, check=True)
+    folder = tmp_path_factory.mktemp("registry")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "config.yml").write_text(
+        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+    )
+    command = [program.stdout.strip(), "serve", str(folder / "config.yml")]
+    with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            wait_for_port(port)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def wait_for_port(port: int) -> None:
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise AssertionError("the registry did not start")
+
+
+def manifest_id(registry: str, entry: dict[str, Any]) -> str:
+    """The id of the image behind a digest, asked from the registry itself."""
+    request = urllib.request.Request(
+        f"http://{registry}/v2/{entry['name']}/manifests/{entry['digest']}",
+        headers={"Accept": "application/vnd.docker.distribution.manifest.v2+json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(json.loads(answer.read())["config"]["digest"])
+
+
+def test_push_pins_digests_in_the_lock(built: Checkout, registry: str) -> None:
+    before = built.lock()
+    built.run("--push", registry)
+    after = built.lock()
+    for name in NAMES:
+        assert after[name]["pushed"] == f"{registry}/{built.prefix}{name}@{after[name]['digest']}"
+        assert manifest_id(registry, after[name]) == after[name]["id"]
+        assert {**after[name], "digest": None, "pushed": None} == before[name]
+    assert built.run().stderr == ""
+    assert built.lock() == after
+    assert not [
+        name for name in docker("image", "ls", "--format", "{{.Repository}}").stdout.split() if registry in name
+    ]
+
+
+def test_push_builds_what_is_missing_and_unpins_nothing_else(built: Checkout, registry: str) -> None:
+    built.run("--push", registry)
+    before = built.lock()
+    (built.root / "stages/one/one.py").write_text("new\n")
+    built.run()
+    assert built.lock()["one"]["pushed"] is None
+    assert built.lock()["two"] == before["two"]
+    built.run("--stage", "one", "--push", f"{registry}/team")
+    assert built.lock()["one"]["pushed"].startswith(f"{registry}/team/{built.prefix}one@sha256:")
+    assert built.lock()["two"] == before["two"]
+
+
+def test_second_host_runs_by_digest_what_the_first_pushed(built: Checkout, registry: str) -> None:
+    """The images leave the engine; the lock alone brings the same bytes back, though the tags in the registry moved."""
+    built.run("--push", registry)
+    lock = built.lock()
+    two, one = lock["two"]["image"], lock["one"]["image"]
+    docker("tag", two, f"{registry}/{one}")
+    docker("push", f"{registry}/{one}")
+    docker("image", "rm", f"{registry}/{one}")
+    built.remove()
+    assert built.on_engine() == []
+    built.run("--pull")
+    assert built.lock() == lock
+    assert {name: details(entry["image"])["Id"] for name, entry in lock.items()} == built.ids()
+    assert files_in(one)["one.py"][0] == b"print('one', 1)\n"
+    # With the builder's image gone there is still nothing to build.
+    assert built.run().stderr == ""
+    assert built.lock() == lock
+
+
+def test_registry_that_does_not_answer_ends_the_push_with_a_message(built: Checkout) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        said = built.run("--push", address, code=1).stderr
+    assert f"error: {address}/{built.lock()['base']['image']} was not pushed" in said
+    assert f"do: see that {address} answers" in said
+    assert built.lock()["base"]["pushed"] is None
+
+
+def test_several_platforms_are_refused_where_the_engine_cannot_build_them(built: Checkout, registry: str) -> None:
+    """The default store: neither it nor its builder holds two platforms under one name."""
+    if "io.containerd.snapshotter" in docker("info", "--format", "{{json .DriverStatus}}").stdout:
+        built.run("--platform", "linux/amd64,linux/arm64", "--push", registry)
+        return
+    said = built.run("--platform", "linux/amd64,linux/arm64", "--push", registry, code=1).stderr
+    assert "hold one platform an image, not linux/amd64,linux/arm64; do: switch the engine to" in said
