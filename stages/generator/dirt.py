@@ -9,7 +9,9 @@ from payment_schema import DATA_COLUMNS, FIELDS, csv_text
 
 KEY = DATA_COLUMNS.index("transaction_id")
 REQUIRED = [
-    field["name"] for field in FIELDS if field.get("constraints", {}).get("required") and field["role"] == "feature"
+    DATA_COLUMNS.index(field["name"])
+    for field in FIELDS
+    if field.get("constraints", {}).get("required") and field["role"] == "feature"
 ]
 OUT_OF_RANGE = {
     "amount": ("-12.50", "0", "9999999.99"),
@@ -17,7 +19,7 @@ OUT_OF_RANGE = {
     "distance_from_home_km": ("-3.0", "50000.0"),
     "transactions_last_24h": ("-2", "5000"),
 }
-MALFORMED_TIMES = ("yesterday", "21/11/2026 14:03", "2026-13-45T25:61:00Z", "1795269785")
+MALFORMED_TIMES = {"time": ("yesterday", "21/11/2026 14:03", "2026-13-45T25:61:00Z", "1795269785")}
 WRONG_TYPES = {
     "amount": ("12,50 EUR", "free"),
     "authenticated": ("maybe", "2"),
@@ -32,32 +34,36 @@ UNKNOWN_VALUES = {
 }
 
 Fields = list[str]
+Spoiler = Callable[[Random, Fields, str], None]
 
 
-def _other_content(rnd: Random, fields: Fields, before: Fields) -> None:
-    fields[KEY] = before[KEY]
+def _fields(line: str) -> Fields:
+    """The fields as they are written, in quotes where they need them."""
+    return list(map(csv_text, next(csv.reader([line])))) if '"' in line else line.split(",")
 
 
-def _missing_value(rnd: Random, fields: Fields, before: Fields) -> None:
-    fields[DATA_COLUMNS.index(rnd.choice(REQUIRED))] = ""
+def _other_content(rnd: Random, fields: Fields, before: str) -> None:
+    fields[KEY] = _fields(before)[KEY]
 
 
-def _malformed_time(rnd: Random, fields: Fields, before: Fields) -> None:
-    fields[DATA_COLUMNS.index("time")] = rnd.choice(MALFORMED_TIMES)
+def _missing_value(rnd: Random, fields: Fields, before: str) -> None:
+    fields[rnd.choice(REQUIRED)] = ""
 
 
-def _one_of(texts: Mapping[str, tuple[str, ...]]) -> Callable[[Random, Fields, Fields], None]:
-    def spoil(rnd: Random, fields: Fields, before: Fields) -> None:
-        column = rnd.choice(list(texts))
-        fields[DATA_COLUMNS.index(column)] = rnd.choice(texts[column])
+def _one_of(texts: Mapping[str, tuple[str, ...]]) -> Spoiler:
+    written = [(DATA_COLUMNS.index(column), [*map(csv_text, of_column)]) for column, of_column in texts.items()]
+
+    def spoil(rnd: Random, fields: Fields, before: str) -> None:
+        place, of_column = rnd.choice(written)
+        fields[place] = rnd.choice(of_column)
 
     return spoil
 
 
-# What happens to a row, by kind; `before` is the row before it. The last three kinds are about whole lines.
-SPOILERS: dict[str, Callable[[Random, Fields, Fields], None]] = {
+# What happens to a row, by kind; `before` is the line before it. The last three kinds are about whole lines.
+SPOILERS: dict[str, Spoiler] = {
     "duplicate_key": _other_content,
-    "malformed_time": _malformed_time,
+    "malformed_time": _one_of(MALFORMED_TIMES),
     "missing_value": _missing_value,
     "out_of_range": _one_of(OUT_OF_RANGE),
     "unknown_value": _one_of(UNKNOWN_VALUES),
@@ -82,9 +88,9 @@ def spoil_lines(rnd: Random, data: list[str], target: list[str], share: float, r
         if kind == DUPLICATE_ROW:
             data[place] = data[place - 1]
         elif kind in SPOILERS:
-            fields, before = csv.reader([data[place], data[max(0, place - 1)]])
-            SPOILERS[kind](rnd, fields, before)
-            data[place] = ",".join(map(csv_text, fields))
+            fields = _fields(data[place])
+            SPOILERS[kind](rnd, fields, data[place - 1])
+            data[place] = ",".join(fields)
         if kind in (DUPLICATE_ROW, "duplicate_key", NO_TARGET):
             gone.append(place)
         elif kind == NO_DATA:

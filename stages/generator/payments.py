@@ -1,22 +1,25 @@
-"""The payments of a day, a minute at a time: every random choice is a lookup in a table of the day."""
+"""The payments of a day, a minute at a time: each puts together outcomes from the tables of the day."""
 
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from itertools import count
+from itertools import chain, cycle, repeat
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dirt import spoil_lines
 from patterns import NIGHT_HOURS, minute_starts
-from tables import CIRCUMSTANCES, LUCK, OFFERS, SPREADS, Tables, make_tables
+from payment_schema import as_bytes
+from tables import PAYERS, Tables, make_tables
 
 # Payments are numbered from here, so that all numbers of a day have ten digits without being padded.
 FIRST_NUMBER = 10**9
 # A random byte as the second within a minute.
-SECONDS = [f"{byte * 60 // 256:02d}" for byte in range(256)]
+SECONDS = bytes(byte * 60 // 256 for byte in range(256))
+
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,15 @@ def make_batches(order: Order, minutes: Iterable[int]) -> Iterator[Batch]:
     tables = make_tables(order.seed, order.day)
     starts = minute_starts(order.day, order.rows)
     for minute in minutes:
-        source = f"{order.seed}/{order.day}/{minute}"
-        data, target = make_minute(Random(source), order.day, minute, starts[minute], starts[minute + 1], tables)
-        dirty = spoil_lines(Random(f"{source}/dirt"), data, target, order.dirty, order.rows)
+        rnd = Random(f"{order.seed}/{order.day}/{minute}")
+        data, target = make_minute(rnd, order.day, minute, starts[minute], starts[minute + 1], tables)
+        dirty = spoil_lines(rnd, data, target, order.dirty, order.rows)
         labels = _join(target)
         yield Batch(_join(data), labels, len(data), len(target), labels.count(b",1\n"), dirty)
 
 
 def _join(lines: list[str]) -> bytes:
-    return "\n".join([*lines, ""]).encode()
+    return as_bytes("\n".join([*lines, ""]))
 
 
 def _random_bits(rnd: Random, count: int) -> tuple[int, ...]:
@@ -61,29 +64,45 @@ def _random_bits(rnd: Random, count: int) -> tuple[int, ...]:
     return struct.unpack(f"<{count}H", rnd.randbytes(2 * count))
 
 
+def _stretch(rnd: Random, table: list[Outcome], length: int) -> Iterator[Outcome]:
+    """At least so many outcomes, in order from a random place on: nothing reads memory faster."""
+    place = rnd.randrange(len(table))
+    return chain(table[place : place + length], cycle(table))
+
+
+def _times(rnd: Random, day: date, minute: int, count: int) -> Iterator[str]:
+    """The field time of so many payments within a minute, in order, with the commas around it."""
+    start = f"{day}T{minute // 60:02d}:{minute % 60:02d}"
+    seconds = rnd.randbytes(count).translate(SECONDS)
+    return chain.from_iterable(repeat(f",{start}:{second:02d}Z,", seconds.count(second)) for second in range(60))
+
+
 def make_minute(
     rnd: Random, day: date, minute: int, first: int, end: int, tables: Tables
 ) -> tuple[list[str], list[str]]:
     """The lines of data.csv and of target.csv for the payments `first` to `end` - 1, by time."""
-    payers, offers_by_night, spreads, luck = tables
-    hour, minute = divmod(minute, 60)
-    offers = offers_by_night[hour in NIGHT_HOURS]
-    prefix = f"T{day.isoformat().replace('-', '')}-"
-    times = [f",{day}T{hour:02d}:{minute:02d}:{second}Z," for second in SECONDS]
-    seconds = sorted(rnd.randbytes(end - first))
-    draws = [_random_bits(rnd, end - first) for _ in range(5)]
-    data, target = [], []
-    # The one hot loop of the stage: no calls in it but for the two appends.
-    for number, second, a, b, c, d, e in zip(count(FIRST_NUMBER + first), seconds, *draws, strict=False):
-        who, home, usual, score, per_excess = payers[a]
-        what, risk, price, log_price, circumstances = offers[home][b & (OFFERS - 1)]
-        where, where_risk = circumstances[c & (CIRCUMSTANCES - 1)]
-        factor, log_factor, factor_risk = spreads[d & (SPREADS - 1)]
-        score += risk + where_risk + factor_risk
+    count = end - first
+    head = f"T{day.isoformat().replace('-', '')}-"
+    keys = [f"{head}{number}" for number in range(FIRST_NUMBER + first, FIRST_NUMBER + end)]
+    payments = zip(
+        keys,
+        _times(rnd, day, minute, count),
+        _random_bits(rnd, count),
+        _stretch(rnd, tables.by_night if minute // 60 in NIGHT_HOURS else tables.by_day, count),
+        _stretch(rnd, tables.spreads, count),
+        _stretch(rnd, tables.luck, count),
+        strict=False,
+    )
+    data: list[str] = []
+    target = [f"{key},0" for key in keys]
+    # The one hot loop of the stage: no calls in it but for the append.
+    for key, time, bits, (payers, what, risk, price, log_price), (factor, log_factor, factor_risk), luck in payments:
+        who, usual, score, per_excess = payers[bits & (PAYERS - 1)]
+        score += risk + factor_risk + luck
         excess = log_price + log_factor
         if excess > 0:
             score += per_excess * excess
-        key = f"{prefix}{number}"
-        data.append(f"{key}{times[second]}{who},{what},{where},{usual * price * factor:.2f}")
-        target.append(f"{key},1" if score + luck[e & (LUCK - 1)] > 0 else f"{key},0")
+        if score > 0:
+            target[len(data)] = f"{key},1"
+        data.append(f"{key}{time}{who}{what}{usual * price * factor:.2f}")
     return data, target

@@ -1,4 +1,4 @@
-"""What can happen on one day: tables of prepared outcomes, from which every payment of that day is drawn.
+"""What can happen on one day: tables of prepared outcomes, from which every payment of that day is put together.
 
 An outcome is the text that goes into the row as it is, and its risk: what it adds to the hidden score, the log
 odds of fraud. So the hidden pattern is all in this module: risks that add up, and interactions (night and online,
@@ -14,11 +14,12 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from patterns import price_level, seasonal_demand, wave
-from payment_schema import CARD_DAYS, CATEGORIES, CHANNELS, COUNTRIES, DAILY_PAYMENTS, csv_text
+from payment_schema import CARD_DAYS, CATEGORIES, CHANNELS, COUNTRIES, DAILY_PAYMENTS, byte_text, csv_text
 from pools import Customer, Merchant, make_pools
 
-# Sizes of the tables: powers of two, so that random bits, masked by size - 1, are an index.
-PAYERS, OFFERS, LUCK, SPREADS, CIRCUMSTANCES = 1 << 16, 1 << 13, 1 << 14, 1 << 12, 1 << 10
+# Sizes of the tables. Payers are drawn by random bits, masked by size - 1, so that is a power of two. The others are
+# read in order, side by side; their sizes share no factor, so that they do not begin again together.
+PAYERS, PURCHASES, NIGHT_PURCHASES, SPREADS, LUCK = 1 << 13, 1 << 15, 1 << 13, 4_099, 16_411
 
 BASE_RISK = -5.2
 
@@ -88,18 +89,18 @@ MIDDLES = {
 }
 EARTH_RADIUS_KM = 6371.0
 
-# As the rows' loop unpacks them; texts are CSV fields, in the order of data.csv.
-Payer = tuple[str, int, float, float, float]  # customer's fields, home, usual amount, risk, risk per log excess
-Circumstance = tuple[str, float]  # distance and payments in 24 hours, risk
-Offer = tuple[str, float, float, float, list[Circumstance]]  # merchant to authenticated, risk, price, log price
+# As the rows' loop unpacks them. Texts are CSV fields in the order of data.csv, each with a comma behind it, as
+# `byte_text` has them.
+Payer = tuple[str, float, float, float]  # customer's fields, usual amount, risk, risk per log excess
+Purchase = tuple[list[Payer], str, float, float, float]  # who may pay, fields but amount, risk, price, log price
 Spread = tuple[float, float, float]  # factor of the amount, its log, risk
 
 
 class Tables(NamedTuple):
-    """The outcomes of a day. `offers` is by night (0 or 1), then by the customer's home country."""
+    """The outcomes of a day, in random order. Purchases are what happens in one country of customers."""
 
-    payers: list[Payer]
-    offers: tuple[list[list[Offer]], list[list[Offer]]]
+    by_day: list[Purchase]
+    by_night: list[Purchase]
     spreads: list[Spread]
     luck: list[float]
 
@@ -117,17 +118,17 @@ class Trends:
 def make_tables(seed: int, day: date) -> Tables:
     """Prepare the outcomes of one day."""
     rnd = Random(f"{seed}/{day}/tables")
-    customers, merchants = make_pools(seed)
+    ways = _ways(rnd, _trends(seed, day), *make_pools(seed))
+    weights = [way.weight for way in ways]
+    spreads = _spreads()
+    # Quantiles of the logistic distribution: P(score + luck > 0) = 1 / (1 + exp(-score)).
+    luck = [math.log(u / (1 - u)) for u in _quantiles(LUCK)]
+    # Drawn first, then made: purchases that are read in order lie in memory in that order, which is much faster.
     return Tables(
-        payers=rnd.choices(
-            [_payer(customer, day) for customer in customers],
-            [customer.activity for customer in customers],
-            k=PAYERS,
-        ),
-        offers=_offers(rnd, _trends(seed, day), merchants),
-        spreads=_spreads(),
-        # Quantiles of the logistic distribution: P(score + luck > 0) = 1 / (1 + exp(-score)).
-        luck=[math.log(u / (1 - u)) for u in _quantiles(LUCK)],
+        by_day=[_purchase(rnd, way, is_night=False) for way in rnd.choices(ways, weights, k=PURCHASES)],
+        by_night=[_purchase(rnd, way, is_night=True) for way in rnd.choices(ways, weights, k=NIGHT_PURCHASES)],
+        spreads=rnd.sample(spreads, len(spreads)),
+        luck=rnd.sample(luck, len(luck)),
     )
 
 
@@ -149,48 +150,46 @@ def _payer(customer: Customer, day: date) -> Payer:
     is_new = age < NEW_CARD_DAYS
     known = "" if age < UNKNOWN_HABIT_DAYS else f"{usual:.2f}"
     return (
-        f"{customer.id},{csv_text(customer.name)},{customer.email_domain},{known},{age}",
-        COUNTRIES.index(customer.country),
+        byte_text(f"{customer.id},{csv_text(customer.name)},{customer.email_domain},{known},{age},"),
         usual,
         BASE_RISK + NEW_CARD_RISK * is_new + NO_EMAIL_RISK * (not customer.email_domain),
         EXCESS_RISK_OF_NEW_CARD if is_new else EXCESS_RISK,
     )
 
 
-def _offers(rnd: Random, trends: Trends, merchants: list[Merchant]) -> tuple[list[list[Offer]], list[list[Offer]]]:
-    by_day: list[list[Offer]] = []
-    by_night: list[list[Offer]] = []
-    for home in COUNTRIES:
-        ways = [way for merchant in merchants for way in _ways_to_pay(home, merchant, trends)]
-        drawn = rnd.choices(range(len(ways)), [way.weight for way in ways], k=OFFERS)
-        circumstances = {place: _circumstances(rnd, home, place) for place in (*COUNTRIES, None)}
-        for tables, is_night in ((by_day, False), (by_night, True)):
-            offers = [_offer(way, circumstances[way.place], is_night) for way in ways]
-            tables.append([offers[number] for number in drawn])
-    return by_day, by_night
-
-
 class Way(NamedTuple):
-    """A way to pay a merchant; `place` is the country where the card is used, or None for online."""
+    """A way to pay a merchant; `away` is how far that country is from the customers', or None for online."""
 
+    payers: list[Payer]
     text: str
     weight: float
     risk: float
     night_risk: float
     price: float
-    place: str | None
+    log_price: float
+    away: float | None
 
 
-def _offer(way: Way, circumstances: list[Circumstance], is_night: bool) -> Offer:
-    return way.text, way.risk + way.night_risk * is_night, way.price, math.log(way.price), circumstances
+def _ways(rnd: Random, trends: Trends, customers: list[Customer], merchants: list[Merchant]) -> list[Way]:
+    """All ways to pay; those of a country's customers together weigh what these customers are active."""
+    ways = []
+    for home in COUNTRIES:
+        natives = [customer for customer in customers if customer.country == home]
+        activities = [customer.activity for customer in natives]
+        payers = rnd.choices([_payer(customer, trends.day) for customer in natives], activities, k=PAYERS)
+        found = [way for merchant in merchants for way in _ways_to_pay(home, payers, merchant, trends)]
+        share = sum(activities) / sum(way.weight for way in found)
+        ways += [way._replace(weight=way.weight * share) for way in found]
+    return ways
 
 
-def _ways_to_pay(home: str, merchant: Merchant, trends: Trends) -> Iterator[Way]:
-    """Fields merchant to authenticated, for a customer from `home`."""
+def _ways_to_pay(home: str, payers: list[Payer], merchant: Merchant, trends: Trends) -> Iterator[Way]:
+    """Fields merchant to authenticated, for the customers from `home`."""
     trade = TRADES[merchant.category]
     is_foreign = merchant.country != home
-    shop = f"{csv_text(merchant.name)},{merchant.category},{csv_text(merchant.city)},{merchant.country}"
+    shop = byte_text(f"{csv_text(merchant.name)},{merchant.category},{csv_text(merchant.city)},{merchant.country}")
     demand = merchant.popularity * trade.popularity * seasonal_demand(trends.day, merchant.category)
+    away = kilometres(MIDDLES[home], MIDDLES[merchant.country])
     for channel, popularity in zip(CHANNELS, trade.channels, strict=True):
         use, is_online = USES[channel], channel == "online"
         abroad = use.foreign / (len(COUNTRIES) - 1) if is_foreign else 1 - use.foreign
@@ -198,25 +197,24 @@ def _ways_to_pay(home: str, merchant: Merchant, trends: Trends) -> Iterator[Way]
         risk += (FOREIGN_RISK + FOREIGN_ONLINE_RISK * is_online) * is_foreign
         for authenticated, share in (("true", use.authenticated), ("false", 1 - use.authenticated)):
             yield Way(
+                payers=payers,
                 text=f"{shop},{channel},{authenticated}",
                 weight=demand * popularity * abroad * share * (trends.online_share if is_online else 1),
                 risk=risk + AUTHENTICATED_RISK * (authenticated == "true"),
                 night_risk=NIGHT_RISK + trends.night_online_risk * is_online,
                 price=trade.price,
-                place=None if is_online else merchant.country,
+                log_price=math.log(trade.price),
+                away=None if is_online else away,
             )
 
 
-def _circumstances(rnd: Random, home: str, place: str | None) -> list[Circumstance]:
-    """Fields distance_from_home_km and transactions_last_24h."""
-    between = kilometres(MIDDLES[home], MIDDLES[place or home])
-    circumstances = []
-    for u in _quantiles(CIRCUMSTANCES):
-        km = _distance_online(rnd) if place is None else _distance(rnd, between)
-        far, risk = ("", UNKNOWN_PLACE_RISK) if km is None else (f"{km:.1f}", FAR_RISK * math.log1p(km / 50))
-        often = min(DAILY_PAYMENTS, int(math.log2(1 / u)))
-        circumstances.append((f"{far},{often}", risk + FREQUENT_RISK * max(0, often - FREQUENT_FROM)))
-    return circumstances
+def _purchase(rnd: Random, way: Way, *, is_night: bool) -> Purchase:
+    """Fields merchant to transactions_last_24h."""
+    km = _distance_online(rnd) if way.away is None else _distance(rnd, way.away)
+    far, far_risk = ("", UNKNOWN_PLACE_RISK) if km is None else (f"{km:.1f}", FAR_RISK * math.log1p(km / 50))
+    often = min(DAILY_PAYMENTS, int(-math.log2(1 - rnd.random())))
+    risk = way.risk + way.night_risk * is_night + far_risk + FREQUENT_RISK * max(0, often - FREQUENT_FROM)
+    return way.payers, f"{way.text},{far},{often},", risk, way.price, way.log_price
 
 
 def _distance(rnd: Random, between: float) -> float:
