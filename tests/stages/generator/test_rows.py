@@ -62,6 +62,19 @@ def test_merchant_names_need_the_whole_of_csv_and_unicode(clean_day: Day) -> Non
     assert any(not name.isascii() for name in names)
 
 
+@pytest.mark.parametrize("letter", ["é", "ö", "ł"])
+def test_names_are_in_utf_8(clean_day: Day, dirty_day: Day, letter: str) -> None:
+    names = {row["cardholder"] for row in clean_day.rows}
+    assert any(letter in name for name in names)
+    assert {row["cardholder"] for row in dirty_day.rows} <= names
+
+
+def test_no_payment_is_made_twice(clean_day: Day) -> None:
+    """Payments are put together from tables that are read over and over; together they must not come round."""
+    contents = {tuple(row[name] for name in row if name not in ("transaction_id", "time")) for row in clean_day.rows}
+    assert len(contents) == len(clean_day.rows)
+
+
 @pytest.mark.parametrize("ds", ["2025-07-05", "2026-02-10", "2026-12-23", "2031-09-01"])
 def test_fraud_is_rare_but_there(tmp_path: Path, ds: str) -> None:
     done = run(tmp_path, "--rows", "20000", ds=ds)
