@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from docker import APIClient
 
 from ml.operator import StageOperator
 from provenance.engine import load_settings
@@ -32,6 +33,8 @@ def test_rerun_confines_a_stage_as_the_operator_does(monkeypatch: pytest.MonkeyP
     for name, value in {"ML_UID": "1000", "ML_GID": "100", "ML_STAGE_MEMORY": "1g"}.items():
         monkeypatch.setenv(name, value)
     task = StageOperator(task_id="any", stage="training", command=[])
+    # It makes the configuration and never connects.
+    monkeypatch.setattr(StageOperator, "cli", APIClient(base_url="unix:///none.sock", version="1.44"))
     by_hand, ours = task.command_by_hand().split(" --volume ")[0], load_settings().confined
     ((folder, how),) = task._host_config()["Tmpfs"].items()
     assert options(by_hand) - {f"tmpfs {folder}", "rm"} == options(" ".join(ours)) - {f"tmpfs {folder}:{how}"}
