@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from images.build import build
-from images.engine import docker, inspect
+from images.engine import docker, inspect, run_docker
 from images.errors import Failure
 from images.explain import explain
 from images.lock import Entry, entry_of, read_lock, revision_of, write_lock, write_service_images
@@ -133,7 +133,11 @@ def push_platforms(
     log = root / ".cache" / "build.log"
     log.unlink(missing_ok=True)
     print(f"building {', '.join(image.name for image in chosen)} for {', '.join(platforms)}", file=sys.stderr)
-    seconds, digests = build(chosen, [], platforms, log, registry)
+    try:
+        seconds, digests = build(chosen, [], platforms, log, registry)
+    finally:
+        # The engine's own builder keeps what it pushes, under the name that was only needed to push.
+        run_docker("image", "rm", *(f"{registry}/{image.reference}" for image in chosen))
     entries: dict[str, Entry] = {}
     for name, image in images.items():
         if name not in ON_DEMAND:

@@ -55,7 +55,8 @@ def bake_definition(
             **({"target": image.name} if image.name in FOUNDATIONS else {"contexts": edges}),
         }
         if registry:
-            targets[image.name]["output"] = ["type=cacheonly" if image.name == "builder" else "type=registry"]
+            output = "type=cacheonly" if image.name == "builder" else "type=registry"
+            targets[image.name]["output"] = [output]
     return {"group": {"default": {"targets": list(targets)}}, "target": targets}
 
 
@@ -82,8 +83,10 @@ def build(
         progress = Progress([image.name for image in missing])
         if run(command, progress, log):
             raise Failure(f"{progress.complaint()}\n       the whole log: {log}")
-        digests = json.loads(metadata.read_text()) if registry else {}
-        return progress.seconds, {name: values["containerimage.digest"] for name, values in digests.items() if values}
+        told = json.loads(metadata.read_text(encoding="utf-8")) if registry else {}
+        # Of the builder, which goes nowhere, no digest is told.
+        digests = {name: values.get("containerimage.digest") for name, values in told.items()}
+        return progress.seconds, {name: digest for name, digest in digests.items() if digest}
 
 
 def run(command: Sequence[str], progress: "Progress", log: Path) -> int:

@@ -25,8 +25,7 @@ def table(entries: Mapping[str, Entry], found: Mapping[str, dict[str, Any]]) -> 
     width = max([31, *(len(entry["name"]) for entry in entries.values())]) + 1
     lines = [f"{'image':{width}}{'tag':12} {'size':>8} {'of which shared':>16}"]
     for name, entry in entries.items():
-        lines.append(
-            f"{entry['name']:{width}}{entry['tag']} {entry['size'] / 1e6:5.0f} MB {shared[name] / 1e6:13.0f} MB"
-        )
+        size = sum(layers[name].values())
+        lines.append(f"{entry['name']:{width}}{entry['tag']} {size / 1e6:5.0f} MB {shared[name] / 1e6:13.0f} MB")
     lines.append(f"{'all, shared layers counted once':{width}}{'':12} {total / 1e6:5.0f} MB")
     return lines

@@ -215,7 +215,10 @@ def test_several_platforms_go_to_the_registry_from_one_graph(tree: Path) -> None
     assert targets["one"]["contexts"] == {"airflow-ml-builder": "target:builder", "airflow-ml-base": "target:base"}
     tag = discover(tree, ["linux/amd64", "linux/arm64"])["one"].reference
     assert targets["one"]["tags"] == [f"host:5000/team/{tag}"]
-    assert [targets[name]["output"] for name in names] == [["type=cacheonly"], *[["type=registry"]] * 3]
+    assert [targets[name]["output"] for name in names] == [
+        ["type=cacheonly"],
+        *[["type=registry"]] * 3,
+    ]
 
 
 @pytest.mark.parametrize("name", ["https://host", "host:port", "Host/x", "host/", "", "host:5000/Team"])
