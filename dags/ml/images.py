@@ -17,7 +17,7 @@ class ImageLockError(Exception):
 
 
 class Image(NamedTuple):
-    """An image under the tag that names its content, the id that the engine gave it, the repository's revision."""
+    """An image under the tag that names its content, the id that the engine gave it, the revision of its files."""
 
     name: str
     id: str
@@ -29,6 +29,8 @@ def image_of(stage: str) -> Image:
 
     Errors: ImageLockError where the lock is missing, damaged or without the stage, or where the image has no
     tag or `latest`: what such a name means changes, and an engine without it would look for it elsewhere.
+    What only the stages' folders and the engine know cannot be seen here: whether a folder has changed since
+    (`./build_images.sh --explain` says so), and whether the image is still there (the operator looks before it runs).
     """
     lock = Path(os.environ.get("ML_IMAGE_LOCK") or DEFAULT_LOCK)
     try:
@@ -41,7 +43,8 @@ def image_of(stage: str) -> Image:
     if version != LOCK_VERSION:
         raise ImageLockError(lock, f"the image lock has version {version!r}, expected {LOCK_VERSION}")
     try:
-        image = Image(images[stage]["image"], images[stage]["id"], content.get("revision"))
+        entry = images[stage]
+        image = Image(entry["image"], entry["id"], entry.get("revision") or content.get("revision"))
     except (KeyError, TypeError):
         raise ImageLockError(lock, f"the image lock has no image and id for the stage {stage!r}") from None
     tag = image.name.rpartition("/")[2].partition(":")[2]

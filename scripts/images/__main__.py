@@ -64,7 +64,7 @@ def build_missing(
     The base comes first, in a build of its own: what stands on it then always stands on the image, never on the
     steps that made it, and BuildKit knows its own work again when next only a stage has changed.
     """
-    log, revision, started = root / ".cache" / "build.log", revision_of(root), time.monotonic()
+    log, started = root / ".cache" / "build.log", time.monotonic()
     log.unlink(missing_ok=True)
     print(f"building {', '.join(missing)}", file=sys.stderr, flush=True)
     seconds: dict[str, float] = {}
@@ -73,7 +73,7 @@ def build_missing(
         if names:
             seconds |= build([images[name] for name in names], there, platforms, log)[0]
     print(f"built in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    return {name: {"built": now(), "seconds": round(seconds[name], 1), "revision": revision} for name in missing}
+    return {name: {"built": now(), "seconds": round(seconds[name], 1)} for name in missing}
 
 
 def now() -> str:
@@ -81,7 +81,11 @@ def now() -> str:
 
 
 def new_entries(
-    images: Mapping[str, Image], found: Found, lock: Mapping[str, Entry], made: Mapping[str, Entry]
+    images: Mapping[str, Image],
+    found: Found,
+    lock: Mapping[str, Entry],
+    made: Mapping[str, Entry],
+    revision: str | None,
 ) -> dict[str, Entry]:
     """The lock's entries: of each image as it is in the folders; where that is not built, as it was before."""
     entries = {}
@@ -89,10 +93,15 @@ def new_entries(
         if name in ON_DEMAND:
             continue
         if details := found.get(image.reference):
-            entries[name] = entry_of(image, details, lock.get(name), made.get(name))
+            entries[name] = entry_of(image, details, lock.get(name), made.get(name), revision)
         elif name in lock and found.get(lock[name].get("image", ""), {}).get("Id") == lock[name].get("id", ""):
             entries[name] = lock[name]
     return entries
+
+
+def stale_images(images: Mapping[str, Image], entries: Mapping[str, Entry]) -> list[str]:
+    """What the lock does not have as it is in the folders: possible only after a build of one stage."""
+    return [n for n, image in images.items() if n not in ON_DEMAND and entries.get(n, {}).get("tag") != image.tag]
 
 
 def save(root: Path, images: Mapping[str, Image], entries: Mapping[str, Entry]) -> None:
@@ -128,7 +137,6 @@ def push_platforms(
 ) -> dict[str, Entry]:
     """Build for several platforms straight into the registry, and take from there what this host can run."""
     require_multi_platform_builder(",".join(platforms))
-    revision = revision_of(root)
     chosen = [image for name, image in images.items() if name != "debug"]
     log = root / ".cache" / "build.log"
     log.unlink(missing_ok=True)
@@ -141,9 +149,9 @@ def push_platforms(
     entries: dict[str, Entry] = {}
     for name, image in images.items():
         if name not in ON_DEMAND:
-            made = {"built": now(), "seconds": round(seconds[name], 1), "revision": revision, "digest": digests[name]}
-            pushed = f"{registry}/{image.repository}@{digests[name]}"
-            entries[name] = entry_of(image, {"Id": "", "Size": 0}, None, {**made, "pushed": pushed})
+            made = {"built": now(), "seconds": round(seconds[name], 1), "digest": digests[name]}
+            made["pushed"] = f"{registry}/{image.repository}@{digests[name]}"
+            entries[name] = entry_of(image, {"Id": "", "Size": 0}, None, made, revision_of(root))
     pull_all(entries)
     return entries
 
@@ -203,7 +211,9 @@ def run(root: Path, arguments: argparse.Namespace) -> None:
         made = build_missing(root, images, missing, platforms) if missing else {}
         if made:
             found = look(images, lock)
-        entries = new_entries(images, found, lock, made)
+        entries = new_entries(images, found, lock, made, revision_of(root))
+        if stale := stale_images(images, entries):
+            print(f"still to build as in the folders: {', '.join(stale)}; do: ./build_images.sh", file=sys.stderr)
     save(root, images, entries)
     name_for_people(entries)
     if registry and len(platforms) == 1:
@@ -221,6 +231,9 @@ def main(argv: Sequence[str] | None = None, root: Path = ROOT) -> int:
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; what was built is kept, the image lock is as it was", file=sys.stderr)
+        return 130
     return 0
 
 

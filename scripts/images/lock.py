@@ -39,31 +39,34 @@ def revision_of(root: Path) -> str | None:
     return done.stdout.strip() or None
 
 
+def is_better(revision: str | None, known: str | None) -> bool:
+    """Whether a revision with the same files says more than the one that is known: it can be checked out."""
+    return revision is not None and (known is None or (known.endswith("-dirty") and not revision.endswith("-dirty")))
+
+
 def write_lock(root: Path, entries: Mapping[str, Entry]) -> None:
     """Replace the image lock at once: a reader sees the old one or the new one."""
     lock = {"version": VERSION, "revision": revision_of(root), "images": entries}
     replace_text(lock_path(root), json.dumps(lock, indent=2, sort_keys=True) + "\n", mode=0o644)
 
 
-def entry_of(image: Image, details: Mapping[str, Any], previous: Entry | None, made: Entry | None) -> Entry:
-    """The entry of an image that the engine has. `made` says when and how it was built, if it was just now.
+def entry_of(
+    image: Image, details: Mapping[str, Any], previous: Entry | None, made: Entry | None, revision: str | None
+) -> Entry:
+    """The entry of an image that the engine has. `made` says how long it took, if it was built just now.
 
-    What an earlier entry of the same image knows stays known: when it was built, where it was pushed.
+    What an earlier entry of the same image knows stays known: when it was built, where it was pushed. Its revision
+    is the one that it was built from, or the first after it that holds the same files and no uncommitted changes.
     """
     same = previous is not None and (previous.get("image"), previous.get("id")) == (image.reference, details["Id"])
     kept = previous if previous is not None and same and made is None else {}
     # Built by another checkout, or before this lock: the engine knows when it got its name, nobody how long it took.
-    unknown = {
-        "built": details.get("Metadata", {}).get("LastTagTime", "")[:19] + "Z",
-        "seconds": None,
-        "revision": None,
-    }
+    tagged = details.get("Metadata", {}).get("LastTagTime", "")[:19]
+    known = {"built": f"{tagged}Z" if tagged else None, "seconds": None, "digest": None, "pushed": None, **(made or {})}
+    before = kept.get("revision")
     return {
-        **unknown,
-        "digest": None,
-        "pushed": None,
-        **{key: kept[key] for key in ("built", "seconds", "revision", "digest", "pushed") if key in kept},
-        **(made or {}),
+        **{key: kept.get(key, value) for key, value in known.items()},
+        "revision": revision if is_better(revision, before) else before,
         "image": image.reference,
         "name": image.repository,
         "tag": image.tag,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from images.__main__ import new_entries, parse_arguments, select
+from images.__main__ import new_entries, parse_arguments, select, stale_images
 from images.build import Progress, bake_definition
 from images.engine import EMPTY_LAYER, chains, layer_sizes
 from images.errors import Failure
@@ -20,7 +20,7 @@ from images.tags import Image, discover, tag_of
 from tests.image_tree import make_tree
 
 ROOT = Path(__file__).parents[2]
-BUILT = {"built": "2026-11-21T10:00:00Z", "seconds": 1.5, "revision": "abc"}
+BUILT = {"built": "2026-11-21T10:00:00Z", "seconds": 1.5}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def build_all(tree: Path) -> dict[str, Any]:
     """A lock as after a first build of everything."""
     images = discover(tree)
     found = {image.reference: details(image) for image in images.values()}
-    entries = new_entries(images, found, {}, dict.fromkeys(images, BUILT))
+    entries = new_entries(images, found, {}, dict.fromkeys(images, BUILT), "abc")
     write_lock(tree, entries)
     return entries
 
@@ -49,8 +49,8 @@ def test_entry_tells_what_was_built_when_from_what(tree: Path) -> None:
     assert list(entries) == sorted(["base", "one", "two", "three"])
     entry, image = entries["one"], discover(tree)["one"]
     assert entry == {
-        **BUILT, "name": "airflow-ml-one", "tag": image.tag, "image": f"airflow-ml-one:{image.tag}", "size": 1000,
-        "id": "sha256:one0", "digest": None, "pushed": None, "ingredients": image.ingredients,
+        **BUILT, "revision": "abc", "name": "airflow-ml-one", "tag": image.tag, "image": f"airflow-ml-one:{image.tag}",
+        "size": 1000, "id": "sha256:one0", "digest": None, "pushed": None, "ingredients": image.ingredients,
     }  # fmt: skip
     assert tag_of(entry["ingredients"]) == entry["tag"]
     assert entry["ingredients"]["base"] == entries["base"]["tag"]
@@ -61,15 +61,15 @@ def test_nothing_built_changes_nothing_in_the_lock(tree: Path) -> None:
     entries["one"] |= {"digest": "sha256:d", "pushed": "host/airflow-ml-one@sha256:d"}
     images = discover(tree)
     found = {image.reference: details(image) for image in images.values()}
-    assert new_entries(images, found, entries, {}) == entries
+    assert new_entries(images, found, entries, {}, "def") == entries
 
 
 def test_image_that_was_built_anew_is_no_longer_pushed(tree: Path) -> None:
     entries = build_all(tree)
     entries["one"] |= {"digest": "sha256:d", "pushed": "host/airflow-ml-one@sha256:d"}
     image = discover(tree)["one"]
-    entry = entry_of(image, details(image, 1), entries["one"], None)
-    assert (entry["digest"], entry["pushed"], entry["seconds"]) == (None, None, None)
+    entry = entry_of(image, details(image, 1), entries["one"], None, "def")
+    assert (entry["digest"], entry["pushed"], entry["seconds"], entry["revision"]) == (None, None, None, "def")
     assert entry["built"] == "2026-11-20T09:08:07Z"
 
 
@@ -79,9 +79,31 @@ def test_stage_that_changed_but_was_not_built_keeps_its_entry_while_its_image_is
     before = discover(tree)
     (tree / "stages/one/one.py").write_text("changed\n")
     found = {image.reference: details(image) for image in before.values()}
-    assert new_entries(discover(tree), found, entries, {}) == entries
+    assert new_entries(discover(tree), found, entries, {}, "def") == entries
+    assert stale_images(discover(tree), entries) == ["one"]
     del found[before["one"].reference]
-    assert "one" not in new_entries(discover(tree), found, entries, {})
+    without = new_entries(discover(tree), found, entries, {}, "def")
+    assert sorted(without) == ["base", "three", "two"]
+    assert stale_images(discover(tree), without) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("built", "now", "told"),
+    [
+        ("abc", "def", "abc"),
+        ("abc", "def-dirty", "abc"),
+        ("abc-dirty", "def-dirty", "abc-dirty"),
+        ("abc-dirty", "def", "def"),
+        (None, "def-dirty", "def-dirty"),
+        ("abc", None, "abc"),
+    ],
+)
+def test_revision_is_one_that_can_be_checked_out(
+    tree: Path, built: str | None, now: str | None, told: str | None
+) -> None:
+    image = discover(tree)["one"]
+    first = entry_of(image, details(image), None, BUILT, built)
+    assert entry_of(image, details(image), first, None, now)["revision"] == told
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 0, "images": {"one": {}}}', '{"version": 1}'])

@@ -154,6 +154,54 @@ def test_image_lock_that_is_missing_is_the_import_error_of_every_dag(
     assert all("nowhere.json" in error and "./build_images.sh" in error for error in bag.import_errors.values())
 
 
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"version": 0}, "has version 0, expected 1"),
+        ({"images": {}}, "has no image and id for the stage"),
+    ],
+)
+def test_image_lock_of_another_time_is_the_import_error_of_every_dag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, object], found: str
+) -> None:
+    lock = tmp_path / "lock.json"
+    lock.write_text(json.dumps({**json.loads(LOCK.read_text()), **change}))
+    monkeypatch.setenv("ML_IMAGE_LOCK", str(lock))
+    bag = make_bag(DAGS)
+    assert not bag.dags
+    assert len(bag.import_errors) == len(DAG_FILES)
+    assert all(found in error and "do: run ./build_images.sh" in error for error in bag.import_errors.values())
+
+
+def test_stage_without_image_breaks_the_dags_that_run_it_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = json.loads(LOCK.read_text())
+    del content["images"]["training"]
+    lock = tmp_path / "lock.json"
+    lock.write_text(json.dumps(content))
+    monkeypatch.setenv("ML_IMAGE_LOCK", str(lock))
+    bag = make_bag(DAGS)
+    assert [Path(name).name for name in bag.import_errors] == ["train_model.py"]
+    assert all("the stage 'training'; do: run ./build_images.sh" in error for error in bag.import_errors.values())
+    assert set(bag.dags) == {"generate_data", "predict"}
+
+
+@pytest.mark.parametrize(
+    ("own", "of_the_lock", "told"), [("abc", "def", "abc"), (None, "def", "def"), (None, None, None)]
+)
+def test_image_tells_the_revision_of_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str | None, of_the_lock: str | None, told: str | None
+) -> None:
+    """The lock's revision is that of the last run of the build, which may have built another image."""
+    content = json.loads(LOCK.read_text())
+    content["images"]["training"]["revision"], content["revision"] = own, of_the_lock
+    lock = tmp_path / "lock.json"
+    lock.write_text(json.dumps(content))
+    monkeypatch.setenv("ML_IMAGE_LOCK", str(lock))
+    assert image_of("training").revision == told
+
+
 def test_image_with_a_registry_and_a_port_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = json.loads(LOCK.read_text())
     content["images"]["generator"]["image"] = "host:5000/airflow-ml-generator:abc"
