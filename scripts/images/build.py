@@ -100,7 +100,8 @@ def run(command: Sequence[str], progress: "Progress", log: Path) -> int:
     ) as process, log.open("a", encoding="utf-8") as file:  # fmt: skip
         lines: queue.Queue[str | None] = queue.Queue()
         assert process.stdout is not None
-        threading.Thread(target=_pass_lines, args=(process.stdout, lines), daemon=True).start()
+        reader = threading.Thread(target=_pass_lines, args=(process.stdout, lines), daemon=True)
+        reader.start()
         try:
             while True:
                 try:
@@ -114,6 +115,7 @@ def run(command: Sequence[str], progress: "Progress", log: Path) -> int:
                 progress.beat()
         except BaseException:
             process.terminate()
+            reader.join()
             raise
     return process.returncode
 

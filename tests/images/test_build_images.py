@@ -5,6 +5,7 @@ import io
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import tarfile
@@ -250,6 +251,28 @@ def test_second_run_in_one_folder_waits_for_the_first(built: Checkout) -> None:
             assert run.poll() is None
             fcntl.flock(file, fcntl.LOCK_UN)
             assert run.wait(timeout=60) == 0
+
+
+def test_interrupted_build_leaves_the_lock_as_it_was(built: Checkout) -> None:
+    """On the real base, whose Python can wait."""
+    before = built.lock()
+    base = json.loads((ROOT / "dags/images.lock.json").read_text())["images"]["base"]["image"]
+    code = "import time; time.sleep(300)"
+    (built.root / "stages/one/Dockerfile").write_text(f'FROM {base}\nRUN ["python", "-c", "{code}"]\n')
+    environment = {**os.environ, "ML_IMAGE_PREFIX": built.prefix}
+    command = [str(built.root / "build_images.sh")]
+    with subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stderr is not None
+        assert run.stderr.readline() == "building one\n"
+        log = built.root / ".cache/build.log"
+        for _ in range(100):
+            if log.exists() and 'RUN ["python"' in log.read_text():
+                break
+            time.sleep(0.1)
+        run.send_signal(signal.SIGINT)
+        assert run.stderr.read() == "stopped; what was built is kept, the image lock is as it was\n"
+        assert run.wait(timeout=20) == 130
+    assert built.lock() == before
 
 
 # --- what is told ---
