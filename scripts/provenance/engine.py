@@ -69,11 +69,21 @@ def docker(*arguments: str, stdin: str | None = None) -> str:
     """The output of a docker command. Errors: ProvenanceError with what the engine said."""
     done = try_docker(*arguments, stdin=stdin)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
-        raise ProvenanceError(
-            f"docker {arguments[0]} failed: {said}", do="`make engine` starts an engine where there is none"
-        )
+        raise failed(arguments[0], done)
     return done.stdout
+
+
+def failed(what: str, done: "subprocess.CompletedProcess[str]") -> ProvenanceError:
+    """What a docker command's failure means, with its last words."""
+    said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
+    if "PermissionError" in said:
+        return ProvenanceError(
+            f"the data cannot be read: {said.splitlines()[-1]}",
+            expected="data that belongs to ML_UID and ML_GID, in .env or the environment",
+            do="set them to the owner of the data",
+        )
+    do = "`make engine` starts an engine where there is none" if "daemon" in said else ""
+    return ProvenanceError(f"docker {what} failed: {said}", do=do)
 
 
 def locked_images() -> dict[str, dict[str, Any]]:

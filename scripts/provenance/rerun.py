@@ -8,6 +8,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,15 @@ from uuid import uuid4
 
 from provenance import scratch
 from provenance.calls import call_text, command_line
-from provenance.engine import ROOT, Settings, docker, locked_images, remove, run_python, try_docker
+from provenance.engine import ROOT, Settings, docker, locked_images, remove, run_python, try_docker, volume_exists
 from provenance.errors import ProvenanceError
 from provenance.graph import Lineage, Step, short
 from provenance.store import DATA_FOLDER, Snapshot
 
 PUBLISHED_FOLDER = "/published"
+LABEL = "airflow-ml.rerun"
 LAST_WORDS = 5
+TRIES = 20
 Images = Literal["recorded", "locked"]
 
 
@@ -167,17 +170,29 @@ def scratch_volume(settings: Settings) -> Iterator[str]:
 
     before = signal.signal(signal.SIGTERM, end)
     try:
-        docker("volume", "create", "--label", "airflow-ml.rerun=1", name)
+        docker("volume", "create", "--label", f"{LABEL}={name}", name)
         give = f"import os; os.chown({DATA_FOLDER!r}, *map(int, {settings.user!r}.split(':')))"
         # A new volume belongs to the user of the image, and the data perhaps to somebody else.
         rights = ["--network=none", "--read-only", "--cap-drop=ALL", "--cap-add=CHOWN", "--user=0:0"]
         base = locked_images()["base"]["image"]
-        docker("run", "--rm", *rights, f"--volume={name}:{DATA_FOLDER}", base, "-c", give)
+        docker("run", "--rm", *rights, *_scratch(name), base, "-c", give)
         yield name
     finally:
-        remove("container", [name])
-        remove("volume", [name])
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        clean_up(name)
         signal.signal(signal.SIGTERM, before)
+
+
+def clean_up(name: str) -> None:
+    """Remove a scratch volume and the containers that still use it."""
+    for _ in range(TRIES):
+        # One that was asked for just before the end may appear a moment later.
+        remove("container", docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}").split())
+        remove("volume", [name])
+        if not volume_exists(name):
+            return
+        time.sleep(0.5)
+    raise ProvenanceError(f"the scratch volume {name} is still in use", do=f"docker volume rm --force {name}")
 
 
 def rerun(
@@ -202,15 +217,22 @@ def rerun(
             yield Rerun(step, told, _compare(settings, volume, step))
 
 
-def _mounts(settings: Settings, volume: str) -> list[str]:
-    return [settings.mount(PUBLISHED_FOLDER), f"--volume={volume}:{DATA_FOLDER}"]
+def _scratch(volume: str) -> list[str]:
+    """The options that give a container the scratch volume, and let it be found."""
+    # nocopy: the engine would give the volume the owner that the folder has in the image, as long as it is empty.
+    return [f"--label={LABEL}={volume}", f"--volume={volume}:{DATA_FOLDER}:nocopy"]
+
+
+def _work(settings: Settings, volume: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Have `scratch.py` do a job, beside the published data."""
+    mounts = [settings.mount(PUBLISHED_FOLDER), *_scratch(volume)]
+    return run_python(settings, Path(scratch.__file__), request, *mounts)
 
 
 def _seed(settings: Settings, snapshot: Snapshot, volume: str, paths: list[str]) -> None:
     marks = mark_of(snapshot, paths)
     files = {path: marks[path.rpartition("/")[0]]["outputs"][path.rpartition("/")[2]]["sha256"] for path in paths}
-    request = {"job": "seed", "files": files, "marks": marks}
-    wrong = run_python(settings, Path(scratch.__file__), request, *_mounts(settings, volume))["wrong"]
+    wrong = _work(settings, volume, {"job": "seed", "files": files, "marks": marks})["wrong"]
     if wrong:
         raise ProvenanceError(
             f"{wrong} is not the bytes that its mark names", do="publish it again: somebody has edited or replaced it"
@@ -218,18 +240,17 @@ def _seed(settings: Settings, snapshot: Snapshot, volume: str, paths: list[str])
 
 
 def _run(settings: Settings, volume: str, image: str, arguments: list[str], step: Step) -> None:
-    options = ["--rm", f"--name={volume}", *settings.confined, f"--volume={volume}:{DATA_FOLDER}"]
-    done = try_docker("run", *options, image, *arguments)
+    done = try_docker("run", "--rm", *settings.confined, *_scratch(volume), image, *arguments)
     if done.returncode:
         said = "\n       ".join(done.stderr.strip().splitlines()[-LAST_WORDS:])
         raise ProvenanceError(
             f"{step.name} of {step.partition} ended with exit code {done.returncode} this time:\n       {said}",
             expected="that it ends well, as it did when it was published",
+            do="look at its last words above; the same call by hand is in `make lineage`",
         )
 
 
 def _compare(settings: Settings, volume: str, step: Step) -> list[Remade]:
     files = {path: output["sha256"] for path, output in sorted(step.outputs.items())}
-    request = {"job": "compare", "files": files}
-    found = run_python(settings, Path(scratch.__file__), request, *_mounts(settings, volume))
+    found = _work(settings, volume, {"job": "compare", "files": files})
     return [Remade(path, **entry) for path, entry in found.items()]
