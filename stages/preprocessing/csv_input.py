@@ -3,12 +3,17 @@
 The file is never held as a whole: blocks of a few MiB are cut where a record ends. What no row could be
 blamed for (no UTF-8, NUL bytes, endless lines) is BadInput; a record that is malformed in itself (wrong number
 of fields, stray quotes) is set aside with its reason, and the records after it are read as usual.
+
+polars reads a block twice: once as lines, once as fields. Only records that it could have read otherwise than they
+are written (those with quotes, those whose last field came out empty) are looked at one by one, or, where it reads
+no fields at all or not one row for each record, all records of the block.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import polars as pl
 from stagekit import BadInput, StageError
@@ -17,12 +22,14 @@ from parallel import in_order
 
 BLOCK_BYTES = 8 << 20
 LONGEST_RECORD = 1 << 20
+BYTE_ORDER_MARK = "\ufeff".encode()
 
 # Our own columns beside those of the file. No header holds a NUL, so no column of a file can have these names.
 LINE, OFFSET, TEXT, KINDS, REASON = "\0line", "\0offset", "\0text", "\0kinds", "\0reason"
 REJECTED = {LINE: pl.Int64, TEXT: pl.String, KINDS: pl.List(pl.String), REASON: pl.String}
 
 # A record as RFC 4180 has it: a field is quoted from end to end, or holds no quote at all.
+HAS_QUOTE = pl.col(TEXT).str.contains('"', literal=True)
 QUOTES = pl.col(TEXT).str.count_matches('"', literal=True)
 QUOTED_PART = r'"[^"]*"'
 WELL_QUOTED = r'\A(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",]*))*\z'
@@ -30,26 +37,28 @@ WELL_QUOTED = r'\A(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",]*))*\z'
 
 @dataclass(frozen=True)
 class Block:
-    """Some whole records as bytes, and where they begin: the physical line and the byte."""
+    """Some whole records as bytes, and the byte of the file at which they begin."""
 
-    line: int
     offset: int
     content: bytes
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some records: `rows` has LINE, OFFSET (in bytes), TEXT and the file's columns; `rejected` has REJECTED's."""
+    """Some records: `rows` has LINE, OFFSET (in bytes), TEXT and the file's columns; `rejected` has REJECTED's.
+
+    In a batch that was just parsed, lines count from 0 where its block begins; `lines` is how many the block has.
+    """
 
     rows: pl.DataFrame
     rejected: pl.DataFrame
+    lines: int = 0
 
 
-def text_at(path: Path, offset: int, size: int) -> str:
-    """The text of a record that was read before: `size` bytes at its OFFSET."""
+def texts_at(path: Path, places: Iterable[tuple[int, int]]) -> list[str]:
+    """The texts of records that were read before, each of so many bytes at its OFFSET."""
     with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(size).decode("utf-8")
+        return [_read(file, offset, size).decode("utf-8") for offset, size in places]
 
 
 class CsvFile:
@@ -65,9 +74,9 @@ class CsvFile:
         if not first:
             raise BadInput(f"{label} is empty (0 bytes)", expected="a header line and rows", do="deliver it again")
         if len(first) > LONGEST_RECORD:
-            raise self._too_long(1)
+            raise self._too_long(0)
         self._body_offset = len(first)
-        self.header = self._header(self._decode(first, 1, 0).removeprefix("\ufeff").rstrip("\r\n"))
+        self.header = self._header(self._decode(first, 0).removeprefix("\ufeff").rstrip("\r\n"))
 
     def require_columns(self, expected: Sequence[str]) -> None:
         """Errors: BadInput unless the header holds exactly these columns, in whatever order."""
@@ -85,38 +94,62 @@ class CsvFile:
 
     def blocks(self) -> Iterator[Block]:
         """The file in blocks of a few MiB, in order. Errors: BadInput for an endless record, or where none follows."""
-        line, offset, pending = 2, self._body_offset, b""
+        offset, size = self._body_offset, BLOCK_BYTES
         with self.path.open("rb") as file:
-            file.seek(offset)
-            while chunk := file.read(BLOCK_BYTES):
-                pending += chunk
-                while end := _end_of_records(pending):
-                    block, pending = Block(line, offset, pending[:end]), pending[end:]
-                    yield block
-                    line, offset = line + block.content.count(b"\n"), offset + end
-                if len(pending) > LONGEST_RECORD:
-                    raise self._too_long(line)
-            if pending:
-                yield Block(line, offset, pending)
-        if offset == self._body_offset and not pending:
+            while content := _read(file, offset, size):
+                end = _end_of_records(content)
+                if not end and len(content) == size:
+                    if size > LONGEST_RECORD:
+                        raise self._too_long(offset)
+                    size *= 2  # the end of this record is not in sight yet
+                    continue
+                # Where the file ends in the midst of a record, that is a block of its own.
+                yield Block(offset, content[:end] if 0 < end < len(content) else content)
+                offset, size = offset + (end or len(content)), BLOCK_BYTES
+        if offset == self._body_offset:
             raise BadInput(f"{self.label} has a header but no rows", expected="at least one row", do="deliver it again")
 
     def parse(self, block: Block) -> Batch:
         """The records of a block. Errors: BadInput where they are no text in UTF-8, or too long."""
-        text = self._decode(block.content, block.line, block.offset).removesuffix("\n")
-        records = _records(text, block)
+        quoted = b'"' in block.content
+        records, lines = self._records(block, quoted)
         longest = records.filter(pl.col(TEXT).str.len_bytes() > LONGEST_RECORD)
         if longest.height:
-            raise self._too_long(longest[LINE][0])
-        bad = _malformed(records, len(self.header), '"' in text)
-        if bad.height:
-            records = records.join(bad, on=LINE, how="anti", maintain_order="left")
-            text = records[TEXT].str.join("\n").item()
-        return Batch(self._fields(records, text), bad)
+            raise self._too_long(longest[OFFSET][0])
+        bad = _stray_quotes(records) if quoted else pl.DataFrame(schema=REJECTED)
+        records, content = _without(records, bad, block.content)
+        fields = self._fields(content)
+        if fields is None or fields.height != records.height:
+            other = _other_lengths(records, len(self.header))
+            records, content = _without(records, other, content)
+            fields = self._fields(content)
+        else:  # polars fills short records up with empty fields, without a word
+            other = _other_lengths(records.filter(fields.to_series(-1) == ""), len(self.header))
+            if other.height:
+                whole = ~records[LINE].is_in(other[LINE].implode())
+                records, fields = records.filter(whole), fields.filter(whole)
+        if fields is None or fields.height != records.height:
+            read = "none" if fields is None else fields.height
+            raise StageError(f"{self.label}: of {records.height} records {read} were read, from byte {block.offset} on")
+        return Batch(records.hstack(fields), pl.concat([bad, other]).sort(LINE), lines)
 
     def batches(self) -> Iterator[Batch]:
         """All records, batch by batch, in order. Errors: BadInput as above."""
-        return in_order(self.parse, self.blocks())
+        line = self.first_line
+        for batch in in_order(self.parse, self.blocks()):
+            yield Batch(down(batch.rows, line), down(batch.rejected, line), batch.lines)
+            line += batch.lines
+
+    @property
+    def first_line(self) -> int:
+        """The line on which the first record begins."""
+        return 2
+
+    def _line(self, offset: int) -> int:
+        """The line of a byte of the body. Counted only where it has to be told: it takes time."""
+        with self.path.open("rb") as file:
+            whole, rest = divmod(offset, BLOCK_BYTES)
+            return 1 + sum(file.read(size).count(b"\n") for size in [*([BLOCK_BYTES] * whole), rest])
 
     def _header(self, text: str) -> list[str]:
         try:
@@ -131,7 +164,7 @@ class CsvFile:
             raise BadInput(f"the header of {self.label} {found}", expected="one name for each column", do="correct it")
         return names
 
-    def _decode(self, block: bytes, line: int, offset: int) -> str:
+    def _decode(self, block: bytes, offset: int) -> str:
         at = block.find(b"\0")
         if at < 0:
             try:
@@ -140,28 +173,77 @@ class CsvFile:
                 at, what = error.start, f"the byte 0x{block[error.start]:02x}, which is no UTF-8,"
         else:
             what = "a NUL byte"
-        line += block.count(b"\n", 0, at)
         raise BadInput(
-            f"{self.label} has {what} at byte {offset + at}, on line {line}",
+            f"{self.label} has {what} at byte {offset + at}, on line {self._line(offset + at)}",
             expected="text in UTF-8",
             do="export the file again as CSV in UTF-8",
         )
 
-    def _too_long(self, line: int) -> BadInput:
+    def _too_long(self, offset: int) -> BadInput:
         return BadInput(
-            f"the record that begins on line {line} of {self.label} is longer than {LONGEST_RECORD:,} bytes",
+            f"the record that begins on line {self._line(offset)} of {self.label} is longer than "
+            f"{LONGEST_RECORD:,} bytes",
             expected="shorter records, one a line",
             do="look for a lost line end, or a quote that is never closed, on that line",
         )
 
-    def _fields(self, records: pl.DataFrame, text: str) -> pl.DataFrame:
-        schema = dict.fromkeys(self.header, pl.String)
-        if not records.height:
-            return records.hstack(pl.DataFrame(schema=schema))
-        fields = pl.read_csv(text.encode(), has_header=False, schema=schema, empty_string_is_null=False)
-        if fields.height != records.height:
-            raise StageError(f"{self.label}: {records.height} records were read as {fields.height} rows")
-        return records.hstack(fields)
+    def _records(self, block: Block, quoted: bool) -> tuple[pl.DataFrame, int]:
+        """Cut a block into records: lines, less the line ends inside quotes. LINE, OFFSET, TEXT; how many lines."""
+        lines = self._lines(block).select(
+            pl.int_range(pl.len(), dtype=pl.Int64).alias(LINE),
+            (pl.col(TEXT).str.len_bytes().cast(pl.Int64) + 1)
+            .cum_sum()
+            .shift(1, fill_value=0)
+            .add(block.offset)
+            .alias(OFFSET),
+            TEXT,
+        )
+        count = lines.height
+        if quoted and lines.select((HAS_QUOTE & (QUOTES % 2 == 1)).any()).item():
+            lines = _join_lines(lines)
+        if b"\r" in block.content:
+            lines = lines.with_columns(pl.col(TEXT).str.strip_suffix("\r"))
+        return lines, count
+
+    def _lines(self, block: Block) -> pl.DataFrame:
+        """The lines of a block in the column TEXT. Errors: BadInput where they are no text in UTF-8."""
+        content = block.content
+        if b"\0" in content or b"\r" in content or content.startswith(BYTE_ORDER_MARK):
+            # polars would take the "\r" before a line end away, and offsets would no longer be right.
+            text = self._decode(content, block.offset).removesuffix("\n")
+            return pl.DataFrame({TEXT: pl.Series([text]).str.split("\n").explode()})
+        try:
+            return pl.read_csv(content, separator="\0", quote_char=None, **_as_texts([TEXT]))
+        except pl.exceptions.ComputeError:
+            self._decode(content, block.offset)
+            raise
+
+    def _fields(self, content: bytes) -> pl.DataFrame | None:
+        """The fields of records; None where polars sees something else than records of so many fields."""
+        if not content:
+            return pl.DataFrame(schema=dict.fromkeys(self.header, pl.String))
+        if content.startswith(BYTE_ORDER_MARK):  # here a part of the text; polars takes one away
+            content = BYTE_ORDER_MARK + content
+        if not content.endswith(b"\n"):  # without it polars overlooks an empty field too many
+            content += b"\n"
+        try:
+            return pl.read_csv(content, **_as_texts(self.header))
+        except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
+            return None
+
+
+def _as_texts(names: Sequence[str]) -> dict[str, Any]:
+    return {"has_header": False, "schema": dict.fromkeys(names, pl.String), "empty_string_is_null": False}
+
+
+def down(frame: pl.DataFrame, lines: int) -> pl.DataFrame:
+    """The same rows, so many lines further down."""
+    return frame.with_columns(pl.col(LINE) + lines)
+
+
+def _read(file: BinaryIO, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    return file.read(size)
 
 
 def _end_of_records(block: bytes) -> int:
@@ -179,24 +261,6 @@ def _end_of_records(block: bytes) -> int:
     return end
 
 
-def _records(text: str, block: Block) -> pl.DataFrame:
-    """Cut text into records: lines, less the line ends inside quotes. Columns LINE, OFFSET and TEXT."""
-    lines = pl.DataFrame({TEXT: pl.Series([text]).str.split("\n").explode()}).select(
-        (pl.int_range(pl.len(), dtype=pl.Int64) + block.line).alias(LINE),
-        (pl.col(TEXT).str.len_bytes().cast(pl.Int64) + 1)
-        .cum_sum()
-        .shift(1, fill_value=0)
-        .add(block.offset)
-        .alias(OFFSET),
-        TEXT,
-    )
-    if '"' in text:
-        odd = lines.lazy().filter(pl.col(TEXT).str.contains('"', literal=True)).filter(QUOTES % 2 == 1)
-        if odd.collect().height:
-            lines = _join_lines(lines)
-    return lines.with_columns(pl.col(TEXT).str.strip_suffix("\r")) if "\r" in text else lines
-
-
 def _join_lines(lines: pl.DataFrame) -> pl.DataFrame:
     """Join the lines of each record. Where that makes no record, each line is left to speak for itself:
     one stray quote then costs one row, not all the rows up to the next quote."""
@@ -211,25 +275,25 @@ def _join_lines(lines: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([whole.select(LINE, OFFSET, TEXT), again.select(LINE, OFFSET, TEXT)]).sort(LINE)
 
 
-def _malformed(records: pl.DataFrame, columns: int, some_quoted: bool) -> pl.DataFrame:
-    """The records that are no CSV, or have another number of fields: the columns of REJECTED.
-
-    Counted here, for polars fills short rows up without a word.
-    """
-    text, quotes, length = pl.col(TEXT), pl.lit(["quotes"]), pl.lit(["number of fields"])
-    suspect = _fields_in(text) != columns
-    if some_quoted:  # commas may be inside quotes
-        suspect |= text.str.contains('"', literal=True)
-    suspects = records.filter(suspect)
-    stray = suspects.filter(~text.str.contains(WELL_QUOTED))
-    told = stray.select(
-        LINE, TEXT, quotes.alias(KINDS), pl.lit("a quote that is not around a whole field").alias(REASON)
-    )
-    fields = _fields_in(text.str.replace_all(QUOTED_PART, ""))
-    other = suspects.join(stray, on=LINE, how="anti").filter(fields != columns)
-    reason = pl.format("{} fields, expected {}", fields, pl.lit(columns))
-    return pl.concat([told, other.select(LINE, TEXT, length.alias(KINDS), reason.alias(REASON))]).sort(LINE)
+def _without(records: pl.DataFrame, bad: pl.DataFrame, content: bytes) -> tuple[pl.DataFrame, bytes]:
+    """The records that are not bad, and their text; `content` where none is."""
+    if not bad.height:
+        return records, content
+    records = records.join(bad, on=LINE, how="anti", maintain_order="left")
+    return records, "".join(text + "\n" for text in records[TEXT].to_list()).encode()
 
 
-def _fields_in(text: pl.Expr) -> pl.Expr:
-    return text.str.count_matches(",", literal=True) + 1
+def _stray_quotes(records: pl.DataFrame) -> pl.DataFrame:
+    """The records with quotes that RFC 4180 does not know: the columns of REJECTED."""
+    stray = records.filter(HAS_QUOTE).filter(~pl.col(TEXT).str.contains(WELL_QUOTED))
+    reason = pl.lit("a quote that is not around a whole field").alias(REASON)
+    return stray.select(LINE, TEXT, pl.lit(["quotes"]).alias(KINDS), reason)
+
+
+def _other_lengths(records: pl.DataFrame, columns: int) -> pl.DataFrame:
+    """The records of another number of fields: the columns of REJECTED."""
+    bare = pl.when(HAS_QUOTE).then(pl.col(TEXT).str.replace_all(QUOTED_PART, "")).otherwise(TEXT)
+    counted = records.select(LINE, TEXT, (bare.str.count_matches(",", literal=True) + 1).alias("fields"))
+    other = counted.filter(pl.col("fields") != columns)
+    reason = pl.format("{} fields, expected {}", "fields", pl.lit(columns)).alias(REASON)
+    return other.select(LINE, TEXT, pl.lit(["number of fields"]).alias(KINDS), reason)

@@ -11,8 +11,6 @@ from stagekit import BadInput
 from table_schema import Schema, parse_schema
 
 VERSION = 1
-# LightGBM and scikit-learn keep a set of categories in 256 bits; one stays free for "unseen".
-MOST_CATEGORIES = 255
 TIME_KINDS = {"datetime": ("hour", "weekday", "day"), "date": ("weekday", "day")}
 
 

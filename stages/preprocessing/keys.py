@@ -17,7 +17,9 @@ from csv_input import KINDS, LINE, REASON, TEXT
 from spill import Spill
 
 BATCH, PART, CONTENT, SOUND, OTHER = "\0batch", "\0part", "\0content", "\0sound", "\0other"
+RIGHT, HASH = "\0right", "\0hash"  # of the key, or of the value that must be unique: equal ones have equal hashes
 PLACE = {BATCH: pl.Int64(), LINE: pl.Int64()}
+HASHED = {HASH: pl.UInt64(), PART: pl.UInt32()}
 
 
 class Rows:
@@ -36,10 +38,10 @@ class Rows:
         self.label, self.key, self.parts = label, list(key), parts
         columns = {name: dtypes[name] for name in [*key, *carry]}
         self.keys = Spill(
-            folder / "keys", PART, {**PLACE, PART: pl.UInt64(), CONTENT: pl.UInt64(), SOUND: pl.Boolean(), **columns}
+            folder / "keys", PART, {**PLACE, **HASHED, CONTENT: pl.UInt64(), SOUND: pl.Boolean(), **columns}
         )
         self.unique = {
-            name: Spill(folder / f"unique-{number}", PART, {**PLACE, PART: pl.UInt64(), name: dtypes[name]})
+            name: Spill(folder / f"unique-{number}", PART, {**PLACE, **HASHED, name: dtypes[name]})
             for number, name in enumerate(unique)
         }
         self.reasons = Spill(folder / "reasons", BATCH, {**PLACE, KINDS: pl.String(), REASON: pl.String()})
@@ -52,13 +54,16 @@ class Rows:
         rows = rows.with_columns(
             pl.lit(batch, pl.Int64).alias(BATCH), pl.lit(sound).alias(SOUND), pl.col(TEXT).hash().alias(CONTENT)
         )
-        self.keys.add(rows.with_columns(self._part(self.key)))
+        self.keys.add(self._hashed(rows, self.key))
         if sound:
             for name, spill in self.unique.items():
-                spill.add(rows.drop_nulls(name).with_columns(self._part([name])))
+                spill.add(self._hashed(rows.drop_nulls(name), [name]))
 
-    def _part(self, columns: Sequence[str]) -> pl.Expr:
-        return (pl.struct(columns).hash() % self.parts).alias(PART)
+    def _hashed(self, rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+        value = pl.col(columns[0]) if len(columns) == 1 else pl.struct(columns)
+        return rows.with_columns(value.hash().alias(HASH)).with_columns(
+            (pl.col(HASH) % self.parts).cast(pl.UInt32).alias(PART)
+        )
 
     def reject(self, rows: pl.DataFrame, kind: str, reason: pl.Expr) -> None:
         """Note for rows (BATCH, LINE and what the reason needs) why they are rejected."""
@@ -90,7 +95,7 @@ class Rows:
 def _repeated(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """The rows after the first of each group of equals, with the first one's line (OTHER) and content."""
     # Hashes first: they are cheap, and few rows are left to be compared as they are.
-    candidates = rows.filter(pl.struct(columns).hash().is_duplicated()).sort(LINE)
+    candidates = rows.filter(pl.col(HASH).is_duplicated()).sort(LINE)
     firsts = [pl.col(LINE).first().over(columns).alias(OTHER)]
     if CONTENT in rows.columns:
         firsts.append(pl.col(CONTENT).first().over(columns).alias(OTHER + CONTENT))
@@ -114,12 +119,13 @@ def _match(
 ) -> None:
     key = data.key
     targets = target.take_first(of_target)
-    values = targets.drop(BATCH, PART, CONTENT, SOUND).rename({LINE: OTHER})
-    joined = kept.select(*PLACE, *key).join(values, on=key, how="left")
+    joined = _by_key(kept.select(*PLACE, HASH, *key), targets.drop(BATCH, PART, CONTENT, SOUND), key)
     missing = pl.col(OTHER).is_null()
     matched, unmatched = joined.filter(~missing), joined.filter(missing)
     matches.add(matched)
-    orphans = targets.join(matched, left_on=LINE, right_on=OTHER, how="anti").join(of_data, on=key, how="anti")
+    lonely = targets.join(matched, left_on=LINE, right_on=OTHER, how="anti")
+    of_lonely = of_data.filter(pl.col(HASH).is_in(lonely[HASH].implode()))
+    orphans = lonely.join(of_lonely, on=key, how="anti")
     target.reject(orphans, "no data for this target row", pl.lit("no data for this target row"))
     refused = of_target.filter(~pl.col(SOUND)).group_by(key).agg(pl.col(LINE).min().alias(OTHER))
     unmatched = unmatched.drop(OTHER).join(refused, on=key, how="left")
@@ -129,3 +135,14 @@ def _match(
         .otherwise(pl.concat_str(pl.lit(f"its row in {target.label} was rejected (line "), OTHER, pl.lit(")")))
     )
     data.reject(unmatched, "no target for this key", why)
+
+
+def _by_key(rows: pl.DataFrame, targets: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """The rows with what `targets` has for their key, its line as OTHER; nulls where it has nothing."""
+    targets = targets.rename({LINE: OTHER})
+    # Numbers are joined much faster than texts. Where two keys share a hash, it takes the keys themselves.
+    joined = rows.join(targets, on=HASH, how="left", suffix=RIGHT)
+    same = pl.all_horizontal(pl.col(name) == pl.col(name + RIGHT) for name in key)
+    if joined.height == rows.height and joined.filter(pl.col(OTHER).is_not_null(), ~same).is_empty():
+        return joined.drop(name + RIGHT for name in key)
+    return rows.join(targets.drop(HASH), on=key, how="left")

@@ -13,7 +13,7 @@ import polars as pl
 from stagekit import BadInput
 
 from checks import DTYPES, Checked, FieldChecks
-from csv_input import KINDS, LINE, OFFSET, REASON, REJECTED, TEXT, CsvFile, text_at
+from csv_input import KINDS, LINE, OFFSET, REASON, REJECTED, TEXT, Batch, CsvFile, down, texts_at
 from keys import BATCH, PLACE, Rows, settle
 from parallel import in_order
 from spill import Shelf, Spill
@@ -108,21 +108,23 @@ class CheckedFile:
         key = schema.named("key")
         unique = [f.name for f in fields if f.constraints.get("unique") and key != [f.name]]
         self.rows = Rows(folder, self.name, dtypes, key, unique, carry, parts)
-        for checked in in_order(lambda block: checks.apply(file.parse(block)), file.blocks()):
-            self._add(checked)
+        line = file.first_line
+        for lines, checked in in_order(lambda block: _checked(file.parse(block), checks), file.blocks()):
+            self._add(down(checked.good, line), down(checked.bad, line))
+            line += lines
         log.info("checked %d rows of %s", self.count, label)
 
     @property
     def batches(self) -> int:
         return self._good.count
 
-    def _add(self, checked: Checked) -> None:
-        self.rows.add(self.batches, checked.good, sound=True)
-        self.rows.add(self.batches, checked.bad, sound=False)
+    def _add(self, good: pl.DataFrame, bad: pl.DataFrame) -> None:
+        self.rows.add(self.batches, good, sound=True)
+        self.rows.add(self.batches, bad, sound=False)
         size = pl.col(TEXT).str.len_bytes().alias(SIZE)
-        self._good.add(checked.good.select(LINE, OFFSET, size, *self._kept))
-        self._bad.add(checked.bad.select(*REJECTED))
-        self.count += checked.good.height + checked.bad.height
+        self._good.add(good.select(LINE, OFFSET, size, *self._kept))
+        self._bad.add(bad.select(*REJECTED))
+        self.count += good.height + bad.height
 
     def settled(self, batch: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The good and the rejected rows of a batch, once the keys of all of them have been settled."""
@@ -131,11 +133,15 @@ class CheckedFile:
         if late.height:
             late = late.sort(LINE, KINDS).group_by(LINE).agg(KINDS, pl.col(REASON).str.join("; "))
             rejected = good.select(LINE, OFFSET, SIZE).join(late, on=LINE)
-            texts = [text_at(self._path, offset, size) for offset, size in rejected.select(OFFSET, SIZE).iter_rows()]
+            texts = texts_at(self._path, rejected.select(OFFSET, SIZE).iter_rows())
             rejected = rejected.with_columns(pl.Series(TEXT, texts, dtype=pl.String))
             bad = pl.concat([bad, rejected.select(*REJECTED)]).sort(LINE)
             good = good.join(late, on=LINE, how="anti", maintain_order="left")
         return good, bad
+
+
+def _checked(batch: Batch, checks: FieldChecks) -> tuple[int, Checked]:
+    return batch.lines, checks.apply(batch)
 
 
 def prepare(

@@ -22,26 +22,32 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
 from stagekit import (
     BadInput,
     Command,
     Partition,
     Publication,
+    StageError,
     UsageError,
     partition_name,
     read_partition,
     run_stage,
 )
 
-from encoder import MOST_CATEGORIES, Encoder, read_encoder
-from own_data import import_files, infer_schema
-from prepare import Counts, prepare, require_enough
-from split import TrainData, columns_kept, split
-from table_schema import Schema, differences, read_schema
+from table_schema import MOST_CATEGORIES, Schema, columns_kept, differences, read_schema
+
+# What needs polars is imported where it is used: `--help` does without, and while a command's inputs are verified,
+# polars is loaded beside.
+if TYPE_CHECKING:
+    import polars as pl
+
+    from encoder import Encoder
+    from prepare import Counts
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +74,8 @@ def _prepare_features(args: argparse.Namespace) -> dict[str, Any]:
     raw = read_partition(args.data_dir, f"raw/{args.ds}", ["data.csv", "schema.json"])
     model = read_partition(args.data_dir, partition_name(args.data_dir, args.model), ["encoder.json"])
     schema = read_schema(raw / "schema.json", f"{raw.name}/schema.json", scoring=True)
+    from encoder import read_encoder
+
     encoder = read_encoder(model / "encoder.json", f"{model.name}/encoder.json")
     _require_same_schema(schema, encoder, raw, model)
     with Publication(
@@ -83,7 +91,7 @@ def _prepare_features(args: argparse.Namespace) -> dict[str, Any]:
     return {**_told(counts, publication), "model": model.name, "features": len(encoder.features)}
 
 
-def _require_same_schema(schema: Schema, encoder: Encoder, raw: Partition, model: Partition) -> None:
+def _require_same_schema(schema: Schema, encoder: "Encoder", raw: Partition, model: Partition) -> None:
     if found := differences(schema, encoder.schema):
         raise BadInput(
             f"{raw.name}/schema.json differs from the schema of {model.name}: {'; '.join(found)}",
@@ -98,10 +106,12 @@ def _write(
     raw: Partition,
     schema: Schema,
     output: str,
-    columns: Callable[[pl.DataFrame], pl.DataFrame],
+    columns: "Callable[[pl.DataFrame], pl.DataFrame]",
     *,
     target: bool,
-) -> Counts:
+) -> "Counts":
+    from prepare import prepare, require_enough
+
     # Below the publication's own temporary folder: a killed run leaves nothing that the next one does not remove.
     scratch = publication.path("scratch")
     outputs = publication.path(output), publication.path("rejected.csv")
@@ -112,7 +122,7 @@ def _write(
     return counts
 
 
-def _told(counts: Counts, publication: Publication) -> dict[str, Any]:
+def _told(counts: "Counts", publication: Publication) -> dict[str, Any]:
     return {
         "partition": publication.name,
         "rows_in": counts.rows["data.csv"],
@@ -133,20 +143,26 @@ def run_split(args: argparse.Namespace) -> dict[str, Any]:
             expected="the schema that the data was checked with",
             do="run `preprocessing prepare` again",
         )
+    from split import TrainData, split
+
     schema = read_schema(raw / "schema.json", f"{raw.name}/schema.json")
     parameters = {"val_fraction": args.val_fraction, "max_categories": args.max_categories}
     with Publication(
         args.data_dir, processed.name, "split", inputs=[processed, raw], parameters=parameters, seed=args.seed
     ) as publication:
-        data = TrainData(processed / "train_data.csv", schema, f"{processed.name}/train_data.csv")
+        scratch = publication.path("scratch")
+        data = TrainData(processed / "train_data.csv", schema, f"{processed.name}/train_data.csv", scratch)
         outputs = publication.path("train.csv"), publication.path("val.csv"), publication.path("encoder.json")
         told = split(data, args.val_fraction, args.seed, args.max_categories, outputs)
+        shutil.rmtree(scratch)
         publication.rows = {"train.csv": told["train_rows"], "val.csv": told["val_rows"]}
     return {"partition": processed.name, **told}
 
 
 def run_import(args: argparse.Namespace) -> dict[str, Any]:
     """Own files to raw; with no file named, those that lie in raw/{ds} already get their commit mark."""
+    from own_data import import_files
+
     named = {"data.csv": args.data, "target.csv": args.target, "schema.json": args.schema}
     return import_files(args.data_dir, args.ds, {name: path for name, path in named.items() if path})
 
@@ -155,6 +171,8 @@ def run_infer_schema(args: argparse.Namespace) -> dict[str, Any]:
     """A first draft of schema.json."""
     if args.out.exists() and not args.force:
         raise UsageError(f"{args.out} is there already", do="name another file with --out, or add --force")
+    from own_data import infer_schema
+
     schema = infer_schema(args.data, args.target, args.key, args.entity, args.missing)
     text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
     args.out.write_text(text, encoding="utf-8")
@@ -231,14 +249,18 @@ def _configure_infer_schema(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite that file")
 
 
-def _telling_os_errors(run: Run) -> Run:
-    """polars raises OSError without a number, which the shared messages go by: give it back."""
+def _with_polars(run: Run) -> Run:
+    """Load polars beside the first steps of a command, and give the errors of its native code their numbers back:
+    it raises them without, and the shared messages go by them."""
 
     @wraps(run)
     def wrapped(args: argparse.Namespace) -> Mapping[str, Any]:
+        Thread(target=import_module, args=("polars",), name="polars").start()
         try:
             return run(args)
-        except (OSError, pl.exceptions.ComputeError) as error:
+        except StageError:
+            raise
+        except Exception as error:
             number = re.search(r"\(os error (\d+)\)", str(error))
             if number is None or getattr(error, "errno", None) is not None:
                 raise
@@ -251,25 +273,25 @@ COMMANDS = (
     Command(
         "prepare",
         "Check and join a day's data; or, with --model, make its features.",
-        _telling_os_errors(run_prepare),
+        _with_polars(run_prepare),
         _configure_prepare,
     ),
     Command(
         "split",
         "Split a prepared day in rows to train and rows to validate; fit the encoder.",
-        _telling_os_errors(run_split),
+        _with_polars(run_split),
         _configure_split,
     ),
     Command(
         "import",
         "Publish own files as a day's raw data: those named, or those that lie in raw/{ds} already.",
-        _telling_os_errors(run_import),
+        _with_polars(run_import),
         _configure_import,
     ),
     Command(
         "infer-schema",
         "Draft a schema.json from CSV files.",
-        _telling_os_errors(run_infer_schema),
+        _with_polars(run_infer_schema),
         _configure_infer_schema,
         needs_ds=False,
     ),

@@ -1,28 +1,42 @@
 """Temporary storage on disk, so that the memory in use does not grow with the number of rows."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
-# What a Spill keeps in memory at most.
-FLUSH_BYTES = 32 << 20
+# What a Shelf and a Spill keep in memory at most.
+SHELF_BYTES, FLUSH_BYTES = 192 << 20, 64 << 20
 
 
 class Shelf:
-    """Frames on disk, by number from 0."""
+    """Frames by number from 0: the first ones stay in memory, those that are too many go to disk."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self.count = folder, 0
+        self._held: list[pl.DataFrame] = []
+        self._room = SHELF_BYTES
         folder.mkdir(parents=True)
 
     def add(self, frame: pl.DataFrame) -> None:
         """Add a frame under the next number."""
-        frame.write_ipc(self._file(self.count))
+        self._room -= frame.estimated_size()
+        # Once a frame went to disk all later ones do, however small: the frames in memory are the first ones.
+        if self._room >= 0 and len(self._held) == self.count:
+            self._held.append(frame)
+        else:
+            frame.write_ipc(self._file(self.count))
         self.count += 1
 
-    def read(self, number: int) -> pl.DataFrame:
-        """The frame of this number."""
-        return pl.read_ipc(self._file(number))
+    def read(self, number: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The frame of this number, or some columns of it."""
+        if number < len(self._held):
+            return self._held[number].select(columns) if columns is not None else self._held[number]
+        return pl.read_ipc(self._file(number), columns=columns)
+
+    def all(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        """All frames in order."""
+        return (self.read(number, columns) for number in range(self.count))
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{number}.arrow"

@@ -8,6 +8,7 @@ to the nearest group. So each class has its fraction, and no group is on both si
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,51 +18,55 @@ import polars as pl
 from stagekit import BadInput
 
 from checks import DTYPES, convert
+from csv_input import Block, CsvFile
 from encoder import Encoder, fit
 from parallel import in_order
 from prepare import CsvWriter, Rendered, render
-from table_schema import Field, Schema
+from spill import Shelf
+from table_schema import Field, Schema, columns_kept
 
 log = logging.getLogger(__name__)
 
-CHUNK_ROWS = 200_000
 GROUP, CODE, ROWS = "\0group", "\0code", "\0rows"
 UNIT_SEPARATOR = "\x1f"
 GOLDEN = 0x9E3779B9  # spreads small seeds over 32 bits
 
 
 class TrainData:
-    """train_data.csv, read in chunks; each pass takes only the columns that it needs."""
+    """train_data.csv, read once: its columns as far as they are used, in frames below the folder `scratch`.
 
-    def __init__(self, path: Path, schema: Schema, label: str) -> None:
-        self.path, self.schema, self.label = path, schema, label
+    Features and times have their types, the target is text, and GROUP tells the rows that stand or fall together.
+    """
+
+    def __init__(self, path: Path, schema: Schema, label: str, scratch: Path) -> None:
+        self.schema, self.label = schema, label
         self.target = schema.named("target")[0]
-        self.columns = columns_kept(schema)
+        self._columns = columns_kept(schema)
+        self._shelf = Shelf(scratch)
+        for frame in in_order(self._read, CsvFile(path, label).blocks()):
+            self._shelf.add(frame)
 
-    def texts(self, names: Sequence[str]) -> pl.LazyFrame:
-        """Columns as text."""
-        return self._scan({}).select(names)
-
-    def typed(self) -> Iterator[pl.DataFrame]:
-        """Features and times as their types, the target as text."""
-        fields = self.schema.of(self.schema.named("feature", "time"))
-        dtypes = {f.name: DTYPES[f.type] for f in fields if f.role == "feature"}
-        times = [convert(_canonical(f), pl.col(f.name)).alias(f.name) for f in fields if f.role == "time"]
-        names = [f.name for f in fields]
-        return self.chunks(self._scan(dtypes).select(self.target, *names).with_columns(times))
-
-    @staticmethod
-    def chunks(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    def frames(self, names: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
         """The rows in the file's order."""
-        return iter(frame.collect_batches(chunk_size=CHUNK_ROWS, maintain_order=True))
+        return self._shelf.all(names)
 
-    def _scan(self, dtypes: dict[str, pl.DataType]) -> pl.LazyFrame:
-        return pl.scan_csv(self.path, schema={name: dtypes.get(name, pl.String()) for name in self.columns})
+    def _read(self, block: Block) -> pl.DataFrame:
+        fields = self.schema.of(self.schema.named("feature", "time"))
+        dtypes = {field.name: DTYPES[field.type] for field in fields if field.role == "feature"}
+        schema = {name: dtypes.get(name, pl.String()) for name in self._columns}
+        texts = pl.scan_csv(block.content, has_header=False, schema=schema)
+        times = [convert(_canonical(f), pl.col(f.name)).alias(f.name) for f in fields if f.role == "time"]
+        names = self.schema.named("entity") or self.schema.named("key")
+        group = pl.concat_str(names, separator=UNIT_SEPARATOR).alias(GROUP)
+        frame = texts.select(group, self.target, *(f.name for f in fields)).with_columns(times).collect()
+        return frame.with_columns(_hashes(frame[GROUP]))
 
 
-def columns_kept(schema: Schema) -> list[str]:
-    """The columns of train_data.csv: those of the schema that are used, the target last."""
-    return [*schema.named("key", "entity", "feature", "time"), *schema.named("target")]
+def _hashes(texts: pl.Series) -> pl.Series:
+    """A 32-bit hash of each text. Many rows share one, as a rule."""
+    distinct = texts.unique()
+    hashes = pl.Series(list(map(crc32, distinct.cast(pl.Binary).to_list())), dtype=pl.UInt32)
+    return texts.replace_strict(distinct, hashes, return_dtype=pl.UInt32)
 
 
 def _canonical(field: Field) -> Field:
@@ -73,14 +78,15 @@ def split(
 ) -> dict[str, Any]:
     """Write train.csv, val.csv and encoder.json. Errors: BadInput where a class cannot be on both sides."""
     classes = _classes(data)
-    groups, codes = _groups(data, classes)
+    groups = pl.concat(frame.to_series() for frame in data.frames([GROUP]))
+    codes = pl.concat(frame.select(_code(data.target, classes)).to_series() for frame in data.frames([data.target]))
     chosen = choose_groups(groups, codes, fraction, seed)
     validates = groups.is_in(chosen.implode())
     counts = _require_all_classes(data, classes, codes, validates)
     encoder = fit(data.schema, classes, _frequent(data, validates, most_categories))
     encoder.write(outputs[2])
     with CsvWriter(outputs[0]) as train, CsvWriter(outputs[1]) as val:
-        for in_train, in_val in in_order(lambda chunk: _encode(encoder, *chunk), _with_sides(data.typed(), validates)):
+        for in_train, in_val in in_order(lambda chunk: _encode(encoder, *chunk), _with_sides(data.frames(), validates)):
             train.write(in_train)
             val.write(in_val)
     categories = {f.name: len(f.values) for f in encoder.features if f.kind == "category"}
@@ -103,14 +109,19 @@ def _with_sides(chunks: Iterable[pl.DataFrame], validates: pl.Series) -> Iterato
 
 def _encode(encoder: Encoder, rows: pl.DataFrame, first_row: int, validates: pl.Series) -> tuple[Rendered, Rendered]:
     """The target's code, then the features: of the rows that train, and of those that validate."""
-    code = pl.col(encoder.target).cast(pl.Enum(encoder.classes)).to_physical()
-    encoded = encoder.encode(rows, [code.alias(encoder.target)])
+    encoded = encoder.encode(rows, [_code(encoder.target, encoder.classes)])
     header = first_row == 0
     return render(encoded.filter(~validates), header=header), render(encoded.filter(validates), header=header)
 
 
+def _code(target: str, classes: Sequence[str]) -> pl.Expr:
+    return pl.col(target).cast(pl.Enum(classes)).to_physical().cast(pl.UInt32)
+
+
 def _classes(data: TrainData) -> list[str]:
-    counts = dict(data.texts([data.target]).group_by(data.target).len().collect().iter_rows())
+    counts: Counter[str] = Counter()
+    for frame in data.frames([data.target]):
+        counts.update(dict(frame.to_series().value_counts().iter_rows()))
     if len(counts) < 2:
         raise BadInput(
             f"{data.label} has one class only: {data.target} is {next(iter(counts), 'missing')!r} in all rows",
@@ -138,18 +149,6 @@ def sort_classes(names: Collection[str]) -> list[str]:
         if all(map(math.isfinite, numbers.values()))
         else sorted(names)
     )
-
-
-def _groups(data: TrainData, classes: Sequence[str]) -> tuple[pl.Series, pl.Series]:
-    """For each row its group (a 32-bit hash) and the code of its class."""
-    names = data.schema.named("entity") or data.schema.named("key")
-    text = pl.concat_str(names, separator=UNIT_SEPARATOR).cast(pl.Binary).alias(GROUP)
-    code = pl.col(data.target).cast(pl.Enum(classes)).to_physical().cast(pl.UInt32).alias(CODE)
-    groups, codes = [pl.Series(dtype=pl.UInt32)], [pl.Series(dtype=pl.UInt32)]
-    for chunk in data.chunks(data.texts([*names, data.target]).select(text, code)):
-        groups.append(pl.Series(list(map(crc32, chunk[GROUP].to_list())), dtype=pl.UInt32))
-        codes.append(chunk[CODE])
-    return pl.concat(groups).alias(GROUP), pl.concat(codes).alias(CODE)
 
 
 def choose_groups(groups: pl.Series, codes: pl.Series, fraction: float, seed: int) -> pl.Series:
@@ -212,7 +211,7 @@ def _frequent(data: TrainData, validates: pl.Series, most: int) -> dict[str, lis
     """For each text feature its most frequent values in the rows that train, at most `most`, sorted."""
     names = [field.name for field in data.schema.of(data.schema.named("feature")) if field.type == "string"]
     totals = {name: pl.DataFrame(schema={name: pl.String, ROWS: pl.UInt32}) for name in names}
-    chunks = data.chunks(data.texts(names)) if names else ()
+    chunks = data.frames(names) if names else ()
     for chunk, _, side in _with_sides(chunks, validates):
         train = chunk.filter(~side)
         for name in names:

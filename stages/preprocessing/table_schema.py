@@ -21,6 +21,8 @@ CONSTRAINTS = {
     "maxLength": ("string",),
 }
 TYPES = CONSTRAINTS["required"]
+# LightGBM and scikit-learn keep a set of categories in 256 bits; one stays free for "unseen".
+MOST_CATEGORIES = 255
 # What would change the meaning of the data if it were passed over in silence.
 UNSUPPORTED = ("bareNumber", "decimalChar", "groupChar", "missingValues", "categories", "categoriesOrdered")
 UNSUPPORTED_AT_TOP = ("foreignKeys", "uniqueKeys")
@@ -68,6 +70,11 @@ class Schema:
         return self.named("key", "target")
 
 
+def columns_kept(schema: Schema) -> list[str]:
+    """The columns of train_data.csv: those of the schema that are used, the target last."""
+    return [*schema.named("key", "entity", "feature", "time"), *schema.named("target")]
+
+
 def read_schema(path: Path, label: str, *, scoring: bool = False) -> Schema:
     """Read a schema.json; for scoring it may lack the target. Errors: BadInput that names the property at fault."""
     try:
@@ -97,6 +104,8 @@ def _field(document: Any, label: str) -> Field:
     if not isinstance(name, str) or not name:
         raise _wrong(label, f"a field without a name: {json.dumps(document)[:80]}", "a name for each field")
     at = f"{label}, field {name!r}"
+    if name == "*" or (name.startswith("^") and name.endswith("$")):
+        raise _wrong(at, "its name is a pattern for several columns", "a name other than * and ^...$")
     kind, role = document.get("type"), document.get("role")
     if kind not in TYPES:
         raise _wrong(at, f"its type is {kind!r}", f"one of {', '.join(TYPES)}")

@@ -145,3 +145,60 @@ def test_any_text_is_read_or_rejected_line_by_line(
     covered = sum(1 + sum(cell.count("\n") for cell in row[1:]) for row in rows)
     covered += sum(1 + row[2].count("\n") for row in rejected)
     assert covered == text.removesuffix("\n").count("\n") + 1
+
+
+FIELD = st.sampled_from(["", "1", "é", '"a,b"', '""', '"say ""hi"""', "long " * 20])
+LINES = st.lists(st.lists(FIELD, min_size=1, max_size=5).map(",".join), min_size=1, max_size=30)
+
+
+@settings(max_examples=500, deadline=None)
+@given(LINES, st.integers(1, 200), st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_lines_of_another_number_of_fields_are_the_ones_that_are_rejected(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], block: int, end: str, ended: bool
+) -> None:
+    parsed = {line: (text, next(csv.reader([text]), None) or [""]) for line, text in enumerate(lines, 2)}
+    if not ended and not lines[-1]:  # that is no line at all
+        del parsed[len(lines) + 1]
+    content = end.join(["x,y,z", *lines]) + (end if ended else "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_input, "BLOCK_BYTES", block)
+        if not parsed:
+            return
+        rows, rejected = read(tmp_path_factory.mktemp("csv") / "data.csv", content)
+    assert rows == [(line, *fields) for line, (_, fields) in parsed.items() if len(fields) == 3]
+    assert rejected == [
+        (line, f"{len(fields)} fields, expected 3", text) for line, (text, fields) in parsed.items() if len(fields) != 3
+    ]
+
+
+@pytest.mark.parametrize("where", [2, 70_000])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        pytest.param("1,2,3", "", id="too many"),
+        pytest.param("1", "", id="too few"),
+        pytest.param('1,"', "", id="stray"),
+        pytest.param("x" * (2 << 20), "begins on line {}", id="endless"),
+        pytest.param("\0,1", "on line {};", id="NUL"),
+    ],
+)
+def test_place_in_a_long_file_is_told_by_its_line(
+    file: Path, monkeypatch: pytest.MonkeyPatch, line: str, message: str, where: int
+) -> None:
+    monkeypatch.setattr(csv_input, "BLOCK_BYTES", 1 << 19)
+    lines = ["1234567,abcdefgh"] * 100_000
+    lines[where - 2] = line
+    content = "\n".join(["a,b", *lines, ""])
+    if message:
+        with pytest.raises(BadInput) as error:
+            read(file, content)
+        assert message.format(where) in str(error.value)
+    else:
+        rows, rejected = read(file, content)
+        assert [row[0] for row in rejected] == [where]
+        assert [row[0] for row in rows] == [number for number in range(2, 100_002) if number != where]
+
+
+def test_byte_order_mark_in_the_midst_of_a_file_is_text(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_input, "BLOCK_BYTES", 1)
+    assert read(file, "a,b\n\ufeff1,2\n\ufeff3,4\n") == ([(2, "\ufeff1", "2"), (3, "\ufeff3", "4")], [])

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +39,15 @@ def test_wrong_usage_ends_with_2(options: list[str], capsys: pytest.CaptureFixtu
         preprocessing.main(options)
     assert end.value.code == 2
     assert "usage: airflow-ml-preprocessing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--help"], ["prepare", "--help"], ["split", "--help"]])
+def test_help_does_not_load_polars(options: list[str]) -> None:
+    tell = "import atexit, sys, preprocessing; atexit.register(lambda: print('polars' in sys.modules)); "
+    tell += f"preprocessing.main({options})"
+    done = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: airflow-ml-preprocessing")
+    assert done.stdout.endswith("False\n")
 
 
 def test_model_outside_of_the_data_folder_is_wrong_usage(day: Day) -> None:

@@ -33,6 +33,68 @@ def test_imported_files_go_through_prepare_and_split(day: Day, files: dict[str, 
     assert (day.run("prepare").code, day.run("split").code) == (0, 0)
 
 
+ODD_NAMES = [
+    *(
+        'say "hi"',
+        '"',
+        '""',
+        "a,b",
+        ",",
+        " before",
+        "after ",
+        " ",
+        "Größe €",
+        "日本",
+        "it's",
+        "a;b",
+        "a\tb",
+        "#",
+        "0",
+        "null",
+    ),
+    *("^a", "a$", "**", "{}", "\\", "a/b", "a.b", "literal", "len", "count"),
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_columns_may_have_any_name(day: Day, files: dict[str, Path], name: str) -> None:
+    names = {column: f"{name}{number}" if number else name for number, column in enumerate(reversed(DATA_HEADER))}
+    names["grade"] = f"grade of {name}"
+    columns = [{**f, "name": names[f["name"]]} for f in SCHEMA["fields"]]
+    data = to_csv([names[column] for column in DATA_HEADER], map(sheep, range(60)))
+    target = to_csv([names["tag"], names["grade"]], map(graded, range(60)))
+    schema = {**SCHEMA, "fields": columns, "primaryKey": [names["tag"]]}
+    assert day.run("import", *put(files, data, target, schema)).code == 0
+    assert [day.run(command).code for command in ("prepare", "split")] == [0, 0]
+    day.publish_model()
+    assert day.run("prepare", "--model", "models/2026-11-01").code == 0
+    kept = [f["name"] for f in columns if f["role"] != "ignore"]
+    rows = day.rows(f"processed/{DS}/train_data.csv")
+    assert list(rows[0]) == kept
+    assert [[row[names["tag"]], row[names["grade"]]] for row in rows] == [graded(number) for number in range(60)]
+    encoder = json.loads(day.file(f"processed/{DS}/encoder.json").read_text())
+    features = [feature["name"] for feature in encoder["features"]]
+    assert list(day.rows(f"processed/{DS}/train.csv")[0]) == [names["grade"], *features]
+    assert list(day.rows(f"features/{DS}/features.csv")[0]) == [names["tag"], *features]
+
+
+@pytest.mark.parametrize("name", ["*", "^kilos$"])
+def test_name_that_polars_reads_as_a_pattern_is_refused(day: Day, files: dict[str, Path], name: str) -> None:
+    data, target = (text.replace("kilos", name, 1) for text in flock(60))
+    fields = [{**f, "name": name if f["name"] == "kilos" else f["name"]} for f in SCHEMA["fields"]]
+    run = day.run("import", *put(files, data, target, {**SCHEMA, "fields": fields}))
+    assert run.code == 3
+    assert f"field {name!r}: its name is a pattern" in run.log
+
+
+def test_name_of_two_lines_is_refused(day: Day, files: dict[str, Path]) -> None:
+    data, target = (text.replace("kilos", '"kilos\nof meat"', 1) for text in flock(60))
+    run = day.run("import", *put(files, data, target))
+    assert run.code == 3
+    assert "the header of" in run.log
+    assert "is not CSV" in run.log
+
+
 def test_files_that_lie_in_raw_already_get_their_mark(day: Day) -> None:
     folder = day.file(f"raw/{DS}")
     folder.mkdir(parents=True)

@@ -4,13 +4,13 @@ import csv
 import io
 from typing import Any
 
+import polars as pl
 import pytest
 from conftest import DATA_HEADER, SCHEMA, Day, field, flock, graded, sheep, to_csv
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import prepare as prepare_module
-import spill
 
 DS = "2026-11-21"
 OUT = f"processed/{DS}/train_data.csv"
@@ -158,11 +158,17 @@ DATA_ROWS = st.lists(st.tuples(KEYS, st.sampled_from(["1", "2", "?"])), min_size
 TARGET_ROWS = st.lists(st.tuples(KEYS, st.sampled_from(["A", "B", "Z"])), min_size=1, max_size=40)
 
 
-@pytest.mark.parametrize(("part_bytes", "flush_bytes"), [(prepare_module.PART_BYTES, spill.FLUSH_BYTES), (40, 500)])
+IN_MEMORY = {"prepare.PART_BYTES": prepare_module.PART_BYTES}
+ON_DISK = {"prepare.PART_BYTES": 40, "spill.FLUSH_BYTES": 500, "spill.SHELF_BYTES": 100}
+# As if all keys had one hash: only the keys themselves tell rows apart.
+HASHES_COLLIDE = {"polars.Expr.hash": lambda _: pl.lit(7, pl.UInt64)}
+
+
+@pytest.mark.parametrize("changed", [IN_MEMORY, ON_DISK, HASHES_COLLIDE], ids=["memory", "disk", "hashes collide"])
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=DATA_ROWS, target=TARGET_ROWS, block=st.integers(5, 60))
 def test_join_agrees_with_an_oracle_however_the_work_is_cut(
-    day: Day, part_bytes: int, flush_bytes: int, data: list[tuple], target: list[tuple], block: int
+    day: Day, changed: dict[str, Any], data: list[tuple], target: list[tuple], block: int
 ) -> None:
     schema = {
         "fields": [
@@ -174,8 +180,8 @@ def test_join_agrees_with_an_oracle_however_the_work_is_cut(
     day.publish(to_csv(["k", "v"], data), to_csv(["k", "y"], target), schema)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("csv_input.BLOCK_BYTES", block)
-        patch.setattr("prepare.PART_BYTES", part_bytes)
-        patch.setattr("spill.FLUSH_BYTES", flush_bytes)
+        for name, value in changed.items():
+            patch.setattr(name, value)
         run = day.run("prepare", "--max-rejected", "1")
 
     def firsts(rows: list[tuple], good: str) -> dict[int, tuple[int, str]]:

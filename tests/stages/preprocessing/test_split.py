@@ -68,6 +68,19 @@ def test_seed_decides_and_order_of_rows_does_not(day: Day) -> None:
     assert seen[0] != seen[2]
 
 
+@pytest.mark.parametrize("schema", [SCHEMA, without_entity()], ids=["entity", "no entity"])
+def test_outcome_does_not_depend_on_how_the_work_is_cut(
+    day: Day, monkeypatch: pytest.MonkeyPatch, schema: dict[str, Any]
+) -> None:
+    split_day(day, schema=schema)
+    whole = [day.file(f"{P}/{name}").read_bytes() for name in ("train.csv", "val.csv", "encoder.json")]
+    monkeypatch.setattr("csv_input.BLOCK_BYTES", 1_000)
+    monkeypatch.setattr("spill.SHELF_BYTES", 5_000)
+    assert day.run("split").code == 0
+    assert [day.file(f"{P}/{name}").read_bytes() for name in ("train.csv", "val.csv", "encoder.json")] == whole
+    assert day.leftovers() == []
+
+
 def test_again_gives_the_same_bytes(day: Day) -> None:
     outputs = []
     for _ in range(2):
