@@ -1,6 +1,7 @@
 """The image lock: complete, kept across builds, replaced at once; and what is said of a build before it is done."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -261,6 +262,20 @@ def test_one_run_does_one_thing(pair: tuple[str, str]) -> None:
     with pytest.raises(SystemExit) as error:
         parse_arguments(pair, ["one"])
     assert error.value.code == 2
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/runbook.md", "docs/architecture.md"])
+def test_documents_name_only_options_that_the_build_knows(document: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_arguments(["--help"], ["one"])
+    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    text = (ROOT / document).read_text()
+    named = set(re.findall(r"build_images\.sh (--[a-z-]+)", text))
+    if document == "README.md":
+        named |= set(re.findall(r"^\| `(--[a-z-]+)", text, re.MULTILINE))
+        assert named >= known - {"--help", "--dry-run"}
+    assert named
+    assert named <= known
 
 
 def test_package_runs_where_nothing_is_installed() -> None:
