@@ -137,7 +137,7 @@ def image_to_run(step: Step, images: Images) -> str:
 def how_to_build(step: Step, name: str) -> str:
     """How to get an image back that the engine has not."""
     planned = try_build_plan()
-    stage = name.rpartition("/")[2].partition(":")[0].removeprefix("airflow-ml-")
+    stage = step.call["stage"] if step.call else name.rpartition("/")[2].partition(":")[0].removeprefix("airflow-ml-")
     instead = "; IMAGES=locked uses the images of the image lock instead"
     if f"build {name}" in planned:
         return f"./build_images.sh --stage {stage}: this working copy makes that very tag{instead}"

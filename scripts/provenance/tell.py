@@ -65,7 +65,7 @@ def _reason(pair: Pair) -> str:
 
 
 def _what(change: Change) -> str:
-    return f"image {change.name}" if change.kind == "image" else change.name
+    return {"name": "image", "id": "image id"}[change.name] if change.kind == "image" else change.name
 
 
 def _pair(pair: Pair) -> Iterator[str]:

@@ -97,7 +97,7 @@ def test_same_bytes_made_in_another_way_are_still_the_same(pipeline: Pipeline, c
     assert "The files are the same bytes, although they were not made in the same way." in text
     assert "begins in" not in text
     assert rows(text, f"train   models/{DAY} | models/{OTHER}") == [
-        "read and made the same bytes, although: image name airflow-ml-training:0123456789ab |"
+        "read and made the same bytes, although: image airflow-ml-training:0123456789ab |"
         f" airflow-ml-training:ba9876543210, ds {DAY} | {OTHER}"
     ]
 
