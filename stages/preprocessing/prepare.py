@@ -1,13 +1,11 @@
 """The work of `prepare`: check data.csv and target.csv, bring them together, write the good rows and the bad ones."""
 
-import io
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 import polars as pl
 from stagekit import BadInput
@@ -50,10 +48,11 @@ class CsvWriter:
     """A CSV file that is written frame by frame. Floats are the shortest text that reads back the same."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self.rows = path, 0
+        self._path, self.rows, self._begun = path, 0, False
 
     def __enter__(self) -> "CsvWriter":
-        self._file: BinaryIO = self._path.open("wb")
+        # No buffer of Python's: polars writes to the file itself, with all processors.
+        self._file = self._path.open("wb", buffering=0)
         return self
 
     def __exit__(
@@ -61,25 +60,10 @@ class CsvWriter:
     ) -> None:
         self._file.close()
 
-    def write(self, rendered: "Rendered") -> None:
+    def write(self, frame: pl.DataFrame) -> None:
         """Append rows; the first ones, be there none, bring the header."""
-        self._file.write(rendered.text)
-        self.rows += rendered.rows
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """Rows as CSV."""
-
-    text: bytes
-    rows: int
-
-
-def render(frame: pl.DataFrame, *, header: bool) -> Rendered:
-    """Rows as CSV: what can be done for several batches at once."""
-    text = io.BytesIO()
-    frame.write_csv(text, include_header=header, datetime_format=DATETIME_FORMAT)
-    return Rendered(text.getvalue(), frame.height)
+        frame.write_csv(self._file, include_header=not self._begun, datetime_format=DATETIME_FORMAT)
+        self._begun, self.rows = True, self.rows + frame.height
 
 
 class CheckedFile:
@@ -188,19 +172,18 @@ def _write(
         {file.name: 0 for file in files},
     )
 
-    def work(place: tuple[int, int]) -> tuple[Rendered | None, pl.DataFrame]:
+    def work(place: tuple[int, int]) -> tuple[pl.DataFrame | None, pl.DataFrame]:
         number, batch = place
         good, bad = files[number].settled(batch)
-        return None if number else render(finish(good, batch), header=not batch), bad
+        return None if number else finish(good, batch), bad
 
     places = [(number, batch) for number, file in enumerate(files) for batch in range(file.batches)]
     with CsvWriter(outputs[0]) as accepted, CsvWriter(outputs[1]) as rejected:
-        for (number, batch), (rendered, bad) in zip(places, in_order(work, places), strict=True):
-            if rendered:
-                accepted.write(rendered)
+        for (number, _), (good, bad) in zip(places, in_order(work, places), strict=True):
+            if good is not None:
+                accepted.write(good)
             name = files[number].name
-            listed = bad.select(file=pl.lit(name), line=LINE, reason=REASON, row=TEXT)
-            rejected.write(render(listed, header=not (number or batch)))
+            rejected.write(bad.select(file=pl.lit(name), line=LINE, reason=REASON, row=TEXT))
             counts.add(name, bad)
     counts.written = accepted.rows
     return counts

@@ -21,7 +21,7 @@ from checks import DTYPES, convert
 from csv_input import Block, CsvFile
 from encoder import Encoder, fit
 from parallel import in_order
-from prepare import CsvWriter, Rendered, render
+from prepare import CsvWriter
 from spill import Shelf
 from table_schema import Field, Schema, columns_kept
 
@@ -99,19 +99,18 @@ def split(
     }
 
 
-def _with_sides(chunks: Iterable[pl.DataFrame], validates: pl.Series) -> Iterator[tuple[pl.DataFrame, int, pl.Series]]:
-    """Each chunk with the number of its first row, and which of its rows validate."""
+def _with_sides(frames: Iterable[pl.DataFrame], validates: pl.Series) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
+    """Each frame with which of its rows validate."""
     offset = 0
-    for chunk in chunks:
-        yield chunk, offset, validates.slice(offset, chunk.height)
-        offset += chunk.height
+    for frame in frames:
+        yield frame, validates.slice(offset, frame.height)
+        offset += frame.height
 
 
-def _encode(encoder: Encoder, rows: pl.DataFrame, first_row: int, validates: pl.Series) -> tuple[Rendered, Rendered]:
+def _encode(encoder: Encoder, rows: pl.DataFrame, validates: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The target's code, then the features: of the rows that train, and of those that validate."""
     encoded = encoder.encode(rows, [_code(encoder.target, encoder.classes)])
-    header = first_row == 0
-    return render(encoded.filter(~validates), header=header), render(encoded.filter(validates), header=header)
+    return encoded.filter(~validates), encoded.filter(validates)
 
 
 def _code(target: str, classes: Sequence[str]) -> pl.Expr:
@@ -212,7 +211,7 @@ def _frequent(data: TrainData, validates: pl.Series, most: int) -> dict[str, lis
     names = [field.name for field in data.schema.of(data.schema.named("feature")) if field.type == "string"]
     totals = {name: pl.DataFrame(schema={name: pl.String, ROWS: pl.UInt32}) for name in names}
     chunks = data.frames(names) if names else ()
-    for chunk, _, side in _with_sides(chunks, validates):
+    for chunk, side in _with_sides(chunks, validates):
         train = chunk.filter(~side)
         for name in names:
             counts = train.select(pl.col(name).drop_nulls()).group_by(name).agg(pl.len().cast(pl.UInt32).alias(ROWS))
