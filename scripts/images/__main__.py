@@ -94,8 +94,10 @@ def new_entries(
             continue
         if details := found.get(image.reference):
             entries[name] = entry_of(image, details, lock.get(name), made.get(name), revision)
-        elif name in lock and found.get(lock[name].get("image", ""), {}).get("Id") == lock[name].get("id", ""):
-            entries[name] = lock[name]
+            continue
+        before = lock.get(name, {})
+        if "ingredients" in before and found.get(before["image"], {}).get("Id") == before["id"]:
+            entries[name] = before
     return entries
 
 
@@ -124,12 +126,7 @@ def name_for_people(entries: Mapping[str, Entry]) -> None:
 
 def look(images: Mapping[str, Image], lock: Mapping[str, Entry]) -> Found:
     """What the engine has of the folders' images and of the lock's."""
-    return inspect(
-        [
-            *(image.reference for image in images.values()),
-            *(entry["image"] for entry in lock.values() if "image" in entry),
-        ]
-    )
+    return inspect([*(image.reference for image in images.values()), *(entry["image"] for entry in lock.values())])
 
 
 def push_platforms(

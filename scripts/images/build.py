@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from images.context import write_context
+from images.engine import docker
 from images.errors import Failure
 from images.tags import BUILD_ARGS, FOUNDATIONS, PREFIX, Image
 
@@ -81,7 +82,10 @@ def build(
         command = ["docker", "buildx", "bake", "--progress=plain", f"--file={definition}"]
         command += [f"--metadata-file={metadata}"] if registry else ["--load"]
         progress = Progress([image.name for image in missing])
-        if run(command, progress, log):
+        # The engine's own builder is named after the context. Another one would not see the base that is here, and
+        # would look for that name in a public registry. A build for a registry has its base in its own graph.
+        builder = {} if registry else {"BUILDX_BUILDER": docker("context", "show").strip()}
+        if run(command, progress, log, builder):
             raise Failure(f"{progress.complaint()}\n       the whole log: {log}")
         told = json.loads(metadata.read_text(encoding="utf-8")) if registry else {}
         # Of the builder, which goes nowhere, no digest is told.
@@ -89,11 +93,11 @@ def build(
         return progress.seconds, {name: digest for name, digest in digests.items() if digest}
 
 
-def run(command: Sequence[str], progress: "Progress", log: Path) -> int:
+def run(command: Sequence[str], progress: "Progress", log: Path, settings: Mapping[str, str]) -> int:
     """Run a build to its end, telling its progress; returns its exit code."""
     log.parent.mkdir(parents=True, exist_ok=True)
     # Attestations would give an image another name in every build.
-    environment = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    environment = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1", **settings}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace",

@@ -24,8 +24,9 @@ def read_lock(root: Path) -> dict[str, Entry]:
     """The lock's entries by image; none where the lock is missing, damaged or of another version: it is made anew."""
     try:
         content = json.loads(lock_path(root).read_text(encoding="utf-8"))
-        return dict(content["images"]) if content["version"] == VERSION else {}
-    except (OSError, ValueError, LookupError, TypeError):
+        entries = content["images"] if content["version"] == VERSION else {}
+        return {name: entry for name, entry in entries.items() if entry["image"] and entry["id"]}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Container, Iterable
 from typing import Any
 
-from images.engine import docker, inspect, run_docker, sizes_of, used_by_containers
+from images.engine import chains, docker, inspect, run_docker, sizes_of, used_by_containers
 from images.tags import TAG_DIGITS, prefix
 
 
@@ -43,8 +43,6 @@ def prune(needed: Container[str]) -> tuple[list[str], list[str], int]:
 
 def _layers(images: Iterable[dict[str, Any]], only: Container[str] | None = None) -> dict[str, int]:
     """The bytes of all layers of some images, by chain; with `only`, of the images that have one of these."""
-    from images.engine import chains
-
     distinct = {details["Id"]: details for details in images}
     chosen = [d for d in distinct.values() if only is None or any(chain in only for chain in chains(d))]
     return {chain: size for layers in sizes_of(chosen) for chain, size in layers.items()}

@@ -48,8 +48,14 @@ class Image:
 
 
 def prefix() -> str:
-    """What the images' names begin with: ML_IMAGE_PREFIX keeps two checkouts apart on one engine."""
-    return os.environ.get("ML_IMAGE_PREFIX") or PREFIX
+    """What the images' names begin with: ML_IMAGE_PREFIX keeps two checkouts apart on one engine.
+
+    Errors: Failure for what cannot begin a name.
+    """
+    name = os.environ.get("ML_IMAGE_PREFIX") or PREFIX
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*-", name):
+        raise Failure(f"ML_IMAGE_PREFIX is {name!r}; expected: lower-case words, a hyphen after each, such as try-")
+    return name
 
 
 def tag_of(ingredients: dict[str, Any]) -> str:

@@ -107,10 +107,30 @@ def test_revision_is_one_that_can_be_checked_out(
     assert entry_of(image, details(image), first, None, now)["revision"] == told
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 0, "images": {"one": {}}}', '{"version": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"version": 1, "images": []}',
+        '{"version": 1, "images": {"one": 1}}',
+        '{"version": 0, "images": {"one": {}}}',
+        '{"version": 1}',
+    ],
+)
 def test_lock_that_cannot_be_used_is_made_anew(tree: Path, text: str) -> None:
     (tree / "dags/images.lock.json").write_text(text)
     assert read_lock(tree) == {}
+
+
+def test_entry_that_does_not_say_what_it_was_built_from_is_not_kept(tree: Path) -> None:
+    images = discover(tree)
+    old = {"one": {"image": "airflow-ml-one:0123456789ab", "id": "sha256:old", "size": 1}}
+    found = {"airflow-ml-one:0123456789ab": {"Id": "sha256:old"}}
+    assert new_entries(images, found, old, {}, None) == {}
+    found |= {image.reference: details(image) for image in images.values()}
+    assert new_entries(images, found, old, {}, None)["one"]["image"] == images["one"].reference
 
 
 def test_lock_is_replaced_at_once_and_only_when_it_changes(tree: Path) -> None:
@@ -204,6 +224,19 @@ def test_builder_is_built_only_for_something(tree: Path) -> None:
     assert select(images, None, found)[1] == []
     del found[images["one"].reference]
     assert select(images, None, found)[1] == ["builder", "one"]
+
+
+def test_debug_image_is_built_only_when_it_is_asked_for(tree: Path) -> None:
+    dockerfile = tree / "base-image/Dockerfile"
+    dockerfile.write_text(f"{dockerfile.read_text()}FROM base AS debug\n")
+    images = discover(tree)
+    assert select(images, None, {}) == (["base", "three", "one", "two"], ["builder", "base", "three", "one", "two"])
+    found = {image.reference: {} for image in images.values() if image.name != "debug"}
+    assert select(images, None, found)[1] == []
+    assert select(images, "debug", found)[1] == ["debug"]
+    assert "debug" not in new_entries(
+        images, {image.reference: details(image) for image in images.values()}, {}, {}, None
+    )
 
 
 # --- the build graph ---

@@ -78,6 +78,16 @@ def test_platform_is_part_of_every_tag(tmp_path: Path) -> None:
     assert all(len({tags[name] for tags in found}) == 3 for name in found[0])
 
 
+@pytest.mark.parametrize("name", ["Try-", "try", "try_", "-", "host/try-"])
+def test_prefix_that_cannot_begin_a_name_is_refused(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    image = discover(make_tree(tmp_path))["one"]
+    monkeypatch.setenv("ML_IMAGE_PREFIX", "try-it-")
+    assert image.reference == f"try-it-one:{image.tag}"
+    monkeypatch.setenv("ML_IMAGE_PREFIX", name)
+    with pytest.raises(Failure, match=r"ML_IMAGE_PREFIX is .*; expected: lower-case words"):
+        _ = image.reference
+
+
 @pytest.mark.parametrize("text", ["", "arm64", "linux/", "linux/amd64,", "linux/amd64;linux/arm64", "LINUX/amd64"])
 def test_what_is_no_platform_is_refused(text: str) -> None:
     with pytest.raises(Failure, match="is no platform; expected: such as linux/amd64"):
