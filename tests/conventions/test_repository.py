@@ -52,10 +52,21 @@ def test_dockerfile_keeps_the_rules(folder: Path) -> None:
         "ARG BUILDER=airflow-ml-builder",
         "ARG BASE=airflow-ml-base",
     ]
-    assert [line for line in instructions if line.startswith("FROM")] == ["FROM ${BUILDER} AS builder", "FROM ${BASE}"]
-    assert [line for line in instructions if line.startswith("USER")][-1] == "USER 10001:10001"
-    assert "--require-hashes --only-binary :all:" in text
+    assert [line for line in instructions if line.startswith("FROM")] == ["FROM ${BUILDER} AS build", "FROM ${BASE}"]
+    final = instructions[instructions.index("FROM ${BASE}") :]
+    assert not [line for line in final if line.startswith(("RUN", "USER", "ADD"))], "the image only copies layers"
+    assert all(line.startswith("COPY --from=build /layers/") for line in final if line.startswith("COPY"))
+    assert "/opt/build/layers.py wheels /build/requirements.txt" in text, "the one way to install, with hashes"
+    assert re.search(r'airflow-ml\.size-budget-mb="\d+"', text)
     assert any(line.startswith('ENTRYPOINT ["/usr/bin/tini", "--"') for line in instructions)
+
+
+@pytest.mark.parametrize("folder", STAGES + SERVICES, ids=relative)
+def test_dockerfile_copies_every_layer_that_it_makes(folder: Path) -> None:
+    text = (folder / "Dockerfile").read_text()
+    shared = re.findall(r"--shared ([\w ]+)", text)
+    made = {"wheels", "code", *(shared[0].split() if shared else []), *re.findall(r"/layers/(home)/", text)}
+    assert sorted(re.findall(r"COPY --from=build /layers/([\w-]+)/ /", text)) == sorted(made)
 
 
 @pytest.mark.parametrize("folder", STAGES, ids=relative)

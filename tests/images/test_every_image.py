@@ -5,6 +5,22 @@ import time
 
 from .conftest import CONFINED, ROOT, docker, images, python
 
+SLEEP = ("python", "-c", "import time; time.sleep(300)")
+# What an image must not hold: ways to run something else, to install, to become root; what only makes it larger.
+UNWANTED = """
+import os, pathlib, re
+programs = {"sh", "bash", "dash", "busybox", "perl", "apt", "apt-get", "dpkg", "pip", "pip3", "uv", "gcc", "cc", "ld",
+            "ldconfig", "strip", "su", "sudo", "passwd", "mount", "curl", "wget", "git"}
+unwanted = re.compile(r"/(tests?|idlelib|tkinter|ensurepip)/|\\.(a|c|h|pyx|pxd|pyi)$")
+for folder, _, files in os.walk("/"):
+    if folder.startswith(("/proc", "/sys", "/dev")):
+        continue
+    for name in files:
+        path = os.path.join(folder, name)
+        mode = os.lstat(path).st_mode
+        if (name in programs and mode & 0o111) or mode & 0o6000 or unwanted.search(path):
+            print(path)
+"""
 MODIFIABLE = """
 import os, pathlib
 roots = ["/opt/stage", "/opt/service", "/opt/venv", "/usr", "/etc", "/bin"]
@@ -41,13 +57,33 @@ def test_image_has_no_installer(image: str) -> None:
     assert python(image, code).stdout == "None None None\n"
 
 
+def test_image_has_no_shell_no_compiler_no_setuid_file_no_tests(image: str) -> None:
+    assert python(image, UNWANTED).stdout == ""
+
+
+def test_image_checks_certificates_and_knows_time_zones(image: str) -> None:
+    code = """
+import ssl, zoneinfo, datetime
+assert len(ssl.create_default_context().get_ca_certs()) > 100
+print(datetime.datetime(2026, 7, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Paris")).utcoffset())
+"""
+    assert python(image, code).stdout == "2:00:00\n"
+
+
+def test_image_tells_scanners_its_debian_packages(image: str) -> None:
+    code = "import os; print(*os.listdir('/var/lib/dpkg/status.d'))"
+    assert {"libc6", "libssl3t64", "python3.13-minimal", "ca-certificates", "tini"} <= {
+        *python(image, code).stdout.split()
+    }
+
+
 def test_user_of_the_image_can_change_none_of_its_code(image: str) -> None:
     assert python(image, MODIFIABLE).stdout == "[]\n"
 
 
 def test_image_stops_within_two_seconds(image: str) -> None:
     """`docker stop` waits 10 s and then kills: what ends sooner has heard the signal."""
-    container = docker("run", "--detach", "--entrypoint=/usr/bin/tini", image, "--", "sleep", "300").stdout.strip()
+    container = docker("run", "--detach", "--entrypoint=/usr/bin/tini", image, "--", *SLEEP).stdout.strip()
     try:
         started = time.monotonic()
         docker("stop", container)
@@ -59,5 +95,7 @@ def test_image_stops_within_two_seconds(image: str) -> None:
 
 
 def test_stage_image_has_only_its_own_code(stage: str) -> None:
-    found = python(images()[stage], "import os; print(*sorted(os.listdir('/opt/stage')))").stdout.split()
+    found = python(
+        images()[stage], "import pathlib; print(*sorted(path.name for path in pathlib.Path('/opt/stage').glob('*.*')))"
+    ).stdout.split()
     assert found == sorted(path.name for path in (ROOT / "stages" / stage).glob("*.py"))
