@@ -109,10 +109,8 @@ def stale_images(images: Mapping[str, Image], entries: Mapping[str, Entry]) -> l
 def save(root: Path, images: Mapping[str, Image], entries: Mapping[str, Entry]) -> None:
     """Write the lock, and compose's part of it."""
     write_lock(root, entries)
-    services = {
-        name: entry["image"] for name, entry in entries.items() if images[name].folder.parent.name == "services"
-    }
-    write_service_images(root, services)
+    services = [name for name, image in images.items() if image.folder.parent.name == "services" and name in entries]
+    write_service_images(root, {name: entries[name]["image"] for name in services})
 
 
 def name_for_people(entries: Mapping[str, Entry]) -> None:

@@ -146,6 +146,27 @@ def test_lock_is_replaced_at_once_and_only_when_it_changes(tree: Path) -> None:
     assert [file.name for file in (tree / "dags").iterdir()] == ["images.lock.json"]
 
 
+def test_lock_tells_the_revision_of_the_checkout_and_whether_files_differ_from_it(tree: Path) -> None:
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=x", "-c", "user.email=x@x"]
+        return subprocess.run(
+            ["git", "-C", str(tree), *who, *arguments], check=True, text=True, capture_output=True
+        ).stdout.strip()
+
+    def told() -> Any:
+        write_lock(tree, {})
+        return json.loads((tree / "dags/images.lock.json").read_text())["revision"]
+
+    assert told() is None
+    git("init", "--quiet")
+    git("add", "stages")
+    git("commit", "--quiet", "--message", "first")
+    git("tag", "v1")
+    assert told() == git("rev-parse", "--short", "HEAD")
+    (tree / "stages/one/one.py").write_text("changed\n")
+    assert told() == f"{git('rev-parse', '--short', 'HEAD')}-dirty"
+
+
 # --- what is built, and why ---
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -497,6 +498,13 @@ def test_second_host_runs_by_digest_what_the_first_pushed(built: Checkout, regis
     # With the builder's image gone there is still nothing to build.
     assert built.run().stderr == ""
     assert built.lock() == lock
+
+
+def test_lock_with_a_stage_that_this_checkout_does_not_have_is_pulled_too(built: Checkout, registry: str) -> None:
+    built.run("--push", registry)
+    shutil.rmtree(built.root / "stages/two")
+    built.run("--pull")
+    assert sorted(built.lock()) == sorted(NAMES)
 
 
 def test_registry_that_does_not_answer_ends_the_push_with_a_message(built: Checkout) -> None:
