@@ -15,8 +15,9 @@ from typing import Any
 META = "_meta.json"
 META_VERSION = 1
 NEAR_NAMES = 5
-# Kinds of records that every step has.
-STEP_OBJECTS = ("inputs", "parameters", "image", "versions", "run")
+NOTHING = type(None)
+# What a step records that was run without a command line, or before calls were recorded.
+NO_CALL = {"stage": None, "command": None, "arguments": None}
 
 
 def read(root: Path, targets: list[str], marks: dict[str, Any]) -> dict[str, Any]:
@@ -109,20 +110,30 @@ def load_mark(path: Path, partition: str | None) -> dict[str, Any]:
 
 
 def _check(mark: Any) -> None:
-    """Raise where a mark does not have the shape that the walk relies on."""
+    """Raise where a mark does not have the shape that the commands rely on."""
     if mark["version"] != META_VERSION:
         raise ValueError(f"version {mark['version']}, expected {META_VERSION}")
-    if not isinstance(mark["partition"], str):
-        raise TypeError("partition is no text")
+    _require(mark, "the mark", partition=str, outputs=dict, steps=dict)
     for file, output in mark["outputs"].items():
-        if not (isinstance(output["sha256"], str) and isinstance(output["size"], int)):
-            raise TypeError(f"{file} has no sha256 or size")
-        if not isinstance(output["step"], str):
-            raise TypeError(f"{file} has no step")
+        _require({"rows": None, **output}, file, sha256=str, size=int, step=str, rows=(int, NOTHING))
     for step, record in mark["steps"].items():
-        for name in STEP_OBJECTS:
-            if not isinstance(record[name], dict):
-                raise TypeError(f"{name} of step {step} is no object")
+        where = f"step {step}"
+        filled = {"call": NO_CALL, "started": None, **record}
+        _require(filled, where, inputs=dict, parameters=dict, image=dict, versions=dict, run=dict, call=dict)
+        _require(filled, where, started=(str, NOTHING))
+        _require(record["inputs"], f"inputs of {where}", **dict.fromkeys(record["inputs"], str))
+        for name in ("image", "run"):
+            _require(record[name], f"{name} of {where}", **dict.fromkeys(record[name], (str, NOTHING)))
+        call = filled["call"]
+        arguments = NOTHING if call["stage"] is None else dict
+        _require(call, f"call of {where}", stage=(str, NOTHING), command=(str, NOTHING), arguments=arguments)
+
+
+def _require(record: dict[str, Any], where: str, /, **kinds: Any) -> None:
+    """Raise where a member of a record is missing or of another kind."""
+    for name, kind in kinds.items():
+        if not isinstance(record[name], kind):
+            raise TypeError(f"{name} of {where} is {type(record[name]).__name__}")
 
 
 def _is_inside(path: str) -> bool:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from provenance import show
+from provenance import show, tell
+from provenance.compare import compare
 from provenance.engine import Settings
+from provenance.errors import ProvenanceError
 from provenance.graph import build
 from provenance.store import data_path, snapshot
 
@@ -142,7 +144,7 @@ DAMAGES: dict[str, tuple[Callable[[Pipeline], object], str, str, str]] = {
         "is damaged"),
     "mark of another shape": (
         lambda p: p.edit_mark(f"features/{DAY}", lambda m: m["steps"]["features"].update(inputs=[])),
-        "no mark", f"features/{DAY}/features.csv", "inputs of step features is no object"),
+        "no mark", f"features/{DAY}/features.csv", "inputs of step features is list"),
     "mark of another version": (
         lambda p: p.edit_mark(f"features/{DAY}", lambda m: m.update(version=9)),
         "no mark", f"features/{DAY}/features.csv", "version 9, expected 1"),
@@ -294,3 +296,44 @@ def test_data_that_is_not_there_says_where_it_was_looked_for(
 def test_argument_that_make_was_not_given_is_asked_for(command: Command, arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         command(*arguments)
+
+
+def places(value: object, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The way to every value inside a JSON value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [way for key, inner in items for way in [(*at, key), *places(inner, (*at, key))]]
+
+
+def tell_all(pipeline: Pipeline) -> bool:
+    """Say all that can be said of the predictions; False where that is refused with a message."""
+    try:
+        lineage = build(snapshot(settings(pipeline), [PREDICTIONS]))
+    except ProvenanceError:
+        return False
+    other = build(snapshot(settings(pipeline), [f"features/{DAY}"]))
+    comparison = compare(lineage, other)
+    assert show.tree(lineage, {})
+    assert show.mermaid(lineage)
+    assert json.dumps([show.document(lineage, {}), tell.document(lineage, other, comparison)])
+    assert tell.words(lineage, other, comparison)
+    return True
+
+
+@pytest.mark.parametrize("partition", ["raw", "predictions"])
+@pytest.mark.parametrize("value", [None, [], {}, "text", -1, "gone"])
+def test_mark_with_any_value_replaced_is_shown_or_refused(pipeline: Pipeline, partition: str, value: object) -> None:
+    """Somebody's tool rewrote a mark: never a traceback, whatever it put where."""
+    whole = pipeline.mark(f"{partition}/{DAY}")
+    shown = []
+    for way in places(whole):
+        mark = json.loads(json.dumps(whole))
+        inner = mark
+        for key in way[:-1]:
+            inner = inner[key]
+        inner[way[-1]] = value
+        if value == "gone":
+            del inner[way[-1]]
+        (pipeline.root / partition / DAY / "_meta.json").write_text(json.dumps(mark))
+        shown.append(tell_all(pipeline))
+    assert any(shown)
+    assert partition == "raw" or not all(shown)
