@@ -199,7 +199,7 @@ class CsvFile:
             TEXT,
         )
         count = lines.height
-        if quoted and lines.select((HAS_QUOTE & (QUOTES % 2 == 1)).any()).item():
+        if quoted and lines.filter(HAS_QUOTE).filter(QUOTES % 2 == 1).height:
             lines = _join_lines(lines)
         if b"\r" in block.content:
             lines = lines.with_columns(pl.col(TEXT).str.strip_suffix("\r"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 import polars as pl
-from stagekit import BadInput
+from stagekit import BadInput, StageError
 
 from checks import DTYPES, Checked, FieldChecks
 from csv_input import KINDS, LINE, OFFSET, REASON, REJECTED, TEXT, Batch, CsvFile, down, texts_at
@@ -82,7 +82,8 @@ class CheckedFile:
         self.name, self.count, self._path = path.name, 0, path
         self._kept = [field.name for field in schema.of(columns) if field.role not in ("ignore", "target")]
         folder = scratch / self.name
-        self._good, self._bad = Shelf(folder / "good"), Shelf(folder / "bad")
+        # A few rows taken from a batch would keep the texts of the whole batch in memory: they go to disk.
+        self._good, self._bad = Shelf(folder / "good"), Shelf(folder / "bad", in_memory=False)
         file = CsvFile(path, label)
         file.require_columns(columns)
         fields = schema.of(columns)
@@ -158,7 +159,12 @@ def prepare(
     settle(data.rows, target.rows, matches)
 
     def labelled(rows: pl.DataFrame, batch: int) -> pl.DataFrame:
-        return columns(rows.join(matches.read(batch).drop(BATCH), on=LINE, maintain_order="left"))
+        labels = matches.read(batch).sort(LINE)
+        if labels.height > rows.height:  # some were rejected for a value that is not unique
+            labels = labels.join(rows, on=LINE, how="semi", maintain_order="left")
+        if not labels[LINE].equals(rows[LINE]):
+            raise StageError(f"{label}: {rows.height} rows of batch {batch} are left, {labels.height} have a target")
+        return columns(rows.hstack(labels.select(target_name)))
 
     return _write(outputs, [data, target], labelled)
 

@@ -6,23 +6,23 @@ from pathlib import Path
 import polars as pl
 
 # What a Shelf and a Spill keep in memory at most.
-SHELF_BYTES, FLUSH_BYTES = 192 << 20, 64 << 20
+SHELF_BYTES, FLUSH_BYTES = 192 << 20, 32 << 20
 
 
 class Shelf:
     """Frames by number from 0: the first ones stay in memory, those that are too many go to disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, in_memory: bool = True) -> None:
         self._folder, self.count = folder, 0
         self._held: list[pl.DataFrame] = []
-        self._room = SHELF_BYTES
+        self._room = SHELF_BYTES if in_memory else 0
         folder.mkdir(parents=True)
 
     def add(self, frame: pl.DataFrame) -> None:
         """Add a frame under the next number."""
         self._room -= frame.estimated_size()
         # Once a frame went to disk all later ones do, however small: the frames in memory are the first ones.
-        if self._room >= 0 and len(self._held) == self.count:
+        if self._room > 0 and len(self._held) == self.count:
             self._held.append(frame)
         else:
             frame.write_ipc(self._file(self.count))
