@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run up down clean test test-fast test-engine bench lock check engine images lineage diff rerun
+.PHONY: help run up down clean test test-fast test-engine bench lock check engine images lineage diff rerun reproduce
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -42,6 +42,9 @@ diff: ## say what differs between A=models/DS and B=models/DS, and where that be
 rerun: ## make FILE again in a scratch volume and compare the bytes; DEPTH=all from the raw data on; IMAGES=locked
 	@python3 scripts/lineage.py rerun "$(FILE)" $(if $(DEPTH),--depth "$(DEPTH)") $(if $(IMAGES),--images "$(IMAGES)") \
 	  $(if $(FORMAT),--format "$(FORMAT)")
+
+reproduce: images ## build base and stages again on an engine with empty caches, and compare the bytes
+	@python3 scripts/reproduce.py
 
 bench: images ## measure speed and memory; prints a table, writes JSON
 	@scripts/ensure_venv.sh

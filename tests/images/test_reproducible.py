@@ -1,0 +1,88 @@
+"""The same folders give the same images, bit for bit, on an engine that has nothing cached."""
+
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from .conftest import ROOT, docker, images
+
+
+@pytest.fixture(scope="module")
+def reproduce() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reproduce", ROOT / "scripts" / "reproduce.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_base_and_stages_are_the_same_bytes_when_an_empty_engine_builds_them() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "reproduce.py"], capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = ["base", *sorted(path.parent.name for path in ROOT.glob("stages/*/Dockerfile"))]
+    told = done.stdout.splitlines()
+    assert [line.split()[0] for line in told] == [images()[name] for name in names]
+    assert all(line.endswith("the same image id") for line in told)
+
+
+def test_every_file_of_our_layers_is_dated_the_same(image: str, reproduce: ModuleType, tmp_path: Path) -> None:
+    dates = {
+        text.split("time ")[1].split(",")[0]
+        for layer in reproduce.files_of_layers(image, tmp_path)
+        for text in layer.values()
+    }
+    assert dates <= {"0"}
+
+
+def layer(files: dict[str, bytes], mtime: int = 0) -> tarfile.TarFile:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(content), mtime
+            archive.addfile(member, io.BytesIO(content))
+    buffer.seek(0)
+    return tarfile.open(fileobj=buffer)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (layer({"a": b"1"}), []),
+        (layer({"a": b"2"}), ["layer 1, a: "]),
+        (layer({"a": b"1"}, mtime=5), ["layer 1, a: "]),
+        (layer({"a": b"1", "b": b""}), ["layer 1, b: not there | mode"]),
+        (layer({}), ["layer 1, a: mode"]),
+    ],
+)
+def test_what_differs_is_told_by_file(reproduce: ModuleType, other: tarfile.TarFile, told: list[str]) -> None:
+    ours = layer({"a": b"1"})
+    described = [{m.name: reproduce.describe(archive, m) for m in archive} for archive in (ours, other)]
+    lines = reproduce.differences([described[0]], [described[1]])
+    assert len(lines) == len(told)
+    assert all(line.startswith(start) for line, start in zip(lines, told, strict=True))
+
+
+def test_another_engine_that_is_not_there_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "reproduce.py", "--host=unix:///nowhere.sock"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "nowhere.sock" in done.stderr
+
+
+def test_image_tells_no_time_of_its_build(image: str) -> None:
+    found = json.loads(docker("image", "inspect", image).stdout)[0]
+    assert found["Created"].startswith("1970-01-01T00:00:00")
