@@ -18,7 +18,7 @@ PYTHON
 }
 
 main() {
-  local stage image=${1-}
+  local stage=${1-} image
   [ -d "stages/$stage" ] && [ -n "$stage" ] || fail "'$stage' is no stage." "Usage: scripts/test_stage.sh STAGE [pytest arguments]"
   shift
   scripts/ensure_venv.sh

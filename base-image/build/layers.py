@@ -5,14 +5,12 @@ whenever it is made from the same content.
 """
 
 import argparse
-import ast
 import base64
 import csv
 import hashlib
-import importlib.util
 import json
-import marshal
 import os
+import py_compile
 import re
 import shutil
 import subprocess
@@ -29,11 +27,17 @@ BASE_LOADS = "import csv, concurrent.futures.thread, multiprocessing.connection,
 # What several stages install is a layer of its own, the same in all of them: without bytecode, as each loads other
 # modules of it. Bytecode is in the layer `wheels`.
 SHARED = ("narwhals", "numpy", "scipy")
+# Parts of Python's library that the base leaves out, as few images need them: files below /usr/lib, Debian's package.
+PARTS = {
+    "sqlite3": (
+        ("python3.13/sqlite3/*.py", "python3.13/lib-dynload/_sqlite3.*.so", "*-linux-gnu/libsqlite3.so.0*"),
+        "libsqlite3-0",
+    )
+}
 # Not needed to run: tests, and what only compilers and type checkers read.
-TEST_FOLDERS = {"tests", "test"}
+TESTS = re.compile(r"(^|/)tests?/")
+TIME_ZONES = "tzdata/zoneinfo/"  # zoneinfo reads those of the base
 COMPILERS_ONLY = {".a", ".c", ".cc", ".cpp", ".f90", ".h", ".hpp", ".pxd", ".pxi", ".pyi", ".pyx"}
-WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-UNCHECKED = (0b01).to_bytes(4, "little")  # flags of a bytecode file: by hash, which is not compared
 LOADED = """
 import json, sys
 files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
@@ -45,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     if arguments.command == "wheels":
         make_wheel_layers(arguments)
+    elif arguments.command == "part":
+        make_part(arguments.name)
     else:
         finish_code(arguments.folder)
     return 0
@@ -60,9 +66,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--loads", default="", metavar="CODE", help="imports that must work, and whose modules get bytecode"
     )
     wheels.add_argument("--whole-bytecode", action="store_true", help="bytecode for every installed module")
-    wheels.add_argument(
-        "--no-docstrings", nargs="*", default=[], metavar="PACKAGE", help="import packages that work without docstrings"
-    )
+    part = commands.add_parser("part", help="a part of Python's library that the base leaves out, into /layers/NAME")
+    part.add_argument("name", choices=PARTS)
     code = commands.add_parser("code", help="bytecode and times for a folder of modules")
     code.add_argument("folder", type=Path, help="such as /layers/code")
     return parser.parse_args(argv)
@@ -84,11 +89,7 @@ def make_wheel_layers(arguments: argparse.Namespace) -> None:
     modules = modules_loaded_by(arguments.loads)
     if arguments.whole_bytecode:
         modules |= {path for info in distributions.values() for path in record_of(info) if path.suffix == ".py"}
-    plain = tuple(SITE / name for name in arguments.no_docstrings)
-    bytecode = [
-        compile_module(path, path, docstrings=not any(map(path.is_relative_to, plain)))
-        for path in sorted(modules - modules_loaded_by(BASE_LOADS))
-    ]
+    bytecode = [compile_module(path, path) for path in sorted(modules - modules_loaded_by(BASE_LOADS))]
     modules_loaded_by(arguments.loads)  # cut and compiled, it still works
     for name, info in distributions.items():
         move(record_of(info), LAYERS / (name if name in shared else "wheels"))
@@ -120,8 +121,8 @@ def prune(info: Path) -> None:
     """Remove what is not needed to run, and symbols that only debuggers read."""
     libraries = []
     for path in record_of(info):
-        inside = path.relative_to(SITE).parts if path.is_relative_to(SITE) else ()
-        if path.suffix in COMPILERS_ONLY or TEST_FOLDERS & set(inside[:-1]):
+        inside = os.path.relpath(path, SITE)
+        if path.suffix in COMPILERS_ONLY or TESTS.search(inside) or inside.startswith(TIME_ZONES):
             path.unlink(missing_ok=True)
         elif ".so" in path.suffixes and path.read_bytes()[:4] == b"\x7fELF":
             libraries.append(path)
@@ -153,28 +154,15 @@ def modules_loaded_by(code: str) -> set[Path]:
     return {Path(name) for name in json.loads(run.stdout.splitlines()[-1])}
 
 
-def compile_module(path: Path, final: Path, *, docstrings: bool = True) -> Path:
+def compile_module(path: Path, final: Path) -> Path:
     """Put the bytecode of a module, that will be at `final`, beside it; returns its file.
 
-    Without docstrings it is about half as large; help() then reads nothing, tracebacks read the source as ever. It is
-    not compared with the source when loaded (PEP 552): nothing in an image is edited.
+    It is not compared with the source when loaded (PEP 552): nothing in an image is edited.
     """
-    source = path.read_bytes()
-    code = compile(source if docstrings else without_docstrings(source), final, "exec", dont_inherit=True, optimize=0)
-    cached = Path(importlib.util.cache_from_source(str(path)))
-    cached.parent.mkdir(exist_ok=True)
-    cached.write_bytes(
-        importlib.util.MAGIC_NUMBER + UNCHECKED + importlib.util.source_hash(source) + marshal.dumps(code)
+    cached = py_compile.compile(
+        str(path), dfile=str(final), doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
     )
-    return cached
-
-
-def without_docstrings(source: bytes) -> ast.Module:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, WITH_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
-            node.body[:1] = [] if len(node.body) > 1 else [ast.copy_location(ast.Pass(), node.body[0])]
-    return tree
+    return Path(str(cached))
 
 
 def move(paths: Iterable[Path], layer: Path) -> None:
@@ -187,6 +175,30 @@ def move(paths: Iterable[Path], layer: Path) -> None:
 
 def below(root: Path, path: Path) -> Path:
     return root / path.relative_to("/")
+
+
+def make_part(name: str) -> None:
+    """A part of Python's library, with the libraries that it loads and the record of where they come from."""
+    patterns, package = PARTS[name]
+    for path in [path for pattern in patterns for path in sorted(Path("/usr/lib").glob(pattern))]:
+        target = below(LAYERS / name, path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target, follow_symlinks=False)
+    write_package_record(LAYERS / name, package)
+    finish_code(LAYERS / name)
+
+
+def write_package_record(root: Path, package: str) -> None:
+    """Tell scanners which package files come from, and keep its licence with them."""
+    name = package.partition(":")[0]
+    record, licence = root / "var/lib/dpkg/status.d" / name, Path("/usr/share/doc", name, "copyright").resolve()
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(
+        subprocess.run(["dpkg-query", "--status", package], capture_output=True, text=True, check=True).stdout
+    )
+    if licence.exists() and not below(root, licence).exists():
+        below(root, licence).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(licence, below(root, licence))
 
 
 def finish_code(folder: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from layers import (
     BASE_LOADS,
     LAYERS,
+    PARTS,
     SITE,
     STANDARD_LIBRARY,
     VENV,
@@ -23,6 +24,7 @@ from layers import (
     finish_code,
     modules_loaded_by,
     settle,
+    write_package_record,
 )
 
 PYTHON = Path("/usr/bin/python3.13")
@@ -45,19 +47,24 @@ FILES = {
     "etc/group": "root:x:0:\nstage:x:10001:\n",
     "etc/nsswitch.conf": "hosts: files dns\n",
 }
-# Of Python: its own tests, what draws windows or edits lines on a terminal, what installs packages.
+# Of Python: its own tests, what draws windows or edits lines on a terminal, what installs packages, the Python twins
+# of modules that are there in C; PARTS.
 NOT_SHIPPED = {
-    *("test", "idlelib", "tkinter", "turtledemo", "turtle.py", "pydoc_data", "ensurepip", "lib2to3", "venv"),
+    *("test", "idlelib", "tkinter", "turtledemo", "turtle.py", "pydoc_data", "_pyrepl", "ensurepip", "lib2to3", "venv"),
     *("sitecustomize.py", "dist-packages", "wsgiref", "xmlrpc", "LICENSE.txt", "EXTERNALLY-MANAGED"),
+    *("_pydecimal.py", "_pyio.py", "_pydatetime.py"),
 }
-NOT_SHIPPED_MODULES = re.compile(r"_test|_xxtest|xxlimited|xxsubtype|_curses|readline|_dbm|_gdbm|_tkinter|_ctypes_test")
+NOT_SHIPPED_MODULES = re.compile(
+    r"_sqlite3|_test|_xxtest|xxlimited|xxsubtype|_curses|readline|_dbm|_gdbm|_tkinter|_ctypes_test"
+)
 
 
 def main() -> int:
     """Make the layers `system`, `stagekit` and `debug` below /layers."""
     system = LAYERS / "system"
     packages = {"ca-certificates", *(package_of(path) for path in sorted(gather(system)))}
-    write_package_records(system, {name for name in packages if name})
+    for package in sorted(name for name in packages if name):
+        write_package_record(system, package)
     subprocess.run(["/sbin/ldconfig", "-X", "-r", system], check=True)
     shutil.rmtree(system / "var/cache", ignore_errors=True)
     for module in sorted(modules_loaded_by(BASE_LOADS)):
@@ -107,9 +114,10 @@ def standard_library() -> Iterator[Path]:
     """The files of Python's library that are shipped."""
     for path in sorted(STANDARD_LIBRARY.rglob("*")):
         parts = path.relative_to(STANDARD_LIBRARY).parts
-        left_out = parts[0] in NOT_SHIPPED or "__pycache__" in parts or NOT_SHIPPED_MODULES.match(path.name)
+        left_out = parts[0] in {*NOT_SHIPPED, *PARTS} or "__pycache__" in parts or NOT_SHIPPED_MODULES.match(path.name)
         if path.is_file() and not left_out:
             yield path
+    yield from (STANDARD_LIBRARY / "_pyrepl" / name for name in ("__init__.py", "pager.py"))  # pydoc imports these
 
 
 def zones() -> Iterator[Path]:
@@ -171,19 +179,6 @@ def owners() -> dict[str, str]:
         for line in listing.read_text().splitlines():
             found.setdefault(line, listing.stem)
     return found
-
-
-def write_package_records(root: Path, packages: Iterable[str]) -> None:
-    """Tell which packages the files come from, and their licences."""
-    records = root / "var/lib/dpkg/status.d"
-    records.mkdir(parents=True)
-    for package in sorted(packages):
-        name = package.partition(":")[0]
-        text = subprocess.run(["dpkg-query", "--status", package], capture_output=True, text=True, check=True).stdout
-        (records / name).write_text(text)
-        licence = Path("/usr/share/doc", name, "copyright")
-        if licence.exists():
-            copy_to(root, licence.resolve())
 
 
 if __name__ == "__main__":
