@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run up down clean test test-fast test-engine bench lock check engine images lineage diff rerun reproduce
+.PHONY: help run up down clean test test-fast test-engine bench lock check engine images stage lineage diff rerun reproduce
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -25,6 +25,9 @@ down: ## stop Airflow; data, database and images stay
 
 clean: ## stop Airflow and remove its database, the data and our images
 	@python3 scripts/stack.py clean
+
+stage: ## make a new stage that works: NAME=report; LIBRARY=jinja2 is what it brings
+	@python3 scripts/new_stage.py "$(NAME)" $(if $(LIBRARY),--library "$(LIBRARY)")
 
 test-fast: ## the tests that need no engine: under a minute
 	@scripts/ensure_venv.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compiles every requirements.in into a requirements.txt: all platforms, every hash, no index address.
-# Arguments go to `uv pip compile`, such as --upgrade-package NAME.
+# Usage: scripts/lock.sh [FOLDER] [arguments of uv pip compile, such as --upgrade-package NAME]
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,13 +10,19 @@ python_version() {
 }
 
 main() {
-  local source
+  local source folders=(base-image stages services tests) uv=${UV:-uv}
+  # Each lock is compiled in its own folder: the way to uv must lead there too.
+  case "$uv" in /*) ;; */*) uv=$PWD/$uv ;; esac
+  if [ -d "${1-}" ]; then
+    folders=("$1")
+    shift
+  fi
   while read -r source; do
     printf '%s\n' "$source" >&2
-    (cd "$(dirname "$source")" && "${UV:-uv}" pip compile --quiet --universal --generate-hashes --no-header \
+    (cd "$(dirname "$source")" && "$uv" pip compile --quiet --universal --generate-hashes --no-header \
       --no-emit-index-url --no-emit-find-links --python-version "$(python_version "$source")" \
       --constraint "$OLDPWD/scripts/constraints.txt" --no-annotate "$@" requirements.in -o requirements.txt)
-  done < <(find base-image stages services tests -name requirements.in | sort)
+  done < <(find "${folders[@]}" -name requirements.in | sort)
 }
 
 main "$@"

@@ -1,0 +1,247 @@
+"""`make stage` without an engine: names that it refuses, what a failure leaves, and code that keeps the house rules."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from images.errors import Failure
+
+import new_stage
+from tests.image_tree import make_tree
+
+ROOT = Path(__file__).parents[2]
+README = "| stage |\n|---|\n| [one](stages/one) | does one | a | 1 MB |\n\n## More\n"
+PYPROJECT = '[[tool.mypy.overrides]]\nmodule = ["a.*", "docker.*"]\nignore_missing_imports = true\n'
+PASS, FAIL = "#!/bin/sh\nexit 0\n", "#!/bin/sh\nexit 1\n"
+# In the place of uv: "installs" what the test says, and of the build: the image lock's entry of a built image.
+LOCK = "#!/bin/sh\nprintf 'jinja2==3.1 \\\\\\n    --hash=sha256:0\\n' > \"$1/requirements.txt\"\n"
+UV = """#!/bin/sh
+while [ "$1" != --target ]; do shift; done
+for file in {files}; do mkdir -p "$2/$(dirname "$file")"; : > "$2/$file"; done
+"""
+BUILD = "#!/bin/sh\ncp dags/built.json dags/images.lock.json\n"
+MB = 1_000_000
+
+
+def write_script(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def set_image(root: Path, megabytes: float) -> None:
+    """What the next build gives."""
+    entry = {"image": "h:1", "name": "h", "id": "x", "size": int(megabytes * MB)}
+    (root / "dags/built.json").write_text(json.dumps({"version": 1, "images": {"report": entry}}))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout in which every part of the work succeeds at once, without network and engine."""
+    root = make_tree(tmp_path / "checkout")
+    for folder in ("dags", "tests/stages"):
+        (root / folder).mkdir(parents=True)
+    (root / "base-image/build").mkdir()
+    (root / "base-image/build/layers.py").write_text('SHARED = ("narwhals", "numpy")\n')
+    (root / "README.md").write_text(README)
+    (root / "pyproject.toml").write_text(PYPROJECT)
+    for name in ("ensure_engine.sh", "ensure_images.sh", "ensure_venv.sh"):
+        write_script(root / "scripts" / name, PASS)
+    write_script(root / "scripts/lock.sh", LOCK)
+    write_script(root / ".venv/bin/uv", UV.format(files="jinja2/__init__.py"))
+    write_script(root / "build_images.sh", BUILD)
+    set_image(root, 40)
+    return root
+
+
+def files_of(root: Path) -> dict[str, str]:
+    """All that lies in a checkout but the image lock."""
+    found = sorted(path for path in root.rglob("*") if path.name != "images.lock.json")
+    return {str(path.relative_to(root)): path.read_text() if path.is_file() else "" for path in found}
+
+
+def refused(root: Path, name: str, library: str = "jinja2") -> str:
+    """The message; the checkout is as it was, and the image lock knows no such stage."""
+    before = files_of(root)
+    with pytest.raises(Failure) as failure:
+        new_stage.make_stage(root, name, library)
+    assert files_of(root) == before
+    lock = root / "dags/images.lock.json"
+    assert not lock.exists() or "report" not in json.loads(lock.read_text())["images"]
+    return str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "could"),
+    [
+        ("my-report", "my_report"),
+        ("Report", "report"),
+        ("my report!", "my_report"),
+        ("a__b", "a_b"),
+        ("../../etc", "etc"),
+        ("2days", "report"),
+        ("_report", "report"),
+        ("", "report"),
+        ("r" * 31, "r" * 30),
+    ],
+)
+def test_name_that_cannot_be_a_module_and_an_image_is_refused_with_one_that_can(
+    root: Path, name: str, could: str
+) -> None:
+    told = refused(root, name)
+    assert f"{name!r} cannot be a stage's name; expected: lower-case letters" in told
+    assert told.endswith(f"do: make stage NAME={could}")
+
+
+@pytest.mark.parametrize("name", ["json", "import", "stagekit", "csv", "jinja2"])
+def test_name_that_would_hide_another_module_is_refused(root: Path, name: str) -> None:
+    assert f"a module {name}.py would hide" in refused(root, name)
+
+
+@pytest.mark.parametrize(("name", "who"), [("one", "stages/one"), ("three", "services/three"), ("base", "base-image")])
+def test_name_of_another_image_is_refused(root: Path, name: str, who: str) -> None:
+    assert f"{who} has the name {name} already" in refused(root, name)
+
+
+@pytest.mark.parametrize("folder", ["stages/report", "tests/stages/report"])
+def test_folder_that_is_there_stays_as_it_is(root: Path, folder: str) -> None:
+    (root / folder).mkdir()
+    (root / folder / "mine.py").write_text("mine\n")
+    assert f"{folder} is there already and stays as it is" in refused(root, "report")
+
+
+@pytest.mark.parametrize("library", ["", "-r x.txt", "https://host/x.whl", "./x", "a b", "a; rm", "a @ file:///x"])
+def test_library_that_is_no_package_is_refused(root: Path, library: str) -> None:
+    assert f"{library!r} is no package" in refused(root, "report", library)
+
+
+@pytest.mark.parametrize("library", ["jinja2", "Jinja2>=3,<4", "jinja2[i18n]", "jinja2 == 3.*", "jinja2~=3.1"])
+def test_library_may_name_extras_and_versions(root: Path, library: str) -> None:
+    new_stage.make_stage(root, "report", library)
+    assert (root / "stages/report/requirements.in").read_text() == f"{library}\n"
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["scripts/ensure_engine.sh", "scripts/ensure_venv.sh", "scripts/lock.sh", ".venv/bin/uv", "build_images.sh"],
+)
+def test_whatever_fails_leaves_nothing(root: Path, script: str) -> None:
+    write_script(root / script, FAIL)
+    assert "nothing was made" in refused(root, "report")
+
+
+@pytest.mark.parametrize(("file", "told"), [("README.md", "no table of stages"), ("pyproject.toml", "no list of")])
+def test_document_without_the_place_to_add_to_is_named_first(root: Path, file: str, told: str) -> None:
+    (root / file).write_text("other\n")
+    write_script(root / "scripts/ensure_engine.sh", FAIL)  # would be next
+    assert told in refused(root, "report")
+
+
+def test_second_build_that_fails_takes_back_the_first(root: Path) -> None:
+    """The first gives the size; with the budget in the Dockerfile it is built again."""
+    set_image(root, 60)
+    write_script(root / "build_images.sh", f"{BUILD}test ! -e .first || exit 1\n: > .first\nexit 0\n")
+    with pytest.raises(Failure, match="was not built"):
+        new_stage.make_stage(root, "report", "jinja2")
+    assert not (root / "stages/report").exists()
+    assert (root / "README.md").read_text() == README
+    assert json.loads((root / "dags/images.lock.json").read_text())["images"] == {}
+
+
+def test_stopped_on_the_way_leaves_nothing(root: Path) -> None:
+    """As `docker stop`, a closed terminal or CI would: the whole program, asked to end while it builds."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("images", "templates"):
+        shutil.copytree(ROOT / "scripts" / name, root / "scripts" / name, ignore=ignored)
+    shutil.copy(ROOT / "scripts/new_stage.py", root / "scripts")
+    write_script(root / "build_images.sh", "#!/bin/sh\nkill -TERM $PPID\nsleep 5\n")
+    before = files_of(root)
+    command = [sys.executable, "-B", root / "scripts/new_stage.py", "report", "--library", "jinja2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 143, done.stderr
+    assert files_of(root) == before
+
+
+def test_without_a_network_it_says_so(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The real lock.sh and the real uv, which may not use the network and has seen nothing before."""
+    for name in ("lock.sh", "constraints.txt"):
+        shutil.copy(ROOT / "scripts" / name, root / "scripts")
+    write_script(root / ".venv/bin/uv", f'#!/bin/sh\nexec "{Path(sys.executable).parent}/uv" "$@"\n')
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    assert refused(root, "report").startswith("the package index cannot be reached, uv says how above; do: see that")
+
+
+@pytest.mark.parametrize(
+    ("package", "files", "module"),
+    [
+        ("scikit-learn", "sklearn/__init__.py sklearn/base.py scikit_learn.libs/libgomp.so.1", "sklearn"),
+        ("pyyaml", "_yaml/__init__.py yaml/__init__.py", "yaml"),
+        ("python-dateutil", "dateutil/__init__.py", "dateutil"),
+        ("six", "six.py six-1.dist-info/RECORD", "six"),
+        ("attrs", "attr/__init__.py attrs/__init__.py", "attrs"),
+        ("fast", "fast.cpython-313-x86_64-linux-gnu.so", "fast"),
+    ],
+)
+def test_library_is_imported_by_the_name_that_its_files_have(root: Path, package: str, files: str, module: str) -> None:
+    write_script(root / ".venv/bin/uv", UV.format(files=files))
+    assert new_stage.import_name(root, package, f"{package}==1") == module
+
+
+def test_package_without_a_module_is_refused(root: Path) -> None:
+    write_script(root / ".venv/bin/uv", UV.format(files="x-1.dist-info/RECORD"))
+    assert "jinja2 holds no Python module" in refused(root, "report")
+
+
+def test_row_and_type_checker_s_list_grow_by_the_new_stage(root: Path) -> None:
+    new_stage.make_stage(root, "report", "jinja2")
+    row = "| [report](stages/report) | tells how well each column is filled | jinja2 | 40 MB |\n"
+    assert (root / "README.md").read_text() == README.replace("\n\n", f"\n{row}\n")
+    assert '["a.*", "docker.*", "jinja2.*"]\n' in (root / "pyproject.toml").read_text()
+    again = new_stage.with_module((root / "pyproject.toml").read_text(), "polars")
+    assert '"docker.*", "jinja2.*", "polars.*"]\n' in again
+
+
+@pytest.mark.parametrize(("megabytes", "budget"), [(40.4, 50), (49.9, 50), (50.1, 60), (210.4, 220), (399, 420)])
+def test_budget_is_a_little_more_than_the_size(root: Path, megabytes: float, budget: int) -> None:
+    set_image(root, megabytes)
+    new_stage.make_stage(root, "report", "jinja2")
+    assert f'size-budget-mb="{budget}"' in (root / "stages/report/Dockerfile").read_text()
+
+
+def test_layers_that_others_share_come_first_and_in_their_order(root: Path) -> None:
+    other = root / "stages/one/Dockerfile"
+    other.write_text(
+        "".join(f"COPY --from=build /layers/{name}/ /\n" for name in ("numpy", "narwhals", "wheels", "code"))
+    )
+    write_script(root / "scripts/lock.sh", f"{LOCK}printf 'narwhals==1\\nnumpy==2\\n' >> \"$1/requirements.txt\"\n")
+    new_stage.make_stage(root, "report", "jinja2")
+    text = (root / "stages/report/Dockerfile").read_text()
+    assert "requirements.txt --shared numpy narwhals \\\n" in text
+    places = [text.index(f"/layers/{name}/ /") for name in ("numpy", "narwhals", "wheels", "code")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("library", ["tabulate", "jinja2"])
+@pytest.mark.parametrize("name", ["z", "a_name_as_long_as_one_may_be_3"])
+def test_what_is_made_passes_lint_and_types(tmp_path: Path, name: str, library: str) -> None:
+    """Whatever the name's length and place in the alphabet; the checks of scripts/check.sh."""
+    for folder in (f"stages/{name}", f"tests/stages/{name}"):
+        (tmp_path / folder).mkdir(parents=True)
+    pyproject = (ROOT / "pyproject.toml").read_text()
+    (tmp_path / "pyproject.toml").write_text(new_stage.with_module(pyproject, library))
+    new_stage.write_stage(tmp_path, name, library, library, ["numpy", "scipy", "narwhals"], 50)
+    programs = Path(sys.executable).parent
+    environment = {**os.environ, "MYPYPATH": f"{ROOT / 'base-image'}:stages/{name}"}
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy", f"stages/{name}"]):
+        done = subprocess.run(
+            [programs / command[0], *command[1:]],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    for path in (*tmp_path.glob("stages/*/*"), *tmp_path.glob("tests/*/*/*")):
+        assert "@" not in path.read_text().replace("@pytest", ""), f"{path} has a place that was not filled in"
