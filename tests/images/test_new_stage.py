@@ -124,7 +124,8 @@ def test_section_makes_runs_and_tests_a_stage(checkout: Checkout) -> None:
 
 
 def test_make_stage_makes_these_files_and_nothing_else(checkout: Checkout) -> None:
-    files = ["Dockerfile", "README.md", "requirements.in", "requirements.txt"]
+    other = [Path(file) for file in checkout.git("ls-files", "stages/generator").split()]
+    files = [file.name for file in other if file.suffix != ".py"]
     made = [f"stages/{name}/{file}" for name in (NAME, PLAIN) for file in [*files, f"{name}.py"]]
     made += [f"tests/stages/{name}/test_{name}.py" for name in (NAME, PLAIN)]
     assert sorted(checkout.git("ls-files", "--others", "--exclude-standard").split()) == sorted(made)
@@ -183,6 +184,15 @@ def test_stage_that_is_there_is_not_touched(checkout: Checkout) -> None:
     said = checkout.run(f"make stage NAME={NAME}", code=2).stderr
     assert f"error: stages/{NAME} has the name {NAME} already; do: take another name" in said
     assert module.read_bytes() == before
+
+
+def test_without_a_network_it_says_so_and_leaves_nothing(checkout: Checkout, tmp_path: Path) -> None:
+    """uv may not use the network, and has seen nothing before."""
+    before = checkout.git("status", "--short")
+    command = f"UV_OFFLINE=1 UV_CACHE_DIR={tmp_path}/cache make stage NAME=offline"
+    said = checkout.run(command, code=2).stderr
+    assert "error: the package index cannot be reached, uv says how above; do: see that this machine has a net" in said
+    assert checkout.git("status", "--short") == before
 
 
 def test_image_that_cannot_be_built_leaves_nothing(checkout: Checkout) -> None:
