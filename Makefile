@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run up down clean test test-fast test-engine bench images-report lock check engine images stage lineage diff rerun reproduce
+.PHONY: help run up down clean test test-fast test-engine bench image-report lock check engine images stage lineage diff rerun reproduce
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -53,7 +53,7 @@ bench: images ## measure speed and memory; prints a table, writes JSON
 	@scripts/ensure_venv.sh
 	@.venv/bin/python tests/benchmarks/bench.py
 
-images-report: images ## weigh our images and the naive way's; writes the tables of docs/images.md
+image-report: images ## weigh our images and the naive way's; writes the tables of docs/images.md
 	@python3 scripts/image_report.py
 
 lock: ## compile every requirements.in into its requirements.txt

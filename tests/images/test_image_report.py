@@ -17,7 +17,7 @@ HARDLY_WORTH_A_NAME_MB = 1.1 * image_report.WORTH_A_NAME / MB
 PAGE = image_report.DOC.read_text()
 SIZE = re.compile(r"([\d.]+) ([Mk]B)")
 RENEW = "python3 scripts/image_report.py --keep-naive"
-RENEW_NAIVE = "make images-report, or python3 scripts/image_report.py --naive"
+RENEW_NAIVE = "make image-report, or python3 scripts/image_report.py --naive"
 
 
 @pytest.fixture(scope="module")
