@@ -29,7 +29,7 @@ LONGEST_NAME = 30
 VERSION = r"\s*[<>=!~]=?\s*[\w.*]+"
 LIBRARY = re.compile(rf"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[\w,.-]+\])?({VERSION}(\s*,{VERSION})*)?")
 TEMPLATE_LIBRARY = "tabulate"
-# The base is 40 MB. An image that is larger than this gets a budget of its own.
+# Room for the base, of about 40 MB, and a small library. A larger image gets a budget of its own.
 BUDGET_MB, MB = 50, 1_000_000
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 OFFLINE = re.compile(r"Failed to fetch|error sending request|network was disabled|timed out", re.IGNORECASE)
