@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run up down clean test test-fast test-engine bench image-report lock check engine images stage lineage diff rerun reproduce
+.PHONY: help run up down clean test test-fast test-engine bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -56,9 +56,19 @@ bench: images ## measure speed and memory; prints a table, writes JSON
 image-report: images ## weigh our images and the naive way's; writes the tables of docs/images.md
 	@python3 scripts/image_report.py
 
-lock: ## compile every requirements.in into its requirements.txt
+lock: ## compile every requirements.in; PACKAGE=numpy, or numpy==2.5.5, upgrades that alone, in every lock
 	@scripts/ensure_venv.sh
-	@UV=.venv/bin/uv scripts/lock.sh
+	@scripts/lock.sh $(PACKAGE)
+
+lock-check: ## say what in the locks is not as it was made; needs no network
+	@PYTHONPATH=scripts python3 -m locks check
+
+audit: ## ask for known vulnerabilities of every lock; OSV_URL=... asks a service of your own
+	@scripts/ensure_venv.sh
+	@PYTHONPATH=scripts .venv/bin/python -m locks audit $(if $(OSV_URL),--osv-url "$(OSV_URL)")
+
+sbom: images ## list what is in each image, as CycloneDX: .cache/sbom/NAME.cdx.json
+	@PYTHONPATH=scripts python3 -m locks sbom
 
 check: ## lint and type-check
 	@scripts/ensure_venv.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lints and type-checks everything: ruff, mypy (strict), shellcheck.
+# Lints and type-checks everything: ruff, mypy (strict), shellcheck; and the locks.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,7 @@ main() {
   .venv/bin/ruff format --check .
   check_types
   git ls-files '*.sh' .ci/run | xargs .venv/bin/shellcheck --external-sources
+  PYTHONPATH=scripts .venv/bin/python -m locks check
 }
 
 main "$@"

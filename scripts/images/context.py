@@ -13,7 +13,7 @@ from pathlib import Path
 from images.errors import Failure
 
 # In a folder, but not in its image; nor are hidden files and Python's caches.
-NOT_IN_IMAGE = {"README.md", "requirements.in"}
+NOT_IN_IMAGE = {"README.md", "requirements.in", "sbom.cdx.json"}
 
 
 @dataclass(frozen=True)

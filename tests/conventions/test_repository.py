@@ -17,7 +17,7 @@ TRACKED = [
     ).stdout.split("\0")
     if name and (ROOT / name).is_file()
 ]
-REQUIRED_FILES = {"Dockerfile", "README.md", "requirements.in", "requirements.txt"}
+REQUIRED_FILES = {"Dockerfile", "README.md", "requirements.in", "requirements.txt", "sbom.cdx.json"}
 
 
 def relative(path: Path) -> str:
@@ -30,7 +30,7 @@ def pins(lock: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("folder", STAGES, ids=relative)
-def test_stage_has_its_five_files_and_nothing_but_modules_beside_them(folder: Path) -> None:
+def test_stage_has_its_six_files_and_nothing_but_modules_beside_them(folder: Path) -> None:
     files = {path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")}
     required = REQUIRED_FILES | {f"{folder.name}.py"}
     assert required <= files

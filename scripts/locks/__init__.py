@@ -1,0 +1,1 @@
+"""Locks of Python packages: compile them, check them, list them as bills of materials, audit them."""
