@@ -15,17 +15,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from lab import ROOT, alternate, remove_volume
+from lab import NAME, ROOT, alternate, free_port, remove_volume
 from report import Row
 
 sys.path.append(str(ROOT / "scripts"))
 import stack
 from airflow_api import Airflow
 
-DATA = "airflow-ml-bench-airflow"
+DATA = f"{NAME}-airflow"
 ENVIRONMENT = {
-    "COMPOSE_PROJECT_NAME": "airflow-ml-bench",
-    "ML_AIRFLOW_PORT": "18081",
+    "COMPOSE_PROJECT_NAME": NAME,
+    "ML_AIRFLOW_PORT": str(free_port()),
     "ML_DATA": DATA,
     "ML_UID": "10001",
     "ML_GID": "10001",
@@ -40,7 +40,6 @@ TIMEOUT_S = 600
 def running_stack() -> Iterator[Airflow]:
     """Airflow, started for this measurement and removed after it."""
     os.environ |= ENVIRONMENT
-    _remove()
     try:
         if stack.up():
             raise SystemExit("error: the stack did not start")

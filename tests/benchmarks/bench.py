@@ -1,7 +1,7 @@
 """Measures speed and memory of the stages, each beside what it is compared with, in one run on one machine.
 
 Usage: bench.py [--rows N] [--large N] [--only NAME ...] [--quick] [--markdown]. Everything runs in the images that
-dags/images.lock.json names, on a data volume that is removed at the end. Prints a table, writes .cache/bench.json.
+dags/images.lock.json names, on data volumes of this run, which go at the end. Prints tables, writes .cache/bench.json.
 Exit codes: 0 every target is met (or --quick), 1 one is missed or a program failed, 2 wrong usage.
 
 Ratios, not seconds, have targets: what else a machine does, and how fast it is, hits both sides.
@@ -10,14 +10,17 @@ Ratios, not seconds, have targets: what else a machine does, and how fast it is,
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import comparisons
-from lab import ROOT, Lab
-from report import Row, as_json, describe_machine, markdown_table, text_table
+import rebuild
+from cold_start import cold_start
+from lab import NAME, ROOT, Lab
+from report import Line, Row, as_json, describe_machine, markdown_table, text_table
 
 QUICK_ROWS, QUICK_LARGE = 3_000, 6_000
 BUSY = 1.0
@@ -30,13 +33,15 @@ def airflow(lab: Lab) -> list[Row]:
     return airflow_tasks(lab.repeats)
 
 
-BENCHMARKS: dict[str, Callable[[Lab], list[Row]]] = {
+BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "generator": comparisons.generator,
     "preprocessing": comparisons.preprocessing,
     "training": comparisons.training,
     "scoring": comparisons.scoring,
     "memory": comparisons.memory,
     "start": comparisons.start,
+    "cold-start": cold_start,
+    "rebuild": rebuild.rebuild,
     "airflow": airflow,
 }
 
@@ -58,9 +63,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def measure(lab: Lab, names: Sequence[str]) -> list[Row]:
+def measure(lab: Lab, names: Sequence[str]) -> list[Line]:
     """Run the benchmarks, telling of each as it ends."""
-    rows: list[Row] = []
+    rows: list[Line] = []
     for name in names:
         started = time.monotonic()
         rows += BENCHMARKS[name](lab)
@@ -71,13 +76,16 @@ def measure(lab: Lab, names: Sequence[str]) -> list[Row]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmarks; returns the exit code."""
     arguments = parse_arguments(argv)
+    # Ended from outside, too, it removes its volumes and images.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     machine = describe_machine()
     if os.getloadavg()[0] > BUSY:
         print(f"warning: this machine is busy (load {machine['load before']}); figures suffer", file=sys.stderr)
     with Lab(arguments.rows, arguments.large, arguments.repeats) as lab:
         rows = measure(lab, arguments.only)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(as_json(rows, machine, lab.images), indent=2) + "\n", encoding="utf-8")
+    told = {"run": NAME, **as_json(rows, machine, lab.images)}
+    arguments.out.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     print(markdown_table(rows, machine) if arguments.markdown else text_table(rows))
     missed = [row.what for row in rows if row.met is False]
     if missed:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import secrets
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,7 +13,8 @@ from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 INSIDE = Path(__file__).resolve().parent / "inside"
-DATA = "airflow-ml-bench"
+# What the names of volumes, images and the stack of one run begin with: two runs at once do not meet.
+NAME = f"airflow-ml-bench-{secrets.token_hex(4)}"
 Ours = TypeVar("Ours")
 Theirs = TypeVar("Theirs")
 
@@ -69,25 +72,28 @@ class Lab:
     large: int
     repeats: int
     images: dict[str, str] = field(default_factory=lambda: read_lock())
+    data: str = field(default_factory=lambda: f"{NAME}-{secrets.token_hex(4)}")
     _done: dict[tuple[str, str], Measured] = field(default_factory=dict)
 
     def __enter__(self) -> "Lab":
-        remove_volume(DATA)
-        subprocess.run(["docker", "volume", "create", DATA], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["docker", "volume", "create", self.data], check=True, stdout=subprocess.DEVNULL)
         return self
 
     def __exit__(self, *_: object) -> None:
-        remove_volume(DATA)
+        remove_volume(self.data)
 
     def step(self, name: str, ds: str = SMALL) -> Measured:
         """Run a step, and before it what it needs and was not run yet."""
         step = STEPS[name]
         for needed in step.needs(ds):
             self.need(*needed)
-        rows = self.rows if ds == SMALL else self.large
-        measured = self._run(step.stage, f"/opt/stage/{step.stage}.py", *step.arguments(ds, rows))
+        measured = self._run(step.stage, f"/opt/stage/{step.stage}.py", *self.arguments(name, ds))
         self._done[name, ds] = measured
         return measured
+
+    def arguments(self, name: str, ds: str = SMALL) -> list[str]:
+        """The command line of a step."""
+        return STEPS[name].arguments(ds, self.rows if ds == SMALL else self.large)
 
     def need(self, name: str, ds: str = SMALL) -> Measured:
         """What a step took when it ran last; runs it where it has not run."""
@@ -98,22 +104,26 @@ class Lab:
         return self._run(image, f"/bench/{name}.py", *arguments)
 
     def _run(self, image: str, *command: str) -> Measured:
-        mounts = [f"--volume={DATA}:/data", f"--volume={INSIDE}:/bench:ro"]
+        *said, figures = self.lines(image, "python", "/bench/measure.py", "python", *command)
+        return Measured(**json.loads(figures), result=json.loads(said[-1]) if said else {})
+
+    def lines(self, image: str, *command: str) -> list[str]:
+        """Run a command in an image as Airflow would, with the folder `inside` as /bench; returns what it printed."""
+        mounts = [f"--volume={self.data}:/data", f"--volume={INSIDE}:/bench:ro"]
         # Programs may use the modules of the stage whose image they run in.
-        inside = ["--env=PYTHONPATH=/opt/stage", "--entrypoint=/usr/bin/tini", self.images[image]]
-        measure = ["--", "python", "/bench/measure.py", "python", *command]
+        inside = ["--env=PYTHONPATH=/opt/stage", "--entrypoint=/usr/bin/tini", self.images[image], "--"]
         done = subprocess.run(
-            ["docker", "run", *OPTIONS, *mounts, *inside, *measure], text=True, capture_output=True, check=False
+            ["docker", "run", *OPTIONS, *mounts, *inside, *command], text=True, capture_output=True, check=False
         )
         if done.returncode:
             raise SystemExit(f"error: {image}: {' '.join(command)} ended with {done.returncode}\n{done.stderr[-3000:]}")
-        *said, figures = done.stdout.splitlines()
-        return Measured(**json.loads(figures), result=json.loads(said[-1]) if said else {})
+        return done.stdout.splitlines()
 
     def seconds_of_container(self, image: str, *arguments: str) -> float:
         """How long `docker run` of an image takes, from its start to the container's end and removal."""
         started = time.perf_counter()
-        subprocess.run(["docker", "run", *OPTIONS, self.images[image], *arguments], check=True, capture_output=True)
+        command = ["docker", "run", *OPTIONS, f"--volume={self.data}:/data", self.images[image], *arguments]
+        subprocess.run(command, check=True, capture_output=True)
         return time.perf_counter() - started
 
 
@@ -125,8 +135,18 @@ def read_lock() -> dict[str, str]:
     return {name: entry["image"] for name, entry in json.loads(path.read_text())["images"].items()}
 
 
+def free_port() -> int:
+    """A port of the loopback address that nobody has at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def remove_volume(name: str) -> None:
-    """Remove a volume that may not be there."""
+    """Remove a volume that may not be there, and first what a run that was ended still has running on it."""
+    listing = ["docker", "ps", "--all", "--quiet", f"--filter=volume={name}"]
+    if containers := subprocess.run(listing, text=True, capture_output=True, check=True).stdout.split():
+        subprocess.run(["docker", "rm", "--force", *containers], check=False, capture_output=True)
     subprocess.run(["docker", "volume", "rm", "--force", name], check=True, stdout=subprocess.DEVNULL)
 
 

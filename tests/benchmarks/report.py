@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-HEADER = ("what", "ours", "compared with", "", "target", "met")
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -19,6 +17,8 @@ class Row:
     `value` is their ratio or difference, as `form` writes it. `sign` and `limit` say what it shall be: `>=`, `<=`, or
     nothing where the line only informs. `samples` holds every single measurement.
     """
+
+    HEADER: ClassVar[tuple[str, ...]] = ("what", "ours", "compared with", "", "target", "met")
 
     what: str
     ours: str
@@ -43,23 +43,64 @@ class Row:
         return self.what, self.ours, self.compared_with, self.form.format(self.value), target, met
 
 
-def text_table(rows: Sequence[Row]) -> str:
-    """The rows in columns for a terminal."""
-    lines = [HEADER, *(row.cells() for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+@dataclass(frozen=True)
+class Start:
+    """One line: the seconds of a plain `docker run`, and those of each share of one that was looked into; medians."""
+
+    HEADER: ClassVar[tuple[str, ...]] = (
+        "cold start",
+        "docker run",
+        "container",
+        "interpreter",
+        "imports",
+        "work",
+        "exit",
+    )
+
+    what: str
+    seconds: float
+    shares: dict[str, float]
+    samples: dict[str, Any] = field(default_factory=dict)
+    met: ClassVar[bool | None] = None
+
+    def cells(self) -> tuple[str, ...]:
+        """The line as texts, in the order of HEADER; each share with its part of their sum."""
+        whole = sum(self.shares.values())
+        shares = (f"{seconds:.3f} s, {seconds / whole:.0%}" for seconds in self.shares.values())
+        return self.what, f"{self.seconds:.2f} s", *shares
 
 
-def markdown_table(rows: Sequence[Row], machine: dict[str, str]) -> str:
-    """The rows as docs/benchmarks.md holds them, and the machine they were measured on."""
-    lines = [HEADER, ("---",) * len(HEADER), *(row.cells() for row in rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{table}\n\n{'; '.join(f'{name}: {value}' for name, value in machine.items())}."
+Line = Row | Start
 
 
-def as_json(rows: Sequence[Row], machine: dict[str, str], images: dict[str, str]) -> dict[str, Any]:
+def tables(lines: Sequence[Line]) -> list[list[tuple[str, ...]]]:
+    """The lines as texts below their headers; each kind of line is a table of its own."""
+    kinds = [[line for line in lines if isinstance(line, kind)] for kind in (Row, Start)]
+    return [[kind[0].HEADER, *(line.cells() for line in kind)] for kind in kinds if kind]
+
+
+def text_table(lines: Sequence[Line]) -> str:
+    """The lines in columns for a terminal."""
+    return "\n\n".join(map(_columns, tables(lines)))
+
+
+def _columns(table: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in table)
+
+
+def markdown_table(lines: Sequence[Line], machine: dict[str, str]) -> str:
+    """The lines as docs/benchmarks.md holds them, and the machine they were measured on."""
+    texts = [[head, ("---",) * len(head), *rest] for head, *rest in tables(lines)]
+    written = ["\n".join(f"| {' | '.join(line)} |" for line in table) for table in texts]
+    return "\n\n".join([*written, f"{'; '.join(f'{name}: {value}' for name, value in machine.items())}."])
+
+
+def as_json(lines: Sequence[Line], machine: dict[str, str], images: dict[str, str]) -> dict[str, Any]:
     """All that was measured."""
-    return {"machine": machine, "images": images, "rows": [{**asdict(row), "met": row.met} for row in rows]}
+    rows = [{**asdict(line), "met": line.met} for line in lines if isinstance(line, Row)]
+    starts = [asdict(line) for line in lines if isinstance(line, Start)]
+    return {"machine": machine, "images": images, "rows": rows, "cold_start": starts}
 
 
 def describe_machine() -> dict[str, str]:

@@ -1,11 +1,30 @@
 """The benchmarks run: each program works in its image and both sides do the same work. No figure is judged here."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import image_report
+import naive_images
+
+from .lab import Lab
+
 BENCH = Path(__file__).parent / "bench.py"
+
+
+def names_on_the_engine(prefix: str) -> list[str]:
+    """The volumes and images whose names begin so."""
+    volumes = ["docker", "volume", "ls", "--quiet", f"--filter=name=^{prefix}"]
+    images = ["docker", "image", "ls", "--format={{.Repository}}", f"--filter=reference={prefix}*"]
+    return [
+        name
+        for command in (volumes, images)
+        for name in subprocess.run(command, text=True, capture_output=True, check=True).stdout.split()
+    ]
 
 
 def test_every_benchmark_runs_on_few_rows(tmp_path: Path) -> None:
@@ -14,8 +33,39 @@ def test_every_benchmark_runs_on_few_rows(tmp_path: Path) -> None:
         [sys.executable, BENCH, "--quick", f"--out={out}"], text=True, capture_output=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
-    rows = json.loads(out.read_text())["rows"]
-    assert len(done.stdout.splitlines()) == len(rows) + 1
+    told = json.loads(out.read_text())
+    rows, starts = told["rows"], told["cold_start"]
+    # Two tables, each with its header, an empty line between.
+    assert len(done.stdout.splitlines()) == len(rows) + len(starts) + 3
     with_target = [row["what"] for row in rows if row["met"] is not None]
-    for part in ("generate", "prepare + split", "train", "score", "memory of predict", "prediction --help"):
+    parts = ("generate", "prepare + split", "train", "score", "memory of predict", "prediction --help")
+    for part in (*parts, "nothing changed", "one line changed"):
         assert any(part in what for what in with_target), part
+    assert names_on_the_engine(told["run"]) == []
+    shares = {start["what"]: start["shares"] for start in starts}
+    assert all(min(one.values()) > 0 for name, one in shares.items() if name != "base: pass")
+    # `--help` imports no library, the work does.
+    assert shares["predict, 1,000 rows"]["imports"] > 2 * shares["prediction --help"]["imports"]
+
+
+def test_two_runs_do_not_share_their_data() -> None:
+    with Lab(1, 1, 1, images={}) as one:
+        with Lab(1, 1, 1, images={}) as other:
+            assert one.data != other.data
+        assert names_on_the_engine(one.data) == [one.data]
+    assert names_on_the_engine(one.data) == []
+
+
+def test_naive_image_is_built_weighed_told_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "images.md"
+    shutil.copy(image_report.DOC, page)
+    before = image_report.remembered(page.read_text())
+    # As after a change of the lock: that figure is asked for anew, the others stay.
+    page.write_text(page.read_text().replace(str(before["sizes"]["generator"]), "1"))
+    monkeypatch.setattr(naive_images.secrets, "token_hex", lambda _: "of-this-test")
+    assert image_report.main(["--naive", "generator", "--doc", str(page)]) == 0
+    after = image_report.remembered(page.read_text())
+    assert after["sizes"]["generator"] > after["sizes"]["base"] > 0
+    assert {**after["sizes"], "generator": 0, "base": 0} == {**before["sizes"], "generator": 0, "base": 0}
+    assert f" | {image_report.text_of(after['sizes']['generator'])} | " in page.read_text()
+    assert names_on_the_engine("naive-of-this-test") == []
