@@ -200,7 +200,17 @@ class Progress:
         parts = []
         for number in known:
             name, what = self._steps[number]
-            log = self._output.get(number, ["(it wrote nothing)"])[-LOG_LINES:]
+            log = cause(self._output.get(number, ["(it wrote nothing)"]))[-LOG_LINES:]
             said = [f"the image {name} was not built: {self._errors[number]}", f"step: {what}", "its log ends with:"]
             parts.append("\n       ".join([*said, *(f"  {line}" for line in log)]))
         return "\n".join(parts)
+
+
+def cause(log: Sequence[str]) -> list[str]:
+    """A step's log without the traceback of a script whose command failed: what went wrong is what the command said."""
+    begins = [
+        number for number, line in enumerate(log) if line.lstrip().startswith("Traceback (most recent call last)")
+    ]
+    if log[-1].startswith("subprocess.CalledProcessError: ") and begins and begins[-1] > 0:
+        return list(log[: begins[-1]])
+    return list(log)
