@@ -37,10 +37,14 @@ def make_wheel(index: Path, name: str, version: str, needs: list[str], tag: str 
 
 
 class LocksCheckout:
-    """requirements.in files, constraints, an index in a folder."""
+    """requirements.in files, constraints, an index in a folder; or a copy of another one."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, like: "LocksCheckout | None" = None) -> None:
         self.root, self.index = root / "checkout", root / "index"
+        if like:
+            shutil.copytree(like.root, self.root)
+            shutil.copytree(like.index, self.index)
+            return
         for name, versions in WHEELS.items():
             for version, needs in versions.items():
                 make_wheel(self.index, name, version, needs)

@@ -62,11 +62,16 @@ def service() -> Iterator[Service]:
     one.server.server_close()
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> LocksCheckout:
-    one = LocksCheckout(tmp_path)
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> LocksCheckout:
+    one = LocksCheckout(tmp_path_factory.mktemp("compiled"))
     one.compile()
     return one
+
+
+@pytest.fixture
+def checkout(compiled: LocksCheckout, tmp_path: Path) -> LocksCheckout:
+    return LocksCheckout(tmp_path, like=compiled)
 
 
 def audit(checkout: LocksCheckout, url: str) -> "CompletedProcess[str]":

@@ -8,17 +8,23 @@ import sys
 from pathlib import Path
 
 import pytest
+from locks.__main__ import main
 
 from tests.locks_checkout import ROOT, LocksCheckout, copy_of_locks, locks, make_wheel
 
 TRAINING = "stages/training/requirements.txt"
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> LocksCheckout:
-    one = LocksCheckout(tmp_path)
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> LocksCheckout:
+    one = LocksCheckout(tmp_path_factory.mktemp("compiled"))
     one.compile()
     return one
+
+
+@pytest.fixture
+def checkout(compiled: LocksCheckout, tmp_path: Path) -> LocksCheckout:
+    return LocksCheckout(tmp_path, like=compiled)
 
 
 @pytest.fixture
@@ -34,11 +40,10 @@ def entries(text: str) -> dict[str, str]:
     return {block.partition("=")[0]: block for block in re.split(r"\n(?=[a-z])", text)}
 
 
-def problems(root: Path) -> list[str]:
+def problems(root: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """What `make lock-check` says; it fails."""
-    done = locks("--root", str(root), "check")
-    assert done.returncode == 1, done.stdout + done.stderr
-    return done.stderr.splitlines()
+    assert main(["--root", str(root), "check"]) == 1
+    return capsys.readouterr().err.splitlines()
 
 
 def edit(root: Path, file: str, old: str, new: str) -> None:
@@ -235,32 +240,34 @@ def test_check_needs_no_environment_and_no_network(copied: Path) -> None:
         ),
     ],
 )
-def test_check_names_the_drift(copied: Path, change: tuple[str, str, str], expected: str) -> None:
+def test_check_names_the_drift(
+    copied: Path, change: tuple[str, str, str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     edit(copied, *change)
-    found = problems(copied)
+    found = problems(copied, capsys)
     assert any(re.match(f"error: {expected}", line) for line in found), found
 
 
-def test_check_names_an_entry_without_hash(copied: Path) -> None:
+def test_check_names_an_entry_without_hash(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = copied / TRAINING
     path.write_text(re.sub(r"(narwhals==\S+) \\\n(    --hash=\S+( \\)?\n)+", r"\1\n", path.read_text()))
     assert any(
         re.match(rf"error: {TRAINING}: found narwhals==\S+ without a hash; expected: --hash=sha256:...; do: ", line)
-        for line in problems(copied)
+        for line in problems(copied, capsys)
     )
 
 
-def test_check_names_who_needs_a_package_that_was_removed(copied: Path) -> None:
+def test_check_names_who_needs_a_package_that_was_removed(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = copied / TRAINING
     path.write_text(re.sub(r"narwhals==\S+ \\\n(    --hash=\S+( \\)?\n)+", "", path.read_text()))
-    (line,) = problems(copied)
+    (line,) = problems(copied, capsys)
     assert re.match(rf"error: {TRAINING}: found no narwhals; expected: narwhals==\S+, which lightgbm needs; do: ", line)
 
 
 @pytest.mark.parametrize("file", ["requirements.in", "requirements.txt", "sbom.cdx.json"])
-def test_check_names_a_file_that_is_missing(copied: Path, file: str) -> None:
+def test_check_names_a_file_that_is_missing(copied: Path, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     (copied / "stages/training" / file).unlink()
-    (line,) = problems(copied)
+    (line,) = problems(copied, capsys)
     assert line == f"error: stages/training: found no {file}; expected: it beside the others; do: make lock"
 
 
