@@ -197,10 +197,19 @@ def remembered(page: str) -> Naive:
 
 
 def renew(naive: Naive, arguments: argparse.Namespace) -> Naive:
-    """The naive figures: those of the page, with what is asked for built anew."""
+    """The naive figures: those of the page, with what is asked for built anew.
+
+    Errors: Failure where nothing is to be kept, or where the kept ones stand on another base.
+    """
     if arguments.keep_naive:
+        if not naive:
+            raise Failure(f"{arguments.doc} has no naive figures to keep; do: leave --keep-naive out")
         return naive
     fresh = weigh(arguments.naive or naive_names(), arguments.naive_base)
+    if not arguments.naive:
+        return fresh
+    if naive.get("base", fresh["base"]) != fresh["base"]:
+        raise Failure(f"the other naive figures start from {naive['base']}, not {fresh['base']}; do: build all of them")
     return {"base": fresh["base"], **{key: {**naive.get(key, {}), **fresh[key]} for key in ("sizes", "locks")}}
 
 
@@ -210,12 +219,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         page = arguments.doc.read_text(encoding="utf-8")
         naive = renew(remembered(page), arguments)
-        if missing := sorted({"base", *naive_names()} - set(naive.get("sizes", {}))):
-            raise Failure(
-                f"the page has no naive figures of {', '.join(missing)}; do: run without --keep-naive, --naive"
-            )
         arguments.doc.write_text(fill(page, blocks(naive)), encoding="utf-8")
-    except Failure as failure:
+    except (Failure, OSError) as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
     return 0

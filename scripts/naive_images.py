@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from images.engine import docker, inspect, run_docker
+from images.context import read_context, write_context
+from images.engine import docker, run_docker
 from images.tags import FOUNDATIONS, ROOT, image_folders
 
 FOLDER = ROOT / "tests" / "benchmarks" / "naive"
@@ -65,7 +66,7 @@ def weigh(names: Sequence[str], base: str) -> Naive:
 
 def _base(wanted: str, prefix: str) -> tuple[str, str]:
     """The image that naive images start from: the wanted one or, where that cannot be had, a stand-in."""
-    if inspect([wanted]) or run_docker("pull", "--quiet", wanted).returncode == 0:
+    if run_docker("image", "inspect", wanted).returncode == 0 or run_docker("pull", "--quiet", wanted).returncode == 0:
         return wanted, wanted
     if wanted != PUBLISHED:
         raise SystemExit(f"error: {wanted} is not on the engine and cannot be pulled; do: name another --naive-base")
@@ -97,16 +98,16 @@ def _context(image: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="naive-") as scratch:
         context = Path(scratch)
         (context / "locks").mkdir()
-        ignored = shutil.ignore_patterns("__pycache__", "*.md", "requirements.*", "Dockerfile", ".*")
-        shutil.copytree(ROOT / "base-image" / "stagekit", context / "code" / "stagekit", ignore=ignored)
+        write_context(read_context(ROOT / "base-image" / "stagekit"), context / "code" / "stagekit")
         for folder in folders_of(image):
             shutil.copy(folder / "requirements.txt", context / "locks" / f"{folder.name}.txt")
-            shutil.copytree(folder, context / "code" / folder.name, ignore=ignored)
+            code = [file for file in read_context(folder) if file.path not in ("Dockerfile", "requirements.txt")]
+            write_context(code, context / "code" / folder.name)
         yield context
 
 
 def _size(image: str) -> int:
-    return int(inspect([f"{image}:latest" if ":" not in image else image]).popitem()[1]["Size"])
+    return int(docker("image", "inspect", "--format={{.Size}}", image))
 
 
 def all_together(naive: Naive) -> int:
