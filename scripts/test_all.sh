@@ -29,6 +29,7 @@ main() {
   run_part "Tests without an engine" scripts/test_fast.sh -q
   run_part "Stages, each in its own image" test_stages
   run_part "Images and Dags on the engine" .venv/bin/python -m pytest -q tests/images tests/dags/engine
+  run_part "Notebook" .venv/bin/python -m pytest -q tests/notebook
   run_part "Benchmarks, on few rows" .venv/bin/python -m pytest -q tests/benchmarks
   scripts/ensure_browser.sh
   run_part "End to end" .venv/bin/python -m pytest -v tests/end_to_end

@@ -7,7 +7,7 @@ main() {
   scripts/ensure_venv.sh
   scripts/check.sh
   .venv/bin/python -m pytest tests --ignore tests/stages --ignore tests/images --ignore tests/end_to_end \
-    --ignore tests/dags/engine --ignore tests/benchmarks "$@"
+    --ignore tests/dags/engine --ignore tests/benchmarks --ignore tests/notebook "$@"
 }
 
 main "$@"

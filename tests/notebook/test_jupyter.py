@@ -1,0 +1,102 @@
+"""scripts/notebook.sh starts Jupyter with the notebook in it, stops at Ctrl-C, and says what it cannot find."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.notebook.conftest import ROOT, notebook_sh
+
+START_S, STOP_S = 120, 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def jupyter(data: Path, tmp_path: Path) -> "Iterator[tuple[subprocess.Popen[bytes], int, Path]]":
+    """Jupyter as a person starts it: the process, its port, what it prints."""
+    port, printed = free_port(), tmp_path / "printed.txt"
+    settings = {**os.environ, "ML_DATA": str(data), "ML_NOTEBOOK_PORT": str(port)}
+    with printed.open("wb") as file:
+        process = subprocess.Popen(
+            [ROOT / "scripts" / "notebook.sh"],
+            env=settings, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield process, port, printed
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(STOP_S)
+
+
+def address_of(process: "subprocess.Popen[bytes]", printed: Path, port: int) -> str:
+    """The address that Jupyter prints, with its token."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := re.findall(rf"http://127\.0\.0\.1:{port}/lab\S*\?token=\w+", printed.read_text()):
+            return str(found[-1])
+        time.sleep(0.3)
+    raise AssertionError(printed.read_text())
+
+
+def get(address: str) -> Any:
+    with urllib.request.urlopen(address, timeout=20) as answer:
+        return answer.read()
+
+
+def test_one_command_opens_jupyter_with_the_notebook(
+    jupyter: "tuple[subprocess.Popen[bytes], int, Path]",
+) -> None:
+    process, port, printed = jupyter
+    address = address_of(process, printed, port)
+    token = address.split("token=")[1]
+    root = f"http://127.0.0.1:{port}"
+    assert "/lab/tree/raw_data.ipynb" in address
+    assert b"jupyter-config-data" in get(address)
+    listed = json.loads(get(f"{root}/api/contents?token={token}"))["content"]
+    assert "raw_data.ipynb" in [entry["name"] for entry in listed]
+    assert "python3" in json.loads(get(f"{root}/api/kernelspecs?token={token}"))["kernelspecs"]
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        get(f"{root}/api/contents")
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(STOP_S)
+    with pytest.raises(urllib.error.URLError):
+        get(f"{root}/api")
+
+
+def test_volume_that_is_not_there_is_told_and_not_made() -> None:
+    done = notebook_sh("airflow-ml-test-no-such-volume")
+    assert done.returncode == 1
+    assert "ML_DATA is airflow-ml-test-no-such-volume, and there is no such volume" in done.stderr
+    assert "docker run --rm -v airflow-ml-test-no-such-volume:/data airflow-ml-generator" in done.stderr
+    listed = subprocess.run(["docker", "volume", "ls", "--quiet"], capture_output=True, text=True, check=True).stdout
+    assert "airflow-ml-test-no-such-volume" not in listed.split()
+
+
+@pytest.mark.parametrize("data", ["./data", "/no/such/folder"])
+def test_folder_that_docker_could_not_mount_is_told(data: str) -> None:
+    done = notebook_sh(data)
+    assert done.returncode == 1
+    assert f"error: ML_DATA is {data}" in done.stderr
+    assert "absolute path" in done.stderr or "no folder" in done.stderr
+
+
+def test_help_says_how() -> None:
+    done = notebook_sh("data", "--help")
+    assert done.returncode == 0
+    assert "ML_DS=YYYY-MM-DD" in done.stdout

@@ -1,0 +1,188 @@
+"""What the notebook finds in a day is what is in the day: counted again here, with nothing but the csv module."""
+
+import csv
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.notebook.conftest import NEWEST, SCORED, notebook_sh, run_notebook, stage
+
+PROBE = """{
+    "day": DS,
+    "share": share,
+    "dirty_lines": [int(line) + 2 for line in dirty[dirty].index],
+    "by_hour": {int(hour): int(rows) for hour, rows in by_hour["rows"].dropna().items()},
+    "by_channel": {name: [int(rows), positive] for name, rows, positive in shares["channel"].itertuples()},
+    "drawn": list(shares),
+    "scored": None if scored is None else [[a, b, int(n)] for (a, b), n in
+        scored.groupby([TARGET, "prediction"]).size().items()],
+    "colours": [INK, BLUE, ORANGE],
+}"""
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def shown(data: Path) -> dict[str, Any]:
+    return run_notebook(data, PROBE, SCORED)
+
+
+@pytest.fixture(scope="module")
+def good(data: Path) -> list[dict[str, str]]:
+    """The good rows of the day, each with its answer: those that `prepare` did not reject."""
+    rejected = rejected_lines(data)
+    answers = {row["transaction_id"]: row["is_fraud"] for row in rows_of(data / "raw" / SCORED / "target.csv")}
+    rows = enumerate(rows_of(data / "raw" / SCORED / "data.csv"), 2)
+    return [{**row, "is_fraud": answers[row["transaction_id"]]} for line, row in rows if line not in rejected]
+
+
+def rejected_lines(data: Path) -> set[int]:
+    rejected = rows_of(data / "processed" / SCORED / "rejected.csv")
+    return {int(row["line"]) for row in rejected if row["file"] == "data.csv"}
+
+
+def fraud_share(rows: list[dict[str, str]]) -> float:
+    return sum(row["is_fraud"] == "1" for row in rows) / len(rows)
+
+
+def test_every_cell_runs_without_error_or_warning(shown: dict[str, Any]) -> None:
+    assert (shown["errors"], shown["warnings"]) == ([], [])
+    assert shown["probe"]["day"] == SCORED
+
+
+def test_dirty_rows_found_by_hand_are_those_that_the_stage_rejects(data: Path, shown: dict[str, Any]) -> None:
+    expected = rejected_lines(data)
+    assert len(expected) > 50
+    assert set(shown["probe"]["dirty_lines"]) == expected
+    assert f"**{len(expected):,} of 6,000 rows are dirty**" in " ".join(shown["texts"])
+
+
+def test_fraud_share_is_that_of_the_good_rows(shown: dict[str, Any], good: list[dict[str, str]]) -> None:
+    assert 0.01 < fraud_share(good) < 0.1
+    assert shown["probe"]["share"] == pytest.approx(fraud_share(good), abs=1e-12)
+    assert f"**is_fraud = 1 for {fraud_share(good):.2%} of the {len(good):,} clean rows**" in shown["texts"]
+
+
+def test_volume_by_hour_counts_every_good_row(shown: dict[str, Any], good: list[dict[str, str]]) -> None:
+    counted = Counter(int(row["time"][11:13]) for row in good)
+    assert {int(hour): rows for hour, rows in shown["probe"]["by_hour"].items()} == counted
+
+
+def test_fraud_share_by_channel(shown: dict[str, Any], good: list[dict[str, str]]) -> None:
+    channels = {row["channel"] for row in good}
+    assert set(shown["probe"]["by_channel"]) == channels == {"chip", "contactless", "online", "phone"}
+    for channel in channels:
+        rows = [row for row in good if row["channel"] == channel]
+        assert shown["probe"]["by_channel"][channel] == [len(rows), pytest.approx(fraud_share(rows))]
+
+
+def test_predictions_are_compared_with_the_target(data: Path, shown: dict[str, Any]) -> None:
+    answers = {row["transaction_id"]: row["is_fraud"] for row in rows_of(data / "raw" / SCORED / "target.csv")}
+    pairs = Counter(
+        (answers[row["transaction_id"]], row["prediction"])
+        for row in rows_of(data / "predictions" / SCORED / "predictions.csv")
+        if row["transaction_id"] in answers
+    )
+    assert pairs["1", "1"] > 0
+    assert {(real, called): rows for real, called, rows in shown["probe"]["scored"]} == pairs
+    assert f"**{pairs.total():,} scored rows have a target.**" in shown["texts"][-1]
+
+
+def test_figures_are_drawn_without_a_background(shown: dict[str, Any]) -> None:
+    assert len(shown["figures"]) == 3
+    for figure in shown["figures"]:
+        assert min(figure["size"]) > 300
+        assert figure["colours"] > 50
+        assert figure["corner"][3] == 0
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#111111"], ids=["light", "dark"])
+def test_figures_can_be_read_on_a_page(shown: dict[str, Any], page: str) -> None:
+    """At least 3:1, what WCAG 2.2 asks for of graphics and of large text."""
+    for colour in shown["probe"]["colours"]:
+        lighter, darker = sorted((luminance(colour), luminance(page)), reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 3, colour
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2.2 defines it."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_newest_day_is_opened_and_without_predictions_says_so(data: Path) -> None:
+    shown = run_notebook(data, PROBE)
+    assert (shown["errors"], shown["warnings"]) == ([], [])
+    assert (shown["probe"]["day"], shown["probe"]["scored"]) == (NEWEST, None)
+    assert shown["texts"][-1].startswith(f"No predictions of {NEWEST} yet: trigger the Dag `predict`")
+    assert len(shown["figures"]) == 2
+
+
+def test_day_that_is_not_there_is_told_in_one_line(data: Path) -> None:
+    shown = run_notebook(data, ds="2026-01-01")
+    assert shown["errors"] == [
+        [
+            f"not there: found the days {SCORED}, {NEWEST} in /data; expected: raw/2026-01-01 with its _meta.json; "
+            "do: name another day as DS or another folder as DATA in the first cell, or make the day: "
+            "docker run --rm -v data:/data airflow-ml-generator --ds 2026-01-01"
+        ]
+    ]
+    assert (shown["figures"], shown["probe"]) == ([], None)
+
+
+def test_folder_without_a_day_is_told_in_one_line(tmp_path: Path) -> None:
+    [[message]] = run_notebook(tmp_path)["errors"]
+    assert message.startswith("not there: found no day in /data; expected: raw/YYYY-MM-DD with its _meta.json; do: ")
+
+
+@pytest.mark.parametrize("name", ["data.csv", "target.csv", "schema.json"])
+def test_file_that_is_gone_from_a_day_is_named(data: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(data / "raw" / NEWEST, tmp_path / "raw" / NEWEST)
+    (tmp_path / "raw" / NEWEST / name).unlink()
+    assert run_notebook(tmp_path)["errors"] == [
+        [f"not there: found no {name} in /data/raw/{NEWEST}; expected: it beside _meta.json; do: make the day again"]
+    ]
+
+
+def test_own_data_with_other_columns_and_three_classes(tmp_path: Path) -> None:
+    """An integer key, no time, a class by name; a bad number, an empty required value, a row without target."""
+    kinds = ["ant", "bee", "cat"]
+    data = [[str(1000 + i), f"{i % 7}.5", "round" if i % 2 else "flat"] for i in range(60)]
+    data[5][1], data[6][2] = "heavy", ""
+    target = [[row[0], kinds[i % 3]] for i, row in enumerate(data) if i != 9]
+    schema = """{"fields": [
+      {"name": "id", "type": "integer", "role": "key", "constraints": {"required": true}},
+      {"name": "weight", "type": "number", "role": "feature"},
+      {"name": "shape", "type": "string", "role": "feature", "constraints": {"required": true}},
+      {"name": "kind", "type": "string", "role": "target", "constraints": {"required": true}}
+    ], "primaryKey": ["id"]}"""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "schema.json").write_text(schema)
+    for name, rows in (("data", [["id", "weight", "shape"], *data]), ("target", [["id", "kind"], *target])):
+        (tmp_path / "own" / f"{name}.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    files = [
+        f"--{name}=/data/own/{name}.{end}" for name, end in (("data", "csv"), ("target", "csv"), ("schema", "json"))
+    ]
+    stage(tmp_path, "preprocessing", "import", "--ds", NEWEST, *files)
+    shown = run_notebook(tmp_path, '{"lines": [int(line) + 2 for line in dirty[dirty].index], "drawn": list(shares)}')
+    assert (shown["errors"], shown["warnings"]) == ([], [])
+    assert shown["probe"] == {"lines": [7, 8, 11], "drawn": ["weight", "shape"]}
+    assert (
+        f"**kind = cat for {sum(i % 3 == 2 and i not in (5, 6, 9) for i in range(60)) / 57:.2%} of the 57 clean rows**"
+        in (shown["texts"])
+    )
+
+
+def test_data_of_a_volume_can_be_read_and_not_written(volume: str) -> None:
+    shown = run_notebook(volume, "[DS, len(data)]")
+    assert (shown["errors"], shown["probe"]) == ([], [NEWEST, 500])
+    done = notebook_sh(volume, "-c", "open('/data/raw/other', 'w')")
+    assert done.returncode == 1
+    assert "Read-only file system" in done.stderr
