@@ -1,6 +1,14 @@
 """Rules for every test run: a skipped test is a failed run, for what did not run proves nothing."""
 
+import signal
+
 import pytest
+
+
+def pytest_configure() -> None:
+    # What a shell starts in the background ignores SIGINT, and so does all that it starts: tests send it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
