@@ -1,4 +1,4 @@
-"""A model serves days that come after its own: a good one tells fraud from the rest there too, is no oracle, and ages.
+"""A model serves days that come after its own: a good one tells fraud from the rest there too, and is no oracle.
 
 Every step runs in its image, as a Dag starts it. Not the stages but this test measures the area under the ROC curve,
 of the later day's predictions against that day's own target.
@@ -91,14 +91,12 @@ def test_roc_auc_is_the_share_of_pairs_in_order() -> None:
 
 
 @pytest.mark.parametrize(("seed", "ds"), [(42, "2026-05-04"), (7, "2026-11-21")])
-def test_model_ranks_later_days_well_but_ages(pipeline: Pipeline, seed: int, ds: str) -> None:
+def test_model_ranks_later_days_well_but_not_too_well(pipeline: Pipeline, seed: int, ds: str) -> None:
     pipeline.train(ds, seed)
-    found = []
     for days in LATER_DAYS:
         later = str(date.fromisoformat(ds) + timedelta(days=days))
         scored = pipeline.score(later, seed, f"models/{ds}")
         assert len(scored) > 0.95 * ROWS, later
-        found.append(roc_auc(scored))
-        print(f"seed {seed}: AUC of models/{ds} on {later}: {found[-1]:.4f} ({len(scored)} rows)")
-        assert LOWEST < found[-1] < HIGHEST, later
-    assert found[1] < found[0], "the model has not aged"
+        found = roc_auc(scored)
+        print(f"seed {seed}: AUC of models/{ds} on {later}: {found:.4f} ({len(scored)} rows)")
+        assert LOWEST < found < HIGHEST, later
