@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run up down clean test test-fast test-engine bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce
+.PHONY: help run up down clean test test-fast test-engine bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -35,6 +35,9 @@ test-fast: ## the tests that need no engine: under a minute
 
 test: engine ## set up and pass every test
 	@scripts/test_all.sh
+
+notebook: images ## open a notebook on a day's raw data; ends with Ctrl-C
+	@scripts/notebook.sh
 
 lineage: ## show where FILE=predictions/DS/predictions.csv comes from, and check it; FORMAT=json|mermaid, CHECK=1
 	@python3 scripts/lineage.py show "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(CHECK),--check)
