@@ -27,6 +27,7 @@ main() {
   scripts/ensure_venv.sh
   run_part "Images" ./build_images.sh
   run_part "Tests without an engine" scripts/test_fast.sh -q
+  run_part "Tools: locks, audit, make stage" .venv/bin/python -m pytest -q --numprocesses auto tests/tools
   run_part "Stages, each in its own image" test_stages
   run_part "Images and Dags on the engine" .venv/bin/python -m pytest -q tests/images tests/dags/engine
   run_part "Notebook" .venv/bin/python -m pytest -q tests/notebook

@@ -3,11 +3,13 @@
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
+# Which need an engine, or minutes: each is a part of test_all.sh.
+readonly LATER=(stages images end_to_end dags/engine benchmarks notebook tools)
+
 main() {
   scripts/ensure_venv.sh
   scripts/check.sh
-  .venv/bin/python -m pytest tests --ignore tests/stages --ignore tests/images --ignore tests/end_to_end \
-    --ignore tests/dags/engine --ignore tests/benchmarks --ignore tests/notebook "$@"
+  .venv/bin/python -m pytest tests "${LATER[@]/#/--ignore=tests/}" --numprocesses auto --dist worksteal "$@"
 }
 
 main "$@"
