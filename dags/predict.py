@@ -1,9 +1,9 @@
 """Scores the day's data with the model in production.
 
-Runs daily at 03:00 UTC, after the data and, on Sundays, the new model. Reads `raw/{ds}` and the model; writes
-`features/{ds}` and `predictions/{ds}`. The model is the one that the Variable `model_path` names, such as
-`models/2026-11-15`; unset, it is the newest validated one. `resolve` settles it once for the whole run: a change of
-the Variable counts from the next run on.
+Runs daily at 03:00 UTC, after the data and, on Sundays, the new model; waits for data that is late. Reads `raw/{ds}`
+and the model; writes `features/{ds}` and `predictions/{ds}`. The model is the one that the Variable `model_path`
+names, such as `models/2026-11-15`; unset, it is the newest validated one. `resolve` settles it once for the whole
+run: a change of the Variable counts from the next run on.
 """
 
 from airflow.sdk import DAG
@@ -21,6 +21,7 @@ from ml import (
     option,
     resolved_model,
     stage,
+    wait_for,
 )
 
 with DAG(
@@ -28,11 +29,12 @@ with DAG(
     description="Scores the day's data with the model in production",
     doc_md=__doc__,
     schedule=at("0 3 * * *"),
-    params=form("ds", "max_rejected"),
+    params=form("ds", "wait_hours", "max_rejected"),
     max_active_runs=3,
     tags=["ml", "prediction"],
     **dag_defaults(),
 ):
+    wait_for_raw = wait_for(RAW)
     resolve = stage(
         "prediction resolve",
         [MODEL_IN_PRODUCTION],
@@ -56,4 +58,4 @@ with DAG(
         doc="Reads `features/{ds}` and the model. Writes `predictions/{ds}`: `predictions.csv`.",
     )
 
-    resolve >> prepare >> predict
+    wait_for_raw >> resolve >> prepare >> predict

@@ -1,9 +1,9 @@
 """Trains a model on the day's data, checks it in the image that will serve it, and offers it for production.
 
-Runs on Sundays at 02:00 UTC, on that day's data. Each step is a container of an image of its own: no step can use
-another's libraries, and nothing but files below `/data` passes between them. Reads `raw/{ds}`; writes
-`processed/{ds}` and `models/{ds}`. A model whose scores differ where it will serve fails `validate` and is never
-offered.
+Runs on Sundays at 02:00 UTC, on that day's data, and waits for it where it is late. Each step is a container of an
+image of its own: no step can use another's libraries, and nothing but files below `/data` passes between them. Reads
+`raw/{ds}`; writes `processed/{ds}` and `models/{ds}`. A model whose scores differ where it will serve fails `validate`
+and is never offered.
 
 The newest validated model is the one in production while the Variable `model_path` is unset. To roll out, or go
 back to, a certain one, set it to a path such as `models/2026-11-15`.
@@ -11,18 +11,19 @@ back to, a certain one, set it to a path such as `models/2026-11-15`.
 
 from airflow.sdk import DAG
 
-from ml import DS, MODELS, PROCESSED, RAW, at, dag_defaults, form, option, option_json, stage
+from ml import DS, MODELS, PROCESSED, RAW, at, dag_defaults, form, option, option_json, stage, wait_for
 
 with DAG(
     "train_model",
     description="Trains, validates and offers a model",
     doc_md=__doc__,
     schedule=at("0 2 * * 0"),
-    params=form("ds", "max_rejected", "val_fraction", "seed", "lightgbm"),
+    params=form("ds", "wait_hours", "max_rejected", "val_fraction", "seed", "lightgbm"),
     max_active_runs=1,
     tags=["ml", "training"],
     **dag_defaults(),
 ):
+    wait_for_raw = wait_for(RAW)
     prepare = stage(
         "preprocessing prepare",
         [DS, option("max-rejected")],
@@ -58,4 +59,4 @@ with DAG(
         doc="Reads `models/{ds}` and the model before it. Writes nothing; its log compares the two.",
     )
 
-    prepare >> split >> train >> validate >> offer
+    wait_for_raw >> prepare >> split >> train >> validate >> offer

@@ -3,7 +3,7 @@
 from ml.arguments import DS, MODEL_IN_PRODUCTION, option, option_json, resolved_model
 from ml.assets import FEATURES, MODELS, PREDICTIONS, PROCESSED, RAW
 from ml.form import form
-from ml.tasks import at, dag_defaults, stage
+from ml.tasks import at, dag_defaults, stage, wait_for
 
 __all__ = [
     "DS",
@@ -20,4 +20,5 @@ __all__ = [
     "option_json",
     "resolved_model",
     "stage",
+    "wait_for",
 ]

@@ -22,6 +22,10 @@ DAY = (
 )
 DS = Argument(f"--ds={DAY}", "--ds YYYY-MM-DD")
 
+# A late feed comes within hours; one that does not must be noticed before the next day's run waits as well.
+WAIT_HOURS = 12
+HOURS = f"{{{{ params.wait_hours if params.wait_hours is not none else {WAIT_HOURS} }}}}"
+
 
 def option(name: str) -> Argument:
     """`--max-rejected=0.05` where the form's field `max_rejected` is filled in, else the stage's own default."""

@@ -4,6 +4,8 @@ from copy import copy
 
 from airflow.sdk import Param
 
+from ml.arguments import WAIT_HOURS
+
 FIELDS = {
     "ds": Param(
         None,
@@ -11,6 +13,14 @@ FIELDS = {
         format="date",
         title="Day",
         description="The day whose data to work on. Empty: the day of the run.",
+    ),
+    "wait_hours": Param(
+        None,
+        type=["null", "number"],
+        minimum=0,
+        maximum=168,
+        title="Hours to wait",
+        description=f"How long to wait for the day's data; 0 does not wait. Empty: {WAIT_HOURS}.",
     ),
     "rows": Param(
         None,

@@ -6,8 +6,9 @@ from typing import Any
 
 from airflow.sdk import Asset, CronTriggerTimetable
 
-from ml.arguments import Argument
+from ml.arguments import DAY, HOURS, Argument
 from ml.operator import StageOperator
+from ml.sensor import PartitionSensor
 
 
 def stage(
@@ -45,6 +46,23 @@ def stage(
     usage = " ".join([*words, *(argument.usage for argument in arguments)])
     task.doc_md = f"{doc}\n\nBy hand:\n\n```sh\ndocker run --rm --volume data:/data {task.image} {usage}\n```\n"
     return task
+
+
+def wait_for(asset: Asset) -> PartitionSensor:
+    """A task that waits, without a worker slot, until the day of the run is complete in an asset's folder.
+
+    The Dag's form needs the fields `ds` and `wait_hours`.
+    """
+    return PartitionSensor(
+        task_id=f"wait_for_{asset.name}",
+        name=asset.name,
+        day=DAY,
+        hours=HOURS,
+        # Of one look, not of the wait: no look takes longer than a file system that hangs.
+        execution_timeout=timedelta(minutes=5),
+        inlets=[asset],
+        doc_md=f"Waits for the mark of `{asset.name}/{{ds}}`. Reads the names there. Writes nothing.",
+    )
 
 
 def at(cron: str) -> CronTriggerTimetable:

@@ -1,5 +1,6 @@
 """Runs of each kind, made by Airflow's own code in the throw-away database, and single tasks run in them."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import count
@@ -10,15 +11,21 @@ from uuid import UUID
 from airflow.api.common.trigger_dag import trigger_dag
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import BundleDagBag, DagBag, sync_bag_to_db
+from airflow.jobs.job import Job
+from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from airflow.models import DagRun
 from airflow.models.asset import AssetEvent, AssetModel
 from airflow.models.backfill import _create_backfill
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import TaskInstance as TaskInstanceRow
+from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
 from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import TaskInstance
 from airflow.sdk.execution_time.supervisor import TaskRunResult, run_task_in_process
+from airflow.sdk.module_loading import import_string
+from airflow.triggers.base import TriggerEvent
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
@@ -114,6 +121,10 @@ class Airflow:
     def rendered(self, run: DagRun, task_id: str) -> dict[str, Any]:
         """A task's templated fields as its page shows them; there is no engine, so it fails after rendering them."""
         assert self.run_task(run, task_id).ti.state == TaskInstanceState.UP_FOR_RETRY
+        return self.shown_fields(run, task_id)
+
+    def shown_fields(self, run: DagRun, task_id: str) -> dict[str, Any]:
+        """A task's templated fields as they were rendered when it last ran."""
         fields = RenderedTaskInstanceFields
         with create_session() as session:
             found = select(fields).where(fields.run_id == run.run_id, fields.task_id == task_id)
@@ -122,6 +133,33 @@ class Airflow:
     def arguments(self, run: DagRun, task_id: str) -> list[str]:
         """A task's rendered command without the arguments that came out empty, as it reaches the container."""
         return [argument for argument in self.rendered(run, task_id)["command"] if argument]
+
+    def waiting(self, run: DagRun, task_id: str) -> TaskInstanceRow:
+        """A task as the database has it, with its trigger where it is deferred."""
+        with create_session() as session:
+            found = session.merge(run).get_task_instance(task_id, session=session)
+            assert found is not None
+            assert found.trigger is None or found.trigger.kwargs
+            return found
+
+    def fire_trigger(self, run: DagRun, task_id: str, patience_s: float) -> None:
+        """Do what the triggerer does: wait for the task's trigger, and send its event."""
+        trigger_id = self.waiting(run, task_id).trigger_id
+        with create_session() as session:
+            row = session.get(Trigger, trigger_id)
+            assert row is not None
+            trigger = import_string(row.classpath)(**row.kwargs)
+
+        async def event() -> TriggerEvent:
+            return await asyncio.wait_for(anext(trigger.run()), patience_s)
+
+        Trigger.submit_event(trigger_id, asyncio.run(event()))
+
+    def let_wait_end(self, run: DagRun, task_id: str) -> None:
+        """Let the time of a deferred task be over, as the scheduler sees it."""
+        with create_session() as session:
+            session.merge(self.waiting(run, task_id)).trigger_timeout = datetime(2000, 1, 1, tzinfo=UTC)
+        SchedulerJobRunner(Job()).check_trigger_timeouts()
 
     def set_result(self, run: DagRun, task_id: str, result: Mapping[str, Any]) -> None:
         """Store what a task that is not run here would have returned."""

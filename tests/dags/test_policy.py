@@ -11,6 +11,7 @@ import pytest
 
 from ml.images import ImageLockError, image_of
 from ml.operator import StageOperator
+from ml.sensor import PartitionSensor
 from tests.dags.conftest import DAGS, IMAGES, LOCK
 from tests.dags.runs import Dags, make_bag
 
@@ -23,8 +24,29 @@ def tasks(dags: Dags) -> Tasks:
     return [task for dag in dags.values() for task in dag.tasks if isinstance(task, StageOperator)]
 
 
-def test_every_task_is_a_stage(dags: Dags) -> None:
-    assert {type(task) for dag in dags.values() for task in dag.tasks} == {StageOperator}
+def test_every_task_is_a_stage_or_waits_for_one(dags: Dags) -> None:
+    assert {type(task) for dag in dags.values() for task in dag.tasks} == {StageOperator, PartitionSensor}
+
+
+def test_what_waits_does_no_work(dags: Dags) -> None:
+    """It makes no data and hands nothing on, so that all work is done in the stages' containers."""
+    waiting = [task for dag in dags.values() for task in dag.tasks if isinstance(task, PartitionSensor)]
+    assert waiting
+    for task in waiting:
+        assert not task.outlets
+        assert not task.upstream_task_ids
+        assert not {"open", "read_text", "read_bytes", "write_text", "run", "Popen"} & _called_names("sensor.py")
+        assert timedelta(0) < task.execution_timeout <= timedelta(minutes=5)
+        assert task.retries == 2
+        assert not task.soft_fail
+        assert not task.never_fail
+
+
+def _called_names(module: str) -> set[str]:
+    calls = [
+        node.func for node in ast.walk(ast.parse((DAGS / "ml" / module).read_text())) if isinstance(node, ast.Call)
+    ]
+    return {call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls}
 
 
 def test_every_image_is_the_locked_one(tasks: Tasks) -> None:

@@ -14,47 +14,49 @@ NIGHT = day("2026-11-16", 23)
 # A Dag of somebody who lets Airflow's asset partitions drive it, made of the same parts.
 PARTITIONED_DAG = """
 from airflow.sdk import DAG, PartitionedAssetTimetable
-from ml import DS, RAW, dag_defaults, form, stage
+from ml import DS, RAW, dag_defaults, form, stage, wait_for
 
-with DAG("partitioned", schedule=PartitionedAssetTimetable(assets=RAW), params=form("ds"), **dag_defaults()):
+timetable = PartitionedAssetTimetable(assets=RAW)
+with DAG("partitioned", schedule=timetable, params=form("ds", "wait_hours"), **dag_defaults()):
+    wait_for(RAW)
     stage("generator", [DS], task_id="generate", doc="")
 """
 
-# Each kind of run of a Dag with one task, and the day that it is about.
-RUNS: dict[str, tuple[Callable[[Airflow], DagRun], str]] = {
-    "scheduled": (lambda airflow: airflow.scheduled("generate_data", "2026-11-02", "2026-11-09"), "2026-11-02"),
-    "manual": (lambda airflow: airflow.manual("generate_data", NIGHT), "2026-11-16"),
+# Each kind of run of a Dag, and the day that it is about; a partition needs a Dag of its own.
+RUNS: dict[str, tuple[Callable[[Airflow, str], DagRun], str]] = {
+    "scheduled": (lambda airflow, dag_id: airflow.scheduled(dag_id, "2026-11-02", "2026-11-09"), "2026-11-02"),
+    "manual": (lambda airflow, dag_id: airflow.manual(dag_id, NIGHT), "2026-11-16"),
     "manual, with a logical date": (
-        lambda airflow: airflow.manual("generate_data", NIGHT, logical_date=day("2026-11-03")),
+        lambda airflow, dag_id: airflow.manual(dag_id, NIGHT, logical_date=day("2026-11-03")),
         "2026-11-03",
     ),
-    "manual, day picked": (lambda airflow: airflow.manual("generate_data", NIGHT, {"ds": "2026-10-30"}), "2026-10-30"),
+    "manual, day picked": (lambda airflow, dag_id: airflow.manual(dag_id, NIGHT, {"ds": "2026-10-30"}), "2026-10-30"),
     "manual, day picked, with a logical date": (
-        lambda airflow: airflow.manual("generate_data", NIGHT, {"ds": "2026-10-30"}, logical_date=day("2026-11-04")),
+        lambda airflow, dag_id: airflow.manual(dag_id, NIGHT, {"ds": "2026-10-30"}, logical_date=day("2026-11-04")),
         "2026-10-30",
     ),
     "manual, of a partition": (
-        lambda airflow: airflow.manual("partitioned", NIGHT, partition_key="2026-11-14"),
+        lambda airflow, _: airflow.manual("partitioned", NIGHT, partition_key="2026-11-14"),
         "2026-11-14",
     ),
     "asset-triggered": (
-        lambda airflow: airflow.asset_triggered("generate_data", NIGHT, [("raw", {})]),
+        lambda airflow, dag_id: airflow.asset_triggered(dag_id, NIGHT, [("raw", {})]),
         "2026-11-16",
     ),
     "asset-triggered, by a day's data": (
-        lambda airflow: airflow.asset_triggered("generate_data", NIGHT, [("raw", {"ds": "2026-11-11"})]),
+        lambda airflow, dag_id: airflow.asset_triggered(dag_id, NIGHT, [("raw", {"ds": "2026-11-11"})]),
         "2026-11-11",
     ),
     "asset-triggered, by several days and assets": (
-        lambda airflow: airflow.asset_triggered(
-            "generate_data",
+        lambda airflow, dag_id: airflow.asset_triggered(
+            dag_id,
             NIGHT,
             [("raw", {"ds": "2026-11-11"}), ("raw", {"ds": "2026-11-12"}), ("models", {"ds": "2026-11-08"})],
         ),
         "2026-11-12",
     ),
     "asset-triggered, of a partition": (
-        lambda airflow: airflow.partitioned("partitioned", NIGHT, "2026-11-13"),
+        lambda airflow, _: airflow.partitioned("partitioned", NIGHT, "2026-11-13"),
         "2026-11-13",
     ),
 }
@@ -72,7 +74,27 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
 @pytest.mark.parametrize("kind", RUNS)
 def test_day_is_the_one_that_the_run_is_about(airflow: Airflow, kind: str) -> None:
     make_run, expected = RUNS[kind]
-    assert airflow.arguments(make_run(airflow), "generate") == [f"--ds={expected}"]
+    assert airflow.arguments(make_run(airflow, "generate_data"), "generate") == [f"--ds={expected}"]
+
+
+# The week's schedule has a test of its own, in test_sensor.py.
+@pytest.mark.parametrize(
+    ("dag_id", "kind"),
+    [*(("predict", kind) for kind in RUNS), *(("train_model", kind) for kind in RUNS if kind != "scheduled")],
+)
+def test_day_waited_for_is_the_one_that_the_run_is_about(airflow: Airflow, dag_id: str, kind: str) -> None:
+    make_run, expected = RUNS[kind]
+    run = make_run(airflow, dag_id)
+    airflow.run_task(run, "wait_for_raw")
+    assert airflow.shown_fields(run, "wait_for_raw")["day"] == expected
+
+
+def test_backfilled_runs_wait_for_their_own_days(airflow: Airflow) -> None:
+    runs = airflow.backfilled("predict", "2026-10-01", "2026-10-04")
+    for run in runs:
+        airflow.run_task(run, "wait_for_raw")
+    found = [airflow.shown_fields(run, "wait_for_raw")["day"] for run in runs]
+    assert found == ["2026-10-01", "2026-10-02", "2026-10-03"]
 
 
 def test_dag_of_the_readme_works_on_the_day_that_triggered_it(airflow: Airflow) -> None:

@@ -10,8 +10,8 @@ from tests.dags.runs import Dags
 
 ORDER = {
     "generate_data": ["generate"],
-    "train_model": ["prepare", "split", "train", "validate", "offer"],
-    "predict": ["resolve", "prepare", "predict"],
+    "train_model": ["wait_for_raw", "prepare", "split", "train", "validate", "offer"],
+    "predict": ["wait_for_raw", "resolve", "prepare", "predict"],
 }
 COMMANDS = {
     ("generate_data", "generate"): ("generator", []),
@@ -26,11 +26,13 @@ COMMANDS = {
 }
 ASSETS = {  # task: what it uses, what is complete once it is done
     ("generate_data", "generate"): ([], ["raw"]),
+    ("train_model", "wait_for_raw"): (["raw"], []),
     ("train_model", "prepare"): (["raw"], []),
     ("train_model", "split"): ([], ["processed"]),
     ("train_model", "train"): (["processed"], []),
     ("train_model", "validate"): (["processed"], ["models"]),
     ("train_model", "offer"): (["models"], []),
+    ("predict", "wait_for_raw"): (["raw"], []),
     ("predict", "resolve"): (["models"], []),
     ("predict", "prepare"): (["raw"], ["features"]),
     ("predict", "predict"): (["features", "models"], ["predictions"]),
@@ -38,8 +40,8 @@ ASSETS = {  # task: what it uses, what is complete once it is done
 SCHEDULES = {"generate_data": "0 1 * * *", "train_model": "0 2 * * 0", "predict": "0 3 * * *"}
 FORMS = {
     "generate_data": {"ds", "rows", "seed"},
-    "train_model": {"ds", "max_rejected", "val_fraction", "seed", "lightgbm"},
-    "predict": {"ds", "max_rejected"},
+    "train_model": {"ds", "wait_hours", "max_rejected", "val_fraction", "seed", "lightgbm"},
+    "predict": {"ds", "wait_hours", "max_rejected"},
 }
 
 
@@ -88,7 +90,8 @@ def test_dag_and_tasks_explain_themselves(dags: Dags, dag_id: str) -> None:
         assert task.owner == "ml"
         assert "Reads" in task.doc_md
         assert "Writes" in task.doc_md
-        assert f"docker run --rm --volume data:/data {task.image}" in task.doc_md
+        if task.task_id != "wait_for_raw":
+            assert f"docker run --rm --volume data:/data {task.image}" in task.doc_md
 
 
 @pytest.mark.parametrize("dag_id", FORMS)
@@ -111,6 +114,9 @@ def test_form_has_a_title_help_and_limits_for_each_field(dags: Dags, dag_id: str
         ("generate_data", "rows", "many"),
         ("generate_data", "seed", -1),
         ("predict", "max_rejected", 1.5),
+        ("predict", "wait_hours", -1),
+        ("predict", "wait_hours", 169),
+        ("predict", "wait_hours", "long"),
         ("train_model", "val_fraction", 1),
         ("train_model", "lightgbm", "num_leaves=3"),
     ],

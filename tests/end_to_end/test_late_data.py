@@ -1,0 +1,141 @@
+"""Data that comes late, comes torn, or does not come: the run waits in the triggerer, and says why when it gives up."""
+
+import json
+import time
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from .conftest import RUN_TIMEOUT_S, Stack, compose_stack, data_files, run_image, run_python
+
+TASK = "wait_for_raw"
+SMALL = {"lightgbm": {"num_boost_round": 20}}
+# Eleven seconds. The scheduler looks every 15 whose wait is over.
+BRIEF_HOURS = 0.003
+PATIENCE_S = 120
+
+
+def task_of(stack: Stack, dag: str, run: str) -> dict[str, Any]:
+    (task,) = (task for task in stack.airflow.tasks(dag, run) if task["task_id"] == TASK)
+    return task
+
+
+def wait_for_state(stack: Stack, dag: str, run: str, state: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while task_of(stack, dag, run)["state"] != state:
+        assert time.monotonic() < deadline, stack.explain(dag, run)
+        time.sleep(0.5)
+
+
+def generate(ds: str) -> None:
+    """The feed comes from outside of Airflow."""
+    run_image("generator", f"--ds={ds}", "--rows=3000")
+
+
+def test_training_waits_deferred_for_late_data_and_goes_on(stack: Stack) -> None:
+    ds = "2026-05-10"
+    run = stack.airflow.trigger("train_model", {"ds": ds, **SMALL})
+    wait_for_state(stack, "train_model", run, "deferred")
+    time.sleep(20)  # more than one look of the triggerer
+    assert {task["task_id"]: task["state"] for task in stack.airflow.tasks("train_model", run)} == {
+        TASK: "deferred", "prepare": None, "split": None, "train": None, "validate": None, "offer": None,
+    }  # fmt: skip
+    generate(ds)
+    assert stack.airflow.wait("train_model", run, RUN_TIMEOUT_S) == "success", stack.explain("train_model", run)
+    assert f"models/{ds}/metrics.json" in data_files()
+    log = stack.airflow.log_of("train_model", run, task_of(stack, "train_model", run))
+    assert f"Waiting for /data/raw/{ds}/_meta.json, 12 hours at most; now there is no /data/raw/{ds}" in log
+    assert f"Found /data/raw/{ds}/_meta.json" in log
+
+
+def test_waiting_runs_hold_no_worker(stack: Stack) -> None:
+    """As many waits as there are workers; another Dag still runs at once."""
+    # A Dag has at most three runs at a time, training one.
+    waits = [("predict", f"2026-04-0{day}") for day in (1, 2, 3)] + [("train_model", "2026-04-01")]
+    runs = [(dag, stack.airflow.trigger(dag, {"ds": ds})) for dag, ds in waits]
+    try:
+        for dag, run in runs:
+            wait_for_state(stack, dag, run, "deferred")
+        assert len(runs) >= int(compose_stack.settings()["ML_PARALLELISM"])
+        stack.run("generate_data", {"ds": "2026-04-30", "rows": 1000})
+        assert [task_of(stack, dag, run)["state"] for dag, run in runs] == ["deferred"] * len(runs)
+    finally:
+        for dag, run in runs:
+            stack.airflow.request("PATCH", f"/dags/{dag}/dagRuns/{run.replace('+', '%2B')}", {"state": "failed"})
+
+
+@pytest.mark.parametrize(
+    ("dag", "ds", "torn", "found"),
+    [
+        ("predict", "2026-05-12", False, "there is no /data/raw/2026-05-12; "),
+        ("train_model", "2026-05-13", True, "/data/raw/2026-05-13 holds data.csv, without a mark"),
+    ],
+)
+def test_wait_that_ends_without_the_data_says_what_is_there(
+    stack: Stack, dag: str, ds: str, torn: bool, found: str
+) -> None:
+    if torn:
+        run_python(
+            "base", f"import os; os.makedirs('/data/raw/{ds}'); open('/data/raw/{ds}/data.csv', 'w').write('a,b')"
+        )
+    run = stack.airflow.trigger(dag, {"ds": ds, "wait_hours": BRIEF_HOURS})
+    wait_for_state(stack, dag, run, "deferred")
+    assert stack.airflow.wait(dag, run, RUN_TIMEOUT_S) == "failed"
+    task = task_of(stack, dag, run)
+    assert (task["state"], task["try_number"]) == ("failed", 1)
+    log = stack.airflow.log_of(dag, run, task)
+    assert f"waited {BRIEF_HOURS} hours for raw/{ds}: {found}" in log
+    assert f"expected /data/raw/{ds}/_meta.json" in log
+    assert f"do: publish {ds}" in log
+    others = {other["state"] for other in stack.airflow.tasks(dag, run) if other["task_id"] != TASK}
+    assert others == {"upstream_failed"}
+
+
+def test_day_that_is_there_costs_a_second_not_a_deferral(stack: Stack) -> None:
+    ds = "2026-05-14"
+    generate(ds)
+    run = stack.run("train_model", {"ds": ds, **SMALL})
+    tasks = {task["task_id"]: task for task in stack.airflow.tasks("train_model", run)}
+    assert tasks[TASK]["trigger"] is None
+    assert tasks[TASK]["duration"] < 3
+    begin, end = (datetime.fromisoformat(tasks[name]["start_date"]) for name in (TASK, "prepare"))
+    seconds = (end - begin).total_seconds()
+    print(f"{TASK} took {tasks[TASK]['duration']:.2f} s, and `prepare` began {seconds:.2f} s after it")
+    assert seconds < 6  # with what the scheduler takes between any two tasks
+
+
+@pytest.mark.parametrize("service", ["scheduler", "triggerer"])
+@pytest.mark.usefixtures("stack")
+def test_airflow_sees_the_data_and_cannot_write_it(service: str) -> None:
+    code = "import os; print(sorted(os.listdir('/data'))); open('/data/new', 'w')"
+    done = compose_stack.compose("exec", "-T", service, "python", "-c", code)
+    assert "raw" in done.stdout
+    assert "Read-only file system" in done.stderr
+
+
+@pytest.mark.parametrize("service", ["api-server", "dag-processor"])
+@pytest.mark.usefixtures("stack")
+def test_services_that_need_no_data_see_none(service: str) -> None:
+    """The image's own folder of that name is empty."""
+    done = compose_stack.compose("exec", "-T", service, "python", "-c", "import os; print(os.listdir('/data'))")
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("data", "mount", "kind", "source"),
+    [("other", "data", "volume", "other"), ("/srv/data", "/srv/data", "bind", "/srv/data")],
+)
+def test_volume_and_host_folder_are_mounted_where_they_are_needed(
+    monkeypatch: pytest.MonkeyPatch, data: str, mount: str, kind: str, source: str
+) -> None:
+    monkeypatch.setenv("ML_DATA", data)
+    monkeypatch.setenv("ML_DATA_MOUNT", mount)
+    config = json.loads(compose_stack.compose("config", "--format", "json").stdout)
+    found = {
+        (service, one["type"], config["volumes"][one["source"]]["name"] if one["type"] == "volume" else one["source"])
+        for service, settings in config["services"].items()
+        for one in settings.get("volumes", [])
+        if one["target"] == "/data" and one["read_only"]
+    }
+    assert found == {("scheduler", kind, source), ("triggerer", kind, source)}
