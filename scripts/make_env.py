@@ -51,6 +51,7 @@ def fill(line: str, data: str) -> str:
         "<docker socket>": docker_socket,
         "<docker gid>": docker_gid,
         "data": lambda: data,
+        "<data mount>": lambda: data if data.startswith("/") else "data",
     }
     return f"{name}={fillers[value]()}" if value in fillers else line
 

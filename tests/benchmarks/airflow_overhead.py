@@ -64,8 +64,9 @@ def run_in_airflow(airflow: Airflow, dag: str, conf: dict[str, object]) -> tuple
 
 
 def commands_by_hand(airflow: Airflow, run: str) -> list[list[str]]:
-    """The `docker run` of each task of a run, in the order in which they ran, as the tasks logged it."""
-    tasks = sorted(airflow.tasks(DAG, run), key=lambda task: str(task["start_date"]))
+    """The `docker run` of each stage of a run, in the order in which they ran, as the tasks logged it."""
+    stages = [task for task in airflow.tasks(DAG, run) if task["task_id"] != "wait_for_raw"]  # has no container
+    tasks = sorted(stages, key=lambda task: str(task["start_date"]))
     found = [re.search(r"By hand: (docker run .*)", airflow.log_of(DAG, run, task)) for task in tasks]
     if not all(found):
         raise SystemExit(f"error: a task of {run} does not log its command")

@@ -52,6 +52,15 @@ def test_files_belong_to_the_user_in_a_folder_and_never_to_root(uid: int, data: 
     assert make_env.owner_id(uid, data) == owner
 
 
+@pytest.mark.parametrize(("data", "mount"), [("data", "data"), ("mine", "data"), ("/srv/days", "/srv/days")])
+def test_services_mount_the_volume_by_its_name_in_compose_or_the_folder(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, data: str, mount: str
+) -> None:
+    monkeypatch.setenv("ML_DATA", data)
+    make_env.main()
+    assert (values(environment)["ML_DATA"], values(environment)["ML_DATA_MOUNT"]) == (data, mount)
+
+
 def test_service_images_change_only_their_own_lines(environment: Path) -> None:
     make_env.main()
     before = environment.read_text()
