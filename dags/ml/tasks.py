@@ -27,7 +27,7 @@ def stage(
     :param command: the stage, and its command where it has several
     :param arguments: what follows on the command line
     :param doc: what it reads and writes, for Airflow's page; the command by hand is added
-    :param task_id: the command's name, unless given
+    :param task_id: the last word of the command, unless given
     :param uses: the data it reads
     :param makes: the data that is complete once it is done
     :param hours: how long it may take
@@ -35,7 +35,7 @@ def stage(
     """
     name, *words = command.split()
     task = StageOperator(
-        task_id=task_id or words[-1],
+        task_id=task_id or command.split()[-1],
         stage=name,
         command=[*words, *(argument.template for argument in arguments)],
         read_only=read_only,

@@ -12,6 +12,7 @@ import pytest
 from ml.images import ImageLockError, image_of
 from ml.operator import StageOperator
 from ml.sensor import PartitionSensor
+from ml.tasks import stage
 from tests.dags.conftest import DAGS, IMAGES, LOCK
 from tests.dags.runs import Dags, make_bag
 
@@ -231,3 +232,8 @@ def test_image_with_a_registry_and_a_port_is_understood(tmp_path: Path, monkeypa
     lock.write_text(json.dumps(content))
     monkeypatch.setenv("ML_IMAGE_LOCK", os.fspath(lock))
     assert image_of("generator").name == "host:5000/airflow-ml-generator:abc"
+
+
+@pytest.mark.parametrize(("command", "task_id"), [("generator", "generator"), ("preprocessing split", "split")])
+def test_task_is_named_after_the_last_word_of_its_command(command: str, task_id: str) -> None:
+    assert stage(command, [], doc="Reads nothing.").task_id == task_id
