@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from docker.errors import NotFound
 from docker.types import Mount
 
+from ml import network as networks
 from ml.images import image_of
 
 DATA_FOLDER = "/data"
@@ -50,11 +51,12 @@ class StageOperator(DockerOperator):
 
     :param stage: the stage, as the image lock names it
     :param command: its arguments (templated); an empty one is left out
-    :param network: the network of a stage that needs one
+    :param network: `mlflow` for a stage that talks to MLflow: the container is on its network and is told the addresses
     :param read_only: the stage writes nothing below /data
 
     From the environment: ML_DOCKER_HOST, the engine; ML_DATA, a volume's name or an absolute host path;
-    ML_UID and ML_GID, whom the data belongs to; ML_STAGE_MEMORY, the most that a container may use.
+    ML_UID and ML_GID, whom the data belongs to; ML_STAGE_MEMORY, the most that a container may use; for `mlflow` also
+    ML_MLFLOW_NETWORK, the engine's name of that network, and network.TOLD, which the container gets as they are.
     """
 
     template_fields: Sequence[str] = ("image", "command", "environment", "labels")
@@ -62,11 +64,13 @@ class StageOperator(DockerOperator):
     ui_color = "#e8f1fb"
 
     def __init__(
-        self, *, stage: str, command: list[str], network: str = "none", read_only: bool = False, **kwargs: Any
+        self, *, stage: str, command: list[str], network: str = networks.NONE, read_only: bool = False, **kwargs: Any
     ) -> None:
         image = image_of(stage)
         self.stage = stage
         self.image_id = image.id
+        self.network = network
+        self.addresses = networks.addresses(network)
         self._killed = False
         source = os.environ.get("ML_DATA") or "data"
         mount = Mount(DATA_FOLDER, source, type="bind" if source.startswith("/") else "volume", read_only=read_only)
@@ -78,7 +82,7 @@ class StageOperator(DockerOperator):
             user=f"{os.environ.get('ML_UID') or 10001}:{os.environ.get('ML_GID') or 10001}",
             mounts=[mount],
             mount_tmp_dir=False,
-            network_mode=network,
+            network_mode=networks.engine_name(network),
             mem_limit=os.environ.get("ML_STAGE_MEMORY") or "4g",
             auto_remove="force",
             environment={
@@ -86,6 +90,7 @@ class StageOperator(DockerOperator):
                 "ML_TRY_NUMBER": "{{ ti.try_number }}",
                 "ML_IMAGE_ID": image.id,
                 **({"ML_REVISION": image.revision} if image.revision else {}),
+                **self.addresses,
             },
             labels={
                 **{f"airflow-ml.{key}": template for key, template in run.items()},
@@ -103,6 +108,7 @@ class StageOperator(DockerOperator):
         cannot help; StageFailed otherwise.
         """
         self.command = [argument for argument in self.command or () if argument]
+        self._require_network()
         self._require_image()
         self._remove_earlier_tries()
         self.log.info("By hand: %s", self.command_by_hand())
@@ -141,7 +147,9 @@ class StageOperator(DockerOperator):
             f" --security-opt no-new-privileges --pids-limit {PIDS_LIMIT}"
             f" --memory {self.mem_limit} --memory-swap {self.mem_limit}"
         )
-        return shlex.join(["docker", "run", *options.split(), "--volume", volume, self.image, *(self.command or ())])
+        told = [word for name, value in self.addresses.items() for word in ("--env", f"{name}={value}")]
+        options_and_data = [*options.split(), *told, "--volume", volume]
+        return shlex.join(["docker", "run", *options_and_data, self.image, *(self.command or ())])
 
     def _host_config(self) -> dict[str, Any]:
         config: dict[str, Any] = self.cli.create_host_config(
@@ -156,6 +164,12 @@ class StageOperator(DockerOperator):
             security_opt=["no-new-privileges"],
         )
         return config
+
+    def _require_network(self) -> None:
+        try:
+            networks.require(self.network, self.network_mode)
+        except networks.NetworkError as error:
+            raise AirflowFailException(f"{self.stage} needs a network: {error}") from None
 
     def _require_image(self) -> None:
         """Never pull: a name that the engine does not know could be anybody's image elsewhere."""

@@ -1,0 +1,39 @@
+"""The networks that a stage may ask for by name, and what a container on one is told.
+
+Reads: the environment. Writes nothing.
+"""
+
+import os
+
+NONE = "none"
+# Where the engine's name of each is told: it differs from one project of compose to another.
+VARIABLES = {"mlflow": "ML_MLFLOW_NETWORK"}
+TOLD = ("ML_MLFLOW_URI", "ML_MODEL_NAME", "ML_MLFLOW_PAGE", "ML_REPORTS_PAGE", "ML_AIRFLOW_PAGE")
+
+
+class NetworkError(Exception):
+    """A network cannot be used; the message names it, what was expected and what to do."""
+
+
+def engine_name(network: str) -> str | None:
+    """The engine's name of a network; None where the environment does not tell it. Errors: NetworkError."""
+    if network == NONE:
+        return NONE
+    if network not in VARIABLES:
+        expected = ", ".join([NONE, *VARIABLES])
+        raise NetworkError(f"unknown network {network!r}, expected one of {expected}; do: add it to ml/network.py")
+    return os.environ.get(VARIABLES[network]) or None
+
+
+def require(network: str, name: str | None) -> None:
+    """Without a name the engine would choose its default network, which reaches everything. Errors: NetworkError."""
+    if not name:
+        raise NetworkError(
+            f"{VARIABLES[network]} is unset or empty where this task runs, expected the engine's name of the network "
+            f"{network!r}, as `docker network ls` shows it; do: set it in the scheduler's environment"
+        )
+
+
+def addresses(network: str) -> dict[str, str]:
+    """What a container on the network is told of its surroundings: what is set; without a network nothing."""
+    return {name: os.environ[name] for name in TOLD if network != NONE and os.environ.get(name)}
