@@ -8,8 +8,10 @@ from uuid import uuid4
 
 import pytest
 
+from ml.network import TOLD
 from tests.dags.runs import Airflow
 
+MLFLOW = "http://mlflow:5000"
 PROBES = """
 from datetime import timedelta
 
@@ -24,6 +26,7 @@ with DAG("probes", schedule=None, params={"code": ""}, **dag_defaults()):
     StageOperator(task_id="probe_briefly", execution_timeout=timedelta(seconds=3), **what)
     StageOperator(task_id="probe_read_only", read_only=True, **what)
     StageOperator(task_id="probe_with_an_impatient_client", timeout=1, **what)
+    StageOperator(task_id="probe_on_the_network", network="mlflow", **what)
 """
 
 
@@ -38,6 +41,7 @@ class Engine:
         self.name = f"airflow-ml-test-{uuid4().hex[:12]}"
         self.tags: list[str] = []
         docker("volume", "create", self.name)
+        docker("network", "create", "--internal", self.name)
 
     def tag(self, image: str) -> dict[str, str]:
         """Give an image a tag that only these tests use; returns its entry for the image lock."""
@@ -55,6 +59,7 @@ class Engine:
         for tag in self.tags:
             docker("rmi", "--no-prune", tag)
         docker("volume", "rm", self.name)
+        docker("network", "rm", self.name)
 
 
 @pytest.fixture(scope="package")
@@ -78,6 +83,10 @@ def _environment(engine: Engine, probe_lock: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("ML_DATA", engine.name)
     monkeypatch.setenv("ML_DOCKER_HOST", docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}"))
     monkeypatch.setenv("ML_STAGE_MEMORY", "256m")
+    monkeypatch.setenv("ML_MLFLOW_NETWORK", engine.name)
+    for name in TOLD:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ML_MLFLOW_URI", MLFLOW)
 
 
 @pytest.fixture(scope="package")

@@ -15,7 +15,7 @@ from airflow.models import DagRun
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from ml import operator
-from tests.dags.engine.conftest import Engine, docker
+from tests.dags.engine.conftest import MLFLOW, Engine, docker
 from tests.dags.runs import Airflow, day
 
 pytestmark = pytest.mark.usefixtures("_environment")
@@ -147,6 +147,45 @@ def test_container_is_confined(probes: Airflow) -> None:
         "writing to /tmp": None,
         "writing to /data": None,
     }
+
+
+SURROUNDINGS = """
+import json, os
+told = sorted(f"{name}={value}" for name, value in os.environ.items() if "MLFLOW" in name)
+print(json.dumps({"networks": sorted(os.listdir("/sys/class/net")), "told": told}))
+"""
+
+
+def test_container_on_the_network_is_told_the_addresses_there(probes: Airflow) -> None:
+    run, outcome = execute(probes, SURROUNDINGS, "probe_on_the_network")
+    assert outcome.ti.state == "success", outcome.error
+    assert probes.result(run, "probe_on_the_network") == {
+        "networks": ["eth0", "lo"],
+        "told": [f"ML_MLFLOW_URI={MLFLOW}"],
+    }
+
+
+def test_container_without_a_network_is_told_no_address(probes: Airflow) -> None:
+    run, _ = execute(probes, SURROUNDINGS)
+    assert probes.result(run, "probe") == {"networks": ["lo"], "told": []}
+
+
+def test_command_by_hand_is_on_the_network_too(probes: Airflow) -> None:
+    _, outcome = execute(probes, f"{SURROUNDINGS}\nraise SystemExit(3)", "probe_on_the_network")
+    by_hand = str(outcome.error).partition("By hand: ")[2]
+    again = subprocess.run(shlex.split(by_hand), capture_output=True, text=True)
+    assert again.returncode == 3
+    assert json.loads(again.stdout) == {"networks": ["eth0", "lo"], "told": [f"ML_MLFLOW_URI={MLFLOW}"]}
+
+
+def test_network_without_a_name_fails_at_once_and_says_what_to_set(
+    probes: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never runs on the engine's default network, which reaches everything."""
+    monkeypatch.delenv("ML_MLFLOW_NETWORK")
+    _, outcome = execute(probes, RESULT, "probe_on_the_network")
+    assert outcome.ti.state == "failed"
+    assert "ML_MLFLOW_NETWORK is unset or empty" in str(outcome.error)
 
 
 def test_container_of_a_task_that_only_reads_cannot_write(probes: Airflow) -> None:
