@@ -8,21 +8,21 @@ A feed of your own takes this Dag's place: publish its three files with `preproc
 
 from airflow.sdk import DAG
 
-from ml import DS, RAW, at, dag_defaults, form, option, stage
+from ml import DS, RAW, at, dag_defaults, flag, form, option, stage
 
 with DAG(
     "generate_data",
     description="Emulates the day's delivery of raw data",
     doc_md=__doc__,
     schedule=at("0 1 * * *"),
-    params=form("ds", "rows", "seed"),
+    params=form("ds", "rows", "seed", "force"),
     max_active_runs=3,
     tags=["ml", "data"],
     **dag_defaults(),
 ):
     stage(
         "generator",
-        [DS, option("rows"), option("seed")],
+        [DS, option("rows"), option("seed"), flag("force")],
         task_id="generate",
         makes=[RAW],
         doc="Reads nothing. Writes `raw/{ds}`: `data.csv`, `target.csv`, `schema.json`.",

@@ -1,23 +1,30 @@
 """Scores the day's data with the model in production.
 
 Runs daily at 03:00 UTC, after the data and, on Sundays, the new model; waits for data that is late. Reads `raw/{ds}`
-and the model; writes `features/{ds}` and `predictions/{ds}`. The model is the one that the Variable `model_path`
-names, such as `models/2026-11-15`; unset, it is the newest validated one. `resolve` settles it once for the whole
-run: a change of the Variable counts from the next run on.
+and the model; writes `features/{ds}` and `predictions/{ds}`. `resolve` settles the model once for the whole run: the
+one that the Variable `model_path` names, such as `models/2026-11-15`, or else the champion of MLflow's registry. A
+promotion in the middle of a run counts from the next run on. With `as_of` a past day is scored by the model that was
+in production then. If MLflow is out of reach, the last try goes on with the champion that was resolved last, and says
+so.
 """
 
 from airflow.sdk import DAG
 
 from ml import (
+    AS_OF,
     DS,
     FEATURES,
-    MODEL_IN_PRODUCTION,
+    MODEL_PATH,
     MODELS,
+    OR_LAST,
     PREDICTIONS,
     RAW,
+    REGISTRY,
     at,
     dag_defaults,
+    flag,
     form,
+    from_result,
     option,
     resolved_model,
     stage,
@@ -29,30 +36,37 @@ with DAG(
     description="Scores the day's data with the model in production",
     doc_md=__doc__,
     schedule=at("0 3 * * *"),
-    params=form("ds", "wait_hours", "max_rejected"),
+    params=form("ds", "wait_hours", "max_rejected", "as_of", "force"),
     max_active_runs=3,
     tags=["ml", "prediction"],
     **dag_defaults(),
 ):
     wait_for_raw = wait_for(RAW)
     resolve = stage(
-        "prediction resolve",
-        [MODEL_IN_PRODUCTION],
-        uses=[MODELS],
-        read_only=True,
-        doc="Reads `models`. Writes nothing; its result names the model of this run.",
+        "registry resolve",
+        [MODEL_PATH, AS_OF, OR_LAST],
+        uses=[REGISTRY, MODELS],
+        doc="Reads the registry. Writes `registry/production`, and `models/{ds}-v{version}` where `models/{ds}` is no "
+        "longer what was registered; its result names the model of this run.",
     )
     model = resolved_model(resolve)
     prepare = stage(
         "preprocessing prepare",
-        [DS, model, option("max-rejected")],
+        [DS, model, option("max-rejected"), flag("force")],
         uses=[RAW],
         makes=[FEATURES],
         doc="Reads `raw/{ds}` and the model's encoder. Writes `features/{ds}`: `features.csv`, `rejected.csv`.",
     )
     predict = stage(
         "prediction predict",
-        [DS, model],
+        [
+            DS,
+            model,
+            from_result(resolve, "model-version", "version"),
+            from_result(resolve, "model-run-id", "run_id"),
+            from_result(resolve, "model-sha256", "model_sha256"),
+            flag("force"),
+        ],
         uses=[FEATURES, MODELS],
         makes=[PREDICTIONS],
         doc="Reads `features/{ds}` and the model. Writes `predictions/{ds}`: `predictions.csv`.",

@@ -1,24 +1,46 @@
-"""Trains a model on the day's data, checks it in the image that will serve it, and offers it for production.
+"""Trains a model on the day's data, checks it where it will serve, and judges it against the one in production.
 
 Runs on Sundays at 02:00 UTC, on that day's data, and waits for it where it is late. Each step is a container of an
 image of its own: no step can use another's libraries, and nothing but files below `/data` passes between them. Reads
-`raw/{ds}`; writes `processed/{ds}` and `models/{ds}`. A model whose scores differ where it will serve fails `validate`
-and is never offered.
+`raw/{ds}`; writes `processed/{ds}`, `models/{ds}`, `plots/{ds}` and `comparisons/{ds}`. A model whose scores differ
+where it will serve fails `validate` and is never registered.
 
-The newest validated model is the one in production while the Variable `model_path` is unset. To roll out, or go
-back to, a certain one, set it to a path such as `models/2026-11-15`.
+`register` makes it a version in MLflow, the challenger. `compare` scores it and the champion, the model in production,
+on the same validation rows. `decide` promotes it if it passes the gate of `rules.json`, unless the form says
+`manual`; else it stays the challenger, and MLflow and the log say why. The Dag `promote_model` is a person's way.
 """
 
 from airflow.sdk import DAG
 
-from ml import DS, MODELS, PROCESSED, RAW, at, dag_defaults, form, option, option_json, stage, wait_for
+from ml import (
+    BY,
+    COMPARISONS,
+    DS,
+    MODELS,
+    PLOTS,
+    PROCESSED,
+    RAW,
+    REGISTRY,
+    at,
+    dag_defaults,
+    fixed_json,
+    flag,
+    form,
+    from_result,
+    given,
+    option,
+    option_json,
+    read_rules,
+    stage,
+    wait_for,
+)
 
 with DAG(
     "train_model",
-    description="Trains, validates and offers a model",
+    description="Trains, validates, registers and judges a model",
     doc_md=__doc__,
     schedule=at("0 2 * * 0"),
-    params=form("ds", "wait_hours", "max_rejected", "val_fraction", "seed", "lightgbm"),
+    params=form("ds", "promote", "wait_hours", "max_rejected", "val_fraction", "seed", "lightgbm", "force"),
     max_active_runs=1,
     tags=["ml", "training"],
     **dag_defaults(),
@@ -26,19 +48,19 @@ with DAG(
     wait_for_raw = wait_for(RAW)
     prepare = stage(
         "preprocessing prepare",
-        [DS, option("max-rejected")],
+        [DS, option("max-rejected"), flag("force")],
         uses=[RAW],
         doc="Reads `raw/{ds}`. Writes `processed/{ds}`: `train_data.csv`, and `rejected.csv` with the reasons.",
     )
     split = stage(
         "preprocessing split",
-        [DS, option("val-fraction"), option("seed")],
+        [DS, option("val-fraction"), option("seed"), flag("force")],
         makes=[PROCESSED],
         doc="Reads `train_data.csv` of `processed/{ds}`. Writes `train.csv`, `val.csv`, `encoder.json` beside it.",
     )
     train = stage(
         "training",
-        [DS, option_json("params-json", "lightgbm")],
+        [DS, option_json("params-json", "lightgbm"), flag("force")],
         task_id="train",
         uses=[PROCESSED],
         hours=6,
@@ -46,17 +68,66 @@ with DAG(
     )
     validate = stage(
         "prediction validate",
-        [DS],
+        [DS, flag("force")],
         uses=[PROCESSED],
         makes=[MODELS],
-        doc="Reads `models/{ds}`, and `val.csv` of `processed/{ds}`. Writes `metrics.json`: the model is validated.",
+        doc="Reads `models/{ds}`, and `val.csv` of `processed/{ds}`. Writes `metrics.json`, curves and the baseline "
+        "that later days are compared with: the model is validated.",
     )
-    offer = stage(
-        "prediction offer",
-        [DS],
+    plot = stage(
+        "report model",
+        [DS, flag("force")],
+        task_id="plot",
         uses=[MODELS],
+        makes=[PLOTS],
+        doc="Reads `models/{ds}`. Writes `plots/{ds}`: its curves, calibration and importances as pictures.",
+    )
+    register = stage(
+        "registry register",
+        [DS],
+        uses=[MODELS, PLOTS],
+        makes=[REGISTRY],
         read_only=True,
-        doc="Reads `models/{ds}` and the model before it. Writes nothing; its log compares the two.",
+        doc="Reads `models/{ds}` and `plots/{ds}`. Writes a run and a version in MLflow, the challenger.",
+    )
+    champion = stage(
+        "registry resolve --or-none",
+        [],
+        task_id="champion",
+        uses=[REGISTRY],
+        doc="Reads the registry. Writes `models/{ds}-v{version}` where `models/{ds}` is no longer what was registered; "
+        "its result names the model in production.",
+    )
+    encode_validation = stage(
+        "preprocessing encode-validation",
+        [DS, from_result(champion, "model", "model"), flag("force")],
+        uses=[PROCESSED, MODELS],
+        doc="Reads `processed/{ds}` and the champion's encoder. Writes `comparisons/{ds}`: the validation rows "
+        "as the champion knows them.",
+    )
+    compare = stage(
+        "prediction compare",
+        [
+            DS,
+            from_result(champion, "champion", "model"),
+            from_result(champion, "champion-version", "version"),
+            from_result(encode_validation, "incomparable", "incomparable"),
+            fixed_json("rules-json", read_rules()["gate"]),
+            flag("force"),
+        ],
+        uses=[MODELS, PROCESSED],
+        makes=[COMPARISONS],
+        doc="Reads both models and the same validation rows for each. Writes `comparison.json` of `comparisons/{ds}`.",
+    )
+    decide = stage(
+        "registry decide",
+        [DS, given("promote", "--promote auto|manual"), BY],
+        uses=[COMPARISONS],
+        makes=[REGISTRY],
+        read_only=True,
+        doc="Reads `comparisons/{ds}`. Writes to MLflow what was decided and why; promotes what passed.",
     )
 
-    wait_for_raw >> prepare >> split >> train >> validate >> offer
+    wait_for_raw >> prepare >> split >> train >> validate >> [plot, champion]
+    plot >> register >> decide
+    champion >> encode_validation >> compare >> decide

@@ -1,24 +1,55 @@
 """What the Dag files are made of: tasks that run stages, their arguments, the form's fields, the data's names."""
 
-from ml.arguments import DS, MODEL_IN_PRODUCTION, option, option_json, resolved_model
-from ml.assets import FEATURES, MODELS, PREDICTIONS, PROCESSED, RAW
+from ml.arguments import (
+    AS_OF,
+    BY,
+    DS,
+    MODEL_PATH,
+    OR_LAST,
+    fixed_json,
+    flag,
+    from_result,
+    given,
+    option,
+    option_json,
+    page,
+    resolved_model,
+)
+from ml.assets import COMPARISONS, FEATURES, MODELS, PLOTS, PREDICTIONS, PROCESSED, RAW, REGISTRY, REPORTS
 from ml.form import form
-from ml.tasks import at, dag_defaults, stage, wait_for
+from ml.images import image_sizes
+from ml.rules import read_rules
+from ml.tasks import at, dag_defaults, stage, train_on_breach, wait_for
 
 __all__ = [
+    "AS_OF",
+    "BY",
+    "COMPARISONS",
     "DS",
     "FEATURES",
     "MODELS",
-    "MODEL_IN_PRODUCTION",
+    "MODEL_PATH",
+    "OR_LAST",
+    "PLOTS",
     "PREDICTIONS",
     "PROCESSED",
     "RAW",
+    "REGISTRY",
+    "REPORTS",
     "at",
     "dag_defaults",
+    "fixed_json",
+    "flag",
     "form",
+    "from_result",
+    "given",
+    "image_sizes",
     "option",
     "option_json",
+    "page",
+    "read_rules",
     "resolved_model",
     "stage",
+    "train_on_breach",
     "wait_for",
 ]

@@ -1,6 +1,9 @@
 """A stage's arguments as Airflow templates; one that renders to nothing is left out of the command."""
 
-from typing import NamedTuple
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ml.operator import StageOperator
 
@@ -41,12 +44,54 @@ def option_json(name: str, field: str) -> Argument:
 
 
 # Read when the task runs, not when the Dag is parsed: a change of the Variable counts from the next run on.
-MODEL_IN_PRODUCTION = Argument(
+MODEL_PATH = Argument(
     "{{ '--model=' ~ var.value.get('model_path', '') | trim if var.value.get('model_path', '') | trim else '' }}",
     "[--model MODEL_PATH]",
 )
 
+# The time of the run, or the end of a picked day: whose champion scores where that is asked for.
+AS_OF = Argument(
+    "{{ '--as-of=%s' % (params.ds or dag_run.partition_key or (dag_run.logical_date or dag_run.run_after) | ts)"
+    " if params.as_of else '' }}",
+    "[--as-of YYYY-MM-DD]",
+)
+
+# A registry out of reach is tried again before the run goes on with the model that it knows.
+OR_LAST = Argument("{{ '--or-last' if ti.try_number > ti.max_tries else '' }}", "[--or-last]")
+
+# Who is responsible: the person who started the run, or the Dag by itself.
+BY = Argument("--by={{ dag_run.triggering_user_name or 'the Dag ' ~ dag_run.dag_id }}", "--by WHO")
+
+
+def flag(name: str) -> Argument:
+    """`--force` where the form's field `force` is ticked."""
+    return Argument(f"{{{{ '--{name}' if params.{name} else '' }}}}", f"[--{name}]")
+
+
+def given(name: str, usage: str) -> Argument:
+    """`--promote=auto`: the form's field `promote`, which always has a value."""
+    return Argument(f"--{name}={{{{ params.{name} }}}}", usage)
+
+
+def from_result(task: StageOperator, name: str, key: str) -> Argument:
+    """`--champion=models/2026-11-21` where an earlier task's result has the key: all of a run use the same."""
+    value = f"ti.xcom_pull('{task.task_id}').get('{key}')"
+    usage = f"[--{name} {name.upper().replace('-', '_')}]"
+    return Argument(f"{{{{ '--{name}=%s' % {value} if {value} else '' }}}}", usage)
+
 
 def resolved_model(resolve: StageOperator) -> Argument:
-    """`--model=models/2026-11-21`: what `resolve` said, so that all tasks of a run use one and the same model."""
+    """`--model=models/2026-11-21`: what `resolve` said; there is no run without a model."""
     return Argument(f"--model={{{{ ti.xcom_pull('{resolve.task_id}')['model'] }}}}", "--model models/YYYY-MM-DD")
+
+
+def fixed_json(name: str, value: Mapping[str, Any]) -> Argument:
+    """`--rules-json={"metric": "roc_auc"}`: settings of the repository, the same for all runs."""
+    text = json.dumps(value)
+    return Argument(f"{{% raw %}}--{name}={text}{{% endraw %}}", f"[--{name} JSON]")
+
+
+def page(name: str, variable: str) -> Argument:
+    """`--mlflow-page=http://localhost:5000`: where people find a page, if the environment tells."""
+    address = os.environ.get(variable)
+    return Argument(f"--{name}={address}" if address else "", f"[--{name} URL]")

@@ -1,4 +1,4 @@
-"""The data between the stages, as Airflow's assets: each is a folder of partitions below /data."""
+"""What passes between the stages, as Airflow's assets: folders of partitions below /data, and the registry."""
 
 from airflow.sdk import Asset
 
@@ -9,3 +9,8 @@ PROCESSED = Asset("processed", group=GROUP)
 MODELS = Asset("models", group=GROUP)
 FEATURES = Asset("features", group=GROUP)
 PREDICTIONS = Asset("predictions", group=GROUP)
+COMPARISONS = Asset("comparisons", group=GROUP)
+PLOTS = Asset("plots", group=GROUP)
+REPORTS = Asset("reports", group=GROUP)
+# Not files: the versions in MLflow's registry, and which of them is in production.
+REGISTRY = Asset("registry", group=GROUP)

@@ -5,6 +5,7 @@ from copy import copy
 from airflow.sdk import Param
 
 from ml.arguments import WAIT_HOURS
+from ml.rules import read_rules
 
 FIELDS = {
     "ds": Param(
@@ -58,6 +59,44 @@ FIELDS = {
         type=["null", "object"],
         title="LightGBM parameters",
         description='In place of the stage\'s own, such as {"num_leaves": 63, "learning_rate": 0.05}.',
+    ),
+    "force": Param(
+        False,
+        type="boolean",
+        title="Do it again",
+        description="Work even where image, parameters and inputs are those of what is published already.",
+    ),
+    "promote": Param(
+        "auto",
+        type="string",
+        enum=["auto", "manual"],
+        title="Promote",
+        description="auto: the new model goes into production if it passes the gate. manual: a person decides.",
+    ),
+    "as_of": Param(
+        False,
+        type="boolean",
+        title="With the model of then",
+        description="Score with the model that was in production on that day, in place of today's.",
+    ),
+    "version": Param(
+        type="integer",
+        minimum=1,
+        title="Version",
+        description="The version of the model to put into production, as MLflow and `registry list` number them.",
+    ),
+    "reason": Param(
+        type="string",
+        minLength=3,
+        maxLength=500,
+        title="Reason",
+        description="Why; it is kept with the version, your name and the time.",
+    ),
+    "retrain": Param(
+        read_rules()["retrain_on_breach"],
+        type="boolean",
+        title="Train on a breach",
+        description="Start train_model for the day if it crosses a threshold.",
     ),
 }
 

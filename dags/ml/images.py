@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LOCK_VERSION = 1
 DEFAULT_LOCK = Path(__file__).resolve().parent.parent / "images.lock.json"
@@ -32,18 +32,9 @@ def image_of(stage: str) -> Image:
     What only the stages' folders and the engine know cannot be seen here: whether a folder has changed since
     (`./build_images.sh --explain` says so), and whether the image is still there (the operator looks before it runs).
     """
-    lock = Path(os.environ.get("ML_IMAGE_LOCK") or DEFAULT_LOCK)
+    lock, content = _read_lock()
     try:
-        content = json.loads(lock.read_text(encoding="utf-8"))
-        version, images = content["version"], content["images"]
-    except FileNotFoundError:
-        raise ImageLockError(lock, "the image lock is not there") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ImageLockError(lock, f"the image lock cannot be read ({type(error).__name__}: {error})") from None
-    if version != LOCK_VERSION:
-        raise ImageLockError(lock, f"the image lock has version {version!r}, expected {LOCK_VERSION}")
-    try:
-        entry = images[stage]
+        entry = content["images"][stage]
         image = Image(entry["image"], entry["id"], entry.get("revision") or content.get("revision"))
     except (KeyError, TypeError):
         raise ImageLockError(lock, f"the image lock has no image and id for the stage {stage!r}") from None
@@ -51,3 +42,23 @@ def image_of(stage: str) -> Image:
     if tag in ("", "latest"):
         raise ImageLockError(lock, f"{image.name!r} does not name its content, expected a tag other than latest")
     return image
+
+
+def image_sizes() -> dict[str, float]:
+    """The size of each image that the lock names, in MB, as the engine tells it."""
+    images = _read_lock()[1]["images"]
+    return {name: round(entry["size"] / 1e6, 1) for name, entry in sorted(images.items()) if entry.get("size")}
+
+
+def _read_lock() -> tuple[Path, dict[str, Any]]:
+    lock = Path(os.environ.get("ML_IMAGE_LOCK") or DEFAULT_LOCK)
+    try:
+        content = json.loads(lock.read_text(encoding="utf-8"))
+        version, _ = content["version"], content["images"].items()
+    except FileNotFoundError:
+        raise ImageLockError(lock, "the image lock is not there") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ImageLockError(lock, f"the image lock cannot be read ({type(error).__name__}: {error})") from None
+    if version != LOCK_VERSION:
+        raise ImageLockError(lock, f"the image lock has version {version!r}, expected {LOCK_VERSION}")
+    return lock, content

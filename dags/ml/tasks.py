@@ -8,7 +8,12 @@ from airflow.sdk import Asset, CronTriggerTimetable
 
 from ml.arguments import DAY, HOURS, Argument
 from ml.operator import StageOperator
+from ml.retrain import TrainOnBreach
 from ml.sensor import PartitionSensor
+
+# The stages that need a network, and which: all others have none.
+NETWORKS = {"registry": "mlflow"}
+NETWORK_OPTIONS = {"registry": " --network airflow-ml_mlflow --env ML_MLFLOW_URI=http://mlflow:5000"}
 
 
 def stage(
@@ -35,8 +40,9 @@ def stage(
     """
     name, *words = command.split()
     task = StageOperator(
-        task_id=task_id or command.split()[-1],
+        task_id=task_id or command.split()[-1].replace("-", "_"),
         stage=name,
+        network=NETWORKS.get(name, "none"),
         command=[*words, *(argument.template for argument in arguments)],
         read_only=read_only,
         execution_timeout=timedelta(hours=hours),
@@ -44,7 +50,8 @@ def stage(
         outlets=list(makes),
     )
     usage = " ".join([*words, *(argument.usage for argument in arguments)])
-    task.doc_md = f"{doc}\n\nBy hand:\n\n```sh\ndocker run --rm --volume data:/data {task.image} {usage}\n```\n"
+    options = "--rm --volume data:/data" + NETWORK_OPTIONS.get(name, "")
+    task.doc_md = f"{doc}\n\nBy hand:\n\n```sh\ndocker run {options} {task.image} {usage}\n```\n"
     return task
 
 
@@ -62,6 +69,16 @@ def wait_for(asset: Asset) -> PartitionSensor:
         execution_timeout=timedelta(minutes=5),
         inlets=[asset],
         doc_md=f"Waits for the mark of `{asset.name}/{{ds}}`. Reads the names there. Writes nothing.",
+    )
+
+
+def train_on_breach(evaluate: StageOperator) -> TrainOnBreach:
+    """A task that starts `train_model` for the day if it crossed a threshold and the form's `retrain` is ticked."""
+    return TrainOnBreach(
+        evaluate=evaluate.task_id,
+        day=DAY,
+        execution_timeout=timedelta(minutes=5),
+        doc_md="Starts `train_model` for the day. Reads the result of `evaluate`. Writes nothing.",
     )
 
 

@@ -31,6 +31,7 @@ os.environ.update(
     AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
     ML_IMAGE_LOCK=str(LOCK),
     ML_DOCKER_HOST=f"unix://{HOME}/no-engine.sock",
+    ML_MLFLOW_NETWORK="airflow-ml_mlflow",
 )
 for name in ("ML_DATA", "ML_UID", "ML_GID", "ML_STAGE_MEMORY"):
     os.environ.pop(name, None)

@@ -173,6 +173,11 @@ class Airflow:
             found = XComModel.get_many(run_id=run.run_id, key="return_value", task_ids=task_id, dag_ids=run.dag_id)
             return session.scalars(found).one().value
 
+    def runs(self, dag_id: str, run_id: str) -> list[DagRun]:
+        """The runs of a Dag by this id: one or none."""
+        with create_session() as session:
+            return list(session.scalars(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)))
+
     def asset_events(self, run: DagRun) -> list[tuple[str, dict[str, Any]]]:
         """The asset events that a run's tasks caused: the asset's name, and the event's `extra`."""
         with create_session() as session:

@@ -11,12 +11,15 @@ import pytest
 
 from ml.images import ImageLockError, image_of
 from ml.operator import StageOperator
+from ml.retrain import TrainOnBreach
 from ml.sensor import PartitionSensor
 from ml.tasks import stage
 from tests.dags.conftest import DAGS, IMAGES, LOCK
 from tests.dags.runs import Dags, make_bag
 
 Tasks = list[StageOperator]
+# What these work on is not a day but the registry.
+WITHOUT_DAY = {"resolve", "champion", "promote", "roll_back"}
 DAG_FILES = sorted(DAGS.glob("*.py"))
 
 
@@ -25,8 +28,17 @@ def tasks(dags: Dags) -> Tasks:
     return [task for dag in dags.values() for task in dag.tasks if isinstance(task, StageOperator)]
 
 
-def test_every_task_is_a_stage_or_waits_for_one(dags: Dags) -> None:
-    assert {type(task) for dag in dags.values() for task in dag.tasks} == {StageOperator, PartitionSensor}
+def test_every_task_is_a_stage_or_waits_or_starts_another_dag(dags: Dags) -> None:
+    found = {type(task) for dag in dags.values() for task in dag.tasks}
+    assert found == {StageOperator, PartitionSensor, TrainOnBreach}
+
+
+def test_what_starts_a_training_does_no_work(dags: Dags) -> None:
+    (task,) = (task for dag in dags.values() for task in dag.tasks if isinstance(task, TrainOnBreach))
+    assert not task.outlets
+    assert not {"open", "read_text", "read_bytes", "write_text", "run", "Popen"} & _called_names("retrain.py")
+    assert timedelta(0) < task.execution_timeout <= timedelta(minutes=5)
+    assert task.trigger_dag_id in dags
 
 
 def test_what_waits_does_no_work(dags: Dags) -> None:
@@ -70,7 +82,7 @@ def test_every_task_is_bounded_and_retried(tasks: Tasks) -> None:
 def test_every_container_is_confined(tasks: Tasks) -> None:
     for task in tasks:
         assert task.auto_remove == "force"
-        assert task.network_mode == "none"
+        assert (task.network_mode == "none") is (task.stage != "registry")
         assert task.user == "10001:10001"
         assert task.mem_limit == "4g"
         assert [(mount["Source"], mount["Target"], mount["Type"]) for mount in task.mounts] == [
@@ -83,7 +95,7 @@ def test_every_container_is_confined(tasks: Tasks) -> None:
         assert task.container_name is None
 
 
-@pytest.mark.parametrize("task_id", ["offer", "resolve"])
+@pytest.mark.parametrize("task_id", ["register", "decide", "promote", "roll_back", "log_evaluation"])
 def test_tasks_that_write_nothing_cannot_write(tasks: Tasks, task_id: str) -> None:
     (task,) = (task for task in tasks if task.task_id == task_id)
     assert task.mounts[0]["ReadOnly"] is True
@@ -94,7 +106,7 @@ def test_commands_are_lists_whose_day_is_right_in_every_run(tasks: Tasks) -> Non
 
     for task in tasks:
         assert isinstance(task.command, list)
-        assert (DS.template in task.command) is (task.task_id != "resolve")
+        assert (DS.template in task.command) is (task.task_id not in WITHOUT_DAY)
 
 
 def test_environment_decides_where_and_as_whom(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +219,7 @@ def test_stage_without_image_breaks_the_dags_that_run_it_and_no_other(
     bag = make_bag(DAGS)
     assert [Path(name).name for name in bag.import_errors] == ["train_model.py"]
     assert all("the stage 'training'; do: run ./build_images.sh" in error for error in bag.import_errors.values())
-    assert set(bag.dags) == {"generate_data", "predict"}
+    assert set(bag.dags) == {path.stem for path in DAG_FILES} - {"train_model"}
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
 """The command lines that the containers get: in each kind of run, with each field of the form."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 from airflow.models import DagRun
 from airflow.models.variable import Variable
 
+from ml.rules import read_rules
 from tests.dags.conftest import DAGS
 from tests.dags.runs import Airflow, day
 
+BY_DAG = "--by=the Dag train_model"
 NIGHT = day("2026-11-16", 23)
 
 # A Dag of somebody who lets Airflow's asset partitions drive it, made of the same parts.
@@ -139,8 +142,25 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
             ],
         ),
         ("train_model", "validate", {}, ["validate", "--ds=2026-11-16"]),
-        ("train_model", "offer", {}, ["offer", "--ds=2026-11-16"]),
+        ("train_model", "validate", {"force": True}, ["validate", "--ds=2026-11-16", "--force"]),
+        ("train_model", "champion", {}, ["resolve", "--or-none"]),
+        ("train_model", "decide", {}, ["decide", "--ds=2026-11-16", "--promote=auto", BY_DAG]),
+        ("train_model", "decide", {"promote": "manual"}, ["decide", "--ds=2026-11-16", "--promote=manual", BY_DAG]),
         ("predict", "resolve", {}, ["resolve"]),
+        ("predict", "resolve", {"as_of": True}, ["resolve", "--as-of=2026-11-16T23:00:00+00:00"]),
+        ("predict", "resolve", {"as_of": True, "ds": "2026-10-30"}, ["resolve", "--as-of=2026-10-30"]),
+        (
+            "promote_model",
+            "promote",
+            {"version": 3, "reason": "it's <better> {{ ds }}"},
+            ["promote", "--version=3", "--by=the Dag promote_model", "--reason=it's <better> {{ ds }}"],
+        ),
+        (
+            "roll_back_model",
+            "roll_back",
+            {"reason": "it is worse"},
+            ["rollback", "--by=the Dag roll_back_model", "--reason=it is worse"],
+        ),
     ],
 )
 def test_form_reaches_the_command_line(
@@ -168,13 +188,90 @@ def test_model_in_production_is_read_when_the_task_runs(airflow: Airflow, value:
 
 def test_promotion_in_the_middle_of_a_run_changes_nothing_for_it(airflow: Airflow) -> None:
     run = airflow.manual("predict", NIGHT)
-    airflow.set_result(run, "resolve", {"model": "models/2026-11-08"})
+    resolved = {"model": "models/2026-11-08", "version": "3", "run_id": "abc", "model_sha256": "0f"}
+    airflow.set_result(run, "resolve", resolved)
     Variable.set("model_path", "models/2026-11-15")
     try:
         assert airflow.arguments(run, "prepare") == ["prepare", "--ds=2026-11-16", "--model=models/2026-11-08"]
-        assert airflow.arguments(run, "predict") == ["predict", "--ds=2026-11-16", "--model=models/2026-11-08"]
+        assert airflow.arguments(run, "predict") == [
+            "predict", "--ds=2026-11-16", "--model=models/2026-11-08",
+            "--model-version=3", "--model-run-id=abc", "--model-sha256=0f",
+        ]  # fmt: skip
     finally:
         Variable.delete("model_path")
+
+
+def test_model_of_the_variable_has_no_version(airflow: Airflow) -> None:
+    run = airflow.manual("predict", NIGHT)
+    airflow.set_result(run, "resolve", {"model": "models/2026-11-08", "version": None, "run_id": None})
+    assert airflow.arguments(run, "predict") == ["predict", "--ds=2026-11-16", "--model=models/2026-11-08"]
+
+
+def test_last_try_goes_on_with_the_model_that_was_resolved_last(airflow: Airflow) -> None:
+    run = airflow.manual("predict", NIGHT)
+    commands = []
+    for _ in range(3):
+        airflow.run_task(run, "resolve")
+        commands.append([word for word in airflow.shown_fields(run, "resolve")["command"] if word])
+    assert commands == [["resolve"], ["resolve"], ["resolve", "--or-last"]]
+
+
+GATE = f"--rules-json={json.dumps(read_rules()['gate'])}"
+
+
+@pytest.mark.parametrize(
+    ("champion", "encoded", "of_encode", "of_compare"),
+    [
+        ({"model": None, "version": None}, {"champion": None}, [], []),
+        (
+            {"model": "models/2026-11-08", "version": "3"},
+            {"champion": "models/2026-11-08", "incomparable": None},
+            ["--model=models/2026-11-08"],
+            ["--champion=models/2026-11-08", "--champion-version=3"],
+        ),
+        (
+            {"model": "models/2026-11-08", "version": "3"},
+            {"champion": "models/2026-11-08", "incomparable": "the field amount is new"},
+            ["--model=models/2026-11-08"],
+            ["--champion=models/2026-11-08", "--champion-version=3", "--incomparable=the field amount is new"],
+        ),
+    ],
+)
+def test_candidate_is_compared_with_the_champion_that_was_found(
+    airflow: Airflow, champion: dict[str, str], encoded: dict[str, str], of_encode: list[str], of_compare: list[str]
+) -> None:
+    run = airflow.manual("train_model", NIGHT)
+    airflow.set_result(run, "champion", champion)
+    day_of_run = "--ds=2026-11-16"
+    assert airflow.arguments(run, "encode_validation") == ["encode-validation", day_of_run, *of_encode]
+    airflow.set_result(run, "encode_validation", encoded)
+    assert airflow.arguments(run, "compare") == ["compare", day_of_run, *of_compare, GATE]
+
+
+def test_monitoring_takes_its_rules_and_what_the_report_shows(airflow: Airflow) -> None:
+    run = airflow.manual("monitor", NIGHT, {"ds": "2026-11-15"})
+    monitoring = f"--rules-json={json.dumps(read_rules()['monitoring'])}"
+    assert airflow.arguments(run, "evaluate") == ["evaluate", "--ds=2026-11-15", monitoring]
+    assert airflow.arguments(run, "report") == ["day", "--ds=2026-11-15", "--images-json={}"]
+
+
+@pytest.mark.parametrize(
+    ("form", "breaches", "state", "started"),
+    [
+        ({}, [], "skipped", 0),
+        ({"retrain": True}, [], "skipped", 0),
+        ({}, ["amount has moved"], "skipped", 0),
+        ({"retrain": True}, ["amount has moved"], "success", 1),
+    ],
+)
+def test_training_starts_on_a_breach_where_that_is_asked_for(
+    airflow: Airflow, form: dict[str, object], breaches: list[str], state: str, started: int
+) -> None:
+    run = airflow.manual("monitor", NIGHT, {"ds": "2026-09-09", **form})
+    airflow.set_result(run, "evaluate", {"breaches": breaches})
+    assert airflow.run_task(run, "retrain").ti.state == state
+    found = airflow.runs("train_model", "breach__2026-09-09")
+    assert [found_run.conf for found_run in found] == [{"ds": "2026-09-09"}] * started
 
 
 def test_container_knows_which_task_it_works_for(airflow: Airflow) -> None:

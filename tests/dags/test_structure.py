@@ -6,12 +6,34 @@ from typing import Any
 import pytest
 from airflow.serialization.serialized_objects import DagSerialization
 
+from ml.operator import StageOperator
 from tests.dags.runs import Dags
 
-ORDER = {
-    "generate_data": ["generate"],
-    "train_model": ["wait_for_raw", "prepare", "split", "train", "validate", "offer"],
-    "predict": ["wait_for_raw", "resolve", "prepare", "predict"],
+ORDER = {  # task: what runs after it
+    "generate_data": {"generate": set()},
+    "train_model": {
+        "wait_for_raw": {"prepare"},
+        "prepare": {"split"},
+        "split": {"train"},
+        "train": {"validate"},
+        "validate": {"plot", "champion"},
+        "plot": {"register"},
+        "register": {"decide"},
+        "champion": {"encode_validation"},
+        "encode_validation": {"compare"},
+        "compare": {"decide"},
+        "decide": set(),
+    },
+    "predict": {"wait_for_raw": {"resolve"}, "resolve": {"prepare"}, "prepare": {"predict"}, "predict": set()},
+    "monitor": {
+        "wait_for_predictions": {"evaluate"},
+        "evaluate": {"report"},
+        "report": {"log_evaluation"},
+        "log_evaluation": {"retrain"},
+        "retrain": set(),
+    },
+    "promote_model": {"promote": set()},
+    "roll_back_model": {"roll_back": set()},
 }
 COMMANDS = {
     ("generate_data", "generate"): ("generator", []),
@@ -19,10 +41,20 @@ COMMANDS = {
     ("train_model", "split"): ("preprocessing", ["split"]),
     ("train_model", "train"): ("training", []),
     ("train_model", "validate"): ("prediction", ["validate"]),
-    ("train_model", "offer"): ("prediction", ["offer"]),
-    ("predict", "resolve"): ("prediction", ["resolve"]),
+    ("train_model", "plot"): ("report", ["model"]),
+    ("train_model", "register"): ("registry", ["register"]),
+    ("train_model", "champion"): ("registry", ["resolve"]),
+    ("train_model", "encode_validation"): ("preprocessing", ["encode-validation"]),
+    ("train_model", "compare"): ("prediction", ["compare"]),
+    ("train_model", "decide"): ("registry", ["decide"]),
+    ("predict", "resolve"): ("registry", ["resolve"]),
     ("predict", "prepare"): ("preprocessing", ["prepare"]),
     ("predict", "predict"): ("prediction", ["predict"]),
+    ("monitor", "evaluate"): ("prediction", ["evaluate"]),
+    ("monitor", "report"): ("report", ["day"]),
+    ("monitor", "log_evaluation"): ("registry", ["log"]),
+    ("promote_model", "promote"): ("registry", ["promote"]),
+    ("roll_back_model", "roll_back"): ("registry", ["rollback"]),
 }
 ASSETS = {  # task: what it uses, what is complete once it is done
     ("generate_data", "generate"): ([], ["raw"]),
@@ -31,18 +63,40 @@ ASSETS = {  # task: what it uses, what is complete once it is done
     ("train_model", "split"): ([], ["processed"]),
     ("train_model", "train"): (["processed"], []),
     ("train_model", "validate"): (["processed"], ["models"]),
-    ("train_model", "offer"): (["models"], []),
+    ("train_model", "plot"): (["models"], ["plots"]),
+    ("train_model", "register"): (["models", "plots"], ["registry"]),
+    ("train_model", "champion"): (["registry"], []),
+    ("train_model", "encode_validation"): (["processed", "models"], []),
+    ("train_model", "compare"): (["models", "processed"], ["comparisons"]),
+    ("train_model", "decide"): (["comparisons"], ["registry"]),
     ("predict", "wait_for_raw"): (["raw"], []),
-    ("predict", "resolve"): (["models"], []),
+    ("predict", "resolve"): (["registry", "models"], []),
     ("predict", "prepare"): (["raw"], ["features"]),
     ("predict", "predict"): (["features", "models"], ["predictions"]),
+    ("monitor", "wait_for_predictions"): (["predictions"], []),
+    ("monitor", "evaluate"): (["predictions", "features", "raw", "models"], []),
+    ("monitor", "report"): (["predictions", "features", "models"], ["reports"]),
+    ("monitor", "log_evaluation"): (["reports"], ["registry"]),
+    ("promote_model", "promote"): (["registry"], ["registry"]),
+    ("roll_back_model", "roll_back"): (["registry"], ["registry"]),
 }
-SCHEDULES = {"generate_data": "0 1 * * *", "train_model": "0 2 * * 0", "predict": "0 3 * * *"}
-FORMS = {
-    "generate_data": {"ds", "rows", "seed"},
-    "train_model": {"ds", "wait_hours", "max_rejected", "val_fraction", "seed", "lightgbm"},
-    "predict": {"ds", "wait_hours", "max_rejected"},
+SCHEDULES = {
+    "generate_data": "0 1 * * *",
+    "train_model": "0 2 * * 0",
+    "predict": "0 3 * * *",
+    "monitor": "0 4 * * *",
 }
+FORMS = {  # each field with what it is when nobody fills it in
+    "generate_data": {"ds": None, "rows": None, "seed": None, "force": False},
+    "train_model": {
+        **dict.fromkeys(("ds", "wait_hours", "max_rejected", "val_fraction", "seed", "lightgbm")),
+        "promote": "auto",
+        "force": False,
+    },
+    "predict": {"ds": None, "wait_hours": None, "max_rejected": None, "as_of": False, "force": False},
+    "monitor": {"ds": None, "wait_hours": None, "retrain": False, "force": False},
+}
+REQUIRED = {"promote_model": {"version", "reason"}, "roll_back_model": {"reason"}}
 
 
 def test_dags_folder_holds_these_dags(dags: Dags) -> None:
@@ -50,10 +104,8 @@ def test_dags_folder_holds_these_dags(dags: Dags) -> None:
 
 
 @pytest.mark.parametrize("dag_id", ORDER)
-def test_dag_runs_its_tasks_one_after_the_other(dags: Dags, dag_id: str) -> None:
-    tasks = ORDER[dag_id]
-    found = {task.task_id: task.downstream_task_ids for task in dags[dag_id].tasks}
-    assert found == {task: set(tasks[number + 1 : number + 2]) for number, task in enumerate(tasks)}
+def test_dag_runs_its_tasks_in_order(dags: Dags, dag_id: str) -> None:
+    assert {task.task_id: task.downstream_task_ids for task in dags[dag_id].tasks} == ORDER[dag_id]
 
 
 @pytest.mark.parametrize(("dag_id", "task_id"), COMMANDS)
@@ -61,7 +113,7 @@ def test_task_runs_its_stage_and_command(dags: Dags, dag_id: str, task_id: str) 
     stage, words = COMMANDS[dag_id, task_id]
     task = dags[dag_id].get_task(task_id)
     assert task.stage == stage
-    assert [word for word in task.command if not word.startswith(("-", "{"))] == words
+    assert [word for word in task.command if word and not word.startswith(("-", "{"))] == words
 
 
 @pytest.mark.parametrize(("dag_id", "task_id"), ASSETS)
@@ -70,7 +122,7 @@ def test_task_declares_what_it_uses_and_makes(dags: Dags, dag_id: str, task_id: 
     assert ([asset.name for asset in task.inlets], [asset.name for asset in task.outlets]) == ASSETS[dag_id, task_id]
 
 
-@pytest.mark.parametrize("dag_id", ORDER)
+@pytest.mark.parametrize("dag_id", SCHEDULES)
 def test_dag_starts_unpaused_on_its_schedule_without_catching_up(dags: Dags, dag_id: str) -> None:
     dag = dags[dag_id]
     assert dag.is_paused_upon_creation is False
@@ -90,19 +142,36 @@ def test_dag_and_tasks_explain_themselves(dags: Dags, dag_id: str) -> None:
         assert task.owner == "ml"
         assert "Reads" in task.doc_md
         assert "Writes" in task.doc_md
-        if task.task_id != "wait_for_raw":
-            assert f"docker run --rm --volume data:/data {task.image}" in task.doc_md
+        if isinstance(task, StageOperator):
+            assert "docker run --rm --volume data:/data" in task.doc_md
+            assert f" {task.image} " in task.doc_md
+            assert ("--network" in task.doc_md) is (task.stage == "registry")
 
 
 @pytest.mark.parametrize("dag_id", FORMS)
 def test_form_has_a_title_help_and_limits_for_each_field(dags: Dags, dag_id: str) -> None:
     params = dags[dag_id].params
-    assert set(params) == FORMS[dag_id]
+    assert set(params) == set(FORMS[dag_id])
     for name in params:
         param = params.get_param(name)
         assert param.schema["title"]
         assert param.description
-        assert param.resolve(None) is None
+        assert param.resolve() == FORMS[dag_id][name]
+
+
+@pytest.mark.parametrize("dag_id", REQUIRED)
+def test_form_of_a_decision_asks_for_what_nobody_can_guess(dags: Dags, dag_id: str) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    dag = dags[dag_id]
+    assert dag.schedule is None
+    assert set(dag.params) == REQUIRED[dag_id]
+    for name in dag.params:
+        param = dag.params.get_param(name)
+        assert param.schema["title"]
+        assert param.description
+        with pytest.raises(ParamValidationError):
+            param.resolve()
 
 
 @pytest.mark.parametrize(
@@ -119,6 +188,12 @@ def test_form_has_a_title_help_and_limits_for_each_field(dags: Dags, dag_id: str
         ("predict", "wait_hours", "long"),
         ("train_model", "val_fraction", 1),
         ("train_model", "lightgbm", "num_leaves=3"),
+        ("train_model", "promote", "always"),
+        ("train_model", "force", "yes"),
+        ("promote_model", "version", 0),
+        ("promote_model", "version", "champion"),
+        ("promote_model", "reason", "  "),
+        ("roll_back_model", "reason", ""),
     ],
 )
 def test_form_refuses_values_out_of_bounds(dags: Dags, dag_id: str, field: str, value: object) -> None:

@@ -1,0 +1,39 @@
+"""TrainOnBreach: starts a training where a day's evaluation crossed a threshold. It does no work on data."""
+
+from typing import Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+
+class TrainOnBreach(TriggerDagRunOperator):
+    """Starts `train_model` for a day, once; skipped where no threshold was crossed, or the form does not ask for it.
+
+    :param evaluate: the task whose result has the `breaches`
+    :param day: the day to train on (templated)
+    """
+
+    def __init__(self, *, evaluate: str, day: str, **kwargs: Any) -> None:
+        super().__init__(
+            task_id="retrain",
+            trigger_dag_id="train_model",
+            trigger_run_id=f"breach__{day}",
+            conf={"ds": day},
+            logical_date=None,
+            skip_when_already_exists=True,
+            openlineage_inject_parent_info=False,
+            **kwargs,
+        )
+        self.evaluate = evaluate
+
+    def execute(self, context: Context) -> None:
+        """Errors: AirflowSkipException where there is nothing to start."""
+        breaches = (context["ti"].xcom_pull(self.evaluate) or {}).get("breaches") or []
+        if not breaches:
+            raise AirflowSkipException("no threshold was crossed")
+        crossed = "; ".join(breaches)
+        if not context["params"]["retrain"]:
+            raise AirflowSkipException(f"`retrain` is not ticked, so no training starts; crossed: {crossed}")
+        self.log.info("Starting %s for %s: %s", self.trigger_dag_id, self.conf["ds"], crossed)
+        super().execute(context)

@@ -1,0 +1,29 @@
+"""When a model is good enough, and when a day is worth a message: read from `rules.json` beside the Dags."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+RULES = Path(__file__).resolve().parent.parent / "rules.json"
+EXPECTED: dict[str, type] = {"gate": dict, "monitoring": dict, "retrain_on_breach": bool}
+
+
+class RulesError(Exception):
+    """The rules cannot be used; Airflow shows the message as the Dag's import error."""
+
+    def __init__(self, found: str, do: str) -> None:
+        super().__init__(f"{RULES}: {found}; do: {do}")
+
+
+def read_rules() -> dict[str, Any]:
+    """The rules: `gate` and `monitoring`, which the stage judges that takes them, and `retrain_on_breach`."""
+    wanted = ", ".join(f"{name} ({kind.__name__})" for name, kind in EXPECTED.items())
+    try:
+        rules = json.loads(RULES.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RulesError("the file is not there", "take it from the repository again") from None
+    except (OSError, ValueError) as error:
+        raise RulesError(f"the file cannot be read ({error})", "correct it, it is one JSON object") from None
+    if not isinstance(rules, dict) or {name: type(rule) for name, rule in rules.items()} != EXPECTED:
+        raise RulesError(f"the file holds {json.dumps(rules)[:200]}", f"give it exactly: {wanted}")
+    return rules

@@ -1,0 +1,75 @@
+"""Looks at a scored day: how good the predictions were, how far the data has moved, and a report for people.
+
+Runs daily at 04:00 UTC and waits for the day's predictions. Reads `predictions/{ds}`, `features/{ds}`, `raw/{ds}` and
+the model; writes `reports/{ds}`: `evaluation.json` and the report, `index.html`. Without `target.csv` it tells the
+drift alone; run it again for the day when the targets have come. What crosses a threshold of `rules.json` is an
+alert, and starts `train_model` for the day where `retrain` is ticked.
+"""
+
+from airflow.sdk import DAG
+
+from ml import (
+    DS,
+    FEATURES,
+    MODELS,
+    PREDICTIONS,
+    RAW,
+    REGISTRY,
+    REPORTS,
+    at,
+    dag_defaults,
+    fixed_json,
+    flag,
+    form,
+    image_sizes,
+    page,
+    read_rules,
+    stage,
+    train_on_breach,
+    wait_for,
+)
+
+with DAG(
+    "monitor",
+    description="Evaluates a scored day and reports on it",
+    doc_md=__doc__,
+    schedule=at("0 4 * * *"),
+    params=form("ds", "wait_hours", "retrain", "force"),
+    max_active_runs=3,
+    tags=["ml", "monitoring"],
+    **dag_defaults(),
+):
+    wait_for_predictions = wait_for(PREDICTIONS)
+    evaluate = stage(
+        "prediction evaluate",
+        [DS, fixed_json("rules-json", read_rules()["monitoring"]), flag("force")],
+        uses=[PREDICTIONS, FEATURES, RAW, MODELS],
+        doc="Reads `predictions/{ds}`, `features/{ds}`, `raw/{ds}` and the model. Writes `evaluation.json` of "
+        "`reports/{ds}`; its result names the thresholds that were crossed.",
+    )
+    report = stage(
+        "report day",
+        [
+            DS,
+            fixed_json("images-json", image_sizes()),
+            page("airflow-page", "ML_AIRFLOW_PAGE"),
+            page("mlflow-page", "ML_MLFLOW_PAGE"),
+            flag("force"),
+        ],
+        task_id="report",
+        uses=[PREDICTIONS, FEATURES, MODELS],
+        makes=[REPORTS],
+        doc="Reads `reports/{ds}` and what led to it. Writes `index.html` beside it, a page that needs no network.",
+    )
+    log_evaluation = stage(
+        "registry log",
+        [DS],
+        task_id="log_evaluation",
+        uses=[REPORTS],
+        makes=[REGISTRY],
+        read_only=True,
+        doc="Reads `reports/{ds}`. Writes the day's figures and the report to the model's run in MLflow.",
+    )
+    retrain = train_on_breach(evaluate)
+
+    wait_for_predictions >> evaluate >> report >> log_evaluation >> retrain

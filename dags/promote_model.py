@@ -1,0 +1,29 @@
+"""Puts a version of the model into production: a person's decision.
+
+Has no schedule: trigger it with the version, as MLflow and the log of `registry list` number them, and the reason. The
+next run of `predict` uses it; the Variable `model_path` wins over it while it is set. Who, when and why are kept in
+MLflow. The way back is the Dag `roll_back_model`. Reads the registry, writes the registry.
+"""
+
+from airflow.sdk import DAG
+
+from ml import BY, REGISTRY, dag_defaults, form, given, stage
+
+with DAG(
+    "promote_model",
+    description="Puts a version of the model into production",
+    doc_md=__doc__,
+    schedule=None,
+    params=form("version", "reason"),
+    max_active_runs=1,
+    tags=["ml", "registry"],
+    **dag_defaults(),
+):
+    stage(
+        "registry promote",
+        [given("version", "--version N"), BY, given("reason", "--reason TEXT")],
+        uses=[REGISTRY],
+        makes=[REGISTRY],
+        read_only=True,
+        doc="Reads the version in MLflow and checks that it is complete. Writes the alias `champion`, and who and why.",
+    )

@@ -1,0 +1,30 @@
+"""Puts the model back into production that was there before the present one.
+
+Has no schedule: trigger it with the reason. The next run of `predict` uses the model of before; days that were scored
+by the withdrawn one can be scored again with `predict`. Who, when and why are kept in MLflow. Reads the registry,
+writes the registry.
+"""
+
+from airflow.sdk import DAG
+
+from ml import BY, REGISTRY, dag_defaults, form, given, stage
+
+with DAG(
+    "roll_back_model",
+    description="Puts the model of before back into production",
+    doc_md=__doc__,
+    schedule=None,
+    params=form("reason"),
+    max_active_runs=1,
+    tags=["ml", "registry"],
+    **dag_defaults(),
+):
+    stage(
+        "registry rollback",
+        [BY, given("reason", "--reason TEXT")],
+        task_id="roll_back",
+        uses=[REGISTRY],
+        makes=[REGISTRY],
+        read_only=True,
+        doc="Reads who was in production before. Writes the alias `champion`, and who and why.",
+    )
