@@ -1,7 +1,7 @@
 """Runs one simulated day through Airflow, shows each task as it ends, and sums up the day.
 
-Triggers generate_data, train_model and predict for the day, one after the other, through the REST API, as a
-person would in the page. Usage: run_day.py [--ds YYYY-MM-DD]. Exit codes: 0 the day is done, 1 a task failed.
+Triggers generate_data, train_model, predict and monitor for the day, one after the other, through the REST API, as
+a person would in the page. Usage: run_day.py [--ds YYYY-MM-DD]. Exit codes: 0 the day is done, 1 a task failed.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from typing import Any
 from airflow_api import Airflow, AirflowError
 from stack import ROOT, settings
 
-DAGS = ("generate_data", "train_model", "predict")
+DAGS = ("generate_data", "train_model", "predict", "monitor")
 RUN_TIMEOUT_S = 1800
 LOG_LINES = 15
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "f1")
@@ -65,24 +65,47 @@ def reasons_text(reasons: dict[str, int]) -> str:
     return ", ".join(shown + ([f"{rest} more reasons"] if rest > 0 else []))
 
 
-def summarize(results: dict[str, Results], data: str, ds: str, url: str) -> str:
+def figures_text(figures: dict[str, Any] | None) -> str:
+    """The metrics that people look at first; without targets there are none."""
+    found = [f"{name} {figures[name]:.4f}" for name in METRICS if figures and figures.get(name) is not None]
+    return ", ".join(found) or "not known, the day has no target.csv yet"
+
+
+def drift_text(drift: dict[str, Any] | None) -> str:
+    """How far the scores and the feature that moved most are from those of the training data."""
+    if not drift or not drift.get("max_feature"):
+        return "not known, the model has no baseline"
+    most = drift["max_feature"]
+    return f"scores {drift['score']:.3f}, most of all {most['name']} {most['psi']:.3f} (PSI; 0.1 is little, 0.25 much)"
+
+
+def summarize(results: dict[str, Results], data: str, ds: str, pages: dict[str, str]) -> str:
     """What a person wants to know at the end of the day."""
     generated, prepared = results["generate_data"]["generate"], results["train_model"]["prepare"]
-    validated, resolved = results["train_model"]["validate"], results["predict"]["resolve"]
-    predicted = results["predict"]["predict"]
+    validated, decided = results["train_model"]["validate"], results["train_model"]["decide"]
+    resolved, predicted = results["predict"]["resolve"], results["predict"]["predict"]
+    evaluated = results["monitor"]["evaluate"]
     counts = ", ".join(f"{count:,} as {label!r}" for label, count in predicted["predicted"].items())
+    version = f"version {resolved['version']}, " if resolved["version"] else ""
     lines = [
         f"The day {ds}",
         f"  generated      {generated['rows']:,} rows",
         f"  rejected       {sum(prepared['rejected'].values()):,} rows: {reasons_text(prepared['reasons'])}",
-        f"  validation     {', '.join(f'{name} {validated[name]:.4f}' for name in METRICS if name in validated)}",
-        f"  in production  {resolved['model']} ({resolved['source']})",
+        f"  validation     {figures_text(validated)}",
+        f"  decided        {decided['reason']}",
+        f"  in production  {version}{resolved['model']} ({resolved['source']})",
         f"  predicted      {predicted['rows']:,} rows, {counts}",
+        f"  that day       {figures_text(evaluated['metrics'])}",
+        f"  drift          {drift_text(evaluated['drift'])}",
+        *(f"  look           {breach}" for breach in evaluated["breaches"]),
         f"  predictions    /predictions/{ds}/predictions.csv in {data!r}; the first of them:",
         *(f"    {line}" for line in first_rows(data, ds)),
+        f"  report         /reports/{ds}/index.html in {data!r}, {pages['reports']}/{ds}/",
         "",
-        f"Airflow's page   {url}, user admin; its password: grep ML_ADMIN_PASSWORD .env",
-        "Stop it          make down",
+        f"Airflow  {pages['airflow']}   user admin; its password: grep ML_ADMIN_PASSWORD .env",
+        f"MLflow   {pages['mlflow']}   runs, versions, who is champion",
+        f"Reports  {pages['reports']}   a page a day",
+        "Stop     make down",
     ]
     return "\n".join(lines)
 
@@ -105,14 +128,14 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     ds = parse_arguments().ds
     config = settings()
-    url = f"http://localhost:{config['ML_AIRFLOW_PORT']}"
-    airflow = Airflow(url, config["ML_ADMIN_PASSWORD"])
+    pages = {name: f"http://localhost:{config[f'ML_{name.upper()}_PORT']}" for name in ("airflow", "mlflow", "reports")}
+    airflow = Airflow(pages["airflow"], config["ML_ADMIN_PASSWORD"])
     try:
         results = {dag: run_dag(airflow, dag, ds) for dag in DAGS}
     except AirflowError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print("\n" + summarize(results, config["ML_DATA"], ds, url))
+    print("\n" + summarize(results, config["ML_DATA"], ds, pages))
     return 0
 
 

@@ -35,5 +35,5 @@ class TrainOnBreach(TriggerDagRunOperator):
         crossed = "; ".join(breaches)
         if not context["params"]["retrain"]:
             raise AirflowSkipException(f"`retrain` is not ticked, so no training starts; crossed: {crossed}")
-        self.log.info("Starting %s for %s: %s", self.trigger_dag_id, self.conf["ds"], crossed)
+        self.log.info("Starting %s as %s: %s", self.trigger_dag_id, self.trigger_run_id, crossed)
         super().execute(context)

@@ -13,10 +13,15 @@ from airflow_api import Airflow
 
 ROOT = Path(__file__).parents[2]
 
+# Another name and another first port let two such stacks run side by side.
+PROJECT = os.environ.get("ML_TEST_PROJECT", "airflow-ml-test")
+PORT = int(os.environ.get("ML_TEST_PORT", "18080"))
 os.environ |= {
-    "COMPOSE_PROJECT_NAME": "airflow-ml-test",
-    "ML_AIRFLOW_PORT": "18080",
-    "ML_DATA": "airflow-ml-test-data",
+    "COMPOSE_PROJECT_NAME": PROJECT,
+    "ML_AIRFLOW_PORT": str(PORT),
+    "ML_MLFLOW_PORT": str(PORT + 1),
+    "ML_REPORTS_PORT": str(PORT + 2),
+    "ML_DATA": f"{PROJECT}-data",
     "ML_UID": "10001",
     "ML_GID": "10001",
 }
@@ -38,7 +43,9 @@ def image(name: str) -> str:
 
 def run_image(name: str, *arguments: str, options: tuple[str, ...] = (), check: bool = True) -> Any:
     """Run an image by hand on the test's data volume."""
-    command = ["docker", "run", "--rm", "--network=none", f"--volume={DATA}:/data", *options, image(name), *arguments]
+    network = (f"--network={PROJECT}_mlflow", "--env=ML_MLFLOW_URI=http://mlflow:5000")
+    reach = network if name == "registry" else ("--network=none",)
+    command = ["docker", "run", "--rm", *reach, f"--volume={DATA}:/data", *options, image(name), *arguments]
     done = subprocess.run(command, text=True, capture_output=True, timeout=300, check=False)
     if check:
         assert done.returncode == 0, done.stdout + done.stderr
