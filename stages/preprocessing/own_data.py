@@ -1,127 +1,15 @@
-"""Own data: `import` publishes files as raw data, `infer-schema` drafts their schema for a person to correct."""
+"""The work of `import`: publish own files as a day's raw data."""
 
+import hashlib
+import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from stagekit import META, BadInput, Publication, UsageError
 
-from checks import RAW, convert
-from csv_input import CsvFile
-from table_schema import Field, read_schema
-
-# In this order: the first that fits all values of a column is its type.
-CANDIDATES = (
-    Field("", "boolean", "", "default", {}, ("true", "True", "TRUE"), ("false", "False", "FALSE")),
-    Field("", "integer", "", "default", {}, (), ()),
-    Field("", "number", "", "default", {}, (), ()),
-    Field("", "date", "", "default", {}, (), ()),
-    Field("", "datetime", "", "default", {}, (), ()),
-    Field("", "datetime", "", "%Y-%m-%d %H:%M:%S", {}, (), ()),
-)
-TEXT_FIELD = Field("", "string", "", "default", {}, (), ())
-# Texts that never repeat in this many rows or more name something, they do not describe it.
-IDENTIFIER_ROWS = 50
-
-
-class Column:
-    """What is known of a column after some batches: the types that all of its values fit, and whether values repeat."""
-
-    def __init__(self, name: str, missing: Collection[str]) -> None:
-        self.name, self._missing = name, ["", *missing]
-        self._fitting = list(CANDIDATES)
-        self._values, self._repeats = 0, False
-
-    def look_at(self, rows: pl.DataFrame) -> None:
-        """Drop the types that a value of this batch does not fit."""
-        values = rows.select(pl.col(self.name).alias(RAW)).filter(~pl.col(RAW).is_in(self._missing))
-        self._fitting = [field for field in self._fitting if values.select(_misfits(field)).item() == 0]
-        self._repeats = self._repeats or values[RAW].is_duplicated().any()
-        self._values += values.height
-
-    @property
-    def type(self) -> Field:
-        return self._fitting[0] if self._fitting and self._values else TEXT_FIELD
-
-    @property
-    def says_nothing(self) -> bool:
-        """No value at all, or texts that never repeat."""
-        names = self.type is TEXT_FIELD and not self._repeats and self._values >= IDENTIFIER_ROWS
-        return not self._values or names
-
-    def document(self, role: str) -> dict[str, Any]:
-        """The column as a field of a Table Schema."""
-        kind = self.type
-        # Identifiers and classes are compared as they are written, never as rounded numbers or moments.
-        if role in ("key", "entity", "target") and kind.type not in ("integer", "boolean"):
-            kind = TEXT_FIELD
-        document: dict[str, Any] = {"name": self.name, "type": kind.type}
-        if kind.format != "default":
-            document["format"] = kind.format
-        if role == "feature" and kind.type in ("date", "datetime"):
-            role = "time"
-        document["role"] = "ignore" if role == "feature" and self.says_nothing else role
-        if role in ("key", "target"):
-            document["constraints"] = {"required": True}
-        return document
-
-
-def _misfits(field: Field) -> pl.Expr:
-    """How many values are not of the field's type. Digits after a zero are a code, such as a postcode."""
-    raw, value = pl.col(RAW), convert(field, pl.col(RAW))
-    fits = value.is_not_null()
-    if field.type in ("integer", "number"):
-        fits &= ~raw.str.contains(r"^[+-]?0\d")
-    if field.type == "number":
-        fits &= value.is_finite()
-    return (~fits).sum()
-
-
-def _look(path: Path, missing: Collection[str]) -> dict[str, Column]:
-    file = CsvFile(path, str(path))
-    columns = {name: Column(name, missing) for name in file.header}
-    for batch in file.batches():
-        for column in columns.values():
-            column.look_at(batch.rows)
-    return columns
-
-
-def infer_schema(
-    data: Path, target: Path | None, key: Sequence[str], entity: str | None, missing: Sequence[str]
-) -> dict[str, Any]:
-    """Draft a Table Schema. The key is what both files have in common unless it is named.
-
-    Errors: UsageError where no key is known or a named column is not there; BadInput where target.csv does not
-    have exactly one column beside the key.
-    """
-    columns = _look(data, missing)
-    targets = _look(target, missing) if target else {}
-    key = list(key) or [name for name in columns if name in targets]
-    if not key:
-        found = "the two files have no column in common" if target else "without --target no column is known as the key"
-        raise UsageError(found, expected="the columns that identify a row", do="name each with --key COLUMN")
-    for name in [*key, *([entity] if entity else [])]:
-        if name not in columns or (target and name in key and name not in targets):
-            raise UsageError(
-                f"there is no column {name!r} in {data if name not in columns else target}", do="correct it"
-            )
-    predicted = [column for name, column in targets.items() if name not in key]
-    if target and (len(predicted) != 1 or predicted[0].name in columns):
-        raise BadInput(
-            f"{target} has the columns {', '.join(targets)}; beside the key {', '.join(key)} that is "
-            f"{', '.join(column.name for column in predicted) or 'nothing'}",
-            expected="the key and exactly one column, what is to be predicted, which the data does not have",
-            do="correct the file, or name the key with --key",
-        )
-
-    def role(name: str) -> str:
-        return "key" if name in key else "entity" if name == entity else "feature"
-
-    fields = [column.document(role(name)) for name, column in columns.items()]
-    fields += [column.document("target") for column in predicted]
-    return {"fields": fields, "primaryKey": key, "missingValues": ["", *missing]}
+from table_schema import read_schema
 
 
 def import_files(root: Path, ds: str, named: Mapping[str, Path]) -> dict[str, Any]:
@@ -142,10 +30,11 @@ def import_files(root: Path, ds: str, named: Mapping[str, Path]) -> dict[str, An
         _require_no_old_target(folder)
     schema = read_schema(files["schema.json"], str(files["schema.json"]), scoring="target.csv" not in files)
     columns = {"data.csv": schema.data_columns, "target.csv": schema.target_columns}
-    with Publication(root, f"raw/{ds}", "import") as publication:
+    # Files from outside have no mark: what they hold is recorded here, and decides whether there is anything to do.
+    contents = {name: _content(path) for name, path in files.items()}
+    with Publication(root, f"raw/{ds}", "import", parameters={"files": contents}) as publication:
         for name, path in files.items():
-            with path.open("rb") as source, publication.path(name).open("wb") as copy:
-                shutil.copyfileobj(source, copy)
+            _copy(path, publication.path(name), contents[name])
             if name in columns:
                 publication.rows[name] = _count_rows(publication.path(name), str(path), columns[name])
     return {"partition": publication.name, "rows": publication.rows}
@@ -154,14 +43,37 @@ def import_files(root: Path, ds: str, named: Mapping[str, Path]) -> dict[str, An
 def _require_no_old_target(folder: Path) -> None:
     """New data must not meet the target of what was published here before."""
     mark = folder / META
-    if mark.is_file() and "target.csv" in mark.read_text(encoding="utf-8"):
+    try:
+        outputs = json.loads(mark.read_text(encoding="utf-8"))["outputs"] if mark.is_file() else {}
+    except (ValueError, KeyError, TypeError):  # a damaged mark publishes nothing: it is written anew
+        outputs = {}
+    if "target.csv" in outputs:
         raise UsageError(
             f"{folder} was published with a target.csv, and none is given now",
             do="name one with --target, or remove that folder first",
         )
 
 
+def _content(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": path.stat().st_size}
+
+
+def _copy(path: Path, to: Path, content: Mapping[str, Any]) -> None:
+    """Copy a file. Errors: BadInput where it is no longer what it was when it was looked at."""
+    with path.open("rb") as source, to.open("wb") as copy:
+        shutil.copyfileobj(source, copy)
+    if _content(to) != content:
+        raise BadInput(
+            f"{path} changed while it was imported",
+            expected="a file that is complete",
+            do="run this again when nobody writes it any more",
+        )
+
+
 def _count_rows(path: Path, label: str, columns: Sequence[str]) -> int:
+    from csv_input import CsvFile  # with polars, which a day that is imported already does without
+
     file = CsvFile(path, label)
     file.require_columns(columns)
     return sum(batch.rows.height + batch.rejected.height for batch in file.batches())

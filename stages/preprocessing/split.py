@@ -78,15 +78,12 @@ def split(
 ) -> dict[str, Any]:
     """Write train.csv, val.csv and encoder.json. Errors: BadInput where a class cannot be on both sides."""
     classes = _classes(data)
-    groups = pl.concat(frame.to_series() for frame in data.frames([GROUP]))
-    codes = pl.concat(frame.select(_code(data.target, classes)).to_series() for frame in data.frames([data.target]))
-    chosen = choose_groups(groups, codes, fraction, seed)
-    validates = groups.is_in(chosen.implode())
+    codes, validates = choose_rows(data, classes, fraction, seed)
     counts = _require_all_classes(data, classes, codes, validates)
     encoder = fit(data.schema, classes, _frequent(data, validates, most_categories))
     encoder.write(outputs[2])
     with CsvWriter(outputs[0]) as train, CsvWriter(outputs[1]) as val:
-        for in_train, in_val in in_order(lambda chunk: _encode(encoder, *chunk), _with_sides(data.frames(), validates)):
+        for in_train, in_val in in_order(lambda chunk: _encode(encoder, *chunk), with_sides(data.frames(), validates)):
             train.write(in_train)
             val.write(in_val)
     categories = {f.name: len(f.values) for f in encoder.features if f.kind == "category"}
@@ -99,7 +96,15 @@ def split(
     }
 
 
-def _with_sides(frames: Iterable[pl.DataFrame], validates: pl.Series) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
+def choose_rows(data: TrainData, classes: Sequence[str], fraction: float, seed: int) -> tuple[pl.Series, pl.Series]:
+    """The target's code of each row, and whether the row validates, in the file's order."""
+    groups = pl.concat(frame.to_series() for frame in data.frames([GROUP]))
+    codes = pl.concat(frame.select(code_of(data.target, classes)).to_series() for frame in data.frames([data.target]))
+    chosen = choose_groups(groups, codes, fraction, seed)
+    return codes, groups.is_in(chosen.implode())
+
+
+def with_sides(frames: Iterable[pl.DataFrame], validates: pl.Series) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
     """Each frame with which of its rows validate."""
     offset = 0
     for frame in frames:
@@ -109,11 +114,12 @@ def _with_sides(frames: Iterable[pl.DataFrame], validates: pl.Series) -> Iterato
 
 def _encode(encoder: Encoder, rows: pl.DataFrame, validates: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The target's code, then the features: of the rows that train, and of those that validate."""
-    encoded = encoder.encode(rows, [_code(encoder.target, encoder.classes)])
+    encoded = encoder.encode(rows, [code_of(encoder.target, encoder.classes)])
     return encoded.filter(~validates), encoded.filter(validates)
 
 
-def _code(target: str, classes: Sequence[str]) -> pl.Expr:
+def code_of(target: str, classes: Sequence[str]) -> pl.Expr:
+    """The position of the target's text in `classes`."""
     return pl.col(target).cast(pl.Enum(classes)).to_physical().cast(pl.UInt32)
 
 
@@ -211,7 +217,7 @@ def _frequent(data: TrainData, validates: pl.Series, most: int) -> dict[str, lis
     names = [field.name for field in data.schema.of(data.schema.named("feature")) if field.type == "string"]
     totals = {name: pl.DataFrame(schema={name: pl.String, ROWS: pl.UInt32}) for name in names}
     chunks = data.frames(names) if names else ()
-    for chunk, side in _with_sides(chunks, validates):
+    for chunk, side in with_sides(chunks, validates):
         train = chunk.filter(~side)
         for name in names:
             counts = train.select(pl.col(name).drop_nulls()).group_by(name).agg(pl.len().cast(pl.UInt32).alias(ROWS))

@@ -41,12 +41,20 @@ def test_wrong_usage_ends_with_2(options: list[str], capsys: pytest.CaptureFixtu
     assert "usage: airflow-ml-preprocessing" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", [["--help"], ["prepare", "--help"], ["split", "--help"]])
-def test_help_does_not_load_polars(options: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--help"], "usage: airflow-ml-preprocessing"),
+        (["prepare", "--help"], "usage: airflow-ml-preprocessing"),
+        (["split", "--help"], "usage: airflow-ml-preprocessing"),
+        (["encode-validation", "--ds", DS], '{"stage": "preprocessing", "command": "encode-validation"'),
+    ],
+)
+def test_what_needs_no_polars_does_not_load_it(options: list[str], says: str) -> None:
     tell = "import atexit, sys, preprocessing; atexit.register(lambda: print('polars' in sys.modules)); "
     tell += f"preprocessing.main({options})"
     done = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("usage: airflow-ml-preprocessing")
+    assert done.stdout.startswith(says)
     assert done.stdout.endswith("False\n")
 
 
@@ -86,7 +94,7 @@ def fill_disk(leave: int) -> None:
 
 
 @pytest.mark.parametrize("leave", [16 << 10, 80 << 10])
-@pytest.mark.parametrize("command", ["prepare", "split", "features", "import"])
+@pytest.mark.parametrize("command", ["prepare", "split", "features", "encode-validation", "import"])
 def test_full_disk_is_named_and_publishes_nothing(small_day: Day, tmp_path: Path, command: str, leave: int) -> None:
     data, target = flock(2500)
     options: list[str] = []
@@ -110,6 +118,10 @@ def test_full_disk_is_named_and_publishes_nothing(small_day: Day, tmp_path: Path
         options = ["--model", "models/2026-11-01"]
     else:
         small_day.publish(data, target)
+    if command == "encode-validation":
+        assert [small_day.run(earlier).code for earlier in ("prepare", "split")] == [0, 0]
+        options = ["--model", "models/2026-11-01"]
+        leave = 8 << 10  # the rows to validate take more
     if command == "split":
         assert small_day.run("prepare").code == 0
         leave = min(leave, 64 << 10)
@@ -130,25 +142,35 @@ def wait_until_it_writes(day: Day, folder: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-@pytest.mark.parametrize("command", ["prepare", "split"])
+@pytest.mark.parametrize(
+    ("command", "folder", "before", "made"),
+    [
+        ("prepare", "processed", set(), "train_data.csv"),
+        ("split", "processed", {"train_data.csv", "rejected.csv"}, "train.csv"),
+        ("encode-validation", "comparisons", set(), "val.csv"),
+    ],
+)
 def test_killed_stage_publishes_nothing_and_the_next_run_clears_up(
-    day: Day, number: signal.Signals, command: str
+    day: Day, number: signal.Signals, command: str, folder: str, before: set[str], made: str
 ) -> None:
     day.publish(*flock(100_000))
-    if command == "split":
-        assert day.run("prepare").code == 0
-    process = day.start(command)
-    wait_until_it_writes(day, f"processed/{DS}")
+    for earlier in ("prepare", "split")[: ["prepare", "split", "encode-validation"].index(command)]:
+        assert day.run(earlier).code == 0
+    options = ["--model", "models/2026-11-01"] if command == "encode-validation" else []
+    if options:
+        day.publish_model()
+    process = day.start(command, *options)
+    wait_until_it_writes(day, f"{folder}/{DS}")
     process.send_signal(number)
     out, log = process.communicate(timeout=30)
     assert process.returncode == (128 + number if number == signal.SIGTERM else -number)
     assert out == ""
     assert ("ended by SIGTERM; nothing was published" in log) == (number == signal.SIGTERM)
-    mark = day.file(f"processed/{DS}/_meta.json")
-    outputs = json.loads(mark.read_text())["outputs"] if mark.exists() else {}
-    assert set(outputs) == ({"train_data.csv", "rejected.csv"} if command == "split" else set())
-    assert not day.file(f"processed/{DS}/train.csv").exists()
-    assert day.run(command).code == 0
+    mark = day.file(f"{folder}/{DS}/_meta.json")
+    assert set(json.loads(mark.read_text())["outputs"] if mark.exists() else {}) == before
+    assert not day.file(f"{folder}/{DS}/{made}").exists()
+    assert day.run(command, *options).code == 0
+    assert day.file(f"{folder}/{DS}/{made}").exists()
     assert not list(day.root.rglob("*.tmp"))
     assert day.leftovers() == []
 

@@ -1,8 +1,10 @@
 """Own data: import publishes files, infer-schema drafts their schema, and the stage then takes them as they are."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from conftest import DATA_HEADER, DS, SCHEMA, Day, field, flock, graded, sheep, to_csv
@@ -68,6 +70,8 @@ def test_columns_may_have_any_name(day: Day, files: dict[str, Path], name: str) 
     assert [day.run(command).code for command in ("prepare", "split")] == [0, 0]
     day.publish_model()
     assert day.run("prepare", "--model", "models/2026-11-01").code == 0
+    assert day.run("encode-validation", "--model", "models/2026-11-01").code == 0
+    assert day.file(f"comparisons/{DS}/val.csv").read_bytes() == day.file(f"processed/{DS}/val.csv").read_bytes()
     kept = [f["name"] for f in columns if f["role"] != "ignore"]
     rows = day.rows(f"processed/{DS}/train_data.csv")
     assert list(rows[0]) == kept
@@ -112,6 +116,48 @@ def test_day_to_be_scored_is_imported_without_target(day: Day, files: dict[str, 
     run = day.run("prepare")
     assert run.code == 4
     assert "has no target.csv" in run.log
+
+
+def test_mark_tells_what_was_imported_by_content(day: Day, files: dict[str, Path]) -> None:
+    """The command line names files only: what they held must show, so that a changed file is imported again."""
+    told = []
+    for rows in (60, 61):
+        assert day.run("import", *put(files, *flock(rows))).result["rows"]["data.csv"] == rows
+        mark = json.loads(day.file(f"raw/{DS}/_meta.json").read_text())
+        told.append(mark["steps"]["import"]["parameters"]["files"])
+        for name, path in files.items():
+            content = path.read_bytes()
+            assert day.file(f"raw/{DS}/{name}").read_bytes() == content
+            assert told[-1][name] == {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    assert told[0]["data.csv"] != told[1]["data.csv"]
+    assert told[0]["schema.json"] == told[1]["schema.json"]
+
+
+def test_file_that_grows_while_it_is_imported_is_refused(
+    day: Day, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = put(files, *flock(60))
+    copy = shutil.copyfileobj
+
+    def copy_late(source: IO[bytes], to: IO[bytes]) -> None:
+        with files["data.csv"].open("a") as writer:
+            writer.write("tag-99,farm 1,,1.0,1,,,\n")
+        copy(source, to)
+
+    monkeypatch.setattr("own_data.shutil.copyfileobj", copy_late)
+    run = day.run("import", *options)
+    assert run.code == 3
+    assert f"{files['data.csv']} changed while it was imported" in run.log
+    assert not list(day.file("raw").iterdir())
+
+
+def test_data_may_be_called_like_a_target(day: Day, files: dict[str, Path]) -> None:
+    files["data.csv"] = files["data.csv"].with_name("no_target.csv")
+    schema = {**SCHEMA, "fields": SCHEMA["fields"][:-1]}
+    for rows in (60, 61):
+        put(files, flock(rows)[0], "", schema)
+        options = ["--data", str(files["data.csv"]), "--schema", str(files["schema.json"])]
+        assert day.run("import", *options).code == 0
 
 
 def test_import_never_pairs_new_data_with_an_old_target(day: Day, files: dict[str, Path]) -> None:
