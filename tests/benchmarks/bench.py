@@ -27,12 +27,21 @@ BUSY = 1.0
 
 
 def airflow(lab: Lab) -> list[Row]:
-    """What Airflow adds to a task. Imported late: only this one needs the stack."""
+    """What Airflow adds to a task. Imported late: needs the stack."""
     from airflow_overhead import airflow_tasks
 
     return airflow_tasks(lab.repeats)
 
 
+def backfill(lab: Lab) -> list[Row]:
+    """A month filled in. Imported late: needs the stack."""
+    from airflow_overhead import backfill_month
+
+    return backfill_month(lab.repeats)
+
+
+# Not part of --quick.
+NEED_AIRFLOW = ("airflow", "backfill")
 BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "generator": comparisons.generator,
     "preprocessing": comparisons.preprocessing,
@@ -43,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "cold-start": cold_start,
     "rebuild": rebuild.rebuild,
     "airflow": airflow,
+    "backfill": backfill,
 }
 
 
@@ -59,7 +69,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.quick:
         arguments.rows, arguments.large, arguments.repeats = QUICK_ROWS, QUICK_LARGE, 1
-    arguments.only = arguments.only or [name for name in BENCHMARKS if not (arguments.quick and name == "airflow")]
+    arguments.only = arguments.only or [name for name in BENCHMARKS if not (arguments.quick and name in NEED_AIRFLOW)]
     return arguments
 
 
