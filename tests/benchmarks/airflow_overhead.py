@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+from figures import Row
 from lab import NAME, ROOT, alternate, free_port, remove_volume
-from report import Row
 
 sys.path.append(str(ROOT / "scripts"))
 import stack

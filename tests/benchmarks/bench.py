@@ -19,8 +19,8 @@ from pathlib import Path
 import comparisons
 import rebuild
 from cold_start import cold_start
+from figures import Line, Row, as_json, describe_machine, markdown_table, text_table
 from lab import NAME, ROOT, Lab
-from report import Line, Row, as_json, describe_machine, markdown_table, text_table
 
 QUICK_ROWS, QUICK_LARGE = 3_000, 6_000
 BUSY = 1.0

@@ -5,8 +5,8 @@ import time
 from functools import partial
 from statistics import median
 
+from figures import Start
 from lab import STEPS, Lab, alternate
-from report import Start
 
 ROWS = 1_000
 # What takes a second is measured this often, whatever --repeats says of the rest.

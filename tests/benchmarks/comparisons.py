@@ -6,8 +6,8 @@ from functools import partial
 from statistics import median
 from typing import Any
 
+from figures import Row
 from lab import LARGE, MODEL, SMALL, Lab, Measured, alternate
-from report import Row
 
 FAKER_ROWS = 5_000
 # How often what takes seconds is measured, whatever --repeats says of the rest.

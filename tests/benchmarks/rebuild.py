@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from figures import Row
 from lab import NAME, ROOT, Lab
-from report import Row
 
 sys.path.append(str(ROOT))
 from tests.image_tree import build_images, make_checkout
