@@ -3,6 +3,9 @@
 import json
 import os
 import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,8 +86,60 @@ class Stack:
         logs = [self.airflow.log_of(dag, run, task)[-3000:] for task in tasks if task["state"] == "failed"]
         return "\n".join([str({task["task_id"]: task["state"] for task in tasks}), *logs])
 
+    def page(self, url: str) -> str:
+        """A page's source."""
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return str(answer.read().decode())
+
     def results(self, dag: str, run: str) -> dict[tuple[str, str], dict[str, Any]]:
         return {(result["stage"], result["command"]): result for result in self.airflow.results(dag, run)}
+
+
+class Mlflow:
+    """MLflow's REST API, as far as people would look with it."""
+
+    MODEL = "airflow-ml"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, path: str, **query: str) -> dict[str, Any]:
+        address = f"{self.url}/api/2.0/mlflow/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            return dict(json.load(answer))
+
+    def model(self) -> dict[str, Any]:
+        """The registered model; without any where there is none yet."""
+        try:
+            return dict(self.get("registered-models/get", name=self.MODEL)["registered_model"])
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            return {}
+
+    def alias(self, name: str) -> str | None:
+        """The version that has an alias."""
+        found = [one["version"] for one in self.model().get("aliases", []) if one["alias"] == name]
+        return found[0] if found else None
+
+    def champion(self) -> str | None:
+        return self.alias("champion")
+
+    def events(self) -> list[dict[str, Any]]:
+        """The promotions and rollbacks, the oldest first."""
+        tags = {tag["key"]: tag["value"] for tag in self.model().get("tags", [])}
+        return [json.loads(value) for key, value in sorted(tags.items()) if key.startswith("champion.")]
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return dict(self.get("runs/get", run_id=run_id)["run"])
+
+    def artifacts(self, run_id: str, path: str = "") -> list[str]:
+        found = self.get("artifacts/list", run_id=run_id, **({"path": path} if path else {}))
+        return [file["path"] for file in found.get("files", [])]
+
+    def history(self, run_id: str, metric: str) -> list[dict[str, Any]]:
+        """Every point of a metric."""
+        return list(self.get("metrics/get-history", run_id=run_id, metric_key=metric).get("metrics", []))
 
 
 def remove_stack() -> None:
@@ -100,3 +155,12 @@ def stack() -> Iterator[Stack]:
         yield Stack()
     finally:
         remove_stack()
+
+
+@pytest.fixture(scope="session")
+def mlflow_client() -> str:
+    """The Python of an environment with MLflow and LightGBM, and nothing of ours."""
+    done = subprocess.run(
+        [ROOT / "scripts" / "ensure_mlflow_client.sh"], text=True, stdout=subprocess.PIPE, check=True, timeout=600
+    )
+    return done.stdout.splitlines()[-1]

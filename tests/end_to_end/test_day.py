@@ -12,15 +12,21 @@ from airflow_api import AirflowError
 from .conftest import DATA, Stack, compose_stack, data_files, image, run_python
 
 DS = "2026-11-21"
-DAGS = ("generate_data", "train_model", "predict")
+DAGS = ("generate_data", "train_model", "predict", "monitor")
+ALL_DAGS = (*DAGS, "promote_model", "roll_back_model")
 FILES = {
     "raw": {"data.csv", "target.csv", "schema.json"},
     "processed": {"train_data.csv", "rejected.csv", "train.csv", "val.csv", "encoder.json"},
     "models": {
         "model.txt", "encoder.json", "params.json", "feature_importance.csv", "reference_scores.csv", "metrics.json",
+        "curves.json", "baseline.json",
     },
+    "plots": {"roc.svg", "precision_recall.svg", "calibration.svg", "importances.svg", "training_curve.svg"},
+    # The first candidate has no champion to be scored beside.
+    "comparisons": {"comparison.json"},
     "features": {"features.csv", "rejected.csv"},
     "predictions": {"predictions.csv"},
+    "reports": {"evaluation.json", "index.html"},
 }  # fmt: skip
 
 READ = """
@@ -43,7 +49,7 @@ def day(stack: Stack) -> dict[tuple[str, str], dict[str, object]]:
 
 def test_stack_is_ready_when_it_says_so(stack: Stack) -> None:
     dags = stack.airflow.request("GET", "/dags")["dags"]
-    assert {dag["dag_id"]: dag["is_paused"] for dag in dags} == dict.fromkeys(DAGS, False)
+    assert {dag["dag_id"]: dag["is_paused"] for dag in dags} == dict.fromkeys(ALL_DAGS, False)
     assert stack.airflow.request("GET", "/importErrors")["import_errors"] == []
 
 
@@ -63,7 +69,8 @@ def test_page_asks_for_the_password_of_the_environment_file(stack: Stack) -> Non
 
 def test_day_leaves_every_file_with_a_valid_mark(day: dict[tuple[str, str], dict[str, object]]) -> None:
     found = {path for path in data_files() if not path.endswith("_meta.json")}
-    assert found == {f"{folder}/{DS}/{name}" for folder, names in FILES.items() for name in names}
+    of_the_day = {f"{folder}/{DS}/{name}" for folder, names in FILES.items() for name in names}
+    assert found == {*of_the_day, "registry/production/resolved.json"}
     files = json.dumps({folder: sorted(names) for folder, names in FILES.items()})
     assert run_python("base", READ.format(files=files, ds=DS)).strip() == "verified"
 
@@ -91,20 +98,46 @@ def test_marks_say_who_made_each_file(day: dict[tuple[str, str], dict[str, objec
     assert f"models/{DS}/model.txt" in step["inputs"]
 
 
+def test_first_model_is_in_production(day: dict[tuple[str, str], dict[str, object]]) -> None:
+    assert day["registry", "decide"]["promoted"] is True
+    assert day["registry", "resolve"]["model"] == f"models/{DS}"
+    assert day["registry", "resolve"]["version"] == day["registry", "register"]["version"]
+
+
 def test_same_day_again_gives_the_same_bytes(stack: Stack, day: dict[tuple[str, str], dict[str, object]]) -> None:
     before = {path: digest for path, digest in data_files().items() if not path.endswith("_meta.json")}
     for dag in DAGS:
-        stack.run(dag, {"ds": DS})
+        stack.run(dag, {"ds": DS, "force": True})
     after = {path: digest for path, digest in data_files().items() if not path.endswith("_meta.json")}
-    assert after == before
+    assert {path: after[path] for path in before if not path.startswith("reports")} == {
+        path: digest for path, digest in before.items() if not path.startswith("reports")
+    }
+    # The second model has a champion to be compared with; reports tell when things were done.
+    assert set(after) - set(before) == {f"comparisons/{DS}/val.csv"}
+
+
+def test_what_is_there_already_is_verified_not_made_again(
+    stack: Stack, day: dict[tuple[str, str], dict[str, object]]
+) -> None:
+    for dag in DAGS:
+        stack.run(dag, {"ds": DS})
+    before = data_files()
+    for dag in DAGS:
+        results = stack.results(dag, stack.run(dag, {"ds": DS}))
+        made = {key: result for key, result in results.items() if key[0] != "registry"}
+        assert made
+        assert [key for key, result in made.items() if not result.get("cached")] == []
+    assert {path: digest for path, digest in data_files().items() if "registry" not in path} == {
+        path: digest for path, digest in before.items() if "registry" not in path
+    }
 
 
 def test_stage_containers_are_removed(day: dict[tuple[str, str], dict[str, object]]) -> None:
     form = '{{.Names}} {{.Label "com.docker.compose.service"}}'
     command = ["docker", "ps", "--all", "--format", form, "--filter", f"volume={DATA}"]
     left = subprocess.run(command, text=True, capture_output=True, check=True).stdout.splitlines()
-    # Two services look there whether a day has come.
-    assert {line.partition(" ")[2] for line in left} == {"scheduler", "triggerer"}, left
+    # Two services look there whether a day has come, one shows the reports.
+    assert {line.partition(" ")[2] for line in left} == {"scheduler", "triggerer", "reports"}, left
 
 
 def test_stack_that_is_up_is_left_alone(stack: Stack) -> None:

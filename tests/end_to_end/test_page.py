@@ -36,11 +36,11 @@ def page(stack: Stack) -> Iterator[Page]:
         browser.close()
 
 
-def test_page_shows_three_green_dags(stack: Stack, page: Page) -> None:
-    for dag in ("generate_data", "train_model", "predict"):
+def test_page_shows_the_green_dags(stack: Stack, page: Page) -> None:
+    for dag in ("generate_data", "train_model", "predict", "monitor"):
         stack.run(dag, {"ds": DS})
     page.goto(f"{stack.url}/dags")
-    for dag in ("generate_data", "train_model", "predict"):
+    for dag in ("generate_data", "train_model", "predict", "monitor", "promote_model", "roll_back_model"):
         expect(page.get_by_role("link", name=dag, exact=True)).to_be_visible()
     assert page.get_by_text("import error").count() == 0
 

@@ -1,4 +1,4 @@
-"""Every way to start a run, the choice of the model in production, and a stack that heals."""
+"""Every way to start a run, and a stack that heals."""
 
 import json
 import signal
@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import RUN_TIMEOUT_S, Stack, compose_stack, data_files, run_python
 
-FIRST, SECOND = "2026-10-04", "2026-10-11"
+DAY = "2026-06-07"
 SMALL = {"rows": 3000}
 
 
@@ -51,39 +51,12 @@ def test_backfill_fills_in_each_day(stack: Stack) -> None:
     assert {f"raw/2026-08-0{day}/data.csv" for day in (3, 4, 5)} <= set(data_files())
 
 
-@pytest.fixture(scope="module")
-def two_models(stack: Stack) -> None:
-    """Two days with a validated model each."""
-    for ds in (FIRST, SECOND):
-        stack.run("generate_data", {"ds": ds, **SMALL})
-        stack.run("train_model", {"ds": ds, "lightgbm": {"num_boost_round": 20}})
-
-
-def model_used(stack: Stack, ds: str) -> str:
-    """The model that a run of `predict` for a day says it used."""
-    stack.run("predict", {"ds": ds})
-    meta = json.loads(run_python("base", f"print(open('/data/predictions/{ds}/_meta.json').read())"))
-    (model,) = {path.rpartition("/")[0] for path in meta["steps"]["predict"]["inputs"] if path.startswith("models/")}
-    return model
-
-
-@pytest.mark.usefixtures("two_models")
 def test_parameters_of_the_form_reach_the_stage(stack: Stack) -> None:
-    params = json.loads(run_python("base", f"print(open('/data/models/{FIRST}/params.json').read())"))
-    assert "20" in json.dumps(params)
-    assert rows_of(f"raw/{FIRST}/data.csv") == SMALL["rows"]
-
-
-@pytest.mark.usefixtures("two_models")
-def test_variable_rolls_out_another_model_and_back(stack: Stack) -> None:
-    newest = sorted(path for path in data_files() if path.startswith("models/") and path.endswith("metrics.json"))[-1]
-    assert model_used(stack, FIRST) == newest.rpartition("/")[0]
-    stack.airflow.request("POST", "/variables", {"key": "model_path", "value": f"/data/models/{FIRST}"})
-    try:
-        assert model_used(stack, FIRST) == f"models/{FIRST}"
-    finally:
-        stack.airflow.request("DELETE", "/variables/model_path")
-    assert model_used(stack, FIRST) == newest.rpartition("/")[0]
+    stack.run("generate_data", {"ds": DAY, **SMALL})
+    stack.run("train_model", {"ds": DAY, "lightgbm": {"num_boost_round": 20}, "promote": "manual"})
+    params = json.loads(run_python("base", f"print(open('/data/models/{DAY}/params.json').read())"))
+    assert params["parameters"]["num_iterations"] == 20
+    assert rows_of(f"raw/{DAY}/data.csv") == SMALL["rows"]
 
 
 def test_bad_data_fails_at_once_and_says_why(stack: Stack) -> None:

@@ -1,0 +1,230 @@
+"""The life of a model through the real scheduler and MLflow: registered, judged, promoted, used, taken back."""
+
+import csv
+import io
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import PORT, RUN_TIMEOUT_S, Mlflow, Stack, compose_stack, data_files, run_image, run_python
+
+FIRST, SECOND, THIRD = "2026-10-04", "2026-10-11", "2026-10-18"
+SMALL = {"rows": 3000}
+TREES = {"lightgbm": {"num_boost_round": 20}}
+# One leaf a tree learns nothing: what such a model is called is the gate's answer.
+WORTHLESS = {"lightgbm": {"num_boost_round": 1, "learning_rate": 0.0001, "num_leaves": 2}}
+
+
+def mark(path: str) -> dict[str, Any]:
+    return dict(json.loads(run_python("base", f"print(open('/data/{path}/_meta.json').read())")))
+
+
+def predict_with(stack: Stack, ds: str, **conf: object) -> dict[str, Any]:
+    """Score a day; returns what the mark of the predictions says about the model."""
+    stack.run("predict", {"ds": ds, **conf})
+    return dict(mark(f"predictions/{ds}")["steps"]["predict"]["parameters"])
+
+
+@pytest.fixture(scope="module")
+def mlflow(stack: Stack) -> Mlflow:
+    return Mlflow(f"http://localhost:{PORT + 1}")
+
+
+@pytest.fixture(scope="module")
+def first(stack: Stack, mlflow: Mlflow) -> dict[tuple[str, str], dict[str, Any]]:
+    """The results of the first training; other tests may have trained before."""
+    for ds in (FIRST, SECOND, THIRD):
+        stack.run("generate_data", {"ds": ds, **SMALL})
+    before = mlflow.champion()
+    results = stack.results("train_model", stack.run("train_model", {"ds": FIRST, **TREES}))
+    if not results["registry", "decide"]["promoted"]:
+        assert before is not None
+        version = results["registry", "register"]["version"]
+        stack.run("promote_model", {"version": int(version), "reason": "the first of these tests"})
+    return results
+
+
+@pytest.fixture(scope="module")
+def second(stack: Stack, first: dict[tuple[str, str], dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Another model, left to a person."""
+    run = stack.run("train_model", {"ds": SECOND, "promote": "manual", **TREES})
+    return stack.results("train_model", run)
+
+
+def test_training_leaves_a_run_that_shows_it_all(mlflow: Mlflow, first: dict[tuple[str, str], dict[str, Any]]) -> None:
+    run = mlflow.run(first["registry", "register"]["run_id"])
+    tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
+    assert tags["airflow_ml.ds"] == FIRST
+    assert tags["airflow_ml.dag_run_id"].startswith("manual__")
+    metrics = {metric["key"]: metric["value"] for metric in run["data"]["metrics"]}
+    assert metrics["roc_auc"] == pytest.approx(first["prediction", "validate"]["roc_auc"])
+    assert run["data"]["params"]
+    assert {"plots", "model"} <= set(mlflow.artifacts(run["info"]["run_id"]))
+
+
+def test_candidate_left_to_a_person_stays_challenger(
+    mlflow: Mlflow, first: dict[tuple[str, str], dict[str, Any]], second: dict[tuple[str, str], dict[str, Any]]
+) -> None:
+    decided = second["registry", "decide"]
+    assert decided["promoted"] is False
+    assert "manual" in decided["reason"]
+    assert mlflow.champion() == first["registry", "register"]["version"]
+    assert mlflow.alias("challenger") == second["registry", "register"]["version"]
+
+
+def test_comparison_is_of_the_same_rows(second: dict[tuple[str, str], dict[str, Any]]) -> None:
+    compared, encoded = second["prediction", "compare"], second["preprocessing", "encode-validation"]
+    assert compared["champion"]
+    assert encoded["champion"] == compared["champion"]
+    low, high = compared["interval"]
+    assert low <= compared["difference"] <= high
+    comparison = json.loads(run_python("base", f"print(open('/data/comparisons/{SECOND}/comparison.json').read())"))
+    rows = int(run_python("base", f"print(sum(1 for _ in open('/data/processed/{SECOND}/val.csv')) - 1)"))
+    assert comparison["rows"] == rows
+
+
+def test_person_promotes_predict_uses_it_and_rollback_takes_it_back(
+    stack: Stack,
+    mlflow: Mlflow,
+    first: dict[tuple[str, str], dict[str, Any]],
+    second: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    old, new = first["registry", "register"]["version"], second["registry", "register"]["version"]
+    assert predict_with(stack, THIRD)["version"] == old
+    stack.run("promote_model", {"version": int(new), "reason": "it looks better to me"})
+    used = predict_with(stack, THIRD)
+    assert (used["version"], used["run_id"]) == (new, second["registry", "register"]["run_id"])
+    stack.run("roll_back_model", {"reason": "it was not"})
+    assert predict_with(stack, THIRD)["version"] == old
+    promoted, back = mlflow.events()[-2:]
+    assert (promoted["version"], promoted["kind"], promoted["by"]) == (new, "promote", "admin")
+    assert promoted["reason"] == "it looks better to me"
+    assert (back["version"], back["kind"], back["by"], back["reason"]) == (old, "rollback", "admin", "it was not")
+
+
+def test_variable_wins_over_the_registry(stack: Stack, first: object, second: object) -> None:
+    stack.airflow.request("POST", "/variables", {"key": "model_path", "value": f"/data/models/{SECOND}"})
+    try:
+        used = predict_with(stack, THIRD)
+    finally:
+        stack.airflow.request("DELETE", "/variables/model_path")
+    assert used["model"] == f"models/{SECOND}"
+    assert predict_with(stack, THIRD)["model"] == f"models/{FIRST}"
+
+
+def test_worthless_candidate_does_not_pass_the_gate(stack: Stack, mlflow: Mlflow, first: object) -> None:
+    champion = mlflow.champion()
+    results = stack.results("train_model", stack.run("train_model", {"ds": THIRD, **WORTHLESS}))
+    decided = results["registry", "decide"]
+    assert decided["promoted"] is False
+    assert "average_precision" in decided["reason"]
+    assert mlflow.champion() == champion
+    tags = {tag["key"]: tag["value"] for tag in mlflow.run(results["registry", "register"]["run_id"])["data"]["tags"]}
+    assert decided["reason"] in tags.values()
+
+
+def test_day_is_scored_by_the_champion_of_then_where_that_is_asked_for(
+    stack: Stack, mlflow: Mlflow, second: dict[tuple[str, str], dict[str, Any]]
+) -> None:
+    """A promotion that was made elsewhere, in September, is taken over with its time."""
+    version = second["registry", "register"]["version"]
+    now = mlflow.champion()
+    assert now != version
+    run_image(
+        "registry", "promote", f"--version={version}", "--by=an importer", "--reason=as it was in September",
+        "--at=2026-09-01T00:00:00Z",
+    )  # fmt: skip
+    assert mlflow.champion() == now
+    stack.run("generate_data", {"ds": "2026-09-10", **SMALL})
+    assert predict_with(stack, "2026-09-10", as_of=True)["version"] == version
+    assert predict_with(stack, "2026-09-10")["version"] == now
+    run = stack.airflow.trigger("predict", {"ds": "2026-08-01", "as_of": True, "wait_hours": 0})
+    assert stack.airflow.wait("predict", run, RUN_TIMEOUT_S) == "failed"
+
+
+def test_model_trained_again_does_not_change_the_one_in_production(
+    stack: Stack, first: dict[tuple[str, str], dict[str, Any]]
+) -> None:
+    """models/{day} is another model by now; the registered one comes back from MLflow."""
+    version = first["registry", "register"]["version"]
+    expected = data_files()[f"predictions/{THIRD}/predictions.csv"]
+    assert predict_with(stack, THIRD)["version"] == version
+    stack.run("train_model", {"ds": FIRST, "promote": "manual", "lightgbm": {"num_boost_round": 5}})
+    used = predict_with(stack, THIRD)
+    assert (used["version"], used["model"]) == (version, f"models/{FIRST}-v{version}")
+    assert data_files()[f"predictions/{THIRD}/predictions.csv"] == expected
+
+
+def test_day_is_evaluated_reported_and_logged(stack: Stack, mlflow: Mlflow, first: object) -> None:
+    used = predict_with(stack, THIRD)
+    results = stack.results("monitor", stack.run("monitor", {"ds": THIRD}))
+    evaluated = results["prediction", "evaluate"]
+    assert 0.5 < evaluated["metrics"]["roc_auc"] <= 1
+    history = mlflow.history(used["run_id"], "live.roc_auc")
+    assert [point["value"] for point in history] == [pytest.approx(evaluated["metrics"]["roc_auc"])]
+    stack.run("monitor", {"ds": THIRD, "force": True})
+    assert len(mlflow.history(used["run_id"], "live.roc_auc")) == 1
+    page = stack.page(f"http://localhost:{PORT + 2}/{THIRD}/")
+    assert THIRD in page
+    assert "<script src" not in page
+
+
+LOAD = """
+import csv, json, sys
+import mlflow
+import numpy as np
+
+folder = sys.argv[1]
+model = mlflow.lightgbm.load_model("models:/airflow-ml@champion")
+with open(f"{folder}/features.csv", newline="") as file:
+    rows = list(csv.reader(file))
+names = model.feature_name()
+columns = rows[0][-len(names):]
+values = np.array([[float(text) if text else np.nan for text in row[-len(names):]] for row in rows[1:]])
+scores = model.predict(values)
+with open(f"{folder}/predictions.csv", newline="") as file:
+    ours = np.array([float(row["probability_1"]) for row in csv.DictReader(file)])
+print(json.dumps({"rows": len(ours), "difference": float(np.abs(scores - ours).max())}))
+"""
+
+
+@pytest.fixture
+def exported(stack: Stack, first: object, tmp_path: Path) -> Path:
+    """A scored day's features and predictions, outside of the volume."""
+    predict_with(stack, THIRD)
+    for folder, file in (("features", "features.csv"), ("predictions", "predictions.csv")):
+        text = run_python("base", f"print(open('/data/{folder}/{THIRD}/{file}').read(), end='')")
+        assert len(list(csv.reader(io.StringIO(text)))) > 1000
+        (tmp_path / file).write_text(text)
+    return tmp_path
+
+
+def test_anyone_loads_the_champion_and_scores_alike(stack: Stack, exported: Path, mlflow_client: str) -> None:
+    """With MLflow and LightGBM alone, from the registry, without a file or a line of ours."""
+    uri = f"http://localhost:{PORT + 1}"
+    environment = {"MLFLOW_TRACKING_URI": uri, "PATH": "/usr/bin:/bin", "HOME": str(exported)}
+    command = [mlflow_client, "-c", LOAD, str(exported)]
+    done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["rows"] > 1000
+    assert told["difference"] <= 1e-12
+
+
+def test_without_mlflow_the_day_is_scored_and_says_so(stack: Stack, first: object) -> None:
+    expected = predict_with(stack, THIRD)
+    assert compose_stack.compose("stop", "mlflow").returncode == 0
+    try:
+        done = run_image("registry", "resolve", "--or-last")
+        told = json.loads(done.stdout.splitlines()[-1])
+        assert told["source"] == "last resolved"
+        assert (told["version"], told["model"]) == (expected["version"], expected["model"])
+        assert "out of reach" in done.stderr
+        failed = run_image("registry", "resolve", check=False)
+        assert failed.returncode == 1
+        assert "http://mlflow:5000" in failed.stderr
+    finally:
+        compose_stack.compose("up", "--detach", "--wait", "mlflow")
