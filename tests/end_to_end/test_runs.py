@@ -6,8 +6,6 @@ import subprocess
 import time
 from typing import Any
 
-import pytest
-
 from .conftest import RUN_TIMEOUT_S, Stack, compose_stack, data_files, run_python
 
 DAY = "2026-06-07"
@@ -29,26 +27,48 @@ def test_run_without_a_date_works_on_today(stack: Stack) -> None:
     assert f"raw/{asked}/data.csv" in data_files()
 
 
-def test_backfill_fills_in_each_day(stack: Stack) -> None:
-    body = {
-        "dag_id": "generate_data",
-        "from_date": "2026-08-03T00:00:00Z",
-        "to_date": "2026-08-05T23:59:59Z",
-        "dag_run_conf": SMALL,
-        "max_active_runs": 2,
-        "reprocess_behavior": "none",
-    }
-    stack.airflow.request("POST", "/backfills", body)
+def backfill(stack: Stack, dag: str, first: str, last: str, *options: str, **conf: object) -> list[str]:
+    """Fill days in as the README does, from the command line; returns the runs, which must all be green."""
+    days = [f"--from-date={first}", f"--to-date={last}T23:59:59", f"--dag-run-conf={json.dumps(conf)}"]
+    command = ["airflow", "backfill", "create", f"--dag-id={dag}", *days, "--max-active-runs=2", *options]
+    done = compose_stack.compose("exec", "-T", "scheduler", *command)
+    assert done.returncode == 0, done.stderr
+    path = f"/dags/{dag}/dagRuns?limit=100&run_type=backfill&logical_date_gte={first}&logical_date_lte={last}T23:59:59Z"
     deadline = time.monotonic() + RUN_TIMEOUT_S
     runs: list[dict[str, Any]] = []
-    while time.monotonic() < deadline:
-        found = stack.airflow.request("GET", "/dags/generate_data/dagRuns?limit=100")["dag_runs"]
-        runs = [run for run in found if run["run_type"] == "backfill"]
-        if len(runs) == 3 and all(run["state"] in {"success", "failed"} for run in runs):
-            break
+    while not runs or {run["state"] for run in runs} & {"queued", "running"}:
+        assert time.monotonic() < deadline, runs
         time.sleep(1)
-    assert [run["state"] for run in runs] == ["success"] * 3
-    assert {f"raw/2026-08-0{day}/data.csv" for day in (3, 4, 5)} <= set(data_files())
+        runs = stack.airflow.request("GET", path)["dag_runs"]
+    assert {run["state"] for run in runs} == {"success"}, runs
+    return [run["dag_run_id"] for run in runs]
+
+
+def test_backfill_fills_in_each_day_in_any_order_with_the_bytes_of_daily_runs(stack: Stack) -> None:
+    first, last = "2026-08-03", "2026-08-06"
+    days = [f"2026-08-0{day}" for day in range(3, 7)]
+    assert len(backfill(stack, "generate_data", first, last, **SMALL)) == len(days)
+    stack.run("train_model", {"ds": first, "lightgbm": {"num_boost_round": 20}})
+    stack.airflow.request("POST", "/variables", {"key": "model_path", "value": f"models/{first}"})
+    try:
+        assert len(backfill(stack, "predict", first, last, "--run-backwards")) == len(days)
+        files = {path: digest for path, digest in data_files().items() if path.startswith("predictions/2026-08")}
+        found = {path.split("/")[1] for path in files if path.endswith("predictions.csv")}
+        assert found == set(days)
+        for ds in days[:2]:
+            stack.run("predict", {"ds": ds, "force": True})
+        again = data_files()
+        assert {path: again[path] for path in files if path.endswith(".csv")} == {
+            path: digest for path, digest in files.items() if path.endswith(".csv")
+        }
+        assert len(backfill(stack, "predict", first, last, "--reprocess-behavior=completed")) == len(days)
+        assert {path: digest for path, digest in data_files().items() if path in files} == data_files_of(again, files)
+    finally:
+        stack.airflow.request("DELETE", "/variables/model_path")
+
+
+def data_files_of(found: dict[str, str], names: dict[str, str]) -> dict[str, str]:
+    return {path: digest for path, digest in found.items() if path in names}
 
 
 def test_parameters_of_the_form_reach_the_stage(stack: Stack) -> None:
