@@ -60,15 +60,22 @@ def _inputs(lock: Lock, bom: Json, constraints: dict[str, str]) -> Iterator[str]
     names = {entry.name for entry in lock.entries()}
     now = {
         "requirement": lock.requirements(),
+        "without": lock.without(),
         "constraint": sorted(f"{name}=={version}" for name, version in constraints.items() if name in names),
         "python": [lock.python],
     }
-    where = {"requirement": f"{lock.name}/{lock.source.name}", "constraint": CONSTRAINTS, "python": "scripts/locks"}
+    source = f"{lock.name}/{lock.source.name}"
+    where = {
+        "requirement": f"{source} with",
+        "without": f"{source} without",
+        "constraint": f"{CONSTRAINTS} with",
+        "python": "scripts/locks with",
+    }
     for kind, lines in now.items():
         recorded = sorted(owned(bom["metadata"], kind))
         if recorded != lines:
             yield (
-                f"{lock.name}/{lock.path.name}: found {where[kind]} with {_list(lines)}; expected: "
+                f"{lock.name}/{lock.path.name}: found {where[kind]} {_list(lines)}; expected: "
                 f"{_list(recorded)}, of which the lock was made; {MAKE}"
             )
 

@@ -159,13 +159,15 @@ def run_uv(lock: Lock, constraints: str, preferences: str, form: str, *options: 
     with tempfile.TemporaryDirectory(prefix="airflow-ml-lock-") as scratch:
         limits, output = Path(scratch, "constraints.txt"), Path(scratch, form)
         limits.write_text(constraints, encoding="utf-8")
+        without = Path(scratch, "without.txt")
+        without.write_text("".join(f"{name}\n" for name in lock.without()), encoding="utf-8")
         if preferences:
             output.write_text(preferences, encoding="utf-8")
         command: list[str | Path] = [
             os.environ.get("UV") or Path(sys.executable).parent / "uv", "pip", "compile", "--quiet", "--universal",
             "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--python", sys.executable,
-            "--python-version", lock.python, "--constraint", limits, lock.source.name, "--format", form,
-            "--output-file", output, *options,
+            "--python-version", lock.python, "--constraint", limits, "--excludes", without, lock.source.name,
+            "--format", form, "--output-file", output, *options,
         ]  # fmt: skip
         done = subprocess.run(command, cwd=lock.folder, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -310,6 +312,7 @@ def bom_of(lock: Lock, compiled: Compiled, components: Sequence[Json], constrain
                 needs[ref] += purls[name]
     properties = [own("python", lock.python)]
     properties += [own("requirement", line) for line in lock.requirements()]
+    properties += [own("without", name) for name in lock.without()]
     properties += [own("constraint", f"{name}=={constraints[name]}") for name in sorted(purls) if name in constraints]
     return document(me, components, needs, properties, "pre-build")
 

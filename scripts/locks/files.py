@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = "scripts/constraints.txt"
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 PIN = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)\s*(?:;\s*([^\\]+?))?\s*\\?")
+WITHOUT = re.compile(r"# without: ([A-Za-z0-9._-]+)\s*(?:#.*)?")
 HASH = re.compile(r"--hash=(sha256:[0-9a-f]{64})(?=\s|$)")
 
 
@@ -86,6 +87,11 @@ class Lock:
     def requirements(self) -> list[str]:
         """What requirements.in asks for, included files too."""
         return sorted(set(_requirements(self.source)))
+
+    def without(self) -> list[str]:
+        """What requirements.in leaves out, a line `# without: NAME` each, though a package's metadata asks for it."""
+        lines = self.source.read_text(encoding="utf-8").splitlines()
+        return sorted({normal(match[1]) for line in lines if (match := WITHOUT.fullmatch(line.strip()))})
 
     def entries(self) -> list[Entry]:
         return parse_lock(self.path.read_text(encoding="utf-8"), self.path)
