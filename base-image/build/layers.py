@@ -99,10 +99,10 @@ def make_wheel_layers(arguments: argparse.Namespace) -> None:
 
 
 def install(requirements: Path) -> None:
-    """Install with uv: the lock is law, every hash required, wheels only."""
+    """Install with uv: the lock is law, every hash required, wheels only, nothing that it does not name."""
     done = subprocess.run(
         ["uv", "pip", "install", "--python", VENV / "bin/python", "--require-hashes", "--only-binary", ":all:",
-         "--no-compile-bytecode", "--requirements", requirements],
+         "--no-deps", "--no-compile-bytecode", "--requirements", requirements],
         check=False,
     )  # fmt: skip
     if done.returncode:
@@ -168,8 +168,8 @@ def compile_module(path: Path, final: Path) -> Path:
 
 
 def move(paths: Iterable[Path], layer: Path) -> None:
-    """Move files into a layer, at the same place below it."""
-    for path in list(paths):
+    """Move files into a layer, at the same place below it; what another distribution has too is there already."""
+    for path in [path for path in paths if not below(layer, path).exists()]:
         target = below(layer, path)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(path, target)
