@@ -1,0 +1,179 @@
+"""MLflow's tracking server and model registry in one process, with its database made ready before it listens.
+
+Usage: server.py serve|healthcheck. Reads MLFLOW_BACKEND_STORE_URI (the Postgres database) and
+MLFLOW_SERVER_ALLOWED_HOSTS. Writes artifacts below /opt/mlflow/artifacts.
+Exit codes: 0 ended by a signal, or healthy; 1 failed, or not healthy; 2 wrong usage.
+
+`mlflow server` does the same with two processes, each of which loads all of MLflow: twice the memory, and twice the
+time until it answers.
+"""
+
+import json
+import logging
+import logging.config
+import os
+import shutil
+import sys
+import time
+import urllib.error
+import urllib.request
+import warnings
+from pathlib import Path
+from typing import Any
+
+PORT = 5000
+HOME = Path("/opt/mlflow")
+# An upload is kept here until it is whole; on the artifacts' own volume, so that its size is not a matter of memory.
+UPLOADS = HOME / "tmp"
+# Asked of MLflow itself, so the answer needs its database; /health does not.
+PROBE = f"http://127.0.0.1:{PORT}/api/2.0/mlflow/experiments/search?max_results=1"
+PROBE_S = 8
+# The database is made while we load: see services/airflow/init.py.
+DATABASE_WAIT_S = 180
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)sZ %(levelname)s %(name)s: %(message)s", "datefmt": "%Y-%m-%dT%H:%M:%S"}
+    },
+    "filters": {"no probes": {"()": "server.NoProbes"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+    "loggers": {
+        "server": {"level": "INFO"},
+        "mlflow": {"level": "INFO"},
+        "uvicorn.error": {"level": "INFO"},
+        "uvicorn.access": {"level": "INFO", "filters": ["no probes"]},
+    },
+}
+
+log = logging.getLogger("server")
+
+
+class NoProbes(logging.Filter):
+    """Keeps the health checks that pass, one every few seconds, out of the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        client, _, _, _, status = record.args if isinstance(record.args, tuple) else ("", "", "", "", 0)
+        return not (str(client).startswith("127.0.0.1:") and status == 200)
+
+
+def main() -> int:
+    actions = {"serve": serve, "healthcheck": healthcheck}
+    if len(sys.argv) != 2 or sys.argv[1] not in actions:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return actions[sys.argv[1]]()
+
+
+def serve() -> int:
+    """Load MLflow, wait for its database, bring that up to date, serve until a signal ends it."""
+    database = os.environ.get("MLFLOW_BACKEND_STORE_URI")
+    if not database:
+        print(
+            "error: MLFLOW_BACKEND_STORE_URI is not set; expected: postgresql+psycopg2://USER@HOST/NAME",
+            file=sys.stderr,
+        )
+        return 2
+    logging.Formatter.converter = time.gmtime
+    logging.config.dictConfig(LOGGING)
+    clear(UPLOADS)
+    started = time.monotonic()
+    app = load(database)
+    loaded = time.monotonic()
+    if problem := wait_for(database):
+        log.error("the database does not let us in: %s; do: see the log of the service init", problem)
+        return 1
+    waited = time.monotonic()
+    prepare(database)
+    log.info(
+        "loaded in %.1f s, waited %.1f s for the database, made it ready in %.1f s",
+        loaded - started, waited - loaded, time.monotonic() - waited,
+    )  # fmt: skip
+    listen(app)
+    return 0
+
+
+def clear(folder: Path) -> None:
+    """Remove what a server that was killed left of uploads."""
+    for left in folder.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def load(database: str) -> Any:
+    """MLflow's application. It reads its settings when it is imported."""
+    # MLflow's own choice, which its next versions will make anew.
+    warnings.filterwarnings("ignore", message="starlette.middleware.wsgi is deprecated")
+    from mlflow.server import constants
+
+    os.environ |= {
+        constants.BACKEND_STORE_URI_ENV_VAR: database,
+        constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
+        constants.SERVE_ARTIFACTS_ENV_VAR: "true",
+        constants.ARTIFACTS_DESTINATION_ENV_VAR: str(HOME / "artifacts"),
+    }
+    from mlflow.server.fastapi_app import app
+
+    return app
+
+
+def wait_for(database: str) -> str | None:
+    """Wait until the database lets us in; returns what keeps us out after all that time, if something does."""
+    import psycopg2
+
+    end, said = time.monotonic() + DATABASE_WAIT_S, ""
+    while True:
+        try:
+            psycopg2.connect(database.replace("+psycopg2", "")).close()
+            return None
+        except psycopg2.OperationalError as error:
+            problem = " ".join(str(error).split())
+        if problem != said:
+            log.warning("waiting for the database: %s", problem)
+            said = problem
+        if time.monotonic() > end:
+            return problem
+        time.sleep(0.5)
+
+
+def prepare(database: str) -> None:
+    """Make the tables, or bring them to this version; what `mlflow db upgrade` does by hand."""
+    import mlflow.db
+    from mlflow.server.handlers import initialize_backend_stores
+
+    mlflow.db.commands.main(["upgrade", database], standalone_mode=False)
+    initialize_backend_stores()
+
+
+def listen(app: Any) -> None:
+    """Serve until a signal. Nobody stands before us, so no header tells who asks."""
+    import uvicorn
+
+    uvicorn.run(
+        app, host="0.0.0.0", port=PORT, log_config=LOGGING, proxy_headers=False, server_header=False,
+        timeout_graceful_shutdown=5,
+    )  # fmt: skip
+
+
+def healthcheck() -> int:
+    """Whether MLflow answers, and its database answers MLflow."""
+    problem = ask()
+    if problem:
+        print(f"mlflow: {problem}", file=sys.stderr)
+    return 1 if problem else 0
+
+
+def ask() -> str | None:
+    """What is wrong with the server, if something is."""
+    try:
+        with urllib.request.urlopen(PROBE, timeout=PROBE_S) as response:
+            json.load(response)
+            return None
+    except urllib.error.HTTPError as error:
+        return f"answers {error.code}: {' '.join(error.read(2000).decode(errors='replace').split())[:300]}"
+    except (OSError, ValueError) as error:
+        return f"does not answer: {error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
