@@ -1,0 +1,210 @@
+"""The charts of a model: ROC, precision and recall, calibration, training, importances. Pure functions to SVG."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from svg import Scale, drawing, element, label, number, padded, path, percent, short, tick
+
+MOST_CLASSES, MOST_IMPORTANCES = 8, 20
+LEGEND_LINE, LEGEND_NAME = 17.0, 30
+Size = tuple[float, float]
+SMALL: Size = (360.0, 270.0)
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 30.0, 40.0
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line: its name in the legend, its points, and a number that gives it a colour and a dash pattern."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    look: int
+    thin: bool = False
+    dots: bool = False
+
+    @property
+    def kind(self) -> str:
+        return f"l s{self.look % MOST_CLASSES}" + (" thin" if self.thin else "")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a chart of lines has besides its lines."""
+
+    title: str
+    x_name: str
+    y_name: str
+    x: tuple[float, float] = (0.0, 1.0)
+    y: tuple[float, float] = (0.0, 1.0)
+    diagonal: bool = False
+    level: float | None = None
+    upright: float | None = None
+
+
+def lines(frame: Frame, series: Sequence[Series], size: Size = SMALL, note: str = "") -> Markup:
+    """A chart of lines with axes, ticks, labels, and a legend where there are several lines."""
+    width, height = size
+    legend = [one for one in series if one.name] if len(series) > 1 or note else []
+    rows = len(legend) + bool(note)
+    x = Scale(*frame.x, LEFT, width - RIGHT)
+    y = Scale(*frame.y, height - BOTTOM, TOP)
+    parts = [
+        label(LEFT, 17.0, frame.title, "h", 60),
+        *axes(x, y, frame.x_name, frame.y_name),
+        *references(frame, x, y),
+        *(one for each in series for one in _line(each, x, y)),
+        *_legend(legend, height + 8, note),
+    ]
+    return drawing(width, height + (rows * LEGEND_LINE + 8 if rows else 0), frame.title, parts)
+
+
+def axes(x: Scale, y: Scale, x_name: str, y_name: str) -> Iterable[Markup]:
+    """Grid, ticks and names of two axes."""
+    grid = "".join(path([(x.start, y(v)), (x.end, y(v))]) for v in y.ticks())
+    yield element("path", d=grid, class_="g")
+    yield element("path", d=path([(x.start, y.end), (x.start, y.start), (x.end, y.start)]), class_="a")
+    for value in x.ticks():
+        yield label(x(value), y.start + 15, tick(value), "t m")
+    for value in y.ticks():
+        yield label(x.start - 6, y(value) + 4, tick(value), "t e")
+    yield label((x.start + x.end) / 2, y.start + 32, x_name, "t m")
+    middle = (y.start + y.end) / 2
+    yield label(11.0, middle, y_name, "t m", transform=f"rotate(-90 11 {middle:.1f})")
+
+
+def references(frame: Frame, x: Scale, y: Scale) -> Iterable[Markup]:
+    """What the lines are seen against: chance, perfect calibration, the best iteration."""
+    if frame.diagonal:
+        most = min(frame.x[1], frame.y[1])
+        yield element("path", d=path([(x(0), y(0)), (x(most), y(most))]), class_="r")
+    if frame.level is not None:
+        yield element("path", d=path([(x.start, y(frame.level)), (x.end, y(frame.level))]), class_="r")
+    if frame.upright is not None:
+        yield element("path", d=path([(x(frame.upright), y.start), (x(frame.upright), y.end)]), class_="r")
+
+
+def _line(series: Series, x: Scale, y: Scale) -> Iterable[Markup]:
+    points = [(x(a), y(b)) for a, b in series.points]
+    if points:
+        yield element(
+            "path", element("title", short(series.name, 120)) if series.name else "", d=path(points), class_=series.kind
+        )
+    if series.dots:
+        shape = "".join(_dot(a, b, series.look) for a, b in points)
+        yield element("path", d=shape, class_=f"p s{series.look % MOST_CLASSES}")
+
+
+def _dot(x: float, y: float, look: int) -> str:
+    """A circle or a square: two lines can be told apart without their colours."""
+    if look % 2:
+        return f"M{x - 3:.1f} {y - 3:.1f}h6v6h-6z"
+    return f"M{x - 3.5:.1f} {y:.1f}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z"
+
+
+def _legend(series: Sequence[Series], top: float, note: str) -> Iterable[Markup]:
+    for row, one in enumerate(series):
+        y = top + row * LEGEND_LINE
+        yield element("path", d=path([(LEFT, y), (LEFT + 26, y)]), class_=one.kind)
+        yield label(LEFT + 33, y + 4, one.name, "t", LEGEND_NAME + 12)
+    if note:
+        yield label(LEFT, top + len(series) * LEGEND_LINE + 4, note, "t", 60)
+
+
+Curves = Sequence[Mapping[str, Any]]
+
+
+def curve_series(sets: Sequence[tuple[str, Curves]], kind: str, x: str, y: str) -> tuple[list[Series], str]:
+    """A line per class of each set of curves, and a note on the classes that are left out.
+
+    The first set is drawn thick and the second thin; with two classes there is one line a set.
+    """
+    most = MOST_CLASSES if len(sets) == 1 else MOST_CLASSES // 2
+    series = []
+    for order, (name, curves) in enumerate(sets):
+        for index, one in enumerate(curves[:most]):
+            several = len(curves) > 1
+            told = " · ".join(
+                filter(None, [f"class {short(one['class'], LEGEND_NAME - len(name))}" if several else "", name])
+            )
+            points = list(zip(one[kind][x], one[kind][y], strict=False))
+            series.append(Series(told, points, index if several else order, thin=order > 0))
+    more = max((len(curves) for _, curves in sets), default=0) - most
+    return series, f"{more} more classes are not drawn" if more > 0 else ""
+
+
+def roc(title: str, sets: Sequence[tuple[str, Curves]], size: Size = SMALL) -> Markup:
+    """ROC curves, against chance."""
+    series, note = curve_series(sets, "roc", "fpr", "tpr")
+    frame = Frame(title, "false positive rate", "true positive rate", diagonal=True)
+    return lines(frame, series, size, note)
+
+
+def precision_recall(
+    title: str, sets: Sequence[tuple[str, Curves]], level: float | None = None, size: Size = SMALL
+) -> Markup:
+    """Precision over recall, against the share of positives (`level`)."""
+    series, note = curve_series(sets, "precision_recall", "recall", "precision")
+    return lines(Frame(title, "recall", "precision", level=level), series, size, note)
+
+
+def calibration(title: str, sets: Sequence[tuple[str, Sequence[Mapping[str, Any]]]], size: Size = SMALL) -> Markup:
+    """How often it came true over the mean score, in bins of about equally many rows."""
+    series = [
+        Series(name, [(b["mean_predicted"], b["observed"]) for b in bins], order, thin=order > 0, dots=True)
+        for order, (name, bins) in enumerate(sets)
+    ]
+    most = max((value for one in series for point in one.points for value in point), default=1.0)
+    end = min(1.0, max(0.1, -(-most * 10 // 1) / 10))
+    frame = Frame(title, "mean score", "share that came true", (0.0, end), (0.0, end), diagonal=True)
+    return lines(frame, series, size)
+
+
+def training(curve: Mapping[str, Sequence[float]], best: int | None, size: Size) -> Markup:
+    """Each metric on the validation side over the iterations, one panel a metric, the best iteration marked."""
+    width, height = size
+    panels, top = [], 0.0
+    for order, (name, values) in enumerate([(n, v) for n, v in curve.items() if v][:4]):
+        told = (
+            f"{short(name, 40)}: {number(float(values[best - 1]))} at the best iteration, {best}"
+            if best and best <= len(values)
+            else name
+        )
+        frame = Frame(
+            told,
+            "iteration",
+            short(name, 20),
+            (1.0, float(max(2, len(values)))),
+            padded(values),
+            upright=float(best) if best else None,
+        )
+        chart = lines(frame, [Series("", list(enumerate(map(float, values), start=1)), order)], size)
+        panels.append(element("g", chart, transform=f"translate(0 {top:.0f})"))
+        top += height + 12
+    return drawing(
+        width,
+        max(top, 40.0),
+        "Validation metrics over the iterations",
+        panels or [label(20.0, 24.0, "No curve was recorded.")],
+    )
+
+
+def importances(rows: Sequence[tuple[str, float, float]], title: str, width: float = 720.0) -> Markup:
+    """The features that gained most: bars of each one's share of the total gain, with its number of splits."""
+    total = sum(gain for _, gain, _ in rows) or 1.0
+    shown, line, left = rows[:MOST_IMPORTANCES], 22.0, width * 0.34
+    most = max((gain / total for _, gain, _ in shown), default=0.0) or 1.0
+    x = Scale(0.0, most, left, width - 130)
+    parts = [label(12.0, 17.0, title, "h", 90)]
+    for index, (name, gain, split) in enumerate(shown):
+        y = 34.0 + index * line
+        parts.append(label(left - 8, y + 12, name, "t e", int(left / 6.6)))
+        parts.append(
+            element("rect", x=left, y=y, width=max(0.5, x(gain / total) - left), height=line - 6, rx=2, class_="b s0")
+        )
+        parts.append(label(x(gain / total) + 7, y + 12, f"{percent(gain / total)}, {split:,.0f} splits"))
+    if len(rows) > len(shown):
+        parts.append(label(left, 46.0 + len(shown) * line, f"and {len(rows) - len(shown)} more features"))
+    return drawing(width, 40.0 + (len(shown) + (len(rows) > len(shown))) * line, title, parts)
