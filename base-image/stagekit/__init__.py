@@ -2,10 +2,13 @@
 
 from stagekit.cli import Command, run_stage
 from stagekit.errors import BadInput, NotReady, StageError, UsageError
-from stagekit.partition import META, Partition, Publication, partition_name, read_partition
+from stagekit.mark import META
+from stagekit.partition import Partition, partition_name, read_partition
 from stagekit.process import available_cpus, heartbeat
+from stagekit.publication import LATER, Publication
 
 __all__ = [
+    "LATER",
     "META",
     "BadInput",
     "Command",

@@ -12,9 +12,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from stagekit.call import remember_call
+from stagekit.cache import Explained, UpToDate
+from stagekit.call import Call, forget_call, remember_call
 from stagekit.errors import FAILED, StageError, explain_os_error
 from stagekit.process import end_on_signals, heartbeat
+from stagekit.publication import keep_result
 
 log = logging.getLogger("stagekit")
 
@@ -23,7 +25,8 @@ log = logging.getLogger("stagekit")
 class Command:
     """One task of a stage: `run` takes the parsed arguments and returns what the result line says.
 
-    The arguments always hold `data_dir` (a Path, normally /data) and, unless `needs_ds` is False, `ds`.
+    The arguments always hold `data_dir` (a Path, normally /data) and, unless `needs_ds` is False, `ds`. One that
+    `publishes` a partition takes --force and --explain as well, and stagekit alone looks at these.
     """
 
     name: str
@@ -31,17 +34,20 @@ class Command:
     run: Callable[[argparse.Namespace], Mapping[str, Any]]
     configure: Callable[[argparse.ArgumentParser], None] = lambda _: None
     needs_ds: bool = True
+    publishes: bool = True
 
 
 def run_stage(stage: str, description: str, commands: Sequence[Command], argv: Sequence[str] | None = None) -> int:
     """Parse the command line, run the command, print its result line; returns the exit code.
 
     A stage with one command takes its options directly (`generator --ds 2026-11-21`), a stage with several
-    takes sub-commands (`preprocessing split --ds 2026-11-21`).
+    takes sub-commands (`preprocessing split --ds 2026-11-21`). A command that would publish what is published already
+    ends early: its result line is the one of then, with `"cached": true`.
     """
     args = _build_parser(stage, description, commands).parse_args(argv)
     command: Command = args.command
-    remember_call(stage, command.name if len(commands) > 1 else None, vars(args))
+    asked = {name: command.publishes and getattr(args, name) for name in ("force", "explain")}
+    call = remember_call(stage, command.name if len(commands) > 1 else None, vars(args), **asked)
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if args.verbose else logging.INFO,
@@ -54,13 +60,27 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     started = time.monotonic()
     try:
         with heartbeat(f"running {command.name}"):
-            result = command.run(args)
+            result = _result(command, args, call)
     except Exception as error:
         return _report(error, str(args.data_dir))
+    finally:
+        forget_call()
     head = {"stage": stage, "command": command.name, **({"ds": args.ds} if command.needs_ds else {})}
     sys.stderr.flush()
     print(json.dumps({**head, **result, "seconds": round(time.monotonic() - started, 3)}), flush=True)
     return 0
+
+
+def _result(command: Command, args: argparse.Namespace, call: Call) -> Mapping[str, Any]:
+    """Run the command; returns what its result line says, of this run or of the one that did its work before."""
+    try:
+        result = command.run(args)
+    except UpToDate as found:
+        return {**found.result, "cached": True}
+    except Explained as told:
+        return {"explain": {"hit": not told.changed, "changed": told.changed}}
+    keep_result(call, result)
+    return result
 
 
 def _report(error: Exception, root: str) -> int:
@@ -103,6 +123,10 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
         metavar="DIR",
         help="where the partitions are (default: %(default)s)",
     )
+    if command.publishes:
+        cache = parser.add_mutually_exclusive_group()
+        cache.add_argument("--force", action="store_true", help="do the work even if it was done before")
+        cache.add_argument("--explain", action="store_true", help="only say whether it would be done, and why")
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(command=command)
 

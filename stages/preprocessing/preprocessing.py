@@ -86,6 +86,7 @@ COMMANDS = (
         _with_error_numbers(run_infer_schema),
         configure_infer_schema,
         needs_ds=False,
+        publishes=False,
     ),
 )
 

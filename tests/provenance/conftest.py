@@ -83,7 +83,7 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     for name in (*RUN, "ML_IMAGE", "ML_IMAGE_ID", "ML_REVISION"):
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("ML_DATA", str(tmp_path))
-    monkeypatch.setattr(call, "_call", {})  # a process has one call; here it plays many stages
+    monkeypatch.setattr(call, "_current", call.Call())  # a process has one call; here it plays many stages
     # Made up as well: what is installed where the tests run is much, and not what a stage's image holds.
     monkeypatch.setattr(metadata, "distributions", lambda: VERSIONS)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # what a power cut leaves is not the subject here
