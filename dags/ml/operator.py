@@ -5,24 +5,24 @@ import os
 import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from typing import Any, NoReturn, cast
 
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
-from docker.errors import NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.types import Mount
 
 from ml import network as networks
 from ml.images import image_of
+from ml.links import links_of
+from ml.outcome import Outcome, lines_of
 
 DATA_FOLDER = "/data"
 # tini and Python need a handful, the libraries' thread pools a few per core.
 PIDS_LIMIT = 512
 # Airflow kills a task 5 s after it asked it to stop; a stage ends at once, and this bounds one that does not.
 STOP_SECONDS = 2
-MAX_LINE_BYTES = 64 * 1024
 
 # What a stage waits for: looked for again every 5 minutes, for an hour.
 NOT_READY, WAIT, MAX_WAITS = 4, timedelta(minutes=5), 12
@@ -71,6 +71,7 @@ class StageOperator(DockerOperator):
         self.image_id = image.id
         self.network = network
         self.addresses = networks.addresses(network)
+        self.outcome = Outcome(image.name)
         self._killed = False
         source = os.environ.get("ML_DATA") or "data"
         mount = Mount(DATA_FOLDER, source, type="bind" if source.startswith("/") else "volume", read_only=read_only)
@@ -100,6 +101,7 @@ class StageOperator(DockerOperator):
             },
             **kwargs,
         )
+        self.operator_extra_links = links_of(stage)
 
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]  # the parent returns text
         """Run the container to its end; returns its result.
@@ -108,10 +110,21 @@ class StageOperator(DockerOperator):
         cannot help; StageFailed otherwise.
         """
         self.command = [argument for argument in self.command or () if argument]
-        self._require_network()
-        self._require_image()
-        self._remove_earlier_tries()
-        self.log.info("By hand: %s", self.command_by_hand())
+        self.outcome = Outcome(self.image, self.command_by_hand())
+        try:
+            self._require_network()
+            self._require_engine()
+            self._require_image()
+            self._remove_earlier_tries()
+            line = self._run(context)
+        except (DockerException, OSError) as error:  # requests' errors are OSErrors
+            raise StageFailed(self._engine_trouble(error)) from error
+        self.outcome.result = self._report(line, context)
+        return self.outcome.result
+
+    def _run(self, context: Context) -> str:
+        """Run the container to its end and remove it; returns the last line of its stdout."""
+        self.log.info("By hand: %s", self.outcome.by_hand)
         self.container = self.cli.create_container(
             self.image,
             self.command,
@@ -126,12 +139,12 @@ class StageOperator(DockerOperator):
             output = self.cli.attach(self.container["Id"], stream=True, demux=True)
             self.cli.start(self.container["Id"])
             result, complaint = self._log_output(output)
-            exit_code = self.cli.wait(self.container["Id"])["StatusCode"]
-            if exit_code:
-                self._fail(exit_code, complaint, context)
+            self.outcome.exit_code = self.cli.wait(self.container["Id"])["StatusCode"]
+            if self.outcome.exit_code:
+                self._fail(self.outcome.exit_code, complaint, context)
         finally:
             self._remove_container()
-        return self._report(result, context)
+        return result
 
     def on_kill(self) -> None:
         """Stop and remove the container: the task is stopped by a person, a timeout or a shutdown."""
@@ -171,6 +184,22 @@ class StageOperator(DockerOperator):
         except networks.NetworkError as error:
             raise AirflowFailException(f"{self.stage} needs a network: {error}") from None
 
+    def _require_engine(self) -> None:
+        try:
+            self.cli.ping()
+        except AirflowException as error:  # the hook's, whose log line before has the cause
+            raise StageFailed(self._engine_trouble(error)) from None
+
+    def _engine_trouble(self, error: Exception) -> str:
+        found = (
+            f"refuses ({error.explanation or error})" if isinstance(error, APIError) else f"does not answer ({error})"
+        )
+        return (
+            f"the engine at {self.docker_url} {found}; expected it to run {self.image}; do: see whether it and its "
+            "proxy are up (`docker compose ps engine-proxy`). The next try removes what was left running. "
+            f"By hand: {self.outcome.by_hand}"
+        )
+
     def _require_image(self) -> None:
         """Never pull: a name that the engine does not know could be anybody's image elsewhere."""
         found = [image["Id"] for image in self.cli.images(name=self.image)]
@@ -201,28 +230,27 @@ class StageOperator(DockerOperator):
             self.cli.remove_container(container, v=True, force=True)
         except NotFound:
             self.log.debug("Container %s is gone already", container)
+        except (DockerException, OSError) as error:
+            # Not to hide why the task ends; the next try removes it.
+            self.log.warning("Container %s could not be removed: %s", container, error)
 
     def _log_output(self, output: Iterable[tuple[bytes | None, bytes | None]]) -> tuple[str, str]:
         """Log each line as it comes; returns the last line of stdout and the last of stderr.
 
         The two are told apart because the engine does not keep the order between them.
         """
-        pending, last = [b"", b""], ["", ""]
-        for frame in chain(output, [(b"\n", b"\n")]):
-            for stream, chunk in enumerate(frame):
-                *lines, pending[stream] = (pending[stream] + (chunk or b"")).split(b"\n")
-                if len(pending[stream]) > MAX_LINE_BYTES:
-                    lines, pending[stream] = [*lines, pending[stream]], b""
-                for line in lines:
-                    if text := line.decode("utf-8", errors="replace").rstrip():
-                        self.log.info("%s", text)
-                        last[stream] = text
+        last = ["", ""]
+        for stream, text in lines_of(output):
+            self.log.info("%s", text)
+            self.outcome.lines.append(text)
+            last[stream] = text
         return last[0], last[1]
 
     def _fail(self, exit_code: int, complaint: str, context: Context) -> NoReturn:
         meaning = MEANING.get(exit_code, "not an exit code of ours")
         if exit_code == 137 and self.cli.inspect_container(self.container["Id"])["State"]["OOMKilled"]:
             meaning = f"out of memory, it may use {self.mem_limit}; do: raise ML_STAGE_MEMORY or give it fewer rows"
+        self.outcome.meaning = meaning
         waits = context.get("task_reschedule_count", 0)
         if exit_code == NOT_READY and waits < MAX_WAITS:
             left = MAX_WAITS - waits
@@ -232,7 +260,7 @@ class StageOperator(DockerOperator):
         retry = "a retry cannot help" if hopeless else "a retry may help"
         message = (
             f"{self.stage} ended with exit code {exit_code}: {meaning} ({retry}). "
-            f"It said: {complaint or 'nothing'}. By hand: {self.command_by_hand()}"
+            f"It said: {complaint or 'nothing'}. By hand: {self.outcome.by_hand}"
         )
         raise AirflowFailException(message) if hopeless else StageFailed(message)
 

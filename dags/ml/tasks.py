@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk import Asset, CronTriggerTimetable
 
+from ml import alerts
 from ml.arguments import DAY, HOURS, Argument
 from ml.operator import StageOperator
 from ml.retrain import TrainOnBreach
@@ -92,15 +93,18 @@ def at(cron: str) -> CronTriggerTimetable:
 
 
 def dag_defaults() -> dict[str, Any]:
-    """What all Dags have in common: they run from the start, never catch up, and retry what may pass."""
+    """What all Dags have in common: they run from the start, never catch up, retry what may pass, tell of failures."""
     return {
         "catchup": False,
         "is_paused_upon_creation": False,
+        "on_failure_callback": alerts.run_failed,
         "default_args": {
             "owner": "ml",
             "retries": 2,
             "retry_delay": timedelta(seconds=30),
             "retry_exponential_backoff": 2,
             "max_retry_delay": timedelta(minutes=10),
+            "on_failure_callback": alerts.task_failed,
+            "on_success_callback": alerts.task_done,
         },
     }

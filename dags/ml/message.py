@@ -1,0 +1,63 @@
+"""An alert as text that reads well in a mail, a chat and a terminal. Reads and writes nothing.
+
+What a container or a data file says is hostile until shown otherwise: it stays on its own lines, without control
+characters, and within bounds.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+# Telegram takes 4,096 characters, most services more; a service that takes less cuts the end off: the log's lines.
+MAX_BODY, MAX_TITLE, MAX_FACT, MAX_LINE = 3800, 160, 1200, 240
+# Before a line that is not ours: nothing that a stage prints looks like one of our own.
+QUOTED = "| "
+CUT = " [...]"
+
+
+@dataclass(frozen=True)
+class Message:
+    """One alert: what happened, the facts by name, and the last lines that the task logged."""
+
+    title: str
+    facts: dict[str, str]
+    lines: tuple[str, ...] = field(default=())
+
+    @property
+    def subject(self) -> str:
+        return shorten(plain(self.title), MAX_TITLE)
+
+    @property
+    def body(self) -> str:
+        """The facts, then as many of the last lines as there is room for."""
+        facts = [f"{name}: {shorten(plain(value), MAX_FACT)}" for name, value in self.facts.items() if value]
+        text = "\n".join(facts)[:MAX_BODY]
+        shown = _that_fit([QUOTED + shorten(plain(line), MAX_LINE) for line in self.lines], MAX_BODY - len(text) - 30)
+        return "\n".join([text, "", "Last lines:", *shown]) if shown else text
+
+
+def plain(text: str) -> str:
+    """One line without what would move a cursor, colour, end a line or turn its direction."""
+    return "".join(" " if char.isspace() else char for char in text if not _moves(char)).rstrip()
+
+
+def _moves(char: str) -> bool:
+    return unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} and not char.isspace()
+
+
+def shorten(text: str, most: int) -> str:
+    """The text, cut in its middle where it is too long: both its beginning and its end tell something."""
+    if len(text) <= most:
+        return text
+    head = (most - len(CUT)) * 2 // 3
+    return text[:head] + CUT + text[len(text) - (most - len(CUT) - head) :]
+
+
+def _that_fit(lines: Iterable[str], room: int) -> list[str]:
+    kept: list[str] = []
+    for line in reversed(list(lines)):
+        room -= len(line) + 1
+        if room < 0:
+            break
+        kept.insert(0, line)
+    return kept
