@@ -1,7 +1,6 @@
 """A model partition: what it holds, and which features and classes it speaks of. Standard library only."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +14,36 @@ MODEL_FILE, ENCODER_FILE, METRICS_FILE, REFERENCE_FILE = (
     "metrics.json",
     "reference_scores.csv",
 )
-DAY = re.compile(r"\d{4}-\d\d-\d\d")
+CURVES_FILE, BASELINE_FILE = "curves.json", "baseline.json"
+CATEGORY = "category"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column of the model's input: its kind, and of a category the values by code."""
+
+    name: str
+    kind: str
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """What `encoder.json` says: key columns, target, the target's classes by code, feature columns in order."""
+    """What `encoder.json` says: key columns, target, the target's classes by code, feature columns in order.
+
+    `schema` is the Table Schema of the training data: what the texts of keys and target mean.
+    """
 
     key: tuple[str, ...]
     target: str
     classes: tuple[str, ...]
-    features: tuple[str, ...]
+    columns: tuple[Feature, ...]
+    schema: Mapping[str, Any]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the feature columns."""
+        return tuple(feature.name for feature in self.columns)
 
     @property
     def probability_columns(self) -> list[str]:
@@ -59,7 +77,7 @@ def read_json(partition: Partition, file: str) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise TypeError(f"a {type(content).__name__}")
     except (ValueError, TypeError) as error:
-        raise _damaged(partition, file, str(error), "a JSON object in UTF-8") from None
+        raise damaged(partition, file, str(error), "a JSON object in UTF-8") from None
     return content
 
 
@@ -73,13 +91,22 @@ def read_encoder(model: Partition) -> Encoder:
             key=_names(content["key"]),
             target=_names([content["target"]["name"]])[0],
             classes=_names(content["target"]["classes"]),
-            features=_names([feature["name"] for feature in content["features"]]),
+            columns=tuple(_feature(feature) for feature in content["features"]),
+            schema=content["schema"],
         )
+        _names(encoder.features)
         _names([*encoder.key, "prediction", *encoder.probability_columns, *encoder.features])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         text = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise _damaged(model, ENCODER_FILE, text, "an encoder of version 1") from None
+        raise damaged(model, ENCODER_FILE, text, "an encoder of version 1") from None
     return encoder
+
+
+def _feature(document: Mapping[str, Any]) -> Feature:
+    values = document.get("values", [])
+    if not isinstance(values, list) or not isinstance(document["kind"], str):
+        raise TypeError(f"the feature {document['name']!r} has no kind, or no list of values")
+    return Feature(document["name"], document["kind"], tuple(map(str, values)))
 
 
 def _names(values: Iterable[Any]) -> tuple[str, ...]:
@@ -96,7 +123,39 @@ def read_metrics(model: Partition) -> Mapping[str, Any]:
     return read_json(model, METRICS_FILE)
 
 
-def _damaged(partition: Partition, file: str, found: str, expected: str) -> BadInput:
+def read_threshold(model: Partition, encoder: Encoder) -> float | None:
+    """The score from which on the second of two classes is predicted; None with more classes."""
+    if len(encoder.classes) > 2:
+        return None
+    threshold = read_metrics(model).get("threshold")
+    if not isinstance(threshold, float) or not 0 <= threshold <= 1:
+        raise BadInput(
+            f"{model.name}/{METRICS_FILE} has the threshold {threshold!r}", expected="a number from 0 to 1",
+            do=f"run prediction validate --ds {model.name[7:]} again",
+        )  # fmt: skip
+    return threshold
+
+
+def made_by(partition: Partition, file: str) -> Mapping[str, Any]:
+    """The record of the step that wrote a file, as the partition's mark has it."""
+    step: Mapping[str, Any] = partition.meta["steps"].get(partition.meta["outputs"][file]["step"], {})
+    return step
+
+
+def inputs_of(partition: Partition, file: str) -> Mapping[str, str]:
+    """The sha256 of each file that the step read which wrote this one."""
+    inputs: Mapping[str, str] = made_by(partition, file).get("inputs", {})
+    return inputs
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object in UTF-8. ValueError for what JSON has no number for."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def damaged(partition: Partition, file: str, found: str, expected: str) -> BadInput:
+    """The error that a file of a verified partition is not what its writer should have written."""
     return BadInput(
         f"{partition.name}/{file} cannot be used: {found}", expected=expected,
         do=f"run the stage that writes {partition.name}/{file} again",

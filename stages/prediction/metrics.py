@@ -3,7 +3,8 @@
 Figures are rounded to 10 decimals, so that the last bit of a sum does not depend on the processor.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,41 +23,85 @@ DECIMALS = 10
 CALIBRATION_BINS = 10
 
 
-def measure(codes: np.ndarray, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """The content of `metrics.json` for the rows' class codes and their probabilities, (rows, classes).
+@dataclass(frozen=True)
+class Measured:
+    """Rows to measure: true class codes and predicted ones (rows,), probabilities (rows, classes).
 
-    Every class must occur in `codes`: a ranking measure has no value otherwise. With two classes the second is
-    the positive one, `threshold` is the score from which on it is predicted, and the scores of a ranking are its
-    probabilities. With more, `roc_auc` (one against the rest), `average_precision`, `precision`, `recall` and `f1`
-    are means over the classes, the predicted class is the most probable, and there is no threshold.
+    `classes` names the columns. The first `known` of them are what is measured; a model that is compared may bring
+    more, which no row has.
     """
-    threshold = best_threshold(codes, probabilities[:, 1]) if len(classes) == 2 else None
-    predicted = predict_codes(probabilities, threshold)
-    labels = range(len(classes))
-    average = "binary" if threshold is not None else "macro"
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        codes, predicted, labels=None if threshold is not None else labels, average=average, zero_division=0.0
-    )
-    scores = probabilities[:, 1] if threshold is not None else probabilities
+
+    codes: np.ndarray
+    probabilities: np.ndarray
+    predicted: np.ndarray
+    classes: tuple[str, ...]
+    known: int
+
+    @property
+    def binary(self) -> bool:
+        """Whether one class, the second, is to be told from the other."""
+        return self.known == 2
+
+    @property
+    def positives(self) -> list[int]:
+        """The classes that a figure is the mean of: the second of two, or each."""
+        return [1] if self.binary else list(range(self.known))
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The second class's probability, or with more classes the predicted class's."""
+        if self.binary:
+            return self.probabilities[:, 1]
+        return np.take_along_axis(self.probabilities, self.predicted[:, None], axis=1)[:, 0]
+
+
+def measure(rows: Measured, threshold: float | None) -> dict[str, Any]:
+    """The content of `metrics.json`.
+
+    With two classes the second is the positive one, `threshold` is the score from which on it is predicted, and the
+    scores of a ranking are its probabilities. With more, `roc_auc` (one against the rest), `average_precision`,
+    `precision`, `recall` and `f1` are means over the classes that have rows, and there is no threshold. A figure
+    that has no value is None: a ranking without rows of the class or without others, and what is said of the positive
+    class where it has no rows.
+    """
+    labels = range(len(rows.classes))
+    present = [c for c in rows.positives if (rows.codes == c).any()]
+    of_predictions: tuple[Any, ...] = (None, None, None)
+    if present:
+        of_predictions = precision_recall_fscore_support(
+            rows.codes, rows.predicted, labels=present, average="macro", zero_division=0.0
+        )
     figures = {
-        "roc_auc": roc_auc_score(codes, scores, multi_class="ovr", average="macro"),
-        "average_precision": average_precision_score(codes, scores, average="macro"),
-        "log_loss": log_loss(codes, probabilities, labels=labels),
-        "brier_score": brier_score_loss(codes, scores, labels=labels),
-        "accuracy": accuracy_score(codes, predicted),
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
+        "roc_auc": _of_rankings(rows, roc_auc_score),
+        "average_precision": _of_rankings(rows, average_precision_score),
+        "log_loss": log_loss(rows.codes, rows.probabilities, labels=labels),
+        "brier_score": _brier_score(rows),
+        "accuracy": accuracy_score(rows.codes, rows.predicted),
+        **dict(zip(("precision", "recall", "f1"), of_predictions, strict=False)),
     }
+    class_rows = np.bincount(rows.codes, minlength=len(rows.classes)).tolist()
     return {
-        "rows": len(codes),
-        "classes": list(classes),
-        "class_rows": dict(zip(classes, np.bincount(codes, minlength=len(classes)).tolist(), strict=True)),
-        **{name: _rounded(value) for name, value in figures.items()},
+        "rows": len(rows.codes),
+        "classes": list(rows.classes),
+        "class_rows": dict(zip(rows.classes, class_rows, strict=True)),
+        **{name: None if value is None else rounded(value) for name, value in figures.items()},
         "threshold": threshold,
-        "confusion_matrix": confusion_matrix(codes, predicted, labels=labels).tolist(),
-        "calibration": _calibration(codes, probabilities, predicted, binary=threshold is not None),
+        "confusion_matrix": confusion_matrix(rows.codes, rows.predicted, labels=labels).tolist(),
+        "calibration": _calibration(rows),
     }
+
+
+def _of_rankings(rows: Measured, figure: Callable[..., float]) -> float | None:
+    """The mean of a ranking's figure over the classes; None where no class has both rows and others."""
+    own = {c: rows.codes == c for c in rows.positives}
+    values = [figure(is_own, rows.probabilities[:, c]) for c, is_own in own.items() if 0 < is_own.sum() < len(is_own)]
+    return float(np.mean(values)) if values else None
+
+
+def _brier_score(rows: Measured) -> float:
+    if rows.binary:
+        return float(brier_score_loss(rows.codes == 1, rows.probabilities[:, 1], pos_label=True))
+    return float(brier_score_loss(rows.codes, rows.probabilities, labels=range(len(rows.classes))))
 
 
 def best_threshold(codes: np.ndarray, scores: np.ndarray) -> float:
@@ -74,27 +119,25 @@ def predict_codes(probabilities: np.ndarray, threshold: float | None) -> np.ndar
     return (probabilities[:, 1] >= threshold).astype(np.intp)
 
 
-def _calibration(
-    codes: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray, *, binary: bool
-) -> list[dict[str, Any]]:
+def _calibration(rows: Measured) -> list[dict[str, Any]]:
     """Up to ten bins of about equally many rows, by score: mean score against how often it came true.
 
-    The score is the second class's probability, or with more classes the predicted class's; equal scores share
-    a bin.
+    Equal scores share a bin.
     """
-    scores = probabilities[:, 1] if binary else probabilities.max(axis=1)
-    came_true = codes == (1 if binary else predicted)
+    scores = rows.scores
+    came_true = rows.codes == (1 if rows.binary else rows.predicted)
     edges = np.quantile(scores, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1])
     bins = np.searchsorted(np.unique(edges), scores, side="left")
     return [
         {
             "rows": int(inside.sum()),
-            "mean_predicted": _rounded(scores[inside].mean()),
-            "observed": _rounded(came_true[inside].mean()),
+            "mean_predicted": rounded(scores[inside].mean()),
+            "observed": rounded(came_true[inside].mean()),
         }
         for inside in (bins == number for number in np.unique(bins))
     ]
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
+    """A figure as it is written."""
     return round(float(value), DECIMALS)

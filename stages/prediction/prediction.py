@@ -1,76 +1,91 @@
-"""Validates a model in the image that serves it, and scores with it.
+"""Validates a model in the image that serves it, scores with it, and judges it later.
 
 Commands:
-  validate  scores the validation rows, fails unless LightGBM's own scores come out, writes the metrics
+  validate  scores the validation rows, fails unless LightGBM's own scores come out, writes what was measured
   predict   scores a day's features with a validated model
-  resolve   tells which model is in production
-  offer     shows a newly validated model beside the one before it
+  compare   measures a validated model and the champion on the same rows, and says whether it may replace it
+  evaluate  measures a scored day against what has happened since, and how far its data has moved
 
-Reads  models/{ds}: model.txt, encoder.json, reference_scores.csv, metrics.json
-       processed/{ds}: val.csv (validate)
-       features/{ds}: features.csv (predict)
-Writes models/{ds}: metrics.json (validate)
+Reads  models/{ds}: model.txt, encoder.json, reference_scores.csv (validate); metrics.json, baseline.json (the others)
+       processed/{ds}: val.csv (validate, compare)
+       features/{ds}: features.csv (predict, evaluate)
+       comparisons/{ds}: val.csv, the same rows as the champion knows them (compare --champion)
+       predictions/{ds}: predictions.csv; raw/{ds}: target.csv, if it is there (evaluate)
+Writes models/{ds}: metrics.json, curves.json, baseline.json (validate)
        predictions/{ds}: predictions.csv (predict)
-Exit codes: 0 done; 1 failed, such as a full disk; 2 wrong usage; 3 bad input, such as a damaged model, another
-model's features or scores that differ from LightGBM's; 4 a partition is not there yet, or no model is validated.
+       comparisons/{ds}: comparison.json (compare)
+       reports/{ds}: evaluation.json (evaluate)
+Exit codes: 0 done, also where a model does not pass or a day breaks a rule; 1 failed, such as a full disk; 2 wrong
+usage; 3 bad input, such as a damaged model, another model's features or scores that differ from LightGBM's; 4 a
+partition is not there yet, or no model is validated.
 """
 
+import re
 import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
-from typing import Any
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
 
 from stagekit import Command, run_stage
 
+import steps
 
-def validate(args: Namespace) -> Mapping[str, Any]:
-    """Run scoring.validate. Imported late: `--help` shall not wait for scikit-learn and pandas."""
-    import scoring
-
-    return scoring.validate(args)
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def predict(args: Namespace) -> Mapping[str, Any]:
-    """Run scoring.predict."""
-    import scoring
-
-    return scoring.predict(args)
-
-
-def resolve(args: Namespace) -> Mapping[str, Any]:
-    """Run production.resolve."""
-    import production
-
-    return production.resolve(args)
-
-
-def offer(args: Namespace) -> Mapping[str, Any]:
-    """Run production.offer."""
-    import production
-
-    return production.offer(args)
-
-
-def add_model(parser: ArgumentParser) -> None:
-    """Add the model that scores."""
+def add_predict(parser: ArgumentParser) -> None:
+    """Add the model that scores, and what is known of it."""
     parser.add_argument("--model", required=True, metavar="PATH", help="a validated model, such as models/2026-11-21")
+    parser.add_argument(
+        "--model-version", type=_version, default=None, metavar="N", help="its version in the registry; is recorded"
+    )
+    parser.add_argument("--model-run-id", default=None, metavar="ID", help="the run that made it; is recorded")
+    parser.add_argument(
+        "--model-sha256", type=_sha256, default=None, metavar="HEX", help="refuse another model.txt than this one"
+    )
 
 
-def add_optional_model(parser: ArgumentParser) -> None:
-    """Add the model that someone chose; an empty text means that nobody did."""
+def add_compare(parser: ArgumentParser) -> None:
+    """Add the champion and the rules of the gate."""
     parser.add_argument(
-        "--model", default="", metavar="PATH", help="the model in production; empty: the newest validated"
+        "--champion",
+        default="",
+        metavar="PATH",
+        help="the model in production; empty: there is none, only floors count",
     )
     parser.add_argument(
-        "--ds", default=None, metavar="YYYY-MM-DD", help="taken as by every command; changes nothing here"
+        "--champion-version", type=_version, default=None, metavar="N", help="its version in the registry; is recorded"
     )
+    parser.add_argument(
+        "--incomparable",
+        default="",
+        metavar="WHY",
+        help="why the champion cannot score these rows: then nothing passes",
+    )
+    add_rules(parser)
+
+
+def add_rules(parser: ArgumentParser) -> None:
+    """Add the rules; where a key is left out, it has the value of rules.py."""
+    parser.add_argument("--rules-json", default="", metavar="JSON", help='such as {"metric": "roc_auc"}')
+
+
+def _version(text: str) -> str | None:
+    if text and not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no version, which is a whole number such as 3")
+    return text or None
+
+
+def _sha256(text: str) -> str | None:
+    if text and not SHA256.fullmatch(text):
+        raise ArgumentTypeError(f"{text!r} is no sha256, which is 64 digits of 0-9 and a-f")
+    return text or None
 
 
 COMMANDS = (
-    Command("validate", "score val.csv, compare with LightGBM's scores, write metrics.json", validate),
-    Command("predict", "score features.csv, write predictions.csv", predict, add_model),
-    Command("resolve", "tell which model is in production", resolve, add_optional_model, needs_ds=False),
-    Command("offer", "show a validated model beside the one before it", offer),
+    Command("validate", "score val.csv, compare with LightGBM's scores, write the metrics", steps.validate),
+    Command("predict", "score features.csv, write predictions.csv", steps.predict, add_predict),
+    Command("compare", "judge a model against the champion, write comparison.json", steps.compare, add_compare),
+    Command("evaluate", "judge a scored day, write evaluation.json", steps.evaluate, add_rules),
 )
 
 

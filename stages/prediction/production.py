@@ -1,6 +1,7 @@
 """Which model is in production, and what a newly validated one offers. Standard library only; writes nothing."""
 
 import logging
+import re
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from stagekit import BadInput, NotReady, Partition
 
-from bundle import DAY, ENCODER_FILE, METRICS_FILE, MODEL_FILE, model_name, read_metrics, read_validated
+from bundle import ENCODER_FILE, METRICS_FILE, MODEL_FILE, model_name, read_metrics, read_validated
 
 # The figures of metrics.json that models are compared by; a model need not have each.
 FIGURES = (
@@ -16,6 +17,8 @@ FIGURES = (
     *("threshold", "rows"),
 )
 ROLL_OUT = "set the Airflow Variable model_path to {}"
+
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 log = logging.getLogger("prediction")
 

@@ -1,35 +1,21 @@
-"""The two commands that score: `validate` measures a model on its validation rows, `predict` scores a day."""
+"""Scores rows with a model: the validation rows, or a day's features, chunk by chunk."""
 
 import csv
-import json
 import logging
 import re
-from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stagekit import BadInput, Partition, Publication, read_partition
+from stagekit import BadInput, Partition, Publication
 
-from bundle import (
-    ENCODER_FILE,
-    METRICS_FILE,
-    MODEL_FILE,
-    REFERENCE_FILE,
-    Encoder,
-    model_name,
-    read_encoder,
-    read_metrics,
-    read_validated,
-)
+from bundle import ENCODER_FILE, MODEL_FILE, Encoder
 from feature_table import FeatureTable
 from lightgbm_model import LightGBMModel, read_model
-from metrics import measure, predict_codes
+from metrics import predict_codes
 
-# LightGBM and this image add and exponentiate in the same order; this leaves room for another C library's last bit.
-TOLERANCE = 1e-12
 HISTOGRAM_BINS = 100_000
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 PROGRESS_CHUNKS = 16
@@ -38,50 +24,22 @@ NOT_NATIVE = re.compile(r"[\s\x00-\x1f\",:\[\]{}]")  # what LightGBM takes in no
 log = logging.getLogger("prediction")
 
 
-def validate(args: Namespace) -> dict[str, Any]:
-    """Score `val.csv`, compare with LightGBM's own scores, publish `metrics.json`."""
-    root, name = args.data_dir, f"models/{args.ds}"
-    model = read_partition(root, name, [MODEL_FILE, ENCODER_FILE, REFERENCE_FILE])
-    processed = read_partition(root, f"processed/{args.ds}", ["val.csv"])
-    _check_same_rows(model, processed)
-    encoder, trees = _load(model)
-    codes, probabilities = _score_validation(processed, encoder, trees)
-    reproduction = _compare_with_reference(model, encoder, probabilities)
-    figures = {**measure(codes, probabilities, encoder.classes), "reproduction": reproduction}
-    with Publication(root, name, "validate", inputs=[model, processed]) as publication:
-        text = json.dumps(figures, indent=2, ensure_ascii=False)
-        publication.path(METRICS_FILE).write_text(text + "\n", encoding="utf-8")
-    told = ("rows", "roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "f1", "threshold")
-    return {"model": name, **{key: figures[key] for key in told}, "reproduction": reproduction}
-
-
-def predict(args: Namespace) -> dict[str, Any]:
-    """Score `features.csv` with a validated model, publish `predictions.csv`."""
-    root, name = args.data_dir, model_name(args.data_dir, args.model)
-    model = read_validated(root, name, [MODEL_FILE, ENCODER_FILE])
-    features = read_partition(root, f"features/{args.ds}", ["features.csv"])
-    _check_prepared_for(features, model)
-    encoder, trees = _load(model)
-    threshold = _read_threshold(model, encoder)
-    table = _table(features, "features.csv", "`preprocessing prepare --model`", encoder.key, encoder.features)
+def predict_day(
+    model: Partition, encoder: Encoder, threshold: float | None, features: Partition, publication: Publication
+) -> dict[str, Any]:
+    """Write `predictions.csv`; returns what the result line says."""
+    trees = load_trees(model, encoder)
+    table = open_table(features, "features.csv", "`preprocessing prepare --model`", encoder.key, encoder.features)
     summary = ScoreSummary(encoder)
-    with Publication(
-        root,
-        f"predictions/{args.ds}",
-        "predict",
-        inputs=[features, model],
-        parameters={"model": name, "threshold": threshold},
-    ) as publication:
-        scored = _score_chunks(table, trees, threshold)
-        publication.rows["predictions.csv"] = _write_predictions(
-            publication.path("predictions.csv"), encoder, summary.watch(scored)
-        )
-    return {"model": name, "threshold": threshold, **summary.result()}
+    scored = _score_chunks(table, trees, threshold)
+    publication.rows["predictions.csv"] = _write_predictions(
+        publication.path("predictions.csv"), encoder, summary.watch(scored)
+    )
+    return {"threshold": threshold, **summary.result()}
 
 
-def _load(model: Partition) -> tuple[Encoder, LightGBMModel]:
-    """The encoder and the trees of a model, which must speak of the same features and classes."""
-    encoder = read_encoder(model)
+def load_trees(model: Partition, encoder: Encoder) -> LightGBMModel:
+    """The trees of a model, which must speak of the features and classes of its encoder."""
     trees = read_model(model / MODEL_FILE, f"{model.name}/{MODEL_FILE}")
     found, expected = (len(trees.feature_names), trees.classes), (len(encoder.features), len(encoder.classes))
     differing = [
@@ -95,7 +53,7 @@ def _load(model: Partition) -> tuple[Encoder, LightGBMModel]:
             expected=f"the {expected[0]} features and {expected[1]} classes of its {ENCODER_FILE}",
             do="train the model again; its files belong together",
         )
-    return encoder, trees
+    return trees
 
 
 def _is_native_name(native: str, name: str) -> bool:
@@ -104,88 +62,39 @@ def _is_native_name(native: str, name: str) -> bool:
     return native.startswith(plain) and not native[len(plain) :].strip("_")
 
 
-def _table(partition: Partition, file: str, made_by: str, texts: Iterable[str], numbers: Iterable[str]) -> FeatureTable:
+def open_table(
+    partition: Partition, file: str, made_by: str, texts: Iterable[str], numbers: Iterable[str]
+) -> FeatureTable:
+    """A verified table of a partition, whose header must be these columns."""
     return FeatureTable(
         partition / file, f"{partition.name}/{file}", texts=tuple(texts), numbers=tuple(numbers), made_by=made_by
     )
 
 
-def _check_same_rows(model: Partition, processed: Partition) -> None:
-    """The reference scores speak of the validation rows that training saw."""
-    step = model.meta["steps"].get(model.meta["outputs"][MODEL_FILE]["step"], {})
-    file = f"{processed.name}/val.csv"
-    if step.get("inputs", {}).get(file) != processed.hashes[file]:
-        raise BadInput(
-            f"{file} is not the file that {model.name} was trained beside",
-            expected="the val.csv whose hash the model's mark names", do=f"run training --ds {model.name[7:]} again",
-        )  # fmt: skip
+@dataclass(frozen=True)
+class ValidationRows:
+    """Class codes (rows,) and encoded features (rows, features) of `val.csv`; 8 bytes a value are in memory."""
+
+    codes: np.ndarray
+    features: np.ndarray
 
 
-def _check_prepared_for(features: Partition, model: Partition) -> None:
-    """The features must have been encoded by this very model's encoder."""
-    step = features.meta["steps"].get(features.meta["outputs"]["features.csv"]["step"], {})
-    used = {path: digest for path, digest in step.get("inputs", {}).items() if path.endswith(f"/{ENCODER_FILE}")}
-    if list(used.values()) != [model.hashes[f"{model.name}/{ENCODER_FILE}"]]:
-        raise BadInput(
-            f"{features.name} was prepared for another model, by {', '.join(used) or 'no encoder'}",
-            expected=f"features made with the present {model.name}/{ENCODER_FILE}",
-            do=f"run preprocessing prepare --ds {features.name[9:]} --model {model.name}",
-        )
-
-
-def _score_validation(processed: Partition, encoder: Encoder, trees: LightGBMModel) -> tuple[np.ndarray, np.ndarray]:
-    """Class codes (rows,) and probabilities (rows, classes) of the validation rows."""
-    table = _table(processed, "val.csv", "`preprocessing split`", [], [encoder.target, *encoder.features])
-    codes, probabilities = [], []
-    for chunk in table.chunks():
-        codes.append(chunk.numbers[:, 0])
-        probabilities.append(trees.probabilities(chunk.numbers[:, 1:]))
-    code = np.concatenate(codes)
-    odd = ~np.isin(code, np.arange(len(encoder.classes)))
+def read_validation(rows: Partition, target: str, classes: tuple[str, ...], features: Iterable[str]) -> ValidationRows:
+    """The rows of a `val.csv`: the target's code, which must be one of `classes`, then the features."""
+    table = open_table(rows, "val.csv", "`preprocessing split`", [], [target, *features])
+    numbers = np.concatenate([chunk.numbers for chunk in table.chunks()])
+    code = numbers[:, 0]
+    odd = ~np.isin(code, np.arange(len(classes)))
     if odd.any():
         row = int(np.argmax(odd))
-        raise table.bad(f"row {row + 1}: the class code is {code[row]:g}", f"0 to {len(encoder.classes) - 1}")
-    absent = [name for number, name in enumerate(encoder.classes) if not (code == number).any()]
+        raise table.bad(f"row {row + 1}: the class code is {code[row]:g}", f"0 to {len(classes) - 1}")
+    absent = [name for number, name in enumerate(classes) if not (code == number).any()]
     if absent:
         raise table.bad(
             f"no row of class {', '.join(absent)} among {len(code)} rows",
             "rows of every class, or nothing can be measured",
         )
-    return code.astype(np.intp), np.concatenate(probabilities)
-
-
-def _compare_with_reference(model: Partition, encoder: Encoder, probabilities: np.ndarray) -> dict[str, Any]:
-    """Compare with LightGBM's own scores of the same rows: {"rows", "max_difference"}; BadInput where they differ."""
-    table = _table(model, REFERENCE_FILE, "training", [], ["row", *encoder.probability_columns])
-    reference = np.concatenate([chunk.numbers for chunk in table.chunks()])
-    rows = reference[:, 0]
-    if not np.isin(rows, np.arange(len(probabilities))).all():
-        raise table.bad("a row number is none of val.csv", f"0 to {len(probabilities) - 1}")
-    difference = np.abs(reference[:, 1:] - probabilities[rows.astype(np.intp)])
-    if not difference.max() <= TOLERANCE:  # so that NaN fails as well
-        row, column = np.unravel_index(np.argmax(np.nan_to_num(difference, nan=np.inf)), difference.shape)
-        raise BadInput(
-            f"{model.name}/{MODEL_FILE} scores otherwise here than in LightGBM: {difference[row, column]:g} apart "
-            f"in row {rows[row]:.0f} of val.csv, class {encoder.classes[column]}",
-            expected=f"LightGBM's probabilities in {REFERENCE_FILE}, within {TOLERANCE:g}",
-            do="do not roll this model out; train again, and compare the versions of LightGBM and scikit-learn",
-        )
-    largest = float(difference.max())
-    log.info("reproduced LightGBM's scores of %d rows; largest difference %g", len(rows), largest)
-    return {"rows": len(rows), "max_difference": largest}
-
-
-def _read_threshold(model: Partition, encoder: Encoder) -> float | None:
-    """The score from which on the second of two classes is predicted; None with more classes."""
-    if len(encoder.classes) > 2:
-        return None
-    threshold = read_metrics(model).get("threshold")
-    if not isinstance(threshold, float) or not 0 <= threshold <= 1:
-        raise BadInput(
-            f"{model.name}/{METRICS_FILE} has the threshold {threshold!r}", expected="a number from 0 to 1",
-            do=f"run prediction validate --ds {model.name[7:]} again",
-        )  # fmt: skip
-    return threshold
+    return ValidationRows(code.astype(np.intp), numbers[:, 1:])
 
 
 @dataclass(frozen=True)

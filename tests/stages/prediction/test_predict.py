@@ -1,5 +1,6 @@
 """`predict`: a day's features become predictions of one validated model, or a message says why not."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -96,6 +97,39 @@ def test_predict_records_what_it_read(world: World) -> None:
     }
     assert step["inputs"].keys() == read
     assert step["parameters"]["model"] == model
+
+
+def test_predict_records_version_and_run_of_the_model(world: World) -> None:
+    model = world.validated()
+    world.prepare(model)
+    digest = hashlib.sha256((world.root / model / "model.txt").read_bytes()).hexdigest()
+    known = ["--model-version", "3", "--model-run-id", "0a1b", "--model-sha256", digest]
+    result = world.run("predict", "--ds", DAY, "--model", model, *known)
+    assert result.code == 0, result.errors
+    step = read_partition(world.root, f"predictions/{DAY}", []).meta["steps"]["predict"]
+    assert step["parameters"] == {
+        "model": model, "version": "3", "run_id": "0a1b", "threshold": result.result["threshold"],
+    }  # fmt: skip
+    assert (result.result["version"], result.result["run_id"]) == ("3", "0a1b")
+
+
+@pytest.mark.parametrize("empty", [[], ["--model-version", "", "--model-run-id", "", "--model-sha256", ""]])
+def test_predict_by_hand_records_no_version(world: World, empty: list[str]) -> None:
+    model = world.validated()
+    world.prepare(model)
+    assert world.run("predict", "--ds", DAY, "--model", model, *empty).code == 0
+    parameters = read_partition(world.root, f"predictions/{DAY}", []).meta["steps"]["predict"]["parameters"]
+    assert (parameters["version"], parameters["run_id"]) == (None, None)
+
+
+def test_predict_refuses_a_model_that_was_replaced_since_it_was_resolved(world: World) -> None:
+    model = world.validated()
+    world.prepare(model)
+    result = world.run("predict", "--ds", DAY, "--model", model, "--model-sha256", "0" * 64)
+    assert result.code == 3
+    assert f"{model}/model.txt was replaced since it was resolved" in result.errors
+    assert "do: start the run again" in result.errors
+    assert not (world.root / "predictions").exists()
 
 
 def test_predict_gives_the_same_bytes_again(world: World) -> None:
@@ -221,7 +255,9 @@ def test_predict_refuses_a_path_that_is_no_model(world: World, model: str) -> No
         ["predict", "--ds", DAY],
         ["validate", "--ds", "21.11.2026"],
         ["validate"],
-        ["offer", "--ds", ""],
+        ["predict", "--ds", DAY, "--model", "models/x", "--model-version", "three"],
+        ["predict", "--ds", DAY, "--model", "models/x", "--model-sha256", "0123"],
+        ["resolve"],
         [],
     ],
 )

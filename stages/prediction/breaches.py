@@ -1,0 +1,67 @@
+"""Which rules a scored day breaks, each as a sentence with numbers. Standard library only."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rules import MORE_IS_BETTER, gain
+
+Breach = dict[str, Any]
+
+
+def find_breaches(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> list[Breach]:
+    """The breaches of a day, given the content of `evaluation.json`; what was not measured breaks no rule."""
+    return [
+        *_of_drift(evaluation["drift"], rules),
+        *_of_metrics(evaluation["metrics"], evaluation["trained"], rules),
+        *_of_classes(evaluation["target"]),
+        *_of_quality(evaluation["quality"], rules),
+    ]
+
+
+def _breach(what: str, subject: str, value: float, limit: float, text: str) -> Breach:
+    return {"what": what, "subject": subject, "value": value, "limit": limit, "text": text}
+
+
+def _of_drift(drift: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> Iterator[Breach]:
+    if not drift:
+        return
+    limit = rules["score_psi"]
+    if (psi := drift["score"]["psi"]) > limit:
+        yield _breach("score_psi", "score", psi, limit, f"the score has moved: PSI {psi:.4g}, above {limit:g}")
+    limit = rules["feature_psi"]
+    for feature in drift["features"]:
+        name, psi = feature["name"], feature["psi"]
+        if psi > limit:
+            text = f"the feature {name} has moved: PSI {psi:.4g}, above {limit:g}"
+            yield _breach("feature_psi", name, psi, limit, text)
+
+
+def _of_metrics(
+    metrics: Mapping[str, Any] | None, trained: Mapping[str, Any], rules: Mapping[str, Any]
+) -> Iterator[Breach]:
+    if not metrics:
+        return
+    metric, limit = rules["metric"], rules["most_drop"]
+    now, before = metrics[metric], trained[metric]
+    if now is not None and (drop := round(-gain(metric, now - before), 10)) > limit:
+        text = f"{metric} {now:.6g} is {drop:.6g} worse than {before:.6g} at validation, more than {limit:g}"
+        yield _breach("most_drop", metric, drop, limit, text)
+    for metric, limit in rules["floors"].items():
+        now = metrics[metric]
+        if now is not None and gain(metric, now - limit) < 0:
+            side = "below the floor" if MORE_IS_BETTER[metric] else "above the most that is allowed,"
+            yield _breach("floors", metric, now, limit, f"{metric} {now:.6g} is {side} {limit:g}")
+
+
+def _of_classes(target: Mapping[str, Any] | None) -> Iterator[Breach]:
+    for name, rows in (target or {}).get("new_classes", {}).items():
+        text = f"{rows} rows are of class {name!r}, which the model does not know; they are in no metric"
+        yield _breach("new_class", name, rows, 0, text)
+
+
+def _of_quality(quality: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
+    rows, limit = quality["rows_in"], rules["rejected"]
+    for file, rejected in (quality["rejected"] or {}).items():
+        if rows and (share := round(rejected / rows, 10)) > limit:
+            text = f"{rejected} of {rows} rows of {file} were rejected: {share:.2%}, more than {limit:.2%}"
+            yield _breach("rejected", file, share, limit, text)

@@ -1,0 +1,92 @@
+"""The rules that judge a model: the gate before production, and the thresholds of a scored day. Standard library only.
+
+Each set of rules is one JSON object; what it leaves out has the value below.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stagekit import UsageError
+
+# Whether more is better, for each figure of metrics.json that a rule can be about.
+MORE_IS_BETTER = {
+    "roc_auc": True,
+    "average_precision": True,
+    "log_loss": False,
+    "brier_score": False,
+    "accuracy": True,
+    "precision": True,
+    "recall": True,
+    "f1": True,
+}
+GATE: Mapping[str, Any] = {
+    "metric": "average_precision",
+    "floors": {"roc_auc": 0.75},
+    "tolerance": 0.01,
+    "resamples": 1000,
+    "confidence": 0.95,
+}
+MONITORING: Mapping[str, Any] = {
+    "feature_psi": 0.25,
+    "score_psi": 0.25,
+    "metric": "roc_auc",
+    "most_drop": 0.1,
+    "floors": {"roc_auc": 0.7},
+    "rejected": 0.05,
+}
+MOST_RESAMPLES = 100_000
+
+
+def gain(metric: str, difference: float) -> float:
+    """A difference of a metric as a gain: positive where it is for the better."""
+    return difference if MORE_IS_BETTER[metric] else -difference
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_floors(value: Any) -> bool:
+    return isinstance(value, dict) and all(key in MORE_IS_BETTER and _is_number(of) for key, of in value.items())
+
+
+METRIC = (lambda value: value in list(MORE_IS_BETTER), f"one of {', '.join(MORE_IS_BETTER)}")
+FLOORS = (_is_floors, f'an object such as {{"roc_auc": 0.75}}, of {", ".join(MORE_IS_BETTER)}')
+NOT_NEGATIVE = (lambda value: _is_number(value) and value >= 0, "a number of 0 or more")
+SHARE = (lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1")
+RESAMPLES = (
+    lambda value: isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_RESAMPLES,
+    f"a whole number from 1 to {MOST_RESAMPLES}",
+)
+CONFIDENCE = (lambda value: _is_number(value) and 0 < value < 1, "a number between 0 and 1")
+EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "metric": METRIC,
+    "floors": FLOORS,
+    "tolerance": NOT_NEGATIVE,
+    "resamples": RESAMPLES,
+    "confidence": CONFIDENCE,
+    "feature_psi": NOT_NEGATIVE,
+    "score_psi": NOT_NEGATIVE,
+    "most_drop": NOT_NEGATIVE,
+    "rejected": SHARE,
+}
+
+
+def read_rules(text: str | None, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The rules in a JSON text, or the defaults. Errors: UsageError that names the key, and what was expected."""
+    known = ", ".join(defaults)
+    try:
+        given = json.loads(text or "{}")
+    except ValueError as error:
+        raise UsageError(f"--rules-json is no JSON: {error}", expected=f"an object with {known}") from None
+    if not isinstance(given, dict):
+        raise UsageError(f"--rules-json is a {type(given).__name__}", expected=f"an object with {known}")
+    for key, value in given.items():
+        if key not in defaults:
+            raise UsageError(f"--rules-json has the unknown key {key!r}", expected=f"only {known}")
+        fits, expected = EXPECTED[key]
+        if not fits(value):
+            raise UsageError(f"--rules-json: {key} is {json.dumps(value)}", expected=expected)
+    return {**defaults, **given}
