@@ -1,4 +1,4 @@
-"""`.env` is made once, with secrets that nobody else has, and is never overwritten."""
+"""`.env` is made once, with secrets that nobody else has; no line of it is ever overwritten."""
 
 import base64
 import re
@@ -25,7 +25,7 @@ def values(file: Path) -> dict[str, str]:
 def test_every_setting_is_filled_in_and_the_file_is_private(environment: Path) -> None:
     assert make_env.main() == 0
     assert environment.stat().st_mode & 0o777 == 0o600
-    assert all(values(environment).values())
+    assert [name for name, value in values(environment).items() if not value] == ["ML_ALERT_URLS"]
     assert not [value for value in values(environment).values() if "<" in value]
     assert len(base64.urlsafe_b64decode(values(environment)["ML_FERNET_KEY"])) == 32
 
@@ -36,13 +36,50 @@ def test_secrets_differ_from_each_other_and_from_time_to_time(environment: Path)
         make_env.main()
         secrets += [value for name, value in values(environment).items() if "PASSWORD" in name or "SECRET" in name]
         environment.unlink()
-    assert len(set(secrets)) == len(secrets) == 8
+    assert len(set(secrets)) == len(secrets) == 10
 
 
-def test_existing_file_is_never_overwritten(environment: Path) -> None:
-    environment.write_text("ML_ADMIN_PASSWORD=mine\n")
+def test_older_file_keeps_its_lines_and_gets_what_is_new(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_env.main()
+    new, image = "ML_MLFLOW_POSTGRES_PASSWORD", "ML_AIRFLOW_IMAGE=airflow-ml-airflow:1"
+    older = [line for line in environment.read_text().splitlines() if not line.startswith((new, "ML_DEADLINE="))]
+    older = [line.replace("ML_AIRFLOW_PORT=8080", "ML_AIRFLOW_PORT=9090") for line in older] + [image]
+    environment.write_text("\n".join(older) + "\n")
+    capsys.readouterr()
     assert make_env.main() == 0
-    assert environment.read_text() == "ML_ADMIN_PASSWORD=mine\n"
+    lines = environment.read_text().splitlines()
+    rest = iter(lines)
+    assert all(line in rest for line in older), "each line of before, in its order"
+    assert len(values(environment)[new]) == 32
+    assert lines.index("ML_DEADLINE=06:00") < lines.index(make_env.IMAGES) < lines.index(image)
+    assert "later is an alert" in lines[lines.index("ML_DEADLINE=06:00") - 1]
+    assert environment.stat().st_mode & 0o777 == 0o600
+    assert f"which is older than these settings: ML_DEADLINE, {new}" in capsys.readouterr().err
+
+
+def test_whole_file_is_left_alone(environment: Path) -> None:
+    make_env.main()
+    before = environment.read_bytes()
+    assert make_env.main() == 0
+    assert environment.read_bytes() == before
+
+
+def test_setting_that_was_taken_out_by_a_comment_stays_out(environment: Path) -> None:
+    make_env.main()
+    text = environment.read_text().replace("ML_PARALLELISM=4", "# ML_PARALLELISM=4")
+    environment.write_text(text)
+    make_env.main()
+    assert environment.read_text() == text
+
+
+def test_older_file_of_a_host_folder_gets_its_folder_mounted(environment: Path) -> None:
+    environment.write_text("ML_DATA=/srv/days\n")
+    make_env.main()
+    assert values(environment)["ML_DATA_MOUNT"] == "/srv/days"
+
+
+def test_example_ends_with_the_line_above_the_images(environment: Path) -> None:
+    assert (environment.parent / ".env.example").read_text().splitlines()[-1] == make_env.IMAGES
 
 
 @pytest.mark.parametrize(
