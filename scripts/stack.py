@@ -1,5 +1,6 @@
 """Starts, stops and removes the compose stack, saying what it does. Usage: stack.py up|down|clean."""
 
+import json
 import os
 import re
 import subprocess
@@ -20,9 +21,9 @@ def settings() -> dict[str, str]:
     return {name: os.environ.get(name, value) for name, sign, value in pairs if sign}
 
 
-def compose(*arguments: str) -> subprocess.CompletedProcess[str]:
+def compose(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     command = ["docker", "compose", "--ansi", "never", *arguments]
-    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
+    return subprocess.run(command, cwd=ROOT, text=True, input=stdin, capture_output=True, check=False)
 
 
 def lines_of(*command: str) -> list[str]:
@@ -51,8 +52,9 @@ def advice(report: str) -> str:
             "the database was made with the password of another .env. Put that .env back, or give the database up, "
             "with its runs and Variables: 'make down', then 'docker volume rm airflow-ml_postgres'"
         )
-    if "port is already allocated" in report or "address already in use" in report:
-        return "another program has the port; set ML_AIRFLOW_PORT in .env to one that is free"
+    if taken := re.search(r":(\d+)(?: failed)?: (?:port is already allocated|bind: address already in use)", report):
+        variables = [name for name, value in settings().items() if name.endswith("_PORT") and value == taken[1]]
+        return f"another program has port {taken[1]}; set {' or '.join(variables) or 'it'} in .env to one that is free"
     return "read the lines above; `docker compose ps` and `docker compose logs SERVICE` say more"
 
 
@@ -72,13 +74,25 @@ def is_up() -> bool:
     return bool(wanted)
 
 
+def holds_old_addresses() -> bool:
+    """Whether the services send alerts where `.env` no longer says: compose does not look into a secret."""
+    # Compose itself reads the setting, as it knows quotes and `$`.
+    probe = {"services": {"x": {"image": "x", "environment": {"URLS": "${ML_ALERT_URLS-}"}}}}
+    read = compose("--file", "-", "config", "--format", "json", stdin=json.dumps(probe))
+    wanted = json.loads(read.stdout)["services"]["x"]["environment"]["URLS"].replace("$$", "$")
+    code = "print(open('/run/secrets/alert_urls').read(), end='')"
+    held = compose("exec", "--no-TTY", "scheduler", "python", "-c", code)
+    return held.returncode == 0 and held.stdout != wanted
+
+
 def up() -> int:
-    if is_up():
-        print("==> Airflow is up", file=sys.stderr)
+    renew = ["--force-recreate"] if holds_old_addresses() else []
+    if is_up() and not renew:
+        print("==> Airflow and MLflow are up", file=sys.stderr)
         return 0
     started = time.monotonic()
-    print("==> Starting Postgres, the engine proxy and Airflow (about a minute the first time)", file=sys.stderr)
-    done = compose("up", "--detach", "--wait", "--remove-orphans")
+    print("==> Starting Postgres, the engine proxy, MLflow, Airflow (about a minute the first time)", file=sys.stderr)
+    done = compose("up", "--detach", "--wait", "--remove-orphans", *renew)
     if done.returncode:
         print("error: the stack did not start", file=sys.stderr)
         report = "\n".join([done.stderr.strip(), *unhealthy_services()])
@@ -102,8 +116,10 @@ def clean() -> int:
     """Remove containers, volumes and images of ours; a host folder with data is left to its owner."""
     if (ROOT / ".env").exists():
         data = settings().get("ML_DATA", "data")
-        compose("down", "--volumes", "--remove-orphans")
+        # Before the networks: a stage that still runs may be on one.
+        compose("stop")
         remove("container", lines_of("docker", "ps", "--all", "--quiet", "--filter", f"label=airflow-ml.data={data}"))
+        compose("down", "--volumes", "--remove-orphans")
         if data.startswith("/"):
             print(f"the data in {data} is yours to remove", file=sys.stderr)
         else:
