@@ -1,0 +1,83 @@
+"""Shows the versions of the registered model: which is the champion, how good each was, who promoted it and why."""
+
+import logging
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from events import Event, format_moment
+from history import History, read_history
+from server import Server, connect, explained
+from versions import Version, all_versions
+
+FIGURES = ("roc_auc", "average_precision", "log_loss", "brier_score")
+COLUMNS = ("version", "alias", "day", *FIGURES, "champion since", "by", "why")
+WIDEST = 60
+# So many versions are shown; their figures are read run by run.
+MOST_SHOWN = 50
+
+log = logging.getLogger("registry")
+
+
+def list_versions(args: Namespace) -> dict[str, Any]:
+    """The versions, the newest first, and the history of the champion."""
+    server = connect()
+    history, versions = read_history(server), all_versions(server)
+    rows = [_describe(server, version, history) for version in versions[:MOST_SHOWN]]
+    for line in table(COLUMNS, [_cells(row) for row in rows]):
+        log.info("%s", line)
+    if len(versions) > MOST_SHOWN:
+        log.info("and %d older versions", len(versions) - MOST_SHOWN)
+    if not versions:
+        log.info("%s has no versions yet", server.name)
+    events = [
+        {"at": format_moment(e.at), "version": e.version, "kind": e.kind, "by": e.by, "reason": e.reason}
+        for e in history.events
+    ]
+    return {"name": server.name, "champion": history.champion, "versions": rows, "events": events}
+
+
+def _describe(server: Server, version: Version, history: History) -> dict[str, Any]:
+    """What the result line says of a version; its last event tells since when, by whom and why."""
+    event: Event | None = next((e for e in reversed(history.events) if e.version == version.number), None)
+    measured = _figures(server, version)
+    return {
+        "version": version.number,
+        "aliases": sorted(alias for alias, number in history.aliases.items() if number == version.number),
+        "ds": version.tag("ds") or None,
+        "model": version.tag("model") or None,
+        "run_id": version.run_id,
+        "decision": version.tag("decision") or None,
+        "metrics": {name: measured[name] for name in FIGURES if name in measured},
+        "promoted": {"at": format_moment(event.at), "by": event.by, "reason": event.reason, "kind": event.kind}
+        if event
+        else None,
+    }
+
+
+def _figures(server: Server, version: Version) -> Mapping[str, float]:
+    from mlflow.exceptions import MlflowException
+
+    with explained(server, f"reading the run of version {version.number}"):
+        try:
+            found: Mapping[str, float] = server.client.get_run(version.run_id).data.metrics
+        except MlflowException as error:
+            log.warning("the run of version %s cannot be read: %s", version.number, error)
+            return {}
+    return found
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    promoted = row["promoted"] or {}
+    figures = [f"{row['metrics'][name]:.4f}" if name in row["metrics"] else "-" for name in FIGURES]
+    return [
+        *(row["version"], ", ".join(row["aliases"]) or "-", row["ds"] or "-", *figures),
+        *(str(promoted.get("at", "-"))[:19], promoted.get("by", "-"), promoted.get("reason", "-")),
+    ]
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of columns; a text that is wider than a column may be is cut."""
+    short = [[cell if len(cell) <= WIDEST else f"{cell[: WIDEST - 1]}…" for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*short, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in short]
