@@ -6,12 +6,14 @@ needs polars is imported after that: such a day does not load it, nor does `--he
 
 import argparse
 import json
+import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stagekit import BadInput, Partition, Publication, UsageError, partition_name, read_partition
 
+from encoder import read_encoder, what_cannot_be_compared
 from own_data import import_files
 from table_schema import Schema, columns_kept, differences, read_schema
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from prepare import Counts
+
+log = logging.getLogger(__name__)
+
+SHOWN_DIFFERENCES, SHOWN_CHARACTERS = 5, 200
 
 
 def run_prepare(args: argparse.Namespace) -> dict[str, Any]:
@@ -41,6 +47,8 @@ def _prepare_features(args: argparse.Namespace) -> dict[str, Any]:
     raw = read_partition(args.data_dir, f"raw/{args.ds}", ["data.csv", "schema.json"])
     model = read_partition(args.data_dir, partition_name(args.data_dir, args.model), ["encoder.json"])
     schema = read_schema(raw / "schema.json", f"{raw.name}/schema.json", scoring=True)
+    encoder = read_encoder(model / "encoder.json", f"{model.name}/encoder.json")
+    _require_same_schema(schema, encoder.schema, raw, model)
     with Publication(
         args.data_dir,
         f"features/{args.ds}",
@@ -48,20 +56,16 @@ def _prepare_features(args: argparse.Namespace) -> dict[str, Any]:
         inputs=[raw, model],
         parameters={"max_rejected": args.max_rejected, "model": model.name},
     ) as publication:
-        from encoder import read_encoder
-
-        encoder = read_encoder(model / "encoder.json", f"{model.name}/encoder.json")
-        _require_same_schema(schema, encoder.schema, f"{raw.name}/schema.json", model)
         counts = _write(
             args, publication, raw, schema, "features.csv", lambda rows: encoder.encode(rows, encoder.key), target=False
         )
     return {**_told(counts, publication), "model": model.name, "features": len(encoder.features)}
 
 
-def _require_same_schema(schema: Schema, trained_on: Schema, label: str, model: Partition) -> None:
+def _require_same_schema(schema: Schema, trained_on: Schema, raw: Partition, model: Partition) -> None:
     if found := differences(schema, trained_on):
         raise BadInput(
-            f"{label} differs from the schema of {model.name}: {'; '.join(found)}",
+            f"{raw.name}/schema.json differs from the schema of {model.name}: {'; '.join(found)}",
             expected="the same key, feature and time fields as the model was trained on",
             do="correct schema.json, or use a model that was trained on data of this schema",
         )
@@ -127,11 +131,19 @@ def run_split(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_encode_validation(args: argparse.Namespace) -> dict[str, Any]:
-    """The rows of val.csv in a model's encoding, so that this model can be measured on them."""
+    """The rows of val.csv in a model's encoding, so that this model can be measured on them.
+
+    Data changes in the life of a model: where this day's has other fields or classes, that is what is told.
+    """
     if not args.model:
         return {"champion": None}
     processed = read_partition(args.data_dir, f"processed/{args.ds}", ["train_data.csv", "val.csv", "encoder.json"])
     model = read_partition(args.data_dir, partition_name(args.data_dir, args.model), ["encoder.json"])
+    own = read_encoder(processed / "encoder.json", f"{processed.name}/encoder.json")
+    encoder = read_encoder(model / "encoder.json", f"{model.name}/encoder.json")
+    if found := what_cannot_be_compared(own, encoder):
+        log.warning("%s cannot be measured on %s: %s", model.name, processed.name, "; ".join(found))
+        return {"champion": model.name, "incomparable": _in_short(found)}
     fraction, seed = _recorded_split(processed)
     with Publication(
         args.data_dir,
@@ -142,19 +154,22 @@ def run_encode_validation(args: argparse.Namespace) -> dict[str, Any]:
         seed=seed,
     ) as publication:
         from encode_validation import encode_validation
-        from encoder import read_encoder
         from split import TrainData
 
-        own = read_encoder(processed / "encoder.json", f"{processed.name}/encoder.json")
-        encoder = read_encoder(model / "encoder.json", f"{model.name}/encoder.json")
-        _require_same_schema(own.schema, encoder.schema, f"the schema of {processed.name}", model)
         scratch = publication.path("scratch")
         data = TrainData(processed / "train_data.csv", own.schema, f"{processed.name}/train_data.csv", scratch)
         val = processed / "val.csv", f"{processed.name}/val.csv"
         rows = encode_validation(data, own.classes, fraction, seed, val, encoder, publication.path("val.csv"))
         shutil.rmtree(scratch)
         publication.rows = {"val.csv": rows}
-    return {"partition": publication.name, "champion": model.name, "rows": rows, "features": len(encoder.features)}
+    told = {"rows": rows, "features": len(encoder.features)}
+    return {"partition": publication.name, "champion": model.name, "incomparable": None, **told}
+
+
+def _in_short(found: Sequence[str]) -> str:
+    """The first differences, for a text that travels on command lines."""
+    more = f"; and {len(found) - SHOWN_DIFFERENCES} more" if len(found) > SHOWN_DIFFERENCES else ""
+    return "; ".join(text[:SHOWN_CHARACTERS] for text in found[:SHOWN_DIFFERENCES]) + more
 
 
 def _recorded_split(processed: Partition) -> tuple[float, int]:

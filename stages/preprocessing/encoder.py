@@ -1,16 +1,23 @@
-"""The encoder: what a model's features are, and how checked values become them. Used to train and to score alike."""
+"""The encoder: what a model's features are, and how checked values become them. Used to train and to score alike.
+
+It can be read without polars, for what it says of the model's data.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import polars as pl
 from stagekit import BadInput
 
-from table_schema import Schema, parse_schema
+from table_schema import Schema, differences, parse_schema
+
+if TYPE_CHECKING:
+    import polars as pl
 
 VERSION = 1
+KINDS = ("number", "category", "hour", "weekday", "day")
 TIME_KINDS = {"datetime": ("hour", "weekday", "day"), "date": ("weekday", "day")}
 
 
@@ -23,8 +30,10 @@ class Feature:
     kind: str
     values: tuple[str, ...] = ()
 
-    def expression(self) -> pl.Expr:
+    def expression(self) -> "pl.Expr":
         """The feature's numbers from the field's typed values; null where missing or unseen."""
+        import polars as pl
+
         value = pl.col(self.field)
         match self.kind:
             case "number":
@@ -52,8 +61,10 @@ class Encoder:
     features: tuple[Feature, ...]
     schema: Schema
 
-    def encode(self, rows: pl.DataFrame, first: Sequence[str | pl.Expr]) -> pl.DataFrame:
+    def encode(self, rows: "pl.DataFrame", first: "Sequence[str | pl.Expr]") -> "pl.DataFrame":
         """The columns `first` of typed rows, then one numeric column for each feature."""
+        import polars as pl
+
         flags_as_numbers = rows.with_columns(pl.col(pl.Boolean).cast(pl.UInt8))
         features = flags_as_numbers.select(feature.expression() for feature in self.features)
         return rows.select(first).hstack(features.get_columns())
@@ -94,13 +105,27 @@ def read_encoder(path: Path, label: str) -> Encoder:
         known = {field.name for field in schema.fields}
         if unknown := [feature.field for feature in features if feature.field not in known]:
             raise ValueError(f"its schema has no field {unknown[0]!r}")
-        for feature in features:
-            feature.expression()
+        if strange := [feature for feature in features if feature.kind not in KINDS]:
+            raise ValueError(f"feature {strange[0].name!r} has the unknown kind {strange[0].kind!r}")
         return Encoder(tuple(document["key"]), target["name"], tuple(target["classes"]), features, schema)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(
             f"{label} is damaged ({error})", expected="the encoder that `preprocessing split` wrote", do="train again"
         ) from None
+
+
+def what_cannot_be_compared(ours: Encoder, theirs: Encoder) -> list[str]:
+    """In what a day differs from what a model was trained for, so that the model has no score of its rows."""
+    found = differences(ours.schema, theirs.schema)
+    if ours.target != theirs.target:
+        found.append(f"the target is {ours.target!r} here, {theirs.target!r} in the model")
+    if ours.classes != theirs.classes:
+        found.append(f"the classes are {_few(ours.classes)} here, {_few(theirs.classes)} in the model")
+    return found
+
+
+def _few(names: Sequence[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def fit(schema: Schema, classes: Sequence[str], frequent: Mapping[str, Sequence[str]]) -> Encoder:

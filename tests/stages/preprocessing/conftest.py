@@ -112,10 +112,11 @@ class Day:
         with Publication(self.root, name, "train") as publication:
             publication.path("encoder.json").write_bytes(encoder)
 
-    def run(self, command: str, *options: str, ds: str | None = DS) -> Run:
-        """Run a command of the stage in this process."""
+    def run(self, command: str, *options: str, ds: str | None = DS, reuse: bool = False) -> Run:
+        """Run a command of the stage in this process; unless it may `reuse` what was published, it does its work."""
         self._capsys.readouterr()
-        argv = [command, *(["--ds", ds] if ds else []), "--data-dir", str(self.root), *options]
+        force = [] if reuse or command == "infer-schema" else ["--force"]
+        argv = [command, *(["--ds", ds] if ds else []), "--data-dir", str(self.root), *force, *options]
         code = preprocessing.main(argv)
         out, log = self._capsys.readouterr()
         return Run(code, json.loads(out.splitlines()[-1]) if code == 0 else {}, log)

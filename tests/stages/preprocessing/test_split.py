@@ -268,7 +268,7 @@ def test_scoring_a_day_of_another_schema_is_refused(day: Day) -> None:
     assert (
         f"differs from the schema of {MODEL}: field 'lambs': type is 'number' here, 'integer' in the model" in run.log
     )
-    assert not day.file("features/2026-12-01").exists()
+    assert not day.file("features").exists()
 
 
 @pytest.mark.parametrize(
