@@ -1,0 +1,74 @@
+"""The list of days, as one page that needs nothing from elsewhere."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from html import escape
+
+from days import Summary
+
+MOST_NAME = 80
+# What XML and UTF-8 cannot carry, and what turns the direction of the text after it.
+UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
+STYLE = """
+:root { color-scheme: light dark; --ink: #1c2733; --soft: #51606f; --paper: #fff; --back: #f3f5f8; --line: #dde3e9;
+  --link: #0b57c2; --good: #0f6638; --good-back: #e4f5ea; --poor: #a3211a; --poor-back: #fdeae8; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e7ebef; --soft: #a6b2be; --paper: #161c23; --back: #0e1318;
+  --line: #2b353f; --link: #8ab8ff; --good: #7ddba2; --good-back: #12301f; --poor: #ff9b92; --poor-back: #3a1816; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--back); color: var(--ink); overflow-wrap: anywhere;
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
+main { max-width: 46rem; margin: 0 auto; padding: 1.75rem 1rem 3rem; }
+h1 { font-size: clamp(1.6rem, 5vw, 2.1rem); line-height: 1.2; margin: 0 0 1rem; letter-spacing: -0.02em; }
+a { color: var(--link); } :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
+ol { list-style: none; margin: 0; padding: 0; }
+li { display: grid; grid-template-columns: 7.5rem 1fr auto; gap: 0 1rem; align-items: baseline; background: var(--paper);
+  border: 1px solid var(--line); border-radius: .6rem; padding: .7rem 1rem; margin: 0 0 .5rem; }
+li a { font-weight: 600; font-variant-numeric: tabular-nums; }
+.note { color: var(--soft); font-size: .9rem; } .empty { color: var(--soft); }
+.state { border-radius: 1rem; padding: 0 .65rem; font-size: .875rem; white-space: nowrap; }
+.good { color: var(--good); background: var(--good-back); } .bad { color: var(--poor); background: var(--poor-back); }
+@media (max-width: 30rem) { li { grid-template-columns: 1fr auto; } li .note { grid-row: 2; grid-column: 1 / -1; } }
+"""
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+
+def index(days: Sequence[Summary]) -> bytes:
+    """The page that lists the days."""
+    body = "\n".join(map(_line, days))
+    listed = (
+        f"<ol>\n{body}\n</ol>" if days else '<p class="empty">No day has a report yet; the Dag monitor makes them.</p>'
+    )
+    text = (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>Reports of the days</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<main>\n<h1>Reports of the days</h1>\n{listed}\n</main>\n</body>\n</html>\n"
+    )
+    return text.encode()
+
+
+def _line(day: Summary) -> str:
+    link = f'<a href="/{day.ds}/">{day.ds}</a>'
+    told = [
+        f"{day.rows:,} rows" if day.rows is not None else "",
+        f"<bdi>{_plain(day.model)}</bdi>" if day.model else "",
+    ]
+    told.append(f"version <bdi>{_plain(day.version)}</bdi>" if day.version else "")
+    return f'<li>{link} <span class="note">{", ".join(filter(None, told))}</span> {_state(day.breaches)}</li>'
+
+
+def _state(breaches: int | None) -> str:
+    if breaches is None:
+        return '<span class="state note">not known</span>'
+    if breaches:
+        return f'<span class="state bad"><span aria-hidden="true">◆</span> {breaches} crossed</span>'
+    return '<span class="state good"><span aria-hidden="true">●</span> good</span>'
+
+
+def _plain(text: str) -> str:
+    """A name as text, cut where it is very long."""
+    cleaned = UNFIT.sub("\ufffd", text)
+    return escape(cleaned if len(cleaned) <= MOST_NAME else cleaned[: MOST_NAME - 1] + "…")
