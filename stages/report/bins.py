@@ -18,23 +18,21 @@ def verdict(psi: float) -> str:
 
 
 def distribution(told: Mapping[str, Any], name: str, width: float = WIDTH, height: float = HEIGHT) -> Markup:
-    """Bars of the day's shares, filled, and on them the expected shares as an outline."""
+    """Bars of the day's shares, filled, and over them the expected shares as a line of steps."""
     expected, actual = list(told["expected"][:MOST_BINS]), list(told["actual"][:MOST_BINS])
     most = max([*expected, *actual], default=0.0) or 1.0
     y = Scale(0.0, most * 1.04, height - 18, 6)
-    x = Scale(0.0, float(max(1, len(actual))), 34, width - 4)
+    x = Scale(0.0, float(max(1, len(actual))), 42, width - 4)
     wide = x(1.0) - x(0.0)
-    bars = "".join(box(x(i) + 0.12 * wide, y(v), 0.76 * wide, y.start - y(v)) for i, v in enumerate(actual) if v > 0)
-    outline = "".join(
-        box(x(i) + 0.04 * wide, y(v), 0.92 * wide, y.start - y(v)) for i, v in enumerate(expected) if v > 0
-    )
+    bars = "".join(box(x(i) + 0.1 * wide, y(v), 0.8 * wide, y.start - y(v)) for i, v in enumerate(actual) if v > 0)
+    steps = "".join(f"V{y(v):.1f}H{x(i + 1.0):.1f}" for i, v in enumerate(expected))
     parts = [
         element("path", d=path([(x.start, y(most)), (x.end, y(most))]), class_="g"),
         element("path", d=bars, class_="b s0") if bars else "",
-        element("path", d=outline, class_="o") if outline else "",
+        element("path", d=f"M{x.start:.1f} {y(expected[0]):.1f}{steps}", class_="o") if expected else "",
         element("path", d=path([(x.start, y.start), (x.end, y.start)]), class_="a"),
-        label(30.0, y(most) + 5, percent(most), "t e"),
-        label(30.0, y.start, "0%", "t e"),
+        label(38.0, y(most) + 5, percent(most), "t e"),
+        label(38.0, y.start, "0%", "t e"),
         *_ends(told["labels"][:MOST_BINS], x, height - 4),
     ]
     return drawing(width, height, f"{name}: shares of the bins, expected and on this day", parts)
@@ -86,6 +84,8 @@ def interval(comparison: Mapping[str, Any], width: float = 560.0) -> Markup:
                 class_="r",
             )
         )
+        if abs(x(worse) - x(0.0)) > 75:
+            parts.append(label(x(worse), 16.0, "tolerated", "t m"))
     told = (
         f"difference in {short(comparison['metric'], 40)}: {signed(difference)}, from {signed(low)} to {signed(high)}"
     )

@@ -108,6 +108,8 @@ def _legend(series: Sequence[Series], top: float, note: str) -> Iterable[Markup]
     for row, one in enumerate(series):
         y = top + row * LEGEND_LINE
         yield element("path", d=path([(LEFT, y), (LEFT + 26, y)]), class_=one.kind)
+        if one.dots:
+            yield element("path", d=_dot(LEFT + 13, y, one.look), class_=f"p s{one.look % MOST_CLASSES}")
         yield label(LEFT + 33, y + 4, one.name, "t", LEGEND_NAME + 12)
     if note:
         yield label(LEFT, top + len(series) * LEGEND_LINE + 4, note, "t", 60)

@@ -10,7 +10,7 @@ from layout import Layout, Place, arrange
 from marks import History, Step
 from svg import clean, drawing, element, join, label
 
-WIDTH, GAP, ROW, HEAD = 158.0, 46.0, 15.0, 24.0
+WIDTH, GAP, ROW, HEAD = 176.0, 38.0, 15.0, 24.0
 APART, SLOT, EDGE = 18.0, 10.0, 14.0
 
 
@@ -90,7 +90,7 @@ def _card(node: str, steps: list[Step], x: float, y: float, target: str, gone: M
     kind = "card end" if node == target else "card gone" if node in gone else "card"
     parts = [
         element("rect", x=x, y=y, width=WIDTH, height=_height(steps), rx=7, class_=kind),
-        label(x + 10, y + 17, node, "i h", 20),
+        label(x + 10, y + 17, node, "c", 23),
     ]
     for index, step in enumerate(steps):
         top = y + HEAD + index * 2 * ROW
@@ -100,7 +100,7 @@ def _card(node: str, steps: list[Step], x: float, y: float, target: str, gone: M
                 "g",
                 element("title", clean(files)[:300]),
                 label(x + 10, top + 11, step.name, "t i", 22),
-                label(x + 10, top + 24, _tag(step.image), "t mono", 24),
+                label(x + 10, top + 24, _tag(step.image), "t mono", 25),
             )
         )
     if not steps:

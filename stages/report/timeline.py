@@ -57,9 +57,9 @@ def _timed(steps: Sequence[Step]) -> list[tuple[datetime, Step]]:
     return timed
 
 
-def timeline(run: Run, width: float = 680.0) -> Markup:
+def timeline(run: Run, width: float = 720.0) -> Markup:
     """The bars of one run"""
-    left, bottom = 210.0, TOP + len(run.steps) * ROW
+    left, bottom = 226.0, TOP + len(run.steps) * ROW
     x = Scale(0.0, max(run.seconds, 1.0), left, width - 74)
     parts = [element("path", d=path([(x(v), TOP), (x(v), bottom)]), class_="g") for v in x.ticks()]
     parts += [label(x(v), bottom + 15, f"{tick(v)} s", "t m") for v in x.ticks()]
