@@ -1,7 +1,6 @@
 """What each request is answered with: the whole list of what there is to ask for."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import h11
@@ -28,7 +27,7 @@ class Answer:
     """A status, its headers and its content; `reason` is for the log where something was refused."""
 
     status: int
-    headers: Sequence[tuple[str, str]]
+    headers: list[tuple[str, str]]
     content: bytes
     reason: str = ""
 

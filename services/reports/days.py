@@ -69,7 +69,7 @@ class Days:
     def summaries(self) -> list[Summary]:
         """The days that have a page, the newest first, a thousand at most."""
         try:
-            names = sorted((name for name in os.listdir(self._root) if is_day(name)), reverse=True)
+            names = sorted((path.name for path in self._root.iterdir() if is_day(path.name)), reverse=True)
         except OSError:
             return []
         found = (self._summary(name) for name in names)
@@ -126,7 +126,7 @@ def _read(folder: int, name: str) -> bytes:
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError:
         raise NotThere(name) from None
-    with open(file, "rb") as stream:
+    with os.fdopen(file, "rb") as stream:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
             raise NotThere(name)
