@@ -14,6 +14,11 @@ DATA_FOLDER = Path("/data")
 MARK = "_meta.json"
 LOOK_EVERY = timedelta(seconds=15)
 NAMES_SHOWN = 5
+# How a day comes into a folder. Of others all that can be said is which day it is.
+BROUGHT_BY = {
+    "raw": "publish {day} (`generate_data`, or `preprocessing import` for data of your own)",
+    "predictions": "run the Dag `predict` for {day}",
+}
 
 
 class PartitionSensor(BaseSensorOperator):
@@ -74,7 +79,9 @@ class PartitionSensor(BaseSensorOperator):
     def whats_there(self) -> tuple[str, str]:
         """What there is in place of the mark, and what to do about it."""
         folder = self.mark.parent
-        publish = f"publish {self.day} (`generate_data`, or `preprocessing import` for data of your own)"
+        publish = BROUGHT_BY.get(self.partitions, "run what publishes `{name}` for {day}").format(
+            name=self.partitions, day=self.day
+        )
         try:
             DATA_FOLDER.stat()
             names = sorted(path.name for path in folder.iterdir())
