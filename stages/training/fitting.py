@@ -1,4 +1,4 @@
-"""From a day's encoded tables to a published model: load, fit, write."""
+"""From a day's encoded tables to a model: load, fit, write."""
 
 import csv
 import json
@@ -12,12 +12,11 @@ from typing import Any
 
 import lightgbm
 import numpy as np
-from stagekit import BadInput, Partition, Publication, StageError, available_cpus, read_partition
+from stagekit import BadInput, Partition, Publication, StageError, available_cpus
 
 from lightgbm_parameters import complete, try_out
 from lightgbm_tables import READING, check_classes, copy_table, read_rows
 
-INPUTS = ("train.csv", "val.csv", "encoder.json")
 REFERENCE_ROWS = 1000
 TOP_FEATURES = 5
 
@@ -141,24 +140,25 @@ def probabilities(model: lightgbm.Booster, values: Any, threads: int) -> Any:
     return np.column_stack([1.0 - scores, scores]) if scores.ndim == 1 else scores
 
 
-def train_day(root: Path, ds: str, given: Mapping[str, Any], log_every: int) -> dict[str, Any]:
-    """Train on processed/{ds} with the `given` parameters, publish models/{ds}; returns what the result line says."""
-    processed = read_partition(root, f"processed/{ds}", INPUTS)
+def train_day(
+    processed: Partition, publication: Publication, given: Mapping[str, Any], log_every: int
+) -> dict[str, Any]:
+    """Train on a day's encoded data with the `given` parameters, write the outputs; returns what the result line says.
+
+    Reads train.csv, val.csv and encoder.json of `processed`; settles the parameters of `publication`.
+    """
     encoder = read_encoder(processed / "encoder.json", f"{processed.name}/encoder.json")
     parameters = complete(given, len(encoder.classes), available_cpus())
     try_out(parameters, len(encoder.features), len(encoder.classes))
     lightgbm.register_logger(_NativeLog())
-    publication = Publication(
-        root, f"models/{ds}", "train", inputs=[processed], parameters=parameters, seed=parameters["seed"]
-    )
-    with publication:
-        train, val = load_both(processed, publication.path("scratch"), encoder, parameters)
-        rows = {"train": train.num_data(), "val": val.num_data()}
-        threads, changed = parameters["num_threads"], json.dumps(given) if given else "the defaults"
-        log.info("training, objective %s, %d threads, parameters: %s", parameters["objective"], threads, changed)
-        fitted = fit(train, val, parameters, log_every)
-        log.info("best iteration %d: %s", fitted.best_iteration, _shown(fitted.validation))
-        top = _write(publication, processed, encoder, fitted, parameters, rows)
+    publication.settle(parameters, seed=parameters["seed"])
+    train, val = load_both(processed, publication.path("scratch"), encoder, parameters)
+    rows = {"train": train.num_data(), "val": val.num_data()}
+    threads, changed = parameters["num_threads"], json.dumps(given) if given else "the defaults"
+    log.info("training, objective %s, %d threads, parameters: %s", parameters["objective"], threads, changed)
+    fitted = fit(train, val, parameters, log_every)
+    log.info("best iteration %d: %s", fitted.best_iteration, _shown(fitted.validation))
+    top = _write(publication, processed, encoder, fitted, parameters, rows)
     return {
         "model": publication.name,
         "rows": rows,

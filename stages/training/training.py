@@ -13,17 +13,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stagekit import Command, run_stage
+from stagekit import LATER, Command, Publication, read_partition, run_stage
+
+INPUTS = ("train.csv", "val.csv", "encoder.json")
 
 
 def run(args: argparse.Namespace) -> Mapping[str, Any]:
     """Train on processed/{ds}, publish models/{ds}; returns what the result line says."""
-    # LightGBM takes a while to import, and --help must not wait for it.
-    import fitting
-    import lightgbm_parameters
+    processed, model = read_partition(args.data_dir, f"processed/{args.ds}", INPUTS), f"models/{args.ds}"
+    # LightGBM completes the parameters. They follow from the command line, the target's classes and the image, so a
+    # model that is up to date is found without them, and need not wait for LightGBM; nor does --help.
+    with Publication(args.data_dir, model, "train", inputs=[processed], parameters=LATER) as publication:
+        import fitting
+        import lightgbm_parameters
 
-    given = lightgbm_parameters.gather(args.params, args.params_json, args.param)
-    return fitting.train_day(args.data_dir, args.ds, given, args.log_every)
+        given = lightgbm_parameters.gather(args.params, args.params_json, args.param)
+        return fitting.train_day(processed, publication, given, args.log_every)
 
 
 def _positive(text: str) -> int:

@@ -104,6 +104,7 @@ class World:
     def train(self, *arguments: str) -> Result:
         result = self.run(*arguments)
         assert result.code == 0, result.log
+        assert "cached" not in result.line, "nothing was trained: the same model is there already"
         return result
 
     def output(self, name: str) -> bytes:

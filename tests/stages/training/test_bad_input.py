@@ -91,7 +91,7 @@ def test_bad_encoders_are_refused(world: World, encoder: str, message: str) -> N
     assert result.code == 3
     assert f"{PROCESSED}/encoder.json" in result.log
     assert message in result.log
-    assert not (world.root / "models").exists()
+    assert world.leftovers() == []
 
 
 def remove_partition(root: Path) -> None:
@@ -128,7 +128,7 @@ def test_partitions_that_are_missing_or_torn_are_refused(
     result = day.run()
     assert result.code == code
     assert message in result.log
-    assert not (day.root / "models").exists()
+    assert day.leftovers() == []
 
 
 @pytest.mark.parametrize("ds", ["2026-11-31", "yesterday", "20261121", ""])

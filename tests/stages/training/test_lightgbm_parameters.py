@@ -93,7 +93,7 @@ def test_parameters_that_do_not_work_are_refused(day: World, arguments: list[str
     result = day.run(*arguments)
     assert result.code == 2
     assert message in result.log
-    assert not (day.root / "models").exists()
+    assert day.leftovers() == []
 
 
 def test_values_that_are_used_anyway_may_be_given() -> None:

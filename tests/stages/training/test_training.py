@@ -170,5 +170,5 @@ def test_files_beside_the_table_are_not_read(day: World) -> None:
     before = day.outputs()
     weights = "".join("1000\n" if number % 3 else "0.001\n" for number in range(600))
     (day.root / PROCESSED / "train.csv.weight").write_text(weights)
-    day.train("--param", "num_iterations=5")
+    day.train("--param", "num_iterations=5", "--force")
     assert day.outputs() == before
