@@ -86,16 +86,18 @@ def summarize(results: dict[str, Results], data: str, ds: str, pages: dict[str, 
     resolved, predicted = results["predict"]["resolve"], results["predict"]["predict"]
     evaluated = results["monitor"]["evaluate"]
     counts = ", ".join(f"{count:,} as {label!r}" for label, count in predicted["predicted"].items())
+    own_day = resolved["model"].startswith(f"models/{ds}")
+    flattering = "; flattering, the model was trained on this day" if own_day else ""
     version = f"version {resolved['version']}, " if resolved["version"] else ""
     lines = [
         f"The day {ds}",
         f"  generated      {generated['rows']:,} rows",
         f"  rejected       {sum(prepared['rejected'].values()):,} rows: {reasons_text(prepared['reasons'])}",
         f"  validation     {figures_text(validated)}",
-        f"  decided        {decided['reason']}",
+        f"  decided        version {decided['version']}: {decided['decision']}; {'; '.join(decided['reasons'])}",
         f"  in production  {version}{resolved['model']} ({resolved['source']})",
         f"  predicted      {predicted['rows']:,} rows, {counts}",
-        f"  that day       {figures_text(evaluated['metrics'])}",
+        f"  that day       {figures_text(evaluated['metrics'])}{flattering}",
         f"  drift          {drift_text(evaluated['drift'])}",
         *(f"  look           {breach}" for breach in evaluated["breaches"]),
         f"  predictions    /predictions/{ds}/predictions.csv in {data!r}; the first of them:",
