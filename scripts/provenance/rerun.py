@@ -5,6 +5,7 @@ stage sees the scratch volume alone. The volume is removed whatever happens.
 """
 
 import contextlib
+import json
 import signal
 import subprocess
 import sys
@@ -247,6 +248,24 @@ def _run(settings: Settings, volume: str, image: str, arguments: list[str], step
             f"{step.name} of {step.partition} ended with exit code {done.returncode} this time:\n       {said}",
             expected="that it ends well, as it did when it was published",
             do="look at its last words above; the same call by hand is in `make lineage`",
+        )
+    require_work(step, done.stdout)
+
+
+def require_work(step: Step, said: str) -> None:
+    """Errors: ProvenanceError where the step took its work for done already, so that its files prove nothing.
+
+    It cannot be: the scratch volume holds what the step reads, never what it wrote. Images from before the step cache
+    know no --force, so it is not given; what they said is looked at instead.
+    """
+    result: Any = None
+    with contextlib.suppress(ValueError):
+        result = json.loads(said.strip().rpartition("\n")[2])
+    if isinstance(result, dict) and result.get("cached"):
+        raise ProvenanceError(
+            f"{step.name} of {step.partition} found its own mark in the scratch volume and did nothing",
+            expected="that it does its work again",
+            do="see that nobody else writes into volumes that are called airflow-ml-rerun-*",
         )
 
 

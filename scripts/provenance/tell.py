@@ -121,6 +121,8 @@ def _rows(name: str, texts: list[str]) -> Iterator[str]:
 def _value(value: Any) -> str:
     if value is None:
         return ABSENT
+    if isinstance(value, dict) and "file" in value:
+        return f"{value['file']} ({short(value['sha256'])})" if value.get("sha256") else str(value["file"])
     return short(value) if isinstance(value, str) and value.startswith("sha256:") else str(value)
 
 

@@ -34,6 +34,27 @@ def test_same_work_is_said_to_be_the_same(pipeline: Pipeline, command: Command) 
     assert (code, text) == (0, f"A  {A}\nB  {A}\n\nThe files are the same bytes, made in the same way.\n")
 
 
+def test_what_a_step_said_is_no_difference(pipeline: Pipeline, command: Command) -> None:
+    """A mark keeps it for the same call to say again; the files are what counts."""
+    pipeline.run(OTHER)
+    before = command("diff", A, B)
+    for day, result in ((DAY, {"rows": 2}), (OTHER, {"rows": 3})):
+        pipeline.edit_mark(f"models/{day}", lambda m, said=result: m["steps"]["train"].update(result=said))
+    assert command("diff", A, B) == before
+    code, shown, _ = command("show", A, "--format", "json")
+    assert (code, "result" in shown) == (0, False)
+
+
+def test_another_content_of_the_same_file_is_told_by_its_hash(pipeline: Pipeline, command: Command) -> None:
+    own = {"file": "/own/params.json", "sha256": "a" * 64}
+    for day, file in ((DAY, own), (OTHER, {**own, "sha256": "b" * 64})):
+        pipeline.run(day, train={"parameters": {"num_leaves": 7 if day == DAY else 8}})
+        pipeline.edit_mark(f"models/{day}", lambda m, f=file: m["steps"]["train"]["call"]["arguments"].update(params=f))
+    code, text, _ = command("diff", A, B)
+    assert code == 0
+    assert "params: /own/params.json (aaaaaaaaaaaa) | /own/params.json (bbbbbbbbbbbb)" in text
+
+
 def test_another_parameter_is_told_with_the_step_where_the_difference_begins(
     pipeline: Pipeline, command: Command
 ) -> None:

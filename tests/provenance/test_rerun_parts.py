@@ -110,6 +110,29 @@ def test_copied_mark_names_what_is_copied_and_nothing_else(pipeline: Pipeline) -
     assert set(marks[f"processed/{DAY}"]["steps"]) == {"split"}
 
 
+def test_copied_marks_never_hold_the_record_of_the_step_that_reads_them(pipeline: Pipeline) -> None:
+    """It would find itself there, with its result, and take its work for done."""
+    for partition in ("raw", "processed", "models", "features", "predictions"):
+        pipeline.edit_mark(f"{partition}/{DAY}", lambda m: [r.update(result={}) for r in m["steps"].values()])
+    shot, lineage = found(pipeline, f"predictions/{DAY}/predictions.csv")
+    assert len(lineage.steps) == 7
+    for step in lineage.in_order():
+        marks = rerun.mark_of(shot, [read.path for read in step.inputs])
+        assert step.name not in marks.get(step.partition, {"steps": {}})["steps"]
+
+
+@pytest.mark.parametrize(
+    "said", ["", "no JSON", "3", '{"rows": 3}', '{"cached": true}\n{"rows": 3}', '{"cached": false}']
+)
+def test_step_that_did_its_work_is_compared(said: str) -> None:
+    rerun.require_work(step_of({}), said)
+
+
+def test_step_that_did_nothing_proves_nothing() -> None:
+    with pytest.raises(ProvenanceError, match=r"split of processed/2026-11-21 found its own mark .* did nothing"):
+        rerun.require_work(step_of({}), 'log\n{"rows": 3, "cached": true}\n')
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
