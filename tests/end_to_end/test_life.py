@@ -70,7 +70,8 @@ def test_candidate_left_to_a_person_stays_challenger(
 ) -> None:
     decided = second["registry", "decide"]
     assert decided["promoted"] is False
-    assert "manual" in decided["reason"]
+    assert decided["decision"] == "left to a person"
+    assert "promote_model" in "; ".join(decided["reasons"])
     assert mlflow.champion() == first["registry", "register"]["version"]
     assert mlflow.alias("challenger") == second["registry", "register"]["version"]
 
@@ -120,10 +121,10 @@ def test_worthless_candidate_does_not_pass_the_gate(stack: Stack, mlflow: Mlflow
     results = stack.results("train_model", stack.run("train_model", {"ds": THIRD, **WORTHLESS}))
     decided = results["registry", "decide"]
     assert decided["promoted"] is False
-    assert "average_precision" in decided["reason"]
+    assert "average_precision" in "; ".join(decided["reasons"])
     assert mlflow.champion() == champion
     tags = {tag["key"]: tag["value"] for tag in mlflow.run(results["registry", "register"]["run_id"])["data"]["tags"]}
-    assert decided["reason"] in tags.values()
+    assert "; ".join(decided["reasons"]) in tags.values()
 
 
 def test_day_is_scored_by_the_champion_of_then_where_that_is_asked_for(
