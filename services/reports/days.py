@@ -80,6 +80,8 @@ class Days:
     def _summary(self, ds: str) -> Summary | None:
         try:
             with self._folder(ds) as folder:
+                if not stat.S_ISREG(os.stat(PAGE, dir_fd=folder, follow_symlinks=False).st_mode):
+                    return None
                 status = os.stat(MARK, dir_fd=folder, follow_symlinks=False)
                 version = (status.st_ino, status.st_mtime_ns)
                 if ds not in self._known or self._known[ds][0] != version:

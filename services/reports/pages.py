@@ -24,7 +24,8 @@ h1 { font-size: clamp(1.6rem, 5vw, 2.1rem); line-height: 1.2; margin: 0 0 1rem; 
 a { color: var(--link); } :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
 ol { list-style: none; margin: 0; padding: 0; }
 li { display: grid; grid-template-columns: 7.5rem 1fr auto; gap: 0 1rem; align-items: baseline;
-  background: var(--paper); border: 1px solid var(--line); border-radius: .6rem; padding: .7rem 1rem; margin: 0 0 .5rem; }
+  background: var(--paper); border: 1px solid var(--line); border-radius: .6rem; padding: .7rem 1rem;
+  margin: 0 0 .5rem; }
 li a { font-weight: 600; font-variant-numeric: tabular-nums; }
 .note { color: var(--soft); font-size: .9rem; } .empty { color: var(--soft); }
 .state { border-radius: 1rem; padding: 0 .65rem; font-size: .875rem; white-space: nowrap; }

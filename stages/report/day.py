@@ -93,8 +93,8 @@ def require_evaluation_of(report: Partition, predictions: Partition) -> None:
 
 def check_evaluation(name: str, evaluation: Mapping[str, Any]) -> None:
     """Errors: BadInput where lists of the evaluation that belong together differ in length."""
-    drift = evaluation["drift"]
-    for told in [*drift["features"], {"name": "score", **drift["score"]}]:
+    drift = evaluation.get("drift")
+    for told in [*drift["features"], {"name": "score", **drift["score"]}] if drift else []:
         what = f"drift of {told['name'][:60]!r}"
         require_same_length(name, what, told["labels"], told["expected"], told["actual"])
     check_curves(name, evaluation.get("curves") or [])

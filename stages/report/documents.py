@@ -62,7 +62,8 @@ EVALUATION = {
     "metrics": Or(METRICS),
     "trained": Or(METRICS),
     "curves": Or(CURVES),
-    "drift": {"features": [{"name": str, "kind": str, **SHARES}], "score": SHARES},
+    "target": Or({"matched": Or(int), "without_target": Or(int), "new_classes": Or(Each(int))}),
+    "drift": Or({"features": [{"name": str, "kind": str, **SHARES}], "score": SHARES}),
     "quality": QUALITY,
     "breaches": [{"text": str}],
 }
@@ -71,6 +72,7 @@ COMPARISON = {
     "ds": str,
     "candidate": {"model": str, "metrics": METRICS},
     "champion": Or({"model": str, "version": Or((str, int)), "metrics": METRICS}),
+    "incomparable": Or({"model": str, "why": str}),
     "rows": int,
     "metric": str,
     "difference": Or(float),

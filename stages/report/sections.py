@@ -23,6 +23,8 @@ MEASURES: Sequence[tuple[str, str, bool]] = (
     ("f1", "F1", True),
 )
 MOST_FEATURES, OPEN_FEATURES, MOST_REASONS, MOST_EXAMPLES, MOST_CLASSES = 50, 12, 15, 8, 12
+# What moves by itself from day to day.
+CALENDAR = ("weekday", "day")
 SIGNS = {"stable": "●", "moderate": "▲", "strong": "◆"}
 
 
@@ -55,33 +57,47 @@ def _difference(a: float | None, b: float | None, more_is_better: bool) -> dict[
 
 
 def drift(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """The features by PSI, the strongest first, each with its chart; and the score."""
-    features = sorted(evaluation["drift"]["features"], key=lambda one: (-one["psi"], one["name"]))
+    """The features by PSI, the strongest first, each with its chart; and the score.
+
+    Features of the calendar come last and are not judged: a single day has one weekday and one day of the month.
+    """
+    if not evaluation.get("drift"):
+        return {"known": False, "strongest": None}
+    features = sorted(
+        evaluation["drift"]["features"], key=lambda one: (one["kind"] in CALENDAR, -one["psi"], one["name"])
+    )
+    judged = [one for one in features if one["kind"] not in CALENDAR]
     cards = [_card(one, one["name"]) for one in features[:MOST_FEATURES]]
     left = features[MOST_FEATURES:]
-    counts = {word: sum(bins.verdict(one["psi"]) == word for one in features) for word in SIGNS}
+    counts = {word: sum(bins.verdict(one["psi"]) == word for one in judged) for word in SIGNS}
     return {
+        "known": True,
+        "calendar": len(features) - len(judged),
         "score": _card({"kind": "score", **evaluation["drift"]["score"]}, "score"),
         "open": cards[:OPEN_FEATURES],
         "folded": cards[OPEN_FEATURES:],
         "total": len(features),
+        "judged": len(judged),
         "left": len(left),
-        "left_most": number(float(left[0]["psi"])) if left else "",
+        "left_most": number(float(max(one["psi"] for one in left))) if left else "",
+        "folded_most": number(float(max(one["psi"] for one in features[OPEN_FEATURES:MOST_FEATURES])))
+        if len(cards) > OPEN_FEATURES
+        else "",
         "counts": counts,
         "signs": SIGNS,
-        "strongest": cards[0] if cards else None,
+        "strongest": cards[0] if judged else None,
     }
 
 
 def _card(told: Mapping[str, Any], name: str) -> dict[str, Any]:
-    word = bins.verdict(told["psi"])
+    word = "calendar" if told["kind"] in CALENDAR else bins.verdict(told["psi"])
     rows = list(zip(told["labels"], map(percent, told["expected"]), map(percent, told["actual"]), strict=True))
     return {
         "name": name,
         "kind": told["kind"],
         "psi": number(float(told["psi"])),
         "word": word,
-        "sign": SIGNS[word],
+        "sign": SIGNS.get(word, "○"),
         "chart": bins.distribution(told, name),
         "rows": rows[: bins.MOST_BINS],
         "more": max(0, len(rows) - bins.MOST_BINS),
@@ -131,6 +147,8 @@ def outcome(day: Day) -> dict[str, Any]:
         "table": measures(trained, metrics),
         "charts": _curves(sets, bins_of, level) if metrics else [],
         "confusion": confusion(metrics),
+        "waiting": (evaluation.get("target") or {}).get("without_target") or 0,
+        "new_classes": sorted(((evaluation.get("target") or {}).get("new_classes") or {}).items())[:MOST_CLASSES],
         "threshold": number((trained or {}).get("threshold")) if (trained or {}).get("threshold") is not None else "",
     }
 
@@ -166,6 +184,8 @@ def comparison(day: Day) -> dict[str, Any] | None:
     ]
     measured = champion is not None and told.get("difference") is not None and len(told.get("interval") or []) == 2
     return {
+        "incomparable": None,
+        "resamples": None,
         **told,
         "champion": champion,
         "table": measures(champion["metrics"] if champion else None, candidate["metrics"]),

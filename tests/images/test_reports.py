@@ -1,0 +1,473 @@
+"""The page of a day, made by the real stages, in a real browser, from the real service; and the service by itself."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from .conftest import CONFINED, ROOT, docker, images, python
+
+FIRST, LAST = "2026-11-09", "2026-11-16"
+OLD_MODEL, NEW_MODEL = "models/2026-11-08", "models/2026-11-15"
+ROWS = 8_000
+RULES = json.loads((ROOT / "dags/rules.json").read_text())
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+PHONE, DESKTOP = (360, 800), (1280, 900)
+# A folder of ours that pretends to be a day, each in its own way; run on the volume as the user of the stages.
+HOSTILE = """
+import hashlib, json, os, pathlib
+root = pathlib.Path("/data/reports")
+def day(ds, page=b"SECRET", told=None, partition=None):
+    folder = root / ds
+    folder.mkdir(parents=True)
+    (folder / "index.html").write_bytes(page)
+    output = {"sha256": hashlib.sha256(page if told is None else told).hexdigest(), "size": len(page), "step": "report"}
+    mark = {"version": 1, "partition": partition or f"reports/{ds}", "outputs": {"index.html": output}, "steps": {}}
+    (folder / "_meta.json").write_text(json.dumps(mark))
+    return folder
+day("2026-01-01", told=b"other bytes")
+day("2026-01-02", partition="reports/2026-01-03")
+(day("2026-01-04") / "_meta.json").unlink()
+linked = day("2026-01-05", page=pathlib.Path("/etc/passwd").read_bytes())
+(linked / "index.html").unlink()
+(linked / "index.html").symlink_to("/etc/passwd")
+(root / "2026-01-06").symlink_to(day("2026-01-07"))
+piped = day("2026-01-08")
+(piped / "index.html").unlink()
+os.mkfifo(piped / "index.html")
+day("not-a-day")
+(day("2026-01-09") / "_meta.json").write_text("[" * 100_000)
+(root / "secret.txt").write_text("SECRET")
+"""
+UNPUBLISHED = {
+    "2026-01-01": 503,  # torn
+    "2026-01-02": 404,  # another partition's mark
+    "2026-01-04": 404,  # no mark
+    "2026-01-05": 404,  # the page is a link
+    "2026-01-06": 404,  # the folder is a link
+    "2026-01-08": 404,  # a pipe
+    "2026-01-09": 404,  # a mark that is no mark
+}
+
+
+class World:
+    """The stages on a data volume of their own."""
+
+    def __init__(self, volume: str) -> None:
+        self.volume = volume
+
+    def run(self, stage: str, *arguments: str, dag: str = "train_model") -> dict[str, Any]:
+        """Run a stage as a Dag would; returns its result line."""
+        run = [f"--env=ML_DAG_ID={dag}", f"--env=ML_RUN_ID=scheduled__{arguments[-1]}"]
+        done = docker("run", *CONFINED, *run, f"--volume={self.volume}:/data", images()[stage], *arguments)
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+    def train(self, ds: str) -> None:
+        self.run("generator", f"--rows={ROWS}", f"--ds={ds}")
+        self.run("preprocessing", "prepare", f"--ds={ds}")
+        self.run("preprocessing", "split", f"--ds={ds}")
+        self.run("training", f"--ds={ds}")
+        self.run("prediction", "validate", f"--ds={ds}")
+
+    def compare(self, ds: str, champion: str) -> None:
+        self.run("preprocessing", "encode-validation", "--model", champion, f"--ds={ds}")
+        rules = json.dumps(RULES["gate"])
+        champions = ["--champion", champion, "--champion-version", "1"]
+        self.run("prediction", "compare", *champions, "--rules-json", rules, f"--ds={ds}")
+
+    def score(self, ds: str, model: str, version: str) -> None:
+        self.run("generator", f"--rows={ROWS}", f"--ds={ds}", dag="generate_data")
+        self.run("preprocessing", "prepare", "--model", model, f"--ds={ds}", dag="predict")
+        scorer = ["--model", model, "--model-version", version]
+        self.run("prediction", "predict", *scorer, f"--ds={ds}", dag="predict")
+        self.run("prediction", "evaluate", "--rules-json", json.dumps(RULES["monitoring"]), f"--ds={ds}", dag="monitor")
+
+    def report(self, ds: str) -> dict[str, Any]:
+        lock = json.loads((ROOT / "dags/images.lock.json").read_text())["images"]
+        sizes = json.dumps({name: round(entry["size"] / 1e6) for name, entry in lock.items()})
+        pages = ["--airflow-page", "http://localhost:8080", "--mlflow-page", "http://localhost:5000"]
+        return self.run("report", "day", "--images-json", sizes, *pages, f"--ds={ds}", dag="monitor")
+
+    def read(self, file: str) -> str:
+        """A file below /data."""
+        return python(images()["base"], f"print(open('/data/{file}').read(), end='')", self.mount).stdout
+
+    @property
+    def mount(self) -> str:
+        return f"--volume={self.volume}:/data"
+
+
+@dataclass
+class Service:
+    """The service in a container of its own, confined as compose confines it."""
+
+    container: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> HTTPResponse:
+        """The answer to a request; its content was read and is `response.content`."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.putrequest(method, path, skip_host=True)
+            for name, value in {"Host": f"localhost:{self.port}", **headers}.items():
+                connection.putheader(name.replace("_", "-"), value)
+            connection.endheaders()
+            response = connection.getresponse()
+            response.content = response.read()  # type: ignore[attr-defined]
+            return response
+
+    def text(self, path: str) -> str:
+        response = self.ask(path)
+        assert response.status == 200
+        return str(response.content.decode())  # type: ignore[attr-defined]
+
+    def log(self) -> str:
+        return docker("logs", self.container).stderr
+
+
+def start_service(*options: str) -> Service:
+    confined = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=128m", "--pids-limit=64"]
+    published = "--publish=127.0.0.1::8000"
+    container = docker("run", "--detach", *confined, published, *options, images()["reports"], "serve").stdout.strip()
+    port = int(docker("port", container, "8000").stdout.splitlines()[0].rpartition(":")[2])
+    service = Service(container, port)
+    for _ in range(200):
+        try:
+            if service.ask("/healthz").status == 200:
+                return service
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"the service does not answer\n{service.log()}")
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    volume = f"airflow-ml-test-reports-{uuid.uuid4().hex[:12]}"
+    docker("volume", "create", volume)
+    world = World(volume)
+    for model in (OLD_MODEL, NEW_MODEL):
+        world.train(model.removeprefix("models/"))
+    world.score(FIRST, OLD_MODEL, "1")
+    world.compare(NEW_MODEL.removeprefix("models/"), OLD_MODEL)
+    world.score(LAST, NEW_MODEL, "2")
+    for ds in (FIRST, LAST):
+        world.report(ds)
+    world.run("report", "model", f"--ds={NEW_MODEL.removeprefix('models/')}")
+    yield world
+    docker("volume", "rm", "--force", volume)
+
+
+@pytest.fixture(scope="module")
+def service(world: World) -> Iterator[Service]:
+    one = start_service(f"{world.mount}:ro")
+    yield one
+    docker("rm", "--force", one.container)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = next(filter(None, map(shutil.which, BROWSERS)))
+    # Chromium's sandbox needs a user that is not root; the page is our own.
+    arguments = [*ARGUMENTS, *(["--no-sandbox"] if os.getuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
+        yield browser
+        browser.close()
+
+
+# --- the page ---
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize("path", ["/", f"/{FIRST}/", f"/{LAST}/"])
+def test_page_is_quiet_loads_nothing_and_fits(
+    service: Service, browser: Browser, tmp_path: Path, path: str, size: tuple[int, int], scheme: Any
+) -> None:
+    width, height = size
+    with closing(browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)) as context:
+        page = context.new_page()
+        said, asked = watch(page)
+        page.goto(service.url + path)
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        if pictures := os.environ.get("ML_TEST_PICTURES"):
+            name = f"{path.strip('/') or 'index'}-{width}-{scheme}.png"
+            page.screenshot(path=Path(pictures) / name, full_page=True)
+        assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
+        assert said == []
+        assert asked == [service.url + path]
+
+
+def watch(page: Page) -> tuple[list[str], list[str]]:
+    """What the page's console says, and what it asks for, from now on."""
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    return said, asked
+
+
+def test_page_cannot_load_or_run_anything_even_if_something_got_into_it(service: Service, browser: Browser) -> None:
+    with closing(browser.new_context()) as context:
+        page = context.new_page()
+        _, asked = watch(page)
+        page.goto(f"{service.url}/{LAST}/")
+        page.evaluate(
+            """() => {
+                for (const [tag, key] of [["img", "src"], ["script", "src"], ["iframe", "src"], ["link", "href"]]) {
+                    const one = document.createElement(tag);
+                    one.rel = "stylesheet";
+                    one[key] = "http://127.0.0.1:9/stolen";
+                    document.body.append(one);
+                }
+                const inline = document.createElement("script");
+                inline.textContent = "document.title = 'owned'";
+                document.body.append(inline);
+            }"""
+        )
+        page.wait_for_timeout(300)
+        assert "owned" not in page.title()
+        failed = [url for url in asked if "stolen" in url]
+        assert page.evaluate("performance.getEntriesByType('resource').filter(e => e.responseStatus).length") == 0
+        assert len(failed) <= 4  # the browser names what its policy stopped; nothing was answered
+        assert [frame.url for frame in page.frames if frame.parent_frame] in ([], ["chrome-error://chromewebdata/"])
+
+
+def test_page_tells_what_the_evaluation_holds(world: World, service: Service) -> None:
+    evaluation = json.loads(world.read(f"reports/{LAST}/evaluation.json"))
+    page = service.text(f"/{LAST}/")
+    assert f"{evaluation['rows']:,}" in page
+    for told in (evaluation["metrics"], evaluation["trained"]):
+        assert f"{told['roc_auc']:.4f}" in page
+    for feature in evaluation["drift"]["features"]:
+        assert feature["name"] in page
+        assert f"PSI <b>{feature['psi']:.4f}</b>" in page or feature["psi"] < 1e-4 or feature["psi"] >= 2
+    comparison = json.loads(world.read(f"comparisons/{NEW_MODEL.removeprefix('models/')}/comparison.json"))
+    assert f"{abs(comparison['difference']):.4f}" in page
+    assert OLD_MODEL in page
+    assert "No candidate has been compared" in service.text(f"/{FIRST}/")
+
+
+def test_page_is_not_made_again_but_with_force_it_is_the_same(world: World) -> None:
+    before = world.read(f"reports/{LAST}/index.html")
+    assert world.report(LAST)["cached"] is True
+    lines = world.run("report", "day", "--force", f"--ds={LAST}", dag="monitor")
+    assert "cached" not in lines
+    world.report(LAST)
+    assert world.read(f"reports/{LAST}/index.html") == before
+
+
+def test_lineage_reaches_from_the_page_to_the_raw_data(world: World) -> None:
+    page = world.read(f"reports/{LAST}/index.html")
+    for partition in (f"raw/{LAST}", "raw/2026-11-15", "processed/2026-11-15", NEW_MODEL, f"predictions/{LAST}"):
+        assert f">{partition}</text>" in page
+    assert re.search(r"prediction:[0-9a-f]{12}", page)
+
+
+def test_plots_are_shown_by_a_browser(world: World, browser: Browser, tmp_path: Path) -> None:
+    for name in ("roc", "precision_recall", "calibration", "importances", "training_curve"):
+        file = tmp_path / f"{name}.svg"
+        file.write_text(world.read(f"plots/{NEW_MODEL.removeprefix('models/')}/{name}.svg"))
+        for scheme in ("light", "dark"):
+            with closing(browser.new_context(color_scheme=scheme)) as context:  # type: ignore[arg-type]
+                page = context.new_page()
+                said, asked = watch(page)
+                page.goto(file.as_uri())
+                if pictures := os.environ.get("ML_TEST_PICTURES"):
+                    page.screenshot(path=Path(pictures) / f"{name}-{scheme}.png")
+                assert page.evaluate("document.documentElement.tagName") == "svg"
+                ink = page.evaluate("getComputedStyle(document.querySelector('text.h')).fill")
+                paper = page.evaluate("getComputedStyle(document.querySelector('.paper')).fill")
+                assert (brightness(ink) > brightness(paper)) == (scheme == "dark")
+                assert (said, asked) == ([], [file.as_uri()])
+
+
+def brightness(colour: str) -> int:
+    return sum(map(int, re.findall(r"\d+", colour)))
+
+
+# --- the service ---
+
+
+@pytest.fixture(scope="module")
+def hostile() -> Iterator[Service]:
+    """The service on a folder in which nothing is as it should be."""
+    volume = f"airflow-ml-test-reports-{uuid.uuid4().hex[:12]}"
+    docker("volume", "create", volume)
+    python(images()["base"], HOSTILE, f"--volume={volume}:/data")
+    one = start_service(f"--volume={volume}:/data:ro")
+    yield one
+    docker("rm", "--force", one.container)
+    docker("volume", "rm", "--force", volume)
+
+
+def test_list_names_the_days_newest_first_with_state_and_model(world: World, service: Service) -> None:
+    page = service.text("/")
+    assert re.findall(r'<a href="/([0-9-]+)/">', page) == [LAST, FIRST]
+    assert page.index(NEW_MODEL) < page.index(OLD_MODEL)
+    breaches = [len(json.loads(world.read(f"reports/{ds}/evaluation.json"))["breaches"]) for ds in (LAST, FIRST)]
+    states = re.findall(r"</span> (good|\d+ crossed)</span>", page)
+    assert states == [f"{number} crossed" if number else "good" for number in breaches]
+
+
+@pytest.mark.parametrize(("ds", "status"), UNPUBLISHED.items())
+def test_what_was_not_published_is_not_served(hostile: Service, ds: str, status: int) -> None:
+    response = hostile.ask(f"/{ds}/")
+    assert response.status == status
+    assert b"SECRET" not in response.content  # type: ignore[attr-defined]
+    assert b"root:" not in response.content  # type: ignore[attr-defined]
+    assert f'href="/{ds}/"' not in hostile.text("/") or status == 503
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/secret.txt",
+        "/../predictions/x",
+        "/2026-01-07/../secret.txt",
+        "/2026-01-07/..%2fsecret.txt",
+        "/%2e%2e/secret.txt",
+        "//etc/passwd",
+        "/2026-01-07//index.html",
+        "/2026-01-07/_meta.json",
+        "/2026-01-07/evaluation.json",
+        "/not-a-day/",
+        "/2026-02-30/",
+        "/２０２６-01-07/".encode().decode("latin-1"),
+        "/2026-01-07/index.html%00",
+        "http://localhost/2026-01-07/",
+        "/" + "x" * 4000,
+    ],
+)
+def test_nothing_but_pages_can_be_asked_for(hostile: Service, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", hostile.port), timeout=10) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode("latin-1"))
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 400 "))
+    assert b"SECRET" not in answer
+
+
+def test_page_of_a_day_is_served_as_published(hostile: Service) -> None:
+    response = hostile.ask("/2026-01-07/")
+    assert (response.status, response.content) == (200, b"SECRET")  # type: ignore[attr-defined]
+    moved = hostile.ask("/2026-01-07")
+    assert (moved.status, moved.getheader("Location")) == (308, "/2026-01-07/")
+    again = hostile.ask("/2026-01-07/?from=here", If_None_Match=str(response.getheader("ETag")))
+    assert (again.status, again.content) == (304, b"")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", ["/", "/2026-01-07/", "/healthz", "/nothing"])
+def test_every_answer_has_the_headers_that_keep_a_browser_safe(hostile: Service, path: str) -> None:
+    response = hostile.ask(path)
+    policy = str(response.getheader("Content-Security-Policy"))
+    assert policy.startswith("default-src 'none'; ")
+    assert "frame-ancestors 'none'" in policy
+    assert "script-src" not in policy
+    assert response.getheader("X-Content-Type-Options") == "nosniff"
+    assert response.getheader("X-Frame-Options") == "DENY"
+    assert response.getheader("Access-Control-Allow-Origin") is None
+
+
+def test_head_has_the_headers_of_get_and_no_content(hostile: Service) -> None:
+    get, head = hostile.ask("/2026-01-07/"), hostile.ask("/2026-01-07/", "HEAD")
+    assert head.getheaders() == get.getheaders()
+    assert head.content == b""  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_methods_that_could_change_something_are_refused(hostile: Service, method: str) -> None:
+    response = hostile.ask("/2026-01-07/", method, Content_Length="0")
+    assert (response.status, response.getheader("Allow")) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io:8000", "", "reports@evil"]
+)
+def test_request_for_another_name_is_refused(hostile: Service, host: str) -> None:
+    """A page of evil.example could have its own name lead here: then the browser asks with that name."""
+    response = hostile.ask("/2026-01-07/", Host=host)
+    assert response.status == 421
+    assert b"SECRET" not in response.content  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("host", ["localhost:8081", "127.0.0.1", "reports:8000", "LOCALHOST"])
+def test_request_for_its_own_names_is_answered(hostile: Service, host: str) -> None:
+    assert hostile.ask("/healthz", Host=host).status == 200
+
+
+def test_slow_clients_are_let_go_and_nobody_waits_for_them(hostile: Service) -> None:
+    crowd = [socket.create_connection(("127.0.0.1", hostile.port), timeout=30) for _ in range(70)]
+    started = time.monotonic()
+    try:
+        for one in crowd[:35]:
+            one.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        answers = Counter(one.recv(12) for one in crowd)
+    finally:
+        for one in crowd:
+            one.close()
+    # Those beyond the limit are told so at once, the others when their time is over.
+    assert answers == {b"HTTP/1.1 503": 6, b"HTTP/1.1 408": 64}
+    assert time.monotonic() - started < 20
+    assert hostile.ask("/healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\x16\x03\x01\x02\x00\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
+def test_what_is_no_request_gets_a_400(hostile: Service, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", hostile.port), timeout=10) as connection:
+        connection.sendall(sent)
+        assert connection.recv(12) == b"HTTP/1.1 400"
+
+
+def test_service_logs_one_line_a_request(hostile: Service) -> None:
+    hostile.ask("/2026-01-07/?once")
+    hostile.ask("/%0a%0dforged?twice")
+    lines = hostile.log().splitlines()
+    assert len([line for line in lines if "200 GET /2026-01-07/?once from=" in line]) == 1
+    assert len([line for line in lines if "404 GET /%0a%0dforged?twice" in line]) == 1
+    assert not [line for line in lines if "/healthz" in line and " 200 " in line]
+
+
+def test_service_without_a_day_says_so() -> None:
+    one = start_service()
+    try:
+        assert "No day has a report yet" in one.text("/")
+        health = docker("exec", one.container, "python", "/opt/service/reports.py", "healthcheck")
+        assert health.stdout == "200 ok\n"
+    finally:
+        docker("rm", "--force", one.container)
+
+
+def test_service_ends_at_once_on_sigterm_though_a_client_waits() -> None:
+    one = start_service()
+    try:
+        with socket.create_connection(("127.0.0.1", one.port)) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\n")
+            started = time.monotonic()
+            docker("stop", "--time", "8", one.container)
+            assert time.monotonic() - started < 4
+        state = json.loads(docker("inspect", one.container).stdout)[0]
+        assert state["State"]["ExitCode"] == 0
+        assert state["Config"]["User"] == "10001:10001"
+    finally:
+        docker("rm", "--force", one.container)
