@@ -47,7 +47,7 @@ def unhealthy_services() -> list[str]:
 
 def advice(report: str) -> str:
     """What to do about a stack that does not start."""
-    if "password authentication failed" in report:
+    if 'password authentication failed for user "airflow"' in report:
         return (
             "the database was made with the password of another .env. Put that .env back, or give the database up, "
             "with its runs and Variables: 'make down', then 'docker volume rm airflow-ml_postgres'"
@@ -88,10 +88,13 @@ def holds_old_addresses() -> bool:
 def up() -> int:
     renew = ["--force-recreate"] if holds_old_addresses() else []
     if is_up() and not renew:
-        print("==> Airflow and MLflow are up", file=sys.stderr)
+        print("==> Airflow, MLflow and the reports are up", file=sys.stderr)
         return 0
     started = time.monotonic()
-    print("==> Starting Postgres, the engine proxy, MLflow, Airflow (about a minute the first time)", file=sys.stderr)
+    print(
+        "==> Starting Postgres, MLflow, the reports, the engine proxy and Airflow (about a minute at first)",
+        file=sys.stderr,
+    )
     done = compose("up", "--detach", "--wait", "--remove-orphans", *renew)
     if done.returncode:
         print("error: the stack did not start", file=sys.stderr)

@@ -15,6 +15,8 @@ from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
 MLFLOW = "mlflow"
+# What `airflow users create` says of a user who was not there.
+CREATED = 'User "admin" created'
 
 
 def make_mlflow_database(password: str) -> None:
@@ -33,7 +35,7 @@ def make_mlflow_database(password: str) -> None:
             cursor.execute(sql.SQL(statement).format(**quoted), values)
             return list(cursor.fetchall()) if cursor.description else []
 
-        if not run("select from pg_roles where rolname = %s", MLFLOW):
+        if not run("select 1 from pg_roles where rolname = %s", MLFLOW):
             run("create role {role} login", role=MLFLOW)
         # Never in clear: what is sent may end up in the server's log.
         run(
@@ -41,7 +43,7 @@ def make_mlflow_database(password: str) -> None:
             encrypt_password(password, MLFLOW, connection, "scram-sha-256"),
             role=MLFLOW,
         )
-        if not run("select from pg_database where datname = %s", MLFLOW):
+        if not run("select 1 from pg_database where datname = %s", MLFLOW):
             run("create database {database} owner {role}", database=MLFLOW, role=MLFLOW)
         for database in (MLFLOW, connection.info.dbname):
             run("revoke connect, temporary on database {database} from public", database=database)
@@ -66,17 +68,16 @@ def prepare_airflow(password: str) -> int:
     """Airflow's tables and its user; returns the exit code."""
     credentials = ["--username", "admin", "--password", password]
     person = ["--role", "Admin", "--email", "admin@localhost", "--firstname", "Airflow", "--lastname", "Admin"]
-    steps = [
-        ["db", "migrate"],
-        ["users", "create", *credentials, *person],
-        ["users", "reset-password", *credentials],
-    ]
+    # Each takes seconds to load Airflow, so the last is for a user who was there, maybe with another password.
+    steps = [["db", "migrate"], ["users", "create", *credentials, *person], ["users", "reset-password", *credentials]]
     for step in steps:
         done = airflow(*step)
         if done.returncode:
             print(f"airflow {' '.join(step[:2])} failed:\n{done.stdout}{done.stderr}", file=sys.stderr)
             return 1
         print(f"airflow {' '.join(step[:2])}: done", file=sys.stderr)
+        if CREATED in done.stdout:
+            break
     return 0
 
 
