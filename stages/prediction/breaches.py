@@ -5,6 +5,9 @@ from typing import Any
 
 from rules import MORE_IS_BETTER, gain
 
+# Features of these kinds always move: a day has one weekday and one day of the month.
+CALENDAR = ("weekday", "day")
+
 Breach = dict[str, Any]
 
 
@@ -31,7 +34,7 @@ def _of_drift(drift: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> Iter
     limit = rules["feature_psi"]
     for feature in drift["features"]:
         name, psi = feature["name"], feature["psi"]
-        if psi > limit:
+        if psi > limit and feature["kind"] not in CALENDAR:
             text = f"the feature {name} has moved: PSI {psi:.4g}, above {limit:g}"
             yield _breach("feature_psi", name, psi, limit, text)
 

@@ -38,7 +38,8 @@ def compare_models(
 ) -> dict[str, Any]:
     """Write `comparison.json`; returns what the result line says.
 
-    `named` is the champion's model and version; with it, but without `champion`, `incomparable` says why.
+    `named` is the champion's model and version, as given. Where it is there and `champion` is not, the two cannot be
+    measured on the same rows, and `incomparable` says why: then a person decides.
     """
     ours, theirs = _measure_both(candidate, champion)
     metric = rules["metric"]
@@ -48,18 +49,20 @@ def compare_models(
         sure = {"resamples": rules["resamples"], "confidence": rules["confidence"]}
         bounds, drawn_from = interval(metric, ours.rows, theirs.rows, **sure)
     verdicts = judge(ours.figures, theirs.figures if theirs else None, rules)
-    if named and not theirs:
-        verdicts.append((False, f"the champion {named['model']} cannot be compared: {incomparable}"))
+    apart = {**named, "why": incomparable} if named and not theirs else None
+    if apart:
+        verdicts.insert(0, (False, f"the champion {apart['model']} cannot be measured on these rows: {incomparable}"))
     passed, reasons = all(good for good, _ in verdicts), [text for _, text in verdicts]
     for good, text in verdicts:
         log.log(logging.INFO if good else logging.WARNING, "%s", text)
     told = {"metric": metric, "difference": difference, "interval": bounds}
-    against = {**named, "value": theirs.figures[metric] if theirs else None} if named else None
+    against = {**named, "value": theirs.figures[metric]} if named and theirs else None
     content = {
         "version": 1,
         "ds": ds,
         "candidate": {"model": candidate.model.name, "metrics": ours.figures},
-        "champion": {**named, "metrics": theirs.figures if theirs else None} if named else None,
+        "champion": {**named, "metrics": theirs.figures} if named and theirs else None,
+        "incomparable": apart,
         "rows": len(ours.rows.codes),
         **told,
         "interval_rows": drawn_from,

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from stagekit import Publication
 
-from breaches import find_breaches
-from bundle import BASELINE_FILE, damaged, made_by, read_json, read_metrics, write_json
+from breaches import CALENDAR, find_breaches
+from bundle import BASELINE_FILE, damaged, read_json, read_metrics, write_json
 from curves import curve_list
 from drift import Bins, bins_of, compare_shares, score_of
 from feature_table import FeatureTable
@@ -23,7 +23,6 @@ from steps import ScoredDay
 from targets import Targets
 
 TOLD = ("rows", "roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "precision", "recall", "f1")
-QUALITY = ("rows_in", "rows_out", "rejected", "reasons")
 
 log = logging.getLogger("prediction")
 
@@ -36,18 +35,14 @@ def evaluate_day(ds: str, day: ScoredDay, rules: Mapping[str, Any], publication:
     evaluation: dict[str, Any] = {
         "version": 1,
         "ds": ds,
-        "model": {
-            "name": day.model.name,
-            "version": day.scored.get("version"),
-            "run_id": day.scored.get("run_id"),
-        },
+        "model": day.named,
         "rows": scores.rows,
         "target": target,
         "metrics": measure(measured, day.threshold) if measured else None,
         "trained": read_metrics(day.model),
         "curves": curve_list(measured) if measured else None,
         "drift": {"features": _features_drift(day, baseline), "score": scores.drift()} if baseline else None,
-        "quality": _quality(day),
+        "quality": day.quality,
         "rules": rules,
     }
     evaluation["breaches"] = find_breaches(evaluation, rules)
@@ -180,12 +175,6 @@ def _described(name: str, kind: str, bins: Bins, expected: Sequence[int], actual
     return {"name": name, "kind": kind, "labels": list(bins.labels), **compare_shares(expected, actual)}
 
 
-def _quality(day: ScoredDay) -> dict[str, Any]:
-    """What `preprocessing prepare` said of the day; nulls where its mark does not hold it."""
-    result = made_by(day.features, "features.csv").get("result") or {}
-    return {key: result.get(key) for key in QUALITY}
-
-
 def _log(evaluation: Mapping[str, Any]) -> None:
     target, metrics = evaluation["target"], evaluation["metrics"]
     if not target:
@@ -205,8 +194,9 @@ def _result(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     metrics, drift = evaluation["metrics"], evaluation["drift"]
     told = None
     if drift:
-        most = max(drift["features"], key=lambda feature: float(feature["psi"]))
-        told = {"score": drift["score"]["psi"], "max_feature": {"name": most["name"], "psi": most["psi"]}}
+        judged = [feature for feature in drift["features"] if feature["kind"] not in CALENDAR]
+        most = max(judged, key=lambda feature: float(feature["psi"]), default=None)
+        told = {"score": drift["score"]["psi"], "max_feature": most and {"name": most["name"], "psi": most["psi"]}}
     return {
         "model": evaluation["model"],
         "rows": evaluation["rows"],

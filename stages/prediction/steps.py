@@ -5,6 +5,7 @@ So bad input, and a step that is up to date already, end before libraries have b
 
 import logging
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from bundle import (
     read_validated,
 )
 from rules import GATE, MONITORING, read_rules
+
+QUALITY = ("rows_in", "rows_out", "rejected", "reasons")
 
 log = logging.getLogger("prediction")
 
@@ -147,7 +150,12 @@ def evaluate(args: Namespace) -> dict[str, Any]:
     rules = read_rules(args.rules_json, MONITORING)
     day = _read_day(root, args.ds)
     with Publication(
-        root, f"reports/{args.ds}", "evaluate", inputs=day.inputs, parameters={"model": day.model.name, "rules": rules}
+        root,
+        f"reports/{args.ds}",
+        "evaluate",
+        inputs=day.inputs,
+        # Of the marks, which are no inputs: what they say is told again.
+        parameters={"model": day.named, "quality": day.quality, "rules": rules},
     ) as publication:
         from evaluation import evaluate_day
 
@@ -156,7 +164,11 @@ def evaluate(args: Namespace) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ScoredDay:
-    """All that `evaluate` reads. `raw` is None where there is no target yet; `scored` is what `predict` recorded."""
+    """All that `evaluate` reads. `raw` is None where there is no target yet.
+
+    `named` is the model as `predict` was told: name, version, run_id. `quality` is what `prepare` said of the day's
+    rows, with nulls where its mark does not hold it.
+    """
 
     predictions: Partition
     features: Partition
@@ -164,7 +176,8 @@ class ScoredDay:
     model: Partition
     encoder: Encoder
     threshold: float | None
-    scored: dict[str, Any]
+    named: Mapping[str, Any]
+    quality: Mapping[str, Any]
 
     @property
     def inputs(self) -> list[Partition]:
@@ -192,7 +205,10 @@ def _read_day(root: Path, ds: str) -> ScoredDay:
             )
     encoder = read_encoder(model)
     raw = _read_target(root, ds, features, again)
-    return ScoredDay(predictions, features, raw, model, encoder, read_threshold(model, encoder), scored)
+    named = {"name": model.name, "version": scored.get("version"), "run_id": scored.get("run_id")}
+    told = made_by(features, "features.csv").get("result") or {}
+    quality = {key: told.get(key) for key in QUALITY}
+    return ScoredDay(predictions, features, raw, model, encoder, read_threshold(model, encoder), named, quality)
 
 
 def _read_target(root: Path, ds: str, features: Partition, again: str) -> Partition | None:

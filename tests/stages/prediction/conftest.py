@@ -80,6 +80,7 @@ class World:
             for file, content in files.items():
                 data = content if isinstance(content, bytes) else content.encode()
                 publication.path(file).write_bytes(data)
+                publication.rows[file] = data.count(b"\n") - 1
 
     def codes(self) -> list[int]:
         """The most probable class of most rows; every third row's goes round, so that all classes occur."""
@@ -127,6 +128,22 @@ class World:
         self.publish(
             f"features/{ds}", "features", {"features.csv": self.features() if content is None else content}, [encoder]
         )
+
+    def json(self, name: str) -> dict[str, Any]:
+        """The content of a JSON file below the data folder."""
+        content: dict[str, Any] = json.loads((self.root / name).read_text(encoding="utf-8"))
+        return content
+
+    def encode_validation(self, champion: str, content: str | bytes | None = None, ds: str = DAY) -> None:
+        """Publish comparisons/{ds} as `preprocessing encode-validation` does."""
+        processed = read_partition(self.root, f"processed/{ds}", ["val.csv", "encoder.json"])
+        encoder = read_partition(self.root, champion, ["encoder.json"])
+        made = (processed / "val.csv").read_bytes() if content is None else content
+        self.publish(f"comparisons/{ds}", "encode", {"val.csv": made}, [processed, encoder])
+
+    def target(self, rows: Iterable[Sequence[Any]], header: Sequence[str] = ("order", "line", "returned")) -> None:
+        """Add target.csv to raw/{DAY}."""
+        self.publish(f"raw/{DAY}", "deliver", {"target.csv": csv_text(header, rows)})
 
     def read_csv(self, name: str) -> list[list[str]]:
         with (self.root / name).open(newline="", encoding="utf-8") as file:

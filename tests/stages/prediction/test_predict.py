@@ -137,7 +137,7 @@ def test_predict_gives_the_same_bytes_again(world: World) -> None:
     world.prepare(model)
     world.run("predict", "--ds", DAY, "--model", model)
     first = (world.root / "predictions" / DAY / "predictions.csv").read_bytes()
-    world.run("predict", "--ds", DAY, "--model", model)
+    world.run("predict", "--ds", DAY, "--model", model, "--force")
     assert (world.root / "predictions" / DAY / "predictions.csv").read_bytes() == first
 
 

@@ -28,9 +28,10 @@ def test_validate_publishes_metrics_of_a_model_that_scores_as_lightgbm(world: Wo
 
 def test_validate_gives_the_same_bytes_again(world: World) -> None:
     world.validated()
-    first = (world.root / "models" / DAY / "metrics.json").read_bytes()
-    assert world.run("validate", "--ds", DAY).code == 0
-    assert (world.root / "models" / DAY / "metrics.json").read_bytes() == first
+    files = [world.root / "models" / DAY / file for file in ("metrics.json", "curves.json", "baseline.json")]
+    first = [path.read_bytes() for path in files]
+    assert world.run("validate", "--ds", DAY, "--force").code == 0
+    assert [path.read_bytes() for path in files] == first
 
 
 def test_validate_is_undone_by_a_new_training(world: World) -> None:
