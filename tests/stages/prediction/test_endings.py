@@ -1,5 +1,6 @@
 """How the stage ends when it is killed, or may not or cannot write: nothing half-published, and a message."""
 
+import json
 import os
 import signal
 import subprocess
@@ -91,6 +92,73 @@ def test_validate_on_a_full_disk_publishes_nothing(small_disk: World) -> None:
     assert small_disk.tree() == before
 
 
-def test_help_does_not_wait_for_scikit_learn() -> None:
-    code = "import sys, prediction; print(sorted({'sklearn', 'pandas', 'numpy'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+def end_without_libraries(*arguments: str) -> int:
+    """Run the stage in a process of its own; returns its exit code. It ends without numpy, or this fails."""
+    libraries = "{'numpy', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)"
+    code = f"import atexit, sys, prediction; atexit.register(lambda: print(sorted({libraries}), file=sys.stderr)); "
+    code += f"sys.exit(prediction.main({list(arguments)}))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stderr.splitlines()[-1] == "[]", ended.stderr
+    return ended.returncode
+
+
+def everything_done(world: World) -> list[list[str]]:
+    """Run every command once; returns them."""
+    model = world.validated()
+    world.prepare(model)
+    world.encode_validation(model)
+    day = ["--ds", DAY]
+    commands = [
+        ["validate", *day], ["predict", *day, "--model", model], ["compare", *day, "--champion", model],
+        ["evaluate", *day],
+    ]  # fmt: skip
+    for command in commands:
+        assert world.run(*command).code == 0
+    return commands
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["compare", "--help"], ["predict", "--ds", "today"]])
+def test_help_and_wrong_usage_do_not_wait_for_libraries(arguments: list[str]) -> None:
+    assert end_without_libraries(*arguments) in (0, 2)
+
+
+def test_step_that_is_done_does_not_wait_for_libraries(world: World) -> None:
+    for command in everything_done(world):
+        before = world.tree()
+        assert end_without_libraries(*command, "--data-dir", str(world.root)) == 0
+        assert world.run(*command).result["cached"] is True
+        assert world.tree() == before
+
+
+def test_bad_input_does_not_wait_for_libraries(world: World) -> None:
+    commands = everything_done(world)
+    model = world.root / "models" / DAY / "model.txt"
+    model.write_text(model.read_text().replace("leaf_value=-", "leaf_value=0", 1))
+    assert [end_without_libraries(*command, "--data-dir", str(world.root)) for command in commands] == [3] * 4
+
+
+@pytest.mark.parametrize("changed", ["rules", "version"])
+def test_compare_that_would_say_something_else_is_done_again(world: World, changed: str) -> None:
+    *_, command, _ = everything_done(world)
+    more = ["--rules-json", '{"tolerance": 0.02}'] if changed == "rules" else ["--champion-version", "4"]
+    assert "cached" not in world.run(*command, *more).result
+
+
+def test_compare_that_is_terminated_leaves_nothing(world: World) -> None:
+    model = world.validated()
+    world.encode_validation(model)
+    before = world.tree()
+    rules = json.dumps({"resamples": 100_000})
+    command = [*STAGE, "compare", "--ds", DAY, "--champion", model, "--rules-json", rules]
+    process = subprocess.Popen(
+        [*command, "--data-dir", str(world.root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr or []:
+        if "scoring 200 rows" in line:
+            break
+    time.sleep(1)  # the resamples take minutes
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "nothing was published" in errors
+    assert world.tree() == before

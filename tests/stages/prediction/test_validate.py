@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -24,6 +25,42 @@ def test_validate_publishes_metrics_of_a_model_that_scores_as_lightgbm(world: Wo
     assert result.result["roc_auc"] == metrics["roc_auc"]
     inputs = model.meta["steps"]["validate"]["inputs"]
     assert {f"processed/{DAY}/val.csv", f"models/{DAY}/model.txt"} <= inputs.keys()
+
+
+def test_validate_publishes_curves_and_baseline(world: World) -> None:
+    world.fixture = load_fixture("multiclass")
+    world.validated()
+    curves, baseline = (world.json(f"models/{DAY}/{file}.json") for file in ("curves", "baseline"))
+    assert (curves["version"], curves["classes"]) == (1, ["0", "1", "2"])
+    assert [curve["class"] for curve in curves["curves"]] == ["0", "1", "2"]
+    rows = len(world.fixture.rows)
+    assert (baseline["version"], baseline["rows"]) == (1, rows)
+    assert [feature["name"] for feature in baseline["features"]] == world.fixture.features
+    for number, feature in enumerate(baseline["features"]):
+        assert sum(feature["counts"]) == rows
+        assert len(feature["counts"]) == len(feature["labels"]) == len(feature["edges"]) + 2
+        assert feature["counts"][-1] == sum(row[number] == "" for row in world.fixture.rows)
+    assert sum(baseline["score"]["counts"]) == rows
+
+
+def test_validate_bins_categories_by_value(world: World) -> None:
+    world.fixture = load_fixture("binary_categories")
+    encoder = world.fixture.encoder
+    place = world.fixture.features.index("shop")
+    codes = [row[place] for row in world.fixture.rows]
+    values = [f"value {code}" for code in range(200)]
+    encoder["features"][place] |= {"kind": "category", "values": values}
+    world.train(encoder=json.dumps(encoder))
+    assert world.run("validate", "--ds", DAY).code == 0
+    feature = world.json(f"models/{DAY}/baseline.json")["features"][place]
+    named = dict(zip(feature["labels"], feature["counts"], strict=True))
+    frequent = [count for _, count in Counter(code for code in codes if code).most_common(15)]
+    assert [count for label, count in named.items() if label.startswith("value ")] == frequent
+    for label, count in named.items():
+        if label.startswith("value "):
+            assert count == sum(code != "" and float(code) == int(label[6:]) for code in codes)
+    assert named["missing"] == codes.count("")
+    assert sum(named.values()) == len(codes)
 
 
 def test_validate_gives_the_same_bytes_again(world: World) -> None:

@@ -1,0 +1,428 @@
+"""`evaluate`: a scored day against its targets, which come later, in another order and not for all rows."""
+
+import csv
+import io
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import DAY, EARLIER_DAY, World, load_fixture
+from sklearn.metrics import f1_score, roc_auc_score
+from stagekit import Publication, read_partition
+
+import targets
+from metrics import predict_codes
+
+MODEL = f"models/{EARLIER_DAY}"
+EVALUATION = f"reports/{DAY}/evaluation.json"
+LENIENT = json.dumps({"floors": {}, "most_drop": 9})
+
+
+def scored(world: World, name: str = "binary", features: str | None = None) -> World:
+    """A model of an earlier day, and a day that it scored."""
+    world.fixture = load_fixture(name)
+    world.validated(EARLIER_DAY)
+    world.prepare(MODEL, features)
+    known = ["--model-version", "3", "--model-run-id", "0a1b"]
+    assert world.run("predict", "--ds", DAY, "--model", MODEL, *known).code == 0
+    return world
+
+
+def evaluate(world: World, rules: str = LENIENT, *arguments: str) -> dict[str, Any]:
+    result = world.run("evaluate", "--ds", DAY, "--rules-json", rules, *arguments)
+    assert result.code == 0, result.errors
+    assert result.result
+    return result.result
+
+
+def targets_of(world: World, codes: list[int] | None = None) -> list[list[str]]:
+    rows = world.codes() if codes is None else codes
+    return [["00000", str(number), world.fixture.classes[code]] for number, code in enumerate(rows)]
+
+
+@pytest.mark.parametrize("name", ["binary", "binary_categories", "multiclass"])
+def test_day_like_the_validation_rows_has_their_metrics_and_no_drift(world: World, name: str) -> None:
+    scored(world, name)
+    world.target(targets_of(world))
+    result = evaluate(world)
+    told = world.json(EVALUATION)
+    trained = world.json(f"{MODEL}/metrics.json")
+    assert told["trained"] == trained
+    assert told["metrics"] == {key: value for key, value in trained.items() if key != "reproduction"}
+    assert told["curves"] == world.json(f"{MODEL}/curves.json")["curves"]
+    assert [feature["name"] for feature in told["drift"]["features"]] == world.fixture.features
+    assert {feature["psi"] for feature in told["drift"]["features"]} == {0.0}
+    assert told["drift"]["score"]["psi"] == 0.0
+    assert told["model"] == {"name": MODEL, "version": "3", "run_id": "0a1b"}
+    assert told["breaches"] == result["breaches"] == []
+    assert result["rows"] == told["rows"] == 200
+    assert result["metrics"]["roc_auc"] == trained["roc_auc"]
+
+
+def test_targets_are_joined_by_key_in_whatever_order(world: World) -> None:
+    scored(world)
+    rows = targets_of(world)
+    world.target(rows)
+    evaluate(world)
+    first = world.json(EVALUATION)
+    random.Random(1).shuffle(rows)
+    world.target([[code, line, order] for order, line, code in rows], ["returned", "line", "order"])
+    evaluate(world)
+    assert world.json(EVALUATION) == first
+
+
+def test_metrics_are_those_of_the_rows_that_have_a_target(world: World) -> None:
+    scored(world)
+    rows = targets_of(world)[:120]
+    stranger = [["00000", "999", "1"], ["77777", "0", "0"]]
+    again = [["00000", "5", "1"], ["00000", "5", "0"]]  # the first row of this key stands before
+    world.target([*rows, *stranger, *again, ["00000", "150", ""]])
+    told = evaluate(world)
+    assert told["target"] == {
+        "rows": 125, "malformed": 0, "missing": 1, "unreadable": 0, "repeated": 2, "matched": 120,
+        "without_prediction": 2, "without_target": 80, "new_classes": {},
+    }  # fmt: skip
+    codes = np.array(world.codes()[:120])
+    scores = np.array(world.fixture.scores, dtype=float)[:120]
+    threshold = world.json(f"{MODEL}/metrics.json")["threshold"]
+    assert told["metrics"]["rows"] == 120
+    assert told["metrics"]["roc_auc"] == pytest.approx(roc_auc_score(codes, scores[:, 1]), abs=1e-9)
+    assert told["metrics"]["f1"] == pytest.approx(f1_score(codes, predict_codes(scores, threshold)), abs=1e-9)
+
+
+def test_rows_that_are_no_rows_are_counted(world: World) -> None:
+    scored(world)
+    text = "order,line,returned\n" + "".join(",".join(row) + "\n" for row in targets_of(world))
+    world.publish(f"raw/{DAY}", "deliver", {"target.csv": text + "00000,1\n00000,2,1,1\n\n"})
+    assert evaluate(world)["target"]["malformed"] == 3
+
+
+def test_class_that_the_model_does_not_know_is_a_breach_and_in_no_metric(world: World) -> None:
+    scored(world)
+    rows = targets_of(world)
+    rows[3][2] = rows[150][2] = "2"
+    rows[7][2] = "lost"
+    world.target([*rows, ["88888", "1", "never seen, not scored"]])
+    told = evaluate(world)
+    assert told["target"]["new_classes"] == {"2": 2, "lost": 1}
+    assert told["metrics"]["rows"] == 197
+    assert told["breaches"] == [
+        "2 rows are of class '2', which the model does not know; they are in no metric",
+        "1 rows are of class 'lost', which the model does not know; they are in no metric",
+    ]
+    breach = world.json(EVALUATION)["breaches"][0]
+    assert (breach["what"], breach["subject"], breach["value"], breach["limit"]) == ("new_class", "2", 2, 0)
+
+
+def test_target_with_a_value_of_its_own_in_each_row_names_a_hundred(world: World) -> None:
+    scored(world)
+    world.target([[order, line, f"class {line}"] for order, line, _ in targets_of(world)])
+    told = evaluate(world)
+    assert told["metrics"] is None
+    assert len(told["target"]["new_classes"]) == targets.MOST_NEW_CLASSES
+    assert sum(told["target"]["new_classes"].values()) == 200
+
+
+def test_day_without_target_has_drift_alone(world: World) -> None:
+    scored(world)
+    result = world.run("evaluate", "--ds", DAY, "--rules-json", LENIENT)
+    assert result.code == 0
+    assert f"there is no target.csv for {DAY} yet: drift only" in result.errors
+    told = world.json(EVALUATION)
+    assert (told["metrics"], told["curves"], told["target"]) == (None, None, None)
+    assert told["drift"]["score"]["psi"] == 0.0
+    world.target(targets_of(world))
+    assert evaluate(world)["metrics"]["rows"] == 200
+
+
+def test_day_of_one_class_has_no_ranking(world: World) -> None:
+    scored(world)
+    world.target(targets_of(world, [0] * 200))
+    result = world.run("evaluate", "--ds", DAY, "--rules-json", json.dumps({"most_drop": 0, "floors": {"roc_auc": 1}}))
+    assert "roc_auc has no value: it takes rows of two classes" in result.errors
+    told = world.json(EVALUATION)
+    assert (told["metrics"]["roc_auc"], told["metrics"]["average_precision"], told["curves"]) == (None, None, [])
+    assert told["metrics"]["log_loss"] > 0
+    assert told["breaches"] == []
+
+
+def test_target_of_other_rows_gives_no_metrics(world: World) -> None:
+    scored(world)
+    world.target([["99999", str(number), "1"] for number in range(5)])
+    told = evaluate(world)
+    assert told["metrics"] is None
+    assert (told["target"]["matched"], told["target"]["without_prediction"]) == (0, 5)
+
+
+def test_what_has_moved_is_told(world: World) -> None:
+    fixture = load_fixture("binary_complete")
+    moved = fixture.features[0]
+    lines = [["00000", str(number), "1e6", *row[1:]] for number, row in enumerate(fixture.rows)]
+    header = ["order", "line", *fixture.features]
+    scored(world, "binary_complete", "\n".join(",".join(line) for line in [header, *lines]) + "\n")
+    told = evaluate(world, json.dumps({"score_psi": 0.0, "feature_psi": 5}))
+    drift = world.json(EVALUATION)["drift"]
+    assert drift["features"][0]["actual"][-2:] == [1.0, 0.0]  # all rows above the highest decile
+    assert [feature["psi"] for feature in drift["features"][1:]] == [0.0] * (len(fixture.features) - 1)
+    expected = np.maximum(np.array(drift["features"][0]["expected"]), 1e-4)
+    actual = np.maximum(np.array(drift["features"][0]["actual"]), 1e-4)
+    psi = float(((actual - expected) * np.log(actual / expected)).sum())
+    assert drift["features"][0]["psi"] == pytest.approx(psi, abs=1e-8)
+    assert told["drift"]["max_feature"] == {"name": moved, "psi": drift["features"][0]["psi"]}
+    assert told["breaches"] == [
+        f"the score has moved: PSI {drift['score']['psi']:.4g}, above 0",
+        f"the feature {moved} has moved: PSI {psi:.4g}, above 5",
+    ]
+
+
+def test_weekday_and_day_of_the_month_always_move_and_break_no_rule(world: World) -> None:
+    world.fixture = load_fixture("binary_complete")
+    encoder = world.fixture.encoder
+    encoder["features"][0]["kind"], encoder["features"][1]["kind"] = "weekday", "day"
+    world.train(EARLIER_DAY, encoder=json.dumps(encoder))
+    assert world.run("validate", "--ds", EARLIER_DAY).code == 0
+    lines = [["00000", str(number), "1e6", "1e6", *row[2:]] for number, row in enumerate(world.fixture.rows)]
+    text = "\n".join(",".join(line) for line in [["order", "line", *world.fixture.features], *lines]) + "\n"
+    world.prepare(MODEL, text)
+    assert world.run("predict", "--ds", DAY, "--model", MODEL).code == 0
+    told = evaluate(world, json.dumps({"score_psi": 99}))
+    assert world.json(EVALUATION)["drift"]["features"][0]["psi"] > 1
+    assert told["drift"]["max_feature"]["psi"] == 0
+    assert told["breaches"] == []
+
+
+def test_worse_day_breaks_the_rules_of_metrics(world: World) -> None:
+    scored(world)
+    world.target(targets_of(world, [1 - code for code in world.codes()]))
+    rules = {"metric": "roc_auc", "most_drop": 0.1, "floors": {"roc_auc": 0.7, "log_loss": 0.1}}
+    told = evaluate(world, json.dumps(rules))
+    before, now = world.json(f"{MODEL}/metrics.json")["roc_auc"], told["metrics"]["roc_auc"]
+    assert now == pytest.approx(1 - before)
+    assert told["breaches"] == [
+        f"roc_auc {now:.6g} is {before - now:.6g} worse than {before:.6g} at validation, more than 0.1",
+        f"roc_auc {now:.6g} is below the floor 0.7",
+        f"log_loss {told['metrics']['log_loss']:.6g} is above the most that is allowed, 0.1",
+    ]
+
+
+def test_rejected_rows_are_those_that_the_mark_of_the_features_tells(world: World) -> None:
+    world.fixture = load_fixture("binary")
+    world.validated(EARLIER_DAY)
+    world.prepare(MODEL)
+    mark = world.root / "features" / DAY / "_meta.json"
+    content = json.loads(mark.read_text())
+    prepared = {"rows_in": 220, "rows_out": 200, "rejected": {"data.csv": 20}, "reasons": {"size: missing": 20}}
+    content["steps"]["features"]["result"] = {"partition": f"features/{DAY}", **prepared}
+    mark.write_text(json.dumps(content))
+    assert world.run("predict", "--ds", DAY, "--model", MODEL).code == 0
+    told = evaluate(world)
+    assert world.json(EVALUATION)["quality"] == prepared
+    assert told["breaches"] == ["20 of 220 rows of data.csv were rejected: 9.09%, more than 5.00%"]
+    step = read_partition(world.root, f"reports/{DAY}", []).meta["steps"]["evaluate"]
+    assert step["parameters"]["quality"] == prepared
+
+
+def test_quality_is_not_known_where_the_mark_does_not_tell(world: World) -> None:
+    scored(world)
+    evaluate(world)
+    assert world.json(EVALUATION)["quality"] == dict.fromkeys(("rows_in", "rows_out", "rejected", "reasons"))
+
+
+def test_model_without_a_baseline_gives_metrics_and_no_drift(world: World) -> None:
+    world.fixture = load_fixture("binary")
+    world.validated(EARLIER_DAY)
+    metrics = (world.root / MODEL / "metrics.json").read_bytes()
+    inputs = [read_partition(world.root, MODEL, ["model.txt", "encoder.json"])]
+    with Publication(world.root, MODEL, "validate", inputs=inputs) as publication:  # as before there were baselines
+        publication.path("metrics.json").write_bytes(metrics)
+    world.prepare(MODEL)
+    assert world.run("predict", "--ds", DAY, "--model", MODEL).code == 0
+    world.target(targets_of(world))
+    result = world.run("evaluate", "--ds", DAY, "--rules-json", LENIENT)
+    assert result.code == 0, result.errors
+    assert f"{MODEL} has no baseline.json: drift is not measured; do: run prediction validate" in result.errors
+    assert (result.result["drift"], result.result["metrics"]["rows"]) == (None, 200)
+    assert world.json(EVALUATION)["drift"] is None
+
+
+def test_evaluate_over_several_chunks_joins_every_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    repeat = 700
+    fixture = load_fixture("binary")
+    text = World(world.root, world.capture, fixture).features(repeat)
+    scored(world, "binary", text)
+    codes = world.codes()
+    rows = [[f"{turn:05d}", number, code] for turn in range(repeat) for number, code in enumerate(codes)]
+    random.Random(2).shuffle(rows)
+    world.target(rows)
+    told = evaluate(world)
+    assert told["target"]["matched"] == told["rows"] == repeat * 200 > targets.CHUNK_ROWS
+    assert told["metrics"]["roc_auc"] == world.json(f"{MODEL}/metrics.json")["roc_auc"]
+    assert told["drift"]["score"] == told["drift"]["max_feature"]["psi"] == 0.0
+
+
+def test_keys_that_share_a_hash_are_told_apart_by_the_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = targets.hash_array
+
+    def colliding(texts: np.ndarray, *, hash_key: str, categorize: bool) -> np.ndarray:
+        hashes = real(texts, hash_key=hash_key, categorize=categorize)
+        return hashes % np.uint64(3) if hash_key == targets.HASH_KEYS[0] else hashes
+
+    scored(world)
+    world.target(targets_of(world))
+    evaluate(world)
+    first = world.json(EVALUATION)
+    monkeypatch.setattr(targets, "hash_array", colliding)
+    evaluate(world, LENIENT, "--force")
+    assert world.json(EVALUATION) == first
+
+
+def test_evaluate_gives_the_same_bytes_again(world: World) -> None:
+    scored(world)
+    world.target(targets_of(world))
+    evaluate(world)
+    first = (world.root / EVALUATION).read_bytes()
+    evaluate(world, LENIENT, "--force")
+    assert (world.root / EVALUATION).read_bytes() == first
+
+
+def test_evaluate_records_what_it_read(world: World) -> None:
+    scored(world)
+    world.target(targets_of(world))
+    evaluate(world)
+    step = read_partition(world.root, f"reports/{DAY}", []).meta["steps"]["evaluate"]
+    assert step["inputs"].keys() == {
+        f"predictions/{DAY}/predictions.csv", f"features/{DAY}/features.csv", f"raw/{DAY}/target.csv",
+        *(f"{MODEL}/{file}" for file in ("model.txt", "encoder.json", "metrics.json", "baseline.json")),
+    }  # fmt: skip
+    assert step["parameters"]["model"] == {"name": MODEL, "version": "3", "run_id": "0a1b"}
+
+
+def train_again(world: World) -> None:
+    world.fixture = load_fixture("binary_complete")
+    world.validated(EARLIER_DAY)
+
+
+def prepare_again(world: World) -> None:
+    world.prepare(MODEL, world.features(2))
+
+
+def deliver_other_data(world: World) -> None:
+    """The features were made from data that is no longer there."""
+    world.publish(f"raw/{DAY}", "deliver", {"data.csv": "order\n1\n"})
+    made = [read_partition(world.root, f"raw/{DAY}", ["data.csv"]), read_partition(world.root, MODEL, ["encoder.json"])]
+    world.publish(f"features/{DAY}", "features", {"features.csv": world.features()}, made)
+    assert world.run("predict", "--ds", DAY, "--model", MODEL).code == 0
+    world.publish(f"raw/{DAY}", "deliver", {"data.csv": "order\n2\n"})
+
+
+def tear(name: str) -> Callable[[World], None]:
+    def cut(world: World) -> None:
+        path = world.root / name
+        path.write_bytes(path.read_bytes()[:-20])
+
+    return cut
+
+
+def deliver(text: str | bytes) -> Callable[[World], None]:
+    return lambda world: world.publish(f"raw/{DAY}", "deliver", {"target.csv": text})
+
+
+def change_predictions(old: str, new: str) -> Callable[[World], None]:
+    """Predictions that nothing of ours wrote, under a mark that says it did."""
+
+    def change(world: World) -> None:
+        partition = read_partition(world.root, f"predictions/{DAY}", ["predictions.csv"])
+        text = (partition / "predictions.csv").read_text().replace(old, new, 1)
+        inputs = [
+            read_partition(world.root, f"features/{DAY}", ["features.csv"]),
+            read_partition(world.root, MODEL, ["model.txt", "encoder.json", "metrics.json"]),
+        ]
+        with Publication(
+            world.root, f"predictions/{DAY}", "predict", inputs=inputs, parameters={"model": MODEL}
+        ) as publication:
+            publication.path("predictions.csv").write_text(text)
+
+    return change
+
+
+FAULTS: dict[str, tuple[Callable[[World], None], int, str]] = {
+    "model_replaced": (train_again, 3, f"predictions/{DAY} was made with another {MODEL}/model.txt"),
+    "features_replaced": (prepare_again, 3, f"predictions/{DAY} was made with another features/{DAY}/features.csv"),
+    "data_replaced": (deliver_other_data, 3, f"features/{DAY} was made from another raw/{DAY}/data.csv"),
+    "torn_predictions": (tear(f"predictions/{DAY}/predictions.csv"), 3, "as its mark says"),
+    "torn_features": (tear(f"features/{DAY}/features.csv"), 3, "as its mark says"),
+    "torn_target": (tear(f"raw/{DAY}/target.csv"), 3, "as its mark says"),
+    "torn_baseline": (tear(f"{MODEL}/baseline.json"), 3, "as its mark says"),
+    "target_without_key": (deliver("order,returned\n1,1\n"), 3, "target.csv lacks line; its header is order, returned"),
+    "target_empty": (deliver(""), 3, "target.csv lacks order, line, returned; its header is empty"),
+    "target_endless_field": (deliver('order,line,returned\n"' + "x" * 200_000), 3, "target.csv, line 2: field larger"),
+    "other_class": (change_predictions("00000,0,", "00000,0,x"), 3, "row 1: the prediction is 'x"),
+    "no_number": (change_predictions("00000,0,0,", "00000,0,0,x"), 3, "predictions.csv: row 1: probability_0 is 'x"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "code", "said"), FAULTS.values(), ids=FAULTS)
+def test_evaluate_refuses_what_does_not_belong_together(
+    world: World, spoil: Callable[[World], None], code: int, said: str
+) -> None:
+    scored(world)
+    world.target(targets_of(world))
+    spoil(world)
+    before = world.tree()
+    result = world.run("evaluate", "--ds", DAY)
+    assert (result.code, said in result.errors) == (code, True), result.errors
+    assert world.tree() == before
+    assert not (world.root / "reports" / DAY).exists()
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"version": 2}, "baseline.json cannot be used: version 2"),
+        ({"version": 1, "features": []}, "baseline.json cannot be used: no 'score'"),
+        (
+            {"version": 1, "features": [], "score": {"labels": ["any value"], "edges": [], "counts": [1]}},
+            "its features are not those of the encoder",
+        ),
+    ],
+)
+def test_evaluate_refuses_a_damaged_baseline(world: World, document: dict[str, Any], said: str) -> None:
+    scored(world)
+    model = read_partition(world.root, MODEL, ["model.txt"])
+    metrics = (world.root / MODEL / "metrics.json").read_bytes()
+    with Publication(world.root, MODEL, "validate", inputs=[model]) as publication:
+        publication.path("metrics.json").write_bytes(metrics)
+        publication.path("baseline.json").write_text(json.dumps(document))
+    result = world.run("evaluate", "--ds", DAY)
+    assert result.code == 3
+    assert said in result.errors
+
+
+def test_evaluate_waits_for_predictions(world: World) -> None:
+    world.validated()
+    assert world.run("evaluate", "--ds", DAY).code == 4
+
+
+def test_evaluate_refuses_rules_it_does_not_know(world: World) -> None:
+    result = world.run("evaluate", "--ds", DAY, "--rules-json", '{"drop": 1}')
+    assert result.code == 2
+    assert "unknown key 'drop'; expected: only feature_psi, score_psi" in result.errors
+
+
+def test_quoted_keys_and_byte_order_marks_are_read(world: World) -> None:
+    world.fixture = load_fixture("binary")
+    world.validated(EARLIER_DAY)
+    rows = [["a,b", '"q"', *row] for row in world.fixture.rows[:1]] + [["c\nd", "é", *world.fixture.rows[1]]]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([["order", "line", *world.fixture.features], *rows])
+    world.prepare(MODEL, text.getvalue())
+    assert world.run("predict", "--ds", DAY, "--model", MODEL).code == 0
+    delivered = io.StringIO()
+    csv.writer(delivered, lineterminator="\r\n").writerows(
+        [["order", "line", "returned"], ["c\nd", "é", "1"], ["a,b", '"q"', "0"]]
+    )
+    deliver(b"\xef\xbb\xbf" + delivered.getvalue().encode())(world)
+    assert evaluate(world)["target"]["matched"] == 2
