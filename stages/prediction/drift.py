@@ -39,10 +39,11 @@ class Bins:
         last = len(self.labels) - 1
         if self.edges is None:
             of_code = np.full(MOST_CODES + 1, last)
-            for number, codes in enumerate(self.codes):
-                of_code[list(codes)] = number
-            known = (values >= 0) & (values < MOST_CODES)
-            bins = of_code[np.where(known, values, MOST_CODES).astype(np.intp)]
+            for number, of_bin in enumerate(self.codes):
+                of_code[list(of_bin)] = number
+            codes = np.trunc(values)  # as the model reads them
+            known = (codes >= 0) & (codes < MOST_CODES)
+            bins = of_code[np.where(known, codes, MOST_CODES).astype(np.intp)]
         else:
             bins = np.where(np.isnan(values), last, np.searchsorted(np.array(self.edges), values, side="left"))
         return np.bincount(bins, minlength=last + 1)
@@ -87,15 +88,16 @@ def _labels(edges: Sequence[float]) -> list[str]:
 
 def _category_bins(feature: Feature, values: np.ndarray) -> Bins:
     """The most frequent values, then all others, then what is missing or was never seen."""
-    known = values[(values >= 0) & (values < len(feature.values))].astype(np.intp)
-    counts = np.bincount(known, minlength=len(feature.values))
+    codes = np.trunc(values)
+    known = codes[(codes >= 0) & (codes < len(feature.values))]
+    counts = np.bincount(known.astype(np.intp), minlength=len(feature.values))
     by_frequency = np.argsort(-counts, kind="stable").tolist()
     frequent, others = by_frequency[:MOST_CATEGORIES], sorted(by_frequency[MOST_CATEGORIES:])
     labels = [feature.values[code] for code in frequent]
-    codes = [(code,) for code in frequent]
+    own = [(code,) for code in frequent]
     if others:
-        return Bins((*labels, OTHER, MISSING), None, (*codes, tuple(others)))
-    return Bins((*labels, MISSING), None, tuple(codes))
+        return Bins((*labels, OTHER, MISSING), None, (*own, tuple(others)))
+    return Bins((*labels, MISSING), None, tuple(own))
 
 
 def score_of(probabilities: np.ndarray) -> np.ndarray:
