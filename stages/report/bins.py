@@ -46,7 +46,7 @@ def _ends(labels: Sequence[str], x: Scale, y: float) -> list[Markup]:
     return [first] if len(labels) == 1 else [first, label(x.end, y, labels[-1], "t e", 22)]
 
 
-def interval(comparison: Mapping[str, Any], width: float = 560.0) -> Markup:
+def interval(comparison: Mapping[str, Any], width: float = 360.0) -> Markup:
     """The difference as a point with its interval, against zero and the tolerated loss."""
     low, high = comparison["interval"]
     difference = comparison["difference"]

@@ -8,11 +8,11 @@ from markupsafe import Markup
 
 from svg import Scale, drawing, element, label, number, padded, path, percent, short, tick
 
-MOST_CLASSES, MOST_IMPORTANCES = 8, 20
+MOST_CLASSES, MOST_IMPORTANCES, MOST_PANELS = 8, 20, 4
 LEGEND_LINE, LEGEND_NAME = 17.0, 30
 Size = tuple[float, float]
 SMALL: Size = (360.0, 270.0)
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 12.0, 30.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 54.0, 12.0, 30.0, 40.0
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def training(curve: Mapping[str, Sequence[float]], best: int | None, size: Size)
     """Each metric on the validation side over the iterations, one panel a metric, the best iteration marked."""
     width, height = size
     panels, top = [], 0.0
-    for order, (name, values) in enumerate([(n, v) for n, v in curve.items() if v][:4]):
+    for name, values in [(n, v) for n, v in curve.items() if v][:MOST_PANELS]:
         told = (
             f"{short(name, 40)}: {number(float(values[best - 1]))} at the best iteration, {best}"
             if best and best <= len(values)
@@ -182,7 +182,7 @@ def training(curve: Mapping[str, Sequence[float]], best: int | None, size: Size)
             padded(values),
             upright=float(best) if best else None,
         )
-        chart = lines(frame, [Series("", list(enumerate(map(float, values), start=1)), order)], size)
+        chart = lines(frame, [Series("", list(enumerate(map(float, values), start=1)), 0)], size)
         panels.append(element("g", chart, transform=f"translate(0 {top:.0f})"))
         top += height + 12
     return drawing(

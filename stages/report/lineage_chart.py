@@ -10,8 +10,11 @@ from layout import Layout, Place, arrange
 from marks import History, Step
 from svg import clean, drawing, element, join, label
 
-WIDTH, GAP, ROW, HEAD = 176.0, 38.0, 15.0, 24.0
+WIDTH, GAP, ROW, HEAD = 164.0, 28.0, 15.0, 24.0
 APART, SLOT, EDGE = 18.0, 10.0, 14.0
+# A wider graph is drawn smaller where the window is not so wide, but not smaller than this.
+SHRINKS_TO = 960.0
+TAG_DIGITS = 8
 
 
 def lineage(history: History, target: str) -> Markup:
@@ -38,7 +41,8 @@ def lineage(history: History, target: str) -> Markup:
     ]
     width = len(layout.columns) * (WIDTH + GAP) - GAP + 2 * EDGE
     title = f"{len(nodes)} partitions and the {len(history.steps)} steps that made them, from raw data to this page"
-    return drawing(max(width, WIDTH), height, title, [*drawn, *cards], "chart wide")
+    kind = "chart wide" if width > SHRINKS_TO else "chart natural"
+    return drawing(max(width, WIDTH), height, title, [*drawn, *cards], kind)
 
 
 def _height(steps: list[Step]) -> float:
@@ -109,4 +113,5 @@ def _card(node: str, steps: list[Step], x: float, y: float, target: str, gone: M
 
 
 def _tag(image: str) -> str:
-    return image.removeprefix("airflow-ml-") or "image not recorded"
+    name, colon, tag = image.removeprefix("airflow-ml-").rpartition(":")
+    return f"{name}{colon}{tag[:TAG_DIGITS]}" or "image not recorded"

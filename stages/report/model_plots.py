@@ -1,6 +1,7 @@
 """Draws a validated model: five SVG files that stand alone, for MLflow's page and for any browser."""
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from documents import METRICS, MODEL_CURVES, PARAMS, read_json, read_rows
 FILES = ("curves.json", "metrics.json", "params.json", "feature_importance.csv")
 IMPORTANCE_COLUMNS = ("feature", "gain", "split")
 TEMPLATES = Path(__file__).parent / "templates"
-SIZE = (720.0, 480.0)
+SIZE, MARGIN = (720.0, 480.0), 16
+SIZES = re.compile(r'width="([0-9.]+)" height="([0-9.]+)"')
 
 log = logging.getLogger("report")
 
@@ -97,7 +99,11 @@ def positives(metrics: Mapping[str, Any]) -> float | None:
 
 def stand_alone(svg: str, style: str) -> str:
     """A chart as a file of its own: with its name space, its style and its own paper, on white and on dark."""
-    head, _, rest = svg.partition(">")
-    paper = '<rect class="paper" width="100%" height="100%"/>'
-    declared = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{declared}><style>\n{style}</style>{paper}{rest}\n'
+    width, height = map(float, SIZES.findall(svg)[0])
+    wide, high = width + 2 * MARGIN, height + 2 * MARGIN
+    outer = f'xmlns="http://www.w3.org/2000/svg" viewBox="{-MARGIN} {-MARGIN} {wide:g} {high:g}" width="{wide:g}"'
+    paper = f'<rect class="paper" x="{-MARGIN}" y="{-MARGIN}" width="{wide:g}" height="{high:g}"/>'
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<svg {outer} height="{high:g}" class="chart">'
+        f"<style>\n{style}</style>{paper}{svg}</svg>\n"
+    )

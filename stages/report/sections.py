@@ -22,7 +22,7 @@ MEASURES: Sequence[tuple[str, str, bool]] = (
     ("recall", "Recall", True),
     ("f1", "F1", True),
 )
-MOST_FEATURES, OPEN_FEATURES, MOST_REASONS, MOST_EXAMPLES, MOST_CLASSES = 50, 12, 15, 8, 12
+MOST_FEATURES, OPEN_FEATURES, MOST_REASONS, MOST_EXAMPLES, MOST_CLASSES = 50, 11, 15, 8, 12
 # What moves by itself from day to day.
 CALENDAR = ("weekday", "day")
 SIGNS = {"stable": "●", "moderate": "▲", "strong": "◆"}
@@ -69,24 +69,29 @@ def drift(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     judged = [one for one in features if one["kind"] not in CALENDAR]
     cards = [_card(one, one["name"]) for one in features[:MOST_FEATURES]]
     left = features[MOST_FEATURES:]
+    # A fold for a feature or two is more trouble than room.
+    opened = OPEN_FEATURES if len(cards) > OPEN_FEATURES + 3 else len(cards)
     counts = {word: sum(bins.verdict(one["psi"]) == word for one in judged) for word in SIGNS}
     return {
         "known": True,
         "calendar": len(features) - len(judged),
         "score": _card({"kind": "score", **evaluation["drift"]["score"]}, "score"),
-        "open": cards[:OPEN_FEATURES],
-        "folded": cards[OPEN_FEATURES:],
+        "open": cards[:opened],
+        "folded": cards[opened:],
         "total": len(features),
         "judged": len(judged),
         "left": len(left),
-        "left_most": number(float(max(one["psi"] for one in left))) if left else "",
-        "folded_most": number(float(max(one["psi"] for one in features[OPEN_FEATURES:MOST_FEATURES])))
-        if len(cards) > OPEN_FEATURES
-        else "",
+        "left_most": _most(left),
+        "folded_most": _most(features[opened:MOST_FEATURES]),
         "counts": counts,
         "signs": SIGNS,
         "strongest": cards[0] if judged else None,
     }
+
+
+def _most(features: Sequence[Mapping[str, Any]]) -> str:
+    """The greatest PSI of some features."""
+    return number(float(max((one["psi"] for one in features), default=0.0)))
 
 
 def _card(told: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -193,7 +198,7 @@ def comparison(day: Day) -> dict[str, Any] | None:
         "interval_chart": bins.interval(told) if measured else None,
         "told_difference": signed(told["difference"]) if measured else "",
         "told_interval": [signed(value) for value in told["interval"]] if measured else [],
-        "told_confidence": percent(told["confidence"]) if told.get("confidence") is not None else "",
+        "told_confidence": f"{100 * told['confidence']:g}%" if told.get("confidence") is not None else "",
     }
 
 

@@ -114,7 +114,7 @@ def percent(share: float) -> str:
     """A share for people."""
     if 0 < share < 0.001:
         return "<0.1%"
-    return f"{100 * share:.1f}%"
+    return "100%" if share == 1 else f"{100 * share:.1f}%"
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,504 @@
+"""The page of a day tells what the files hold, says what is missing, and takes any text for a text."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import DAY, MODEL, TRAINED, Page, World, comparison, curve, evaluation, feature, metrics
+
+REPORT = f"reports/{DAY}"
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\"' onload=alert(1) x='",
+    "</style></svg></title><img src=//evil.example/x>",
+    "{{ 7 * 7 }}{% include 'page.css' %}",
+    "&amp;&#60;b>",
+    "\u202etxt.exe\u2066",
+    "שלום עולם",
+    "\x00\x08\x1b[31mred",
+    "\ud800 alone",
+    "long " * 3000,
+    "x" * 20_000,
+    "javascript:alert(1)",
+    "-- > ]]> <!--",
+]
+
+
+def breach(text: str) -> dict[str, Any]:
+    return {"what": "feature_psi", "subject": "amount", "value": 0.3127, "limit": 0.25, "text": text}
+
+
+def test_page_begins_with_the_day_its_state_and_its_model(world: World) -> None:
+    page = world.whole_day().day()
+    top = page.text("")
+    assert DAY in top
+    assert "Good. No threshold was crossed." in top
+    assert "Rows scored 24,939 1.1% rejected" in top
+    assert f"Model in production {MODEL} version 3, scores since {DAY}" in top
+
+
+def test_page_says_which_thresholds_were_crossed(world: World) -> None:
+    world.whole_day(breaches=[breach("the feature amount has moved"), breach("roc_auc fell")])
+    top = world.day().text("")
+    assert "2 thresholds were crossed. the feature amount has moved roc_auc fell" in top
+    assert "Good" not in top
+
+
+def test_page_says_since_when_the_model_scores(world: World) -> None:
+    world.model()
+    world.model("2026-11-08")
+    for day, model, version in [
+        ("2026-11-16", "models/2026-11-08", "2"),
+        ("2026-11-18", MODEL, "3"),
+        ("2026-11-20", MODEL, "3"),
+        (DAY, MODEL, "3"),
+        ("2026-11-22", MODEL, "4"),
+    ]:
+        world.scored(day, model, version)
+    world.evaluate(evaluation())
+    assert "scores since 2026-11-18 (3 days)" in world.day().text("")
+
+
+def test_page_shows_the_figures_of_the_files(world: World) -> None:
+    page = world.whole_day().day()
+    assert page.row("Area under the ROC curve") == [
+        "Area under the ROC curve more is better", "0.9193", "0.8911", "−0.0282 worse",
+    ]  # fmt: skip
+    assert page.row("Log loss")[1:] == ["0.1073", "0.1234", "+0.0161 worse"]
+    assert page.row("F1")[1:] == ["0.4494", "0.4494", "0.0000"]
+    assert "Measured on 24,000 rows whose target has come; in training, on 1,000 validation rows." in page.text(
+        "metrics"
+    )
+    assert page.row("0")[1:] == ["890", "10"]
+    assert page.row("1")[1:] == ["10", "90"]
+
+
+def test_page_shows_rejects_with_reasons_and_examples(world: World) -> None:
+    page = world.whole_day().day()
+    told = page.text("quality")
+    assert "25,219 rows came in, 24,939 went on to the model, 280 were rejected (1.1%; data.csv : 280)." in told
+    assert page.row("amount: above maximum")[1] == "150"
+    assert page.row("data.csv, 26")[1:] == ["amount: '9999999.99' above maximum 20000", "T1,9999999.99"]
+
+
+def test_page_orders_the_features_by_drift_and_names_its_strength(world: World) -> None:
+    page = world.whole_day().day()
+    told = page.text("drift")
+    places = [told.index(f"{name} ") for name in ("The score", "amount", "channel", "time_hour", "country")]
+    assert places == sorted(places)
+    assert "amount ◆ strong PSI 0.3127" in told
+    assert "channel ▲ moderate PSI 0.1444" in told
+    assert "country ● stable PSI 0.0051" in told
+    assert "Of 4 features, 2 are stable, 1 is moderate, 1 is strong." in told
+
+
+@pytest.mark.parametrize(
+    ("psi", "word"), [(0.0999, "stable"), (0.1, "moderate"), (0.25, "moderate"), (0.2501, "strong")]
+)
+def test_strength_of_drift_has_the_usual_limits(world: World, psi: float, word: str) -> None:
+    content = evaluation()
+    content["drift"]["features"] = [feature("amount", psi)]
+    world.whole_day(drift=content["drift"])
+    assert f"{word} PSI {psi:.4f}" in world.day().text("drift")
+
+
+def test_features_of_the_calendar_are_shown_but_not_judged(world: World) -> None:
+    content = evaluation()
+    content["drift"]["features"] = [feature("time_day", 18.4, kind="day"), feature("amount", 0.01)]
+    page = world.whole_day(drift=content["drift"]).day()
+    assert "Of 1 features, 1 is stable, 0 are moderate, 0 are strong. 1 of the calendar is not judged" in page.text(
+        "drift"
+    )
+    assert "Strongest drift 0.0100 amount , stable" in page.text("")
+
+
+def test_bins_of_a_feature_are_told_in_numbers(world: World) -> None:
+    content = evaluation()
+    told = {"name": "a", "kind": "number", "labels": ["low", "unseen"], "expected": [0.75, 0.25], "actual": [1.0, 0.0]}
+    content["drift"]["features"] = [{**told, "psi": 2.2}]
+    page = world.whole_day(drift=content["drift"]).day()
+    assert page.row("low") == ["low", "75.0%", "100%"]
+    assert page.row("unseen") == ["unseen", "25.0%", "0.0%"]
+
+
+def test_page_tells_the_last_comparison(world: World) -> None:
+    page = world.whole_day().day()
+    told = page.text("comparison")
+    assert (
+        f"On {TRAINED}, on 4,975 validation rows: candidate {MODEL} against champion models/2026-11-08 , version 2."
+        in told
+    )
+    assert "Passed. average_precision differs by +0.0103 , between −0.0021 and +0.0233 with 95% confidence" in told
+    assert "average_precision is 0.4112, the champion's 0.4009" in told
+    rows = [row for row in page.rows if row[0].startswith("Average precision")]
+    assert [cell.strip() for cell in rows[1][1:3]] == ["0.4009", "0.4112"]
+
+
+def test_page_tells_the_newest_comparison_up_to_its_day(world: World) -> None:
+    world.whole_day()
+    world.model("2026-11-18")
+    world.compare(comparison(ds="2026-11-18", passed=False, rows=777), "2026-11-18")
+    world.model("2026-11-22")
+    world.compare(comparison(ds="2026-11-22", rows=888), "2026-11-22")
+    told = world.day().text("comparison")
+    assert "On 2026-11-18, on 777 validation rows" in told
+    assert "Did not pass." in told
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            {"champion": None, "difference": None, "interval": None},
+            "there was no champion yet, so only the floors counted.",
+        ),
+        (
+            {
+                "champion": None,
+                "difference": None,
+                "incomparable": {"model": "models/2026-11-01", "why": "other fields"},
+            },
+            "models/2026-11-01 , could not be measured on these rows: other fields",
+        ),
+    ],
+)
+def test_comparison_without_a_champion_says_so(world: World, more: dict[str, Any], words: str) -> None:
+    world.model()
+    told = comparison(**more)
+    told["curves"]["champion"] = None
+    world.compare(told)
+    world.scored()
+    world.evaluate(evaluation())
+    assert words in world.day().text("comparison")
+
+
+# --- what is missing ---
+
+
+def test_day_without_a_target_shows_drift_and_says_so(world: World) -> None:
+    page = world.whole_day(metrics=None, curves=None).day()
+    assert "no target has come for this day yet, so only drift and quality were looked at" in page.text("")
+    assert "No target has come for this day yet." in page.text("metrics")
+    assert page.row("Recall")[1:] == ["0.5155", "–", "–"]
+    assert "amount ◆ strong" in page.text("drift")
+
+
+def test_first_day_says_what_it_has_not(world: World) -> None:
+    world.model()
+    world.scored(version=None)
+    quality = {"rows_in": None, "rows_out": None, "rejected": None, "reasons": None}
+    world.evaluate(evaluation(drift=None, quality=quality, metrics=None, curves=None))
+    page = world.day()
+    assert "No candidate has been compared up to this day" in page.text("comparison")
+    assert "has no baseline" in page.text("drift")
+    assert "left no counts of its rows" in page.text("quality")
+    assert "The sizes of the images were not given." in page.text("made")
+
+
+def test_folders_that_are_gone_are_said_to_be(world: World) -> None:
+    world.whole_day()
+    for folder in (f"features/{DAY}", MODEL, f"raw/{DAY}"):
+        shutil.rmtree(world.root / folder)
+    page = world.day()
+    assert f"features/{DAY} is not there any more" in page.text("quality")
+    assert f"The model {MODEL} is not there any more" in page.text("importance")
+    assert f"{MODEL} : there is no _meta.json any more, so nothing before it can be told." in page.text("lineage")
+
+
+def test_input_that_was_published_again_is_told(world: World) -> None:
+    world.whole_day()
+    world.publish(f"raw/{DAY}", "generate", {"data.csv": "id\nother\n"})
+    assert f"raw/{DAY}/data.csv was published again with other bytes since features" in world.day().text("lineage")
+
+
+# --- where it comes from ---
+
+
+def test_lineage_shows_every_partition_and_step_with_its_image(world: World) -> None:
+    told = world.whole_day().day().text("lineage")
+    for words in (
+        f"raw/{TRAINED}",
+        f"processed/{TRAINED}",
+        MODEL,
+        f"raw/{DAY}",
+        f"features/{DAY}",
+        f"predictions/{DAY}",
+    ):
+        assert words in told
+    for step in ("generate", "prepare", "split", "train", "validate", "features", "predict", "evaluate"):
+        assert f" {step} " in told
+    assert "prediction:86991694" in told
+    assert "predict wrote predictions.csv; airflow-ml-prediction:86991694d4d2" in told
+
+
+def test_timeline_groups_the_steps_by_their_dag_run(world: World) -> None:
+    page = world.whole_day().day("--airflow-page", "http://localhost:8080/")
+    told = page.text("runs")
+    places = [told.index(f"{dag} ") for dag in ("train_model", "predict", "monitor")]
+    assert places == sorted(places)
+    assert f"split → processed/{TRAINED}" in told
+    links = page.attributes("a", "href")
+    assert f"http://localhost:8080/dags/predict/runs/scheduled__{DAY}T03%3A00%3A00%2B00%3A00" in links
+
+
+def test_page_links_to_airflow_and_mlflow_only_where_told(world: World) -> None:
+    world.whole_day()
+    assert all(link.startswith("#") for link in world.day().attributes("a", "href"))
+    page = world.day("--mlflow-page", "http://localhost:5000", "--model-name", "my model/x")
+    assert "http://localhost:5000/#/models/my%20model%2Fx/versions/3" in page.attributes("a", "href")
+
+
+def test_page_tells_the_sizes_of_the_images(world: World) -> None:
+    page = world.whole_day().day("--images-json", '{"training": 183.4, "generator": 48}')
+    assert page.row("training")[1] == "183"
+    assert page.row("generator")[1] == "48"
+
+
+# --- any text is a text ---
+
+
+def hostile_day(world: World) -> Page:
+    name = HOSTILE[0]
+    classes = [f"{text}{index}" for index, text in enumerate(HOSTILE[:8])]
+    world.model(
+        classes=classes, importances=[[text.replace("\ud800", ""), 5, 3] for text in HOSTILE if "\x00" not in text]
+    )
+    world.compare(comparison(classes, reasons=HOSTILE, metric=name))
+    world.scored(
+        rejected=[
+            ["<b>data</b>", "<i>", text.replace("\ud800", "").replace("\x00", ""), "<u>row</u>"] for text in HOSTILE
+        ]
+    )
+    told = [{**feature(text, 0.3), "labels": [text] * 11} for text in HOSTILE]
+    drift = {"features": told, "score": evaluation()["drift"]["score"]}
+    quality = {"rows_in": 10, "rows_out": 9, "rejected": {name: 1}, "reasons": dict.fromkeys(HOSTILE, 1)}
+    world.evaluate(evaluation(classes, drift=drift, quality=quality, breaches=[breach(text) for text in HOSTILE]))
+    return world.day("--images-json", json.dumps(dict.fromkeys(HOSTILE, 1.0)), "--model-name", HOSTILE[2])
+
+
+def test_hostile_texts_stay_texts(world: World) -> None:
+    page = hostile_day(world)
+    assert {"script", "img", "b>", "u", "i", "iframe", "object", "link", "base", "form"} & {
+        tag for tag, _ in page.tags
+    } == set()
+    assert [
+        name for _, attributes in page.tags for name in attributes if name.startswith("on") or name == "style"
+    ] == []
+    assert page.attributes("img", "src") == []
+    for section in ("", "quality", "drift", "comparison"):
+        assert "<script>alert(1)</script>" in page.text(section)
+        assert "{{ 7 * 7 }}" in page.text(section)
+    assert "<u>row</u>" in page.text("quality")
+
+
+def test_hostile_texts_cannot_break_the_encoding_or_the_direction(world: World) -> None:
+    text = hostile_day(world).content.decode("utf-8")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
+    assert "שלום עולם" in text
+    assert "�txt.exe�" in text
+    assert text.count("x" * 301) == 0
+
+
+def test_page_needs_nothing_from_elsewhere_and_forbids_it(world: World) -> None:
+    page = hostile_day(world)
+    style = re.search(r"<style>(.*?)</style>", page.content.decode(), re.DOTALL)
+    assert style
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    assert policy in page.attributes("meta", "content")
+    assert "url(" not in style[1]
+    assert "@import" not in style[1]
+    loading = {"src", "srcset", "data", "poster", "background", "xlink:href", "action", "ping"}
+    assert [name for _, attributes in page.tags for name in attributes if name in loading] == []
+    assert all(link.startswith("#") for link in page.attributes("a", "href"))
+
+
+def test_page_can_be_read_without_eyes(world: World) -> None:
+    page = world.whole_day().day("--images-json", '{"training": 183}')
+    assert page.attributes("html", "lang") == ["en"]
+    drawings = [attributes for tag, attributes in page.tags if tag == "svg"]
+    assert drawings
+    for attributes in drawings:
+        assert attributes.get("aria-hidden") == "true" or (attributes["role"] == "img" and attributes["aria-label"])
+    assert all(attributes.get("scope") in ("col", "row") for tag, attributes in page.tags if tag == "th")
+    assert [tag for tag, _ in page.tags if tag in ("h1", "main", "nav")] == ["h1", "nav", "main"]
+    named = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {link[1:] for link in page.attributes("a", "href")} <= named
+
+
+# --- size ---
+
+
+def test_page_of_fifty_features_is_small(world: World) -> None:
+    content = evaluation()
+    content["drift"]["features"] = [feature(f"feature_{i}", 0.3 / (i + 1), 17) for i in range(50)]
+    page = world.whole_day(drift=content["drift"]).day()
+    assert len(page.content) < 500_000
+    assert "39 more features, with a PSI of 0.0250 or less" in page.text("drift")
+    assert "not drawn" not in page.text("drift")
+
+
+def test_page_of_300_features_draws_fifty_and_says_so(world: World) -> None:
+    content = evaluation()
+    content["drift"]["features"] = [feature(f"feature_{i:03}", i / 1000, 17) for i in range(300)]
+    page = world.whole_day(drift=content["drift"]).day()
+    assert "250 more features are not drawn; their PSI is 0.2490 or less." in page.text("drift")
+    assert "feature_299" in page.text("drift")
+    assert "feature_249" not in page.text("drift")
+    assert len(page.content) < 500_000
+
+
+def test_page_of_many_classes_draws_some_and_says_so(world: World) -> None:
+    classes = [f"kind {index}" for index in range(12)]
+    page = world.whole_day(classes).day()
+    assert "8 more classes are not drawn" in page.text("metrics")
+    assert "class kind 0 · this day" in page.text("metrics")
+    assert "truth as kind 0" in page.text("metrics")
+    assert "threshold" not in page.text("metrics")
+
+
+# --- the step ---
+
+
+def test_same_inputs_give_the_same_bytes(world: World) -> None:
+    first = world.whole_day().day().content
+    assert world.day("--force").content == first
+
+
+def test_page_is_not_made_again_until_something_behind_it_changes(world: World) -> None:
+    world.whole_day().day()
+    assert world.run("day", "--ds", DAY).line["cached"] is True
+    assert "cached" not in world.run("day", "--ds", DAY, "--airflow-page", "http://localhost:8080").line
+    world.model("2026-11-18")
+    world.compare(comparison(ds="2026-11-18"), "2026-11-18")
+    assert "cached" not in world.run("day", "--ds", DAY).line
+    world.scored("2026-11-20")
+    assert "cached" not in world.run("day", "--ds", DAY).line
+    assert world.run("day", "--ds", DAY).line["cached"] is True
+
+
+def test_mark_names_what_the_page_was_made_from(world: World) -> None:
+    world.whole_day().day()
+    step = json.loads((world.root / REPORT / "_meta.json").read_text())["steps"]["report"]
+    assert set(step["inputs"]) == {
+        f"{REPORT}/evaluation.json",
+        f"predictions/{DAY}/predictions.csv",
+        f"features/{DAY}/rejected.csv",
+        f"{MODEL}/curves.json",
+        f"{MODEL}/feature_importance.csv",
+        f"comparisons/{TRAINED}/comparison.json",
+    }
+    assert re.fullmatch("[0-9a-f]{64}", step["parameters"]["history"])
+
+
+def test_result_line_counts_the_breaches(world: World) -> None:
+    world.whole_day(breaches=[breach("one")])
+    line = world.run("day", "--ds", DAY).line
+    assert (line["page"], line["breaches"], line["partition"]) == ("index.html", 1, REPORT)
+    assert line["bytes"] == len(world.output(REPORT, "index.html"))
+
+
+def test_day_that_is_not_scored_or_evaluated_yet_is_not_ready(world: World) -> None:
+    world.model()
+    assert "predictions/2026-11-21 is not ready" in failed(world, 4)
+    world.scored()
+    assert "reports/2026-11-21 is not ready" in failed(world, 4)
+
+
+def test_day_that_was_scored_again_is_not_ready(world: World) -> None:
+    world.whole_day()
+    world.publish(f"predictions/{DAY}", "predict", {"predictions.csv": "other\n"}, model=MODEL, version="3")
+    assert "run `prediction evaluate` for 2026-11-21 again" in failed(world, 4)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        f"{REPORT}/evaluation.json",
+        f"predictions/{DAY}/predictions.csv",
+        f"features/{DAY}/rejected.csv",
+        f"{MODEL}/curves.json",
+        f"comparisons/{TRAINED}/comparison.json",
+    ],
+)
+def test_torn_file_is_refused(world: World, file: str) -> None:
+    world.whole_day()
+    path = world.root / file
+    path.write_bytes(path.read_bytes()[:-1])
+    assert file in failed(world, 3)
+    assert not (world.root / REPORT / "index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        ("[]", "the whole file is a list; expected: an object"),
+        (evaluation(rows="many"), "rows is a text; expected: a whole number"),
+        (evaluation(rows=True), "rows is true or false; expected: a whole number"),
+        (evaluation(breaches=[{}]), "breaches[0] has no text"),
+        (evaluation(metrics=metrics(["0", "1"], roc_auc="NaN")), "metrics.roc_auc is a text; expected: a number"),
+        (json.dumps(evaluation()).replace("0.3127", "NaN"), "NaN is no number"),
+        (
+            evaluation(drift={"features": [], "score": {"labels": [], "expected": [1.0], "actual": [], "psi": 0}}),
+            "drift of 'score' has lists of 0, 1, 0 entries",
+        ),
+        (
+            evaluation(curves=[{**curve("1", 0.5), "roc": {"fpr": [0], "tpr": []}}]),
+            "roc of class '1' has lists of 1, 0 entries",
+        ),
+    ],
+)  # fmt: skip
+def test_evaluation_that_is_not_of_the_form_is_refused_by_its_place(world: World, content: object, words: str) -> None:
+    world.model()
+    world.scored()
+    world.evaluate(content)
+    assert words in failed(world, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--images-json", "{"], "--images-json"),
+        (["--images-json", "[1]"], "sizes in MB by image"),
+        (["--images-json", '{"training": "big"}'], "sizes in MB by image"),
+        (["--images-json", '{"training": -1}'], "sizes in MB by image"),
+        (["--airflow-page", "javascript:alert(1)"], "an address such as http://localhost:8080"),
+        (["--mlflow-page", "localhost:5000"], "an address such as"),
+        (["--mlflow-page", "http://me:secret@localhost"], "an address such as"),
+        (["--airflow-page", "http://[x"], "an address such as"),
+    ],
+)
+def test_option_that_is_wrong_is_named(world: World, options: list[str], words: str) -> None:
+    world.whole_day()
+    result = world.run("day", "--ds", DAY, *options)
+    assert result.code == 2
+    assert words in result.log
+
+
+def test_marks_that_lead_in_a_circle_or_out_of_the_data_end(world: World, tmp_path: Path) -> None:
+    world.whole_day()
+    for partition in (f"raw/{DAY}", f"processed/{TRAINED}"):
+        mark = world.root / partition / "_meta.json"
+        content = json.loads(mark.read_text())
+        for step in content["steps"].values():
+            step["inputs"] = {
+                f"{REPORT}/evaluation.json": "0" * 64,
+                "../../etc/passwd": "0" * 64,
+                "/etc/passwd": "0" * 64,
+            }
+        mark.write_text(json.dumps(content))
+    assert f"features/{DAY}" in world.day().text("lineage")
+
+
+def failed(world: World, code: int) -> str:
+    """What the log says of a call that ends with this code."""
+    result = world.run("day", "--ds", DAY)
+    assert result.code == code, result.log
+    return result.log
