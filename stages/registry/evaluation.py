@@ -30,7 +30,7 @@ def log_evaluation(args: Namespace) -> dict[str, Any]:
     """Log reports/{ds}; a second time, only what has changed since."""
     report = read_partition(args.data_dir, f"reports/{args.ds}", [EVALUATION_FILE, REPORT_FILE])
     evaluation = read_json(report, EVALUATION_FILE)
-    points = _points(report, evaluation, args.ds)
+    points = points_of(report, evaluation, args.ds)
     server = connect()
     version = _version(server, report, evaluation)
     told = {"name": server.name, "version": version.number if version else None, "points": len(points)}
@@ -47,7 +47,7 @@ def log_evaluation(args: Namespace) -> dict[str, Any]:
     return {**told, "run_id": version.run_id, "new_points": new}
 
 
-def _points(report: Partition, evaluation: Mapping[str, Any], ds: str) -> list[Point]:
+def points_of(report: Partition, evaluation: Mapping[str, Any], ds: str) -> list[Point]:
     """The day's figures at the day's step. Errors: BadInput where the evaluation is not understood."""
     day = date.fromisoformat(ds)
     step = (day - date(1970, 1, 1)).days
@@ -62,10 +62,10 @@ def _points(report: Partition, evaluation: Mapping[str, Any], ds: str) -> list[P
             f"{report.name}/{EVALUATION_FILE} is not understood ({type(error).__name__}: {error})",
             expected="an evaluation of version 1", do="run `prediction evaluate` again with the image in use",
         ) from None  # fmt: skip
-    return [Point(key, value, step, moment) for key, value in (values | numbers(_named(drift))).items()]
+    return [Point(key, value, step, moment) for key, value in (values | numbers(drift_metrics(drift))).items()]
 
 
-def _named(drift: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def drift_metrics(drift: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Each feature's metric, under a name that MLflow takes; no two features get the same."""
     named: dict[str, Any] = {}
     for feature, psi in drift:

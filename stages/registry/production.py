@@ -186,21 +186,21 @@ def _recall(root: Path) -> Remembered:
 
 
 def _still_there(root: Path, known: Remembered) -> Partition:
-    """The remembered model, or the same restored under its version. Errors: BadInput where it was replaced."""
-    base = known.model.partition("-v")[0]
-    for name in dict.fromkeys((known.model, f"{base}-v{known.version}")):
+    """The remembered model, or the same restored under its version. Errors: BadInput where neither is there."""
+    names = dict.fromkeys((known.model, f"{known.model.partition('-v')[0]}-v{known.version}"))
+    for name in names:
         try:
             model = read_model(root, name)
-        except (NotReady, BadInput):
-            if name == known.model:
-                continue
-            raise
+        except (NotReady, BadInput) as error:
+            log.info("%s", error)
+            continue
         if model_hash(model) == known.model_sha256:
             return model
     raise BadInput(
-        f"{known.model}/{MODEL_FILE} is not the one that was resolved last, at {known.since}",
-        expected=f"sha256 {known.model_sha256[:12]}…", do="resolve with the server in reach: it restores the model",
-    )  # fmt: skip
+        f"{' and '.join(names)} are not the model that was resolved last, at {known.since}",
+        expected=f"a {MODEL_FILE} with sha256 {known.model_sha256[:12]}…",
+        do="resolve with the server in reach: it restores the model",
+    )
 
 
 def _told(

@@ -75,21 +75,17 @@ def _plots(root: Path, ds: str, model: Partition) -> Partition | None:
     except NotReady:
         log.info("there are no plots/%s to upload", ds)
         return None
-    if not _made_from(plots, f"{model.name}/{METRICS_FILE}", model):
+    if not _drawn_from(plots, model):
         log.warning("plots/%s were made from another model; not uploaded: run `report model --ds %s`", ds, ds)
         return None
     return read_partition(root, f"plots/{ds}", sorted(plots.meta["outputs"]))
 
 
-def _made_from(partition: Partition, path: str, model: Partition) -> bool:
-    """Whether every step of a partition that read this file, or any other of the model, read what is there now."""
-    read = [step["inputs"] for step in partition.meta["steps"].values()]
-    used = {name: digest for inputs in read for name, digest in inputs.items() if name in model.hashes}
-    return (
-        bool(used)
-        and all(model.hashes[name] == digest for name, digest in used.items())
-        and (path in used or not any(name == path for name in used))
-    )
+def _drawn_from(plots: Partition, model: Partition) -> bool:
+    """Whether all that the plots were drawn from is as it is in the model now."""
+    read = [item for step in plots.meta["steps"].values() for item in step["inputs"].items()]
+    used = [(path, digest) for path, digest in read if path in model.hashes]
+    return bool(used) and all(model.hashes[path] == digest for path, digest in used)
 
 
 def _validation_rows(root: Path, ds: str, model: Partition) -> Path | None:

@@ -1,0 +1,256 @@
+"""A real MLflow server on Postgres, on an internal network, and days of data made by the real stages."""
+
+import json
+import secrets
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .conftest import ROOT, docker, images
+
+PREFIX = "airflow-ml-registry-test"
+POSTGRES = "postgres:17-trixie"
+# As the operator starts the stage, but for the network.
+CONFINED = (
+    *("--rm", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
+    *("--tmpfs=/tmp:rw,noexec,nosuid,nodev", "--pids-limit=512", "--memory=1g"),
+)
+PAGES = {
+    "ML_MLFLOW_PAGE": "http://localhost:5000",
+    "ML_REPORTS_PAGE": "http://localhost:8081",
+    "ML_AIRFLOW_PAGE": "http://localhost:8080",
+}
+FIRST, SECOND = "2026-11-15", "2026-11-16"
+START_S = 120
+RULES = json.loads((ROOT / "dags/rules.json").read_text())
+Json = dict[str, Any]
+
+
+@dataclass
+class Result:
+    code: int
+    line: Json
+    log: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A data folder that containers write to."""
+
+    path: Path
+
+    def run(self, stage: str, *arguments: str, code: int = 0, options: tuple[str, ...] = ("--network=none",)) -> Result:
+        """Run a stage on it; fails unless it ends with this exit code."""
+        started = time.monotonic()
+        done = docker(
+            *("run", *CONFINED, f"--volume={self.path}:/data", *options, images()[stage], *arguments), check=False
+        )
+        assert done.returncode == code, f"{stage} {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        line = json.loads(done.stdout.splitlines()[-1]) if code == 0 else {}
+        return Result(done.returncode, line, done.stderr, time.monotonic() - started)
+
+    def copy(self, to: Path) -> "Folder":
+        """The same data once more."""
+        to.mkdir()
+        to.chmod(0o777)
+        code = "import shutil; shutil.copytree('/from', '/to', dirs_exist_ok=True)"
+        mounts = (f"--volume={self.path}:/from:ro", f"--volume={to}:/to")
+        docker("run", "--rm", *mounts, "--entrypoint=python", images()["base"], "-c", code)
+        return Folder(to)
+
+    def remove(self, name: str) -> None:
+        code = f"import shutil; shutil.rmtree('/data/{name}')"
+        mount = f"--volume={self.path}:/data"
+        docker("run", "--rm", mount, "--entrypoint=python", images()["base"], "-c", code)
+
+    def read(self, name: str) -> Any:
+        return json.loads((self.path / name).read_text())
+
+    def hash(self, file: str) -> str:
+        """The sha256 that a partition's mark names for a file."""
+        partition, _, name = file.rpartition("/")
+        return str(self.read(f"{partition}/_meta.json")["outputs"][name]["sha256"])
+
+
+def make_day(data: Folder, ds: str) -> None:
+    """A small day with a validated model and its plots."""
+    data.run("generator", "--ds", ds, "--rows", "3000")
+    data.run("preprocessing", "prepare", "--ds", ds)
+    data.run("preprocessing", "split", "--ds", ds)
+    train(data, ds)
+
+
+def train(data: Folder, ds: str, *parameters: str) -> None:
+    data.run("training", "--ds", ds, "--log-every", "100", *parameters)
+    data.run("prediction", "validate", "--ds", ds)
+    data.run("report", "model", "--ds", ds)
+
+
+@dataclass
+class Server:
+    """The server; `name` is the registered model, so that each test has one of its own."""
+
+    network: str
+    address: str
+    data: Folder
+    name: str = "airflow-ml"
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, name: str, data: Folder | None = None) -> "Server":
+        return Server(self.network, self.address, data or self.data, name)
+
+    def options(self, run: str = "", **more: str) -> tuple[str, ...]:
+        """What the operator gives a container of the stage."""
+        dag = {"ML_DAG_ID": "train_model", "ML_RUN_ID": run} if run else {}
+        environment = {"ML_MLFLOW_URI": "http://mlflow:5000", "ML_MODEL_NAME": self.name, **PAGES, **dag, **more}
+        return (f"--network={self.network}", *(f"--env={key}={value}" for key, value in environment.items()))
+
+    def registry(self, *arguments: str, run: str = "", code: int = 0, **more: str) -> Result:
+        """Run a command of the stage."""
+        return self.data.run("registry", *arguments, code=code, options=self.options(run, **more))
+
+    def register(self, ds: str = FIRST, run: str = "") -> Json:
+        return self.registry("register", "--ds", ds, run=run).line
+
+    def promote(self, version: str, reason: str = "a test", code: int = 0, run: str = "", at: str = "") -> Result:
+        more = ("--at", at) if at else ()
+        return self.registry(
+            *("promote", "--version", version, "--by", "tester", "--reason", reason, *more), code=code, run=run
+        )
+
+    def roll_back(self, code: int = 0, run: str = "") -> Result:
+        return self.registry("rollback", "--by", "tester", "--reason", "worse", code=code, run=run)
+
+    def rest(self, path: str, /, body: Json | None = None, **query: str) -> Any:
+        """What MLflow's REST interface says; None where there is no such thing."""
+        address = f"{self.address}/{path}{'?' if query else ''}{urllib.parse.urlencode(query)}"
+        data = json.dumps(body).encode() if body is not None else None
+        headers = {"Host": "mlflow:5000", "Content-Type": "application/json"}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=30) as answer:
+                content = answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+        try:
+            return json.loads(content)
+        except ValueError:
+            return content.decode()
+
+    def model(self) -> Json:
+        """The registered model: aliases, and tags as a dictionary."""
+        found = self.rest("api/2.0/mlflow/registered-models/get", name=self.name)["registered_model"]
+        aliases = {alias["alias"]: alias["version"] for alias in found.get("aliases", [])}
+        return {"aliases": aliases, "tags": pairs(found.get("tags", []))}
+
+    def events(self) -> list[Json]:
+        """The history, oldest first."""
+        tags = {key: value for key, value in self.model()["tags"].items() if key.startswith("champion.")}
+        return [json.loads(tags[key]) for key in sorted(tags)]
+
+    def versions(self) -> list[Json]:
+        found = self.rest("api/2.0/mlflow/model-versions/search", filter=f"name='{self.name}'")
+        return list(found.get("model_versions", []))
+
+    def version(self, number: str) -> Json:
+        found = self.rest("api/2.0/mlflow/model-versions/get", name=self.name, version=number)["model_version"]
+        return {**found, "tags": pairs(found.get("tags", []))}
+
+    def runs(self) -> list[Json]:
+        experiment = self.rest("api/2.0/mlflow/experiments/get-by-name", experiment_name=self.name)
+        if experiment is None:
+            return []
+        body = {"experiment_ids": [experiment["experiment"]["experiment_id"]], "max_results": 100}
+        return list(self.rest("api/2.0/mlflow/runs/search", body).get("runs", []))
+
+    def run(self, run_id: str) -> Json:
+        """A run: info, and params, metrics (the last of each), tags as dictionaries."""
+        found = self.rest("api/2.0/mlflow/runs/get", run_id=run_id)["run"]
+        return {"info": found["info"], **{kind: pairs(found["data"].get(kind, [])) for kind in DATA}}
+
+    def points(self, run_id: str, key: str) -> list[tuple[int, float]]:
+        """Every point of a metric that MLflow was ever given: step and value."""
+        found = self.rest("api/2.0/mlflow/metrics/get-history", run_id=run_id, metric_key=key)
+        return [(int(point["step"]), point["value"]) for point in found.get("metrics", [])]
+
+    def artifacts(self, run_id: str, path: str) -> set[str]:
+        found = self.rest("api/2.0/mlflow/artifacts/list", run_id=run_id, path=path)
+        return {Path(file["path"]).name for file in found.get("files", [])}
+
+    def artifact(self, run_id: str, path: str) -> Any:
+        return self.rest("get-artifact", run_uuid=run_id, path=path)
+
+
+DATA = ("params", "metrics", "tags")
+
+
+def pairs(entries: list[Json]) -> dict[str, Any]:
+    return {entry["key"]: entry["value"] for entry in entries}
+
+
+@contextmanager
+def serve(data: Folder) -> Iterator[Server]:
+    """Postgres and the service's own image, removed at the end."""
+    name = f"{PREFIX}-{secrets.token_hex(4)}"
+    containers = {"db": f"{name}-db", "mlflow": f"{name}-mlflow"}
+    docker("network", "create", "--internal", name)
+    try:
+        start_database(name, containers["db"])
+        address = start_server(name, containers["db"], containers["mlflow"])
+        yield Server(name, address, data)
+    finally:
+        docker("rm", "--force", "--volumes", *containers.values(), check=False)
+        docker("network", "rm", name, check=False)
+
+
+def start_database(network: str, name: str) -> None:
+    settings = {"POSTGRES_USER": "mlflow", "POSTGRES_PASSWORD": "only-here", "POSTGRES_DB": "mlflow"}
+    environment = [f"--env={key}={value}" for key, value in settings.items()]
+    docker("run", "--detach", f"--name={name}", f"--network={network}", *environment, POSTGRES)
+
+
+def start_server(network: str, database: str, name: str) -> str:
+    """Start MLflow as compose does; returns the address that reaches it from here, once it answers."""
+    gateway = docker("network", "inspect", network, "--format={{(index .IPAM.Config 0).Gateway}}").stdout.strip()
+    ours = f"{gateway.rpartition('.')[0]}.*:5000"
+    docker(
+        *("run", "--detach", f"--name={name}", f"--network={network}", "--network-alias=mlflow"),
+        "--network-alias=stranger",
+        f"--env=MLFLOW_BACKEND_STORE_URI=postgresql+psycopg2://mlflow:only-here@{database}/mlflow",
+        f"--env=MLFLOW_SERVER_ALLOWED_HOSTS=mlflow:5000,127.0.0.1:5000,{ours}",
+        images()["mlflow"],
+    )
+    end = time.monotonic() + START_S
+    probe = ("exec", name, "python", "/opt/service/server.py", "healthcheck")
+    while (done := docker(*probe, check=False)).returncode:
+        log = docker("logs", name, check=False)
+        assert time.monotonic() < end, f"MLflow does not get ready: {done.stderr}{log.stdout}{log.stderr}"
+        time.sleep(0.5)
+    template = f'--format={{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
+    return f"http://{docker('inspect', name, template).stdout.strip()}:5000"
+
+
+def server_container(server: Server) -> str:
+    return f"{server.network}-mlflow"
+
+
+def in_server(server: Server, code: str) -> str:
+    """Run Python in the server's container, such as to damage what it keeps."""
+    return docker("exec", server_container(server), "python", "-c", code).stdout
+
+
+def start(server: Server, *arguments: str, run: str = "") -> "subprocess.Popen[str]":
+    """Start a command and return at once, with a container's name to kill it by."""
+    name = f"{server.network}-killed"
+    command = ["docker", "run", *CONFINED, f"--name={name}", f"--volume={server.data.path}:/data"]
+    return subprocess.Popen([*command, *server.options(run), images()["registry"], *arguments],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip

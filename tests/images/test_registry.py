@@ -1,0 +1,414 @@
+"""The registry stage against a real MLflow server, with models that the real stages made."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import docker, images
+from .registry_lab import FIRST, RULES, SECOND, Folder, Server, in_server, make_day, serve, start, train
+
+MODEL = f"models/{FIRST}"
+RUN = "scheduled__2026-11-15T02:00:00+00:00"
+MODEL_FILES = {"model.txt", "encoder.json", "params.json", "metrics.json", "curves.json", "baseline.json"}
+LOADING_FILES = {"MLmodel", "_meta.json", "requirements.txt", "conda.yaml", "python_env.yaml", "input_example.json"}
+PLOTS = {"roc.svg", "precision_recall.svg", "calibration.svg", "importances.svg", "training_curve.svg"}
+FAILED, USAGE, BAD_INPUT, NOT_READY = 1, 2, 3, 4
+MOST_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Two days with models; the second compared with the first, scored by it and evaluated."""
+    folder = tmp_path_factory.mktemp("registry") / "data"
+    folder.mkdir()
+    folder.chmod(0o777)
+    return Folder(folder)
+
+
+@pytest.fixture(scope="module")
+def server(data: Folder) -> Iterator[Server]:
+    with serve(data) as running:
+        make_day(data, FIRST)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def second(server: Server) -> Folder:
+    """The data with a second day: its model compared with the first's, its rows scored by the first and evaluated."""
+    data = server.data
+    make_day(data, SECOND)
+    compare(data, "1")
+    data.run("preprocessing", "prepare", "--ds", SECOND, "--model", MODEL)
+    data.run("prediction", "predict", "--ds", SECOND, "--model", MODEL)
+    data.run("prediction", "evaluate", "--ds", SECOND, "--rules-json", json.dumps(RULES["monitoring"]))
+    data.run("report", "day", "--ds", SECOND)
+    return data
+
+
+def compare(data: Folder, version: str, **changed: object) -> None:
+    """Compare the second day's model with the first's, or with none; `changed` are other rules."""
+    champion = ("--champion", MODEL, "--champion-version", version) if version else ()
+    if version:
+        data.run("preprocessing", "encode-validation", "--ds", SECOND, "--model", MODEL)
+    rules = json.dumps({**RULES["gate"], **changed})
+    data.run("prediction", "compare", "--ds", SECOND, *champion, "--rules-json", rules)
+
+
+def test_register_records_all_that_is_known_of_a_model(server: Server) -> None:
+    made = server.named("whole")
+    line = made.register(run=RUN)
+    run, version = made.run(line["run_id"]), made.version(line["version"])
+    mark = server.data.read(f"{MODEL}/_meta.json")
+    params, metrics = (server.data.read(f"{MODEL}/{file}.json") for file in ("params", "metrics"))
+    assert run["info"]["status"] == "FINISHED"
+    assert run["params"]["num_leaves"] == str(params["parameters"]["num_leaves"])
+    assert run["params"]["objective"] == "binary"
+    assert run["metrics"]["roc_auc"] == metrics["roc_auc"]
+    for metric, values in params["curve"].items():
+        assert made.points(line["run_id"], f"validation.{metric}") == list(enumerate(values, start=1))
+    for file in ("raw/{}/data.csv", "raw/{}/target.csv", "raw/{}/schema.json", "processed/{}/train.csv"):
+        path = file.format(FIRST)
+        assert run["tags"][f"airflow_ml.data.{path}"] == server.data.hash(path)
+    for partition, step in [(f"raw/{FIRST}", "generate"), (MODEL, "train"), (MODEL, "validate")]:
+        record = server.data.read(f"{partition}/_meta.json")["steps"][step]
+        assert run["tags"][f"airflow_ml.image.{record['call']['stage']}"] == record["image"]["name"]
+    assert run["tags"]["airflow_ml.dag_run_id"] == RUN
+    assert "http://localhost:8080/dags/train_model/runs/scheduled__2026" in run["tags"]["mlflow.note.content"]
+    assert f"http://localhost:8081/{FIRST}/" in run["tags"]["mlflow.note.content"]
+    assert made.artifacts(line["run_id"], "model") >= set(mark["outputs"]) | LOADING_FILES
+    assert set(mark["outputs"]) >= MODEL_FILES
+    assert made.artifacts(line["run_id"], "plots") == PLOTS
+    assert version["aliases"] == ["challenger"]
+    assert version["run_id"] == line["run_id"]
+    assert version["tags"]["airflow_ml.model_sha256"] == server.data.hash(f"{MODEL}/model.txt")
+
+
+def test_page_of_a_version_finds_signature_and_example(server: Server) -> None:
+    made = server.named("page")
+    line = made.register()
+    text = made.rest("model-versions/get-artifact", name="page", version=line["version"], path="MLmodel")
+    features = [feature["name"] for feature in server.data.read(f"{MODEL}/encoder.json")["features"]]
+    assert "loader_module: mlflow.lightgbm" in text
+    assert all(f'"{feature}"' in text.replace("\n    ", " ") for feature in features)
+    example = made.rest("model-versions/get-artifact", name="page", version=line["version"], path="input_example.json")
+    assert example["columns"] == features
+    assert len(example["data"]) == 5
+
+
+def test_register_twice_is_one_version_and_adds_no_point(server: Server) -> None:
+    made = server.named("twice")
+    first, again = made.register(run=RUN), made.register(run=RUN)
+    assert (first["new"], again["new"]) == (True, False)
+    assert (again["version"], again["run_id"]) == (first["version"], first["run_id"])
+    assert len(made.versions()) == len(made.runs()) == 1
+    iterations = len(server.data.read(f"{MODEL}/params.json")["curve"]["auc"])
+    assert len(made.points(first["run_id"], "validation.auc")) == iterations
+    assert len(made.points(first["run_id"], "roc_auc")) == 1
+    other = made.register(run="manual__later")
+    assert (other["new"], other["version"], other["aliases"]) == (True, "2", ["challenger"])
+
+
+def test_register_that_was_killed_is_completed_by_the_next(server: Server) -> None:
+    made = server.named("killed")
+    process = start(made, "register", "--ds", FIRST, run=RUN)
+    while not made.runs():
+        assert process.poll() is None, process.communicate()[0]
+    docker("kill", f"{made.network}-killed")
+    assert process.wait(30) == 137, process.communicate()[0]
+    assert made.runs()[0]["info"]["status"] == "RUNNING"
+    line = made.register(run=RUN)
+    assert len(made.versions()) == len(made.runs()) == 1
+    assert made.run(line["run_id"])["info"]["status"] == "FINISHED"
+    assert made.promote(line["version"]).line["promoted"] is True
+
+
+def test_server_that_fails_half_way_is_named_and_the_next_try_completes(server: Server) -> None:
+    made = server.named("half")
+    artifacts = "import os; os.chmod('/opt/mlflow/artifacts', 0o{})"
+    in_server(server, artifacts.format(500))
+    try:
+        failed = made.registry("register", "--ds", FIRST, run=RUN, code=FAILED)
+    finally:
+        in_server(server, artifacts.format(755))
+    assert "http://mlflow:5000 failed while uploading model/" in failed.log
+    assert failed.seconds < MOST_SECONDS
+    assert made.versions() == []
+    assert made.register(run=RUN)["version"] == "1"
+    assert len(made.runs()) == 1
+
+
+def test_promote_and_roll_back_leave_a_history(server: Server) -> None:
+    made = server.named("history")
+    for run in ("a", "b", "c"):
+        made.register(run=run)
+    for version in ("1", "2", "3"):
+        made.promote(version)
+    assert made.model()["aliases"] == {"champion": "3"}
+    assert made.promote("3").line["promoted"] is False
+    assert made.roll_back().line["version"] == "2"
+    assert made.roll_back().line["version"] == "1"
+    refused = made.roll_back(code=BAD_INPUT)
+    assert "nothing to go back to: version 1 is the first champion" in refused.log
+    assert made.model()["aliases"] == {"champion": "1"}
+    kinds = [(event["kind"], event["version"], event["by"], event["reason"]) for event in made.events()]
+    promoted = [("promote", version, "tester", "a test") for version in ("1", "2", "3")]
+    assert kinds == [*promoted, *(("rollback", version, "tester", "worse") for version in ("2", "1"))]
+    assert "has no version 9; expected: one of its versions: 3, 2, 1" in made.promote("9", code=USAGE).log
+    listed = made.registry("list")
+    assert [version["version"] for version in listed.line["versions"]] == ["3", "2", "1"]
+    assert listed.line["champion"] == "1"
+    assert "champion  2026-11-15" in listed.log
+
+
+def test_retry_of_a_rollback_does_not_go_back_further(server: Server) -> None:
+    made = server.named("retried")
+    for run in ("a", "b", "c"):
+        made.promote(made.register(run=run)["version"])
+    assert made.roll_back(run="roll-back").line["version"] == "2"
+    assert made.roll_back(run="roll-back").line["version"] == "2"
+    assert [event["version"] for event in made.events()] == ["1", "2", "3", "2"]
+
+
+def test_reason_that_does_not_fit_is_cut_and_promotes(server: Server) -> None:
+    made = server.named("wordy")
+    made.promote(made.register()["version"], reason="ä" * 9000)
+    (event,) = made.events()
+    assert event["reason"].startswith("ääää")
+    assert event["reason"].endswith("[...cut]")
+
+
+def test_promotions_at_once_end_with_the_alias_at_the_last_event(server: Server) -> None:
+    made = server.named("race")
+    versions = [made.register(run=run)["version"] for run in ("a", "b", "c")]
+    threads = [threading.Thread(target=made.promote, args=(version,)) for version in versions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(event["version"] for event in made.events()) == versions
+    assert made.model()["aliases"]["champion"] == made.events()[-1]["version"]
+
+
+def test_alias_that_was_left_behind_or_moved_by_hand_does_not_count(server: Server) -> None:
+    made = server.named("moved")
+    for run in ("a", "b"):
+        made.register(run=run)
+    made.promote("1")
+    made.rest("api/2.0/mlflow/registered-models/alias", {"name": "moved", "alias": "champion", "version": "2"})
+    resolved = made.registry("resolve")
+    assert resolved.line["version"] == "1"
+    assert "the alias champion names version 2, but the history says version 1" in resolved.log
+    assert made.promote("1").line["promoted"] is False
+    assert made.model()["aliases"]["champion"] == "1"
+
+
+def test_champion_of_a_time_in_the_past(server: Server) -> None:
+    made = server.named("past")
+    for run in ("a", "b"):
+        made.register(run=run)
+    assert made.registry("resolve", code=NOT_READY).log.count("train_model") == 1
+    assert made.registry("resolve", "--or-none").line.items() >= {"model": None, "source": "none"}.items()
+    made.promote("1", at="2026-11-16T02:00:00Z")
+    made.promote("2", at="2026-11-18T02:00:00Z")
+    for moment, version in [("2026-11-16", "1"), ("2026-11-18T01:59:59Z", "1"), ("2026-11-18", "2"), ("", "2")]:
+        assert made.registry("resolve", "--as-of", moment).line["version"] == version, moment
+    early = made.registry("resolve", "--as-of", "2026-11-15", code=NOT_READY)
+    assert "the first promotion was at 2026-11-16T02:00:00.000000Z" in early.log
+    assert "before the last event" in made.promote("1", at="2026-11-17", code=USAGE).log
+    assert "yet to come" in made.promote("1", at="2999-01-01", code=USAGE).log
+
+
+def test_version_without_its_files_cannot_be_promoted(server: Server) -> None:
+    made = server.named("holes")
+    line = made.register()
+    path = made.version(line["version"])["source"].removeprefix("mlflow-artifacts:/")
+    folder = f"/opt/mlflow/artifacts/{path}"
+    in_server(server, f"open('{folder}/model.txt', 'a').write('more')")
+    assert "model.txt has sha256" in made.promote("1", code=BAD_INPUT).log
+    in_server(server, f"import os; os.remove('{folder}/model.txt')")
+    assert "model.txt is gone" in made.promote("1", code=BAD_INPUT).log
+    assert made.model()["aliases"] == {"challenger": "1"}
+    assert made.events() == []
+
+
+def test_champion_is_restored_after_a_retraining_and_after_a_deletion(server: Server, tmp_path: Path) -> None:
+    made = server.named("restored", server.data.copy(tmp_path / "data"))
+    data = made.data
+    made.promote(made.register()["version"])
+    assert made.registry("resolve").line.items() >= {"model": MODEL, "source": "champion"}.items()
+    registered = data.hash(f"{MODEL}/model.txt")
+    train(data, FIRST, "--param", "num_leaves=4")
+    resolved = made.registry("resolve")
+    restored = f"{MODEL}-v1"
+    assert resolved.line.items() >= {"model": restored, "model_sha256": registered, "version": "1"}.items()
+    assert data.read(f"{restored}/_meta.json")["outputs"].keys() >= MODEL_FILES
+    data.run("preprocessing", "prepare", "--ds", FIRST, "--model", restored)
+    data.run("prediction", "predict", "--ds", FIRST, "--model", restored, "--model-sha256", registered)
+    data.remove(MODEL)
+    before = data.read(f"{restored}/_meta.json")["steps"]["restore"]
+    assert made.registry("resolve").line["model"] == restored
+    assert data.read(f"{restored}/_meta.json")["steps"]["restore"] == before, "it was there already"
+    data.remove(restored)
+    assert made.registry("resolve").line["model_sha256"] == registered
+
+
+def test_named_model_wins_and_needs_no_server(server: Server) -> None:
+    data = server.data
+    line = data.run("registry", "resolve", "--model", f"/data/{MODEL}", "--or-last").line
+    assert line["model"] == MODEL
+    assert (line["version"], line["run_id"], line["source"]) == (None, None, "variable")
+    assert line["model_sha256"] == data.hash(f"{MODEL}/model.txt")
+
+
+@pytest.fixture(scope="module")
+def odd_server(server: Server) -> Iterator[str]:
+    """A host whose port 1 takes a call and says nothing, port 2 answers 503, port 3 a page that is not MLflow's."""
+    code = """
+import http.server, socket, threading
+silent = socket.create_server(("", 1001))
+class Busy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(503 if self.server.server_port == 1002 else 200)
+        self.end_headers()
+        self.wfile.write(b"<html>somebody</html>")
+for port in (1002, 1003):
+    threading.Thread(target=http.server.ThreadingHTTPServer(("", port), Busy).serve_forever).start()
+"""
+    name = f"{server.network}-odd"
+    docker("run", "--detach", f"--name={name}", f"--network={server.network}", "--network-alias=odd",
+           "--entrypoint=python", images()["base"], "-c", code)  # fmt: skip
+    yield "http://odd"
+    docker("rm", "--force", name)
+
+
+DOWN = {
+    "refused": ("http://mlflow:1", "out of reach"),
+    "no such host": ("http://nowhere:5000", "out of reach"),
+    "silent": ("http://odd:1001", "out of reach"),
+    "503": ("http://odd:1002", "HTTP status 503"),
+    "not MLflow": ("http://odd:1003", "somebody"),
+    "forbidden": ("http://stranger:5000", "HTTP status 403"),
+}
+
+
+@pytest.mark.parametrize("case", DOWN)
+def test_server_that_is_down_is_named_in_time(server: Server, odd_server: str, case: str) -> None:
+    uri, said = DOWN[case]
+    failed = server.registry("resolve", code=FAILED, ML_MLFLOW_URI=uri)
+    assert failed.seconds < MOST_SECONDS
+    assert uri in failed.log
+    assert said in failed.log
+    assert "do: " in failed.log
+    assert "Traceback" not in failed.log
+
+
+COMMANDS = {
+    "register": ("register", "--ds", FIRST),
+    "decide": ("decide", "--ds", SECOND, "--promote", "auto"),
+    "promote": ("promote", "--version", "1", "--by", "me", "--reason", "why"),
+    "rollback": ("rollback", "--by", "me", "--reason", "why"),
+    "resolve": ("resolve", "--or-none"),
+    "list": ("list",),
+    "log": ("log", "--ds", SECOND),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_that_the_server_is_down(server: Server, second: Folder, command: str) -> None:
+    failed = server.registry(*COMMANDS[command], code=FAILED, ML_MLFLOW_URI="http://mlflow:1")
+    assert "the MLflow server at http://mlflow:1 is out of reach" in failed.log
+    assert failed.seconds < MOST_SECONDS
+
+
+def test_last_champion_serves_while_the_server_is_down(server: Server, tmp_path: Path) -> None:
+    made = server.named("last", server.data.copy(tmp_path / "data"))
+    down = {"ML_MLFLOW_URI": "http://mlflow:1"}
+    nothing = made.registry("resolve", "--or-last", code=FAILED, **down)
+    assert "--or-last does not help" in nothing.log
+    line = made.register()
+    made.promote(line["version"])
+    resolved = made.registry("resolve", "--or-last").line
+    assert resolved["source"] == "champion"
+    last = made.registry("resolve", "--or-last", **down)
+    assert last.line.items() >= {"source": "last resolved", "model": MODEL, "version": "1"}.items()
+    started = made.data.read("registry/production/_meta.json")["steps"]["resolve"]["started"]
+    assert f"the champion when it was resolved last, at {started}" in last.log
+    assert "not that of 2026-11-20" in made.registry(
+        "resolve", "--or-last", "--as-of", "2026-11-20", code=FAILED, **down
+    ).log  # fmt: skip
+    train(made.data, FIRST, "--param", "num_leaves=4")
+    replaced = made.registry("resolve", "--or-last", code=FAILED, **down)
+    assert f"{MODEL} and {MODEL}-v1 are not the model that was resolved last" in replaced.log
+
+
+def test_decide_promotes_what_has_passed_once(server: Server, second: Folder) -> None:
+    made = server.named("decide")
+    made.promote(made.register(FIRST)["version"])
+    candidate = made.register(SECOND, run=RUN)["version"]
+    compare(second, "1", tolerance=1.0, floors={})
+    asked = ("decide", "--ds", SECOND, "--promote")
+    left = made.registry(*asked, "manual", run=RUN)
+    assert left.line.items() >= {"promoted": False, "decision": "left to a person", "champion": "1"}.items()
+    assert f"registry promote --version {candidate}" in left.log
+    for _ in range(2):
+        decided = made.registry(*asked, "auto", "--by", "the gate", run=RUN).line
+        assert decided.items() >= {"promoted": True, "champion": candidate, "passed": True}.items()
+    assert [event["by"] for event in made.events()] == ["tester", "the gate"]
+    assert made.model()["aliases"] == {"champion": candidate}
+    run = made.run(made.version(candidate)["run_id"])
+    assert run["tags"]["airflow_ml.decision"] == made.version(candidate)["tags"]["airflow_ml.decision"] == "promoted"
+    comparison = made.artifact(run["info"]["run_id"], "comparison/comparison.json")
+    assert comparison == second.read(f"comparisons/{SECOND}/comparison.json")
+    made.roll_back()
+    again = made.registry(*asked, "auto", run=RUN).line
+    assert again.items() >= {"promoted": False, "champion": "1"}.items(), "a person has taken it back"
+
+
+def test_decide_keeps_what_has_not_passed_and_what_was_compared_with_another(server: Server, second: Folder) -> None:
+    made = server.named("keep")
+    made.promote(made.register(FIRST)["version"])
+    candidate = made.register(SECOND, run=RUN)["version"]
+    decide = ("decide", "--ds", SECOND, "--promote", "auto")
+    compare(second, "1", tolerance=0.0, floors={"roc_auc": 1.0})
+    kept = made.registry(*decide, run=RUN)
+    assert kept.line.items() >= {"promoted": False, "passed": False, "decision": "stays challenger"}.items()
+    assert kept.line["reasons"]
+    compare(second, "7", tolerance=1.0, floors={})
+    other = made.registry(*decide, run=RUN)
+    assert "the champion is version 1 now, when they were compared it was version 7" in other.log
+    assert made.model()["aliases"] == {"champion": "1", "challenger": candidate}
+
+
+def test_decide_refuses_the_comparison_of_another_model(server: Server, second: Folder, tmp_path: Path) -> None:
+    made = server.named("foreign", second.copy(tmp_path / "data"))
+    train(made.data, SECOND, "--param", "num_leaves=4")
+    refused = made.registry("decide", "--ds", SECOND, "--promote", "auto", code=BAD_INPUT)
+    assert "compares another model" in refused.log
+    compare(made.data, "")
+    unregistered = made.registry("decide", "--ds", SECOND, "--promote", "auto", code=NOT_READY)
+    assert "is not registered" in unregistered.log
+
+
+def test_evaluation_goes_to_the_run_that_scored_once(server: Server, second: Folder) -> None:
+    made = server.named("live")
+    run_id = made.register(FIRST)["run_id"]
+    first, again = (made.registry("log", "--ds", SECOND).line for _ in range(2))
+    assert (first["run_id"], first["version"]) == (run_id, "1")
+    assert (first["new_points"], again["new_points"]) == (first["points"], 0)
+    evaluation, step = second.read(f"reports/{SECOND}/evaluation.json"), 20773
+    assert made.points(run_id, "live.roc_auc") == [(step, evaluation["metrics"]["roc_auc"])]
+    assert made.points(run_id, "drift.score") == [(step, evaluation["drift"]["score"]["psi"])]
+    for feature in evaluation["drift"]["features"]:
+        assert made.points(run_id, f"drift.{feature['name']}") == [(step, feature["psi"])]
+    assert "<html" in made.artifact(run_id, f"reports/{SECOND}/index.html")
+    key = f"airflow_ml.report.{SECOND}"
+    assert made.run(run_id)["tags"][key] == made.version("1")["tags"][key] == f"http://localhost:8081/{SECOND}/"
+
+
+def test_evaluation_of_an_unknown_model_is_no_failure(server: Server, second: Folder) -> None:
+    unknown = server.named("unknown").registry("log", "--ds", SECOND)
+    assert unknown.line.items() >= {"version": None, "run_id": None, "new_points": 0}.items()
+    assert "nothing is logged" in unknown.log

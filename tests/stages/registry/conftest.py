@@ -1,0 +1,105 @@
+"""A data folder with a model as training and validation leave it, the stage's command, and servers on the loopback."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stagekit import Partition, Publication, read_partition
+
+import registry
+
+DAY = "2026-11-15"
+MODEL = f"models/{DAY}"
+NOWHERE = "http://127.0.0.1:9"
+FEATURES = ("price", "shop")
+
+
+def encoder(classes: int = 2) -> dict[str, Any]:
+    features = [{"name": name, "field": name, "kind": "number"} for name in FEATURES]
+    target = {"name": "kind", "classes": [str(code) for code in range(classes)]}
+    return {"version": 1, "key": ["id"], "target": target, "features": features, "schema": {"fields": []}}
+
+
+@dataclass
+class Result:
+    code: int
+    log: str
+    line: dict[str, Any]
+
+
+@dataclass
+class World:
+    """A data folder and the stage's command on it."""
+
+    root: Path
+    capture: pytest.CaptureFixture[str]
+
+    def publish(self, name: str, step: str, files: Mapping[str, str], *inputs: Partition) -> Partition:
+        with Publication(self.root, name, step, inputs=inputs, reuse=False) as publication:
+            for file, content in files.items():
+                publication.path(file).write_text(content, encoding="utf-8")
+        return read_partition(self.root, name, files)
+
+    def publish_model(self, name: str = MODEL, trees: str = "tree", classes: int = 2) -> Partition:
+        """A model and what it was made from, back to the raw data."""
+        raw = self.publish(f"raw/{DAY}", "generate", {"data.csv": "id\n1\n", "schema.json": "{}"})
+        prepared = self.publish(f"processed/{DAY}", "prepare", {"train_data.csv": "id\n1\n"}, raw)
+        tables = {"train.csv": "kind,price,shop\n0,1,2\n", "val.csv": "kind,price,shop\n1,2.5,\n0,,3\n"}
+        processed = self.publish(f"processed/{DAY}", "split", tables, prepared, raw)
+        params = {"parameters": {"seed": 42}, "best_iteration": 2, "curve": {"auc": [0.5, 0.75]}, "rows": {"train": 1}}
+        trained = {"model.txt": trees, "encoder.json": json.dumps(encoder(classes)), "params.json": json.dumps(params)}
+        model = self.publish(name, "train", trained, processed)
+        self.publish(name, "validate", {"metrics.json": '{"roc_auc": 0.75}'}, model)
+        return read_partition(self.root, name, [*trained, "metrics.json"])
+
+    def run(self, *arguments: str) -> Result:
+        self.capture.readouterr()
+        code = registry.main([*arguments, "--data-dir", str(self.root)])
+        out, log = self.capture.readouterr()
+        return Result(code, log, json.loads(out.splitlines()[-1]) if code == 0 else {})
+
+
+@pytest.fixture
+def world(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("ML_MLFLOW_URI", NOWHERE)
+    return World(tmp_path, capsys)
+
+
+@pytest.fixture
+def answering() -> Iterator["Answering"]:
+    """A server on the loopback that says what a test tells it to."""
+    server = Answering()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+class Answering(http.server.ThreadingHTTPServer):
+    """Answers every request with `status` and `body`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.status, self.body = 200, b""
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Answering
+
+    def do_GET(self) -> None:
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, *_: object) -> None:
+        pass
