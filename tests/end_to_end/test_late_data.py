@@ -1,6 +1,7 @@
 """Data that comes late, comes torn, or does not come: the run waits in the triggerer, and says why when it gives up."""
 
 import json
+import subprocess
 import time
 from datetime import datetime
 from typing import Any
@@ -64,6 +65,42 @@ def test_waiting_runs_hold_no_worker(stack: Stack) -> None:
     finally:
         for dag, run in runs:
             stack.airflow.request("PATCH", f"/dags/{dag}/dagRuns/{run.replace('+', '%2B')}", {"state": "failed"})
+
+
+def restarts_of_triggerer() -> int:
+    """How often the engine has started the triggerer's container anew."""
+    container = compose_stack.compose("ps", "--quiet", "triggerer").stdout.strip()
+    command = ["docker", "inspect", "--format", "{{.RestartCount}}", container]
+    return int(subprocess.run(command, text=True, capture_output=True, check=True).stdout)
+
+
+def wait_for_watcher(stack: Stack, run: str, other_than: int | None) -> int:
+    """Wait until a triggerer has taken the wait of a run, such as another one; returns its job's number."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        task = task_of(stack, "train_model", run)
+        assert task["state"] == "deferred", stack.explain("train_model", run)
+        watcher = (task["triggerer_job"] or {}).get("id")
+        if watcher not in (None, other_than):
+            return int(watcher)
+        assert time.monotonic() < deadline, f"still watched by {watcher}"
+        time.sleep(0.5)
+
+
+def test_wait_outlives_the_triggerer_that_watched(stack: Stack) -> None:
+    ds = "2026-05-16"
+    run = stack.airflow.trigger("train_model", {"ds": ds, **SMALL})
+    wait_for_state(stack, "train_model", run, "deferred")
+    watcher, restarts = wait_for_watcher(stack, run, None), restarts_of_triggerer()
+    # From inside, as when memory runs out: what `docker kill` ends, the engine takes for stopped on purpose.
+    kill = "import os, signal; os.kill(-1, signal.SIGKILL)"
+    compose_stack.compose("exec", "-T", "triggerer", "python", "-c", kill)
+    wait_for_watcher(stack, run, watcher)
+    assert restarts_of_triggerer() == restarts + 1
+    generate(ds)
+    assert stack.airflow.wait("train_model", run, RUN_TIMEOUT_S) == "success", stack.explain("train_model", run)
+    log = stack.airflow.log_of("train_model", run, task_of(stack, "train_model", run))
+    assert f"Found /data/raw/{ds}/_meta.json" in log
 
 
 @pytest.mark.parametrize(
