@@ -10,18 +10,6 @@ cd "$(dirname "$0")/.."
 lock=tests/notebook/requirements.txt
 packages=$PWD/.cache/notebook
 
-# builder_image: Debian's whole Python. The images that ship lack modules that Jupyter needs, such as sqlite3.
-builder_image() {
-  local base
-  base=$(sed -n 's/^ *"image": "\(airflow-ml-base:[^"]*\)".*/\1/p' dags/images.lock.json 2>/dev/null) && [ -n "$base" ] ||
-    fail "the image lock names no base image; expected: dags/images.lock.json." "Run ./build_images.sh first."
-  base=${base/airflow-ml-base:/airflow-ml-builder:}
-  docker image inspect "$base" >/dev/null 2>&1 ||
-    fail "the engine has no image $base; expected: the one that the base was built with." \
-      "Run ./build_images.sh --stage debug, which makes it."
-  printf '%s' "$base"
-}
-
 # data_mount: what ML_DATA names, in the environment or else in .env: a volume, or an absolute path.
 data_mount() {
   local data=${ML_DATA-}
@@ -37,19 +25,6 @@ data_mount() {
       ;;
   esac
   printf '%s' "$data"
-}
-
-ensure_packages() { # IMAGE
-  local stamp
-  stamp=$(cat "$0" "$lock" | cksum)
-  [ "$(cat "$packages/.stamp" 2>/dev/null)" = "$stamp" ] && return
-  step "Installing Jupyter into .cache/notebook"
-  rm -rf "$packages"
-  mkdir -p "$packages"
-  docker run --rm --user "$(id -u):$(id -g)" --env HOME=/tmp --volume "$PWD/$lock:/requirements.txt:ro" \
-    --volume "$packages:/packages" --entrypoint uv "$1" pip install --quiet --no-cache --compile-bytecode \
-    --python /usr/bin/python3.13 --target /packages --require-hashes --only-binary :all: -r /requirements.txt
-  printf '%s\n' "$stamp" >"$packages/.stamp"
 }
 
 run_python() { # IMAGE DATA OPTION... -- ARGUMENT...
@@ -72,7 +47,7 @@ main() {
   case "${1-}" in -h | --help) sed -n '2,4s/^# //p' "$0" && return ;; esac
   image=$(builder_image)
   data=$(data_mount)
-  ensure_packages "$image"
+  ensure_packages "$image" "$lock" "$packages" Jupyter
   if [ $# -gt 0 ]; then
     run_python "$image" "$data" --network none --volume "$PWD/tests/notebook:/project/tests/notebook:ro" -- "$@"
   else
