@@ -2,7 +2,7 @@
 
 Usage: server.py serve|healthcheck. Reads MLFLOW_BACKEND_STORE_URI (the Postgres database) and
 MLFLOW_SERVER_ALLOWED_HOSTS. Writes artifacts below /opt/mlflow/artifacts.
-Exit codes: 0 ended by a signal, or healthy; 1 failed, or not healthy; 2 wrong usage.
+Exit codes: 0 healthy; 1 failed, or not healthy; 2 wrong usage; 143 ended by SIGTERM, after the requests that it had.
 
 `mlflow server` does the same with two processes, each of which loads all of MLflow: twice the memory, and twice the
 time until it answers.
