@@ -52,7 +52,7 @@ def advice(report: str) -> str:
             "the database was made with the password of another .env. Put that .env back, or give the database up, "
             "with its runs and Variables: 'make down', then 'docker volume rm airflow-ml_postgres'"
         )
-    if taken := re.search(r":(\d+)(?: failed)?: (?:port is already allocated|bind: address already in use)", report):
+    if taken := re.search(r"127\.0\.0\.1:(\d+)\b.*(?:port is already allocated|address already in use)", report):
         variables = [name for name, value in settings().items() if name.endswith("_PORT") and value == taken[1]]
         return f"another program has port {taken[1]}; set {' or '.join(variables) or 'it'} in .env to one that is free"
     return "read the lines above; `docker compose ps` and `docker compose logs SERVICE` say more"
