@@ -18,7 +18,8 @@ from typing import Any
 
 MARK, PAGE, EVALUATION = "_meta.json", "index.html", "evaluation.json"
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-MOST_BYTES = 16 << 20
+# A page is below half a megabyte; what is larger than this is none, and the service has little memory.
+MOST_BYTES = 4 << 20
 MOST_DAYS = 1000
 
 

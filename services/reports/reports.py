@@ -26,7 +26,7 @@ from answers import Answer, answer
 from days import Days
 
 PORT = 8000
-MAX_CONNECTIONS, READERS = 64, 4
+MAX_CONNECTIONS, READERS = 32, 4
 MAX_HEAD, CHUNK = 16 << 10, 64 << 10
 REQUEST_SECONDS, ANSWER_SECONDS, LINGER_SECONDS, HEALTH_SECONDS = 10.0, 30.0, 1.0, 4.0
 DEFAULT_HOSTS = "localhost,127.0.0.1,reports"

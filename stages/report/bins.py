@@ -42,8 +42,8 @@ def _ends(labels: Sequence[str], x: Scale, y: float) -> list[Markup]:
     """The names of the first and the last bin: the others are in the table."""
     if not labels:
         return []
-    first = label(x.start, y, labels[0], "t", 22)
-    return [first] if len(labels) == 1 else [first, label(x.end, y, labels[-1], "t e", 22)]
+    first = label(x.start, y, labels[0], "t", 18)
+    return [first] if len(labels) == 1 else [first, label(x.end, y, labels[-1], "t e", 18)]
 
 
 def interval(comparison: Mapping[str, Any], width: float = 360.0) -> Markup:

@@ -65,6 +65,7 @@ EVALUATION = {
     "target": Or({"matched": Or(int), "without_target": Or(int), "new_classes": Or(Each(int))}),
     "drift": Or({"features": [{"name": str, "kind": str, **SHARES}], "score": SHARES}),
     "quality": QUALITY,
+    "rules": Or({"metric": Or(str)}),
     "breaches": [{"text": str}],
 }
 COMPARISON = {

@@ -145,11 +145,14 @@ def outcome(day: Day) -> dict[str, Any]:
         if told and told.get("calibration")
     ]
     level = positives(metrics) if metrics else None
+    table = measures(trained, metrics)
+    watched = (evaluation.get("rules") or {}).get("metric")
     return {
+        "main": next((row for row in table if row["key"] == watched), table[0] if table else None),
         "known": metrics is not None,
         "rows": (metrics or {}).get("rows"),
         "trained_rows": (trained or {}).get("rows"),
-        "table": measures(trained, metrics),
+        "table": table,
         "charts": _curves(sets, bins_of, level) if metrics else [],
         "confusion": confusion(metrics),
         "waiting": (evaluation.get("target") or {}).get("without_target") or 0,

@@ -42,6 +42,19 @@ def test_page_begins_with_the_day_its_state_and_its_model(world: World) -> None:
     assert f"Model in production {MODEL} version 3, scores since {DAY}" in top
 
 
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("log_loss", "Log loss 0.1234 0.1073 in training"),
+        ("roc_auc", "Area under the ROC curve 0.8911 0.9193 in training"),
+        (None, "Area under the ROC curve 0.8911"),
+        ("unheard of", "Area under the ROC curve 0.8911"),
+    ],
+)
+def test_page_begins_with_the_figure_that_is_watched(world: World, metric: str | None, words: str) -> None:
+    assert words in world.whole_day(rules={"metric": metric}).day().text("")
+
+
 def test_page_says_which_thresholds_were_crossed(world: World) -> None:
     world.whole_day(breaches=[breach("the feature amount has moved"), breach("roc_auc fell")])
     top = world.day().text("")
