@@ -1,7 +1,7 @@
 """The work of `evaluate`: a scored day against what has happened since, and against the validation rows.
 
 All tables are read in chunks. With targets, what is in memory until the end is 8 bytes a row and class for the
-probabilities, 8 for the codes and what targets.py says: some 1.5 GB while 10 million rows of two classes are measured.
+probabilities, 16 for codes, and what targets.py says: some 2 GB while 10 million rows of two classes are measured.
 """
 
 import logging
@@ -18,8 +18,8 @@ from curves import curve_list
 from drift import Bins, bins_of, compare_shares, score_of
 from feature_table import FeatureTable
 from metrics import Measured, measure
+from scored_day import ScoredDay
 from scoring import open_table
-from steps import ScoredDay
 from targets import Targets
 
 TOLD = ("rows", "roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "precision", "recall", "f1")

@@ -1,0 +1,122 @@
+"""`evaluate` refuses what does not belong together, is torn, or was not made by us, and publishes nothing."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import DAY, EARLIER_DAY, World, load_fixture
+from scored import MODEL, scored, targets_of
+from stagekit import Publication, read_partition
+
+
+def train_again(world: World) -> None:
+    world.fixture = load_fixture("binary_complete")
+    world.validated(EARLIER_DAY)
+
+
+def prepare_again(world: World) -> None:
+    world.prepare(MODEL, world.features(2))
+
+
+def deliver_other_data(world: World) -> None:
+    """The features were made from data that is no longer there."""
+    world.publish(f"raw/{DAY}", "deliver", {"data.csv": "order\n1\n"})
+    made = [read_partition(world.root, f"raw/{DAY}", ["data.csv"]), read_partition(world.root, MODEL, ["encoder.json"])]
+    world.publish(f"features/{DAY}", "features", {"features.csv": world.features()}, made)
+    assert world.run("predict", "--ds", DAY, "--model", MODEL).code == 0
+    world.publish(f"raw/{DAY}", "deliver", {"data.csv": "order\n2\n"})
+
+
+def tear(name: str) -> Callable[[World], None]:
+    def cut(world: World) -> None:
+        path = world.root / name
+        path.write_bytes(path.read_bytes()[:-20])
+
+    return cut
+
+
+def deliver(text: str | bytes) -> Callable[[World], None]:
+    return lambda world: world.publish(f"raw/{DAY}", "deliver", {"target.csv": text})
+
+
+def change_predictions(old: str, new: str) -> Callable[[World], None]:
+    """Predictions that nothing of ours wrote, under a mark that says it did."""
+
+    def change(world: World) -> None:
+        partition = read_partition(world.root, f"predictions/{DAY}", ["predictions.csv"])
+        text = (partition / "predictions.csv").read_text().replace(old, new, 1)
+        inputs = [
+            read_partition(world.root, f"features/{DAY}", ["features.csv"]),
+            read_partition(world.root, MODEL, ["model.txt", "encoder.json", "metrics.json"]),
+        ]
+        with Publication(
+            world.root, f"predictions/{DAY}", "predict", inputs=inputs, parameters={"model": MODEL}
+        ) as publication:
+            publication.path("predictions.csv").write_text(text)
+
+    return change
+
+
+FAULTS: dict[str, tuple[Callable[[World], None], int, str]] = {
+    "model_replaced": (train_again, 3, f"predictions/{DAY} was made with another {MODEL}/model.txt"),
+    "features_replaced": (prepare_again, 3, f"predictions/{DAY} was made with another features/{DAY}/features.csv"),
+    "data_replaced": (deliver_other_data, 3, f"features/{DAY} was made from another raw/{DAY}/data.csv"),
+    "torn_predictions": (tear(f"predictions/{DAY}/predictions.csv"), 3, "as its mark says"),
+    "torn_features": (tear(f"features/{DAY}/features.csv"), 3, "as its mark says"),
+    "torn_target": (tear(f"raw/{DAY}/target.csv"), 3, "as its mark says"),
+    "torn_baseline": (tear(f"{MODEL}/baseline.json"), 3, "as its mark says"),
+    "target_without_key": (deliver("order,returned\n1,1\n"), 3, "target.csv lacks line; its header is order, returned"),
+    "target_empty": (deliver(""), 3, "target.csv lacks order, line, returned; its header is empty"),
+    "target_endless_field": (deliver('order,line,returned\n"' + "x" * 200_000), 3, "target.csv, line 2: field larger"),
+    "other_class": (change_predictions("00000,0,", "00000,0,x"), 3, "row 1: the prediction is 'x"),
+    "no_number": (change_predictions("00000,0,0,", "00000,0,0,x"), 3, "predictions.csv: row 1: probability_0 is 'x"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "code", "said"), FAULTS.values(), ids=FAULTS)
+def test_evaluate_refuses_what_does_not_belong_together(
+    world: World, spoil: Callable[[World], None], code: int, said: str
+) -> None:
+    scored(world)
+    world.target(targets_of(world))
+    spoil(world)
+    before = world.tree()
+    result = world.run("evaluate", "--ds", DAY)
+    assert (result.code, said in result.errors) == (code, True), result.errors
+    assert world.tree() == before
+    assert not (world.root / "reports" / DAY).exists()
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"version": 2}, "baseline.json cannot be used: version 2"),
+        ({"version": 1, "features": []}, "baseline.json cannot be used: no 'score'"),
+        (
+            {"version": 1, "features": [], "score": {"labels": ["any value"], "edges": [], "counts": [1]}},
+            "its features are not those of the encoder",
+        ),
+    ],
+)
+def test_evaluate_refuses_a_damaged_baseline(world: World, document: dict[str, Any], said: str) -> None:
+    scored(world)
+    model = read_partition(world.root, MODEL, ["model.txt"])
+    metrics = (world.root / MODEL / "metrics.json").read_bytes()
+    with Publication(world.root, MODEL, "validate", inputs=[model]) as publication:
+        publication.path("metrics.json").write_bytes(metrics)
+        publication.path("baseline.json").write_text(json.dumps(document))
+    result = world.run("evaluate", "--ds", DAY)
+    assert result.code == 3
+    assert said in result.errors
+
+
+def test_evaluate_waits_for_predictions(world: World) -> None:
+    world.validated()
+    assert world.run("evaluate", "--ds", DAY).code == 4
+
+
+def test_evaluate_refuses_rules_it_does_not_know(world: World) -> None:
+    result = world.run("evaluate", "--ds", DAY, "--rules-json", '{"drop": 1}')
+    assert result.code == 2
+    assert "unknown key 'drop'; expected: only feature_psi, score_psi" in result.errors
