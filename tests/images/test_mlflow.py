@@ -209,6 +209,7 @@ def test_artifact_outside_of_the_artifacts_is_refused(server: Server, run: dict[
 def test_registry_keeps_versions_aliases_and_tags(server: Server, run: dict[str, Any]) -> None:
     server.call("POST", "registered-models/create", {"name": "airflow-ml"})
     source = f"{run['artifact_uri']}/model"
+    server.send("PUT", artifact(run, "model/MLmodel"), b"flavors: {}")
     version = {"name": "airflow-ml", "source": source, "run_id": run["run_id"]}
     made = [server.call("POST", "model-versions/create", version)["model_version"]["version"] for _ in range(2)]
     assert made == ["1", "2"]
@@ -217,6 +218,8 @@ def test_registry_keeps_versions_aliases_and_tags(server: Server, run: dict[str,
         server.call("POST", "registered-models/alias", alias)
     champion = server.call("GET", "registered-models/alias?name=airflow-ml&alias=champion")["model_version"]
     assert (champion["version"], champion["run_id"], champion["source"]) == ("2", run["run_id"], source)
+    path = "/model-versions/get-artifact?name=airflow-ml&version=2&path=MLmodel"
+    assert server.send("GET", path) == (200, b"flavors: {}")
     tag = {"key": "champion.2026-11-21T03:00:00Z", "value": '{"version": "2"}'}
     server.call("POST", "registered-models/set-tag", {"name": "airflow-ml", **tag})
     assert server.call("GET", "registered-models/get?name=airflow-ml")["registered_model"]["tags"] == [tag]
