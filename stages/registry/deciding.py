@@ -101,10 +101,10 @@ def _weigh(
     """The decision, and its reasons in words."""
     by_hand = f"`registry promote --version {version.number} --by WHO --reason WHY`"
     how = f"to promote it: the Dag promote_model, or {by_hand}"
-    if not comparison.passed:
-        return KEPT, comparison.reasons or ("the comparison says that it did not pass",)
     if not automatic:
         return LEFT, (*comparison.reasons, how)
+    if not comparison.passed:
+        return KEPT, (*comparison.reasons, how)
     stale = _stale(comparison, history, version)
     if stale:
         return KEPT, (*comparison.reasons, stale, how)

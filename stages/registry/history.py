@@ -18,6 +18,7 @@ from events import (
     PROMOTE,
     ROLLBACK,
     Event,
+    as_of,
     champion,
     format_moment,
     next_moment,
@@ -89,15 +90,19 @@ def promote(server: Server, number: str, by: str, reason: str, at: str = "") -> 
     version = get_version(server, number)
     history = read_history(server)
     require_complete(server, version)
+    moment = _moment(history, at)
+    before = champion(as_of(history.events, moment))
     done = of_run(history.events, _run_key())
-    before = history.champion
     if done or before == version.number:
         settle(server)
         log.info("%s %s; nothing to add", version.label, "was promoted before" if done else "is the champion already")
         return _told(server, version.number, before, done, added=False)
-    event = Event(_moment(history, at), version.number, PROMOTE, by, reason, _run_key())
+    event = Event(moment, version.number, PROMOTE, by, reason, _run_key())
     _add(server, event)
     log.info("%s is the champion; before it: %s", version.label, f"version {before}" if before else "none")
+    if later := [other for other in history.events if other.at > moment]:
+        until, now = format_moment(later[0].at), later[-1].version
+        log.info("that is recorded for the time until %s; the champion now is version %s", until, now)
     return _told(server, version.number, before, event, added=True)
 
 
@@ -124,7 +129,7 @@ def roll_back(server: Server, by: str, reason: str) -> dict[str, Any]:
 
 
 def _moment(history: History, at: str) -> datetime:
-    """When the event happens. Errors: UsageError for a time that is to come, or before the last event."""
+    """When the event happened, now or as given. Errors: UsageError for a time that is to come, or taken."""
     now = datetime.now(UTC)
     if not at:
         return next_moment(history.events, now)
@@ -134,12 +139,8 @@ def _moment(history: History, at: str) -> datetime:
         raise UsageError(f"--at {at!r} is no timestamp", expected="such as 2026-11-22T03:00:00Z") from None
     if moment > now + CLOCK_SLACK:
         raise UsageError(f"--at {format_moment(moment)} is yet to come", expected=f"at most {format_moment(now)}")
-    if history.events and moment <= history.events[-1].at:
-        last = history.events[-1]
-        raise UsageError(
-            f"--at {format_moment(moment)} is before the last event, at {format_moment(last.at)}",
-            expected="a later time: the history is only added to",
-        )
+    if any(event.at == moment for event in history.events):
+        raise UsageError(f"there is an event at {format_moment(moment)} already", expected="another time")
     return moment
 
 

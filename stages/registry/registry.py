@@ -86,7 +86,7 @@ def add_version(parser: ArgumentParser) -> None:
     """Add what to promote, and the record of it."""
     parser.add_argument("--version", type=_version, required=True, metavar="N", help="the version to promote")
     add_record(parser)
-    parser.add_argument("--at", default="", metavar="TIMESTAMP", help="when it happened, if not now; after all others")
+    parser.add_argument("--at", default="", metavar="TIMESTAMP", help="when it happened, if not now")
 
 
 def add_record(parser: ArgumentParser) -> None:

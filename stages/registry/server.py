@@ -18,8 +18,10 @@ from stagekit import StageError, UsageError
 ALIVE = 200
 MISSING = 404
 # A server that answers at all answers within this; an upload waits longer, for the server's disk.
-ANSWER_SECONDS = 8
+ANSWER_SECONDS = 10
 TRANSFER_SECONDS = 120
+# What MLflow's client says of a server that may do better later; connections that fail have the first one.
+LATER = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"}
 # One retry, after half a second: Airflow's retries are for longer outages, and say in the log that they wait.
 CLIENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(ANSWER_SECONDS),
@@ -155,7 +157,8 @@ def explained(server: Server, what: str) -> Iterator[None]:
     except (MlflowException, RequestException) as error:
         log.debug("the error behind the message", exc_info=error)
         said = " ".join(str(error).split())[:600]
-        raise OutOfReach(
+        later = getattr(error, "error_code", "INTERNAL_ERROR") in LATER
+        raise (OutOfReach if later else StageError)(
             f"the MLflow server at {server.settings.uri} failed while {what}: {said}",
             expected="an answer of the MLflow server",
             do="look at the server's log, then run this again: it completes what is there",

@@ -1,13 +1,14 @@
 """The registry stage against a real MLflow server, with models that the real stages made."""
 
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .conftest import docker, images
+from .conftest import ROOT, docker, images
 from .registry_lab import FIRST, RULES, SECOND, Folder, Server, in_server, make_day, serve, start, train
 
 MODEL = f"models/{FIRST}"
@@ -33,6 +34,14 @@ def server(data: Folder) -> Iterator[Server]:
     with serve(data) as running:
         make_day(data, FIRST)
         yield running
+
+
+@pytest.fixture(scope="module")
+def registered(server: Server) -> Server:
+    """A registered model with a version of the first day."""
+    lender = server.named("lender")
+    assert lender.register()["version"] == "1"
+    return lender
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +149,9 @@ def test_server_that_fails_half_way_is_named_and_the_next_try_completes(server: 
     assert len(made.runs()) == 1
 
 
-def test_promote_and_roll_back_leave_a_history(server: Server) -> None:
+def test_promote_and_roll_back_leave_a_history(server: Server, registered: Server) -> None:
     made = server.named("history")
-    for run in ("a", "b", "c"):
-        made.register(run=run)
+    made.borrow(registered, 3)
     for version in ("1", "2", "3"):
         made.promote(version)
     assert made.model()["aliases"] == {"champion": "3"}
@@ -163,26 +171,29 @@ def test_promote_and_roll_back_leave_a_history(server: Server) -> None:
     assert "champion  2026-11-15" in listed.log
 
 
-def test_retry_of_a_rollback_does_not_go_back_further(server: Server) -> None:
+def test_retry_of_a_rollback_does_not_go_back_further(server: Server, registered: Server) -> None:
     made = server.named("retried")
-    for run in ("a", "b", "c"):
-        made.promote(made.register(run=run)["version"])
-    assert made.roll_back(run="roll-back").line["version"] == "2"
-    assert made.roll_back(run="roll-back").line["version"] == "2"
+    made.borrow(registered, 3)
+    for version in ("1", "2", "3"):
+        made.promote(version)
+    for _ in range(2):
+        assert made.roll_back(run="roll-back").line["version"] == "2"
     assert [event["version"] for event in made.events()] == ["1", "2", "3", "2"]
 
 
-def test_reason_that_does_not_fit_is_cut_and_promotes(server: Server) -> None:
+def test_reason_that_does_not_fit_is_cut_and_promotes(server: Server, registered: Server) -> None:
     made = server.named("wordy")
-    made.promote(made.register()["version"], reason="ä" * 9000)
+    made.borrow(registered, 1)
+    made.promote("1", reason="ä" * 9000)
     (event,) = made.events()
     assert event["reason"].startswith("ääää")
     assert event["reason"].endswith("[...cut]")
 
 
-def test_promotions_at_once_end_with_the_alias_at_the_last_event(server: Server) -> None:
+def test_promotions_at_once_end_with_the_alias_at_the_last_event(server: Server, registered: Server) -> None:
     made = server.named("race")
-    versions = [made.register(run=run)["version"] for run in ("a", "b", "c")]
+    versions = ["1", "2", "3"]
+    made.borrow(registered, len(versions))
     threads = [threading.Thread(target=made.promote, args=(version,)) for version in versions]
     for thread in threads:
         thread.start()
@@ -192,10 +203,9 @@ def test_promotions_at_once_end_with_the_alias_at_the_last_event(server: Server)
     assert made.model()["aliases"]["champion"] == made.events()[-1]["version"]
 
 
-def test_alias_that_was_left_behind_or_moved_by_hand_does_not_count(server: Server) -> None:
+def test_alias_that_was_left_behind_or_moved_by_hand_does_not_count(server: Server, registered: Server) -> None:
     made = server.named("moved")
-    for run in ("a", "b"):
-        made.register(run=run)
+    made.borrow(registered, 2)
     made.promote("1")
     made.rest("api/2.0/mlflow/registered-models/alias", {"name": "moved", "alias": "champion", "version": "2"})
     resolved = made.registry("resolve")
@@ -205,19 +215,22 @@ def test_alias_that_was_left_behind_or_moved_by_hand_does_not_count(server: Serv
     assert made.model()["aliases"]["champion"] == "1"
 
 
-def test_champion_of_a_time_in_the_past(server: Server) -> None:
+def test_champion_of_a_time_in_the_past(server: Server, registered: Server) -> None:
     made = server.named("past")
-    for run in ("a", "b"):
-        made.register(run=run)
+    made.borrow(registered, 2)
     assert made.registry("resolve", code=NOT_READY).log.count("train_model") == 1
     assert made.registry("resolve", "--or-none").line.items() >= {"model": None, "source": "none"}.items()
     made.promote("1", at="2026-11-16T02:00:00Z")
     made.promote("2", at="2026-11-18T02:00:00Z")
     for moment, version in [("2026-11-16", "1"), ("2026-11-18T01:59:59Z", "1"), ("2026-11-18", "2"), ("", "2")]:
         assert made.registry("resolve", "--as-of", moment).line["version"] == version, moment
-    early = made.registry("resolve", "--as-of", "2026-11-15", code=NOT_READY)
+    early = made.registry("resolve", "--as-of", "2026-11-14", code=NOT_READY)
     assert "the first promotion was at 2026-11-16T02:00:00.000000Z" in early.log
-    assert "before the last event" in made.promote("1", at="2026-11-17", code=USAGE).log
+    elsewhere = made.promote("2", "as it was elsewhere", at="2026-11-15T02:00:00Z")
+    assert "the champion now is version 2" in elsewhere.log
+    assert made.registry("resolve", "--as-of", "2026-11-15").line["version"] == "2"
+    assert made.model()["aliases"]["champion"] == "2"
+    assert "an event at 2026-11-15T02" in made.promote("1", at="2026-11-15T02:00:00Z", code=USAGE).log
     assert "yet to come" in made.promote("1", at="2999-01-01", code=USAGE).log
 
 
@@ -406,6 +419,43 @@ def test_evaluation_goes_to_the_run_that_scored_once(server: Server, second: Fol
     assert "<html" in made.artifact(run_id, f"reports/{SECOND}/index.html")
     key = f"airflow_ml.report.{SECOND}"
     assert made.run(run_id)["tags"][key] == made.version("1")["tags"][key] == f"http://localhost:8081/{SECOND}/"
+
+
+LOAD = """
+import csv, io, json, sys
+import mlflow, numpy, pandas
+
+given = json.load(sys.stdin)
+booster = mlflow.lightgbm.load_model(given["uri"])
+loaded = mlflow.pyfunc.load_model(given["uri"])
+names = loaded.metadata.get_input_schema().input_names()
+number = lambda cell: float(cell or "nan")
+rows = csv.DictReader(io.StringIO(given["features"]))
+features = pandas.DataFrame([[number(row[name]) for name in names] for row in rows], columns=names)
+expected = [float(row["probability_1"]) for row in csv.DictReader(io.StringIO(given["predictions"]))]
+print(json.dumps({
+    "rows": len(features),
+    "class": type(booster).__name__,
+    "lightgbm": float(numpy.abs(booster.predict(features) - expected).max()),
+    "python_function": float(numpy.abs(loaded.predict(features) - expected).max()),
+    "example": len(loaded.predict(loaded.input_example)),
+}))
+"""
+
+
+def test_anyone_with_mlflow_and_lightgbm_gets_the_scores_of_predictions_csv(server: Server, second: Folder) -> None:
+    made = server.named("loaded")
+    made.promote(made.register(FIRST)["version"])
+    tables = {name: (second.path / name / SECOND / f"{name}.csv").read_text() for name in ("features", "predictions")}
+    told = json.dumps({"uri": "models:/loaded@champion", **tables})
+    client = [str(ROOT / "scripts/ensure_mlflow_client.sh"), server.network, "-c", LOAD]
+    done = subprocess.run(client, input=told, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["class"] == "Booster"
+    assert found["rows"] == second.read(f"predictions/{SECOND}/_meta.json")["outputs"]["predictions.csv"]["rows"] > 2000
+    assert (found["lightgbm"], found["python_function"]) == (0.0, 0.0)
+    assert found["example"] == 5
 
 
 def test_evaluation_of_an_unknown_model_is_no_failure(server: Server, second: Folder) -> None:
