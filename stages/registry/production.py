@@ -16,7 +16,7 @@ from stagekit import BadInput, NotReady, Partition, Publication, StageError, Usa
 from bundle import MODEL_FILE, file_hashes, model_hash, model_name, read_json, read_model
 from events import as_of, champion, format_moment, parse_moment
 from history import CHAMPION, History, read_history
-from server import OutOfReach, Server, connect
+from server import OutOfReach, Server, connect, read_settings
 from versions import MARK_FILE, Version, fetch, get_version
 
 PRODUCTION, REMEMBERED = "registry/production", "resolved.json"
@@ -177,7 +177,9 @@ def _last(root: Path, error: OutOfReach) -> dict[str, Any]:
 
 def _recall(root: Path) -> Remembered:
     kept = read_partition(root, PRODUCTION, [REMEMBERED])
-    content = read_json(kept, REMEMBERED)
+    content, name = read_json(kept, REMEMBERED), read_settings().name
+    if content.get("name") != name:
+        raise BadInput(f"{PRODUCTION}/{REMEMBERED} is of {content.get('name')}", expected=f"the champion of {name}")
     try:
         known = {key: str(content[key]) for key in ("version", "run_id", "model", "model_sha256")}
         return Remembered(**known, since=kept.meta["steps"]["resolve"]["started"])

@@ -58,10 +58,11 @@ class Folder:
         return Result(done.returncode, line, done.stderr, time.monotonic() - started)
 
     def copy(self, to: Path) -> "Folder":
-        """The same data once more."""
+        """The same data once more, but for what was resolved there."""
         to.mkdir()
         to.chmod(0o777)
-        code = "import os, shutil; [shutil.copytree(f'/from/{name}', f'/to/{name}') for name in os.listdir('/from')]"
+        names = "set(os.listdir('/from')) - {'registry'}"
+        code = f"import os, shutil; [shutil.copytree(f'/from/{{name}}', f'/to/{{name}}') for name in {names}]"
         mounts = (f"--volume={self.path}:/from:ro", f"--volume={to}:/to")
         docker("run", "--rm", *mounts, "--entrypoint=python", images()["base"], "-c", code)
         return Folder(to)

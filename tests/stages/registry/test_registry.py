@@ -183,6 +183,14 @@ def test_last_champion_that_was_replaced_is_found_restored_or_refused(world: Wor
     assert world.run("resolve", "--or-last").line["model"] == f"{MODEL}-v3"
 
 
+def test_last_champion_of_another_registered_model_is_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    remember(world, bundle.model_hash(world.publish_model()))
+    monkeypatch.setenv("ML_MODEL_NAME", "another")
+    result = world.run("resolve", "--or-last")
+    assert result.code == 1
+    assert "resolved.json is of airflow-ml; expected: the champion of another" in result.log
+
+
 def test_without_a_last_champion_the_server_is_what_failed(world: World) -> None:
     result = world.run("resolve", "--or-last", "--or-none")
     assert result.code == 1
