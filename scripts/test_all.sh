@@ -33,6 +33,7 @@ main() {
   run_part "Notebook" .venv/bin/python -m pytest -q tests/notebook
   run_part "Benchmarks, on few rows" .venv/bin/python -m pytest -q tests/benchmarks
   scripts/ensure_browser.sh
+  scripts/ensure_mlflow_client.sh
   run_part "End to end" .venv/bin/python -m pytest -v tests/end_to_end
   step "Every test passed"
   printf '%s\n' "${timings[@]}" >&2

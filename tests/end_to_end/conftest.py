@@ -157,10 +157,9 @@ def stack() -> Iterator[Stack]:
         remove_stack()
 
 
-@pytest.fixture(scope="session")
-def mlflow_client() -> str:
-    """The Python of an environment with MLflow and LightGBM, and nothing of ours."""
-    done = subprocess.run(
-        [ROOT / "scripts" / "ensure_mlflow_client.sh"], text=True, stdout=subprocess.PIPE, check=True, timeout=600
-    )
-    return done.stdout.splitlines()[-1]
+def run_mlflow_client(code: str) -> str:
+    """Run Python code with all of MLflow and LightGBM, and nothing of ours, beside the stack's MLflow."""
+    command = [ROOT / "scripts" / "ensure_mlflow_client.sh", f"{PROJECT}_mlflow", "-"]
+    done = subprocess.run(command, input=code, text=True, capture_output=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

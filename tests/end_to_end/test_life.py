@@ -1,15 +1,21 @@
 """The life of a model through the real scheduler and MLflow: registered, judged, promoted, used, taken back."""
 
-import csv
-import io
 import json
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import PORT, RUN_TIMEOUT_S, Mlflow, Stack, compose_stack, data_files, run_image, run_python
+from .conftest import (
+    PORT,
+    RUN_TIMEOUT_S,
+    Mlflow,
+    Stack,
+    compose_stack,
+    data_files,
+    run_image,
+    run_mlflow_client,
+    run_python,
+)
 
 FIRST, SECOND, THIRD = "2026-10-04", "2026-10-11", "2026-10-18"
 SMALL = {"rows": 3000}
@@ -174,43 +180,28 @@ def test_day_is_evaluated_reported_and_logged(stack: Stack, mlflow: Mlflow, firs
 
 
 LOAD = """
-import csv, json, sys
+import csv, io, json
 import mlflow
 import numpy as np
 
-folder = sys.argv[1]
+features, predictions = json.loads(TEXTS)
 model = mlflow.lightgbm.load_model("models:/airflow-ml@champion")
-with open(f"{folder}/features.csv", newline="") as file:
-    rows = list(csv.reader(file))
-names = model.feature_name()
-columns = rows[0][-len(names):]
-values = np.array([[float(text) if text else np.nan for text in row[-len(names):]] for row in rows[1:]])
+rows = list(csv.reader(io.StringIO(features)))
+columns = len(model.feature_name())
+values = np.array([[float(text) if text else np.nan for text in row[-columns:]] for row in rows[1:]])
 scores = model.predict(values)
-with open(f"{folder}/predictions.csv", newline="") as file:
-    ours = np.array([float(row["probability_1"]) for row in csv.DictReader(file)])
+ours = np.array([float(row["probability_1"]) for row in csv.DictReader(io.StringIO(predictions))])
 print(json.dumps({"rows": len(ours), "difference": float(np.abs(scores - ours).max())}))
 """
 
 
-@pytest.fixture
-def exported(stack: Stack, first: object, tmp_path: Path) -> Path:
-    """A scored day's features and predictions, outside of the volume."""
-    predict_with(stack, THIRD)
-    for folder, file in (("features", "features.csv"), ("predictions", "predictions.csv")):
-        text = run_python("base", f"print(open('/data/{folder}/{THIRD}/{file}').read(), end='')")
-        assert len(list(csv.reader(io.StringIO(text)))) > 1000
-        (tmp_path / file).write_text(text)
-    return tmp_path
-
-
-def test_anyone_loads_the_champion_and_scores_alike(stack: Stack, exported: Path, mlflow_client: str) -> None:
+@pytest.mark.usefixtures("first")
+def test_anyone_loads_the_champion_and_scores_alike(stack: Stack) -> None:
     """With MLflow and LightGBM alone, from the registry, without a file or a line of ours."""
-    uri = f"http://localhost:{PORT + 1}"
-    environment = {"MLFLOW_TRACKING_URI": uri, "PATH": "/usr/bin:/bin", "HOME": str(exported)}
-    command = [mlflow_client, "-c", LOAD, str(exported)]
-    done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
+    predict_with(stack, THIRD)
+    files = (f"features/{THIRD}/features.csv", f"predictions/{THIRD}/predictions.csv")
+    texts = json.dumps([run_python("base", f"print(open('/data/{file}').read(), end='')") for file in files])
+    told = json.loads(run_mlflow_client(f"TEXTS = {texts!r}\n{LOAD}").splitlines()[-1])
     assert told["rows"] > 1000
     assert told["difference"] <= 1e-12
 
