@@ -38,9 +38,9 @@ def run(args: argparse.Namespace) -> Mapping[str, Any]:
     rows = args.rows or daily_rows(args.seed, day)
     order = Order(args.seed, day, rows, args.dirty)
     processes = args.processes or useful_processes(rows)
-    log.info("making %s payments of %s with seed %d in %d process(es)", f"{rows:,}", day, args.seed, processes)
     parameters = {"rows": rows, "dirty": args.dirty}
     with Publication(args.data_dir, f"raw/{day}", "generate", parameters=parameters, seed=args.seed) as publication:
+        log.info("making %s payments of %s with seed %d in %d process(es)", f"{rows:,}", day, args.seed, processes)
         counts = write_lines(publication, batches(order, processes), rows)
         schema = json.dumps(SCHEMA, indent=2)
         publication.path("schema.json").write_text(schema + "\n", encoding="utf-8")
