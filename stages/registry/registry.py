@@ -116,13 +116,14 @@ def _version(text: str) -> str:
 
 
 COMMANDS = (
-    Command("register", "record a validated model and make it the challenger", register),
-    Command("decide", "promote the day's version if its comparison says so", decide, add_decision),
-    Command("promote", "make a version the champion", promote, add_version, needs_ds=False),
-    Command("rollback", "go back to the champion before", roll_back, add_record, needs_ds=False),
-    Command("resolve", "say which model is in production", resolve, add_choice, needs_ds=False),
-    Command("list", "show the versions", list_versions, needs_ds=False),
-    Command("log", "add a day's evaluation to the version that scored", log_evaluation),
+    # What they change is in MLflow, where no mark tells whether it is done: neither --force nor --explain.
+    Command("register", "record a validated model and make it the challenger", register, publishes=False),
+    Command("decide", "promote the day's version if its comparison says so", decide, add_decision, publishes=False),
+    Command("promote", "make a version the champion", promote, add_version, needs_ds=False, publishes=False),
+    Command("rollback", "go back to the champion before", roll_back, add_record, needs_ds=False, publishes=False),
+    Command("resolve", "say which model is in production", resolve, add_choice, needs_ds=False, publishes=False),
+    Command("list", "show the versions", list_versions, needs_ds=False, publishes=False),
+    Command("log", "add a day's evaluation to the version that scored", log_evaluation, publishes=False),
 )
 
 
