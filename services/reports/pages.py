@@ -14,7 +14,8 @@ UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2733; --soft: #51606f; --paper: #fff; --back: #f3f5f8; --line: #dde3e9;
   --link: #0b57c2; --good: #0f6638; --good-back: #e4f5ea; --poor: #a3211a; --poor-back: #fdeae8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e7ebef; --soft: #a6b2be; --paper: #161c23; --back: #0e1318;
+@media screen and (prefers-color-scheme: dark) { :root {
+  --ink: #e7ebef; --soft: #a6b2be; --paper: #161c23; --back: #0e1318;
   --line: #2b353f; --link: #8ab8ff; --good: #7ddba2; --good-back: #12301f; --poor: #ff9b92; --poor-back: #3a1816; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--ink); overflow-wrap: anywhere;

@@ -217,6 +217,17 @@ def test_page_is_quiet_loads_nothing_and_fits(
         assert asked == [service.url + path]
 
 
+def test_page_on_paper_fits_and_is_dark_on_white(service: Service, browser: Browser) -> None:
+    with closing(browser.new_context(viewport={"width": 794, "height": 1123}, color_scheme="dark")) as context:
+        page = context.new_page()
+        page.goto(f"{service.url}/{LAST}/")
+        page.emulate_media(media="print")
+        assert page.evaluate("document.documentElement.scrollWidth") == 794
+        ink, paper = page.evaluate("(s => [s.color, s.backgroundColor])(getComputedStyle(document.body))")
+        assert brightness(ink) < 200 < brightness(paper)
+        assert not page.locator("nav").is_visible()
+
+
 def watch(page: Page) -> tuple[list[str], list[str]]:
     """What the page's console says, and what it asks for, from now on."""
     said: list[str] = []

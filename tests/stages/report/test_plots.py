@@ -32,7 +32,7 @@ def test_model_has_five_plots_that_stand_alone(world: World) -> None:
     for plot in plots.values():
         assert plot.tag == f"{SVG}svg"
         assert {float(plot.attrib[name]) > 0 for name in ("width", "height")} == {True}
-        assert "prefers-color-scheme: dark" in str(plot.findtext(f"{SVG}style"))
+        assert "screen and (prefers-color-scheme: dark)" in str(plot.findtext(f"{SVG}style"))
         assert [one.attrib["class"] for one in plot.findall(f"{SVG}rect")] == ["paper"]
         text = ElementTree.tostring(plot, encoding="unicode")
         assert not re.search(r"(href|src|url\(|@import|<script)", text)
