@@ -141,8 +141,9 @@ def _run_facts(context: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _tries(ti: Any) -> str:
-    most = getattr(ti, "max_tries", None)
-    return f"{ti.try_number} of {most + 1}" if most is not None else str(ti.try_number)
+    most = (getattr(ti, "max_tries", None) or 0) + 1
+    # Where the Dag processor tells of a run, it does not know how many tries there were to be.
+    return f"{ti.try_number} of {most}" if most >= ti.try_number else str(ti.try_number)
 
 
 def day_of(context: Mapping[str, Any]) -> str:

@@ -1,0 +1,243 @@
+"""Whoever is to be woken is: each kind of failure reaches a web hook and a mail server, once, with what helps."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import PROJECT, ROOT, RUN_TIMEOUT_S, Stack, compose_stack, image, run_image, run_python
+
+# Read when the stack starts, which is after this file was.
+os.environ |= {
+    "ML_ALERT_URLS": "json://receiver:8099/hook, mailto://receiver:2525/?from=airflow@example.com&to=you@example.com",
+    "COMPOSE_FILE": os.pathsep.join(["docker-compose.yml", "tests/end_to_end/alerts.compose.yml"]),
+}
+RECEIVER = f"{PROJECT}-receiver"
+DAY, SCORED = "2026-02-01", "2026-02-02"
+PATIENCE_S = 90
+# A message that is not to come has time to come.
+SILENCE_S = 5
+
+Messages = list[dict[str, Any]]
+
+
+class Receiver:
+    """A web hook and a mail server in a container beside the stack."""
+
+    def __init__(self) -> None:
+        code = (Path(__file__).parents[1] / "receivers.py").read_text()
+        network = ["--network", f"{PROJECT}_default", "--network-alias", "receiver"]
+        command = ["docker", "run", "--detach", "--rm", "--name", RECEIVER, *network, image("base")]
+        subprocess.run([*command, "-c", code, "8099", "2525"], check=True, capture_output=True)
+
+    def messages(self, run: str) -> Messages:
+        """What came of a run."""
+        done = subprocess.run(["docker", "logs", RECEIVER], check=True, capture_output=True, text=True)
+        return [found for line in done.stdout.splitlines() if f"Run: {run}" in (found := json.loads(line))["text"]]
+
+    def wait(self, *runs: str) -> None:
+        """Wait until each run has reached both, and then for what should not come."""
+        deadline = time.monotonic() + PATIENCE_S
+        while any(len(self.messages(run)) < 2 for run in runs) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        time.sleep(SILENCE_S)
+
+    def both(self, run: str) -> Messages:
+        """The messages of a run: one by each of the two ways, and no more."""
+        found = self.messages(run)
+        assert sorted(one["by"] for one in found) == ["http", "smtp"], found
+        return found
+
+    def stop(self) -> None:
+        subprocess.run(["docker", "rm", "--force", RECEIVER], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def receiver(stack: Stack) -> Iterator[Receiver]:
+    _wait_for_dag(stack, "alert_deadline")
+    receiver = Receiver()
+    yield receiver
+    receiver.stop()
+
+
+def _wait_for_dag(stack: Stack, dag: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while dag not in {found["dag_id"] for found in stack.airflow.request("GET", "/dags?limit=100")["dags"]}:
+        errors = stack.airflow.request("GET", "/importErrors")["import_errors"]
+        assert time.monotonic() < deadline, errors
+        time.sleep(1)
+
+
+# What the message says: the title's end, and a fact.
+TOLD = {
+    "alert_bad_data": (f"failed for {DAY} (bad input data)", "Exit code: 3: bad input data"),
+    # The scheduler tries this one twice.
+    "alert_memory": ("do: raise ML_STAGE_MEMORY or give it fewer rows)", "Try: 2 of 2"),
+    "alert_image": (f"failed for {DAY}", "not sha256:0 (engine tcp://engine-proxy:2375); do: run ./build_images.sh"),
+    "alert_breach": (f"found 1 breach for {DAY}", "Breach 1: "),
+}
+TORN = (
+    f"import os; os.makedirs('/data/raw/{DAY}', exist_ok=True); open('/data/raw/{DAY}/_meta.json', 'w').write('torn')"
+)
+
+
+def score_a_day(ds: str) -> None:
+    """By hand, as quick as can be: what `evaluate` reads."""
+    model = f"--model=models/{ds}"
+    run_image("generator", f"--ds={ds}", "--rows=3000")
+    for name, *arguments in (
+        ("preprocessing", "prepare"),
+        ("preprocessing", "split"),
+        ("training", '--params-json={"num_boost_round": 5}'),
+        ("prediction", "validate"),
+        ("preprocessing", "prepare", model),
+        ("prediction", "predict", model),
+    ):
+        run_image(name, *arguments, f"--ds={ds}")
+
+
+@pytest.fixture(scope="module")
+def runs(stack: Stack, receiver: Receiver) -> dict[str, str]:
+    """A run of each Dag, at the same time; the run by Dag."""
+    run_python("base", TORN)
+    score_a_day(SCORED)
+    days = {dag: SCORED if dag == "alert_breach" else DAY for dag in TOLD}
+    started = {dag: stack.airflow.trigger(dag, {"ds": ds}) for dag, ds in days.items()}
+    for dag, run in started.items():
+        expected = "success" if dag == "alert_breach" else "failed"
+        assert stack.airflow.wait(dag, run, RUN_TIMEOUT_S) == expected, stack.explain(dag, run)
+    receiver.wait(*started.values())
+    return started
+
+
+@pytest.mark.parametrize("dag", TOLD)
+def test_failure_reaches_web_hook_and_mail_once(receiver: Receiver, runs: dict[str, str], dag: str) -> None:
+    title, fact = TOLD[dag]
+    for message in receiver.both(runs[dag]):
+        assert message["title"].startswith(f"{dag}: probe ")
+        assert message["title"].endswith(title.replace(DAY, SCORED) if dag == "alert_breach" else title)
+        assert fact in message["text"]
+        assert f"/dags/{dag}/runs/" in message["text"]
+        assert "By hand: docker run --rm " in message["text"]
+
+
+def test_alerts_are_kept_where_a_person_reads_them(runs: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["python3", str(ROOT / "scripts" / "alerts.py"), "50"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for dag, run in runs.items():
+        assert done.stdout.count(f"Run: {run}") == 1, (dag, done.stdout)
+
+
+def test_addresses_of_the_services_are_on_no_page_and_in_no_log(
+    stack: Stack, receiver: Receiver, runs: dict[str, str]
+) -> None:
+    """They may hold a password; the secret is a file, and no variable."""
+    run = runs["alert_memory"]
+    (task,) = stack.airflow.tasks("alert_memory", run)
+    log = stack.airflow.log_of("alert_memory", run, task)
+    assert "Alert 'alert_memory: probe failed" in log
+    assert "receiver" not in log
+    container = compose_stack.compose("ps", "--quiet", "scheduler").stdout.strip()
+    assert "receiver:" not in subprocess.run(["docker", "inspect", container], capture_output=True, text=True).stdout
+
+
+def containers(run: str, number: int | None = None) -> list[str]:
+    """The running containers of a run, or of one of its tries."""
+    command = ["docker", "ps", "--quiet", "--filter", f"label=airflow-ml.run={run}"]
+    command += [] if number is None else ["--filter", f"label=airflow-ml.try={number}"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
+def start(stack: Stack, dag: str, ds: str) -> str:
+    """A run whose container works for a while; waits until it does."""
+    run = stack.airflow.trigger(dag, {"ds": ds})
+    wait_for_try(stack, dag, run, 1)
+    return run
+
+
+def wait_for_try(stack: Stack, dag: str, run: str, number: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not containers(run, number):
+        assert time.monotonic() < deadline, stack.explain(dag, run)
+        time.sleep(0.2)
+
+
+def remove_containers(run: str) -> None:
+    """What a try left that could not remove it."""
+    for container in containers(run):
+        subprocess.run(["docker", "rm", "--force", container], check=True, capture_output=True)
+
+
+def test_engine_that_goes_away_is_told_once(stack: Stack, receiver: Receiver) -> None:
+    """In the middle of the first try; the second finds no engine either."""
+    run = start(stack, "alert_long", "2026-02-03")
+    assert compose_stack.compose("stop", "--timeout", "1", "engine-proxy").returncode == 0
+    try:
+        assert stack.airflow.wait("alert_long", run, RUN_TIMEOUT_S) == "failed"
+        receiver.wait(run)
+        for message in receiver.both(run):
+            assert "Error: the engine at tcp://engine-proxy:2375 does not answer" in message["text"]
+            assert "Try: 2 of 2" in message["text"]
+    finally:
+        assert compose_stack.compose("start", "engine-proxy").returncode == 0
+        remove_containers(run)
+
+
+KILL_TASK = """
+import os, signal
+for name in os.listdir('/proc'):
+    try:
+        command = open(f'/proc/{name}/cmdline').read() if name.isdigit() else ''
+    except OSError:
+        continue
+    if 'airflow worker -- ' in command and 'LocalExecutor' not in command:
+        os.kill(int(name), signal.SIGKILL)
+        print(command)
+"""
+
+
+def test_task_whose_process_is_killed_is_told_once(stack: Stack, receiver: Receiver) -> None:
+    """It cannot tell by itself: the Dag processor does."""
+    run = start(stack, "alert_long", "2026-02-04")
+    for number in (1, 2):
+        wait_for_try(stack, "alert_long", run, number)
+        assert compose_stack.compose("exec", "-T", "scheduler", "python", "-c", KILL_TASK).stdout
+    assert stack.airflow.wait("alert_long", run, RUN_TIMEOUT_S) == "failed"
+    receiver.wait(run)
+    for message in receiver.both(run):
+        assert "the task's own process ended without a word" in message["text"]
+        assert "By hand: docker run --rm " in message["text"]
+    remove_containers(run)
+
+
+def test_database_that_restarts_while_a_task_runs_wakes_nobody(stack: Stack, receiver: Receiver) -> None:
+    """The task goes on, the run ends well; were it not so, it would be told once."""
+    run = start(stack, "alert_short", "2026-02-05")
+    assert compose_stack.compose("restart", "postgres").returncode == 0
+    compose_stack.compose("up", "--detach", "--wait")
+    state = stack.airflow.wait("alert_short", run, RUN_TIMEOUT_S)
+    time.sleep(SILENCE_S)
+    messages = receiver.messages(run)
+    assert (state, messages) == ("success", []) or (state, len(messages)) == ("failed", 2), (state, messages)
+
+
+def test_missed_deadline_of_a_scheduled_run_is_told_once(stack: Stack, receiver: Receiver) -> None:
+    stack.airflow.request("PATCH", "/dags/alert_deadline", {"is_paused": False})
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (found := stack.airflow.request("GET", "/dags/alert_deadline/dagRuns?limit=1")["dag_runs"]):
+            assert time.monotonic() < deadline
+            time.sleep(1)
+    finally:
+        stack.airflow.request("PATCH", "/dags/alert_deadline", {"is_paused": True})
+    run = found[0]["dag_run_id"]
+    receiver.wait(run)
+    for message in receiver.both(run):
+        assert "alert_deadline: nowhere of " in message["title"]
+        assert message["title"].endswith("missed the deadline, 00:00 UTC")
