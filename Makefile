@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run up down clean test test-fast test-engine bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook
+.PHONY: help run up down clean test test-fast test-engine bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook alerts pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -26,7 +26,7 @@ down: ## stop Airflow; data, database and images stay
 clean: ## stop Airflow and remove its database, the data and our images
 	@python3 scripts/stack.py clean
 
-stage: ## make a new stage that works: NAME=report; LIBRARY=jinja2 is what it brings
+stage: ## make a new stage that works: NAME=columns; LIBRARY=jinja2 is what it brings
 	@python3 scripts/new_stage.py "$(NAME)" $(if $(LIBRARY),--library "$(LIBRARY)")
 
 test-fast: ## the tests that need no engine: under a minute
@@ -38,6 +38,14 @@ test: engine ## set up and pass every test
 
 notebook: images ## open a notebook on a day's raw data; ends with Ctrl-C
 	@scripts/notebook.sh
+
+alerts: ## show the last alerts, and whether they were sent
+	@python3 scripts/alerts.py
+
+pictures: ## take the README's pictures from the running stack; DS=YYYY-MM-DD is a day that make run made
+	@scripts/ensure_venv.sh
+	@scripts/ensure_browser.sh
+	@.venv/bin/python scripts/screenshots.py $(if $(DS),--ds $(DS))
 
 lineage: ## show where FILE=predictions/DS/predictions.csv comes from, and check it; FORMAT=json|mermaid, CHECK=1
 	@python3 scripts/lineage.py show "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(CHECK),--check)

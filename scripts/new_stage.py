@@ -1,6 +1,6 @@
 """Makes a new stage that works at once: its folder, its lock, its tests, its image and its row in the README.
 
-`make stage NAME=report` runs it. What it makes is made whole or not at all; a stage that is there is never touched.
+`make stage NAME=columns` runs it. What it makes is made whole or not at all; a stage that is there is never touched.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def check_name(root: Path, name: str) -> None:
     """Errors: Failure for a name that cannot be a module and an image, or that something else has."""
     if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         could = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:LONGEST_NAME].rstrip("_")
-        such = could if NAME.fullmatch(could) else "report"
+        such = could if NAME.fullmatch(could) else "columns"
         raise Failure(
             f"{name!r} cannot be a stage's name; expected: lower-case letters, digits and single underscores, a letter "
             f"first, {LONGEST_NAME} at most, as it names a Python module and an image; do: make stage NAME={such}"
@@ -198,12 +198,14 @@ def with_row(readme: str, name: str, library: str, size_mb: int) -> str:
 
 def with_module(pyproject: str, module: str) -> str:
     """pyproject.toml with a library more that the type checker does not look into: the tests do not install it."""
-    found = re.search(r'^module = \[.*"docker\.\*".*\]$', pyproject, re.MULTILINE)
+    found = re.search(r'^module = \[\n(?:  .*\n)*?  .*"docker\.\*".*\n(?:  .*\n)*?\]$', pyproject, re.MULTILINE)
     if not found:
-        raise Failure('pyproject.toml has no list of libraries for mypy; expected: module = [..., "docker.*"]')
+        raise Failure(
+            'pyproject.toml has no list of libraries for mypy; expected: module = [, a line each, "docker.*",'
+        )
     if f'"{module}.*"' in found[0]:
         return pyproject
-    return f'{pyproject[: found.end() - 1]}, "{module}.*"{pyproject[found.end() - 1 :]}'
+    return f'{pyproject[: found.end() - 1]}  "{module}.*",\n]{pyproject[found.end() :]}'
 
 
 def edit(path: Path, text: str, undo: ExitStack) -> None:
@@ -261,7 +263,7 @@ def tell(root: Path, name: str, own: set[str], image: str) -> None:
 
 def main(argv: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(prog="new_stage.py", description="Make a new stage that works at once.")
-    parser.add_argument("name", help="lower-case letters, digits and underscores, such as report")
+    parser.add_argument("name", help="lower-case letters, digits and underscores, such as columns")
     parser.add_argument("--library", default=TEMPLATE_LIBRARY, help="what it brings (default: %(default)s)")
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

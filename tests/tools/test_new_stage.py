@@ -36,7 +36,7 @@ def write_script(path: Path, text: str) -> None:
 def set_image(root: Path, megabytes: float) -> None:
     """What the next build gives."""
     entry = {"image": "h:1", "name": "h", "id": "x", "size": int(megabytes * MB)}
-    (root / "dags/built.json").write_text(json.dumps({"version": 1, "images": {"report": entry}}))
+    (root / "dags/built.json").write_text(json.dumps({"version": 1, "images": {"columns": entry}}))
 
 
 @pytest.fixture
@@ -71,21 +71,21 @@ def refused(root: Path, name: str, library: str = "jinja2") -> str:
         new_stage.make_stage(root, name, library)
     assert files_of(root) == before
     lock = root / "dags/images.lock.json"
-    assert not lock.exists() or "report" not in json.loads(lock.read_text())["images"]
+    assert not lock.exists() or "columns" not in json.loads(lock.read_text())["images"]
     return str(failure.value)
 
 
 @pytest.mark.parametrize(
     ("name", "could"),
     [
-        ("my-report", "my_report"),
-        ("Report", "report"),
-        ("my report!", "my_report"),
+        ("my-columns", "my_columns"),
+        ("Columns", "columns"),
+        ("my columns!", "my_columns"),
         ("a__b", "a_b"),
         ("../../etc", "etc"),
-        ("2days", "report"),
-        ("_report", "report"),
-        ("", "report"),
+        ("2days", "columns"),
+        ("_columns", "columns"),
+        ("", "columns"),
         ("r" * 31, "r" * 30),
     ],
 )
@@ -107,22 +107,22 @@ def test_name_of_another_image_is_refused(root: Path, name: str, who: str) -> No
     assert f"{who} has the name {name} already" in refused(root, name)
 
 
-@pytest.mark.parametrize("folder", ["stages/report", "tests/stages/report"])
+@pytest.mark.parametrize("folder", ["stages/columns", "tests/stages/columns"])
 def test_folder_that_is_there_stays_as_it_is(root: Path, folder: str) -> None:
     (root / folder).mkdir()
     (root / folder / "mine.py").write_text("mine\n")
-    assert f"{folder} is there already and stays as it is" in refused(root, "report")
+    assert f"{folder} is there already and stays as it is" in refused(root, "columns")
 
 
 @pytest.mark.parametrize("library", ["", "-r x.txt", "https://host/x.whl", "./x", "a b", "a; rm", "a @ file:///x"])
 def test_library_that_is_no_package_is_refused(root: Path, library: str) -> None:
-    assert f"{library!r} is no package" in refused(root, "report", library)
+    assert f"{library!r} is no package" in refused(root, "columns", library)
 
 
 @pytest.mark.parametrize("library", ["jinja2", "Jinja2>=3,<4", "jinja2[i18n]", "jinja2 == 3.*", "jinja2~=3.1"])
 def test_library_may_name_extras_and_versions(root: Path, library: str) -> None:
-    new_stage.make_stage(root, "report", library)
-    assert (root / "stages/report/requirements.in").read_text() == f"{library}\n"
+    new_stage.make_stage(root, "columns", library)
+    assert (root / "stages/columns/requirements.in").read_text() == f"{library}\n"
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def test_library_may_name_extras_and_versions(root: Path, library: str) -> None:
 )
 def test_whatever_fails_leaves_nothing(root: Path, script: str) -> None:
     write_script(root / script, FAIL)
-    assert "nothing was made" in refused(root, "report")
+    assert "nothing was made" in refused(root, "columns")
 
 
 @pytest.mark.parametrize(("file", "told"), [("README.md", "no table of stages"), ("pyproject.toml", "no list of")])
 def test_document_without_the_place_to_add_to_is_named_first(root: Path, file: str, told: str) -> None:
     (root / file).write_text("other\n")
     write_script(root / "scripts/ensure_engine.sh", FAIL)  # would be next
-    assert told in refused(root, "report")
+    assert told in refused(root, "columns")
 
 
 def test_second_build_that_fails_takes_back_the_first(root: Path) -> None:
@@ -146,8 +146,8 @@ def test_second_build_that_fails_takes_back_the_first(root: Path) -> None:
     set_image(root, 60)
     write_script(root / "build_images.sh", f"{BUILD}test ! -e .first || exit 1\n: > .first\nexit 0\n")
     with pytest.raises(Failure, match="was not built"):
-        new_stage.make_stage(root, "report", "jinja2")
-    assert not (root / "stages/report").exists()
+        new_stage.make_stage(root, "columns", "jinja2")
+    assert not (root / "stages/columns").exists()
     assert (root / "README.md").read_text() == README
     assert json.loads((root / "dags/images.lock.json").read_text())["images"] == {}
 
@@ -160,7 +160,7 @@ def test_stopped_on_the_way_leaves_nothing(root: Path) -> None:
     shutil.copy(ROOT / "scripts/new_stage.py", root / "scripts")
     write_script(root / "build_images.sh", "#!/bin/sh\nkill -TERM $PPID\nsleep 5\n")
     before = files_of(root)
-    command = [sys.executable, "-B", root / "scripts/new_stage.py", "report", "--library", "jinja2"]
+    command = [sys.executable, "-B", root / "scripts/new_stage.py", "columns", "--library", "jinja2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 143, done.stderr
     assert files_of(root) == before
@@ -179,7 +179,7 @@ def test_no_network_is_told_from_no_such_library(
     root: Path, capsys: pytest.CaptureFixture[str], script: str, uv_says: str, told: str
 ) -> None:
     write_script(root / script, f"#!/bin/sh\necho '{uv_says}' >&2\nexit 1\n")
-    assert refused(root, "report").startswith(told)
+    assert refused(root, "columns").startswith(told)
     assert uv_says in capsys.readouterr().err
 
 
@@ -201,12 +201,12 @@ def test_library_is_imported_by_the_name_that_its_files_have(root: Path, package
 
 def test_package_without_a_module_is_refused(root: Path) -> None:
     write_script(root / ".venv/bin/uv", UV.format(files="x-1.dist-info/RECORD"))
-    assert "jinja2 holds no Python module" in refused(root, "report")
+    assert "jinja2 holds no Python module" in refused(root, "columns")
 
 
 def test_row_and_type_checker_s_list_grow_by_the_new_stage(root: Path) -> None:
-    new_stage.make_stage(root, "report", "jinja2")
-    row = "| [report](stages/report) | tells how well each column is filled | jinja2 | 40 MB |\n"
+    new_stage.make_stage(root, "columns", "jinja2")
+    row = "| [columns](stages/columns) | tells how well each column is filled | jinja2 | 40 MB |\n"
     assert (root / "README.md").read_text() == README.replace("\n\n", f"\n{row}\n")
     assert '["a.*", "docker.*", "jinja2.*"]\n' in (root / "pyproject.toml").read_text()
     again = new_stage.with_module((root / "pyproject.toml").read_text(), "polars")
@@ -216,8 +216,8 @@ def test_row_and_type_checker_s_list_grow_by_the_new_stage(root: Path) -> None:
 @pytest.mark.parametrize(("megabytes", "budget"), [(40.4, 50), (49.9, 50), (50.1, 60), (210.4, 220), (399, 420)])
 def test_budget_is_a_little_more_than_the_size(root: Path, megabytes: float, budget: int) -> None:
     set_image(root, megabytes)
-    new_stage.make_stage(root, "report", "jinja2")
-    assert f'size-budget-mb="{budget}"' in (root / "stages/report/Dockerfile").read_text()
+    new_stage.make_stage(root, "columns", "jinja2")
+    assert f'size-budget-mb="{budget}"' in (root / "stages/columns/Dockerfile").read_text()
 
 
 def test_layers_that_others_share_come_first_and_in_their_order(root: Path) -> None:
@@ -226,8 +226,8 @@ def test_layers_that_others_share_come_first_and_in_their_order(root: Path) -> N
         "".join(f"COPY --from=build /layers/{name}/ /\n" for name in ("numpy", "narwhals", "wheels", "code"))
     )
     write_script(root / "scripts/lock.sh", f"{LOCK}printf 'narwhals==1\\nnumpy==2\\n' >> \"$1/requirements.txt\"\n")
-    new_stage.make_stage(root, "report", "jinja2")
-    text = (root / "stages/report/Dockerfile").read_text()
+    new_stage.make_stage(root, "columns", "jinja2")
+    text = (root / "stages/columns/Dockerfile").read_text()
     assert "requirements.txt --shared numpy narwhals \\\n" in text
     places = [text.index(f"/layers/{name}/ /") for name in ("numpy", "narwhals", "wheels", "code")]
     assert places == sorted(places)
