@@ -205,15 +205,17 @@ for name in os.listdir('/proc'):
 def test_task_whose_process_is_killed_is_told_once(stack: Stack, receiver: Receiver) -> None:
     """It cannot tell by itself: the Dag processor does."""
     run = start(stack, "alert_long", "2026-02-04")
-    for number in (1, 2):
-        wait_for_try(stack, "alert_long", run, number)
-        assert compose_stack.compose("exec", "-T", "scheduler", "python", "-c", KILL_TASK).stdout
-    assert stack.airflow.wait("alert_long", run, RUN_TIMEOUT_S) == "failed"
-    receiver.wait(run)
-    for message in receiver.both(run):
-        assert "the task's own process ended without a word" in message["text"]
-        assert "By hand: docker run --rm " in message["text"]
-    remove_containers(run)
+    try:
+        for number in (1, 2):
+            wait_for_try(stack, "alert_long", run, number)
+            assert compose_stack.compose("exec", "-T", "scheduler", "python", "-c", KILL_TASK).stdout
+        assert stack.airflow.wait("alert_long", run, RUN_TIMEOUT_S) == "failed"
+        receiver.wait(run)
+        for message in receiver.both(run):
+            assert "the task's own process ended without a word" in message["text"]
+            assert "By hand: docker run --rm " in message["text"]
+    finally:
+        remove_containers(run)
 
 
 def test_database_that_restarts_while_a_task_runs_wakes_nobody(stack: Stack, receiver: Receiver) -> None:
