@@ -5,7 +5,7 @@ and the model; writes `features/{ds}` and `predictions/{ds}`. `resolve` settles 
 one that the Variable `model_path` names, such as `models/2026-11-15`, or else the champion of MLflow's registry. A
 promotion in the middle of a run counts from the next run on. With `as_of` a past day is scored by the model that was
 in production then. If MLflow is out of reach, the last try goes on with the champion that was resolved last, and says
-so.
+so. Somebody is told of a day that is not scored by `ML_DEADLINE`, 06:00 UTC unless set.
 """
 
 from airflow.sdk import DAG
@@ -27,6 +27,7 @@ from ml import (
     from_result,
     option,
     resolved_model,
+    scored_by,
     stage,
     wait_for,
 )
@@ -36,6 +37,7 @@ with DAG(
     description="Scores the day's data with the model in production",
     doc_md=__doc__,
     schedule=at("0 3 * * *"),
+    deadline=scored_by("0 3 * * *"),
     params=form("ds", "wait_hours", "max_rejected", "as_of", "force"),
     max_active_runs=3,
     tags=["ml", "prediction"],

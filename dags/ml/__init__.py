@@ -16,6 +16,7 @@ from ml.arguments import (
     resolved_model,
 )
 from ml.assets import COMPARISONS, FEATURES, MODELS, PLOTS, PREDICTIONS, PROCESSED, RAW, REGISTRY, REPORTS
+from ml.deadline import scored_by
 from ml.form import form
 from ml.images import image_sizes
 from ml.rules import read_rules
@@ -49,6 +50,7 @@ __all__ = [
     "page",
     "read_rules",
     "resolved_model",
+    "scored_by",
     "stage",
     "train_on_breach",
     "wait_for",

@@ -68,6 +68,7 @@ class StageOperator(DockerOperator):
     ) -> None:
         image = image_of(stage)
         self.stage = stage
+        self.custom_operator_name = stage  # what Airflow's graph writes below the task
         self.image_id = image.id
         self.network = network
         self.addresses = networks.addresses(network)

@@ -33,7 +33,7 @@ os.environ.update(
     ML_DOCKER_HOST=f"unix://{HOME}/no-engine.sock",
     ML_MLFLOW_NETWORK="airflow-ml_mlflow",
 )
-for name in ("ML_DATA", "ML_UID", "ML_GID", "ML_STAGE_MEMORY"):
+for name in ("ML_ALERTS_FOLDER", "ML_ALERT_URLS_FILE", "ML_DATA", "ML_DEADLINE", "ML_GID", "ML_STAGE_MEMORY", "ML_UID"):
     os.environ.pop(name, None)
 sys.path.append(str(DAGS))  # as Airflow does for its Dags folder
 

@@ -112,7 +112,7 @@ def test_dag_runs_its_tasks_in_order(dags: Dags, dag_id: str) -> None:
 def test_task_runs_its_stage_and_command(dags: Dags, dag_id: str, task_id: str) -> None:
     stage, words = COMMANDS[dag_id, task_id]
     task = dags[dag_id].get_task(task_id)
-    assert task.stage == stage
+    assert (task.stage, task.operator_name) == (stage, stage)
     assert [word for word in task.command if word and not word.startswith(("-", "{"))] == words
 
 
