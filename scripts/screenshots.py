@@ -1,0 +1,125 @@
+"""Takes the pictures of docs/pictures/ from the running stack, in headless Chromium, for a day that `make run` made.
+
+Usage: screenshots.py [--ds YYYY-MM-DD] [--folder FOLDER]. Needs the environment of the tests (scripts/ensure_venv.sh,
+scripts/ensure_browser.sh). Exit codes: 0 taken, 1 a page is not there.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from airflow_api import Airflow
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from stack import ROOT, settings
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Chromium's sandbox needs a user that is not root; the pages are our own.
+ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+PATIENCE_MS = 60_000
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)))
+    sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=executable, args=[*ARGUMENTS, *sandbox])
+        yield found
+        found.close()
+
+
+def log_in(page: Page, url: str, password: str) -> None:
+    """Log in to Airflow as a person would."""
+    page.goto(url)
+    page.fill("input[name=username]", "admin")
+    page.fill("input[name=password]", password)
+    page.click("[type=submit]")
+    page.wait_for_url(lambda found: "/login" not in found)
+
+
+def show_graph(page: Page) -> None:
+    """Turn a Dag's page to its graph, over the whole width."""
+    page.get_by_label("Show Graph").first.click()
+    page.get_by_label("Collapse Details Panel").first.click()
+    page.locator(".react-flow__node").first.wait_for()
+    page.get_by_label("Fit View").first.click()
+    page.wait_for_timeout(1000)  # it moves there
+
+
+def latest_run(airflow: Airflow, dag: str) -> str:
+    """The id of a Dag's latest run."""
+    runs = airflow.request("GET", f"/dags/{dag}/dagRuns?limit=1&order_by=-run_after")["dag_runs"]
+    if not runs:
+        raise SystemExit(f"error: {dag} has not run yet; do: make run")
+    return str(runs[0]["dag_run_id"])
+
+
+def take_airflow(browser: Browser, airflow: Airflow, password: str, folder: Path) -> None:
+    """The list of the Dags, and the graph of the latest run of each that has a schedule."""
+    page = browser.new_page(viewport=WIDE)
+    page.set_default_timeout(PATIENCE_MS)
+    log_in(page, airflow.url, password)
+    page.goto(f"{airflow.url}/dags")
+    page.get_by_role("link", name="train_model", exact=True).wait_for()
+    page.get_by_label("Show table view").or_(page.locator("button[aria-label*='table' i]")).first.click()
+    page.wait_for_timeout(2000)  # charts of the latest runs
+    page.screenshot(path=folder / "dags.png")
+    for dag in ("train_model", "predict", "monitor"):
+        page.goto(f"{airflow.url}/dags/{dag}/runs/{latest_run(airflow, dag)}")
+        if dag == "train_model":
+            show_graph(page)
+        page.locator(".react-flow__node").first.wait_for()
+        page.wait_for_timeout(1500)
+        page.screenshot(path=folder / f"{dag}.png", clip={"x": 64, "y": 0, "width": 1216, "height": 700})
+    page.close()
+
+
+def take_mlflow(browser: Browser, url: str, folder: Path) -> None:
+    """The page of the run behind the champion."""
+    page = browser.new_page(viewport=WIDE)
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(f"{url}/#/models/airflow-ml")
+    page.get_by_text("champion").first.wait_for()
+    page.screenshot(path=folder / "mlflow_model.png")
+    page.close()
+
+
+def take_report(browser: Browser, url: str, ds: str, folder: Path) -> None:
+    """The day's report on a desk, and on a phone in the dark."""
+    desk, phone = browser.new_page(viewport=WIDE), browser.new_page(viewport=PHONE, color_scheme="dark")
+    for name, page in (("report", desk), ("report_phone", phone)):
+        page.goto(f"{url}/{ds}/")
+        page.screenshot(path=folder / f"{name}.png")
+        page.close()
+
+
+def take_all(folder: Path, ds: str, config: dict[str, str]) -> None:
+    """Take every picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = {name: f"http://localhost:{config[f'ML_{name.upper()}_PORT']}" for name in ("airflow", "mlflow", "reports")}
+    with browser() as found:
+        take_airflow(found, Airflow(pages["airflow"], config["ML_ADMIN_PASSWORD"]), config["ML_ADMIN_PASSWORD"], folder)
+        take_mlflow(found, pages["mlflow"], folder)
+        take_report(found, pages["reports"], ds, folder)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Take the pictures of the documentation from the running stack.")
+    parser.add_argument("--ds", default=datetime.now(timezone.utc).date().isoformat(), metavar="YYYY-MM-DD")
+    parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "pictures")
+    arguments = parser.parse_args()
+    take_all(arguments.folder, arguments.ds, settings())
+    print(f"took {len(list(arguments.folder.glob('*.png')))} pictures in {arguments.folder}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
