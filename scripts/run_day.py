@@ -86,8 +86,7 @@ def summarize(results: dict[str, Results], data: str, ds: str, pages: dict[str, 
     resolved, predicted = results["predict"]["resolve"], results["predict"]["predict"]
     evaluated = results["monitor"]["evaluate"]
     counts = ", ".join(f"{count:,} as {label!r}" for label, count in predicted["predicted"].items())
-    own_day = resolved["model"].startswith(f"models/{ds}")
-    flattering = "; flattering, the model was trained on this day" if own_day else ""
+    flattering = "; flattering, the model was trained on this day" if evaluated["trained_on_day"] else ""
     version = f"version {resolved['version']}, " if resolved["version"] else ""
     lines = [
         f"The day {ds}",

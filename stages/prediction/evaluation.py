@@ -36,6 +36,7 @@ def evaluate_day(ds: str, day: ScoredDay, rules: Mapping[str, Any], publication:
         "version": 1,
         "ds": ds,
         "model": day.named,
+        "trained_on_day": day.model.name.removeprefix("models/").startswith(ds),
         "rows": scores.rows,
         "target": target,
         "metrics": measure(measured, day.threshold) if measured else None,
@@ -181,6 +182,8 @@ def _log(evaluation: Mapping[str, Any]) -> None:
         log.warning("there is no target.csv for %s yet: drift only", evaluation["ds"])
     else:
         log.info("target.csv: %s", ", ".join(f"{key} {value}" for key, value in target.items()))
+    if evaluation["trained_on_day"] and metrics:
+        log.warning("the model was trained on rows of this very day: the figures flatter it")
     if target and not metrics:
         log.warning("no prediction of %s has a target of a class that the model knows: no metrics", evaluation["ds"])
     for name, value in (metrics or {}).items():
@@ -199,6 +202,7 @@ def _result(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         told = {"score": drift["score"]["psi"], "max_feature": most and {"name": most["name"], "psi": most["psi"]}}
     return {
         "model": evaluation["model"],
+        "trained_on_day": evaluation["trained_on_day"],
         "rows": evaluation["rows"],
         "target": evaluation["target"],
         "metrics": {key: metrics[key] for key in TOLD} if metrics else None,

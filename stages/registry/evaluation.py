@@ -55,8 +55,9 @@ def points_of(report: Partition, evaluation: Mapping[str, Any], ds: str) -> list
     try:
         measured = numbers(evaluation["metrics"] or {})
         values = {f"live.{key}": value for key, value in measured.items() if key not in NO_MEASURES}
-        drift = [("score", evaluation["drift"]["score"]["psi"])]
-        drift += [(feature["name"], feature["psi"]) for feature in evaluation["drift"]["features"]]
+        # A model without a baseline has no drift.
+        told = evaluation["drift"] or {"score": {"psi": None}, "features": []}
+        drift = [("score", told["score"]["psi"]), *((feature["name"], feature["psi"]) for feature in told["features"])]
     except (KeyError, TypeError, AttributeError) as error:
         raise BadInput(
             f"{report.name}/{EVALUATION_FILE} is not understood ({type(error).__name__}: {error})",

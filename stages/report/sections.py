@@ -150,6 +150,7 @@ def outcome(day: Day) -> dict[str, Any]:
     return {
         "main": next((row for row in table if row["key"] == watched), table[0] if table else None),
         "known": metrics is not None,
+        "flatters": evaluation.get("trained_on_day") is True,
         "rows": (metrics or {}).get("rows"),
         "trained_rows": (trained or {}).get("rows"),
         "table": table,

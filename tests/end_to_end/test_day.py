@@ -105,6 +105,7 @@ def test_first_model_is_in_production(day: dict[tuple[str, str], dict[str, objec
     assert day["registry", "decide"]["promoted"] is True
     assert day["registry", "resolve"]["model"] == f"models/{DS}"
     assert day["registry", "resolve"]["version"] == day["registry", "register"]["version"]
+    assert day["prediction", "evaluate"]["trained_on_day"] is True
 
 
 def test_same_day_again_gives_the_same_bytes(stack: Stack, day: dict[tuple[str, str], dict[str, object]]) -> None:

@@ -30,6 +30,7 @@ def test_day_like_the_validation_rows_has_their_metrics_and_no_drift(world: Worl
     assert {feature["psi"] for feature in told["drift"]["features"]} == {0.0}
     assert told["drift"]["score"]["psi"] == 0.0
     assert told["model"] == {"name": MODEL, "version": "3", "run_id": "0a1b"}
+    assert told["trained_on_day"] is result["trained_on_day"] is False
     assert told["breaches"] == result["breaches"] == []
     assert result["rows"] == told["rows"] == 200
     assert result["metrics"]["roc_auc"] == trained["roc_auc"]

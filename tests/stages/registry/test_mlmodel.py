@@ -10,7 +10,7 @@ from conftest import DAY, FEATURES, MODEL, World
 from stagekit import read_partition
 
 from bundle import numbers
-from evaluation import drift_metrics
+from evaluation import drift_metrics, points_of
 from listing import table
 from mlmodel import write_loading_files
 from origins import follow
@@ -104,3 +104,22 @@ def test_table_is_aligned_and_cuts_what_is_too_wide() -> None:
     assert lines[0] == "version  why"
     assert lines[1] == f"3        {'x' * 59}…"
     assert lines[2] == "12       short"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "drift", "names"),
+    [
+        (None, None, []),
+        ({"roc_auc": 0.9}, None, ["live.roc_auc"]),
+        (None, {"score": {"psi": 0.1}, "features": [{"name": "amount", "psi": 0.2}]}, ["drift.amount", "drift.score"]),
+    ],
+)
+def test_points_are_of_what_was_measured(
+    world: World, metrics: dict[str, float] | None, drift: dict[str, object] | None, names: list[str]
+) -> None:
+    """Without targets there are no metrics, with a model of before baselines there is no drift."""
+    world.publish(f"reports/{DAY}", "evaluate", {"evaluation.json": "{}"})
+    report = read_partition(world.root, f"reports/{DAY}", [])
+    points = points_of(report, {"metrics": metrics, "drift": drift}, "1970-01-11")
+    assert sorted(point.key for point in points) == names
+    assert {(point.step, point.timestamp) for point in points} <= {(10, 864_000_000)}

@@ -91,6 +91,12 @@ def test_page_shows_the_figures_of_the_files(world: World) -> None:
     assert page.row("1")[1:] == ["10", "90"]
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_page_warns_of_figures_of_the_day_that_the_model_was_trained_on(world: World, own: bool) -> None:
+    page = world.whole_day(trained_on_day=own).day()
+    assert ("so the figures flatter it" in page.text("metrics")) is own
+
+
 def test_page_shows_rejects_with_reasons_and_examples(world: World) -> None:
     page = world.whole_day().day()
     told = page.text("quality")
