@@ -4,6 +4,7 @@ import logging
 import shutil
 import tempfile
 from argparse import Namespace
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ def decide(args: Namespace) -> dict[str, Any]:
     server = connect()
     version = _version(server, model)
     history = read_history(server)
-    decision, reasons = _weigh(comparison, history, version, automatic=args.promote == "auto")
+    twins = [twin.number for twin in versions_of(server, model_hash(model)) if twin.number != version.number]
+    decision, reasons = _weigh(comparison, history, version, twins, automatic=args.promote == "auto")
     if decision == PROMOTED:
         promote(server, version.number, args.by, f"comparison: {'; '.join(comparison.reasons) or 'passed'}")
     _record(server, version, partition, decision, reasons)
@@ -96,15 +98,17 @@ def _version(server: Server, model: Partition) -> Version:
 
 
 def _weigh(
-    comparison: Comparison, history: History, version: Version, *, automatic: bool
+    comparison: Comparison, history: History, version: Version, twins: Collection[str], *, automatic: bool
 ) -> tuple[str, tuple[str, ...]]:
-    """The decision, and its reasons in words."""
+    """The decision, and its reasons in words. `twins`: other versions of the same model."""
     by_hand = f"`registry promote --version {version.number} --by WHO --reason WHY`"
     how = f"to promote it: the Dag promote_model, or {by_hand}"
     if not automatic:
         return LEFT, (*comparison.reasons, how)
     if not comparison.passed:
         return KEPT, (*comparison.reasons, how)
+    if history.champion in twins:
+        return KEPT, (*comparison.reasons, f"version {history.champion}, the champion, is the same model already")
     stale = _stale(comparison, history, version)
     if stale:
         return KEPT, (*comparison.reasons, stale, how)

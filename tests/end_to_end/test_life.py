@@ -84,8 +84,7 @@ def test_candidate_left_to_a_person_stays_challenger(
 
 def test_comparison_is_of_the_same_rows(second: dict[tuple[str, str], dict[str, Any]]) -> None:
     compared, encoded = second["prediction", "compare"], second["preprocessing", "encode-validation"]
-    assert compared["champion"]
-    assert encoded["champion"] == compared["champion"]
+    assert encoded["champion"] == compared["champion"]["model"]
     low, high = compared["interval"]
     assert low <= compared["difference"] <= high
     comparison = json.loads(run_python("base", f"print(open('/data/comparisons/{SECOND}/comparison.json').read())"))

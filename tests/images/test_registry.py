@@ -395,6 +395,20 @@ def test_decide_keeps_what_has_not_passed_and_what_was_compared_with_another(ser
     assert made.model()["aliases"] == {"champion": "1", "challenger": candidate}
 
 
+def test_decide_keeps_the_champion_that_is_the_same_model(server: Server, second: Folder) -> None:
+    """Whoever trains a day again, with the same outcome, promotes nothing."""
+    made = server.named("twins")
+    champion = made.register(SECOND)["version"]
+    made.promote(champion)
+    twin = made.register(SECOND, run=RUN)["version"]
+    assert twin != champion
+    compare(second, champion, tolerance=1.0, floors={})
+    kept = made.registry("decide", "--ds", SECOND, "--promote", "auto", run=RUN)
+    assert kept.line.items() >= {"promoted": False, "passed": True, "champion": champion}.items()
+    assert f"version {champion}, the champion, is the same model already" in kept.log
+    assert len(made.events()) == 1
+
+
 def test_decide_refuses_the_comparison_of_another_model(server: Server, second: Folder, tmp_path: Path) -> None:
     made = server.named("foreign", second.copy(tmp_path / "data"))
     train(made.data, SECOND, "--param", "num_leaves=4")
