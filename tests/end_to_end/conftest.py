@@ -91,6 +91,11 @@ class Stack:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return str(answer.read().decode())
 
+    def links(self, dag: str, run: str, task: str) -> dict[str, str | None]:
+        """The links on a task's page."""
+        path = f"/dags/{dag}/dagRuns/{urllib.parse.quote(run)}/taskInstances/{task}/links"
+        return dict(self.airflow.request("GET", path)["extra_links"])
+
     def results(self, dag: str, run: str) -> dict[tuple[str, str], dict[str, Any]]:
         return {(result["stage"], result["command"]): result for result in self.airflow.results(dag, run)}
 

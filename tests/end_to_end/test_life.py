@@ -166,13 +166,18 @@ def test_model_trained_again_does_not_change_the_one_in_production(
 
 def test_day_is_evaluated_reported_and_logged(stack: Stack, mlflow: Mlflow, first: object) -> None:
     used = predict_with(stack, THIRD)
-    results = stack.results("monitor", stack.run("monitor", {"ds": THIRD}))
+    run = stack.run("monitor", {"ds": THIRD})
+    results = stack.results("monitor", run)
     evaluated = results["prediction", "evaluate"]
     assert 0.5 < evaluated["metrics"]["roc_auc"] <= 1
     history = mlflow.history(used["run_id"], "live.roc_auc")
     assert [point["value"] for point in history] == [pytest.approx(evaluated["metrics"]["roc_auc"])]
     stack.run("monitor", {"ds": THIRD, "force": True})
     assert len(mlflow.history(used["run_id"], "live.roc_auc")) == 1
+    # The link of the task's page in Airflow leads to the report, that of the registry's to the version that scored.
+    assert stack.links("monitor", run, "report") == {"Report": f"http://localhost:{PORT + 2}/{THIRD}/"}
+    version = f"http://localhost:{PORT + 1}/#/models/airflow-ml/versions/{used['version']}"
+    assert stack.links("monitor", run, "log_evaluation") == {"MLflow": version}
     page = stack.page(f"http://localhost:{PORT + 2}/{THIRD}/")
     assert THIRD in page
     assert "<script src" not in page
