@@ -33,7 +33,8 @@ def backfill(stack: Stack, dag: str, first: str, last: str, *options: str, **con
     command = ["airflow", "backfill", "create", f"--dag-id={dag}", *days, "--max-active-runs=2", *options]
     done = compose_stack.compose("exec", "-T", "scheduler", *command)
     assert done.returncode == 0, done.stderr
-    path = f"/dags/{dag}/dagRuns?limit=100&run_type=backfill&logical_date_gte={first}T00:00:00Z&logical_date_lte={last}T23:59:59Z"
+    between = f"logical_date_gte={first}T00:00:00Z&logical_date_lte={last}T23:59:59Z"
+    path = f"/dags/{dag}/dagRuns?limit=100&run_type=backfill&{between}"
     deadline = time.monotonic() + RUN_TIMEOUT_S
     runs: list[dict[str, Any]] = []
     while not runs or {run["state"] for run in runs} & {"queued", "running"}:
