@@ -1,6 +1,7 @@
 """Builds what most people would write instead of our images, only to weigh it; the images are removed at once.
 
-For each stage and service python:3.13-slim and `pip install` of the very same lock; and one fat image with the
+For each stage and service python:3.13-slim and `pip install` of the very same lock (where that leaves packages out,
+of what was asked for); and one fat image with the
 libraries of all stages. See tests/benchmarks/naive.
 """
 
@@ -100,7 +101,10 @@ def _context(image: str) -> Iterator[Path]:
         (context / "locks").mkdir()
         write_context(read_context(ROOT / "base-image" / "stagekit"), context / "code" / "stagekit")
         for folder in folders_of(image):
-            shutil.copy(folder / "requirements.txt", context / "locks" / f"{folder.name}.txt")
+            # pip takes no lock that leaves out what a package asks for: there, the names that were asked for.
+            asked = folder / "requirements.in"
+            file = asked if "\n# without: " in asked.read_text() else folder / "requirements.txt"
+            shutil.copy(file, context / "locks" / f"{folder.name}.txt")
             code = [file for file in read_context(folder) if file.path not in ("Dockerfile", "requirements.txt")]
             write_context(code, context / "code" / folder.name)
         yield context

@@ -5,9 +5,12 @@ scripts/ensure_browser.sh). Exit codes: 0 taken, 1 a page is not there.
 """
 
 import argparse
+import json
 import os
 import shutil
 import sys
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -22,6 +25,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 PATIENCE_MS = 60_000
 WIDE: ViewportSize = {"width": 1280, "height": 800}
+# What MLflow opens at a first visit, over the page.
+NO_ASSISTANT = """
+localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
+localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
+"""
+GRAPH: ViewportSize = {"width": 1280, "height": 420}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
@@ -47,10 +56,14 @@ def log_in(page: Page, url: str, password: str) -> None:
 
 def show_graph(page: Page) -> None:
     """Turn a Dag's page to its graph, over the whole width."""
-    page.get_by_label("Show Graph").first.click()
-    page.get_by_label("Collapse Details Panel").first.click()
+    page.get_by_label("Show Grid").first.wait_for()
+    page.wait_for_timeout(2000)  # Airflow remembers what was chosen for the page before
+    for button in ("Show Graph", "Collapse Details Panel"):
+        if page.get_by_label(button).first.is_visible():
+            page.get_by_label(button).first.click()
     page.locator(".react-flow__node").first.wait_for()
     page.get_by_label("Fit View").first.click()
+    page.add_style_tag(content=".react-flow__minimap { display: none }")
     page.wait_for_timeout(1000)  # it moves there
 
 
@@ -72,23 +85,29 @@ def take_airflow(browser: Browser, airflow: Airflow, password: str, folder: Path
     page.get_by_label("Show table view").or_(page.locator("button[aria-label*='table' i]")).first.click()
     page.wait_for_timeout(2000)  # charts of the latest runs
     page.screenshot(path=folder / "dags.png")
+    page.set_viewport_size(GRAPH)
     for dag in ("train_model", "predict", "monitor"):
         page.goto(f"{airflow.url}/dags/{dag}/runs/{latest_run(airflow, dag)}")
-        if dag == "train_model":
-            show_graph(page)
-        page.locator(".react-flow__node").first.wait_for()
-        page.wait_for_timeout(1500)
-        page.screenshot(path=folder / f"{dag}.png", clip={"x": 64, "y": 0, "width": 1216, "height": 700})
+        show_graph(page)
+        page.screenshot(path=folder / f"{dag}.png", clip={"x": 64, "y": 0, "width": 1216, "height": 420})
     page.close()
 
 
-def take_mlflow(browser: Browser, url: str, folder: Path) -> None:
-    """The page of the run behind the champion."""
+def take_mlflow(browser: Browser, url: str, model: str, folder: Path) -> None:
+    """The page of the run that made the model in production."""
+    query = urllib.parse.urlencode({"name": model, "alias": "champion"})
+    with urllib.request.urlopen(f"{url}/api/2.0/mlflow/registered-models/alias?{query}") as answer:
+        run = json.load(answer)["model_version"]["run_id"]
+    with urllib.request.urlopen(f"{url}/api/2.0/mlflow/runs/get?run_id={run}") as answer:
+        experiment = json.load(answer)["run"]["info"]["experiment_id"]
     page = browser.new_page(viewport=WIDE)
     page.set_default_timeout(PATIENCE_MS)
-    page.goto(f"{url}/#/models/airflow-ml")
-    page.get_by_text("champion").first.wait_for()
-    page.screenshot(path=folder / "mlflow_model.png")
+    page.add_init_script(NO_ASSISTANT)
+    for name, tab in (("mlflow", ""), ("mlflow_plot", "/artifacts/plots/roc.svg")):
+        page.goto(f"{url}/#/experiments/{experiment}/runs/{run}{tab}")
+        page.get_by_text("Artifacts").first.wait_for()
+        page.wait_for_timeout(3000)  # charts
+        page.screenshot(path=folder / f"{name}.png")
     page.close()
 
 
@@ -107,7 +126,7 @@ def take_all(folder: Path, ds: str, config: dict[str, str]) -> None:
     pages = {name: f"http://localhost:{config[f'ML_{name.upper()}_PORT']}" for name in ("airflow", "mlflow", "reports")}
     with browser() as found:
         take_airflow(found, Airflow(pages["airflow"], config["ML_ADMIN_PASSWORD"]), config["ML_ADMIN_PASSWORD"], folder)
-        take_mlflow(found, pages["mlflow"], folder)
+        take_mlflow(found, pages["mlflow"], config["ML_MODEL_NAME"], folder)
         take_report(found, pages["reports"], ds, folder)
 
 
