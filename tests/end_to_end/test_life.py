@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+import alerts
+
 from .conftest import (
     PORT,
     RUN_TIMEOUT_S,
@@ -181,6 +183,45 @@ def test_day_is_evaluated_reported_and_logged(stack: Stack, mlflow: Mlflow, firs
     page = stack.page(f"http://localhost:{PORT + 2}/{THIRD}/")
     assert THIRD in page
     assert "<script src" not in page
+
+
+MOVED = "2026-10-25"
+# The same payments in another currency, as a feed's mistake would have them.
+OTHER_CURRENCY = f"""
+import csv, pathlib
+folder = pathlib.Path('/data/import/moved')
+folder.mkdir(parents=True, exist_ok=True)
+raw = pathlib.Path('/data/raw/{THIRD}')
+for name in ('target.csv', 'schema.json'):
+    (folder / name).write_bytes((raw / name).read_bytes())
+with (raw / 'data.csv').open(newline='') as source, (folder / 'data.csv').open('w', newline='') as target:
+    rows = csv.DictReader(source)
+    writer = csv.DictWriter(target, rows.fieldnames, lineterminator='\\n')
+    writer.writeheader()
+    for row in rows:
+        try:
+            row['amount'] = repr(round(float(row['amount']) * 7, 2))
+        except ValueError:
+            pass
+        writer.writerow(row)
+"""
+
+
+def test_day_that_has_moved_is_told_and_trains_anew_where_that_is_asked_for(stack: Stack, first: object) -> None:
+    run_python("base", OTHER_CURRENCY)
+    files = [f"--{kind}=/data/import/moved/{kind}.csv" for kind in ("data", "target")]
+    run_image("preprocessing", "import", f"--ds={MOVED}", *files, "--schema=/data/import/moved/schema.json")
+    predict_with(stack, MOVED, max_rejected=0.5)
+    run = stack.run("monitor", {"ds": MOVED, "retrain": True})
+    evaluated = stack.results("monitor", run)["prediction", "evaluate"]
+    assert evaluated["drift"]["max_feature"]["name"] == "amount"
+    assert any("amount" in breach for breach in evaluated["breaches"])
+    assert stack.airflow.wait("train_model", f"breach__{MOVED}", RUN_TIMEOUT_S) == "success"
+    run_of_breach = stack.airflow.request("GET", f"/dags/train_model/dagRuns/breach__{MOVED}")
+    assert run_of_breach["conf"] == {"ds": MOVED}
+    told = alerts.last(alerts.read_alerts().stdout, 20)
+    assert MOVED in told
+    assert evaluated["breaches"][0] in told
 
 
 LOAD = """
