@@ -23,7 +23,9 @@ from naive_images import ALL_STAGES, PUBLISHED, Naive, all_together, naive_names
 
 DOC = ROOT / "docs" / "images.md"
 BUDGET = "airflow-ml.size-budget-mb"
-ALL_TOGETHER_MB = 700
+# What is MLflow's, its server and its client, weighs about as much as all stages and is counted by itself.
+MLFLOW = ("mlflow", "registry")
+WITHOUT_MLFLOW_MB, ALL_TOGETHER_MB = 700, 1000
 WORTH_A_NAME = 1_000_000
 SMALL = 100_000
 REST = "the rest"
@@ -113,6 +115,8 @@ def sizes(images: Images, budgets: Mapping[str, float], naive: Naive) -> list[st
     everything, target = once(images), f"<= {ALL_TOGETHER_MB} MB"
     together = all_together(naive) if set(theirs) >= set(naive_names()) else None
     rows.append(["all, shared layers once", text_of(everything), target, "", *_beside(together, everything)])
+    without = once({name: layers for name, layers in images.items() if name not in MLFLOW})
+    rows.append(["all but mlflow and registry", text_of(without), f"<= {WITHOUT_MLFLOW_MB} MB", "", "", ""])
     stages = once({name: layers for name, layers in images.items() if (ROOT / "stages" / name).is_dir()})
     fat = "the stages, shared layers once; naive: one fat image"
     rows.append([fat, text_of(stages), "", "", *_beside(theirs.get(ALL_STAGES), stages)])

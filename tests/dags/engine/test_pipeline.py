@@ -15,7 +15,8 @@ from tests.dags.runs import Airflow, day
 
 pytestmark = pytest.mark.usefixtures("_stages")
 MONDAY, TUESDAY = "2026-11-16", "2026-11-17"
-TRAIN = ["prepare", "split", "train", "validate", "offer"]
+TRAIN = ["prepare", "split", "train", "validate", "plot"]
+JUDGE = ["encode_validation", "compare"]
 PREDICT = ["resolve", "prepare", "predict"]
 
 
@@ -55,21 +56,28 @@ def test_day_goes_through_all_dags(airflow: Airflow) -> None:
     assert [run_all(airflow, run, ["generate"])[0]["ds"] for run in (monday, tuesday)] == [MONDAY, TUESDAY]
 
     training = airflow.manual("train_model", day("2026-11-20"), {"ds": MONDAY, "lightgbm": {"num_leaves": 7}})
-    *_, offered = run_all(airflow, training, TRAIN)
-    assert offered["candidate"] == f"models/{MONDAY}"
+    *_, validated, plotted = run_all(airflow, training, TRAIN)
+    assert (validated["model"], plotted["partition"]) == (f"models/{MONDAY}", f"plots/{MONDAY}")
+    # Without MLflow no champion is known; tests/end_to_end has one.
+    airflow.set_result(training, "champion", {"model": None, "version": None})
+    encoded, compared = run_all(airflow, training, JUDGE)
+    assert encoded["champion"] is None
+    assert (compared["passed"], compared["champion"]) == (True, None)
 
     (scoring,) = airflow.backfilled("predict", TUESDAY, "2026-11-18")
-    resolved, prepared, predicted = run_all(airflow, scoring, PREDICT)
-    assert resolved["model"] == f"models/{MONDAY}"
-    assert (prepared["ds"], predicted["ds"]) == (TUESDAY, TUESDAY)
-    assert [name for name, _ in airflow.asset_events(scoring)] == ["features", "predictions"]
-
     Variable.set("model_path", f"/data/models/{MONDAY}")
     try:
-        (resolved,) = run_all(airflow, airflow.manual("predict", day(TUESDAY)), ["resolve"])
+        resolved, prepared, predicted = run_all(airflow, scoring, PREDICT)
     finally:
         Variable.delete("model_path")
     assert (resolved["model"], resolved["source"]) == (f"models/{MONDAY}", "variable")
+    assert (prepared["ds"], predicted["ds"]) == (TUESDAY, TUESDAY)
+    assert [name for name, _ in airflow.asset_events(scoring)] == ["features", "predictions"]
+
+    looking = airflow.scheduled("monitor", TUESDAY, "2026-11-18")
+    evaluated, reported = run_all(airflow, looking, ["evaluate", "report"])
+    assert evaluated["model"]["name"] == f"models/{MONDAY}"
+    assert reported["partition"] == f"reports/{TUESDAY}"
 
 
 def test_model_of_the_variable_that_is_not_there_is_waited_for(airflow: Airflow) -> None:
