@@ -90,3 +90,10 @@ def test_backfill_covers_the_days_asked_for(dags: Dags) -> None:
     dag = DagSerialization.from_dict(DagSerialization.to_dict(dags["generate_data"]))
     infos = list(dag.iter_dagrun_infos_between(at("2026-11-02"), at("2026-11-05")))
     assert [f"{info.logical_date:%m-%d}" for info in infos] == ["11-02", "11-03", "11-04"]
+
+
+def test_day_must_be_scored_within_three_hours_of_its_run(dags: Dags) -> None:
+    """06:00 UTC, unless ML_DEADLINE says otherwise; no other Dag has somebody woken for being late."""
+    (deadline,) = dags["predict"].deadline
+    assert deadline.interval == timedelta(hours=3)
+    assert {dag_id for dag_id, dag in dags.items() if dag.deadline} == {"predict"}
