@@ -40,7 +40,7 @@ notebook: images ## open a notebook on a day's raw data; ends with Ctrl-C
 	@scripts/notebook.sh
 
 alerts: ## show the last alerts, and whether they were sent
-	@python3 scripts/alerts.py
+	@./airflow-ml alerts
 
 pictures: ## take the README's pictures from the running stack; DS=YYYY-MM-DD is a day that make run made
 	@scripts/ensure_venv.sh

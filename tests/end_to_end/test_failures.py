@@ -128,7 +128,7 @@ def test_failure_reaches_web_hook_and_mail_once(receiver: Receiver, runs: dict[s
 
 def test_alerts_are_kept_where_a_person_reads_them(runs: dict[str, str]) -> None:
     done = subprocess.run(
-        ["python3", str(ROOT / "scripts" / "alerts.py"), "50"], cwd=ROOT, capture_output=True, text=True, check=True
+        [str(ROOT / "airflow-ml"), "alerts", "--last=50"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for dag, run in runs.items():
         assert done.stdout.count(f"Run: {run}") == 1, (dag, done.stdout)

@@ -4,8 +4,7 @@ import json
 from typing import Any
 
 import pytest
-
-import alerts
+from airflow_ml import alerts
 
 from .conftest import (
     PORT,
@@ -219,7 +218,7 @@ def test_day_that_has_moved_is_told_and_trains_anew_where_that_is_asked_for(stac
     assert stack.airflow.wait("train_model", f"breach__{MOVED}", RUN_TIMEOUT_S) == "success"
     run_of_breach = stack.airflow.request("GET", f"/dags/train_model/dagRuns/breach__{MOVED}")
     assert run_of_breach["conf"] == {"ds": MOVED}
-    told = alerts.last(alerts.read_alerts().stdout, 20)
+    told = alerts.last(alerts.read_alerts(), 20)
     assert MOVED in told
     assert evaluated["breaches"][0] in told
 

@@ -1,0 +1,127 @@
+"""The command line: finds the module of a command, checks the arguments, runs it, ends with its exit code.
+
+A command is a module with a docstring, `configure(parser)` and `run(arguments) -> int`. It is imported when it is
+called, so that `--help` is fast and a command needs only what it uses.
+"""
+
+import argparse
+import difflib
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from airflow_ml.common import ROOT, AirflowMlError
+
+WRONG_USAGE, INTERRUPTED = 2, 130
+VENV = ROOT / ".venv"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the tool. `in_venv`: it needs the tests' environment, not only the standard library."""
+
+    name: str
+    module: str
+    help: str
+    example: str
+    in_venv: bool = False
+
+
+GROUPS: dict[str, tuple[Command, ...]] = {
+    "The stack": (
+        Command("alerts", "airflow_ml.alerts", "show the last alerts that Airflow sent", "alerts --last 20"),
+    ),
+}
+COMMANDS = {command.name: command for commands in GROUPS.values() for command in commands}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that names what it does not know, with the nearest name that it knows."""
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """The arguments; ends with exit code 2 if one of them is unknown."""
+        found, unknown = self.parse_known_args(arguments)
+        if unknown:
+            self.error("; ".join(self._unknown(text) for text in unknown))
+        return found
+
+    def _unknown(self, text: str) -> str:
+        name = text.partition("=")[0]
+        return f"unknown argument {name!r}{nearest(name, self._option_string_actions)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The question that names what somebody may have meant; empty if nothing is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def overview() -> str:
+    """The list of all commands."""
+    width = max(map(len, COMMANDS)) + 2
+    lines = ["usage: ./airflow-ml COMMAND [OPTIONS]", ""]
+    for title, commands in GROUPS.items():
+        lines += [title, *(f"  {command.name:{width}}{command.help}" for command in commands), ""]
+    return "\n".join([*lines, "./airflow-ml COMMAND --help shows the options of a command, with an example."])
+
+
+def parser_of(command: Command) -> Parser:
+    """The parser of a command, with the docstring of its module as the description."""
+    module = importlib.import_module(command.module)
+    parser = Parser(
+        prog=f"./airflow-ml {command.name}",
+        description=module.__doc__,
+        epilog=f"example:\n  ./airflow-ml {command.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.configure(parser)
+    return parser
+
+
+def enter_venv() -> None:
+    """Start this program again with the Python of the tests' environment, which is made if it is missing."""
+    if sys.prefix == str(VENV):
+        return
+    if subprocess.run([ROOT / "scripts/ensure_venv.sh"], check=False).returncode:
+        raise AirflowMlError("the environment of the tests cannot be made, see above")
+    os.execv(VENV / "bin" / "python", ["python", *sys.orig_argv[1:]])
+
+
+def call(command: Command, arguments: Sequence[str]) -> int:
+    """Run a command; its errors are one message, not a traceback."""
+    try:
+        if command.in_venv:
+            enter_venv()
+        found = parser_of(command).parse(arguments)
+        return int(importlib.import_module(command.module).run(found))
+    except AirflowMlError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def refuse(name: str) -> NoReturn:
+    """End with exit code 2: there is no such command."""
+    print(f"error: unknown command {name!r}{nearest(name, COMMANDS)}", file=sys.stderr)
+    print("do: ./airflow-ml --help lists the commands", file=sys.stderr)
+    raise SystemExit(WRONG_USAGE)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name; returns its exit code."""
+    name, *arguments = [*(sys.argv[1:] if argv is None else argv)] or ["--help"]
+    if name in ("-h", "--help"):
+        print(overview())
+        return 0
+    return call(COMMANDS[name], arguments) if name in COMMANDS else refuse(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""What every command needs: the project's folder, the error, docker, the settings, atomic writing, the image lock."""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCK_VERSION = 1
+# The user inside the images, who owns the data in a volume.
+IMAGE_UID = 10001
+
+
+class AirflowMlError(Exception):
+    """A command cannot do its work: what it found, what it expected, what to do; `exit_code` is what the shell gets."""
+
+    def __init__(self, found: str, *, expected: str = "", do: str = "", exit_code: int = 1) -> None:
+        lines = [found, *([f"expected: {expected}"] if expected else []), *([f"do: {do}"] if do else [])]
+        super().__init__("\n       ".join(lines))
+        self.exit_code = exit_code
+
+
+# --- docker ---
+
+
+def try_docker(*arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run a docker command that may fail, in the project's folder.
+
+    Errors: AirflowMlError if no engine answers.
+    """
+    try:
+        done = subprocess.run(
+            ["docker", *arguments], cwd=ROOT, input=stdin, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise AirflowMlError("docker is not installed", do="./airflow-ml engine") from None
+    if done.returncode and ("Cannot connect" in done.stderr or "permission denied while" in done.stderr):
+        raise AirflowMlError(done.stderr.strip(), do="./airflow-ml engine")
+    return done
+
+
+def docker(*arguments: str, stdin: str | None = None) -> str:
+    """The output of a docker command.
+
+    Errors: AirflowMlError with what docker wrote.
+    """
+    done = try_docker(*arguments, stdin=stdin)
+    if done.returncode:
+        raise AirflowMlError(f"docker {' '.join(arguments)} failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+# --- files ---
+
+
+def settings(root: Path = ROOT) -> dict[str, str]:
+    """Every setting: the default of `.env.example`, then `.env`, then the environment, as compose reads them.
+
+    A setting whose default has to be made, such as a password, is missing until there is a `.env`.
+    """
+    known = {name: value for name, value in read_env(root / ".env.example").items() if not value.startswith("<")}
+    known |= {"ML_UID": str(IMAGE_UID), "ML_GID": str(IMAGE_UID)}
+    # A line without a value keeps the default.
+    known |= {name: value for name, value in read_env(root / ".env").items() if value or name not in known}
+    return {name: os.environ.get(name) or value for name, value in known.items()}
+
+
+def read_env(path: Path) -> dict[str, str]:
+    """The lines NAME=VALUE of an environment file; none if there is no file."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    pairs = (line.partition("=") for line in lines if not line.startswith("#"))
+    return {name.strip(): value.strip() for name, sign, value in pairs if sign}
+
+
+def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace a file in one step: a reader sees the old text or the new one. A file with this text is not touched."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}-", delete=False, encoding="utf-8", newline=""
+    ) as file:
+        file.write(text)
+    Path(file.name).chmod(mode)
+    Path(file.name).replace(path)
+
+
+def image_lock(root: Path = ROOT) -> dict[str, dict[str, Any]]:
+    """The entries of the image lock, by image; none if the lock is missing, damaged or of another version."""
+    try:
+        content = json.loads((root / "dags" / "images.lock.json").read_text(encoding="utf-8"))
+        entries = content["images"] if content["version"] == LOCK_VERSION else {}
+        return {name: entry for name, entry in entries.items() if entry["image"] and entry["id"]}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
+
+
+def locked_image(name: str, root: Path = ROOT) -> str:
+    """The image that the lock names.
+
+    Errors: AirflowMlError if it names none.
+    """
+    entry = image_lock(root).get(name)
+    if entry is None:
+        raise AirflowMlError(
+            f"the image lock has no image {name}", expected="dags/images.lock.json with it", do="./airflow-ml build"
+        )
+    return str(entry["image"])
+
+
+# --- arguments ---
+
+
+def day(text: str) -> str:
+    """An argument type: a date, as the names of partitions have it."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date of the form YYYY-MM-DD") from None
