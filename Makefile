@@ -8,8 +8,8 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 engine: ## make sure that a Docker engine and the published images are there
-	@scripts/ensure_engine.sh
-	@scripts/ensure_images.sh
+	@setup/ensure_engine.sh
+	@setup/ensure_images.sh
 
 images: engine ## build the images whose content changed
 	@./build_images.sh
@@ -30,7 +30,7 @@ stage: ## make a new stage that works: NAME=columns; LIBRARY=jinja2 is what it b
 	@python3 scripts/new_stage.py "$(NAME)" $(if $(LIBRARY),--library "$(LIBRARY)")
 
 test-fast: ## the tests that need no engine: under a minute
-	@scripts/ensure_venv.sh
+	@setup/ensure_venv.sh
 	@scripts/test_fast.sh
 
 test: engine ## set up and pass every test
@@ -43,8 +43,8 @@ alerts: ## show the last alerts, and whether they were sent
 	@./airflow-ml alerts
 
 pictures: ## take the README's pictures from the running stack; DS=YYYY-MM-DD is a day that make run made
-	@scripts/ensure_venv.sh
-	@scripts/ensure_browser.sh
+	@setup/ensure_venv.sh
+	@setup/ensure_browser.sh
 	@.venv/bin/python scripts/screenshots.py $(if $(DS),--ds $(DS))
 
 lineage: ## show where FILE=predictions/DS/predictions.csv comes from, and check it; FORMAT=json|mermaid, CHECK=1
@@ -61,26 +61,26 @@ reproduce: images ## build base and stages again on an engine with empty caches,
 	@python3 scripts/reproduce.py
 
 bench: images ## measure speed and memory; prints a table, writes JSON
-	@scripts/ensure_venv.sh
+	@setup/ensure_venv.sh
 	@.venv/bin/python tests/benchmarks/bench.py
 
 image-report: images ## weigh our images and the naive way's; writes the tables of docs/images.md
 	@python3 scripts/image_report.py
 
 lock: ## compile every requirements.in; PACKAGE=numpy, or numpy==2.5.5, upgrades that alone, in every lock
-	@scripts/ensure_venv.sh
+	@setup/ensure_venv.sh
 	@scripts/lock.sh $(PACKAGE)
 
 lock-check: ## say what in the locks is not as it was made; needs no network
 	@PYTHONPATH=scripts python3 -m locks check
 
 audit: ## ask for known vulnerabilities of every lock; OSV_URL=... asks a service of your own
-	@scripts/ensure_venv.sh
+	@setup/ensure_venv.sh
 	@PYTHONPATH=scripts .venv/bin/python -m locks audit $(if $(OSV_URL),--osv-url "$(OSV_URL)")
 
 sbom: images ## list what is in each image, as CycloneDX: .cache/sbom/NAME.cdx.json
 	@PYTHONPATH=scripts python3 -m locks sbom
 
 check: ## lint and type-check
-	@scripts/ensure_venv.sh
+	@setup/ensure_venv.sh
 	@scripts/check.sh

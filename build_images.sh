@@ -3,8 +3,8 @@
 # Writes dags/images.lock.json for the Dags and, once, .env for `docker compose`.
 set -Eeuo pipefail
 cd "$(dirname "$0")"
-# shellcheck source=scripts/lib.sh
-. scripts/lib.sh
+# shellcheck source=setup/lib.sh
+. setup/lib.sh
 
 ensure_python 10
 python3 scripts/make_env.py

@@ -87,7 +87,7 @@ def enter_venv() -> None:
     """Start this program again with the Python of the tests' environment, which is made if it is missing."""
     if sys.prefix == str(VENV):
         return
-    if subprocess.run([ROOT / "scripts/ensure_venv.sh"], check=False).returncode:
+    if subprocess.run([ROOT / "setup/ensure_venv.sh"], check=False).returncode:
         raise AirflowMlError("the environment of the tests cannot be made, see above")
     os.execv(VENV / "bin" / "python", ["python", *sys.orig_argv[1:]])
 

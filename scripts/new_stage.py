@@ -224,8 +224,8 @@ def make_stage(root: Path, name: str, requirement: str) -> None:
     with_row(readme.read_text(encoding="utf-8"), name, package, 0)  # that they can be edited is known before the work
     with_module(pyproject.read_text(encoding="utf-8"), package)
     for script in ("ensure_engine.sh", "ensure_images.sh", "ensure_venv.sh"):
-        if subprocess.run([root / "scripts" / script], check=False).returncode:
-            raise Failure(f"scripts/{script} failed, see above; nothing was made")
+        if subprocess.run([root / "setup" / script], check=False).returncode:
+            raise Failure(f"setup/{script} failed, see above; nothing was made")
     with ExitStack() as undo:
         folder = root / "stages" / name
         for made in (folder, root / "tests/stages" / name):

@@ -4,8 +4,8 @@
 #        scripts/notebook.sh PYTHON-ARGUMENTS...   runs Python there instead, without a network
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/lib.sh
-. scripts/lib.sh
+# shellcheck source=setup/lib.sh
+. setup/lib.sh
 
 lock=tests/notebook/requirements.txt
 packages=$PWD/.cache/notebook

@@ -1,7 +1,7 @@
 """Takes the pictures of docs/pictures/ from the running stack, in headless Chromium, for a day that `make run` made.
 
-Usage: screenshots.py [--ds YYYY-MM-DD] [--folder FOLDER]. Needs the environment of the tests (scripts/ensure_venv.sh,
-scripts/ensure_browser.sh). Exit codes: 0 taken, 1 a page is not there.
+Usage: screenshots.py [--ds YYYY-MM-DD] [--folder FOLDER]. Needs the environment of the tests (setup/ensure_venv.sh,
+setup/ensure_browser.sh). Exit codes: 0 taken, 1 a page is not there.
 """
 
 import argparse

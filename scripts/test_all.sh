@@ -3,8 +3,8 @@
 # An engine is required: no test is skipped for want of one. Says at the end how long each part took.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/lib.sh
-. scripts/lib.sh
+# shellcheck source=setup/lib.sh
+. setup/lib.sh
 
 timings=()
 
@@ -24,7 +24,7 @@ test_stages() {
 }
 
 main() {
-  scripts/ensure_venv.sh
+  setup/ensure_venv.sh
   run_part "Images" ./build_images.sh
   run_part "Tests without an engine" scripts/test_fast.sh -q
   run_part "Tools: locks, audit, make stage" .venv/bin/python -m pytest -q --numprocesses auto tests/tools
@@ -32,8 +32,8 @@ main() {
   run_part "Images and Dags on the engine" .venv/bin/python -m pytest -q tests/images tests/dags/engine
   run_part "Notebook" .venv/bin/python -m pytest -q tests/notebook
   run_part "Benchmarks, on few rows" .venv/bin/python -m pytest -q tests/benchmarks
-  scripts/ensure_browser.sh
-  scripts/ensure_mlflow_client.sh
+  setup/ensure_browser.sh
+  setup/ensure_mlflow_client.sh
   run_part "End to end" .venv/bin/python -m pytest -v tests/end_to_end
   step "Every test passed"
   printf '%s\n' "${timings[@]}" >&2

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 readonly LATER=(stages images end_to_end dags/engine benchmarks notebook tools)
 
 main() {
-  scripts/ensure_venv.sh
+  setup/ensure_venv.sh
   scripts/check.sh
   .venv/bin/python -m pytest tests "${LATER[@]/#/--ignore=tests/}" --numprocesses auto --dist worksteal "$@"
 }

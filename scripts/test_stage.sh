@@ -3,8 +3,8 @@
 # Usage: scripts/test_stage.sh STAGE [pytest arguments]
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/lib.sh
-. scripts/lib.sh
+# shellcheck source=setup/lib.sh
+. setup/lib.sh
 
 # image_of STAGE: the image that the Dags run; its second tag, latest, may be another checkout's.
 image_of() {
@@ -21,7 +21,7 @@ main() {
   local stage=${1-} image
   [ -d "stages/$stage" ] && [ -n "$stage" ] || fail "'$stage' is no stage." "Usage: scripts/test_stage.sh STAGE [pytest arguments]"
   shift
-  scripts/ensure_venv.sh
+  setup/ensure_venv.sh
   image=$(image_of "$stage")
   # /small is the disk that is full, /data the data folder; pytest itself is mounted, the image is the one that ships.
   docker run --rm --read-only --network none --cap-drop ALL --security-opt no-new-privileges \

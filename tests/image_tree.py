@@ -48,7 +48,8 @@ def make_checkout(root: Path) -> Path:
     (root / "dags").mkdir()
     ignored = shutil.ignore_patterns("__pycache__", ".*")
     shutil.copytree(ROOT / "scripts/images", root / "scripts/images", ignore=ignored)
-    for name in ("build_images.sh", ".env.example", "scripts/lib.sh", "scripts/make_env.py"):
+    for name in ("build_images.sh", ".env.example", "setup/lib.sh", "scripts/make_env.py"):
+        (root / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     return root
 

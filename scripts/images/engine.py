@@ -22,9 +22,9 @@ def run_docker(*arguments: str) -> "subprocess.CompletedProcess[str]":
     try:
         done = subprocess.run(["docker", *arguments], text=True, capture_output=True, check=False)
     except FileNotFoundError:
-        raise Failure("docker is not installed; do: scripts/ensure_engine.sh sees to it") from None
+        raise Failure("docker is not installed; do: setup/ensure_engine.sh sees to it") from None
     if done.returncode and ("Cannot connect" in done.stderr or "permission denied" in done.stderr):
-        raise Failure(f"{done.stderr.strip()}\n       do: scripts/ensure_engine.sh sees to an engine that answers")
+        raise Failure(f"{done.stderr.strip()}\n       do: setup/ensure_engine.sh sees to an engine that answers")
     return done
 
 

@@ -89,7 +89,7 @@ def ask(image: str) -> dict[str, Any]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise Failure("docker is not installed; expected: a Docker engine; do: scripts/ensure_engine.sh") from error
+        raise Failure("docker is not installed; expected: a Docker engine; do: setup/ensure_engine.sh") from error
     if done.returncode:
         raise Failure(
             f"{image} could not be asked: {done.stderr.strip()}; expected: the image on this engine; "

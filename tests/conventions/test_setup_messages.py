@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 def ensure_engine(**environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [ROOT / "scripts" / "ensure_engine.sh"],
+        [ROOT / "setup" / "ensure_engine.sh"],
         env={**os.environ, **environment}, text=True, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
 

@@ -164,7 +164,7 @@ def stack() -> Iterator[Stack]:
 
 def run_mlflow_client(code: str) -> str:
     """Run Python code with all of MLflow and LightGBM, and nothing of ours, beside the stack's MLflow."""
-    command = [ROOT / "scripts" / "ensure_mlflow_client.sh", f"{PROJECT}_mlflow", "-"]
+    command = [ROOT / "setup" / "ensure_mlflow_client.sh", f"{PROJECT}_mlflow", "-"]
     done = subprocess.run(command, input=code, text=True, capture_output=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -333,7 +333,7 @@ def test_program_that_fails_in_a_build_is_heard(checkout: Checkout) -> None:
 def test_engine_that_does_not_answer_is_named_with_what_to_do(checkout: Checkout) -> None:
     said = checkout.run(code=1, DOCKER_HOST="unix:///nowhere.sock").stderr
     assert "Cannot connect to the Docker daemon at unix:///nowhere.sock" in said
-    assert "do: scripts/ensure_engine.sh" in said
+    assert "do: setup/ensure_engine.sh" in said
 
 
 def test_table_counts_shared_layers_once(checkout: Checkout) -> None:
@@ -413,8 +413,8 @@ def test_prune_removes_old_tags_that_nobody_uses(built: Checkout) -> None:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real registry on the loopback address; scripts/ensure_registry.sh gets the program."""
-    program = subprocess.run([ROOT / "scripts/ensure_registry.sh"], text=True, stdout=subprocess.PIPE, check=True)
+    """A real registry on the loopback address; setup/ensure_image_registry.sh gets the program."""
+    program = subprocess.run([ROOT / "setup/ensure_image_registry.sh"], text=True, stdout=subprocess.PIPE, check=True)
     folder = tmp_path_factory.mktemp("registry")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -50,7 +50,7 @@ def root(tmp_path: Path) -> Path:
     (root / "README.md").write_text(README)
     (root / "pyproject.toml").write_text(PYPROJECT)
     for name in ("ensure_engine.sh", "ensure_images.sh", "ensure_venv.sh"):
-        write_script(root / "scripts" / name, PASS)
+        write_script(root / "setup" / name, PASS)
     write_script(root / "scripts/lock.sh", LOCK)
     write_script(root / ".venv/bin/uv", UV.format(files="jinja2/__init__.py"))
     write_script(root / "build_images.sh", BUILD)
@@ -127,7 +127,7 @@ def test_library_may_name_extras_and_versions(root: Path, library: str) -> None:
 
 @pytest.mark.parametrize(
     "script",
-    ["scripts/ensure_engine.sh", "scripts/ensure_venv.sh", "scripts/lock.sh", ".venv/bin/uv", "build_images.sh"],
+    ["setup/ensure_engine.sh", "setup/ensure_venv.sh", "scripts/lock.sh", ".venv/bin/uv", "build_images.sh"],
 )
 def test_whatever_fails_leaves_nothing(root: Path, script: str) -> None:
     write_script(root / script, FAIL)
@@ -137,7 +137,7 @@ def test_whatever_fails_leaves_nothing(root: Path, script: str) -> None:
 @pytest.mark.parametrize(("file", "told"), [("README.md", "no table of stages"), ("pyproject.toml", "no list of")])
 def test_document_without_the_place_to_add_to_is_named_first(root: Path, file: str, told: str) -> None:
     (root / file).write_text("other\n")
-    write_script(root / "scripts/ensure_engine.sh", FAIL)  # would be next
+    write_script(root / "setup/ensure_engine.sh", FAIL)  # would be next
     assert told in refused(root, "columns")
 
 

@@ -3,8 +3,8 @@
 # of the distribution's package, unpacked below .cache without installing (no service starts, no root rights).
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/lib.sh
-. scripts/lib.sh
+# shellcheck source=setup/lib.sh
+. setup/lib.sh
 
 readonly FOLDER=$PWD/.cache/docker-registry
 readonly PROGRAM=$FOLDER/usr/bin/docker-registry

@@ -3,8 +3,8 @@
 # the pytest that is mounted into the stages' images. Does nothing when both are current.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/lib.sh
-. scripts/lib.sh
+# shellcheck source=setup/lib.sh
+. setup/lib.sh
 
 ensure_venv_module() {
   if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then

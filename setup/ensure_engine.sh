@@ -3,7 +3,7 @@
 # from the distribution's packages where that is possible (Debian 12/13, Ubuntu, with root rights).
 set -Eeuo pipefail
 cd "$(dirname "$0")"
-# shellcheck source=scripts/lib.sh
+# shellcheck source=setup/lib.sh
 . ./lib.sh
 
 readonly ENGINE_LOG=${ENGINE_LOG:-/var/log/airflow-ml-dockerd.log}

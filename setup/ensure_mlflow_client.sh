@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes .cache/mlflow-client: all of MLflow and LightGBM, as somebody has them who loads our models elsewhere.
-# Usage: scripts/ensure_mlflow_client.sh        installs it; does nothing when it is there
-#        scripts/ensure_mlflow_client.sh NETWORK PYTHON-ARGUMENTS...   runs Python with it, on that network of the engine
+# Usage: setup/ensure_mlflow_client.sh        installs it; does nothing when it is there
+#        setup/ensure_mlflow_client.sh NETWORK PYTHON-ARGUMENTS...   runs Python with it, on that network of the engine
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/lib.sh
-. scripts/lib.sh
+# shellcheck source=setup/lib.sh
+. setup/lib.sh
 
 packages=$PWD/.cache/mlflow-client
 

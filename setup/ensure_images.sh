@@ -3,8 +3,8 @@
 # registry can be reached, makes local stand-ins of the same names from Debian's packages (once).
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=scripts/lib.sh
-. scripts/lib.sh
+# shellcheck source=setup/lib.sh
+. setup/lib.sh
 
 # The names live where they are used; here they are only read.
 DEBIAN_IMAGE=$(sed -n 's/^ARG DEBIAN_IMAGE=//p' base-image/Dockerfile)
@@ -54,7 +54,7 @@ make_debian_standin() {
 
 make_postgres_standin() {
   step "Making a local stand-in for $POSTGRES_IMAGE (no registry can be reached; once)"
-  docker build -q --build-arg "DEBIAN_IMAGE=$DEBIAN_IMAGE" --tag "$POSTGRES_IMAGE" scripts/postgres-standin >/dev/null
+  docker build -q --build-arg "DEBIAN_IMAGE=$DEBIAN_IMAGE" --tag "$POSTGRES_IMAGE" setup/postgres-standin >/dev/null
 }
 
 ensure_image() { # NAME MAKE_STANDIN

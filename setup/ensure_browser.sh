@@ -2,7 +2,7 @@
 # Makes sure that the end-to-end tests have a Chromium to look at Airflow's page with.
 set -Eeuo pipefail
 cd "$(dirname "$0")"
-# shellcheck source=scripts/lib.sh
+# shellcheck source=setup/lib.sh
 . ./lib.sh
 
 main() {
