@@ -62,9 +62,8 @@ with DAG(
         doc="Reads `reports/{ds}` and what led to it. Writes `index.html` beside it, a page that needs no network.",
     )
     log_evaluation = stage(
-        "registry log",
+        "registry log-evaluation",
         [DS],
-        task_id="log_evaluation",
         uses=[REPORTS],
         makes=[REGISTRY],
         read_only=True,

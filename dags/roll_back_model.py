@@ -20,9 +20,8 @@ with DAG(
     **dag_defaults(),
 ):
     stage(
-        "registry rollback",
+        "registry roll-back",
         [BY, given("reason", "--reason TEXT")],
-        task_id="roll_back",
         uses=[REGISTRY],
         makes=[REGISTRY],
         read_only=True,

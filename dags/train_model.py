@@ -90,17 +90,17 @@ with DAG(
         read_only=True,
         doc="Reads `models/{ds}` and `plots/{ds}`. Writes a run and a version in MLflow, the challenger.",
     )
-    champion = stage(
+    resolve = stage(
         "registry resolve --or-none",
         [],
-        task_id="champion",
+        task_id="resolve",
         uses=[REGISTRY],
         doc="Reads the registry. Writes `models/{ds}-v{version}` where `models/{ds}` is no longer what was registered; "
         "its result names the model in production.",
     )
     encode_validation = stage(
         "preprocessing encode-validation",
-        [DS, from_result(champion, "model", "model"), flag("force")],
+        [DS, from_result(resolve, "model", "model"), flag("force")],
         uses=[PROCESSED, MODELS],
         doc="Reads `processed/{ds}` and the champion's encoder. Writes `comparisons/{ds}`: the validation rows "
         "as the champion knows them.",
@@ -109,8 +109,8 @@ with DAG(
         "prediction compare",
         [
             DS,
-            from_result(champion, "champion", "model"),
-            from_result(champion, "champion-version", "version"),
+            from_result(resolve, "champion", "model"),
+            from_result(resolve, "champion-version", "version"),
             from_result(encode_validation, "incomparable", "incomparable"),
             fixed_json("rules-json", read_rules()["gate"]),
             flag("force"),
@@ -128,6 +128,6 @@ with DAG(
         doc="Reads `comparisons/{ds}`. Writes to MLflow what was decided and why; promotes what passed.",
     )
 
-    wait_for_raw >> prepare >> split >> train >> validate >> [plot, champion]
+    wait_for_raw >> prepare >> split >> train >> validate >> [plot, resolve]
     plot >> register >> decide
-    champion >> encode_validation >> compare >> decide
+    resolve >> encode_validation >> compare >> decide

@@ -1,15 +1,16 @@
 """Records models in MLflow and says which one is in production.
 
 Commands:
-  register  records a validated model: a run with all that is known of it, a version, the alias challenger
-  decide    promotes the day's version if the comparison says so, or says how to
-  promote   makes a version the champion
-  rollback  makes the version before the champion the champion again
-  resolve   says which model is in production, and restores its files if they are not there any more
-  list      shows the versions
-  log       adds a day's evaluation to the run of the version that scored it
+  register        records a validated model: a run with all that is known of it, a version, the alias challenger
+  decide          promotes the day's version if the comparison says so, or says how to
+  promote         makes a version the champion
+  roll-back       makes the version before the champion the champion again
+  resolve         says which model is in production, and restores its files if they are missing
+  list            shows the versions
+  log-evaluation  adds a day's evaluation to the run of the version that scored it
 
-Reads  models/{ds}, plots/{ds}, processed/{ds} (register); comparisons/{ds} (decide); reports/{ds} (log); the server.
+Reads  models/{ds}, plots/{ds}, processed/{ds} (register); comparisons/{ds} (decide);
+       reports/{ds} (log-evaluation); the server.
 Writes models/{ds}-v{N}, registry/production (resolve); the server.
 Exit codes: 0 done; 1 failed, such as a server out of reach; 2 wrong usage, such as a version that is not there; 3 bad
 input, such as a damaged model or nothing to go back to; 4 a partition is not there yet, or there is no champion yet.
@@ -120,10 +121,10 @@ COMMANDS = (
     Command("register", "record a validated model and make it the challenger", register, publishes=False),
     Command("decide", "promote the day's version if its comparison says so", decide, add_decision, publishes=False),
     Command("promote", "make a version the champion", promote, add_version, needs_ds=False, publishes=False),
-    Command("rollback", "go back to the champion before", roll_back, add_record, needs_ds=False, publishes=False),
+    Command("roll-back", "go back to the champion before", roll_back, add_record, needs_ds=False, publishes=False),
     Command("resolve", "say which model is in production", resolve, add_choice, needs_ds=False, publishes=False),
     Command("list", "show the versions", list_versions, needs_ds=False, publishes=False),
-    Command("log", "add a day's evaluation to the version that scored", log_evaluation, publishes=False),
+    Command("log-evaluation", "add a day's evaluation to the version that scored", log_evaluation, publishes=False),
 )
 
 

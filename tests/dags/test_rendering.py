@@ -143,7 +143,7 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
         ),
         ("train_model", "validate", {}, ["validate", "--ds=2026-11-16"]),
         ("train_model", "validate", {"force": True}, ["validate", "--ds=2026-11-16", "--force"]),
-        ("train_model", "champion", {}, ["resolve", "--or-none"]),
+        ("train_model", "resolve", {}, ["resolve", "--or-none"]),
         ("train_model", "decide", {}, ["decide", "--ds=2026-11-16", "--promote=auto", BY_DAG]),
         ("train_model", "decide", {"promote": "manual"}, ["decide", "--ds=2026-11-16", "--promote=manual", BY_DAG]),
         ("predict", "resolve", {}, ["resolve"]),
@@ -159,7 +159,7 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
             "roll_back_model",
             "roll_back",
             {"reason": "it is worse"},
-            ["rollback", "--by=the Dag roll_back_model", "--reason=it is worse"],
+            ["roll-back", "--by=the Dag roll_back_model", "--reason=it is worse"],
         ),
     ],
 )
@@ -241,7 +241,7 @@ def test_candidate_is_compared_with_the_champion_that_was_found(
     airflow: Airflow, champion: dict[str, str], encoded: dict[str, str], of_encode: list[str], of_compare: list[str]
 ) -> None:
     run = airflow.manual("train_model", NIGHT)
-    airflow.set_result(run, "champion", champion)
+    airflow.set_result(run, "resolve", champion)
     day_of_run = "--ds=2026-11-16"
     assert airflow.arguments(run, "encode_validation") == ["encode-validation", day_of_run, *of_encode]
     airflow.set_result(run, "encode_validation", encoded)

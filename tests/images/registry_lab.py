@@ -128,7 +128,7 @@ class Server:
         )
 
     def roll_back(self, code: int = 0, run: str = "") -> Result:
-        return self.registry("rollback", "--by", "tester", "--reason", "worse", code=code, run=run)
+        return self.registry("roll-back", "--by", "tester", "--reason", "worse", code=code, run=run)
 
     def rest(self, path: str, /, body: Json | None = None, **query: str) -> Any:
         """What MLflow's REST interface says; None where there is no such thing."""

@@ -322,10 +322,10 @@ COMMANDS = {
     "register": ("register", "--ds", FIRST),
     "decide": ("decide", "--ds", SECOND, "--promote", "auto"),
     "promote": ("promote", "--version", "1", "--by", "me", "--reason", "why"),
-    "rollback": ("rollback", "--by", "me", "--reason", "why"),
+    "roll-back": ("roll-back", "--by", "me", "--reason", "why"),
     "resolve": ("resolve", "--or-none"),
     "list": ("list",),
-    "log": ("log", "--ds", SECOND),
+    "log-evaluation": ("log-evaluation", "--ds", SECOND),
 }
 
 
@@ -422,7 +422,7 @@ def test_decide_refuses_the_comparison_of_another_model(server: Server, second: 
 def test_evaluation_goes_to_the_run_that_scored_once(server: Server, second: Folder) -> None:
     made = server.named("live")
     run_id = made.register(FIRST)["run_id"]
-    first, again = (made.registry("log", "--ds", SECOND).line for _ in range(2))
+    first, again = (made.registry("log-evaluation", "--ds", SECOND).line for _ in range(2))
     assert (first["run_id"], first["version"]) == (run_id, "1")
     assert (first["new_points"], again["new_points"]) == (first["points"], 0)
     evaluation, step = second.read(f"reports/{SECOND}/evaluation.json"), 20773
@@ -473,6 +473,6 @@ def test_anyone_with_mlflow_and_lightgbm_gets_the_scores_of_predictions_csv(serv
 
 
 def test_evaluation_of_an_unknown_model_is_no_failure(server: Server, second: Folder) -> None:
-    unknown = server.named("unknown").registry("log", "--ds", SECOND)
+    unknown = server.named("unknown").registry("log-evaluation", "--ds", SECOND)
     assert unknown.line.items() >= {"version": None, "run_id": None, "new_points": 0}.items()
     assert "nothing is logged" in unknown.log

@@ -59,7 +59,7 @@ def test_day_goes_through_all_dags(airflow: Airflow) -> None:
     *_, validated, plotted = run_all(airflow, training, TRAIN)
     assert (validated["model"], plotted["partition"]) == (f"models/{MONDAY}", f"plots/{MONDAY}")
     # Without MLflow no champion is known; tests/end_to_end has one.
-    airflow.set_result(training, "champion", {"model": None, "version": None})
+    airflow.set_result(training, "resolve", {"model": None, "version": None})
     encoded, compared = run_all(airflow, training, JUDGE)
     assert encoded["champion"] is None
     assert (compared["passed"], compared["champion"]) == (True, None)

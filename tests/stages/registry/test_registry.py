@@ -17,10 +17,10 @@ COMMANDS = {
     "register": ("register", "--ds", DAY),
     "decide": ("decide", "--ds", DAY, "--promote", "manual"),
     "promote": ("promote", "--version", "1", "--by", "me", "--reason", "why"),
-    "rollback": ("rollback", "--by", "me", "--reason", "why"),
+    "roll-back": ("roll-back", "--by", "me", "--reason", "why"),
     "resolve": ("resolve",),
     "list": ("list",),
-    "log": ("log", "--ds", DAY),
+    "log-evaluation": ("log-evaluation", "--ds", DAY),
 }
 RUN = """
 import sys, registry
@@ -97,7 +97,7 @@ def test_address_that_is_none_is_wrong_usage(world: World, monkeypatch: pytest.M
         ("promote", "--version", "0", "--by", "me", "--reason", "why"),
         ("promote", "--version", "1", "--by", " ", "--reason", "why"),
         ("promote", "--version", "1", "--by", "me"),
-        ("rollback", "--by", "me", "--reason", ""),
+        ("roll-back", "--by", "me", "--reason", ""),
         ("decide", "--ds", DAY, "--promote", "perhaps"),
     ],
 )
@@ -152,7 +152,7 @@ def test_comparison_that_is_not_understood_is_refused(world: World, text: str) -
 @pytest.mark.parametrize("text", ["[]", "{}", '{"metrics": null, "drift": {"score": 1, "features": []}}'])
 def test_evaluation_that_is_not_understood_is_refused(world: World, text: str) -> None:
     world.publish(f"reports/{DAY}", "evaluate", {"evaluation.json": text, "index.html": "<html>"})
-    assert world.run(*COMMANDS["log"]).code == 3
+    assert world.run(*COMMANDS["log-evaluation"]).code == 3
 
 
 def remember(world: World, sha256: str, model: str = MODEL) -> str:
