@@ -1,7 +1,7 @@
-"""The days below the reports folder, read so that nothing but a published page can leave it.
+"""Reads the days below the reports folder, so that nothing but a published page can leave it.
 
-A folder or file is opened from its parent, never through a symbolic link, and a page only goes out if it is the bytes
-that its partition's mark tells.
+A folder or file is opened from its parent, never through a symbolic link. A page is served only if its sha256 is
+the one in its partition's mark.
 """
 
 import hashlib
@@ -9,26 +9,28 @@ import json
 import os
 import re
 import stat
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 MARK, PAGE, EVALUATION = "_meta.json", "index.html", "evaluation.json"
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# A page is below half a megabyte; what is larger than this is none, and the service has little memory.
+# A page has less than half a megabyte. A larger file is no page, and the service has little memory.
 MOST_BYTES = 4 << 20
 MOST_DAYS = 1000
 
 
-class NotThere(Exception):
+class NotFound(Exception):
     """There is no such page."""
 
 
-class Unpublished(Exception):
-    """What lies there is not what the mark tells: it is being published, or somebody edited it."""
+class NotPublished(Exception):
+    """The file differs from its mark: it is being published, or somebody edited it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Summary:
-    """A day in a line: rows scored and model as far as its evaluation tells, thresholds crossed; None if unreadable."""
+    """A day in a line. All but `ds` comes from its evaluation, and is None or "" if that cannot be read."""
 
     ds: str
     rows: int | None
@@ -56,26 +58,27 @@ class Days:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[str, tuple[tuple[int, int], Summary]] = {}
+        self._lock = threading.Lock()
 
     def page(self, ds: str) -> Page:
-        """The page of a day. Errors: NotThere, Unpublished."""
+        """The page of a day. Errors: NotFound, NotPublished."""
         with self._folder(ds) as folder:
-            told = _output(_mark(folder, ds), PAGE)
+            expected = _output(_mark(folder, ds), PAGE)
             content = _read(folder, PAGE)
         sha256 = hashlib.sha256(content).hexdigest()
-        if sha256 != told:
-            raise Unpublished(f"reports/{ds}/{PAGE} is not the bytes that its mark tells")
+        if sha256 != expected:
+            raise NotPublished(f"reports/{ds}/{PAGE} differs from its mark")
         return Page(content, sha256)
 
     def summaries(self) -> list[Summary]:
-        """The days that have a page, the newest first, a thousand at most."""
+        """The days that have a page, the newest first, at most MOST_DAYS."""
         try:
             names = sorted((path.name for path in self._root.iterdir() if is_day(path.name)), reverse=True)
         except OSError:
             return []
-        found = (self._summary(name) for name in names)
-        summaries = [one for one, _ in zip(filter(None, found), range(MOST_DAYS), strict=False)]
-        self._known = {ds: known for ds, known in self._known.items() if ds in names}
+        with self._lock:
+            summaries = list(islice(filter(None, map(self._summary, names)), MOST_DAYS))
+            self._known = {ds: known for ds, known in self._known.items() if ds in names}
         return summaries
 
     def _summary(self, ds: str) -> Summary | None:
@@ -90,22 +93,22 @@ class Days:
                     _output(mark, PAGE)
                     self._known[ds] = version, _summarize(ds, _evaluation(folder, mark))
                 return self._known[ds][1]
-        except (NotThere, OSError):
+        except (NotFound, OSError):
             return None
 
     @contextmanager
     def _folder(self, ds: str) -> Iterator[int]:
-        """The folder of a day, open. Errors: NotThere."""
+        """The folder of a day, open. Errors: NotFound."""
         if not is_day(ds):
-            raise NotThere(ds)
+            raise NotFound(ds)
         try:
             root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
-            raise NotThere(str(self._root)) from None
+            raise NotFound(str(self._root)) from None
         try:
             folder = os.open(ds, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root)
         except OSError:
-            raise NotThere(ds) from None
+            raise NotFound(ds) from None
         finally:
             os.close(root)
         try:
@@ -123,45 +126,45 @@ def is_day(text: str) -> bool:
 
 
 def _read(folder: int, name: str) -> bytes:
-    """A regular file of a folder. Errors: NotThere."""
+    """A regular file of a folder. Errors: NotFound."""
     try:
-        # Not blocking: what lies there may be a pipe that nobody writes to.
+        # Without O_NONBLOCK, opening a pipe would wait for somebody who writes to it.
         file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError:
-        raise NotThere(name) from None
+        raise NotFound(name) from None
     with os.fdopen(file, "rb") as stream:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
-            raise NotThere(name)
+            raise NotFound(name)
         return stream.read(MOST_BYTES)
 
 
 def _mark(folder: int, ds: str) -> Mapping[str, Any]:
-    """The mark of a day's reports. Errors: NotThere where it is missing, damaged or another partition's."""
+    """The mark of a day's reports. Errors: NotFound if it is missing, damaged or of another partition."""
     try:
         mark: Any = json.loads(_read(folder, MARK))
         if mark["partition"] == f"reports/{ds}" and isinstance(mark["outputs"], dict):
             return dict(mark)
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
-    raise NotThere(f"{ds}/{MARK}")
+    raise NotFound(f"{ds}/{MARK}")
 
 
 def _output(mark: Mapping[str, Any], name: str) -> str:
-    """The sha256 that a mark tells of a file. Errors: NotThere."""
+    """The sha256 of a file, as the mark has it. Errors: NotFound."""
     try:
         return str(mark["outputs"][name]["sha256"])
     except (LookupError, TypeError):
-        raise NotThere(name) from None
+        raise NotFound(name) from None
 
 
 def _evaluation(folder: int, mark: Mapping[str, Any]) -> Any:
-    """The content of the evaluation that the page was made from; None where it cannot be read."""
+    """The evaluation that the page was made from; None if it cannot be read."""
     try:
         content = _read(folder, EVALUATION)
         if hashlib.sha256(content).hexdigest() == _output(mark, EVALUATION):
             return json.loads(content)
-    except (NotThere, ValueError, RecursionError):
+    except (NotFound, ValueError, RecursionError):
         pass
     return None
 

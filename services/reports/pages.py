@@ -1,4 +1,4 @@
-"""The list of days, as one page that needs nothing from elsewhere."""
+"""The HTML of this service's own pages: the list of days and messages. They load nothing."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from html import escape
 from days import Summary
 
 MOST_NAME = 80
-# What XML and UTF-8 cannot carry, and what turns the direction of the text after it.
+# Characters that XML or UTF-8 cannot carry, and those that change the direction of the text after them.
 UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2733; --soft: #51606f; --paper: #fff; --back: #f3f5f8; --line: #dde3e9;
@@ -34,32 +34,43 @@ li a { font-weight: 600; font-variant-numeric: tabular-nums; }
 @media (max-width: 30rem) { li { grid-template-columns: 1fr auto; } li .note { grid-row: 2; grid-column: 1 / -1; } }
 """
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+# Title and text of the errors that need no more than their status.
+ERRORS = {
+    404: ("Page not found", "There is no page of this address. A day has an address such as /2026-11-21/."),
+    405: ("Method not allowed", "This service only reads. Expected: GET or HEAD."),
+}
 
 
 def index(days: Sequence[Summary]) -> bytes:
     """The page that lists the days."""
-    body = "\n".join(map(_line, days))
-    listed = (
-        f"<ol>\n{body}\n</ol>" if days else '<p class="empty">No day has a report yet; the Dag monitor makes them.</p>'
-    )
-    text = (
+    lines = "\n".join(map(_line, days))
+    nothing = '<p class="empty">No day has a report yet. The Dag monitor makes them.</p>'
+    return _page("Reports of the days", f"<ol>\n{lines}\n</ol>" if days else nothing)
+
+
+def message(title: str, text: str) -> bytes:
+    """A page that says one thing, with a link to the list of days."""
+    return _page(title, f'<p>{_plain(text, 300)}</p>\n<p><a href="/">All days</a></p>')
+
+
+def _page(title: str, body: str) -> bytes:
+    return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>Reports of the days</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<main>\n<h1>Reports of the days</h1>\n{listed}\n</main>\n</body>\n</html>\n"
-    )
-    return text.encode()
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n"
+    ).encode()
 
 
 def _line(day: Summary) -> str:
     link = f'<a href="/{day.ds}/">{day.ds}</a>'
-    told = [
+    facts = [
         f"{day.rows:,} rows" if day.rows is not None else "",
         f"<bdi>{_plain(day.model)}</bdi>" if day.model else "",
+        f"version <bdi>{_plain(day.version)}</bdi>" if day.version else "",
     ]
-    told.append(f"version <bdi>{_plain(day.version)}</bdi>" if day.version else "")
-    return f'<li>{link} <span class="note">{", ".join(filter(None, told))}</span> {_state(day.breaches)}</li>'
+    return f'<li>{link} <span class="note">{", ".join(filter(None, facts))}</span> {_state(day.breaches)}</li>'
 
 
 def _state(breaches: int | None) -> str:
@@ -70,7 +81,7 @@ def _state(breaches: int | None) -> str:
     return '<span class="state good"><span aria-hidden="true">●</span> good</span>'
 
 
-def _plain(text: str) -> str:
-    """A name as text, cut where it is very long."""
+def _plain(text: str, most: int = MOST_NAME) -> str:
+    """A text of the data, escaped, cut to `most` characters."""
     cleaned = UNFIT.sub("\ufffd", text)
-    return escape(cleaned if len(cleaned) <= MOST_NAME else cleaned[: MOST_NAME - 1] + "…")
+    return escape(cleaned if len(cleaned) <= most else cleaned[: most - 1] + "…")

@@ -412,6 +412,26 @@ def test_methods_that_could_change_something_are_refused(hostile: Service, metho
 
 
 @pytest.mark.parametrize(
+    ("path", "host", "status", "words"),
+    [
+        ("/nothing", "localhost", 404, "There is no page of this address"),
+        ("/2026-03-01/", "localhost", 404, "2026-03-01 has no report. The Dag monitor makes it."),
+        ("/2026-01-01/", "localhost", 503, "reports/2026-01-01/index.html differs from its mark"),
+        ("/", "evil.example", 421, "Expected: 127.0.0.1, localhost, reports."),
+    ],
+)
+def test_error_is_a_page_with_a_link_to_the_list(
+    hostile: Service, path: str, host: str, status: int, words: str
+) -> None:
+    response = hostile.ask(path, Host=host)
+    content = response.content.decode()  # type: ignore[attr-defined]
+    assert (response.status, response.getheader("Content-Type")) == (status, "text/html; charset=utf-8")
+    assert words in content
+    assert '<a href="/">All days</a>' in content
+    assert "style-src 'sha256-" in str(response.getheader("Content-Security-Policy"))
+
+
+@pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io:8000", "", "reports@evil"]
 )
 def test_request_for_another_name_is_refused(hostile: Service, host: str) -> None:
@@ -426,7 +446,7 @@ def test_request_for_its_own_names_is_answered(hostile: Service, host: str) -> N
     assert hostile.ask("/healthz", Host=host).status == 200
 
 
-def test_slow_clients_are_let_go_and_nobody_waits_for_them(hostile: Service) -> None:
+def test_slow_clients_are_cut_off_and_nobody_waits_for_them(hostile: Service) -> None:
     crowd = [socket.create_connection(("127.0.0.1", hostile.port), timeout=30) for _ in range(40)]
     started = time.monotonic()
     try:
@@ -436,7 +456,7 @@ def test_slow_clients_are_let_go_and_nobody_waits_for_them(hostile: Service) -> 
     finally:
         for one in crowd:
             one.close()
-    # Those beyond the limit are told so at once, the others when their time is over.
+    # Those beyond the limit are refused immediately, the others when their time is over.
     assert answers == {b"HTTP/1.1 503": 8, b"HTTP/1.1 408": 32}
     assert time.monotonic() - started < 20
     assert hostile.ask("/healthz").status == 200
