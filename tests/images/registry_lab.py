@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .conftest import ROOT, docker, images
+from tests.harness import ROOT, docker, images
 
 PREFIX = "airflow-ml-registry-test"
 POSTGRES = "postgres:17-trixie"

@@ -13,9 +13,8 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from tests.harness import docker, images
 from tests.locks_checkout import ROOT, copy_of_locks, locks
-
-from .conftest import docker, images
 
 SITE = "opt/venv/lib/python3.13/site-packages/"
 RECORDS = "var/lib/dpkg/status.d/"

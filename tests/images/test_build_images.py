@@ -19,9 +19,8 @@ from typing import Any
 
 import pytest
 
+from tests.harness import docker
 from tests.image_tree import BIG, LEAF, ROOT, build_images, make_checkout
-
-from .conftest import docker
 
 NAMES = ["base", "three", "one", "two"]
 

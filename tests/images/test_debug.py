@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .conftest import CONFINED, ROOT, docker, images
+from tests.harness import CONFINED, ROOT, docker, images
 
 STAGE_ON_IT = "airflow-ml-test-debug-generator"
 

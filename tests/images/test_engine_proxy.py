@@ -19,7 +19,7 @@ import pytest
 from docker.errors import APIError, NotFound
 from docker.types import Mount
 
-from .conftest import ROOT, docker, images
+from tests.harness import ROOT, docker, images
 
 SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 OUR_LABEL = "airflow-ml.proxy"

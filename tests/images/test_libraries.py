@@ -5,7 +5,7 @@ Expected values are worked out by hand or follow from the operation's definition
 
 import pytest
 
-from .conftest import images, python
+from tests.harness import images, python
 
 # polars puts its methods on Series together by looking at their bytecode, and reads CSV, times and text natively.
 POLARS = """

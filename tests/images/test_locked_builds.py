@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import docker
 from tests.image_tree import ROOT, build_images, make_checkout
 from tests.locks_checkout import make_wheel
-
-from .conftest import docker
 
 
 class RealCheckout:

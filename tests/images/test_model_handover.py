@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import CONFINED, docker, images
+from tests.harness import CONFINED, docker, images
 
 MODELS = 40
 

@@ -4,9 +4,6 @@ Every step runs in its image, as a Dag starts it. Not the stages but this test m
 of the later day's predictions against that day's own target.
 """
 
-import csv
-import io
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
@@ -15,7 +12,7 @@ from operator import itemgetter
 
 import pytest
 
-from .conftest import CONFINED, docker, images, python
+from tests.harness import Data, data_volume
 
 ROWS = 30_000
 LATER_DAYS = (7, 60)
@@ -39,49 +36,33 @@ def roc_auc(scored: Sequence[tuple[float, bool]]) -> float:
     return (ranks - positives * (positives + 1) / 2) / (positives * (len(scored) - positives))
 
 
-class Pipeline:
-    """The stages, on a data volume of their own."""
+def train(data: Data, ds: str, seed: int) -> None:
+    """A validated model of the day."""
+    data.generate(ds, f"--rows={ROWS}", f"--seed={seed}")
+    data.prepare(ds)
+    data.split(ds)
+    data.train(ds)
+    data.validate(ds)
 
-    def __init__(self, volume: str) -> None:
-        self._mount = f"--volume={volume}:/data"
 
-    def run(self, stage: str, *arguments: str) -> None:
-        docker("run", *CONFINED, self._mount, images()[stage], *arguments)
-
-    def read(self, file: str) -> list[dict[str, str]]:
-        """The rows of a CSV file below /data."""
-        told = python(images()["base"], f"print(open('/data/{file}').read())", self._mount).stdout
-        return list(csv.DictReader(io.StringIO(told)))
-
-    def train(self, ds: str, seed: int) -> None:
-        """A validated model of the day."""
-        self.run("generator", f"--ds={ds}", f"--rows={ROWS}", f"--seed={seed}")
-        self.run("preprocessing", "prepare", f"--ds={ds}")
-        self.run("preprocessing", "split", f"--ds={ds}")
-        self.run("training", f"--ds={ds}")
-        self.run("prediction", "validate", f"--ds={ds}")
-
-    def score(self, ds: str, seed: int, model: str) -> list[tuple[float, bool]]:
-        """Score and label of each row of the day that has both; dirty rows lack one of them."""
-        self.run("generator", f"--ds={ds}", f"--rows={ROWS}", f"--seed={seed}")
-        self.run("preprocessing", "prepare", f"--ds={ds}", f"--model={model}")
-        self.run("prediction", "predict", f"--ds={ds}", f"--model={model}")
-        targets = self.read(f"raw/{ds}/target.csv")
-        times = Counter(row["transaction_id"] for row in targets)
-        labels = {row["transaction_id"]: row["is_fraud"] for row in targets if times[row["transaction_id"]] == 1}
-        return [
-            (float(row["probability_1"]), labels[row["transaction_id"]] == "1")
-            for row in self.read(f"predictions/{ds}/predictions.csv")
-            if row["transaction_id"] in labels
-        ]
+def score(data: Data, ds: str, seed: int, model: str) -> list[tuple[float, bool]]:
+    """Score and label of each row of the day that has both; dirty rows lack one of them."""
+    data.generate(ds, f"--rows={ROWS}", f"--seed={seed}")
+    data.score(ds, model)
+    targets = data.rows(f"raw/{ds}/target.csv")
+    times = Counter(row["transaction_id"] for row in targets)
+    labels = {row["transaction_id"]: row["is_fraud"] for row in targets if times[row["transaction_id"]] == 1}
+    return [
+        (float(row["probability_1"]), labels[row["transaction_id"]] == "1")
+        for row in data.rows(f"predictions/{ds}/predictions.csv")
+        if row["transaction_id"] in labels
+    ]
 
 
 @pytest.fixture
-def pipeline() -> Iterator[Pipeline]:
-    volume = f"airflow-ml-test-{uuid.uuid4().hex[:12]}"
-    docker("volume", "create", volume)
-    yield Pipeline(volume)
-    docker("volume", "rm", "--force", volume)
+def data() -> Iterator[Data]:
+    with data_volume("in-time") as volume:
+        yield volume
 
 
 def test_roc_auc_is_the_share_of_pairs_in_order() -> None:
@@ -91,11 +72,11 @@ def test_roc_auc_is_the_share_of_pairs_in_order() -> None:
 
 
 @pytest.mark.parametrize(("seed", "ds"), [(42, "2026-05-04"), (7, "2026-11-21")])
-def test_model_ranks_later_days_well_but_not_too_well(pipeline: Pipeline, seed: int, ds: str) -> None:
-    pipeline.train(ds, seed)
+def test_model_ranks_later_days_well_but_not_too_well(data: Data, seed: int, ds: str) -> None:
+    train(data, ds, seed)
     for days in LATER_DAYS:
         later = str(date.fromisoformat(ds) + timedelta(days=days))
-        scored = pipeline.score(later, seed, f"models/{ds}")
+        scored = score(data, later, seed, f"models/{ds}")
         assert len(scored) > 0.95 * ROWS, later
         found = roc_auc(scored)
         print(f"seed {seed}: AUC of models/{ds} on {later}: {found:.4f} ({len(scored)} rows)")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, docker, images
+from tests.harness import ROOT, docker, images
 
 SECTION = re.search(r"^## Add a stage\n(.*?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 assert SECTION

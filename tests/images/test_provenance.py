@@ -7,74 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from .conftest import CONFINED, ROOT, docker, images
+from tests.harness import CONFINED, ROOT, Data, copy_of, data_volume, docker, images
 
 DAY, NEXT = "2026-11-21", "2026-11-22"
 PREDICTIONS = f"predictions/{DAY}/predictions.csv"
+SPLIT = ("--val-fraction=0.3", "--seed=5")
 FILES = 19
 Done = subprocess.CompletedProcess[str]
-
-
-class Data:
-    """A volume with published data, read and changed through containers."""
-
-    def __init__(self) -> None:
-        self.name = f"airflow-ml-test-provenance-{uuid4().hex[:12]}"
-        docker("volume", "create", self.name)
-
-    def stage(self, name: str, *arguments: str, options: tuple[str, ...] = ()) -> None:
-        docker("run", *CONFINED, f"--volume={self.name}:/data", *options, images()[name], *arguments)
-
-    def python(self, code: str, *options: str) -> str:
-        mount = f"--volume={self.name}:/data"
-        return docker("run", *CONFINED, mount, *options, "--entrypoint=python", images()["base"], "-c", code).stdout
-
-    def write(self, path: str, text: str) -> None:
-        self.python(f"open('/data/{path}', 'w').write({text!r})")
-
-    def rewrite(self, path: str, expression: str) -> None:
-        """Replace a file's `text` by what the expression makes of it."""
-        self.python(f"text = open('/data/{path}').read(); open('/data/{path}', 'w').write({expression})")
-
-    def read(self, path: str) -> str:
-        return self.python(f"print(open('/data/{path}').read(), end='')")
-
-    def edit_mark(self, partition: str, edit: Callable[[dict[str, Any]], Any]) -> None:
-        mark = json.loads(self.read(f"{partition}/_meta.json"))
-        edit(mark)
-        self.write(f"{partition}/_meta.json", json.dumps(mark))
-
-    def files(self) -> dict[str, str]:
-        """The sha256 and time of change of everything, marks and leftovers too."""
-        code = (
-            "import hashlib, json, pathlib\n"
-            "files = [p for p in pathlib.Path('/data').rglob('*') if p.is_file()]\n"
-            "print(json.dumps({str(p): hashlib.sha256(p.read_bytes()).hexdigest() + str(p.stat().st_mtime_ns)"
-            " for p in files}))"
-        )
-        return dict(json.loads(self.python(code)))
-
-    def clone(self) -> "Data":
-        other = Data()
-        try:
-            other.python(
-                "import shutil; shutil.copytree('/source', '/data', dirs_exist_ok=True)",
-                f"--volume={self.name}:/source:ro",
-            )
-        except BaseException:
-            other.remove()
-            raise
-        return other
-
-    def remove(self) -> None:
-        docker("volume", "rm", "--force", self.name)
 
 
 def publish(data: Data, folder: Path) -> None:
@@ -84,38 +31,30 @@ def publish(data: Data, folder: Path) -> None:
     image_id = docker("image", "inspect", "--format", "{{.Id}}", images()["training"]).stdout.strip()
     told = {"ML_IMAGE_ID": image_id, "ML_REVISION": "abc1234", "ML_DAG_ID": "train_model", "ML_RUN_ID": "manual__1"}
     environment = [f"--env={name}={value}" for name, value in told.items()]
-    data.stage("generator", f"--ds={DAY}", "--rows=3000")
-    data.stage("preprocessing", "prepare", f"--ds={DAY}")
-    data.stage("preprocessing", "split", f"--ds={DAY}", "--val-fraction=0.3", "--seed=5")
-    mount = f"--volume={folder}:/own:ro"
-    parameters = ["--params=/own/params.json", "--param=num_iterations=15"]
-    data.stage("training", f"--ds={DAY}", *parameters, options=(mount, *environment))
-    data.stage("prediction", "validate", f"--ds={DAY}")
-    data.stage("preprocessing", "prepare", f"--ds={DAY}", f"--model=models/{DAY}")
-    data.stage("prediction", "predict", f"--ds={DAY}", f"--model=/data/models/{DAY}")
+    data.generate(DAY)
+    data.prepare(DAY)
+    data.split(DAY, *SPLIT)
+    own = replace(data, options=(f"--volume={folder}:/own:ro", *environment))
+    own.train(DAY, "--params=/own/params.json", "--param=num_iterations=15")
+    data.validate(DAY)
+    data.score(DAY, f"/data/models/{DAY}")
 
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Data]:
     """Published data that every test here leaves as it is."""
-    data = Data()
-    try:
+    with data_volume("provenance") as data:
         publish(data, tmp_path_factory.mktemp("own"))
-        before = data.files()
+        before = data.inodes()
         yield data
-        assert data.files() == before, "no command may touch published data"
-    finally:
-        data.remove()
+        assert data.inodes() == before, "no command may touch published data"
 
 
 @pytest.fixture
 def damaged(published: Data) -> Iterator[Data]:
     """A copy of the published data, for the test to change."""
-    data = published.clone()
-    try:
+    with copy_of(published, "provenance") as data:
         yield data
-    finally:
-        data.remove()
 
 
 @pytest.fixture(autouse=True)
@@ -132,14 +71,14 @@ def leftovers() -> str:
 
 def command(data: Data | Path, *arguments: str, **environment: str) -> Done:
     """`scripts/lineage.py` on this data."""
-    where = data.name if isinstance(data, Data) else str(data)
+    where = data.source if isinstance(data, Data) else str(data)
     told = {**os.environ, "ML_DATA": where, "ML_UID": "10001", "ML_GID": "10001", **environment}
     line = [sys.executable, str(ROOT / "scripts/lineage.py"), *arguments]
     return subprocess.run(line, env=told, text=True, capture_output=True, check=False, timeout=300)
 
 
 def make(data: Data, *words: str) -> Done:
-    told = {**os.environ, "ML_DATA": data.name, "ML_UID": "10001", "ML_GID": "10001"}
+    told = {**os.environ, "ML_DATA": data.source, "ML_UID": "10001", "ML_GID": "10001"}
     line = ["make", "--silent", *words]
     return subprocess.run(line, cwd=ROOT, env=told, text=True, capture_output=True, check=False, timeout=300)
 
@@ -234,7 +173,7 @@ def test_imported_data_is_copied_and_all_else_made_again(damaged: Data) -> None:
         f"--{name}=/data/own/{name}.{end}" for name, end in (("data", "csv"), ("target", "csv"), ("schema", "json"))
     ]
     damaged.stage("preprocessing", "import", f"--ds={NEXT}", *files)
-    damaged.stage("preprocessing", "prepare", f"--ds={NEXT}")
+    damaged.prepare(NEXT)
     done = command(damaged, "rerun", f"processed/{NEXT}/train_data.csv", "--depth", "all")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "The same bytes: 2 of 2 files."), done.stderr
     refused = command(damaged, "rerun", f"raw/{NEXT}")
@@ -317,7 +256,7 @@ def test_image_that_ran_is_told_apart_from_another_one_in_diff(
 ) -> None:
     kept = tmp_path / "kept.json"
     kept.write_text(damaged.read(f"raw/{DAY}/_meta.json"))
-    docker("run", *CONFINED, f"--volume={damaged.name}:/data", other_generator, f"--ds={DAY}", "--rows=3000")
+    docker("run", *CONFINED, damaged.mount, other_generator, f"--ds={DAY}", "--rows=3000")
     done = make(damaged, "diff", f"A={kept}", f"B=raw/{DAY}")
     assert done.returncode == 0, done.stderr
     assert f"image       {images()['generator']} | {other_generator}" in done.stdout
@@ -337,26 +276,26 @@ def test_image_that_is_gone_is_named_with_its_revision(damaged: Data) -> None:
 
 
 def test_upstream_that_was_published_again_is_told(damaged: Data, tmp_path: Path) -> None:
-    damaged.stage("generator", f"--ds={DAY}", "--rows=3000", "--seed=7")
+    damaged.generate(DAY, "--rows=3000", "--seed=7")
     tree = command(damaged, "show", PREDICTIONS, "--check")
     assert tree.returncode == 1
     assert f"  raw/{DAY}/data.csv was published again with other bytes: this step read " in tree.stdout
-    damaged.stage("preprocessing", "prepare", f"--ds={DAY}")
+    damaged.prepare(DAY)
     tree = command(damaged, "show", PREDICTIONS, "--check")
     assert f"processed/{DAY}/train.csv is on disk, but the mark of processed/{DAY} does not name it" in tree.stdout
 
 
 def test_partition_that_is_gone_is_told(damaged: Data) -> None:
-    damaged.python(f"import shutil; shutil.rmtree('/data/processed/{DAY}')")
+    damaged.remove(f"processed/{DAY}")
     tree = command(damaged, "show", PREDICTIONS, "--check")
     assert tree.returncode == 1
     assert f"processed/{DAY}/val.csv there is no processed/{DAY}/_meta.json" in tree.stdout
 
 
 def test_make_diff_says_where_two_days_begin_to_differ(damaged: Data) -> None:
-    damaged.stage("generator", f"--ds={NEXT}", "--rows=3000", "--seed=7")
-    damaged.stage("preprocessing", "prepare", f"--ds={NEXT}")
-    damaged.stage("preprocessing", "split", f"--ds={NEXT}", "--val-fraction=0.3", "--seed=6")
+    damaged.generate(NEXT, "--rows=3000", "--seed=7")
+    damaged.prepare(NEXT)
+    damaged.split(NEXT, "--val-fraction=0.3", "--seed=6")
     done = make(damaged, "diff", f"A=processed/{DAY}/train.csv", f"B=processed/{NEXT}/train.csv")
     assert done.returncode == 0, done.stderr
     assert "The difference begins in generate:" in done.stdout
@@ -370,14 +309,14 @@ def test_make_diff_says_where_two_days_begin_to_differ(damaged: Data) -> None:
 def test_diff_by_a_parameter_names_it(damaged: Data, tmp_path: Path) -> None:
     kept = tmp_path / "kept.json"
     kept.write_text(damaged.read(f"models/{DAY}/_meta.json"))
-    damaged.stage("training", f"--ds={DAY}", "--param=num_leaves=9", "--param=num_iterations=15")
+    damaged.train(DAY, "--param=num_leaves=9", "--param=num_iterations=15")
     done = make(damaged, "diff", f"A={kept}", f"B=models/{DAY}/model.txt")
     assert "num_leaves: 7 | 9" in done.stdout
     assert "The difference begins in train:" in done.stdout
 
 
 def test_volume_that_is_not_there_is_not_made(published: Data) -> None:
-    name = f"{published.name}-none"
+    name = f"{published.source}-none"
     done = command(published, "show", PREDICTIONS, ML_DATA=name)
     assert done.returncode == 3
     assert f"there is no volume '{name}'" in done.stderr
@@ -386,7 +325,7 @@ def test_volume_that_is_not_there_is_not_made(published: Data) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_rerun_that_is_stopped_leaves_nothing(published: Data, number: int) -> None:
-    told = {**os.environ, "ML_DATA": published.name, "ML_UID": "10001", "ML_GID": "10001"}
+    told = {**os.environ, "ML_DATA": published.source, "ML_UID": "10001", "ML_GID": "10001"}
     line = [sys.executable, str(ROOT / "scripts/lineage.py"), "rerun", PREDICTIONS, "--depth=all"]
     with subprocess.Popen(line, env=told, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, docker, images
+from tests.harness import ROOT, docker, images
+
 from .registry_lab import FIRST, RULES, SECOND, Folder, Server, in_server, make_day, serve, start, train
 
 MODEL = f"models/{FIRST}"

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from .conftest import CONFINED, ROOT, docker, images, python
+from tests.harness import CONFINED, ROOT, docker, images, python
 
 FIRST, LAST = "2026-11-09", "2026-11-16"
 OLD_MODEL, NEW_MODEL = "models/2026-11-08", "models/2026-11-15"

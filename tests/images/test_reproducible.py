@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from .conftest import ROOT, docker, images
+from tests.harness import ROOT, docker, images
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from images.engine import LAYER_MAKERS
 
-from .conftest import ROOT, docker, images, python
+from tests.harness import ROOT, docker, images, python
 
 MB = 1_000_000
 # Debian's packages move a little between two builds.

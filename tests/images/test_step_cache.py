@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from .conftest import CONFINED, docker, images
+from tests.harness import CONFINED, Data, copy_of, data_volume, docker, images
 
 DAY = "2026-11-21"
 MODEL = f"models/{DAY}"
@@ -35,8 +35,8 @@ def image_of(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Done:
-    """How a run of a stage ended: its result line, its log, and what it imported."""
+class Run:
+    """How a run of a stage ended: its result line, its log, and which heavy libraries it imported."""
 
     code: int
     line: dict[str, Any]
@@ -48,106 +48,71 @@ class Done:
         return self.line.get("cached") is True
 
 
-class Data:
-    """A volume with published data, and a folder from outside of it at /own."""
+@dataclass(frozen=True)
+class Day(Data):
+    """A volume with published data, and a folder outside of the data at /own."""
 
-    def __init__(self, own: Path) -> None:
-        self.name, self.own = f"airflow-ml-test-cache-{uuid4().hex[:12]}", own
-        docker("volume", "create", self.name)
-
-    def run(self, step: str, *more: str, image: str | None = None, options: tuple[str, ...] = ()) -> Done:
-        """A step in its image, as its Dag starts it, with what Python says of its imports."""
+    def run(self, step: str, *more: str, image: str | None = None, options: tuple[str, ...] = ()) -> Run:
+        """A step in its image, as its Dag starts it, with what Python reports of its imports."""
         stage, arguments, _ = STEPS[step]
-        mounts = [f"--volume={self.name}:/data", f"--volume={self.own}:/own:ro", "--env=PYTHONPROFILEIMPORTTIME=1"]
         command = [image or image_of(stage), *arguments, f"--ds={DAY}", *more]
-        done = docker("run", *CONFINED, *mounts, *options, *command, check=False)
+        profiled = [self.mount, *self.options, "--env=PYTHONPROFILEIMPORTTIME=1", *options]
+        done = docker("run", *CONFINED, *profiled, *command, check=False)
         lines = done.stderr.splitlines()
-        told = [line for line in lines if not line.startswith("import time:")]
-        loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line not in told}
+        logged = [line for line in lines if not line.startswith("import time:")]
+        loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines if line not in logged}
         assert "stagekit" in loaded, done.stderr
         line = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}
-        return Done(done.returncode, line, "\n".join(told), loaded & HEAVY)
+        return Run(done.returncode, line, "\n".join(logged), loaded & HEAVY)
 
-    def work(self, step: str, *more: str, image: str | None = None, options: tuple[str, ...] = ()) -> Done:
-        """A step that has its work to do, and does it."""
+    def work(self, step: str, *more: str, image: str | None = None, options: tuple[str, ...] = ()) -> Run:
+        """A step that has work to do, and does it."""
         done = self.run(step, *more, image=image, options=options)
         assert (done.code, done.is_cached) == (0, False), done.log
         return done
 
-    def hit(self, step: str, *more: str, image: str | None = None, options: tuple[str, ...] = ()) -> Done:
+    def hit(self, step: str, *more: str, image: str | None = None, options: tuple[str, ...] = ()) -> Run:
         """A step that is up to date: it ends well and loads nothing."""
         done = self.run(step, *more, image=image, options=options)
         assert (done.code, done.is_cached, done.heavy) == (0, True, set()), done.log
         return done
-
-    def python(self, code: str, *options: str) -> str:
-        """Python code on the data; returns what it printed."""
-        mount = f"--volume={self.name}:/data"
-        return docker("run", *CONFINED, mount, *options, "--entrypoint=python", image_of("base"), "-c", code).stdout
-
-    def files(self) -> dict[str, list[Any]]:
-        """Sha256, time of change and inode of everything, marks and leftovers too."""
-        code = (
-            "import hashlib, json, pathlib\n"
-            "found = [p for p in sorted(pathlib.Path('/data').rglob('*')) if p.is_file()]\n"
-            "print(json.dumps({str(p.relative_to('/data')): [hashlib.sha256(p.read_bytes()).hexdigest(),"
-            " p.stat().st_mtime_ns, p.stat().st_ino] for p in found}))"
-        )
-        return dict(json.loads(self.python(code)))
 
     def bytes_of(self, step: str) -> dict[str, str]:
         """The sha256 of what is in a step's partition, but for the mark."""
         folder = STEPS[step][2]
         return {
             path: digest
-            for path, (digest, *_) in self.files().items()
+            for path, digest in self.files().items()
             if path.startswith(f"{folder}/") and not path.endswith("_meta.json")
         }
 
-    def mark(self, partition: str) -> dict[str, Any]:
-        return dict(json.loads(self.python(f"print(open('/data/{partition}/_meta.json').read())")))
-
-    def clone(self) -> "Data":
-        other = Data(self.own)
-        copy = "import shutil; shutil.copytree('/source', '/data', dirs_exist_ok=True)"
-        other.python(copy, f"--volume={self.name}:/source:ro")
-        return other
-
-    def remove(self) -> None:
-        docker("volume", "rm", "--force", self.name)
-
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Data, dict[str, Done]]]:
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Day, dict[str, Run]]]:
     """A day by hand, and how each of its steps ended."""
     own = tmp_path_factory.mktemp("own")
     (own / "params.json").write_text(json.dumps({"num_leaves": 7, "learning_rate": 0.1}))
     own.chmod(0o755)
-    data = Data(own)
-    try:
+    with data_volume("cache") as volume:
+        data = Day(volume.source, (f"--volume={own}:/own:ro",))
         yield data, {step: data.work(step) for step in STEPS}
-    finally:
-        data.remove()
 
 
 @pytest.fixture
-def day(first: tuple[Data, dict[str, Done]]) -> Iterator[Data]:
+def day(first: tuple[Day, dict[str, Run]]) -> Iterator[Day]:
     """A copy of that day, for the test to change."""
-    data = first[0].clone()
-    try:
-        yield data
-    finally:
-        data.remove()
+    with copy_of(first[0], "cache") as copy:
+        yield Day(copy.source, first[0].options)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_step_once_more_says_the_same_loads_nothing_and_touches_nothing(
-    first: tuple[Data, dict[str, Done]], step: str
+    first: tuple[Day, dict[str, Run]], step: str
 ) -> None:
     data, before = first
-    files = data.files()
+    files = data.inodes()
     again = data.hit(step)
-    assert data.files() == files
+    assert data.inodes() == files
     said = {name: value for name, value in before[step].line.items() if name != "seconds"}
     assert {**said, "cached": True} == {name: value for name, value in again.line.items() if name != "seconds"}
     assert again.line["seconds"] < before[step].line["seconds"] + 1
@@ -155,7 +120,7 @@ def test_step_once_more_says_the_same_loads_nothing_and_touches_nothing(
     assert "by hand" in again.log
 
 
-def test_work_itself_loads_what_a_hit_does_without(first: tuple[Data, dict[str, Done]]) -> None:
+def test_work_itself_loads_what_a_hit_does_without(first: tuple[Day, dict[str, Run]]) -> None:
     loaded = {step: done.heavy for step, done in first[1].items()}
     assert "faker" in loaded["generate"]
     assert all("polars" in loaded[step] for step in ("prepare", "split", "features"))
@@ -163,7 +128,7 @@ def test_work_itself_loads_what_a_hit_does_without(first: tuple[Data, dict[str, 
     assert "sklearn" in loaded["predict"]
 
 
-def test_force_does_the_work_and_makes_the_same_bytes(day: Data) -> None:
+def test_force_does_the_work_and_makes_the_same_bytes(day: Day) -> None:
     """Each step, and what was made from its files stays as it is."""
     before = {step: day.bytes_of(step) for step in STEPS}
     for step in STEPS:
@@ -174,14 +139,14 @@ def test_force_does_the_work_and_makes_the_same_bytes(day: Data) -> None:
         day.hit(step)
 
 
-def test_explain_says_what_would_be_done_and_does_nothing(day: Data) -> None:
-    before = day.files()
+def test_explain_says_what_would_be_done_and_does_nothing(day: Day) -> None:
+    before = day.inodes()
     assert day.run("split", "--explain").line["explain"] == {"hit": True, "changed": []}
     would = day.run("split", "--explain", "--val-fraction=0.4")
     assert would.line["explain"] == {"hit": False, "changed": ["--val-fraction 0.2 then, 0.4 now"]}
     assert "would do it: --val-fraction 0.2 then, 0.4 now" in would.log
-    assert (would.heavy, day.files()) == (set(), before)
-    day.python(f"import shutil; shutil.rmtree('/data/raw/{DAY}')")
+    assert (would.heavy, day.inodes()) == (set(), before)
+    day.remove(f"raw/{DAY}")
     assert day.run("prepare", "--explain").code == 4
 
 
@@ -195,13 +160,13 @@ def test_explain_says_what_would_be_done_and_does_nothing(day: Data) -> None:
     ],
 )
 def test_changed_parameter_is_named_and_the_work_is_done(
-    day: Data, step: str, arguments: tuple[str, ...], told: str
+    day: Day, step: str, arguments: tuple[str, ...], told: str
 ) -> None:
     assert f"doing it again: {told}" in day.work(step, *arguments).log
     day.hit(step, *arguments)
 
 
-def test_changed_day_goes_through_to_the_predictions(day: Data) -> None:
+def test_changed_day_goes_through_to_the_predictions(day: Day) -> None:
     """Each step sees that its input is other, also where the one before it had the same call."""
     day.work("generate", "--rows=3001")
     for step in ("prepare", "split", "train", "validate", "features", "predict"):
@@ -211,15 +176,15 @@ def test_changed_day_goes_through_to_the_predictions(day: Data) -> None:
             assert "… then, " in done.log
 
 
-def test_changed_parameters_file_is_another_call(day: Data, tmp_path: Path) -> None:
+def test_changed_parameters_file_is_another_call(day: Day, tmp_path: Path) -> None:
     (tmp_path / "params.json").write_text(json.dumps({"num_leaves": 8, "learning_rate": 0.1}))
     tmp_path.chmod(0o755)
-    day.own = tmp_path
+    day = Day(day.source, (f"--volume={tmp_path}:/own:ro",))
     assert "doing it again: --params /own/params.json (" in day.work("train").log
     assert day.mark(MODEL)["steps"]["train"]["parameters"]["num_leaves"] == 8
 
 
-def test_number_of_cpus_is_no_change(day: Data) -> None:
+def test_number_of_cpus_is_no_change(day: Day) -> None:
     for step in ("generate", "split", "train", "predict"):
         day.hit(step, options=("--cpus=1", "--cpuset-cpus=0"))
 
@@ -233,7 +198,7 @@ def test_number_of_cpus_is_no_change(day: Data) -> None:
         ("predict", f"predictions/{DAY}/predictions.csv", "None", "output predictions.csv is gone"),
     ],
 )
-def test_edited_or_deleted_output_is_made_again(day: Data, step: str, file: str, damage: str, told: str) -> None:
+def test_edited_or_deleted_output_is_made_again(day: Day, step: str, file: str, damage: str, told: str) -> None:
     before = day.bytes_of(step)
     day.python(
         f"from pathlib import Path; path = Path('/data/{file}'); data = path.read_bytes(); new = {damage}\n"
@@ -254,7 +219,7 @@ def other_image(tmp_path: Path) -> Iterator[str]:
     docker("image", "rm", "--force", name)
 
 
-def test_another_image_does_the_work_and_the_former_one_too(day: Data, other_image: str) -> None:
+def test_another_image_does_the_work_and_the_former_one_too(day: Day, other_image: str) -> None:
     mine = image_of("generator")
     before = day.bytes_of("generate")
     assert f"doing it again: image {mine} then, {other_image} now" in day.work("generate", image=other_image).log
@@ -264,7 +229,7 @@ def test_another_image_does_the_work_and_the_former_one_too(day: Data, other_ima
     day.hit("prepare")  # the bytes that it read are the same
 
 
-def test_another_name_of_the_same_image_is_no_other_image(day: Data) -> None:
+def test_another_name_of_the_same_image_is_no_other_image(day: Day) -> None:
     name = f"airflow-ml-test-cache:{uuid4().hex[:12]}"
     docker("tag", image_of("generator"), name)
     try:
@@ -273,7 +238,7 @@ def test_another_name_of_the_same_image_is_no_other_image(day: Data) -> None:
         docker("image", "rm", name)
 
 
-def test_another_build_under_the_same_tag_is_another_image(day: Data) -> None:
+def test_another_build_under_the_same_tag_is_another_image(day: Day) -> None:
     """As its starter tells: the id is not known inside."""
     first_id, other_id = ("--env=ML_IMAGE_ID=sha256:" + digit * 64 for digit in "56")
     day.work("generate", "--force", options=(first_id,))
@@ -282,7 +247,6 @@ def test_another_build_under_the_same_tag_is_another_image(day: Data) -> None:
     assert told in day.work("generate", options=(other_id,)).log
 
 
-def test_hit_needs_no_right_to_write(day: Data) -> None:
-    mount = f"--volume={day.name}:/data:ro"
-    line = docker("run", *CONFINED, mount, image_of("generator"), "--rows=3000", f"--ds={DAY}").stdout
+def test_hit_needs_no_right_to_write(day: Day) -> None:
+    line = docker("run", *CONFINED, f"{day.mount}:ro", image_of("generator"), "--rows=3000", f"--ds={DAY}").stdout
     assert json.loads(line)["cached"] is True
