@@ -3,9 +3,10 @@
 from stagekit.cli import Command, run_stage
 from stagekit.errors import BadInput, NotReady, StageError, UsageError
 from stagekit.mark import META
+from stagekit.options import option
 from stagekit.partition import Partition, partition_name, read_partition
 from stagekit.process import available_cpus, heartbeat
-from stagekit.publication import LATER, Publication
+from stagekit.publication import LATER, Publication, publish
 
 __all__ = [
     "LATER",
@@ -19,7 +20,9 @@ __all__ = [
     "UsageError",
     "available_cpus",
     "heartbeat",
+    "option",
     "partition_name",
+    "publish",
     "read_partition",
     "run_stage",
 ]

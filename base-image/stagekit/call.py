@@ -1,5 +1,6 @@
 """How this process was called, as a mark records it: enough to call the same command again."""
 
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from stagekit.mark import file_sha256
 
 # Decided by where and how a stage runs, not by what it makes.
-NOT_RECORDED = {"command", "data_dir", "verbose", "force", "explain"}
+NOT_RECORDED = {"call", "command", "data_dir", "verbose", "force", "explain"}
 
 
 @dataclass
@@ -34,8 +35,9 @@ class Call:
         its content is no parameter, and could be secret. It is read when this is first asked for.
         """
         if self._recorded is None:
-            kept = {name: _plain(value) for name, value in sorted((self.arguments or {}).items())}
-            arguments = None if self.arguments is None else {n: v for n, v in kept.items() if n not in NOT_RECORDED}
+            given = sorted((self.arguments or {}).items())
+            kept = {name: _plain(value) for name, value in given if name not in NOT_RECORDED}
+            arguments = None if self.arguments is None else kept
             self._recorded = {"stage": self.stage, "command": self.command, "arguments": arguments}
         return self._recorded
 
@@ -61,6 +63,12 @@ def forget_call() -> None:
 def current_call() -> Call:
     """The command line that this process works on; an empty one where none was parsed."""
     return _current
+
+
+def call_of(args: Namespace) -> Call:
+    """The call that belongs to parsed arguments; an empty one where `run_stage` did not parse them."""
+    call = getattr(args, "call", None)
+    return call if isinstance(call, Call) else Call()
 
 
 def _plain(value: Any) -> Any:

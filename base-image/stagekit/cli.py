@@ -1,6 +1,7 @@
 """The command line frame of a stage: `--ds`, logs on stderr, one JSON line last on stdout, exit codes."""
 
 import argparse
+import importlib
 import json
 import logging
 import os
@@ -14,27 +15,42 @@ from typing import Any
 
 from stagekit.cache import Explained, UpToDate
 from stagekit.call import Call, forget_call, remember_call
-from stagekit.errors import FAILED, StageError, explain_os_error
+from stagekit.errors import FAILED, StageError, explain_os_error, to_os_error
+from stagekit.options import Option
 from stagekit.process import end_on_signals, heartbeat
 from stagekit.publication import keep_result
 
 log = logging.getLogger("stagekit")
 
 
+Run = Callable[[argparse.Namespace], Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Command:
-    """One task of a stage: `run` takes the parsed arguments and returns what the result line says.
+    """One command of a stage.
 
-    The arguments always hold `data_dir` (a Path, normally /data) and, unless `needs_ds` is False, `ds`. One that
-    `publishes` a partition takes --force and --explain as well, and stagekit alone looks at these.
+    `run` names a function as "module:function"; the module is imported when the command runs. The function takes the
+    parsed arguments and returns the result, which becomes the result line. The arguments hold `data_dir` (a Path,
+    normally /data), `ds` unless `needs_ds` is False, and the `options`. A command that `publishes` a partition also
+    takes --force and --explain, which `stagekit.publish` follows.
     """
 
     name: str
     help: str
-    run: Callable[[argparse.Namespace], Mapping[str, Any]]
+    run: str | Run
     configure: Callable[[argparse.ArgumentParser], None] = lambda _: None
     needs_ds: bool = True
     publishes: bool = True
+    options: Sequence[Option] = ()
+
+    def load(self) -> Run:
+        """The function that does the work."""
+        if not isinstance(self.run, str):
+            return self.run
+        module, _, function = self.run.partition(":")
+        run: Run = getattr(importlib.import_module(module), function)
+        return run
 
 
 def run_stage(stage: str, description: str, commands: Sequence[Command], argv: Sequence[str] | None = None) -> int:
@@ -47,7 +63,7 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     args = _build_parser(stage, description, commands).parse_args(argv)
     command: Command = args.command
     asked = {name: command.publishes and getattr(args, name) for name in ("force", "explain")}
-    call = remember_call(stage, command.name if len(commands) > 1 else None, vars(args), **asked)
+    args.call = call = remember_call(stage, command.name if len(commands) > 1 else None, vars(args), **asked)
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if args.verbose else logging.INFO,
@@ -74,7 +90,7 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
 def _result(command: Command, args: argparse.Namespace, call: Call) -> Mapping[str, Any]:
     """Run the command; returns what its result line says, of this run or of the one that did its work before."""
     try:
-        result = command.run(args)
+        result = command.load()(args)
     except UpToDate as found:
         return {**found.result, "cached": True}
     except Explained as told:
@@ -84,6 +100,7 @@ def _result(command: Command, args: argparse.Namespace, call: Call) -> Mapping[s
 
 
 def _report(error: Exception, root: str) -> int:
+    error = to_os_error(error)
     if isinstance(error, OSError) and not isinstance(error, StageError):
         known: Exception = explain_os_error(error, root)
         log.debug("the error behind the message", exc_info=error)
@@ -116,6 +133,8 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
     if command.needs_ds:
         parser.add_argument("--ds", type=_ds, required=True, metavar="YYYY-MM-DD", help="the day of the data")
     command.configure(parser)
+    for option in command.options:
+        parser.add_argument(*option.flags, **option.keywords)
     parser.add_argument(
         "--data-dir",
         type=Path,

@@ -1,6 +1,8 @@
 """The ways a stage can fail, each with its exit code and a message that says what to do."""
 
 import errno
+import os
+import re
 
 # Exit codes: 0 done, 1 failed, 2 wrong usage, 3 bad input data, 4 input not there yet.
 FAILED, USAGE, BAD_INPUT, NOT_READY = 1, 2, 3, 4
@@ -51,11 +53,21 @@ def explain_os_error(error: OSError, root: str) -> StageError:
             do="free some space and run the stage again; nothing was published",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        import os
-
         return StageError(
             f"{place} cannot be written or read by user {os.getuid()} ({error.strerror})",
             expected=f"a {root} that belongs to the user this container runs as",
             do=f"mount {root} writable, and run with `--user` set to its owner",
         )
     return StageError(f"{place}: {error.strerror or error}")
+
+
+def to_os_error(error: Exception) -> Exception:
+    """The operating-system error behind an error of native code, which has the number in its text only.
+
+    polars and other libraries written in Rust raise errors such as "No space left on device (os error 28)" without
+    an `errno`. Any other error is returned as it is.
+    """
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    if number is None or isinstance(error, StageError) or getattr(error, "errno", None) is not None:
+        return error
+    return OSError(int(number[1]), os.strerror(int(number[1])))

@@ -6,13 +6,44 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from stagekit.errors import BadInput
+from stagekit.shapes import Maybe, Passes, ShapeError, Values, check, parse_object
 
 META = "_meta.json"
 META_VERSION = 1
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a moment as marks record it, such as 2026-11-21T04:00:00Z."""
+    try:
+        return text.endswith("Z") and datetime.fromisoformat(text[:-1]).tzinfo is None
+    except ValueError:
+        return False
+
+
+# Optional is what earlier releases did not record.
+STEP = {
+    "inputs": Values(str),
+    "parameters": Maybe(dict),
+    "seed": Maybe(int),
+    "call": Maybe({"stage": Maybe(str), "command": Maybe(str), "arguments": Maybe(dict)}),
+    "image": Maybe(Values(Maybe(str))),
+    "versions": Maybe(Values(Maybe(str))),
+    "run": Maybe(Values(Maybe(str))),
+    "started": Maybe(Passes(str, is_time, "a moment such as 2026-11-21T04:00:00Z")),
+    "seconds": Maybe(float),
+    "result": Maybe(dict),
+}
+MARK = {
+    "version": int,
+    "partition": str,
+    "outputs": Values({"sha256": str, "size": int, "step": str, "rows": Maybe(int)}),
+    "steps": Values(STEP),
+}
 
 
 def file_sha256(path: Path) -> str:
@@ -43,29 +74,35 @@ def intact(path: Path, output: Mapping[str, Any]) -> bool:
 
 def load_mark(folder: Path, name: str) -> dict[str, Any]:
     """The mark of a partition. Errors: BadInput where it is damaged or another partition's; FileNotFoundError."""
-    try:
-        meta: dict[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
-        if meta["version"] != META_VERSION:
-            raise BadInput(
-                f"{name}/{META} has version {meta['version']}",
-                expected=f"version {META_VERSION}",
-                do="publish the partition again with the images in use",
-            )
-        if not isinstance(meta["outputs"], dict) or not isinstance(meta["steps"], dict):
-            raise TypeError("outputs and steps must be objects")
-    except (ValueError, KeyError, TypeError) as error:
+    mark = read_mark(folder / META, f"{name}/{META}")
+    if mark["partition"] != name:
         raise BadInput(
-            f"{name}/{META} is damaged ({error})",
-            expected="the commit mark that the writing stage left",
-            do=f"run the stage that writes {name} again",
-        ) from None
-    if meta["partition"] != name:
-        raise BadInput(
-            f"{name}/{META} is the mark of another partition, {meta['partition']}",
+            f"{name}/{META} is the mark of another partition, {mark['partition']}",
             expected=f"the mark of {name}",
             do=f"do not copy partitions; run the stage that writes {name} again",
         )
-    return meta
+    return mark
+
+
+def read_mark(path: Path, label: str) -> dict[str, Any]:
+    """The mark in a file, of whatever partition. Errors: BadInput where it is damaged; FileNotFoundError."""
+    try:
+        mark = parse_object(path.read_bytes(), strict=False)  # arguments may be any bytes, parameters any float
+        version = mark.get("version")
+        if isinstance(version, int) and version != META_VERSION:
+            raise BadInput(
+                f"{label} has version {version}",
+                expected=f"version {META_VERSION}",
+                do="publish the partition again with the images in use",
+            )
+        check(mark, MARK)
+    except ShapeError as error:
+        raise BadInput(
+            f"{label} is damaged ({error.found})",
+            expected=f"the commit mark that the writing stage left, with {error.expected}",
+            do="run the stage that writes this partition again",
+        ) from None
+    return mark
 
 
 def write_mark(mark: Mapping[str, Any], temporary: Path, folder: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from stagekit.errors import BadInput, NotReady, UsageError
 from stagekit.mark import META, damage, load_mark
+from stagekit.shapes import ShapeError, read_object
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,28 @@ class Partition:
         """The number of data rows of a file as its writer counted them; None where it has no rows."""
         rows = self.meta["outputs"][file].get("rows")
         return None if rows is None else int(rows)
+
+    def step(self, file: str) -> Mapping[str, Any]:
+        """The record of the step that wrote a file; an empty one where the mark has none."""
+        output = self.meta["outputs"].get(file, {})
+        record: Mapping[str, Any] = self.meta["steps"].get(output.get("step"), {})
+        return record
+
+    def inputs(self, file: str) -> Mapping[str, str]:
+        """The sha256 of each file that was read to write this one, by its path below the data folder."""
+        inputs: Mapping[str, str] = self.step(file).get("inputs", {})
+        return inputs
+
+    def json(self, file: str) -> dict[str, Any]:
+        """The JSON object in a file. Errors: BadInput where the file is damaged or holds something else."""
+        try:
+            return read_object(self / file)
+        except ShapeError as error:
+            raise BadInput(
+                f"{self.name}/{file}: {error.found}",
+                expected=error.expected,
+                do=f"run the step that writes {self.name}/{file} again",
+            ) from None
 
 
 def partition_name(root: Path, text: str) -> str:

@@ -4,7 +4,9 @@ import enum
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+import shutil
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from time import gmtime, monotonic, strftime
@@ -12,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from stagekit.cache import Explained, UpToDate, look
-from stagekit.call import Call, current_call
+from stagekit.call import Call, call_of, current_call
 from stagekit.errors import BadInput
 from stagekit.mark import META, META_VERSION, file_sha256, fsync, intact, load_mark, locked, write_mark
 from stagekit.partition import Partition
@@ -20,6 +22,8 @@ from stagekit.workspace import Workspace
 
 # A longer result is not kept, so its step is always done: marks are read by everyone, and a result line is no file.
 MOST_RESULT_BYTES = 64 << 10
+# The scratch folder's name among the outputs.
+SCRATCH = ".scratch"
 # So many changes a log line names.
 SHOWN_CHANGES = 6
 
@@ -57,24 +61,36 @@ class Publication:
         parameters: Mapping[str, Any] | _Later | None = None,
         seed: int | None = None,
         reuse: bool = True,
+        call: Call | None = None,
     ) -> None:
         self.name, self.step, self.folder = name, step, root / name
         self.rows: dict[str, int] = {}
         self._inputs = {path: digest for partition in inputs for path, digest in partition.hashes.items()}
         self._parameters = None if parameters is LATER else dict(parameters or {})
-        self._seed, self._reuse = seed, reuse
+        self._seed, self._reuse, self._given_call = seed, reuse, call
+        self._result: Mapping[str, Any] | None = None
 
     def path(self, file: str) -> Path:
         """Where to write an output before it is published."""
         return self._workspace.path / file
 
-    def settle(self, parameters: Mapping[str, Any], seed: int | None = None) -> None:
-        """Name the parameters of a publication with `parameters=LATER`; the mark records them."""
+    @property
+    def scratch(self) -> Path:
+        """A folder for files that are not published: it is removed before the outputs are."""
+        folder = self.path(SCRATCH)
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def set_parameters(self, parameters: Mapping[str, Any], seed: int | None = None) -> None:
+        """Give the parameters of a publication with `parameters=LATER`; the mark records them."""
         self._parameters, self._seed = dict(parameters), seed
 
+    settle = set_parameters
+
     def __enter__(self) -> "Publication":
-        self._call = current_call()
-        self._look(self._call)
+        self._call = self._given_call or current_call()
+        if self._given_call is None:
+            self._look(self._call)
         self._started, self._clock = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()), monotonic()
         self._workspace = Workspace(self.folder, self.step)
         return self
@@ -85,9 +101,23 @@ class Publication:
         try:
             if kind is None:
                 self._publish()
-                self._call.published.append(self)
+                if self._given_call is None:
+                    self._call.published.append(self)
         finally:
             self._workspace.close()
+
+    def run(self, call: Call, work: "Callable[[Publication], Mapping[str, Any]]") -> Mapping[str, Any]:
+        """Do the work if it is not done already; see `publish`."""
+        self._call = call
+        try:
+            self._look(call)
+        except UpToDate as found:
+            return {**found.result, "cached": True}
+        except Explained as found:
+            return {"explain": {"hit": not found.changed, "changed": found.changed}}
+        with self:
+            self._result = work(self)
+        return self._result
 
     def _look(self, call: Call) -> None:
         """Errors: UpToDate where the step is done already; Explained where that is all that was asked."""
@@ -108,6 +138,7 @@ class Publication:
             raise UpToDate(found.record["result"])
 
     def _publish(self) -> None:
+        shutil.rmtree(self.path(SCRATCH), ignore_errors=True)
         outputs = {}
         for path in sorted(self._workspace.path.iterdir()):
             fsync(path)
@@ -189,14 +220,24 @@ class Publication:
         from importlib import metadata  # takes its time, and a step that is up to date does without
 
         if self._parameters is None:
-            raise RuntimeError(f"the parameters of {self.step} were to come later, and did not: call settle()")
+            raise RuntimeError(f"the parameters of {self.step} were to come later, and did not: call set_parameters()")
         return {
             **self._identity(),
             "versions": {d.name: d.version for d in sorted(metadata.distributions(), key=lambda d: d.name.lower())},
             "run": {key: os.environ.get(f"ML_{key.upper()}") for key in ("dag_id", "task_id", "run_id", "try_number")},
             "started": self._started,
             "seconds": round(monotonic() - self._clock, 3),
+            **self._kept_result(),
         }
+
+    def _kept_result(self) -> dict[str, Any]:
+        if self._result is None:
+            return {}
+        if len(json.dumps(self._result)) > MOST_RESULT_BYTES:
+            log.warning("the result is longer than %d bytes: it is not kept, so this step is never up to date",
+                        MOST_RESULT_BYTES)  # fmt: skip
+            return {}
+        return {"result": self._result}
 
     def keep_result(self, result: Mapping[str, Any]) -> None:
         """Add what the command said to the mark, unless the step was published by somebody else since."""
@@ -209,6 +250,40 @@ class Publication:
             if mark["steps"].get(self.step) == self._record:
                 mark["steps"][self.step]["result"] = result
                 write_mark(mark, workspace.path, folder)
+
+
+def publish(
+    args: Namespace,
+    name: str,
+    step: str,
+    work: Callable[[Publication], Mapping[str, Any]],
+    *,
+    inputs: Iterable[Partition] = (),
+    parameters: Mapping[str, Any] | _Later | None = None,
+    seed: int | None = None,
+    reuse: bool = True,
+) -> Mapping[str, Any]:
+    """Do one step of a partition, unless it is done already; returns its result.
+
+    `work` takes the Publication: it writes to `publication.path(file)`, counts in `publication.rows[file]` and returns
+    the result, an object of JSON. Its outputs and its result are published together. An error publishes nothing.
+
+    :param args: the parsed command line, as `run_stage` gives it; the mark records it
+    :param name: the partition below the data folder, such as models/2026-11-21
+    :param step: which step of the partition this is
+    :param inputs: what the work reads; the mark records the hashes
+    :param parameters: what decides the outputs besides inputs, image and command line; LATER: the work calls
+        `publication.set_parameters`, with what follows from image, inputs and command line alone
+    :param seed: of the random numbers
+    :param reuse: False: what decides the outputs is not all recorded, so the work is always done
+    :return: the result of `work`; if the step was published already from the same image, inputs, parameters, seed and
+        command line, the recorded result with `"cached": True`; with --explain `{"explain": {"hit", "changed"}}`
+    """
+    call = call_of(args)
+    publication = Publication(
+        args.data_dir, name, step, inputs=inputs, parameters=parameters, seed=seed, reuse=reuse, call=call
+    )
+    return publication.run(call, work)
 
 
 def keep_result(call: Call, result: Mapping[str, Any]) -> None:

@@ -273,7 +273,7 @@ def test_parameters_that_never_came_publish_nothing(stage: Stage) -> None:
     stage.options = {"parameters": LATER, "seed": None}
     done = stage.call()
     assert (done.code, (stage.root / MADE).exists()) == (1, False)
-    assert "call settle()" in done.log
+    assert "call set_parameters()" in done.log
 
 
 # Force and explain

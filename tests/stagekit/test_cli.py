@@ -87,6 +87,10 @@ def test_ds_that_is_no_date_is_wrong_usage(tmp_path: Path, ds: str) -> None:
         (f"OSError({errno.ENOSPC}, 'full', '/data/x')", 1, "no space left on the device that holds /data/x"),
         (f"OSError({errno.EROFS}, 'read-only', '/data/x')", 1, "/data/x cannot be written or read by user"),
         (f"OSError({errno.EIO}, 'i/o', '/data/x')", 1, "/data/x: i/o"),
+        ("RuntimeError('No space left on device (os error 28)')", 1, "no space left on the device that holds "),
+        ("RuntimeError('Permission denied (os error 13): x')", 1, "cannot be written or read by user"),
+        ("OSError('failed: (os error 30)')", 1, "cannot be written or read by user"),
+        ("BadInput('the text (os error 28) in a file')", 3, "the text (os error 28) in a file"),
     ],
 )
 def test_error_becomes_its_exit_code_and_message(tmp_path: Path, act: str, code: int, message: str) -> None:

@@ -192,6 +192,10 @@ def edit_meta(folder: Path, **changes: object) -> None:
     (folder / META).write_text(json.dumps({**meta, **changes}))
 
 
+def step(**facts: object) -> dict[str, object]:
+    return {"generate": {"inputs": {}, **facts}}
+
+
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
@@ -200,7 +204,23 @@ def edit_meta(folder: Path, **changes: object) -> None:
         (lambda d: (d / META).write_text("[]"), BadInput, "is damaged"),
         (lambda d: (d / META).write_bytes(b"\xff\xfe"), BadInput, "is damaged"),
         (lambda d: edit_meta(d, version=99), BadInput, "version 99"),
+        (lambda d: edit_meta(d, version="1"), BadInput, "version is a text"),
         (lambda d: edit_meta(d, outputs=[]), BadInput, "is damaged"),
+        (lambda d: edit_meta(d, outputs={"data.csv": {"size": 2, "step": "a"}}), BadInput, r"data\.csv has no sha256"),
+        (lambda d: edit_meta(d, outputs={"data.csv": "x"}), BadInput, r"outputs\.data\.csv is a text"),
+        (lambda d: edit_meta(d, steps=[]), BadInput, "steps is a list"),
+        (lambda d: edit_meta(d, steps={"generate": []}), BadInput, r"steps\.generate is a list"),
+        (lambda d: edit_meta(d, steps={"generate": {}}), BadInput, r"steps\.generate has no inputs"),
+        (
+            lambda d: edit_meta(d, steps=step(started="x")),
+            BadInput,
+            "started is 'x'",
+        ),
+        (lambda d: edit_meta(d, steps=step(started="2026-99-21T04:00:00Z")), BadInput, "started is '2026-99"),
+        (lambda d: edit_meta(d, steps=step(image="a:1")), BadInput, r"steps\.generate\.image is a text"),
+        (lambda d: edit_meta(d, steps=step(inputs={"raw/a": None})), BadInput, r"inputs\.raw/a is null"),
+        (lambda d: (d / META).write_text("[" * 200_000), BadInput, "nested too deeply"),
+        (lambda d: (d / META).write_text('{"version": 1, "version": 1}'), BadInput, "'version' twice"),
         (lambda d: edit_meta(d, partition="raw/2026-11-20"), BadInput, "mark of another partition, raw/2026-11-20"),
         (lambda d: (d / "data.csv").write_text("A\n"), BadInput, "has sha256"),
         (lambda d: (d / "data.csv").write_text("longer\n"), BadInput, "has 7 bytes; expected: 2 bytes"),
@@ -218,6 +238,31 @@ def test_damaged_partition_is_refused_by_name(
     assert NAME in str(caught.value)
     assert caught.value.expected
     assert caught.value.do
+
+
+def test_partition_knows_the_step_that_wrote_a_file_and_what_it_read(tmp_path: Path) -> None:
+    publish(tmp_path, "a\n")
+    derive(tmp_path)
+    partition = read_partition(tmp_path, NAME, ["data.csv", "train.csv"])
+    assert partition.step("train.csv") == partition.meta["steps"]["split"]
+    assert partition.inputs("train.csv") == {f"{NAME}/data.csv": partition.hashes[f"{NAME}/data.csv"]}
+    assert partition.inputs("data.csv") == {}
+    assert partition.step("unknown.csv") == {}
+    edit_meta(tmp_path / NAME, steps={})
+    assert read_partition(tmp_path, NAME, []).step("train.csv") == {}
+
+
+def test_mark_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+    """It had no call, and neither image id nor revision."""
+    publish(tmp_path, "a\n")
+    edit_meta(tmp_path / NAME, steps=step(parameters={}, image={"name": None}))
+    assert read_partition(tmp_path, NAME, ["data.csv"]).step("data.csv")["image"] == {"name": None}
+
+
+def test_mark_may_hold_any_parameter_and_any_argument(tmp_path: Path) -> None:
+    parameters = {"most": float("inf"), "text": "\udcff"}
+    publish(tmp_path, "a\n", parameters=parameters)
+    assert read_partition(tmp_path, NAME, []).step("data.csv")["parameters"] == parameters
 
 
 def test_missing_partition_is_not_ready(tmp_path: Path) -> None:

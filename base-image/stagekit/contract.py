@@ -1,0 +1,253 @@
+"""The documents that one stage writes and another stage reads: their shapes, reading and writing, in one place.
+
+A document has the shape that every release has written: figures without a value are null, and keys that only newer
+releases write may be missing. What a document must have is what its readers need.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from stagekit.errors import BadInput
+from stagekit.partition import Partition
+from stagekit.shapes import EqualLengths, Exactly, Maybe, Passes, ShapeError, Values, check, read_object
+
+# What a feature is made from: a number, a text with known values, or one part of a time.
+NUMBER, CATEGORY, HOUR, WEEKDAY, DAY = "number", "category", "hour", "weekday", "day"
+KINDS = (NUMBER, CATEGORY, HOUR, WEEKDAY, DAY)
+
+# Each figure of metrics.json that a rule can be about, and whether a higher value is better.
+HIGHER_IS_BETTER: Mapping[str, bool] = MappingProxyType(
+    {
+        "roc_auc": True,
+        "average_precision": True,
+        "log_loss": False,
+        "brier_score": False,
+        "accuracy": True,
+        "precision": True,
+        "recall": True,
+        "f1": True,
+    }
+)
+
+VERSION = Exactly(1)
+NAME = Passes(str, bool, "a name, which is not empty")
+MAYBE_VERSION = Maybe((str, int))
+ENCODER = {
+    "version": VERSION,
+    "key": [NAME],
+    "target": {"name": NAME, "classes": [NAME]},
+    "features": [
+        {
+            "name": NAME,
+            "field": NAME,
+            "kind": Passes(str, KINDS.__contains__, f"one of {', '.join(KINDS)}"),
+            "values": Maybe([str]),
+        }
+    ],
+    "schema": dict,
+}
+METRICS = {
+    "rows": int,
+    "classes": [str],
+    "class_rows": Maybe(Values(int)),
+    **dict.fromkeys(HIGHER_IS_BETTER, Maybe(float)),
+    "threshold": Maybe(float),
+    "confusion_matrix": Maybe([[int]]),
+    "calibration": Maybe([{"rows": int, "mean_predicted": float, "observed": float}]),
+    "reproduction": Maybe({"rows": int, "max_difference": float}),
+}
+CURVES = [
+    {
+        "class": str,
+        "roc": EqualLengths({"fpr": [float], "tpr": [float]}, ("fpr", "tpr")),
+        "precision_recall": EqualLengths({"recall": [float], "precision": [float]}, ("recall", "precision")),
+    }
+]
+BINS: dict[str, Any] = {"labels": [str], "edges": Maybe([float]), "codes": Maybe([[int]]), "counts": [int]}
+SHARES = {"labels": [str], "expected": [float], "actual": [float], "psi": float}
+SHARE_LISTS = ("labels", "expected", "actual")
+EVALUATION = {
+    "version": VERSION,
+    "ds": str,
+    "model": {"name": Maybe(str), "version": MAYBE_VERSION, "run_id": Maybe(str)},
+    "trained_on_day": Maybe(bool),
+    "rows": int,
+    "target": Maybe({"matched": Maybe(int), "without_target": Maybe(int), "new_classes": Maybe(Values(int))}),
+    "metrics": Maybe(METRICS),
+    "trained": Maybe(METRICS),
+    "curves": Maybe(CURVES),
+    "drift": Maybe(
+        {
+            "features": [EqualLengths({"name": str, "kind": str, **SHARES}, SHARE_LISTS)],
+            "score": EqualLengths(SHARES, SHARE_LISTS),
+        }
+    ),
+    "quality": {
+        "rows_in": Maybe(int),
+        "rows_out": Maybe(int),
+        "rejected": Maybe(Values(int)),
+        "reasons": Maybe(Values(int)),
+    },
+    "rules": Maybe({"metric": Maybe(str)}),
+    "breaches": [{"text": str}],
+}
+COMPARISON = {
+    "version": VERSION,
+    "ds": str,
+    "candidate": {"model": str, "metrics": METRICS},
+    "champion": Maybe({"model": str, "version": MAYBE_VERSION, "metrics": METRICS}),
+    "incomparable": Maybe({"model": str, "version": MAYBE_VERSION, "why": str}),
+    "rows": int,
+    "metric": str,
+    "difference": Maybe(float),
+    "interval": Maybe([float]),
+    "interval_rows": Maybe(int),
+    "confidence": Maybe(float),
+    "resamples": Maybe(int),
+    "rule": Maybe({"tolerance": Maybe(float), "floors": Maybe(Values(float))}),
+    "passed": bool,
+    "reasons": [str],
+    "curves": Maybe({"candidate": Maybe(CURVES), "champion": Maybe(CURVES)}),
+}
+SHAPES: Mapping[str, Any] = MappingProxyType(
+    {
+        "metrics.json": METRICS,
+        "curves.json": {"version": VERSION, "classes": [str], "curves": CURVES},
+        "baseline.json": {
+            "version": VERSION,
+            "rows": int,
+            "features": [EqualLengths({"name": str, "kind": str, **BINS}, ("labels", "counts"))],
+            "score": EqualLengths(BINS, ("labels", "counts")),
+        },
+        "comparison.json": COMPARISON,
+        "evaluation.json": EVALUATION,
+        "params.json": {
+            "parameters": Maybe(dict),
+            "seed": Maybe(int),
+            "rows": Maybe(Values(int)),
+            "best_iteration": Maybe(int),
+            "validation": Maybe(Values(float)),
+            "curve": Maybe(Values([float])),
+        },
+    }
+)
+ENCODER_FILE = "encoder.json"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of the model's input: it is made from `field`, as `kind` says; a category has `values` by code."""
+
+    name: str
+    field: str
+    kind: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What `encoder.json` holds: key columns, target, classes by code, features in the order of the columns.
+
+    `schema` is the Table Schema of the training data, which `preprocessing` alone reads.
+    """
+
+    key: tuple[str, ...]
+    target: str
+    classes: tuple[str, ...]
+    features: tuple[Feature, ...]
+    schema: Mapping[str, Any]
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The columns of the features."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def probability_columns(self) -> tuple[str, ...]:
+        """The column of each class's probability, in the order of the codes."""
+        return tuple(f"probability_{name}" for name in self.classes)
+
+
+def read_encoder(partition: Partition) -> Encoder:
+    """The encoder of a day or of a model. Errors: BadInput, which names the place in the file."""
+    content = _read(partition, ENCODER_FILE, ENCODER, "run `preprocessing split` again, or take another model")
+    encoder = Encoder(
+        key=tuple(content["key"]),
+        target=content["target"]["name"],
+        classes=tuple(content["target"]["classes"]),
+        features=tuple(
+            Feature(feature["name"], feature["field"], feature["kind"], tuple(feature.get("values") or ()))
+            for feature in content["features"]
+        ),
+        schema=content["schema"],
+    )
+    _check_encoder(encoder, f"{partition.name}/{ENCODER_FILE}")
+    return encoder
+
+
+def write_encoder(path: Path, encoder: Encoder) -> None:
+    """Write `encoder.json`. Errors: ShapeError where the encoder is not what readers take."""
+    features = []
+    for feature in encoder.features:
+        document = asdict(feature)
+        if feature.kind != CATEGORY:
+            del document["values"]
+        features.append(document)
+    content = {
+        "version": VERSION.value,
+        "key": list(encoder.key),
+        "target": {"name": encoder.target, "classes": list(encoder.classes)},
+        "features": features,
+        "schema": encoder.schema,
+    }
+    check(content, ENCODER)
+    _write(path, content)
+
+
+def read_document(partition: Partition, file: str) -> dict[str, Any]:
+    """A document of a verified partition, by its file name. Errors: BadInput, which names the place in the file."""
+    do = f"run the step that writes {partition.name}/{file} again, with the images in use"
+    return _read(partition, file, SHAPES[file], do)
+
+
+def write_document(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a document, in the shape that its file name stands for. Errors: ShapeError."""
+    check(content, SHAPES[path.name])
+    _write(path, content)
+
+
+def _read(partition: Partition, file: str, shape: Any, do: str) -> dict[str, Any]:
+    try:
+        content = read_object(partition / file)
+        check(content, shape)
+    except ShapeError as error:
+        raise BadInput(f"{partition.name}/{file}: {error.found}", expected=error.expected, do=do) from None
+    return content
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _check_encoder(encoder: Encoder, label: str) -> None:
+    """Refuse an encoder that no model can have: too little of something, or two columns of one name."""
+    if not encoder.key or len(encoder.classes) < 2 or not encoder.features:
+        raise BadInput(
+            f"{label} has {len(encoder.key)} key columns, {len(encoder.classes)} classes and "
+            f"{len(encoder.features)} features",
+            expected="one key column, two classes and one feature, or more",
+            do="look at the roles in schema.json and at the target's values",
+        )
+    columns = [*encoder.key, "prediction", *encoder.probability_columns, *encoder.feature_names]
+    for names in (encoder.classes, columns):
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise BadInput(
+                f"{label} has the column or class {twice[0]!r} twice",
+                expected="names that differ",
+                do="rename the field in schema.json, then publish the day and train again",
+            )
