@@ -7,14 +7,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import stack as compose_stack
 from airflow_api import Airflow
 
-ROOT = Path(__file__).parents[2]
+from tests.harness import ROOT, Data, Done
 
 # Another name and another first port let two such stacks run side by side.
 PROJECT = os.environ.get("ML_TEST_PROJECT", "airflow-ml-test")
@@ -29,40 +29,22 @@ os.environ |= {
     "ML_GID": "10001",
 }
 
-DATA = os.environ["ML_DATA"]
 RUN_TIMEOUT_S = 600
+SMALL = {"rows": 3000}
+FEW_TREES = {"lightgbm": {"num_boost_round": 20}}
+# The day that several tests look at: Dags in the order of a day.
+DAY = "2026-11-21"
+DAGS = ("generate_data", "train_model", "predict", "monitor")
+Results = dict[tuple[str, str], dict[str, Any]]
 
-LIST_FILES = """
-import hashlib, json, pathlib
-files = [p for p in pathlib.Path('/data').rglob('*') if p.is_file()]
-print(json.dumps({str(p.relative_to('/data')): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}))
-"""
-
-
-def image(name: str) -> str:
-    lock = json.loads((ROOT / "dags" / "images.lock.json").read_text())
-    return str(lock["images"][name]["image"])
+# What stages are run on by hand.
+data = Data(os.environ["ML_DATA"])
 
 
-def run_image(name: str, *arguments: str, options: tuple[str, ...] = (), check: bool = True) -> Any:
-    """Run an image by hand on the test's data volume."""
-    network = (f"--network={PROJECT}_mlflow", "--env=ML_MLFLOW_URI=http://mlflow:5000")
-    reach = network if name == "registry" else ("--network=none",)
-    command = ["docker", "run", "--rm", *reach, f"--volume={DATA}:/data", *options, image(name), *arguments]
-    done = subprocess.run(command, text=True, capture_output=True, timeout=300, check=False)
-    if check:
-        assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-def run_python(name: str, code: str) -> str:
-    """Run Python code inside an image with the test's data volume."""
-    return str(run_image(name, "-c", code, options=("--entrypoint=python",)).stdout)
-
-
-def data_files() -> dict[str, str]:
-    """The sha256 of every file in the data volume, by path."""
-    return dict(json.loads(run_python("base", LIST_FILES)))
+def registry(*arguments: str, code: int = 0) -> Done:
+    """Run a command of the registry stage by hand, on MLflow's network."""
+    address = ("--env=ML_MLFLOW_URI=http://mlflow:5000",)
+    return data.stage("registry", *arguments, code=code, network=f"{PROJECT}_mlflow", options=address)
 
 
 class Stack:
@@ -96,8 +78,18 @@ class Stack:
         path = f"/dags/{dag}/dagRuns/{urllib.parse.quote(run)}/taskInstances/{task}/links"
         return dict(self.airflow.request("GET", path)["extra_links"])
 
-    def results(self, dag: str, run: str) -> dict[tuple[str, str], dict[str, Any]]:
+    def results(self, dag: str, run: str) -> Results:
+        """The result of each stage's command in a run."""
         return {(result["stage"], result["command"]): result for result in self.airflow.results(dag, run)}
+
+    @contextmanager
+    def variable(self, key: str, value: str) -> Iterator[None]:
+        """An Airflow Variable for as long as the block runs."""
+        self.airflow.request("POST", "/variables", {"key": key, "value": value})
+        try:
+            yield
+        finally:
+            self.airflow.request("DELETE", f"/variables/{key}")
 
 
 class Mlflow:
@@ -149,7 +141,7 @@ class Mlflow:
 
 def remove_stack() -> None:
     compose_stack.compose("down", "--volumes", "--remove-orphans")
-    subprocess.run(["docker", "volume", "rm", "--force", DATA], capture_output=True, check=False)
+    subprocess.run(["docker", "volume", "rm", "--force", data.source], capture_output=True, check=False)
 
 
 @pytest.fixture(scope="session")
@@ -160,6 +152,15 @@ def stack() -> Iterator[Stack]:
         yield Stack()
     finally:
         remove_stack()
+
+
+@pytest.fixture(scope="session")
+def day(stack: Stack) -> Results:
+    """The results of one whole day, whose model is in production until a test changes that."""
+    results: Results = {}
+    for dag in DAGS:
+        results |= stack.results(dag, stack.run(dag, {"ds": DAY}))
+    return results
 
 
 def run_mlflow_client(code: str) -> str:

@@ -1,7 +1,5 @@
 """A day in the life, through a real scheduler: the Dags, the files they leave, and the same bytes again."""
 
-import csv
-import io
 import json
 import subprocess
 import time
@@ -9,10 +7,10 @@ import time
 import pytest
 from airflow_api import AirflowError
 
-from .conftest import DATA, Stack, compose_stack, data_files, image, run_python
+from tests.harness import images
 
-DS = "2026-11-21"
-DAGS = ("generate_data", "train_model", "predict", "monitor")
+from .conftest import DAGS, DAY, Results, Stack, compose_stack, data
+
 ALL_DAGS = (*DAGS, "promote_model", "roll_back_model")
 OF_TESTS = "alert_"  # Dags that fail, of the tests of alerts
 FILES = {
@@ -39,15 +37,6 @@ print('verified')
 """
 
 
-@pytest.fixture(scope="module")
-def day(stack: Stack) -> dict[tuple[str, str], dict[str, object]]:
-    """The results of one whole day."""
-    results = {}
-    for dag in DAGS:
-        results |= stack.results(dag, stack.run(dag, {"ds": DS}))
-    return results
-
-
 def test_stack_is_ready_when_it_says_so(stack: Stack) -> None:
     dags = stack.airflow.request("GET", "/dags")["dags"]
     paused = {dag["dag_id"]: dag["is_paused"] for dag in dags if not dag["dag_id"].startswith(OF_TESTS)}
@@ -70,21 +59,20 @@ def test_page_asks_for_the_password_of_the_environment_file(stack: Stack) -> Non
         Airflow(stack.url, "wrong").request("GET", "/dags")
 
 
-def test_day_leaves_every_file_with_a_valid_mark(day: dict[tuple[str, str], dict[str, object]]) -> None:
-    found = {path for path in data_files() if not path.endswith("_meta.json")}
-    of_the_day = {f"{folder}/{DS}/{name}" for folder, names in FILES.items() for name in names}
+def test_day_leaves_every_file_with_a_valid_mark(day: Results) -> None:
+    found = {path for path in data.files() if not path.endswith("_meta.json")}
+    of_the_day = {f"{folder}/{DAY}/{name}" for folder, names in FILES.items() for name in names}
     assert found == {*of_the_day, "registry/production/resolved.json"}
     files = json.dumps({folder: sorted(names) for folder, names in FILES.items()})
-    assert run_python("base", READ.format(files=files, ds=DS)).strip() == "verified"
+    assert data.python(READ.format(files=files, ds=DAY)).strip() == "verified"
 
 
-def test_day_has_a_useful_model(day: dict[tuple[str, str], dict[str, float]]) -> None:
+def test_day_has_a_useful_model(day: Results) -> None:
     assert 0.8 < day["prediction", "validate"]["roc_auc"] < 0.98
 
 
-def test_day_predicts_every_row_that_was_not_rejected(day: dict[tuple[str, str], dict[str, int]]) -> None:
-    predictions = run_python("base", f"print(open('/data/predictions/{DS}/predictions.csv').read())")
-    rows = list(csv.DictReader(io.StringIO(predictions.strip())))
+def test_day_predicts_every_row_that_was_not_rejected(day: Results) -> None:
+    rows = data.rows(f"predictions/{DAY}/predictions.csv")
     # The last `prepare` of the day is that of the Dag predict.
     features, predicted = day["preprocessing", "prepare"], day["prediction", "predict"]
     assert len(rows) == predicted["rows"] == features["rows_out"] > 1000
@@ -92,52 +80,49 @@ def test_day_predicts_every_row_that_was_not_rejected(day: dict[tuple[str, str],
     assert all(0 <= value <= 1 for value in probabilities)
 
 
-def test_marks_say_who_made_each_file(day: dict[tuple[str, str], dict[str, object]]) -> None:
-    meta = json.loads(run_python("base", f"print(open('/data/predictions/{DS}/_meta.json').read())"))
-    step = meta["steps"]["predict"]
-    assert step["image"]["name"] == image("prediction")
+def test_marks_say_who_made_each_file(day: Results) -> None:
+    step = data.mark(f"predictions/{DAY}")["steps"]["predict"]
+    assert step["image"]["name"] == images()["prediction"]
     assert step["run"]["dag_id"] == "predict"
     assert step["run"]["run_id"].startswith("manual__")
-    assert f"models/{DS}/model.txt" in step["inputs"]
+    assert f"models/{DAY}/model.txt" in step["inputs"]
 
 
-def test_first_model_is_in_production(day: dict[tuple[str, str], dict[str, object]]) -> None:
+def test_first_model_is_in_production(day: Results) -> None:
     assert day["registry", "decide"]["promoted"] is True
-    assert day["registry", "resolve"]["model"] == f"models/{DS}"
+    assert day["registry", "resolve"]["model"] == f"models/{DAY}"
     assert day["registry", "resolve"]["version"] == day["registry", "register"]["version"]
     assert day["prediction", "evaluate"]["trained_on_day"] is True
 
 
-def test_same_day_again_gives_the_same_bytes(stack: Stack, day: dict[tuple[str, str], dict[str, object]]) -> None:
-    before = {path: digest for path, digest in data_files().items() if not path.endswith("_meta.json")}
+def test_same_day_again_gives_the_same_bytes(stack: Stack, day: Results) -> None:
+    before = {path: digest for path, digest in data.files().items() if not path.endswith("_meta.json")}
     for dag in DAGS:
-        stack.run(dag, {"ds": DS, "force": True})
-    after = {path: digest for path, digest in data_files().items() if not path.endswith("_meta.json")}
+        stack.run(dag, {"ds": DAY, "force": True})
+    after = {path: digest for path, digest in data.files().items() if not path.endswith("_meta.json")}
     # This time there is a champion to be compared with, and reports tell when things were done.
     changed = {path for path in before if after[path] != before[path]}
-    assert changed <= {f"comparisons/{DS}/comparison.json", f"reports/{DS}/index.html"}
-    assert set(after) - set(before) == {f"comparisons/{DS}/val.csv"}
+    assert changed <= {f"comparisons/{DAY}/comparison.json", f"reports/{DAY}/index.html"}
+    assert set(after) - set(before) == {f"comparisons/{DAY}/val.csv"}
 
 
-def test_what_is_there_already_is_verified_not_made_again(
-    stack: Stack, day: dict[tuple[str, str], dict[str, object]]
-) -> None:
+def test_what_is_there_already_is_verified_not_made_again(stack: Stack, day: Results) -> None:
     for dag in DAGS:
-        stack.run(dag, {"ds": DS})
-    before = data_files()
+        stack.run(dag, {"ds": DAY})
+    before = data.files()
     for dag in DAGS:
-        results = stack.results(dag, stack.run(dag, {"ds": DS}))
+        results = stack.results(dag, stack.run(dag, {"ds": DAY}))
         made = {key: result for key, result in results.items() if key[0] != "registry"}
         assert made
         assert [key for key, result in made.items() if not result.get("cached")] == []
-    assert {path: digest for path, digest in data_files().items() if "registry" not in path} == {
+    assert {path: digest for path, digest in data.files().items() if "registry" not in path} == {
         path: digest for path, digest in before.items() if "registry" not in path
     }
 
 
-def test_stage_containers_are_removed(day: dict[tuple[str, str], dict[str, object]]) -> None:
+def test_stage_containers_are_removed(day: Results) -> None:
     form = '{{.Names}} {{.Label "com.docker.compose.service"}}'
-    command = ["docker", "ps", "--all", "--format", form, "--filter", f"volume={DATA}"]
+    command = ["docker", "ps", "--all", "--format", form, "--filter", f"volume={data.source}"]
     left = subprocess.run(command, text=True, capture_output=True, check=True).stdout.splitlines()
     # Two services look there whether a day has come, one shows the reports.
     assert {line.partition(" ")[2] for line in left} == {"scheduler", "triggerer", "reports"}, left

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import PROJECT, ROOT, RUN_TIMEOUT_S, Stack, compose_stack, image, run_image, run_python
+from tests.harness import ROOT, images
+
+from .conftest import PROJECT, RUN_TIMEOUT_S, Stack, compose_stack, data
 
 # Read when the stack starts, which is after this file was.
 os.environ |= {
@@ -32,7 +34,7 @@ class Receiver:
     def __init__(self) -> None:
         code = (Path(__file__).parents[1] / "receivers.py").read_text()
         network = ["--network", f"{PROJECT}_default", "--network-alias", "receiver"]
-        command = ["docker", "run", "--detach", "--rm", "--name", RECEIVER, *network, image("base")]
+        command = ["docker", "run", "--detach", "--rm", "--name", RECEIVER, *network, images()["base"]]
         subprocess.run([*command, "-c", code, "8099", "2525"], check=True, capture_output=True)
 
     def messages(self, run: str) -> Messages:
@@ -88,23 +90,14 @@ TORN = (
 
 def score_a_day(ds: str) -> None:
     """By hand, as quick as can be: what `evaluate` reads."""
-    model = f"--model=models/{ds}"
-    run_image("generator", f"--ds={ds}", "--rows=3000")
-    for name, *arguments in (
-        ("preprocessing", "prepare"),
-        ("preprocessing", "split"),
-        ("training", '--params-json={"num_boost_round": 5}'),
-        ("prediction", "validate"),
-        ("preprocessing", "prepare", model),
-        ("prediction", "predict", model),
-    ):
-        run_image(name, *arguments, f"--ds={ds}")
+    data.make_model(ds, '--params-json={"num_boost_round": 5}')
+    data.score(ds, f"models/{ds}")
 
 
 @pytest.fixture(scope="module")
 def runs(stack: Stack, receiver: Receiver) -> dict[str, str]:
     """A run of each Dag, at the same time; the run by Dag."""
-    run_python("base", TORN)
+    data.python(TORN)
     score_a_day(SCORED)
     days = {dag: SCORED if dag == "alert_breach" else DAY for dag in TOLD}
     started = {dag: stack.airflow.trigger(dag, {"ds": ds}) for dag, ds in days.items()}

@@ -7,32 +7,28 @@ import pytest
 from airflow_ml import alerts
 
 from .conftest import (
+    FEW_TREES,
     PORT,
     RUN_TIMEOUT_S,
+    SMALL,
     Mlflow,
+    Results,
     Stack,
     compose_stack,
-    data_files,
-    run_image,
+    data,
+    registry,
     run_mlflow_client,
-    run_python,
 )
 
 FIRST, SECOND, THIRD = "2026-10-04", "2026-10-11", "2026-10-18"
-SMALL = {"rows": 3000}
-TREES = {"lightgbm": {"num_boost_round": 20}}
 # One leaf a tree learns nothing: what such a model is called is the gate's answer.
 WORTHLESS = {"lightgbm": {"num_boost_round": 1, "learning_rate": 0.0001, "num_leaves": 2}}
-
-
-def mark(path: str) -> dict[str, Any]:
-    return dict(json.loads(run_python("base", f"print(open('/data/{path}/_meta.json').read())")))
 
 
 def predict_with(stack: Stack, ds: str, **conf: object) -> dict[str, Any]:
     """Score a day; returns what the mark of the predictions says about the model."""
     stack.run("predict", {"ds": ds, **conf})
-    return dict(mark(f"predictions/{ds}")["steps"]["predict"]["parameters"])
+    return dict(data.mark(f"predictions/{ds}")["steps"]["predict"]["parameters"])
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +37,12 @@ def mlflow(stack: Stack) -> Mlflow:
 
 
 @pytest.fixture(scope="module")
-def first(stack: Stack, mlflow: Mlflow) -> dict[tuple[str, str], dict[str, Any]]:
+def first(stack: Stack, mlflow: Mlflow) -> Results:
     """The results of the first training; other tests may have trained before."""
     for ds in (FIRST, SECOND, THIRD):
         stack.run("generate_data", {"ds": ds, **SMALL})
     before = mlflow.champion()
-    results = stack.results("train_model", stack.run("train_model", {"ds": FIRST, **TREES}))
+    results = stack.results("train_model", stack.run("train_model", {"ds": FIRST, **FEW_TREES}))
     if not results["registry", "decide"]["promoted"]:
         assert before is not None
         version = results["registry", "register"]["version"]
@@ -55,13 +51,13 @@ def first(stack: Stack, mlflow: Mlflow) -> dict[tuple[str, str], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def second(stack: Stack, first: dict[tuple[str, str], dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+def second(stack: Stack, first: Results) -> Results:
     """Another model, left to a person."""
-    run = stack.run("train_model", {"ds": SECOND, "promote": "manual", **TREES})
+    run = stack.run("train_model", {"ds": SECOND, "promote": "manual", **FEW_TREES})
     return stack.results("train_model", run)
 
 
-def test_training_leaves_a_run_that_shows_it_all(mlflow: Mlflow, first: dict[tuple[str, str], dict[str, Any]]) -> None:
+def test_training_leaves_a_run_that_shows_it_all(mlflow: Mlflow, first: Results) -> None:
     run = mlflow.run(first["registry", "register"]["run_id"])
     tags = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
     assert tags["airflow_ml.ds"] == FIRST
@@ -72,9 +68,14 @@ def test_training_leaves_a_run_that_shows_it_all(mlflow: Mlflow, first: dict[tup
     assert {"plots", "model"} <= set(mlflow.artifacts(run["info"]["run_id"]))
 
 
-def test_candidate_left_to_a_person_stays_challenger(
-    mlflow: Mlflow, first: dict[tuple[str, str], dict[str, Any]], second: dict[tuple[str, str], dict[str, Any]]
-) -> None:
+def test_parameters_of_the_form_reach_the_stages(first: Results, second: Results) -> None:
+    """Rows of generate_data, LightGBM's parameters and `promote` of train_model."""
+    assert data.json(f"models/{FIRST}/params.json")["parameters"]["num_iterations"] == 20
+    assert len(data.rows(f"raw/{FIRST}/data.csv")) == SMALL["rows"]
+    assert second["registry", "decide"]["decision"] == "left to a person"
+
+
+def test_candidate_left_to_a_person_stays_challenger(mlflow: Mlflow, first: Results, second: Results) -> None:
     decided = second["registry", "decide"]
     assert decided["promoted"] is False
     assert decided["decision"] == "left to a person"
@@ -83,21 +84,20 @@ def test_candidate_left_to_a_person_stays_challenger(
     assert mlflow.alias("challenger") == second["registry", "register"]["version"]
 
 
-def test_comparison_is_of_the_same_rows(second: dict[tuple[str, str], dict[str, Any]]) -> None:
+def test_comparison_is_of_the_same_rows(second: Results) -> None:
     compared, encoded = second["prediction", "compare"], second["preprocessing", "encode-validation"]
     assert encoded["champion"] == compared["champion"]["model"]
     low, high = compared["interval"]
     assert low <= compared["difference"] <= high
-    comparison = json.loads(run_python("base", f"print(open('/data/comparisons/{SECOND}/comparison.json').read())"))
-    rows = int(run_python("base", f"print(sum(1 for _ in open('/data/processed/{SECOND}/val.csv')) - 1)"))
-    assert comparison["rows"] == rows
+    comparison = data.json(f"comparisons/{SECOND}/comparison.json")
+    assert comparison["rows"] == len(data.rows(f"processed/{SECOND}/val.csv"))
 
 
 def test_person_promotes_predict_uses_it_and_rollback_takes_it_back(
     stack: Stack,
     mlflow: Mlflow,
-    first: dict[tuple[str, str], dict[str, Any]],
-    second: dict[tuple[str, str], dict[str, Any]],
+    first: Results,
+    second: Results,
 ) -> None:
     old, new = first["registry", "register"]["version"], second["registry", "register"]["version"]
     assert predict_with(stack, THIRD)["version"] == old
@@ -113,11 +113,8 @@ def test_person_promotes_predict_uses_it_and_rollback_takes_it_back(
 
 
 def test_variable_wins_over_the_registry(stack: Stack, first: object, second: object) -> None:
-    stack.airflow.request("POST", "/variables", {"key": "model_path", "value": f"/data/models/{SECOND}"})
-    try:
+    with stack.variable("model_path", f"/data/models/{SECOND}"):
         used = predict_with(stack, THIRD)
-    finally:
-        stack.airflow.request("DELETE", "/variables/model_path")
     assert used["model"] == f"models/{SECOND}"
     assert predict_with(stack, THIRD)["model"] == f"models/{FIRST}"
 
@@ -134,14 +131,14 @@ def test_worthless_candidate_does_not_pass_the_gate(stack: Stack, mlflow: Mlflow
 
 
 def test_day_is_scored_by_the_champion_of_then_where_that_is_asked_for(
-    stack: Stack, mlflow: Mlflow, second: dict[tuple[str, str], dict[str, Any]]
+    stack: Stack, mlflow: Mlflow, second: Results
 ) -> None:
     """A promotion that was made elsewhere, in September, is taken over with its time."""
     version = second["registry", "register"]["version"]
     now = mlflow.champion()
     assert now != version
-    run_image(
-        "registry", "promote", f"--version={version}", "--by=an importer", "--reason=as it was in September",
+    registry(
+        "promote", f"--version={version}", "--by=an importer", "--reason=as it was in September",
         "--at=2026-09-01T00:00:00Z",
     )  # fmt: skip
     assert mlflow.champion() == now
@@ -152,17 +149,15 @@ def test_day_is_scored_by_the_champion_of_then_where_that_is_asked_for(
     assert stack.airflow.wait("predict", run, RUN_TIMEOUT_S) == "failed"
 
 
-def test_model_trained_again_does_not_change_the_one_in_production(
-    stack: Stack, first: dict[tuple[str, str], dict[str, Any]]
-) -> None:
+def test_model_trained_again_does_not_change_the_one_in_production(stack: Stack, first: Results) -> None:
     """models/{day} is another model by now; the registered one comes back from MLflow."""
     version = first["registry", "register"]["version"]
-    expected = data_files()[f"predictions/{THIRD}/predictions.csv"]
+    expected = data.files()[f"predictions/{THIRD}/predictions.csv"]
     assert predict_with(stack, THIRD)["version"] == version
     stack.run("train_model", {"ds": FIRST, "promote": "manual", "lightgbm": {"num_boost_round": 5}})
     used = predict_with(stack, THIRD)
     assert (used["version"], used["model"]) == (version, f"models/{FIRST}-v{version}")
-    assert data_files()[f"predictions/{THIRD}/predictions.csv"] == expected
+    assert data.files()[f"predictions/{THIRD}/predictions.csv"] == expected
 
 
 def test_day_is_evaluated_reported_and_logged(stack: Stack, mlflow: Mlflow, first: object) -> None:
@@ -207,9 +202,9 @@ with (raw / 'data.csv').open(newline='') as source, (folder / 'data.csv').open('
 
 
 def test_day_that_has_moved_is_told_and_trains_anew_where_that_is_asked_for(stack: Stack, first: object) -> None:
-    run_python("base", OTHER_CURRENCY)
+    data.python(OTHER_CURRENCY)
     files = [f"--{kind}=/data/import/moved/{kind}.csv" for kind in ("data", "target")]
-    run_image("preprocessing", "import", f"--ds={MOVED}", *files, "--schema=/data/import/moved/schema.json")
+    data.stage("preprocessing", "import", f"--ds={MOVED}", *files, "--schema=/data/import/moved/schema.json")
     predict_with(stack, MOVED, max_rejected=0.5)
     run = stack.run("monitor", {"ds": MOVED, "retrain": True})
     evaluated = stack.results("monitor", run)["prediction", "evaluate"]
@@ -244,7 +239,7 @@ def test_anyone_loads_the_champion_and_scores_alike(stack: Stack) -> None:
     """With MLflow and LightGBM alone, from the registry, without a file or a line of ours."""
     predict_with(stack, THIRD)
     files = (f"features/{THIRD}/features.csv", f"predictions/{THIRD}/predictions.csv")
-    texts = json.dumps([run_python("base", f"print(open('/data/{file}').read(), end='')") for file in files])
+    texts = json.dumps([data.read(file) for file in files])
     told = json.loads(run_mlflow_client(f"TEXTS = {texts!r}\n{LOAD}").splitlines()[-1])
     assert told["rows"] > 1000
     assert told["difference"] <= 1e-12
@@ -254,13 +249,10 @@ def test_without_mlflow_the_day_is_scored_and_says_so(stack: Stack, first: objec
     expected = predict_with(stack, THIRD)
     assert compose_stack.compose("stop", "mlflow").returncode == 0
     try:
-        done = run_image("registry", "resolve", "--or-last")
-        told = json.loads(done.stdout.splitlines()[-1])
-        assert told["source"] == "last resolved"
-        assert (told["version"], told["model"]) == (expected["version"], expected["model"])
-        assert "out of reach" in done.stderr
-        failed = run_image("registry", "resolve", check=False)
-        assert failed.returncode == 1
-        assert "http://mlflow:5000" in failed.stderr
+        done = registry("resolve", "--or-last")
+        assert done.line["source"] == "last resolved"
+        assert (done.line["version"], done.line["model"]) == (expected["version"], expected["model"])
+        assert "out of reach" in done.log
+        assert "http://mlflow:5000" in registry("resolve", code=1).log
     finally:
         compose_stack.compose("up", "--detach", "--wait", "mlflow")

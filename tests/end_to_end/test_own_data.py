@@ -1,10 +1,8 @@
 """Own data takes the way that the README describes: three files, imported, then the same Dags unchanged."""
 
-import json
-
 import pytest
 
-from .conftest import Stack, run_image, run_python
+from .conftest import Stack, data
 
 EXPORT = """
 import pathlib, sklearn.datasets
@@ -24,24 +22,21 @@ labels.rename('label').rename_axis('row_id').reset_index().to_csv(folder / 'targ
 def test_own_data_is_trained_on_and_scored_unchanged(
     stack: Stack, name: str, ds: str, classes: int, auc: float
 ) -> None:
-    run_python("prediction", EXPORT.format(name=name))
+    data.python(EXPORT.format(name=name), image="prediction")
     folder = f"/data/import/{name}"
-    run_image(
+    data.stage(
         "preprocessing", "infer-schema", f"--data={folder}/data.csv", f"--target={folder}/target.csv", "--key=row_id",
         f"--out={folder}/schema.json",
     )  # fmt: skip
     files = [
         f"--{file}={folder}/{file}.{'json' if file == 'schema' else 'csv'}" for file in ("data", "target", "schema")
     ]
-    run_image("preprocessing", "import", f"--ds={ds}", *files)
+    data.stage("preprocessing", "import", f"--ds={ds}", *files)
 
     trained = stack.results("train_model", stack.run("train_model", {"ds": ds}))
     assert trained["prediction", "validate"]["roc_auc"] > auc
-    stack.airflow.request("POST", "/variables", {"key": "model_path", "value": f"models/{ds}"})
-    try:
+    with stack.variable("model_path", f"models/{ds}"):
         predicted = stack.results("predict", stack.run("predict", {"ds": ds}))["prediction", "predict"]
-    finally:
-        stack.airflow.request("DELETE", "/variables/model_path")
-    encoder = json.loads(run_python("base", f"print(open('/data/models/{ds}/encoder.json').read())"))
+    encoder = data.json(f"models/{ds}/encoder.json")
     assert len(encoder["target"]["classes"]) == classes
-    assert predicted["rows"] == int(run_python("base", f"print(sum(1 for _ in open('{folder}/data.csv')) - 1)"))
+    assert predicted["rows"] == len(data.rows(f"import/{name}/data.csv"))

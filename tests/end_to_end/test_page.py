@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from .conftest import Stack
+from .conftest import DAGS, Stack
 
-DS = "2026-11-08"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Chromium's sandbox needs a user that is not root; the page is our own.
 ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
@@ -36,11 +35,10 @@ def page(stack: Stack) -> Iterator[Page]:
         browser.close()
 
 
+@pytest.mark.usefixtures("day")
 def test_page_shows_the_green_dags(stack: Stack, page: Page) -> None:
-    for dag in ("generate_data", "train_model", "predict", "monitor"):
-        stack.run(dag, {"ds": DS})
     page.goto(f"{stack.url}/dags")
-    for dag in ("generate_data", "train_model", "predict", "monitor", "promote_model", "roll_back_model"):
+    for dag in (*DAGS, "promote_model", "roll_back_model"):
         expect(page.get_by_role("link", name=dag, exact=True)).to_be_visible()
     assert page.get_by_text("import error").count() == 0
 

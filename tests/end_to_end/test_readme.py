@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 
-from .conftest import DATA, ROOT
+from tests.harness import ROOT
+
+from .conftest import data
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
@@ -24,7 +26,7 @@ def test_readme_shows_a_stage_by_hand() -> None:
 @pytest.mark.usefixtures("stack")
 def test_stage_by_hand_works_as_written(command: str) -> None:
     """Only the volume is another: the test's own instead of the reader's."""
-    words = [word.replace("data:/data", f"{DATA}:/data") for word in shlex.split(command)]
+    words = [word.replace("data:/data", f"{data.source}:/data") for word in shlex.split(command)]
     done = subprocess.run(words, text=True, capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["stage"]

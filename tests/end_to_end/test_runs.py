@@ -6,25 +6,20 @@ import subprocess
 import time
 from typing import Any
 
-from .conftest import RUN_TIMEOUT_S, Stack, compose_stack, data_files, run_python
+import pytest
 
-DAY = "2026-06-07"
-SMALL = {"rows": 3000}
-
-
-def rows_of(path: str) -> int:
-    return int(run_python("base", f"print(sum(1 for _ in open('/data/{path}')) - 1)"))
+from .conftest import DAY, RUN_TIMEOUT_S, SMALL, Stack, compose_stack, data
 
 
 def test_run_with_a_logical_date_works_on_that_day(stack: Stack) -> None:
     stack.run("generate_data", SMALL, logical_date="2026-09-01T00:00:00Z")
-    assert rows_of("raw/2026-09-01/data.csv") == SMALL["rows"]
+    assert len(data.rows("raw/2026-09-01/data.csv")) == SMALL["rows"]
 
 
 def test_run_without_a_date_works_on_today(stack: Stack) -> None:
     run = stack.run("generate_data", SMALL)
     asked = stack.airflow.request("GET", f"/dags/generate_data/dagRuns/{run.replace('+', '%2B')}")["run_after"][:10]
-    assert f"raw/{asked}/data.csv" in data_files()
+    assert f"raw/{asked}/data.csv" in data.files()
 
 
 def backfill(stack: Stack, dag: str, first: str, last: str, *options: str, **conf: object) -> list[str]:
@@ -45,47 +40,30 @@ def backfill(stack: Stack, dag: str, first: str, last: str, *options: str, **con
     return [run["dag_run_id"] for run in runs]
 
 
+@pytest.mark.usefixtures("day")
 def test_backfill_fills_in_each_day_in_any_order_with_the_bytes_of_daily_runs(stack: Stack) -> None:
     first, last = "2026-08-03", "2026-08-06"
     days = [f"2026-08-0{day}" for day in range(3, 7)]
     assert len(backfill(stack, "generate_data", first, last, **SMALL)) == len(days)
-    stack.run("train_model", {"ds": first, "lightgbm": {"num_boost_round": 20}})
-    stack.airflow.request("POST", "/variables", {"key": "model_path", "value": f"models/{first}"})
-    try:
+    with stack.variable("model_path", f"models/{DAY}"):
         assert len(backfill(stack, "predict", first, last, "--run-backwards")) == len(days)
-        files = {path: digest for path, digest in data_files().items() if path.startswith("predictions/2026-08")}
+        files = {path: digest for path, digest in data.files().items() if path.startswith("predictions/2026-08")}
         found = {path.split("/")[1] for path in files if path.endswith("predictions.csv")}
         assert found == set(days)
         for ds in days[:2]:
             stack.run("predict", {"ds": ds, "force": True})
-        again = data_files()
-        assert {path: again[path] for path in files if path.endswith(".csv")} == {
-            path: digest for path, digest in files.items() if path.endswith(".csv")
-        }
+        again = data.files()
+        tables = [path for path in files if path.endswith(".csv")]
+        assert {path: again[path] for path in tables} == {path: files[path] for path in tables}
         assert len(backfill(stack, "predict", first, last, "--reprocess-behavior=completed")) == len(days)
-        assert {path: digest for path, digest in data_files().items() if path in files} == data_files_of(again, files)
-    finally:
-        stack.airflow.request("DELETE", "/variables/model_path")
-
-
-def data_files_of(found: dict[str, str], names: dict[str, str]) -> dict[str, str]:
-    return {path: digest for path, digest in found.items() if path in names}
-
-
-def test_parameters_of_the_form_reach_the_stage(stack: Stack) -> None:
-    stack.run("generate_data", {"ds": DAY, **SMALL})
-    stack.run("train_model", {"ds": DAY, "lightgbm": {"num_boost_round": 20}, "promote": "manual"})
-    params = json.loads(run_python("base", f"print(open('/data/models/{DAY}/params.json').read())"))
-    assert params["parameters"]["num_iterations"] == 20
-    assert rows_of(f"raw/{DAY}/data.csv") == SMALL["rows"]
+        after = data.files()
+        assert {path: after[path] for path in files} == {path: again[path] for path in files}
 
 
 def test_bad_data_fails_at_once_and_says_why(stack: Stack) -> None:
     """Exit code 3 is not tried again: the same bytes are as bad a second time."""
     ds = "2026-07-01"
-    run_python(
-        "base", f"import os; os.makedirs('/data/raw/{ds}'); open('/data/raw/{ds}/_meta.json', 'w').write('torn')"
-    )
+    data.python(f"import os; os.makedirs('/data/raw/{ds}'); open('/data/raw/{ds}/_meta.json', 'w').write('torn')")
     run = stack.airflow.trigger("train_model", {"ds": ds})
     assert stack.airflow.wait("train_model", run, RUN_TIMEOUT_S) == "failed"
     (failed,) = [task for task in stack.airflow.tasks("train_model", run) if task["state"] == "failed"]
@@ -133,4 +111,4 @@ def test_stack_heals_after_its_database_restarts(stack: Stack) -> None:
         ["docker", "compose", "up", "--detach", "--wait"], cwd=compose_stack.ROOT, check=True, capture_output=True
     )
     stack.run("generate_data", {"ds": "2026-06-01", **SMALL})
-    assert "raw/2026-06-01/data.csv" in data_files()
+    assert "raw/2026-06-01/data.csv" in data.files()
