@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run up down clean test test-fast test-engine bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook alerts pictures
+.PHONY: help run up down clean test test-fast test-nightly bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook alerts pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -34,7 +34,10 @@ test-fast: ## the tests that need no engine: under a minute
 	@scripts/test_fast.sh
 
 test: engine ## set up and pass every test
-	@scripts/test_all.sh
+	@python3 tests/run_all.py
+
+test-nightly: engine ## what takes longer and changes rarely: the rebuild on an empty engine, benchmarks on few rows
+	@python3 tests/run_all.py --nightly
 
 notebook: images ## open a notebook on a day's raw data; ends with Ctrl-C
 	@scripts/notebook.sh

@@ -3,8 +3,8 @@
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
-# Which need an engine, or minutes: each is a part of test_all.sh.
-readonly LATER=(stages images end_to_end dags/engine benchmarks notebook tools)
+# Which need an engine, or minutes: each is a part of tests/run_all.py.
+readonly LATER=(stages images end_to_end dags/engine benchmarks nightly notebook tools)
 
 main() {
   setup/ensure_venv.sh

@@ -1,0 +1,114 @@
+"""Sets up and runs every test: first what needs no engine, then two lanes side by side.
+
+The end-to-end tests wait most of their time for Airflow's scheduler; the other lane uses the processors meanwhile. Each
+part's output is in .cache/tests/PART.log and is printed when the part ends. A failed part does not stop the others.
+Exit codes: 0 every part passed, 1 at least one failed.
+
+--nightly  runs the nightly tests instead: the rebuild on an empty engine, the image report, the benchmarks on few rows
+"""
+
+import argparse
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LOGS = ROOT / ".cache" / "tests"
+PYTEST = (".venv/bin/python", "-m", "pytest", "-q", "--durations=10")
+# Whole files go to one of two processes: what a module's fixtures make is made once.
+BY_FILE = ("--numprocesses=2", "--dist=loadfile")
+TAIL = 15
+_printing = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the tests: its name, and the commands that it runs one after the other until one fails."""
+
+    name: str
+    commands: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a part ended."""
+
+    part: Part
+    passed: bool
+    seconds: float
+
+
+def stage_parts() -> list[Part]:
+    folders = sorted(path.parent for path in ROOT.glob("stages/*/Dockerfile"))
+    return [Part(f"stage-{folder.name}", [("scripts/test_stage.sh", folder.name, "-q")]) for folder in folders]
+
+
+PREPARATION = Part("set-up", [("setup/ensure_venv.sh",), ("./build_images.sh",)])
+WITHOUT_ENGINE = Part("without-engine", [("scripts/test_fast.sh", "-q")])
+END_TO_END = Part(
+    "end-to-end",
+    [
+        ("setup/ensure_browser.sh",),
+        ("setup/ensure_mlflow_client.sh",),
+        (*PYTEST, "-v", "tests/end_to_end"),
+    ],
+)
+ON_ENGINE = [
+    *stage_parts(),
+    Part("images", [("setup/ensure_browser.sh",), (*PYTEST, *BY_FILE, "tests/images", "tests/tools")]),
+    Part("dags-on-engine", [(*PYTEST, "tests/dags/engine")]),
+    Part("notebook", [(*PYTEST, "tests/notebook")]),
+]
+NIGHTLY = [Part("nightly", [(*PYTEST, "tests/nightly")]), Part("benchmarks", [(*PYTEST, "tests/benchmarks")])]
+
+
+def run(part: Part) -> Outcome:
+    """Run a part, print its end; all of its output where it failed."""
+    started = time.monotonic()
+    log = LOGS / f"{part.name}.log"
+    with log.open("wb") as output:
+        passed = all(
+            subprocess.run(
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False
+            ).returncode
+            == 0
+            for command in part.commands
+        )
+    outcome = Outcome(part, passed, time.monotonic() - started)
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    with _printing:
+        print(f"==> {part.name}: {'passed' if passed else 'FAILED'} after {outcome.seconds:.0f} s")
+        print("\n".join(lines[-TAIL:] if passed else lines), flush=True)
+    return outcome
+
+
+def run_lanes(lanes: Sequence[Sequence[Part]]) -> list[Outcome]:
+    """Run the parts of each lane one after the other, the lanes side by side."""
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        return [outcome for lane in pool.map(lambda parts: [run(part) for part in parts], lanes) for outcome in lane]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nightly", action="store_true", help="run the nightly tests instead")
+    nightly = parser.parse_args(argv).nightly
+    LOGS.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    outcomes = [run(PREPARATION)]
+    if outcomes[0].passed:
+        outcomes += run_lanes([NIGHTLY]) if nightly else [run(WITHOUT_ENGINE), *run_lanes([[END_TO_END], ON_ENGINE])]
+    failed = [outcome.part.name for outcome in outcomes if not outcome.passed]
+    print(f"\n==> {'FAILED: ' + ', '.join(failed) if failed else 'Every test passed'}")
+    for outcome in outcomes:
+        print(f"{outcome.seconds:6.0f} s  {outcome.part.name}{'' if outcome.passed else '  FAILED'}")
+    print(f"{time.monotonic() - started:6.0f} s  all together", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
