@@ -11,7 +11,7 @@ from stagekit import BadInput, Publication
 from bootstrap import interval
 from bundle import write_json
 from curves import curve_list
-from metrics import Measured, measure, predict_codes, rounded
+from metrics import LabelledRows, measure, predict_codes, rounded
 from rules import MORE_IS_BETTER, gain
 from scoring import load_trees, read_validation
 from steps import Contender
@@ -23,7 +23,7 @@ log = logging.getLogger("prediction")
 class Side:
     """A model's scores of the rows, and its figures."""
 
-    rows: Measured
+    rows: LabelledRows
     figures: Mapping[str, Any]
 
 
@@ -85,7 +85,7 @@ def _measure_both(candidate: Contender, champion: Contender | None) -> tuple[Sid
     classes = candidate.encoder.classes
     codes, probabilities = _score(candidate, candidate.encoder.target, classes)
     predicted = predict_codes(probabilities, candidate.threshold)
-    rows = Measured(codes, probabilities, predicted, classes, len(classes))
+    rows = LabelledRows(codes, probabilities, predicted, classes, len(classes))
     ours = Side(rows, measure(rows, candidate.threshold))
     if not champion:
         return ours, None
@@ -123,13 +123,13 @@ def align(
     predicted: np.ndarray,
     own: Sequence[str],
     classes: Sequence[str],
-) -> Measured:
+) -> LabelledRows:
     """A model's scores by the classes of another: those it does not know have probability 0, its own others follow."""
     union = [*classes, *(name for name in own if name not in classes)]
     place = np.array([union.index(name) for name in own])
     aligned = np.zeros((len(codes), len(union)))
     aligned[:, place] = probabilities
-    return Measured(codes, aligned, place[predicted], tuple(union), len(classes))
+    return LabelledRows(codes, aligned, place[predicted], tuple(union), len(classes))
 
 
 def judge(

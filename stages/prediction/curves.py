@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from metrics import Measured, rounded
+from metrics import LabelledRows, rounded
 
 MOST_POINTS = 200
 
 
-def curve_list(rows: Measured) -> list[dict[str, Any]]:
+def curve_list(rows: LabelledRows) -> list[dict[str, Any]]:
     """The curves of the second of two classes, or of each class against the rest; without classes that have no curve.
 
     Recall rises, as the false positive rate does.

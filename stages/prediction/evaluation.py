@@ -17,7 +17,7 @@ from bundle import BASELINE_FILE, damaged, read_json, read_metrics, write_json
 from curves import curve_list
 from drift import Bins, bins_of, compare_shares, score_of
 from feature_table import FeatureTable
-from metrics import Measured, measure
+from metrics import LabelledRows, measure
 from scored_day import ScoredDay
 from scoring import open_table
 from targets import Targets
@@ -120,14 +120,14 @@ class _ScoredRows:
         known = (codes >= 0) & (codes < classes)
         return codes[known], predicted[known], probabilities[known]
 
-    def measured(self) -> Measured | None:
+    def measured(self) -> LabelledRows | None:
         """The rows that can be measured; None where there are none."""
         if not any(len(codes) for codes, *_ in self._parts):
             return None
         codes, predicted, probabilities = (np.concatenate(column) for column in zip(*self._parts, strict=True))
         self._parts = []
         classes = self._day.encoder.classes
-        return Measured(codes, probabilities, predicted, classes, len(classes))
+        return LabelledRows(codes, probabilities, predicted, classes, len(classes))
 
     def target(self) -> dict[str, Any] | None:
         """What became of the rows of target.csv and of the predictions; None where there is no target.csv."""

@@ -3,8 +3,9 @@
 Figures are rounded to 10 decimals, so that the last bit of a sum does not depend on the processor.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
     confusion_matrix,
+    f1_score,
     log_loss,
     precision_recall_curve,
-    precision_recall_fscore_support,
+    precision_score,
+    recall_score,
     roc_auc_score,
 )
 
@@ -24,11 +27,11 @@ CALIBRATION_BINS = 10
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Rows to measure: true class codes and predicted ones (rows,), probabilities (rows, classes).
+class LabelledRows:
+    """Rows whose class is known: true class codes and predicted ones (rows,), probabilities (rows, classes).
 
-    `classes` names the columns. The first `known` of them are what is measured; a model that is compared may bring
-    more, which no row has.
+    `classes` names the columns. The figures are about the first `known` of them. A champion may have more classes
+    than the model that it is compared with; no row has one of these.
     """
 
     codes: np.ndarray
@@ -39,7 +42,7 @@ class Measured:
 
     @property
     def binary(self) -> bool:
-        """Whether one class, the second, is to be told from the other."""
+        """Whether there are two classes, of which the second is the positive one."""
         return self.known == 2
 
     @property
@@ -54,31 +57,73 @@ class Measured:
             return self.probabilities[:, 1]
         return np.take_along_axis(self.probabilities, self.predicted[:, None], axis=1)[:, 0]
 
+    def take(self, rows: np.ndarray) -> "LabelledRows":
+        """Some of the rows, by their numbers or by a mask."""
+        return replace(
+            self, codes=self.codes[rows], probabilities=self.probabilities[rows], predicted=self.predicted[rows]
+        )
 
-def measure(rows: Measured, threshold: float | None) -> dict[str, Any]:
+
+def _of_rankings(score: Callable[..., float], rows: LabelledRows, weights: np.ndarray | None) -> float | None:
+    """The mean of a ranking's figure over the classes that have both own and other rows."""
+    own = {c: rows.codes == c for c in rows.positives}
+    values = [
+        score(is_own, rows.probabilities[:, c], sample_weight=weights)
+        for c, is_own in own.items()
+        if 0 < is_own.sum() < len(is_own)
+    ]
+    return float(np.mean(values)) if values else None
+
+
+def _of_predictions(score: Callable[..., float], rows: LabelledRows, weights: np.ndarray | None) -> float | None:
+    """The mean of a figure of the predicted classes over the classes that have rows."""
+    present = [c for c in rows.positives if (rows.codes == c).any()]
+    if not present:
+        return None
+    return float(
+        score(rows.codes, rows.predicted, labels=present, average="macro", sample_weight=weights, zero_division=0.0)
+    )
+
+
+def _log_loss(rows: LabelledRows, weights: np.ndarray | None) -> float:
+    return float(log_loss(rows.codes, rows.probabilities, labels=range(len(rows.classes)), sample_weight=weights))
+
+
+def _brier_score(rows: LabelledRows, weights: np.ndarray | None) -> float:
+    if rows.binary:
+        second = rows.probabilities[:, 1]
+        return float(brier_score_loss(rows.codes == 1, second, pos_label=True, sample_weight=weights))
+    labels = range(len(rows.classes))
+    return float(brier_score_loss(rows.codes, rows.probabilities, labels=labels, sample_weight=weights))
+
+
+def _accuracy(rows: LabelledRows, weights: np.ndarray | None) -> float:
+    return float(accuracy_score(rows.codes, rows.predicted, sample_weight=weights))
+
+
+# Each figure as a function of the rows and of how often each row counts; with None each counts once.
+FIGURES: Mapping[str, Callable[[LabelledRows, np.ndarray | None], float | None]] = {
+    "roc_auc": partial(_of_rankings, roc_auc_score),
+    "average_precision": partial(_of_rankings, average_precision_score),
+    "log_loss": _log_loss,
+    "brier_score": _brier_score,
+    "accuracy": _accuracy,
+    "precision": partial(_of_predictions, precision_score),
+    "recall": partial(_of_predictions, recall_score),
+    "f1": partial(_of_predictions, f1_score),
+}
+
+
+def measure(rows: LabelledRows, threshold: float | None) -> dict[str, Any]:
     """The content of `metrics.json`.
 
-    With two classes the second is the positive one, `threshold` is the score from which on it is predicted, and the
-    scores of a ranking are its probabilities. With more, `roc_auc` (one against the rest), `average_precision`,
-    `precision`, `recall` and `f1` are means over the classes that have rows, and there is no threshold. A figure
-    that has no value is None: a ranking without rows of the class or without others, and what is said of the positive
-    class where it has no rows.
+    With two classes the second is the positive one, and it is predicted from the score `threshold` on. With more
+    classes there is no threshold, and `roc_auc` (one against the rest), `average_precision`, `precision`, `recall` and
+    `f1` are means over the classes that have rows. A figure without a value is None: a ranking needs rows of the
+    class and other rows, the figures of the positive class need rows of it.
     """
     labels = range(len(rows.classes))
-    present = [c for c in rows.positives if (rows.codes == c).any()]
-    of_predictions: tuple[Any, ...] = (None, None, None)
-    if present:
-        of_predictions = precision_recall_fscore_support(
-            rows.codes, rows.predicted, labels=present, average="macro", zero_division=0.0
-        )
-    figures = {
-        "roc_auc": _of_rankings(rows, roc_auc_score),
-        "average_precision": _of_rankings(rows, average_precision_score),
-        "log_loss": log_loss(rows.codes, rows.probabilities, labels=labels),
-        "brier_score": _brier_score(rows),
-        "accuracy": accuracy_score(rows.codes, rows.predicted),
-        **dict(zip(("precision", "recall", "f1"), of_predictions, strict=False)),
-    }
+    figures = {name: figure(rows, None) for name, figure in FIGURES.items()}
     class_rows = np.bincount(rows.codes, minlength=len(rows.classes)).tolist()
     return {
         "rows": len(rows.codes),
@@ -89,19 +134,6 @@ def measure(rows: Measured, threshold: float | None) -> dict[str, Any]:
         "confusion_matrix": confusion_matrix(rows.codes, rows.predicted, labels=labels).tolist(),
         "calibration": _calibration(rows),
     }
-
-
-def _of_rankings(rows: Measured, figure: Callable[..., float]) -> float | None:
-    """The mean of a ranking's figure over the classes; None where no class has both rows and others."""
-    own = {c: rows.codes == c for c in rows.positives}
-    values = [figure(is_own, rows.probabilities[:, c]) for c, is_own in own.items() if 0 < is_own.sum() < len(is_own)]
-    return float(np.mean(values)) if values else None
-
-
-def _brier_score(rows: Measured) -> float:
-    if rows.binary:
-        return float(brier_score_loss(rows.codes == 1, rows.probabilities[:, 1], pos_label=True))
-    return float(brier_score_loss(rows.codes, rows.probabilities, labels=range(len(rows.classes))))
 
 
 def best_threshold(codes: np.ndarray, scores: np.ndarray) -> float:
@@ -119,7 +151,7 @@ def predict_codes(probabilities: np.ndarray, threshold: float | None) -> np.ndar
     return (probabilities[:, 1] >= threshold).astype(np.intp)
 
 
-def _calibration(rows: Measured) -> list[dict[str, Any]]:
+def _calibration(rows: LabelledRows) -> list[dict[str, Any]]:
     """Up to ten bins of about equally many rows, by score: mean score against how often it came true.
 
     Equal scores share a bin.

@@ -25,7 +25,7 @@ GATE: Mapping[str, Any] = {
     "metric": "average_precision",
     "floors": {"roc_auc": 0.75},
     "tolerance": 0.01,
-    "resamples": 1000,
+    "resamples": 200,
     "confidence": 0.95,
 }
 MONITORING: Mapping[str, Any] = {

@@ -9,7 +9,7 @@ from stagekit import BadInput, Partition, Publication
 from bundle import BASELINE_FILE, CURVES_FILE, METRICS_FILE, MODEL_FILE, REFERENCE_FILE, Encoder, write_json
 from curves import curve_list
 from drift import make_baseline
-from metrics import Measured, best_threshold, measure, predict_codes
+from metrics import LabelledRows, best_threshold, measure, predict_codes
 from scoring import load_trees, open_table, read_validation
 
 # LightGBM and this image add and exponentiate in the same order; this leaves room for another C library's last bit.
@@ -32,7 +32,7 @@ def validate_model(
     reproduction = _compare_with_reference(model, encoder, probabilities)
     threshold = best_threshold(rows.codes, probabilities[:, 1]) if len(encoder.classes) == 2 else None
     predicted = predict_codes(probabilities, threshold)
-    measured = Measured(rows.codes, probabilities, predicted, encoder.classes, len(encoder.classes))
+    measured = LabelledRows(rows.codes, probabilities, predicted, encoder.classes, len(encoder.classes))
     figures = {**measure(measured, threshold), "reproduction": reproduction}
     write_json(publication.path(METRICS_FILE), figures)
     curves = {"version": 1, "classes": list(encoder.classes), "curves": curve_list(measured)}

@@ -5,15 +5,15 @@ import pytest
 from sklearn.metrics import auc, roc_auc_score
 
 from curves import MOST_POINTS, curve_list, thin
-from metrics import Measured
+from metrics import LabelledRows
 
 
-def make_rows(classes: int, rows: int) -> Measured:
+def make_rows(classes: int, rows: int) -> LabelledRows:
     draw = np.random.default_rng(4)
     codes = draw.integers(0, classes, rows)
     raw = np.exp(draw.normal(size=(rows, classes)) + np.eye(classes)[codes])
     probabilities = raw / raw.sum(axis=1, keepdims=True)
-    return Measured(codes, probabilities, probabilities.argmax(axis=1), tuple("abcdefg"[:classes]), classes)
+    return LabelledRows(codes, probabilities, probabilities.argmax(axis=1), tuple("abcdefg"[:classes]), classes)
 
 
 @pytest.mark.parametrize(("classes", "named"), [(2, ["b"]), (3, ["a", "b", "c"])])
@@ -46,5 +46,5 @@ def test_short_curve_keeps_every_point() -> None:
 def test_class_without_rows_has_no_curve() -> None:
     rows = make_rows(3, 50)
     seen = rows.codes != 2
-    left = Measured(rows.codes[seen], rows.probabilities[seen], rows.predicted[seen], rows.classes, 3)
+    left = LabelledRows(rows.codes[seen], rows.probabilities[seen], rows.predicted[seen], rows.classes, 3)
     assert [curve["class"] for curve in curve_list(left)] == ["a", "b"]

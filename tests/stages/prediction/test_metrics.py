@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metrics import Measured, best_threshold, predict_codes
+from metrics import LabelledRows, best_threshold, predict_codes
 from metrics import measure as measure_rows
 
 CODES = np.array([0, 0, 1, 1, 0, 1])
@@ -18,7 +18,7 @@ def measure(codes: np.ndarray, probabilities: np.ndarray, classes: list[str]) ->
     """As `validate` measures: with the threshold that is best for these rows."""
     threshold = best_threshold(codes, probabilities[:, 1]) if len(classes) == 2 else None
     predicted = predict_codes(probabilities, threshold)
-    return measure_rows(Measured(codes, probabilities, predicted, tuple(classes), len(classes)), threshold)
+    return measure_rows(LabelledRows(codes, probabilities, predicted, tuple(classes), len(classes)), threshold)
 
 
 def test_binary_ranking_is_the_share_of_pairs_in_order() -> None:
@@ -100,7 +100,7 @@ def test_multiclass_figures_are_means_over_the_classes() -> None:
 
 
 def test_day_of_one_class_has_no_ranking_but_losses() -> None:
-    rows = Measured(np.zeros(3, int), BINARY[[0, 1, 4]], np.array([0, 1, 0]), ("no", "yes"), 2)
+    rows = LabelledRows(np.zeros(3, int), BINARY[[0, 1, 4]], np.array([0, 1, 0]), ("no", "yes"), 2)
     figures = measure_rows(rows, 0.35)
     assert [figures[name] for name in ("roc_auc", "average_precision", "precision", "recall", "f1")] == [None] * 5
     assert figures["accuracy"] == pytest.approx(2 / 3)
@@ -110,7 +110,7 @@ def test_day_of_one_class_has_no_ranking_but_losses() -> None:
 
 
 def test_day_of_positives_only_has_precision_but_no_ranking() -> None:
-    rows = Measured(np.ones(2, int), BINARY[[1, 3]], np.array([0, 1]), ("no", "yes"), 2)
+    rows = LabelledRows(np.ones(2, int), BINARY[[1, 3]], np.array([0, 1]), ("no", "yes"), 2)
     figures = measure_rows(rows, 0.5)
     assert (figures["roc_auc"], figures["average_precision"]) == (None, None)
     assert (figures["precision"], figures["recall"]) == (1.0, 0.5)
@@ -119,7 +119,7 @@ def test_day_of_positives_only_has_precision_but_no_ranking() -> None:
 
 def test_day_without_a_class_has_means_over_the_others() -> None:
     codes, probabilities = MULTI_CODES[:2].repeat(2), MULTI[[0, 5, 1, 4]]
-    figures = measure_rows(Measured(codes, probabilities, np.array([0, 0, 1, 1]), ("a", "b", "c"), 3), None)
+    figures = measure_rows(LabelledRows(codes, probabilities, np.array([0, 0, 1, 1]), ("a", "b", "c"), 3), None)
     assert (figures["roc_auc"], figures["average_precision"], figures["recall"]) == (1.0, 1.0, 1.0)
     assert figures["confusion_matrix"] == [[2, 0, 0], [0, 2, 0], [0, 0, 0]]
     assert figures["log_loss"] == pytest.approx(-np.log([0.6, 0.7, 0.5, 0.8]).mean())
