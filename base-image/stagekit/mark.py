@@ -74,35 +74,44 @@ def intact(path: Path, output: Mapping[str, Any]) -> bool:
 
 def load_mark(folder: Path, name: str) -> dict[str, Any]:
     """The mark of a partition. Errors: BadInput where it is damaged or another partition's; FileNotFoundError."""
-    mark = read_mark(folder / META, f"{name}/{META}")
+    label = f"{name}/{META}"
+    try:
+        # Not strict: an argument may be any bytes, a parameter any float.
+        content = parse_object((folder / META).read_bytes(), strict=False)
+    except ShapeError as error:
+        raise _damaged(label, error) from None
+    mark = check_mark(content, label)
     if mark["partition"] != name:
         raise BadInput(
-            f"{name}/{META} is the mark of another partition, {mark['partition']}",
+            f"{label} is the mark of another partition, {mark['partition']}",
             expected=f"the mark of {name}",
             do=f"do not copy partitions; run the stage that writes {name} again",
         )
     return mark
 
 
-def read_mark(path: Path, label: str) -> dict[str, Any]:
-    """The mark in a file, of whatever partition. Errors: BadInput where it is damaged; FileNotFoundError."""
-    try:
-        mark = parse_object(path.read_bytes(), strict=False)  # arguments may be any bytes, parameters any float
-        version = mark.get("version")
-        if isinstance(version, int) and version != META_VERSION:
-            raise BadInput(
-                f"{label} has version {version}",
-                expected=f"version {META_VERSION}",
-                do="publish the partition again with the images in use",
-            )
-        check(mark, MARK)
-    except ShapeError as error:
+def check_mark(content: Any, label: str) -> dict[str, Any]:
+    """The content of a mark, of whatever partition, with all that its readers rely on. Errors: BadInput."""
+    version = content.get("version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version != META_VERSION:
         raise BadInput(
-            f"{label} is damaged ({error.found})",
-            expected=f"the commit mark that the writing stage left, with {error.expected}",
-            do="run the stage that writes this partition again",
-        ) from None
-    return mark
+            f"{label} has version {version}",
+            expected=f"version {META_VERSION}",
+            do="publish the partition again with the images in use",
+        )
+    try:
+        check(content, MARK)
+    except ShapeError as error:
+        raise _damaged(label, error) from None
+    return dict(content)
+
+
+def _damaged(label: str, error: ShapeError) -> BadInput:
+    return BadInput(
+        f"{label} is damaged ({error.found})",
+        expected=f"the commit mark that the writing stage left, with {error.expected}",
+        do="run the stage that writes this partition again",
+    )
 
 
 def write_mark(mark: Mapping[str, Any], temporary: Path, folder: int) -> None:
