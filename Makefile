@@ -27,7 +27,7 @@ clean: ## stop Airflow and remove its database, the data and our images
 	@python3 scripts/stack.py clean
 
 stage: ## make a new stage that works: NAME=columns; LIBRARY=jinja2 is what it brings
-	@python3 scripts/new_stage.py "$(NAME)" $(if $(LIBRARY),--library "$(LIBRARY)")
+	@PYTHONPATH=. python3 scripts/new_stage.py "$(NAME)" $(if $(LIBRARY),--library "$(LIBRARY)")
 
 test-fast: ## the tests that need no engine: under a minute
 	@setup/ensure_venv.sh
@@ -48,7 +48,7 @@ alerts: ## show the last alerts, and whether they were sent
 pictures: ## take the README's pictures from the running stack; DS=YYYY-MM-DD is a day that make run made
 	@setup/ensure_venv.sh
 	@setup/ensure_browser.sh
-	@.venv/bin/python scripts/screenshots.py $(if $(DS),--ds $(DS))
+	@.venv/bin/python maintain/screenshots.py $(if $(DS),--ds $(DS))
 
 lineage: ## show where FILE=predictions/DS/predictions.csv comes from, and check it; FORMAT=json|mermaid, CHECK=1
 	@python3 scripts/lineage.py show "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(CHECK),--check)
@@ -61,28 +61,28 @@ rerun: ## make FILE again in a scratch volume and compare the bytes; DEPTH=all f
 	  $(if $(FORMAT),--format "$(FORMAT)")
 
 reproduce: images ## build base and stages again on an engine with empty caches, and compare the bytes
-	@python3 scripts/reproduce.py
+	@./airflow-ml reproduce
 
 bench: images ## measure speed and memory; prints a table, writes JSON
 	@setup/ensure_venv.sh
 	@.venv/bin/python tests/benchmarks/bench.py
 
 image-report: images ## weigh our images and the naive way's; writes the tables of docs/images.md
-	@python3 scripts/image_report.py
+	@./airflow-ml image-report
 
 lock: ## compile every requirements.in; PACKAGE=numpy, or numpy==2.5.5, upgrades that alone, in every lock
 	@setup/ensure_venv.sh
 	@scripts/lock.sh $(PACKAGE)
 
 lock-check: ## say what in the locks is not as it was made; needs no network
-	@PYTHONPATH=scripts python3 -m locks check
+	@PYTHONPATH=.:scripts python3 -m locks check
 
 audit: ## ask for known vulnerabilities of every lock; OSV_URL=... asks a service of your own
 	@setup/ensure_venv.sh
-	@PYTHONPATH=scripts .venv/bin/python -m locks audit $(if $(OSV_URL),--osv-url "$(OSV_URL)")
+	@PYTHONPATH=.:scripts .venv/bin/python -m locks audit $(if $(OSV_URL),--osv-url "$(OSV_URL)")
 
 sbom: images ## list what is in each image, as CycloneDX: .cache/sbom/NAME.cdx.json
-	@PYTHONPATH=scripts python3 -m locks sbom
+	@PYTHONPATH=.:scripts python3 -m locks sbom
 
 check: ## lint and type-check
 	@setup/ensure_venv.sh

@@ -32,8 +32,15 @@ class Command:
 
 
 GROUPS: dict[str, tuple[Command, ...]] = {
+    "Images": (
+        Command("build", "airflow_ml.images.command", "build the images whose content changed", "build --explain"),
+    ),
     "The stack": (
         Command("alerts", "airflow_ml.alerts", "show the last alerts that Airflow sent", "alerts --last 20"),
+    ),
+    "For maintainers": (
+        Command("image-report", "maintain.image_report", "write docs/images.md again", "image-report --keep-naive"),
+        Command("reproduce", "maintain.reproduce", "build on an empty engine, and compare the bytes", "reproduce"),
     ),
 }
 COMMANDS = {command.name: command for commands in GROUPS.values() for command in commands}
@@ -102,6 +109,9 @@ def call(command: Command, arguments: Sequence[str]) -> int:
     except AirflowMlError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return INTERRUPTED

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,22 @@ def docker(*arguments: str, stdin: str | None = None) -> str:
     if done.returncode:
         raise AirflowMlError(f"docker {' '.join(arguments)} failed: {(done.stderr or done.stdout).strip()}")
     return done.stdout
+
+
+def inspect_images(references: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What the engine knows of each of these images (names with a tag, or ids); without those that it does not have."""
+    wanted = list(dict.fromkeys(references))
+    if not wanted:
+        return {}
+    done = try_docker("image", "inspect", *wanted)
+    others = [line for line in done.stderr.splitlines() if line and "No such image" not in line]
+    if done.returncode and others:
+        raise AirflowMlError(f"docker image inspect failed: {' '.join(others)}")
+    found = {}
+    for details in json.loads(done.stdout):
+        names = {details["Id"], *(details["RepoTags"] or []), *(details["RepoDigests"] or [])}
+        found.update({name: details for name in wanted if name in names})
+    return found
 
 
 # --- files ---

@@ -5,10 +5,10 @@ cd "$(dirname "$0")/.."
 
 check_types() {
   local folder
-  .venv/bin/mypy --no-error-summary airflow_ml
+  .venv/bin/mypy --no-error-summary airflow_ml maintain
   # One run a folder: a stage's modules are top-level there, as they are in its image.
   for folder in base-image scripts dags stages/* services/*; do
-    MYPYPATH="base-image:base-image/build:$folder" .venv/bin/mypy --no-error-summary "$folder"
+    MYPYPATH="base-image:base-image/build:$folder:." .venv/bin/mypy --no-error-summary "$folder"
   done
 }
 
@@ -17,7 +17,7 @@ main() {
   .venv/bin/ruff format --check .
   check_types
   git ls-files '*.sh' .ci/run airflow-ml | xargs .venv/bin/shellcheck --external-sources
-  PYTHONPATH=scripts .venv/bin/python -m locks check
+  PYTHONPATH=.:scripts .venv/bin/python -m locks check
 }
 
 main "$@"

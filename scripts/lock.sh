@@ -5,4 +5,4 @@
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
-exec env PYTHONPATH=scripts .venv/bin/python -m locks compile "$@"
+exec env PYTHONPATH=.:scripts .venv/bin/python -m locks compile "$@"

@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from images.engine import run_docker
-from images.errors import Failure
-from images.lock import read_lock, replace_text, write_lock
-from images.tags import ROOT, image_folders, own_platform
+from airflow_ml.common import ROOT, image_lock, try_docker, write_atomic
+from airflow_ml.common import AirflowMlError as Failure
+from airflow_ml.images.lock import write_lock
+from airflow_ml.images.tags import image_folders, own_platform
 
 TEMPLATES = Path(__file__).parent / "templates" / "stage"
 # A name is a folder, a Python module, an image and a row in a table.
@@ -175,15 +175,15 @@ def build_image(root: Path, name: str) -> tuple[str, int]:
     """Build the stage's image; returns its name and its size in bytes. Errors: Failure, after the build's own words."""
     if subprocess.run([root / "build_images.sh", "--stage", name], cwd=root, check=False).returncode:
         raise Failure(f"the image of {name} was not built, see above why; nothing was made")
-    entry = read_lock(root)[name]
+    entry = image_lock(root)[name]
     return entry["image"], int(entry["size"])
 
 
 def forget_image(root: Path, name: str) -> None:
     """Remove what a build left of a stage that is not made after all."""
-    entries = read_lock(root)
+    entries = image_lock(root)
     if entry := entries.pop(name, None):
-        run_docker("image", "rm", entry["image"], f"{entry['name']}:latest")
+        try_docker("image", "rm", entry["image"], f"{entry['name']}:latest")
         write_lock(root, entries)
 
 
@@ -209,8 +209,8 @@ def with_module(pyproject: str, module: str) -> str:
 
 
 def edit(path: Path, text: str, undo: ExitStack) -> None:
-    undo.callback(replace_text, path, path.read_text(encoding="utf-8"), 0o644)
-    replace_text(path, text, 0o644)
+    undo.callback(write_atomic, path, path.read_text(encoding="utf-8"), 0o644)
+    write_atomic(path, text, 0o644)
 
 
 def make_stage(root: Path, name: str, requirement: str) -> None:
@@ -245,7 +245,7 @@ def make_stage(root: Path, name: str, requirement: str) -> None:
             # A little room, for Debian's packages and the library's next version.
             write_stage(root, name, package, module, shared, math.ceil(size * 1.03 / (10 * MB)) * 10)
             larger, (image, size) = image, build_image(root, name)
-            run_docker("image", "rm", larger)
+            try_docker("image", "rm", larger)
         edit(pyproject, with_module(pyproject.read_text(encoding="utf-8"), module), undo)
         edit(readme, with_row(readme.read_text(encoding="utf-8"), name, package, round(size / MB)), undo)
         undo.pop_all()

@@ -43,12 +43,12 @@ def make_tree(root: Path) -> Path:
 
 
 def make_checkout(root: Path) -> Path:
-    """The folders, and our own scripts: `build_images.sh` runs there as it runs here."""
+    """The folders, and the host tool: `build_images.sh` runs there as it runs here."""
     make_tree(root)
     (root / "dags").mkdir()
     ignored = shutil.ignore_patterns("__pycache__", ".*")
-    shutil.copytree(ROOT / "scripts/images", root / "scripts/images", ignore=ignored)
-    for name in ("build_images.sh", ".env.example", "setup/lib.sh", "scripts/make_env.py"):
+    shutil.copytree(ROOT / "airflow_ml", root / "airflow_ml", ignore=ignored)
+    for name in ("airflow-ml", "build_images.sh", ".env.example", "setup/lib.sh"):
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     return root

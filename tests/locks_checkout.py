@@ -85,7 +85,7 @@ def locks(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[s
     """Run the tool as `make` does."""
     return subprocess.run(
         [sys.executable, "-m", "locks", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts"), **environment},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/scripts", **environment},
         text=True,
         capture_output=True,
         check=False,

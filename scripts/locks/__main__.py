@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from images.errors import Failure
+from airflow_ml.common import AirflowMlError as Failure
 from locks.files import ROOT
 
 

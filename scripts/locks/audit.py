@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import tomllib
-from images.errors import Failure
+from airflow_ml.common import AirflowMlError as Failure
 from locks.files import Entry, Lock, find_locks, normal
 
 IGNORE = "scripts/audit-ignore.toml"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import tomllib
-from images.errors import Failure
+from airflow_ml.common import AirflowMlError as Failure
 from locks.bom import Json, document, licences, own, owned, sha256, text_of
 from locks.files import CONSTRAINTS, Entry, Lock, find_locks, normal, parse_lock, read_constraints
 from locks.recorded import read_recorded

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from images.errors import Failure
+from airflow_ml.common import AirflowMlError as Failure
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = "scripts/constraints.txt"

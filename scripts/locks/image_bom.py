@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from images.errors import Failure
-from images.lock import read_lock
+from airflow_ml.common import AirflowMlError as Failure
+from airflow_ml.common import image_lock as read_lock
 from locks.bom import Json, document, licences, own, text_of
 from locks.files import Lock, normal
 

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from images.errors import Failure
+from airflow_ml.common import AirflowMlError as Failure
 from packaging.markers import Marker
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename

@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-import image_report
-import naive_images
+from airflow_ml.__main__ import COMMANDS, call
+from maintain import image_report, naive_images
 
 from .lab import Lab
 
@@ -63,7 +62,7 @@ def test_naive_image_is_built_weighed_told_and_removed(tmp_path: Path, monkeypat
     # As after a change of the lock: that figure is asked for anew, the others stay.
     page.write_text(page.read_text().replace(str(before["sizes"]["generator"]), "1"))
     monkeypatch.setattr(naive_images.secrets, "token_hex", lambda _: "of-this-test")
-    assert image_report.main(["--naive", "generator", "--doc", str(page)]) == 0
+    assert call(COMMANDS["image-report"], ["--naive", "generator", "--doc", str(page)]) == 0
     after = image_report.remembered(page.read_text())
     assert after["sizes"]["generator"] > after["sizes"]["base"] > 0
     assert {**after["sizes"], "generator": 0, "base": 0} == {**before["sizes"], "generator": 0, "base": 0}

@@ -102,7 +102,7 @@ def test_tests_run_the_airflow_that_ships() -> None:
 
 
 def test_nothing_that_runs_is_named_latest() -> None:
-    """Only the build gives a second tag, for people; see scripts/images/build.py."""
+    """Only the build gives a second tag, for people; see airflow_ml/images/build.py."""
     files = [
         ROOT / "docker-compose.yml",
         *ROOT.glob("dags/**/*.py"),

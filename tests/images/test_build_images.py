@@ -250,8 +250,8 @@ def test_explain_builds_nothing_and_names_the_file(built: Checkout) -> None:
 def test_symbolic_link_is_refused_before_anything_is_built(checkout: Checkout) -> None:
     (checkout.root / "stages/one/link.py").symlink_to("one.py")
     done = checkout.run(code=1)
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert "stages/one/link.py is a symbolic link; expected: files and folders only" in done.stderr
+    assert done.stderr.splitlines()[-3].startswith("error: ")
+    assert "stages/one/link.py is a symbolic link\n       expected: files and folders only" in done.stderr
     assert checkout.on_engine() == []
 
 
@@ -264,7 +264,7 @@ def test_second_run_in_one_folder_waits_for_the_first(built: Checkout) -> None:
             command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as run:
             assert run.stderr is not None
-            assert run.stderr.readline() == "waiting for another build_images.sh in this folder\n"
+            assert run.stderr.readline() == "waiting for another build in this folder\n"
             assert run.poll() is None
             fcntl.flock(file, fcntl.LOCK_UN)
             assert run.wait(timeout=60) == 0
@@ -287,7 +287,7 @@ def test_interrupted_build_leaves_the_lock_as_it_was(built: Checkout) -> None:
                 break
             time.sleep(0.1)
         run.send_signal(signal.SIGINT)
-        assert run.stderr.read() == "stopped; what was built is kept, the image lock is as it was\n"
+        assert run.stderr.read() == "the images that were built are kept, the image lock has not changed\nstopped\n"
         assert run.wait(timeout=20) == 130
     assert built.lock() == before
 
@@ -332,22 +332,22 @@ def test_program_that_fails_in_a_build_is_heard(checkout: Checkout) -> None:
 def test_engine_that_does_not_answer_is_named_with_what_to_do(checkout: Checkout) -> None:
     said = checkout.run(code=1, DOCKER_HOST="unix:///nowhere.sock").stderr
     assert "Cannot connect to the Docker daemon at unix:///nowhere.sock" in said
-    assert "do: setup/ensure_engine.sh" in said
+    assert "do: ./airflow-ml engine" in said
 
 
-def test_table_counts_shared_layers_once(checkout: Checkout) -> None:
+def test_build_ends_with_the_size_of_each_image(checkout: Checkout) -> None:
     """The base is 1 MB and in every image; one stage adds 3 MB, the others next to nothing."""
     (checkout.root / "stages/one/more.bin").write_bytes(bytes(3 * BIG))
-    lines = checkout.run().stdout.splitlines()
-    sizes = {line.split()[0].removeprefix(checkout.prefix): line.split()[2::2] for line in lines[1:-1]}
-    assert sizes == {"base": ["1", "1"], "three": ["1", "1"], "one": ["4", "1"], "two": ["1", "1"]}
-    assert lines[-1].split()[-2:] == ["4", "MB"]
+    lines = [line.split() for line in checkout.run().stdout.splitlines()]
+    sizes = {name.removeprefix(checkout.prefix): size for name, _, size, _ in lines}
+    assert sizes == {"base": "1", "three": "1", "one": "4", "two": "1"}
 
 
 def test_sizes_of_the_layers_of_every_image_add_up(image: str) -> None:
-    from images.engine import inspect, sizes_of
+    from airflow_ml.common import inspect_images
+    from maintain.image_contents import sizes_of
 
-    found = inspect([image])[image]
+    found = inspect_images([image])[image]
     layers = sizes_of([found])[0]
     assert sum(layers.values()) == found["Size"]
     assert len(layers) == len(found["RootFS"]["Layers"])
@@ -369,7 +369,7 @@ def test_other_platform_is_built_under_another_tag(built: Checkout) -> None:
 def test_several_platforms_need_a_registry(built: Checkout) -> None:
     done = built.run("--platform", "linux/amd64,linux/arm64", code=1)
     assert "the engine's store holds one platform an image, not linux/amd64, linux/arm64" in done.stderr
-    assert "do: add --push REGISTRY, or name one platform" in done.stderr
+    assert "do: add --push ADDRESS, or name one platform" in done.stderr
 
 
 # --- pruning ---
@@ -398,13 +398,10 @@ def test_prune_removes_old_tags_that_nobody_uses(built: Checkout) -> None:
     there = built.on_engine()
     assert {current, stranger, old[1]} <= set(there)
     assert not {old[0], old[2]} & set(there)
-    # The layer of old[2] went; old[0], without the big file, lives on under the stranger's name.
-    freed = int(said.partition(" old tags removed, ")[2].partition(" bytes")[0].replace(",", ""))
-    assert BIG <= freed < 1.05 * BIG
     assert built.run().stderr == ""
     # Without the container nothing keeps the last one; then there is nothing left to do.
     assert f"removed {old[1]}\n" in built.run("--prune").stdout
-    assert built.run("--prune").stdout == "0 old tags removed, 0 bytes that no image holds any more\n"
+    assert built.run("--prune").stdout.startswith("0 old tags removed;")
 
 
 # --- a registry ---
@@ -512,7 +509,7 @@ def test_registry_that_does_not_answer_ends_the_push_with_a_message(built: Check
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         said = built.run("--push", address, code=1).stderr
     assert f"error: {address}/{built.lock()['base']['image']} was not pushed" in said
-    assert f"do: see that {address} answers" in said
+    assert f"do: check that {address} answers" in said
     assert built.lock()["base"]["pushed"] is None
 
 
@@ -521,7 +518,7 @@ def test_several_platforms_are_pushed_or_refused_with_what_to_do(built: Checkout
     arguments = ["--platform", "linux/amd64,linux/arm64", "--push", registry]
     if "io.containerd.snapshotter" not in docker("info", "--format", "{{json .DriverStatus}}").stdout:
         said = built.run(*arguments, code=1).stderr
-        assert "hold one platform an image, not linux/amd64,linux/arm64; do: switch the engine to" in said
+        assert "hold one platform an image, not linux/amd64,linux/arm64\n       do: switch the engine to" in said
         return
     built.run(*arguments)
     entry = built.lock()["one"]

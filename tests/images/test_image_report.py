@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-import image_report
-import naive_images
+from maintain import image_report, naive_images
 
 from .test_sizes import ALL_TOGETHER, MB, MLFLOW, TOLERANCE, WITHOUT_MLFLOW
 
@@ -16,8 +14,8 @@ ROUNDING_MB = 0.06
 HARDLY_WORTH_A_NAME_MB = 1.1 * image_report.WORTH_A_NAME / MB
 PAGE = image_report.DOC.read_text()
 SIZE = re.compile(r"([\d.]+) ([Mk]B)")
-RENEW = "python3 scripts/image_report.py --keep-naive"
-RENEW_NAIVE = "make image-report, or python3 scripts/image_report.py --naive"
+RENEW = "./airflow-ml image-report --keep-naive"
+RENEW_NAIVE = "make image-report, or ./airflow-ml image-report --naive"
 
 
 @pytest.fixture(scope="module")

@@ -1,30 +1,18 @@
 """The same folders give the same images, bit for bit, on an engine that has nothing cached."""
 
-import importlib.util
 import io
 import json
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from maintain import reproduce
 
 from tests.harness import ROOT, docker
 
 
-@pytest.fixture(scope="module")
-def reproduce() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reproduce", ROOT / "scripts" / "reproduce.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_every_file_of_our_layers_is_dated_the_same(image: str, reproduce: ModuleType, tmp_path: Path) -> None:
+def test_every_file_of_our_layers_is_dated_the_same(image: str, tmp_path: Path) -> None:
     dates = {
         text.split("time ")[1].split(",")[0]
         for layer in reproduce.files_of_layers(image, tmp_path)
@@ -54,7 +42,7 @@ def layer(files: dict[str, bytes], mtime: int = 0) -> tarfile.TarFile:
         (layer({}), ["layer 1, a: mode"]),
     ],
 )
-def test_what_differs_is_told_by_file(reproduce: ModuleType, other: tarfile.TarFile, told: list[str]) -> None:
+def test_what_differs_is_told_by_file(other: tarfile.TarFile, told: list[str]) -> None:
     ours = layer({"a": b"1"})
     described = [{m.name: reproduce.describe(archive, m) for m in archive} for archive in (ours, other)]
     lines = reproduce.differences([described[0]], [described[1]])
@@ -64,7 +52,7 @@ def test_what_differs_is_told_by_file(reproduce: ModuleType, other: tarfile.TarF
 
 def test_another_engine_that_is_not_there_is_named() -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "reproduce.py", "--host=unix:///nowhere.sock"],
+        [ROOT / "airflow-ml", "reproduce", "--host=unix:///nowhere.sock"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Any, NamedTuple
 
 import pytest
-from images.engine import LAYER_MAKERS
+from maintain.image_contents import LAYER_MAKERS
 
 from tests.harness import ROOT, docker, images, python
 

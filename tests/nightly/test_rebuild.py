@@ -1,15 +1,12 @@
 """The same folders give the same images, bit for bit, on an engine that has nothing cached. This takes minutes."""
 
 import subprocess
-import sys
 
 from tests.harness import ROOT, images
 
 
 def test_base_and_stages_are_the_same_bytes_when_an_empty_engine_builds_them() -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "reproduce.py"], capture_output=True, text=True, timeout=900, check=False
-    )
+    done = subprocess.run([ROOT / "airflow-ml", "reproduce"], capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     names = ["base", *sorted(path.parent.name for path in ROOT.glob("stages/*/Dockerfile"))]
     lines = done.stdout.splitlines()

@@ -167,7 +167,7 @@ def test_service_that_fails_for_one_package_is_no_all_clear(checkout: LocksCheck
 
 def test_version_that_the_service_does_not_know_is_no_all_clear(monkeypatch: pytest.MonkeyPatch) -> None:
     """pip-audit skips what an index answers with 404, and ends well: that is not what we tell."""
-    from images.errors import Failure
+    from airflow_ml.common import AirflowMlError as Failure
     from locks import audit as module
 
     monkeypatch.setattr(module, "run_pip_audit", lambda pins, *_: {pin: [] for pin in pins if pin[0] != "beta"})

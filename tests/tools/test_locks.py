@@ -162,7 +162,7 @@ def test_check_needs_no_environment_and_no_network(copied: Path) -> None:
         "from locks.__main__ import main\n"
         f"sys.exit(main(['--root', {str(copied)!r}, 'check']))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/scripts"}
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], env=environment, capture_output=True, text=True, check=False
     )

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from images.errors import Failure
+from airflow_ml.common import AirflowMlError as Failure
 
 import new_stage
 from tests.image_tree import make_tree
@@ -155,13 +155,14 @@ def test_second_build_that_fails_takes_back_the_first(root: Path) -> None:
 def test_stopped_on_the_way_leaves_nothing(root: Path) -> None:
     """As `docker stop`, a closed terminal or CI would: the whole program, asked to end while it builds."""
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("images", "templates"):
-        shutil.copytree(ROOT / "scripts" / name, root / "scripts" / name, ignore=ignored)
+    for name in ("airflow_ml", "scripts/templates"):
+        shutil.copytree(ROOT / name, root / name, ignore=ignored)
     shutil.copy(ROOT / "scripts/new_stage.py", root / "scripts")
     write_script(root / "build_images.sh", "#!/bin/sh\nkill -TERM $PPID\nsleep 5\n")
     before = files_of(root)
     command = [sys.executable, "-B", root / "scripts/new_stage.py", "columns", "--library", "jinja2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 143, done.stderr
     assert files_of(root) == before
 

@@ -1,8 +1,9 @@
 """Builds the base and the stages once more, on an engine of their own that has nothing cached, and compares the bytes.
 
-The same folders must give the same layers, whoever builds them. Where they do not, the files that differ are told.
+The same folders must give the same layers, whoever builds them. If they do not, the files that differ are shown.
 Needs root rights on Linux to start a second dockerd (with a data folder, a socket and a bridge of its own), or
 --host, the address of another engine.
+Exit codes: 0 the same bytes; 1 other bytes, or it cannot be done; 2 wrong usage.
 """
 
 import argparse
@@ -12,7 +13,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 import time
@@ -20,27 +20,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from airflow_ml.common import ROOT, AirflowMlError, image_lock
+
 BRIDGE, ADDRESS = "br-ml-again", "172.31.253.1/24"
-COPIED = ("base-image", "stages", "services", "scripts")
+COPIED = ("base-image", "stages", "services", "airflow_ml", "setup")
 START_S = 60
-TOLD = 10
+SHOWN = 10
 
 
-class Failure(Exception):
-    """What went wrong and what to do, for a person."""
+def call(*command: str | Path, host: str | None = None, check: bool = True, quiet: bool = True) -> str:
+    """The output of a command; `host` is the address of another engine.
 
-
-def run(*command: str | Path, host: str | None = None, check: bool = True, quiet: bool = True) -> str:
-    """The output of a command, told to talk to another engine where `host` is given.
-
-    Errors: Failure with the end of what it wrote.
+    Errors: AirflowMlError with the end of what it wrote.
     """
     environment = {**os.environ, **({"DOCKER_HOST": host} if host else {})}
     errors = subprocess.STDOUT if quiet else None
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True, check=False, env=environment)
     if check and done.returncode:
-        raise Failure(f"{' '.join(map(str, command))} failed:\n{done.stdout[-2000:].strip()}")
+        raise AirflowMlError(f"{' '.join(map(str, command))} failed:\n{done.stdout[-2000:].strip()}")
     return done.stdout
 
 
@@ -48,16 +45,16 @@ def run(*command: str | Path, host: str | None = None, check: bool = True, quiet
 def second_engine() -> Iterator[str]:
     """A Docker engine with empty caches; yields its address, and leaves nothing of it behind."""
     if os.geteuid() != 0 or not shutil.which("dockerd") or not shutil.which("ip"):
-        raise Failure(
-            "a second engine needs root rights, dockerd and the command ip on this machine; "
-            "do: run this as root on Linux, or name another engine with --host"
+        raise AirflowMlError(
+            "a second engine needs root rights, dockerd and the command ip on this machine",
+            do="run this as root on Linux, or name another engine with --host",
         )
     folder = Path(tempfile.mkdtemp(prefix="airflow-ml-again-"))
     host = f"unix://{folder}/engine.sock"
-    run("ip", "link", "delete", BRIDGE, check=False)
-    run("ip", "link", "add", BRIDGE, "type", "bridge")
-    run("ip", "address", "add", ADDRESS, "dev", BRIDGE)
-    run("ip", "link", "set", BRIDGE, "up")
+    call("ip", "link", "delete", BRIDGE, check=False)
+    call("ip", "link", "add", BRIDGE, "type", "bridge")
+    call("ip", "address", "add", ADDRESS, "dev", BRIDGE)
+    call("ip", "link", "set", BRIDGE, "up")
     with (folder / "log").open("w") as log:
         engine = subprocess.Popen(
             ["dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid",
@@ -70,7 +67,7 @@ def second_engine() -> Iterator[str]:
     finally:
         engine.terminate()
         engine.wait(timeout=60)
-        run("ip", "link", "delete", BRIDGE, check=False)
+        call("ip", "link", "delete", BRIDGE, check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -80,7 +77,7 @@ def wait_for(engine: "subprocess.Popen[bytes]", host: str, log: Path) -> None:
         if subprocess.run(["docker", "--host", host, "version"], capture_output=True, check=False).returncode == 0:
             return
         time.sleep(0.3)
-    raise Failure(f"the second engine did not start; its last words:\n{log.read_text()[-1500:]}")
+    raise AirflowMlError(f"the second engine did not start; its last words:\n{log.read_text()[-1500:]}")
 
 
 def hand_over(image: str, host: str) -> None:
@@ -90,7 +87,7 @@ def hand_over(image: str, host: str) -> None:
             ["docker", "--host", host, "load"], stdin=source.stdout, capture_output=True, text=True, check=False
         )
     if done.returncode or source.returncode:
-        raise Failure(f"{image} could not be handed to the other engine: {done.stderr.strip()}")
+        raise AirflowMlError(f"{image} could not be handed to the other engine: {done.stderr.strip()}")
 
 
 def build_again(folder: Path, names: Sequence[str], host: str) -> dict[str, dict[str, Any]]:
@@ -101,21 +98,22 @@ def build_again(folder: Path, names: Sequence[str], host: str) -> dict[str, dict
     for service in sorted((folder / "services").iterdir()):
         if service.name not in names:
             shutil.rmtree(service)
-    run("env", f"PYTHONPATH={folder}/scripts", sys.executable, "-m", "images", host=host, quiet=False)
-    lock: dict[str, dict[str, Any]] = json.loads((folder / "dags/images.lock.json").read_text())["images"]
-    return lock
+    for name in ("airflow-ml", ".env.example"):
+        shutil.copy(ROOT / name, folder / name)
+    call(folder / "airflow-ml", "build", host=host, quiet=False)
+    return image_lock(folder)
 
 
 def layers(image: str, host: str | None = None) -> list[str]:
     """The digests of an image's layers, lowest first."""
-    digests: list[str] = json.loads(run("docker", "image", "inspect", image, host=host))[0]["RootFS"]["Layers"]
+    digests: list[str] = json.loads(call("docker", "image", "inspect", image, host=host))[0]["RootFS"]["Layers"]
     return digests
 
 
 def files_of_layers(image: str, folder: Path, host: str | None = None) -> list[dict[str, str]]:
     """For each layer of an image, what it says of each of its files."""
     archive = folder / f"{'again' if host else 'here'}.tar"
-    run("docker", "save", "--output", archive, image, host=host)
+    call("docker", "save", "--output", archive, image, host=host)
     with tarfile.open(archive) as saved:
         manifest = json.load(saved.extractfile("manifest.json"))  # type: ignore[arg-type]
         found = []
@@ -148,13 +146,13 @@ def differences(here: Sequence[Mapping[str, str]], again: Sequence[Mapping[str, 
 
 
 def compare(names: Sequence[str], again: Mapping[str, dict[str, Any]], folder: Path, host: str) -> bool:
-    """Tell for each image whether its bytes are the same; returns whether all are."""
-    lock = json.loads((ROOT / "dags/images.lock.json").read_text())["images"]
+    """Print for each image whether its bytes are the same; returns whether all are."""
+    lock = image_lock()
     same = True
     for name in names:
         ours, theirs = lock[name]["image"], again[name]["image"]
         if ours != theirs:
-            raise Failure(f"the image lock names {ours}, the folders are {theirs}; do: run ./build_images.sh first")
+            raise AirflowMlError(f"the image lock names {ours}, the folders are {theirs}", do="./airflow-ml build")
         mine, others = layers(ours), layers(theirs, host)
         equal = sum(a == b for a, b in zip(mine, others, strict=False))
         whole = "the same image id" if lock[name]["id"] == again[name]["id"] else "another image id"
@@ -162,35 +160,30 @@ def compare(names: Sequence[str], again: Mapping[str, dict[str, Any]], folder: P
         if mine != others:
             same = False
             lines = differences(files_of_layers(ours, folder), files_of_layers(theirs, folder, host))
-            print(*(f"  {line}" for line in lines[:TOLD]), sep="\n")
-            print(f"  {len(lines)} differences" + (f", the first {TOLD} are above" if len(lines) > TOLD else ""))
+            print(*(f"  {line}" for line in lines[:SHOWN]), sep="\n")
+            print(f"  {len(lines)} differences" + (f", the first {SHOWN} are above" if len(lines) > SHOWN else ""))
     return same
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    stages = sorted(path.parent.name for path in ROOT.glob("stages/*/Dockerfile"))
-    services = sorted(path.parent.name for path in ROOT.glob("services/*/Dockerfile"))
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("--host", help="another engine, such as ssh://user@machine; its caches must be empty")
-    parser.add_argument("--services", action="store_true", help=f"the services too: {', '.join(services)}")
-    arguments = parser.parse_args(argv)
-    names = ["base", *stages, *(services if arguments.services else [])]
-    debian = next(
-        line.partition("=")[2]
-        for line in (ROOT / "base-image/Dockerfile").read_text().splitlines()
-        if line.startswith("ARG DEBIAN_IMAGE=")
-    )
-    try:
-        with contextlib.ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="airflow-ml-sources-")))
-            host = arguments.host or stack.enter_context(second_engine())
-            hand_over(debian, host)
-            again = build_again(folder, names, host)
-            return 0 if compare(names, again, folder, host) else 1
-    except Failure as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
+    parser.add_argument("--services", action="store_true", help="the services too")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def debian_image() -> str:
+    """The published image that the base starts from."""
+    lines = (ROOT / "base-image/Dockerfile").read_text().splitlines()
+    return next(line.partition("=")[2] for line in lines if line.startswith("ARG DEBIAN_IMAGE="))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build again and compare."""
+    kinds = ("stages", "services") if arguments.services else ("stages",)
+    names = ["base", *(path.parent.name for kind in kinds for path in sorted(ROOT.glob(f"{kind}/*/Dockerfile")))]
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="airflow-ml-sources-")))
+        host = arguments.host or stack.enter_context(second_engine())
+        hand_over(debian_image(), host)
+        again = build_again(folder, names, host)
+        return 0 if compare(names, again, folder, host) else 1

@@ -1,24 +1,21 @@
 """Writes `.env` from `.env.example`, with new random secrets.
 
-What stands in <angle brackets> in the example is filled in, any other line is copied. A host folder as ML_DATA
-in the environment is taken over, so that `ML_DATA=$PWD/data make run` keeps the files in a folder that belongs
-to the user. A `.env` that is there keeps every line as it is; settings that it lacks, because it is older than they
-are, are added, each with what the example says of it.
+Values in <angle brackets> are filled in; every other line is copied. A host folder in the variable ML_DATA goes into
+`.env`, so that `ML_DATA=$PWD/data make run` keeps the files in a folder of the user. An existing `.env` keeps every
+line. If it is older than a setting, that setting is added, with its comment from the example.
 """
 
 import base64
 import os
 import secrets
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-# The user inside the images, to whom the named volume belongs; root is never used.
-IMAGE_UID = 10001
+from airflow_ml.common import IMAGE_UID, ROOT, AirflowMlError, read_env, try_docker, write_atomic
+
 DEFAULT_SOCKET = "/var/run/docker.sock"
-# What stands above the images' own lines, which are the last.
+# The comment above the images' lines, which are the last.
 IMAGES = "# Below this line ./build_images.sh keeps the images that compose runs, such as ML_AIRFLOW_IMAGE."
 
 
@@ -35,11 +32,18 @@ def docker_socket() -> str:
 
 def docker_gid() -> str:
     """The group that may use the socket, as a container sees it: Docker Desktop's is in its own machine."""
-    command = ["docker", "info", "--format", "{{.OperatingSystem}}"]
-    if "Docker Desktop" in subprocess.run(command, capture_output=True, text=True, check=False).stdout:
+    if "Docker Desktop" in operating_system():
         return "0"
     socket = Path(docker_socket())
     return str(socket.stat().st_gid) if socket.exists() else "0"
+
+
+def operating_system() -> str:
+    """The engine's; empty if none answers, for `.env` can be written without one."""
+    try:
+        return try_docker("info", "--format", "{{.OperatingSystem}}").stdout
+    except AirflowMlError:
+        return ""
 
 
 def fill(line: str, data: str) -> str:
@@ -60,12 +64,12 @@ def fill(line: str, data: str) -> str:
 
 
 def names_in(lines: Iterable[str]) -> set[str]:
-    """The settings that lines set, or name in a comment: who took one out so wants it out."""
+    """The settings that lines set, or name in a comment: somebody took that one out."""
     return {line.lstrip("# ").partition("=")[0] for line in lines if "=" in line}
 
 
 def new_lines(example: Sequence[str], there: Sequence[str], data: str) -> list[str]:
-    """What the example sets and the file does not, with the comments above it."""
+    """The lines of the example whose settings the file does not have, with the comments above them."""
     known, comments, added = names_in(there), list[str](), list[str]()
     for line in example:
         if line.startswith("#"):
@@ -78,42 +82,30 @@ def new_lines(example: Sequence[str], there: Sequence[str], data: str) -> list[s
     return added
 
 
-def add_what_is_new(target: Path, example: Sequence[str]) -> None:
-    """Bring an older file up to the example; no line of it changes."""
+def add_new_settings(target: Path, example: Sequence[str]) -> None:
+    """Add the settings of the example that an older file does not have; none of its lines changes."""
     there = target.read_text(encoding="utf-8").splitlines()
-    data = next((line.partition("=")[2] for line in there if line.startswith("ML_DATA=")), "data")
-    added = new_lines(example, there, data)
+    added = new_lines(example, there, read_env(target).get("ML_DATA", "data"))
     if not added:
         return
     end = there.index(IMAGES) if IMAGES in there else len(there)
-    text = "\n".join([*there[:end], *added, *([""] if end < len(there) else []), *there[end:]]) + "\n"
-    write_private(new := target.with_name(".env.new"), text)
-    new.replace(target)
+    lines = [*there[:end], *added, *([""] if end < len(there) else []), *there[end:]]
+    write_atomic(target, "\n".join(lines) + "\n", mode=0o600)
     names = ", ".join(line.partition("=")[0] for line in added if not line.startswith("#"))
     print(f"==> Added to {target}, which is older than these settings: {names}", file=sys.stderr)
 
 
-def write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def main() -> int:
-    target = ROOT / ".env"
-    example = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+def make_env(root: Path = ROOT) -> None:
+    """Write `.env`, or add new settings to the one that exists."""
+    target = root / ".env"
+    example = (root / ".env.example").read_text(encoding="utf-8").splitlines()
     if target.exists():
-        add_what_is_new(target, example)
-        return 0
+        return add_new_settings(target, example)
     data = os.environ.get("ML_DATA", "data")
     if data.startswith("/"):
         Path(data).mkdir(parents=True, exist_ok=True)
         if os.getuid() == 0:
             os.chown(data, IMAGE_UID, IMAGE_UID)
-    write_private(target, "\n".join(fill(line, data) for line in example) + "\n")
+    write_atomic(target, "\n".join(fill(line, data) for line in example) + "\n", mode=0o600)
     print(f"==> Wrote {target} with new random secrets", file=sys.stderr)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return None

@@ -4,16 +4,16 @@ import base64
 import re
 from pathlib import Path
 
-import make_env
 import pytest
-from images.lock import write_service_images
+from airflow_ml import make_env
+from airflow_ml.common import ROOT
+from airflow_ml.images.lock import write_service_images
 
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the real example, in which `.env` is made."""
-    (tmp_path / ".env.example").write_text((make_env.ROOT / ".env.example").read_text())
-    monkeypatch.setattr(make_env, "ROOT", tmp_path)
+    (tmp_path / ".env.example").write_text((ROOT / ".env.example").read_text())
     monkeypatch.delenv("ML_DATA", raising=False)
     return tmp_path / ".env"
 
@@ -23,7 +23,7 @@ def values(file: Path) -> dict[str, str]:
 
 
 def test_every_setting_is_filled_in_and_the_file_is_private(environment: Path) -> None:
-    assert make_env.main() == 0
+    make_env.make_env(environment.parent)
     assert environment.stat().st_mode & 0o777 == 0o600
     assert [name for name, value in values(environment).items() if not value] == ["ML_ALERT_URLS"]
     assert not [value for value in values(environment).values() if "<" in value]
@@ -33,20 +33,20 @@ def test_every_setting_is_filled_in_and_the_file_is_private(environment: Path) -
 def test_secrets_differ_from_each_other_and_from_time_to_time(environment: Path) -> None:
     secrets = []
     for _ in range(2):
-        make_env.main()
+        make_env.make_env(environment.parent)
         secrets += [value for name, value in values(environment).items() if "PASSWORD" in name or "SECRET" in name]
         environment.unlink()
     assert len(set(secrets)) == len(secrets) == 10
 
 
 def test_older_file_keeps_its_lines_and_gets_what_is_new(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make_env.main()
+    make_env.make_env(environment.parent)
     new, image = "ML_MLFLOW_POSTGRES_PASSWORD", "ML_AIRFLOW_IMAGE=airflow-ml-airflow:1"
     older = [line for line in environment.read_text().splitlines() if not line.startswith((new, "ML_DEADLINE="))]
     older = [line.replace("ML_AIRFLOW_PORT=8080", "ML_AIRFLOW_PORT=9090") for line in older] + [image]
     environment.write_text("\n".join(older) + "\n")
     capsys.readouterr()
-    assert make_env.main() == 0
+    make_env.make_env(environment.parent)
     lines = environment.read_text().splitlines()
     rest = iter(lines)
     assert all(line in rest for line in older), "each line of before, in its order"
@@ -58,23 +58,23 @@ def test_older_file_keeps_its_lines_and_gets_what_is_new(environment: Path, caps
 
 
 def test_whole_file_is_left_alone(environment: Path) -> None:
-    make_env.main()
+    make_env.make_env(environment.parent)
     before = environment.read_bytes()
-    assert make_env.main() == 0
+    make_env.make_env(environment.parent)
     assert environment.read_bytes() == before
 
 
 def test_setting_that_was_taken_out_by_a_comment_stays_out(environment: Path) -> None:
-    make_env.main()
+    make_env.make_env(environment.parent)
     text = environment.read_text().replace("ML_PARALLELISM=4", "# ML_PARALLELISM=4")
     environment.write_text(text)
-    make_env.main()
+    make_env.make_env(environment.parent)
     assert environment.read_text() == text
 
 
 def test_older_file_of_a_host_folder_gets_its_folder_mounted(environment: Path) -> None:
     environment.write_text("ML_DATA=/srv/days\n")
-    make_env.main()
+    make_env.make_env(environment.parent)
     assert values(environment)["ML_DATA_MOUNT"] == "/srv/days"
 
 
@@ -94,12 +94,12 @@ def test_services_mount_the_volume_by_its_name_in_compose_or_the_folder(
     environment: Path, monkeypatch: pytest.MonkeyPatch, data: str, mount: str
 ) -> None:
     monkeypatch.setenv("ML_DATA", data)
-    make_env.main()
+    make_env.make_env(environment.parent)
     assert (values(environment)["ML_DATA"], values(environment)["ML_DATA_MOUNT"]) == (data, mount)
 
 
 def test_service_images_change_only_their_own_lines(environment: Path) -> None:
-    make_env.main()
+    make_env.make_env(environment.parent)
     before = environment.read_text()
     for _ in range(2):
         write_service_images(environment.parent, {"airflow": "airflow-ml-airflow:1", "engine-proxy": "airflow-ml-e:2"})

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from images.errors import Failure
+from airflow_ml.common import AirflowMlError
 
 # In a folder, but not in its image; nor are hidden files and Python's caches.
 NOT_IN_IMAGE = {"README.md", "requirements.in", "sbom.cdx.json"}
@@ -33,7 +33,7 @@ class ContextFile:
 def read_context(folder: Path) -> tuple[ContextFile, ...]:
     """The files that go to the builder, in the order of their names.
 
-    Errors: Failure for a symbolic link or anything else that is neither file nor folder: what it stands for lies
+    Errors: AirflowMlError for a symbolic link or anything else that is neither file nor folder: what it stands for lies
     outside of the folder, so no tag could name it.
     """
     return tuple(_read(folder, path) for path in sorted(_walk(folder, ""), key=os.fsencode))
@@ -56,7 +56,9 @@ def _read(folder: Path, path: str) -> ContextFile:
     status = (folder / path).lstat()
     if not stat.S_ISREG(status.st_mode):
         kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "neither a file nor a folder"
-        raise Failure(f"{folder / path} is {kind}; expected: files and folders only; do: put a copy in its place")
+        raise AirflowMlError(
+            f"{folder / path} is {kind}", expected="files and folders only", do="put a copy in its place"
+        )
     # Of the mode only what git keeps: the rest depends on the umask of whoever checked out.
     return ContextFile(path, bool(status.st_mode & stat.S_IXUSR), (folder / path).read_bytes())
 

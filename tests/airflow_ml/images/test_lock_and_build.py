@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from images.__main__ import new_entries, parse_arguments, select, stale_images
-from images.build import Progress, bake_definition
-from images.engine import EMPTY_LAYER, chains, layer_sizes
-from images.errors import Failure
-from images.explain import explain
-from images.lock import entry_of, read_lock, write_lock
-from images.registry import parse_registry, pull_all
-from images.table import shared_bytes
-from images.tags import Image, discover, tag_of
+from airflow_ml.__main__ import COMMANDS, parser_of
+from airflow_ml.common import ROOT, AirflowMlError, image_lock
+from airflow_ml.images import tags
+from airflow_ml.images.build import bake_definition
+from airflow_ml.images.command import new_entries, select, stale_images
+from airflow_ml.images.explain import explain
+from airflow_ml.images.lock import entry_of, write_lock
+from airflow_ml.images.publish import parse_address, pull_all
+from airflow_ml.images.tags import Image, discover, tag_of
 
 from tests.image_tree import make_tree
 
-ROOT = Path(__file__).parents[2]
 BUILT = {"built": "2026-11-21T10:00:00Z", "seconds": 1.5}
 
 
@@ -46,7 +45,7 @@ def build_all(tree: Path) -> dict[str, Any]:
 
 def test_entry_tells_what_was_built_when_from_what(tree: Path) -> None:
     build_all(tree)
-    entries = read_lock(tree)
+    entries = image_lock(tree)
     assert list(entries) == sorted(["base", "one", "two", "three"])
     entry, image = entries["one"], discover(tree)["one"]
     assert entry == {
@@ -107,23 +106,6 @@ def test_revision_is_one_that_can_be_checked_out(
     assert entry_of(image, details(image), first, None, now)["revision"] == told
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        '{"version": 1, "images": []}',
-        '{"version": 1, "images": {"one": 1}}',
-        '{"version": 0, "images": {"one": {}}}',
-        '{"version": 1}',
-    ],
-)
-def test_lock_that_cannot_be_used_is_made_anew(tree: Path, text: str) -> None:
-    (tree / "dags/images.lock.json").write_text(text)
-    assert read_lock(tree) == {}
-
-
 def test_entry_that_does_not_say_what_it_was_built_from_is_not_kept(tree: Path) -> None:
     images = discover(tree)
     old = {"one": {"image": "airflow-ml-one:0123456789ab", "id": "sha256:old", "size": 1}}
@@ -172,7 +154,7 @@ def test_lock_tells_the_revision_of_the_checkout_and_whether_files_differ_from_i
 
 def told(tree: Path, *gone: str, stage: str | None = None, lock: dict[str, Any] | None = None) -> list[str]:
     """What --explain says, with an engine that has what the lock names, without the images `gone`."""
-    entries = read_lock(tree) if lock is None else lock
+    entries = image_lock(tree) if lock is None else lock
     images = discover(tree)
     found = {entry["image"]: details(images[name]) for name, entry in entries.items() if name not in gone}
     found[f"airflow-ml-builder:{entries['base']['tag']}"] = {}
@@ -214,8 +196,6 @@ def test_explain_says_that_the_base_changed(tree: Path) -> None:
 
 
 def test_explain_names_the_build_argument_and_the_platform(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from images import tags
-
     build_all(tree)
     monkeypatch.setitem(tags.BUILD_ARGS, "SOURCE_DATE_EPOCH", "1")
     monkeypatch.setattr(tags, "own_platform", lambda: "linux/riscv64")
@@ -263,10 +243,10 @@ def test_debug_image_is_built_only_when_it_is_asked_for(tree: Path) -> None:
 # --- the build graph ---
 
 
-def definition(tree: Path, missing: list[str], there: list[str], *platforms: str, registry: str | None = None) -> Any:
+def definition(tree: Path, missing: list[str], there: list[str], *platforms: str, address: str | None = None) -> Any:
     images = discover(tree, platforms or None)
     contexts = {image.folder: tree / "context" / image.name for image in images.values()}
-    return bake_definition([images[n] for n in missing], [images[n] for n in there], contexts, platforms, registry)
+    return bake_definition([images[n] for n in missing], [images[n] for n in there], contexts, platforms, address)
 
 
 def test_stage_is_built_on_the_base_that_is_there(tree: Path) -> None:
@@ -285,7 +265,7 @@ def test_stage_is_built_on_the_base_that_is_there(tree: Path) -> None:
 
 def test_several_platforms_go_to_the_registry_from_one_graph(tree: Path) -> None:
     names = ["builder", "base", "one", "three"]
-    graph = definition(tree, names, [], "linux/amd64", "linux/arm64", registry="host:5000/team")
+    graph = definition(tree, names, [], "linux/amd64", "linux/arm64", address="host:5000/team")
     targets = graph["target"]
     assert graph["group"]["default"]["targets"] == names
     assert all(target["platforms"] == ["linux/amd64", "linux/arm64"] for target in targets.values())
@@ -299,30 +279,30 @@ def test_several_platforms_go_to_the_registry_from_one_graph(tree: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["https://host", "host:port", "Host/x", "host/", "", "host:5000/Team"])
-def test_what_is_no_registry_is_refused(name: str) -> None:
-    with pytest.raises(Failure, match=r"is no registry; expected: HOST\[:PORT\]"):
-        parse_registry(name)
+def test_address_of_no_image_registry_is_refused(name: str) -> None:
+    with pytest.raises(AirflowMlError, match=r"is no image registry\n +expected: HOST\[:PORT\]"):
+        parse_address(name)
 
 
 def test_images_that_were_never_pushed_cannot_be_pulled(tree: Path) -> None:
-    with pytest.raises(Failure, match=r"names no registry for base, three, one, two; do: .* --push REGISTRY"):
+    with pytest.raises(
+        AirflowMlError, match=r"names no image registry for base, three, one, two\n +do: .* --push ADDRESS"
+    ):
         pull_all(build_all(tree))
-    with pytest.raises(Failure, match="the image lock is not there; do: copy"):
+    with pytest.raises(AirflowMlError, match=r"the image lock is missing\n +do: copy"):
         pull_all({})
 
 
 @pytest.mark.parametrize("pair", [("--push=x", "--pull"), ("--prune", "--explain"), ("--dry-run", "--push=x")])
 def test_one_run_does_one_thing(pair: tuple[str, str]) -> None:
     with pytest.raises(SystemExit) as error:
-        parse_arguments(pair, ["one"])
+        parser_of(COMMANDS["build"]).parse(pair)
     assert error.value.code == 2
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/runbook.md", "docs/architecture.md"])
-def test_documents_name_only_options_that_the_build_knows(document: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse_arguments(["--help"], ["one"])
-    known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+def test_documents_name_only_options_that_the_build_knows(document: str) -> None:
+    known = set(re.findall(r"--[a-z-]+", parser_of(COMMANDS["build"]).format_help()))
     text = (ROOT / document).read_text()
     named = set(re.findall(r"build_images\.sh (--[a-z-]+)", text))
     if document == "README.md":
@@ -334,108 +314,5 @@ def test_documents_name_only_options_that_the_build_knows(document: str, capsys:
 
 def test_package_runs_where_nothing_is_installed() -> None:
     """Isolated from this machine's site-packages: the standard library is all it may need."""
-    code = "import sys; sys.path.insert(0, 'scripts'); import images.__main__"
+    code = "import sys; sys.path.insert(0, '.'); import airflow_ml.images.command"
     subprocess.run([sys.executable, "-I", "-S", "-c", code], cwd=ROOT, check=True)
-
-
-# --- progress ---
-
-
-def read(text: str, *names: str) -> Progress:
-    progress = Progress(names)
-    for line in text.splitlines():
-        progress.read(line)
-    return progress
-
-
-SEVERAL = """\
-#7 [two internal] load build definition from Dockerfile
-#7 DONE 0.0s
-#11 [base base 1/3] FROM docker.io/library/debian:trixie-slim
-#11 CACHED
-#12 [one stage-1 1/2] RUN --mount=type=cache,target=/c make   one
-#12 ...
-#13 [two stage-1 1/2] RUN make two
-#13 0.174 words
-#13 DONE 1.2s
-#12 [one stage-1 1/2] RUN --mount=type=cache,target=/c make   one
-#12 DONE 2.2s
-#15 [two stage-1 2/2] COPY . /all
-#15 DONE 0.0s
-#16 [one] exporting to image
-#16 exporting layers done
-#16 DONE 0.3s
-"""
-
-
-def test_progress_has_a_line_for_each_step_that_took_time(capsys: pytest.CaptureFixture[str]) -> None:
-    seconds = read(SEVERAL, "base", "one", "two").seconds
-    assert [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()] == [
-        "two 1.2 s RUN make two",
-        "one 2.2 s RUN make one",
-        "one 0.3 s the image is written",
-    ]
-    assert seconds == {"base": 0.0, "one": 2.5, "two": 1.2}
-
-
-def test_long_silence_is_broken_by_what_is_being_done(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from images import build
-
-    progress = read("#1 [one 1/2] RUN slow\n#2 [one 1/1] FROM x\n#2 CACHED", "one")
-    progress.beat()
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(build, "HEARTBEAT_S", 0)
-    progress.beat()
-    assert " ".join(capsys.readouterr().err.split()) == "one 0.0 s so far: RUN slow"
-
-
-def test_step_that_failed_is_named_with_the_end_of_its_log() -> None:
-    log = "\n".join(f"#8 {number / 10} line {number}" for number in range(50))
-    text = f'#8 [one stage-1 2/3] RUN make one\n{log}\n#8 ERROR: process "make" did not complete: exit code: 3\n'
-    lines = read(text, "one", "two").complaint().splitlines()
-    assert lines[0] == 'the image one was not built: process "make" did not complete: exit code: 3'
-    assert lines[1].strip() == "step: RUN make one"
-    assert [line.strip() for line in lines[3:]] == [f"line {number}" for number in range(30, 50)]
-
-
-def test_build_that_never_began_ends_with_the_builders_words() -> None:
-    text = "ERROR: target two: failed to solve: dockerfile parse error on line 1: unknown instruction: FORM"
-    complaint = read(text, "one", "two").complaint()
-    assert complaint.startswith("the image two was not built")
-    assert "unknown instruction: FORM" in complaint
-
-
-# --- sizes ---
-
-
-def test_bytes_of_a_layer_are_shared_where_another_image_holds_the_same_chain() -> None:
-    images = {"base": {"a": 100, "b": 20}, "one": {"a": 100, "b": 20, "c": 3}, "other": {"d": 7}}
-    assert shared_bytes(images) == ({"base": 120, "one": 120, "other": 0}, 130)
-
-
-def test_layer_on_other_layers_is_another_chain() -> None:
-    def image(*layers: str) -> list[str]:
-        return chains({"RootFS": {"Layers": list(layers)}})
-
-    assert image("a", "b", "c")[:2] == image("a", "b")
-    assert not {*image("a", "c")[1:]} & {*image("b", "c")}
-    assert chains({"RootFS": {}}) == []
-
-
-@pytest.mark.parametrize(
-    ("layers", "history", "sizes"),
-    [
-        (["a", "b"], [(5, "COPY x"), (0, "ENV A=1"), (7, "RUN x")], [5, 7]),
-        (["a", "b", "c"], [(5, "COPY x"), (0, "RUN rm x"), (7, "RUN y")], [5, 0, 7]),
-        (["a", EMPTY_LAYER, "c"], [(5, ""), (0, "WORKDIR /x"), (7, "RUN y")], [5, 0, 7]),
-        # An instruction that left no layer: the empty one is known by its digest.
-        (["a", EMPTY_LAYER, "c"], [(5, ""), (0, "WORKDIR /"), (0, "WORKDIR /x"), (7, "RUN y")], [5, 0, 7]),
-        ([], [], []),
-    ],
-)
-def test_history_gives_the_size_of_each_layer(
-    layers: list[str], history: list[tuple[int, str]], sizes: list[int]
-) -> None:
-    assert layer_sizes(layers, history) == sizes

@@ -3,8 +3,8 @@
 from collections.abc import Container, Mapping
 from typing import Any
 
-from images.lock import Entry
-from images.tags import Image
+from airflow_ml.images.lock import Entry
+from airflow_ml.images.tags import Image
 
 MODES = {"100755": "executable", "100644": "not executable"}
 

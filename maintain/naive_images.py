@@ -1,8 +1,7 @@
 """Builds what most people would write instead of our images, only to weigh it; the images are removed at once.
 
-For each stage and service python:3.13-slim and `pip install` of the very same lock (where that leaves packages out,
-of what was asked for); and one fat image with the
-libraries of all stages. See tests/benchmarks/naive.
+For each stage and service: python:3.13-slim and `pip install` of the same lock. If a lock leaves packages out, pip
+installs what requirements.in asks for. And one fat image with the libraries of all stages. See tests/benchmarks/naive.
 """
 
 import hashlib
@@ -16,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from images.context import read_context, write_context
-from images.engine import docker, run_docker
-from images.tags import FOUNDATIONS, ROOT, image_folders
+from airflow_ml.common import ROOT, AirflowMlError, docker, try_docker
+from airflow_ml.images.context import read_context, write_context
+from airflow_ml.images.tags import FOUNDATIONS, image_folders
 
 FOLDER = ROOT / "tests" / "benchmarks" / "naive"
 PUBLISHED = "python:3.13-slim"
@@ -49,7 +48,7 @@ def fingerprint(name: str) -> str:
 def weigh(names: Sequence[str], base: str) -> Naive:
     """Build the naive images of these; returns the base that they stand on, and the bytes of each.
 
-    Errors: Failure where the engine fails, SystemExit where an image cannot load what it is there for.
+    Errors: AirflowMlError if the engine fails, or if an image cannot load its library.
     """
     prefix = f"naive-{secrets.token_hex(4)}"
     try:
@@ -66,11 +65,11 @@ def weigh(names: Sequence[str], base: str) -> Naive:
 
 
 def _base(wanted: str, prefix: str) -> tuple[str, str]:
-    """The image that naive images start from: the wanted one or, where that cannot be had, a stand-in."""
-    if run_docker("image", "inspect", wanted).returncode == 0 or run_docker("pull", "--quiet", wanted).returncode == 0:
+    """The image that naive images start from: the wanted one or, if it cannot be pulled, a stand-in."""
+    if try_docker("image", "inspect", wanted).returncode == 0 or try_docker("pull", "--quiet", wanted).returncode == 0:
         return wanted, wanted
     if wanted != PUBLISHED:
-        raise SystemExit(f"error: {wanted} is not on the engine and cannot be pulled; do: name another --naive-base")
+        raise AirflowMlError(f"{wanted} is not on the engine and cannot be pulled", do="name another --naive-base")
     match = re.search(r"^ARG DEBIAN_IMAGE=(\S+)", (FOLDER / "debian.Dockerfile").read_text(), re.MULTILINE)
     assert match
     print(f"==> {wanted} cannot be pulled: {match[1]} with Python instead", file=sys.stderr, flush=True)
@@ -87,9 +86,9 @@ def _build(image: str, base: str, tag: str) -> int:
     for folder in folders_of(image):
         match = re.search(r"""--loads (["'])(.*)\1""", (folder / "Dockerfile").read_text())
         assert match, f"{folder} does not say what it loads"
-        done = run_docker("run", "--rm", "--network=none", tag, "python", "-c", match[2])
+        done = try_docker("run", "--rm", "--network=none", tag, "python", "-c", match[2])
         if done.returncode:
-            raise SystemExit(f"error: the naive image of {image} does not work: {match[2]} failed\n{done.stderr}")
+            raise AirflowMlError(f"the naive image of {image} does not work: {match[2]} failed\n{done.stderr}")
     return _size(tag)
 
 
@@ -115,6 +114,6 @@ def _size(image: str) -> int:
 
 
 def all_together(naive: Naive) -> int:
-    """The bytes of all naive images but the fat one; what they have in common is the base, and only that."""
+    """The bytes of all naive images without the fat one; they share the base and nothing else."""
     sizes, base = naive["sizes"], naive["sizes"]["base"]
     return int(base + sum(size - base for name, size in sizes.items() if name not in ("base", ALL_STAGES)))

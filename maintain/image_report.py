@@ -1,25 +1,20 @@
 """Writes the generated parts of docs/images.md: the tree of our images, their sizes and layers, and the naive way's.
 
-Usage: image_report.py [--naive-base IMAGE | --keep-naive] [--naive NAME ...] [--doc FILE]. Our images are those of
-the image lock, as they are on the engine. The naive images are built (minutes, and the network), weighed, removed.
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Our images are those of the image lock, as they are on the engine. The naive images are built (this takes minutes and
+needs the network), weighed and removed.
+Exit codes: 0 done; 1 failed; 2 wrong usage.
 """
 
 import argparse
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from images.engine import inspect
-from images.errors import Failure
-from images.lock import read_lock
-from images.tags import ROOT
-
-from image_contents import Layer, Parts, read_images
-from naive_images import ALL_STAGES, PUBLISHED, Naive, all_together, naive_names, weigh
+from airflow_ml.common import ROOT, AirflowMlError, image_lock, inspect_images
+from maintain.image_contents import Layer, Parts, read_images
+from maintain.naive_images import ALL_STAGES, PUBLISHED, Naive, all_together, naive_names, weigh
 
 DOC = ROOT / "docs" / "images.md"
 BUDGET = "airflow-ml.size-budget-mb"
@@ -33,19 +28,17 @@ MEMORY = re.compile(r"<!-- naive: (.*) -->")
 Images = Mapping[str, Sequence[Layer]]
 
 
-def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="image_report.py", description="Write the generated parts of docs/images.md.")
-    add = parser.add_argument
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--naive-base", default=PUBLISHED, metavar="IMAGE", help="what the naive images start from")
     which.add_argument("--keep-naive", action="store_true", help="build none of them, keep the figures of the page")
-    add("--naive", action="append", choices=naive_names(), help="build only this naive image; may be repeated")
-    add("--doc", type=Path, default=DOC, metavar="FILE", help="the page (default: %(default)s)")
-    return parser.parse_args(argv)
+    parser.add_argument("--naive", action="append", choices=naive_names(), help="only this one; may be repeated")
+    parser.add_argument("--doc", type=Path, default=DOC, metavar="FILE", help="the page (default: docs/images.md)")
 
 
 def text_of(size: float) -> str:
-    """A size as the page tells it: in MB, what is small in kB."""
+    """A size as the page shows it: in MB, small ones in kB."""
     return f"{size / 1e6:.1f} MB" if size >= SMALL else f"{size / 1e3:.0f} kB"
 
 
@@ -166,10 +159,10 @@ def parts_text(parts: Parts) -> str:
 
 def blocks(naive: Naive) -> dict[str, list[str]]:
     """The generated parts of the page, by the name in their markers."""
-    entries = read_lock(ROOT)
+    entries = image_lock(ROOT)
     references = {name: entry["image"] for name, entry in entries.items()}
     images = read_images(references)
-    found = inspect(references.values())
+    found = inspect_images(references.values())
     budgets = {name: float(found[image]["Config"]["Labels"][BUDGET]) for name, image in references.items()}
     memory = f"<!-- naive: {json.dumps(naive, sort_keys=True)} -->"
     return {
@@ -182,12 +175,12 @@ def blocks(naive: Naive) -> dict[str, list[str]]:
 def fill(page: str, generated: Mapping[str, Sequence[str]]) -> str:
     """The page with each part between its markers replaced.
 
-    Errors: SystemExit where the page lacks a marker.
+    Errors: AirflowMlError if the page lacks a marker.
     """
     for name, lines in generated.items():
         begin, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->\n"
         if begin not in page or end not in page:
-            raise SystemExit(f"error: the page has no {begin.strip()} ... {end.strip()}; do: put both in")
+            raise AirflowMlError(f"the page has no {begin.strip()} ... {end.strip()}", do="put both in")
         before, rest = page.split(begin, 1)
         page = before + begin + "\n".join(["", *lines, "", ""]) + end + rest.split(end, 1)[1]
     return page
@@ -201,34 +194,27 @@ def remembered(page: str) -> Naive:
 
 
 def renew(naive: Naive, arguments: argparse.Namespace) -> Naive:
-    """The naive figures: those of the page, with what is asked for built anew.
+    """The naive figures: those of the page, with those that are asked for built again.
 
-    Errors: Failure where nothing is to be kept, or where the kept ones stand on another base.
+    Errors: AirflowMlError if there are none to keep, or if the kept ones start from another base.
     """
     if arguments.keep_naive:
         if not naive:
-            raise Failure(f"{arguments.doc} has no naive figures to keep; do: leave --keep-naive out")
+            raise AirflowMlError(f"{arguments.doc} has no naive figures to keep", do="leave --keep-naive out")
         return naive
     fresh = weigh(arguments.naive or naive_names(), arguments.naive_base)
     if not arguments.naive:
         return fresh
     if naive.get("base", fresh["base"]) != fresh["base"]:
-        raise Failure(f"the other naive figures start from {naive['base']}, not {fresh['base']}; do: build all of them")
+        raise AirflowMlError(
+            f"the other naive figures start from {naive['base']}, not {fresh['base']}", do="build all of them"
+        )
     return {"base": fresh["base"], **{key: {**naive.get(key, {}), **fresh[key]} for key in ("sizes", "locks")}}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the page; returns the exit code."""
-    arguments = parse_arguments(argv)
-    try:
-        page = arguments.doc.read_text(encoding="utf-8")
-        naive = renew(remembered(page), arguments)
-        arguments.doc.write_text(fill(page, blocks(naive)), encoding="utf-8")
-    except (Failure, OSError) as failure:
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
+def run(arguments: argparse.Namespace) -> int:
+    """Write the page."""
+    page = arguments.doc.read_text(encoding="utf-8")
+    naive = renew(remembered(page), arguments)
+    arguments.doc.write_text(fill(page, blocks(naive)), encoding="utf-8")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

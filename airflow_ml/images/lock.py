@@ -1,33 +1,18 @@
-"""The image lock, dags/images.lock.json: what was built last, from what, and where it was pushed.
+"""Writes the image lock, dags/images.lock.json: what was built last, from what, and where it was pushed.
 
 The Dags, the engine proxy and the tests read `image` and `id`; `ingredients` let the next build say what changed.
 """
 
 import json
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from images.tags import Image
+from airflow_ml.common import LOCK_VERSION, write_atomic
+from airflow_ml.images.tags import Image
 
-VERSION = 1
 Entry = dict[str, Any]
-
-
-def lock_path(root: Path) -> Path:
-    return root / "dags" / "images.lock.json"
-
-
-def read_lock(root: Path) -> dict[str, Entry]:
-    """The lock's entries by image; none where the lock is missing, damaged or of another version: it is made anew."""
-    try:
-        content = json.loads(lock_path(root).read_text(encoding="utf-8"))
-        entries = content["images"] if content["version"] == VERSION else {}
-        return {name: entry for name, entry in entries.items() if entry["image"] and entry["id"]}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return {}
 
 
 def revision_of(root: Path) -> str | None:
@@ -46,9 +31,9 @@ def is_better(revision: str | None, known: str | None) -> bool:
 
 
 def write_lock(root: Path, entries: Mapping[str, Entry]) -> None:
-    """Replace the image lock at once: a reader sees the old one or the new one."""
-    lock = {"version": VERSION, "revision": revision_of(root), "images": entries}
-    replace_text(lock_path(root), json.dumps(lock, indent=2, sort_keys=True) + "\n", mode=0o644)
+    """Replace the image lock in one step."""
+    lock = {"version": LOCK_VERSION, "revision": revision_of(root), "images": entries}
+    write_atomic(root / "dags" / "images.lock.json", json.dumps(lock, indent=2, sort_keys=True) + "\n")
 
 
 def entry_of(
@@ -78,22 +63,10 @@ def entry_of(
 
 
 def write_service_images(root: Path, references: Mapping[str, str]) -> None:
-    """Tell compose, through `.env`, which images its services run; every other line stays as it is."""
+    """Write the images that compose's services run into `.env`; every other line keeps its text."""
     path = root / ".env"
     if not path.exists():
         return
     names = {f"ML_{name.upper().replace('-', '_')}_IMAGE": reference for name, reference in references.items()}
     kept = [line for line in path.read_text(encoding="utf-8").splitlines() if line.partition("=")[0] not in names]
-    replace_text(path, "\n".join([*kept, *(f"{name}={value}" for name, value in names.items())]) + "\n", mode=0o600)
-
-
-def replace_text(path: Path, text: str, mode: int) -> None:
-    """Write a file at once, or leave it alone where it already holds the text."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}-", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text)
-    Path(file.name).chmod(mode)
-    Path(file.name).replace(path)
+    write_atomic(path, "\n".join([*kept, *(f"{name}={value}" for name, value in names.items())]) + "\n", mode=0o600)

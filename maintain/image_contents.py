@@ -1,6 +1,7 @@
 """What is in the layers of images: bytes by distribution, standard library, bytecode and the like."""
 
 import csv
+import hashlib
 import json
 import posixpath
 import re
@@ -8,14 +9,15 @@ import subprocess
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, Any
 
-from images.engine import EMPTY_LAYER, LAYER_MAKERS, docker, inspect, sizes_of
+from airflow_ml.common import AirflowMlError, docker, inspect_images
 
 SITE = re.compile(r"opt/venv/lib/python3\.\d+/site-packages/")
 MANIFEST = "manifest.json"
-# The first that fits counts. What a distribution's RECORD names is told by its name instead.
+# The first that fits counts. A file that a distribution's RECORD names counts for that distribution.
 PARTS = [
     (re.compile(pattern), part)
     for pattern, part in (
@@ -31,6 +33,9 @@ PARTS = [
         (r"(var/lib/dpkg|usr/share/doc)/", "package records, licences"),
     )
 ]
+# The layer without any file, which WORKDIR and others leave behind.
+EMPTY_LAYER = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
+LAYER_MAKERS = ("RUN", "COPY", "ADD", "WORKDIR", "/bin/sh")
 Parts = dict[str, int]
 
 
@@ -46,15 +51,46 @@ class Layer:
 
 def read_images(references: Mapping[str, str]) -> dict[str, list[Layer]]:
     """The layers of each of these images, lowest first; without those that hold no file."""
-    found = inspect(references.values())
+    found = inspect_images(references.values())
     if missing := sorted(set(references.values()) - set(found)):
-        raise SystemExit(f"error: the engine does not have {', '.join(missing)}; do: run ./build_images.sh")
+        raise AirflowMlError(f"the engine does not have {', '.join(missing)}", do="./airflow-ml build")
     details = [found[reference] for reference in references.values()]
     contents = contents_of_layers(list(references.values()))
     return {
         name: _layers_of(one, sizes, contents[reference])
         for (name, reference), one, sizes in zip(references.items(), details, sizes_of(details), strict=True)
     }
+
+
+def chains(details: dict[str, Any]) -> list[str]:
+    """A name for each layer that depends on the layers below it too: the engine stores the layer of a chain once."""
+    names: list[str] = []
+    for layer in details["RootFS"].get("Layers") or []:
+        names.append(hashlib.sha256(f"{names[-1]} {layer}".encode()).hexdigest() if names else layer)
+    return names
+
+
+def layer_sizes(layers: Sequence[str], history: Sequence[tuple[int, str]]) -> list[int]:
+    """The size of each layer, from the image's history, oldest first: (bytes, instruction) with and without layer."""
+    makers = [size for size, text in history if size or text.startswith(LAYER_MAKERS)]
+    if len(makers) == len(layers):
+        return makers
+    # Some instruction left no layer. Layers without bytes then make no difference to any sum but by their place.
+    sizes = iter([size for size, _ in history if size])
+    return [0 if layer == EMPTY_LAYER else next(sizes, 0) for layer in layers]
+
+
+def sizes_of(images: Sequence[dict[str, Any]]) -> list[dict[str, int]]:
+    """For each image the bytes of each of its chains."""
+
+    def sizes(details: dict[str, Any]) -> dict[str, int]:
+        form = "[{{.Size}}, {{json .CreatedBy}}]"
+        lines = docker("history", "--no-trunc", "--human=false", "--format", form, details["Id"]).splitlines()
+        history = [(int(size), str(by)) for size, by in map(json.loads, reversed(lines))]
+        return dict(zip(chains(details), layer_sizes(details["RootFS"].get("Layers") or [], history), strict=True))
+
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(sizes, images))
 
 
 def _layers_of(details: Mapping[str, Any], sizes: Mapping[str, int], contents: Sequence[Parts]) -> list[Layer]:
@@ -88,7 +124,7 @@ def contents_of_layers(references: Sequence[str]) -> dict[str, list[Parts]]:
                 elif (parts := _parts_of_layer(file)) is not None:
                     blobs[member.name] = parts
     if process.returncode:
-        raise SystemExit(f"error: docker save {' '.join(references)} ended with {process.returncode}")
+        raise AirflowMlError(f"docker save {' '.join(references)} ended with {process.returncode}")
     return {reference: [blobs[name] for name in one["Layers"]] for one in manifest for reference in one["RepoTags"]}
 
 

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from airflow_ml.common import AirflowMlError
+from airflow_ml.images import tags as image_tags
+from airflow_ml.images.context import read_context, write_context
+from airflow_ml.images.explain import differences
+from airflow_ml.images.tags import discover, parse_platforms, tag_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from images import tags as image_tags
-from images.context import read_context, write_context
-from images.errors import Failure
-from images.explain import differences
-from images.tags import discover, parse_platforms, tag_of
 
 from tests.image_tree import make_tree
 
@@ -84,13 +84,13 @@ def test_prefix_that_cannot_begin_a_name_is_refused(name: str, monkeypatch: pyte
     monkeypatch.setenv("ML_IMAGE_PREFIX", "try-it-")
     assert image.reference == f"try-it-one:{image.tag}"
     monkeypatch.setenv("ML_IMAGE_PREFIX", name)
-    with pytest.raises(Failure, match=r"ML_IMAGE_PREFIX is .*; expected: lower-case words"):
+    with pytest.raises(AirflowMlError, match=r"ML_IMAGE_PREFIX is .*\n +expected: lower-case words"):
         _ = image.reference
 
 
 @pytest.mark.parametrize("text", ["", "arm64", "linux/", "linux/amd64,", "linux/amd64;linux/arm64", "LINUX/amd64"])
 def test_what_is_no_platform_is_refused(text: str) -> None:
-    with pytest.raises(Failure, match="is no platform; expected: such as linux/amd64"):
+    with pytest.raises(AirflowMlError, match=r"is no platform\n +expected: such as linux/amd64"):
         parse_platforms(text)
 
 
@@ -137,16 +137,16 @@ def test_noise_is_not_in_the_build_context(tmp_path: Path) -> None:
 def test_what_is_no_file_is_refused_by_name(tmp_path: Path, make: Callable[[Path], object]) -> None:
     odd = make_tree(tmp_path) / "stages/one/odd"
     make(odd)
-    with pytest.raises(Failure) as error:
+    with pytest.raises(AirflowMlError) as error:
         discover(tmp_path)
     assert str(odd) in str(error.value)
-    assert "expected: files and folders only; do: put a copy" in str(error.value)
+    assert "expected: files and folders only\n       do: put a copy" in str(error.value)
 
 
 def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
     root = make_tree(tmp_path)
     shutil.copytree(root / "stages/one", root / "services/one")
-    with pytest.raises(Failure, match="/one has the name of another image"):
+    with pytest.raises(AirflowMlError, match="/one has the name of another image"):
         discover(root)
 
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from images.context import ContextFile, read_context
-from images.errors import Failure
+from airflow_ml.common import ROOT, AirflowMlError
+from airflow_ml.images.context import ContextFile, read_context
 
-ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "airflow-ml-"
 TAG_DIGITS = 12
 # Build arguments of every image. 0: what the builder dates, it dates 1970, so that a build can be repeated.
@@ -50,11 +49,13 @@ class Image:
 def prefix() -> str:
     """What the images' names begin with: ML_IMAGE_PREFIX keeps two checkouts apart on one engine.
 
-    Errors: Failure for what cannot begin a name.
+    Errors: AirflowMlError for what cannot begin a name.
     """
     name = os.environ.get("ML_IMAGE_PREFIX") or PREFIX
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*-", name):
-        raise Failure(f"ML_IMAGE_PREFIX is {name!r}; expected: lower-case words, a hyphen after each, such as try-")
+        raise AirflowMlError(
+            f"ML_IMAGE_PREFIX is {name!r}", expected="lower-case words, a hyphen after each, such as try-"
+        )
     return name
 
 
@@ -72,12 +73,12 @@ def own_platform() -> str:
 def parse_platforms(text: str | None) -> list[str]:
     """The platforms of a comma-separated list, sorted; none given means this machine's own.
 
-    Errors: Failure for what is no platform.
+    Errors: AirflowMlError for what is no platform.
     """
     names = sorted({name.strip() for name in text.split(",")}) if text is not None else [own_platform()]
     for name in names:
         if not PLATFORM.fullmatch(name):
-            raise Failure(f"{name!r} is no platform; expected: such as linux/amd64 or linux/amd64,linux/arm64")
+            raise AirflowMlError(f"{name!r} is no platform", expected="such as linux/amd64 or linux/amd64,linux/arm64")
     return names
 
 
@@ -90,7 +91,9 @@ def image_folders(root: Path = ROOT) -> dict[str, Path]:
     for dockerfile in sorted([*root.glob("stages/*/Dockerfile"), *root.glob("services/*/Dockerfile")]):
         folder = dockerfile.parent
         if folder.name in folders or folder.name in FOUNDATIONS:
-            raise Failure(f"{folder} has the name of another image; expected: names that differ; do: rename it")
+            raise AirflowMlError(
+                f"{folder} has the name of another image", expected="names that differ", do="rename the folder"
+            )
         folders[folder.name] = folder
     return folders
 

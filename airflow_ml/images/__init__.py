@@ -1,0 +1,1 @@
+"""The images: their tags, what they are built from, the image lock, building, publishing, pruning."""

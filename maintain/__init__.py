@@ -1,0 +1,1 @@
+"""What only a maintainer runs: weighs the images, builds them again to compare, takes the pictures, checks, tests."""
