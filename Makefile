@@ -7,24 +7,31 @@ SHELL := /usr/bin/env bash
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-engine: ## make sure that a Docker engine and the published images are there
-	@setup/ensure_engine.sh
-	@setup/ensure_images.sh
+# A variable that no target knows is refused: `make run ds=2026-11-21` would run another day than it says.
+VARIABLES := A B CHECK DEPTH DS FILE FORMAT IMAGES LIBRARY NAME OSV_URL PACKAGE
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+UNKNOWN := $(filter-out $(VARIABLES) MAKE% -%,$(GIVEN))
+ifneq ($(UNKNOWN),)
+  $(error unknown variable $(UNKNOWN); expected: of $(VARIABLES), in capitals, such as make run DS=2026-11-21)
+endif
+
+engine: ## prepare a Docker engine and the published images
+	@./airflow-ml engine
 
 images: engine ## build the images whose content changed
-	@./build_images.sh
+	@./airflow-ml build
 
-up: images ## start Airflow; returns when a Dag can run
-	@python3 scripts/stack.py up
+up: ## start Airflow; returns when a Dag can run
+	@./airflow-ml up
 
-run: up ## set everything up and run one simulated day; DS=YYYY-MM-DD names the day
-	@python3 scripts/run_day.py $(if $(DS),--ds $(DS))
+run: ## set everything up and run one simulated day; DS=YYYY-MM-DD names the day
+	@./airflow-ml run $(if $(DS),--ds "$(DS)")
 
 down: ## stop Airflow; data, database and images stay
-	@python3 scripts/stack.py down
+	@./airflow-ml down
 
 clean: ## stop Airflow and remove its database, the data and our images
-	@python3 scripts/stack.py clean
+	@./airflow-ml clean
 
 stage: ## make a new stage that works: NAME=columns; LIBRARY=jinja2 is what it brings
 	@PYTHONPATH=. python3 scripts/new_stage.py "$(NAME)" $(if $(LIBRARY),--library "$(LIBRARY)")
@@ -46,9 +53,7 @@ alerts: ## show the last alerts, and whether they were sent
 	@./airflow-ml alerts
 
 pictures: ## take the README's pictures from the running stack; DS=YYYY-MM-DD is a day that make run made
-	@setup/ensure_venv.sh
-	@setup/ensure_browser.sh
-	@.venv/bin/python maintain/screenshots.py $(if $(DS),--ds $(DS))
+	@./airflow-ml pictures $(if $(DS),--ds "$(DS)")
 
 lineage: ## show where FILE=predictions/DS/predictions.csv comes from, and check it; FORMAT=json|mermaid, CHECK=1
 	@python3 scripts/lineage.py show "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(CHECK),--check)

@@ -1,19 +1,20 @@
 """The command line: finds the module of a command, checks the arguments, runs it, ends with its exit code.
 
-A command is a module with a docstring, `configure(parser)` and `run(arguments) -> int`. It is imported when it is
-called, so that `--help` is fast and a command needs only what it uses.
+A command is a module with a docstring, `run(arguments) -> int` and, if it has options, `configure(parser)`. It is
+imported when it is called, so that `--help` is fast and a command needs only what it uses.
 """
 
 import argparse
 import difflib
 import importlib
+import inspect
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from airflow_ml import machine
 from airflow_ml.common import ROOT, AirflowMlError
 
 WRONG_USAGE, INTERRUPTED = 2, 130
@@ -22,24 +23,34 @@ VENV = ROOT / ".venv"
 
 @dataclass(frozen=True)
 class Command:
-    """A command of the tool. `in_venv`: it needs the tests' environment, not only the standard library."""
+    """A command of the tool: the function `run` of its module does the work.
+
+    `in_venv`: it needs the tests' environment, not only the standard library.
+    """
 
     name: str
     module: str
     help: str
     example: str
+    run: str = "run"
     in_venv: bool = False
 
 
 GROUPS: dict[str, tuple[Command, ...]] = {
-    "Images": (
-        Command("build", "airflow_ml.images.command", "build the images whose content changed", "build --explain"),
-    ),
     "The stack": (
+        Command("run", "airflow_ml.run_day", "set everything up and run one simulated day", "run --ds 2026-11-21"),
+        Command("up", "airflow_ml.stack", "start Airflow, MLflow and the reports", "up", run="up"),
+        Command("down", "airflow_ml.stack", "stop them; data, database and images are kept", "down", run="down"),
+        Command("clean", "airflow_ml.stack", "stop, and remove database, data and our images", "clean", run="clean"),
         Command("alerts", "airflow_ml.alerts", "show the last alerts that Airflow sent", "alerts --last 20"),
+    ),
+    "Images": (
+        Command("engine", "airflow_ml.machine", "prepare a Docker engine on this machine", "engine", run="engine"),
+        Command("build", "airflow_ml.images.command", "build the images whose content changed", "build --explain"),
     ),
     "For maintainers": (
         Command("image-report", "maintain.image_report", "write docs/images.md again", "image-report --keep-naive"),
+        Command("pictures", "maintain.screenshots", "take the README's pictures", "pictures", in_venv=True),
         Command("reproduce", "maintain.reproduce", "build on an empty engine, and compare the bytes", "reproduce"),
     ),
 }
@@ -77,16 +88,18 @@ def overview() -> str:
 
 
 def parser_of(command: Command) -> Parser:
-    """The parser of a command, with the docstring of its module as the description."""
+    """The parser of a command; its description is the docstring of its module, or of its function in a shared one."""
     module = importlib.import_module(command.module)
+    own = module if command.run == "run" else getattr(module, command.run)
     parser = Parser(
         prog=f"./airflow-ml {command.name}",
-        description=module.__doc__,
+        description=inspect.getdoc(own),
         epilog=f"example:\n  ./airflow-ml {command.example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    module.configure(parser)
+    if command.run == "run":
+        module.configure(parser)
     return parser
 
 
@@ -94,8 +107,7 @@ def enter_venv() -> None:
     """Start this program again with the Python of the tests' environment, which is made if it is missing."""
     if sys.prefix == str(VENV):
         return
-    if subprocess.run([ROOT / "setup/ensure_venv.sh"], check=False).returncode:
-        raise AirflowMlError("the environment of the tests cannot be made, see above")
+    machine.ensure("venv")
     os.execv(VENV / "bin" / "python", ["python", *sys.orig_argv[1:]])
 
 
@@ -105,7 +117,7 @@ def call(command: Command, arguments: Sequence[str]) -> int:
         if command.in_venv:
             enter_venv()
         found = parser_of(command).parse(arguments)
-        return int(importlib.import_module(command.module).run(found))
+        return int(getattr(importlib.import_module(command.module), command.run)(found))
     except AirflowMlError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

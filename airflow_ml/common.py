@@ -14,6 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCK_VERSION = 1
 # The user inside the images, who owns the data in a volume.
 IMAGE_UID = 10001
+# What docker writes if no engine answers.
+UNREACHABLE = (
+    "Cannot connect to the Docker daemon",
+    "failed to connect to the docker API",
+    "permission denied while trying to connect to the",
+)
 
 
 class AirflowMlError(Exception):
@@ -39,7 +45,7 @@ def try_docker(*arguments: str, stdin: str | None = None) -> "subprocess.Complet
         )
     except FileNotFoundError:
         raise AirflowMlError("docker is not installed", do="./airflow-ml engine") from None
-    if done.returncode and ("Cannot connect" in done.stderr or "permission denied while" in done.stderr):
+    if done.returncode and any(words in done.stderr for words in UNREACHABLE):
         raise AirflowMlError(done.stderr.strip(), do="./airflow-ml engine")
     return done
 

@@ -1,7 +1,6 @@
 """Takes the pictures of docs/pictures/ from the running stack, in headless Chromium, for a day that `make run` made.
 
-Usage: screenshots.py [--ds YYYY-MM-DD] [--folder FOLDER]. Needs the environment of the tests (setup/ensure_venv.sh,
-setup/ensure_browser.sh). Exit codes: 0 taken, 1 a page is not there.
+Exit codes: 0 taken; 1 a page is missing; 2 wrong usage.
 """
 
 import argparse
@@ -16,9 +15,11 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from airflow_api import Airflow
+from airflow_ml import machine
+from airflow_ml.airflow_api import Airflow
+from airflow_ml.common import ROOT, AirflowMlError, day, settings
+from airflow_ml.stack import pages
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
-from stack import ROOT, settings
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Chromium's sandbox needs a user that is not root; the pages are our own.
@@ -71,7 +72,7 @@ def latest_run(airflow: Airflow, dag: str) -> str:
     """The id of a Dag's latest run."""
     runs = airflow.request("GET", f"/dags/{dag}/dagRuns?limit=1&order_by=-run_after")["dag_runs"]
     if not runs:
-        raise SystemExit(f"error: {dag} has not run yet; do: make run")
+        raise AirflowMlError(f"{dag} has not run yet", do="make run")
     return str(runs[0]["dag_run_id"])
 
 
@@ -123,22 +124,23 @@ def take_report(browser: Browser, url: str, ds: str, folder: Path) -> None:
 def take_all(folder: Path, ds: str, config: dict[str, str]) -> None:
     """Take every picture."""
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {name: f"http://localhost:{config[f'ML_{name.upper()}_PORT']}" for name in ("airflow", "mlflow", "reports")}
+    urls, password = pages(), config["ML_ADMIN_PASSWORD"]
     with browser() as found:
-        take_airflow(found, Airflow(pages["airflow"], config["ML_ADMIN_PASSWORD"]), config["ML_ADMIN_PASSWORD"], folder)
-        take_mlflow(found, pages["mlflow"], config["ML_MODEL_NAME"], folder)
-        take_report(found, pages["reports"], ds, folder)
+        take_airflow(found, Airflow(urls["airflow"], password), password, folder)
+        take_mlflow(found, urls["mlflow"], config["ML_MODEL_NAME"], folder)
+        take_report(found, urls["reports"], ds, folder)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Take the pictures of the documentation from the running stack.")
-    parser.add_argument("--ds", default=datetime.now(timezone.utc).date().isoformat(), metavar="YYYY-MM-DD")
-    parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "pictures")
-    arguments = parser.parse_args()
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    today = datetime.now(timezone.utc).date().isoformat()
+    parser.add_argument("--ds", type=day, default=today, metavar="YYYY-MM-DD", help="the day (default: today, UTC)")
+    parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "pictures", help="(default: docs/pictures)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Take the pictures."""
+    machine.ensure("browser")
     take_all(arguments.folder, arguments.ds, settings())
     print(f"took {len(list(arguments.folder.glob('*.png')))} pictures in {arguments.folder}", file=sys.stderr)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

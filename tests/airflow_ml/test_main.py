@@ -29,7 +29,7 @@ def test_command_has_description_and_example_that_parses(command: cli.Command) -
     text = parser.format_help()
     assert f"./airflow-ml {command.example}" in text
     assert "Exit codes:" in text
-    assert callable(importlib.import_module(command.module).run)
+    assert callable(getattr(importlib.import_module(command.module), command.run))
     name, *arguments = shlex.split(command.example)
     assert name == command.name
     parser.parse(arguments)

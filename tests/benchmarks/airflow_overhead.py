@@ -20,9 +20,9 @@ from datetime import datetime
 from figures import Row
 from lab import NAME, ROOT, alternate, free_port, remove_volume
 
-sys.path.append(str(ROOT / "scripts"))
-import stack
-from airflow_api import Airflow
+sys.path.append(str(ROOT))
+from airflow_ml import stack
+from airflow_ml.airflow_api import Airflow
 
 DATA = f"{NAME}-airflow"
 ENVIRONMENT = {
@@ -45,8 +45,7 @@ def running_stack() -> Iterator[Airflow]:
     """Airflow, started for this measurement and removed after it."""
     os.environ |= ENVIRONMENT
     try:
-        if stack.up():
-            raise SystemExit("error: the stack did not start")
+        stack.start()
         yield Airflow(f"http://localhost:{ENVIRONMENT['ML_AIRFLOW_PORT']}", stack.settings()["ML_ADMIN_PASSWORD"])
     finally:
         _remove()

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import stack as compose_stack
-from airflow_api import Airflow
+from airflow_ml import stack as compose_stack
+from airflow_ml.airflow_api import Airflow
 
 from tests.harness import ROOT, Data, Done
 
@@ -148,7 +148,7 @@ def remove_stack() -> None:
 def stack() -> Iterator[Stack]:
     remove_stack()
     try:
-        assert compose_stack.up() == 0
+        compose_stack.start()
         yield Stack()
     finally:
         remove_stack()

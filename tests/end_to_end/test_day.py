@@ -5,7 +5,8 @@ import subprocess
 import time
 
 import pytest
-from airflow_api import AirflowError
+from airflow_ml.airflow_api import Airflow
+from airflow_ml.common import AirflowMlError
 
 from tests.harness import images
 
@@ -53,9 +54,7 @@ def test_start_brings_no_surprise_runs(stack: Stack) -> None:
 
 
 def test_page_asks_for_the_password_of_the_environment_file(stack: Stack) -> None:
-    from airflow_api import Airflow
-
-    with pytest.raises(AirflowError, match="401"):
+    with pytest.raises(AirflowMlError, match="401"):
         Airflow(stack.url, "wrong").request("GET", "/dags")
 
 

@@ -1,25 +1,25 @@
-"""Runs one simulated day through Airflow, shows each task as it ends, and sums up the day.
+"""Prepares the machine, builds the images, starts the stack, and runs one simulated day through Airflow.
 
-Triggers generate_data, train_model, predict and monitor for the day, one after the other, through the REST API, as
-a person would in the page. Usage: run_day.py [--ds YYYY-MM-DD]. Exit codes: 0 the day is done, 1 a task failed.
+Starts generate_data, train_model, predict and monitor for the day, one after the other, through the REST API, as
+a person would in the page. Shows each task when it ends, and a summary of the day.
+Exit codes: 0 the day is done; 1 a task failed, or the stack did not start; 2 wrong usage.
 """
 
 import argparse
-import json
-import subprocess
 import sys
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from typing import Any
 
-from airflow_api import Airflow, AirflowError
-from stack import ROOT, settings
+from airflow_ml import machine, stack
+from airflow_ml.airflow_api import Airflow
+from airflow_ml.common import AirflowMlError, day, docker, locked_image, settings
 
 DAGS = ("generate_data", "train_model", "predict", "monitor")
 RUN_TIMEOUT_S = 1800
 LOG_LINES = 15
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "f1")
 REASONS_SHOWN = 5
-# What each command of each Dag said on its result line.
+# The result line of each command of a Dag.
 Results = dict[str, dict[str, Any]]
 
 
@@ -31,30 +31,37 @@ def show_task(task: dict[str, Any]) -> None:
 
 
 def run_dag(airflow: Airflow, dag: str, ds: str) -> Results:
-    """Run a Dag for the day; returns its stages' result lines by command."""
+    """Run a Dag for the day; returns its stages' result lines by command.
+
+    Errors: AirflowMlError, with the address of the run if it was started.
+    """
     print(f"==> {dag} for {ds}", file=sys.stderr)
     run = airflow.trigger(dag, {"ds": ds})
-    if airflow.wait(dag, run, RUN_TIMEOUT_S, show_task) != "success":
-        failed = [task for task in airflow.tasks(dag, run) if task["state"] == "failed"]
-        for task in failed:
+    page = airflow.page_of(dag, run)
+    try:
+        if airflow.wait(dag, run, RUN_TIMEOUT_S, show_task) == "success":
+            return {result["command"]: result for result in airflow.results(dag, run)}
+        show_failures(airflow, dag, run)
+    except AirflowMlError as error:
+        raise AirflowMlError(f"{error}; the run of {dag} for {ds} may go on, its page is {page}") from None
+    raise AirflowMlError(f"{dag} failed for {ds}", do=f"look at {page}")
+
+
+def show_failures(airflow: Airflow, dag: str, run: str) -> None:
+    """Print the end of the log of each task that failed."""
+    for task in airflow.tasks(dag, run):
+        if task["state"] == "failed":
             tail = airflow.log_of(dag, run, task).splitlines()[-LOG_LINES:]
-            print(
-                f"error: task {task['task_id']} of {dag} failed; the end of its log:",
-                *tail,
-                sep="\n  ",
-                file=sys.stderr,
-            )
-        raise AirflowError(f"{dag} failed for {ds}; look at {airflow.url}/dags/{dag}/runs/{run}")
-    return {result["command"]: result for result in airflow.results(dag, run)}
+            title = f"error: task {task['task_id']} of {dag} failed; the end of its log:"
+            print(title, *tail, sep="\n  ", file=sys.stderr)
 
 
 def first_rows(data: str, ds: str, rows: int = 5) -> list[str]:
-    """The first lines of the day's predictions, read in a container as any person's would be."""
-    lock = json.loads((ROOT / "dags" / "images.lock.json").read_text(encoding="utf-8"))
+    """The first lines of the day's predictions, read in a container."""
     path = f"/data/predictions/{ds}/predictions.csv"
     code = f"import itertools; print(*itertools.islice(open('{path}'), {rows + 1}), sep='', end='')"
-    command = ["docker", "run", "--rm", "--network=none", f"--volume={data}:/data:ro", lock["images"]["base"]["image"]]
-    return subprocess.run([*command, "-c", code], text=True, capture_output=True, check=True).stdout.splitlines()
+    options = ("--rm", "--network=none", f"--volume={data}:/data:ro")
+    return docker("run", *options, locked_image("base"), "-c", code).splitlines()
 
 
 def reasons_text(reasons: dict[str, int]) -> str:
@@ -80,7 +87,7 @@ def drift_text(drift: dict[str, Any] | None) -> str:
 
 
 def summarize(results: dict[str, Results], data: str, ds: str, pages: dict[str, str]) -> str:
-    """What a person wants to know at the end of the day."""
+    """The summary of the day."""
     generated, prepared = results["generate_data"]["generate"], results["train_model"]["prepare"]
     validated, decided = results["train_model"]["validate"], results["train_model"]["decide"]
     resolved, predicted = results["predict"]["resolve"], results["predict"]["predict"]
@@ -111,34 +118,18 @@ def summarize(results: dict[str, Results], data: str, ds: str, pages: dict[str, 
     return "\n".join(lines)
 
 
-def day(text: str) -> str:
-    """A date as it is written in the names of partitions."""
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date of the form YYYY-MM-DD") from None
-
-
-def parse_arguments() -> argparse.Namespace:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     today = datetime.now(timezone.utc).date().isoformat()
-    parser = argparse.ArgumentParser(description="Run one simulated day through Airflow.")
     parser.add_argument("--ds", type=day, default=today, metavar="YYYY-MM-DD", help="the day (default: today, UTC)")
-    return parser.parse_args()
 
 
-def main() -> int:
-    ds = parse_arguments().ds
-    config = settings()
-    pages = {name: f"http://localhost:{config[f'ML_{name.upper()}_PORT']}" for name in ("airflow", "mlflow", "reports")}
+def run(arguments: argparse.Namespace) -> int:
+    """Run the day and print its summary."""
+    machine.images()
+    stack.start()
+    config, pages = settings(), stack.pages()
     airflow = Airflow(pages["airflow"], config["ML_ADMIN_PASSWORD"])
-    try:
-        results = {dag: run_dag(airflow, dag, ds) for dag in DAGS}
-    except AirflowError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print("\n" + summarize(results, config["ML_DATA"], ds, pages))
+    results = {dag: run_dag(airflow, dag, arguments.ds) for dag in DAGS}
+    print("\n" + summarize(results, config["ML_DATA"], arguments.ds, pages))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

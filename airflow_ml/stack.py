@@ -1,37 +1,38 @@
-"""Starts, stops and removes the compose stack, saying what it does. Usage: stack.py up|down|clean."""
+"""Starts, stops and removes the compose stack: Postgres, Airflow, MLflow, the reports, the engine proxy."""
 
+import argparse
 import json
 import os
 import re
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Mapping
 
-ROOT = Path(__file__).resolve().parent.parent
+from airflow_ml import machine
+from airflow_ml.common import ROOT, AirflowMlError, docker, settings, try_docker
+
 OURS = "airflow-ml-*"
 # What programs write to colour and clear a terminal's lines.
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def settings() -> dict[str, str]:
-    """The settings of `.env`; as with compose, the environment wins."""
-    lines = (ROOT / ".env").read_text(encoding="utf-8").splitlines()
-    pairs = (line.partition("=") for line in lines if not line.startswith("#"))
-    return {name: os.environ.get(name, value) for name, sign, value in pairs if sign}
+def compose(*arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run `docker compose` in the project's folder."""
+    return try_docker("compose", "--ansi", "never", *arguments, stdin=stdin)
 
 
-def compose(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    command = ["docker", "compose", "--ansi", "never", *arguments]
-    return subprocess.run(command, cwd=ROOT, text=True, input=stdin, capture_output=True, check=False)
+def pages() -> dict[str, str]:
+    """The addresses of Airflow, MLflow and the reports on this machine."""
+    found = settings()
+    return {name: f"http://localhost:{found[f'ML_{name.upper()}_PORT']}" for name in ("airflow", "mlflow", "reports")}
 
 
-def lines_of(*command: str) -> list[str]:
-    return subprocess.run(command, text=True, capture_output=True, check=True).stdout.split()
+# --- start ---
 
 
 def unhealthy_services() -> list[str]:
-    """What keeps the stack from being up: each service that is not healthy, with its last words."""
+    """Why the stack is not up: each service that is not healthy, with the end of its log."""
     listing = compose("ps", "--all", "--format", "{{.ID}} {{.Service}} {{.State}} {{.ExitCode}} {{.Health}}").stdout
     report = []
     for line in listing.splitlines():
@@ -39,23 +40,23 @@ def unhealthy_services() -> list[str]:
         if state[-1] == "healthy" or (service, *state) == ("init", "exited", "0"):
             continue
         logs = ESCAPES.sub("", compose("logs", "--no-log-prefix", "--tail", "8", service).stdout).strip()
-        health = ["docker", "inspect", "--format", "{{with .State.Health}}{{(index .Log 0).Output}}{{end}}", container]
-        check = subprocess.run(health, text=True, capture_output=True, check=False).stdout.strip()
+        health = "{{with .State.Health}}{{(index .Log 0).Output}}{{end}}"
+        check = try_docker("inspect", "--format", health, container).stdout.strip()
         report.append("\n  ".join([f"{service}: {' '.join(state)}", *logs.splitlines(), *check.splitlines()]))
     return report
 
 
-def advice(report: str) -> str:
-    """What to do about a stack that does not start."""
+def advice(report: str, ports: Mapping[str, str]) -> str:
+    """What to do about a stack that does not start; `ports` are the settings."""
     if 'password authentication failed for user "airflow"' in report:
         return (
-            "the database was made with the password of another .env. Put that .env back, or give the database up, "
+            "the database was made with the password of another .env. Put that .env back, or remove the database "
             "with its runs and Variables: 'make down', then 'docker volume rm airflow-ml_postgres'"
         )
     if taken := re.search(r"127\.0\.0\.1:(\d+)\b.*(?:port is already allocated|address already in use)", report):
-        variables = [name for name, value in settings().items() if name.endswith("_PORT") and value == taken[1]]
+        variables = [name for name, value in ports.items() if name.endswith("_PORT") and value == taken[1]]
         return f"another program has port {taken[1]}; set {' or '.join(variables) or 'it'} in .env to one that is free"
-    return "read the lines above; `docker compose ps` and `docker compose logs SERVICE` say more"
+    return "read the lines above; `docker compose ps` and `docker compose logs SERVICE` show more"
 
 
 def is_up() -> bool:
@@ -63,8 +64,7 @@ def is_up() -> bool:
     wanted = dict(line.split() for line in compose("config", "--hash", "*").stdout.splitlines())
     project = f"label=com.docker.compose.project={os.environ.get('COMPOSE_PROJECT_NAME', 'airflow-ml')}"
     form = '{{.Label "com.docker.compose.service"}} {{.Label "com.docker.compose.config-hash"}} {{.Status}}'
-    command = ["docker", "ps", "--all", "--filter", project, "--format", form]
-    found = subprocess.run(command, text=True, capture_output=True, check=False).stdout.splitlines()
+    found = try_docker("ps", "--all", "--filter", project, "--format", form).stdout.splitlines()
     containers = {service: (config, status) for service, config, status in (line.split(" ", 2) for line in found)}
     for service, config in wanted.items():
         found_config, status = containers.get(service, ("", ""))
@@ -75,8 +75,8 @@ def is_up() -> bool:
 
 
 def holds_old_addresses() -> bool:
-    """Whether the services send alerts where `.env` no longer says: compose does not look into a secret."""
-    # Compose itself reads the setting, as it knows quotes and `$`.
+    """Whether the services send alerts to other addresses than `.env` names: compose does not compare secrets."""
+    # Compose itself reads the setting, because it understands quotes and `$`.
     probe = {"services": {"x": {"image": "x", "environment": {"URLS": "${ML_ALERT_URLS-}"}}}}
     read = compose("--file", "-", "config", "--format", "json", stdin=json.dumps(probe))
     wanted = json.loads(read.stdout)["services"]["x"]["environment"]["URLS"].replace("$$", "$")
@@ -85,69 +85,78 @@ def holds_old_addresses() -> bool:
     return held.returncode == 0 and held.stdout != wanted
 
 
-def up() -> int:
+def start() -> None:
+    """Start the stack, if it is not up.
+
+    Errors: AirflowMlError with each service that is not healthy, and what to do.
+    """
     renew = ["--force-recreate"] if holds_old_addresses() else []
     if is_up() and not renew:
         print("==> Airflow, MLflow and the reports are up", file=sys.stderr)
-        return 0
+        return
     started = time.monotonic()
     print(
-        "==> Starting Postgres, MLflow, the reports, the engine proxy and Airflow (about a minute at first)",
+        "==> Starting Postgres, MLflow, the reports, the engine proxy and Airflow (the first start takes a minute)",
         file=sys.stderr,
     )
     done = compose("up", "--detach", "--wait", "--remove-orphans", *renew)
     if done.returncode:
-        print("error: the stack did not start", file=sys.stderr)
         report = "\n".join([done.stderr.strip(), *unhealthy_services()])
-        print(report, file=sys.stderr)
-        print(f"do: {advice(report)}", file=sys.stderr)
-        return 1
+        raise AirflowMlError(f"the stack did not start\n{report}", do=advice(report, settings()))
     print(f"    up after {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def up(arguments: argparse.Namespace) -> int:
+    """Starts Airflow, MLflow and the reports; ends when a Dag can run.
+
+    Prepares the machine and builds the images first, if that is not done.
+    Exit codes: 0 up; 1 the stack did not start, the message says why; 2 wrong usage.
+    """
+    machine.images()
+    start()
     return 0
 
 
-def down() -> int:
+# --- stop ---
+
+
+def down(arguments: argparse.Namespace) -> int:
+    """Stops the stack; data, database and images are kept.
+
+    Exit codes: 0 stopped; 1 failed; 2 wrong usage.
+    """
     if not (ROOT / ".env").exists():
         print("nothing to stop: there is no .env, so nothing was started from this folder", file=sys.stderr)
         return 0
     done = compose("down", "--remove-orphans")
     print("stopped" if done.returncode == 0 else done.stderr, file=sys.stderr)
-    return done.returncode
+    return min(done.returncode, 1)
 
 
-def clean() -> int:
-    """Remove containers, volumes and images of ours; a host folder with data is left to its owner."""
+def clean(arguments: argparse.Namespace) -> int:
+    """Stops the stack and removes its database, the data in a volume and our images.
+
+    Keeps .env, and data in a host folder.
+    Exit codes: 0 removed; 1 failed; 2 wrong usage.
+    """
     if (ROOT / ".env").exists():
-        data = settings().get("ML_DATA", "data")
+        data = settings()["ML_DATA"]
         # Before the networks: a stage that still runs may be on one.
         compose("stop")
-        remove("container", lines_of("docker", "ps", "--all", "--quiet", "--filter", f"label=airflow-ml.data={data}"))
+        remove("container", docker("ps", "--all", "--quiet", "--filter", f"label=airflow-ml.data={data}").split())
         compose("down", "--volumes", "--remove-orphans")
         if data.startswith("/"):
             print(f"the data in {data} is yours to remove", file=sys.stderr)
         else:
             remove("volume", [data])
-    images = lines_of("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={OURS}")
-    remove("image", images)
+    names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={OURS}").split()
+    remove("image", names)
     (ROOT / "dags" / "images.lock.json").unlink(missing_ok=True)
-    print(f"removed the stack and {len(images)} image tags; .env is kept", file=sys.stderr)
+    print(f"removed the stack and {len(names)} image tags; .env is kept", file=sys.stderr)
     return 0
 
 
 def remove(kind: str, names: list[str]) -> None:
-    """Remove containers, volumes or images; what is still in use is named and stays."""
+    """Remove containers, volumes or images; the engine names those that are still in use, and keeps them."""
     if names:
-        done = subprocess.run(["docker", kind, "rm", "--force", *names], text=True, capture_output=True, check=False)
-        print(done.stderr, end="", file=sys.stderr)
-
-
-def main() -> int:
-    actions = {"up": up, "down": down, "clean": clean}
-    if len(sys.argv) != 2 or sys.argv[1] not in actions:
-        print(__doc__, file=sys.stderr)
-        return 2
-    return actions[sys.argv[1]]()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        print(try_docker(kind, "rm", "--force", *names).stderr, end="", file=sys.stderr)

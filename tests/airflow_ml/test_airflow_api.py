@@ -1,0 +1,109 @@
+"""Airflow's client: bounded tries, a run that is started once, and messages instead of tracebacks."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from airflow_ml import airflow_api, run_day
+from airflow_ml.airflow_api import Airflow
+from airflow_ml.common import AirflowMlError
+
+# What the server answers to a request, by its number from 0 on: a status and an object, or nothing at all.
+Script = Callable[[str, str, int], "tuple[int, Any] | None"]
+
+
+class Server:
+    """A server on the loopback address that answers as a script says, and remembers each request."""
+
+    def __init__(self, script: Script) -> None:
+        self.seen: list[tuple[str, str, Any]] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                body = json.loads(self.rfile.read(length)) if length else None
+                if self.path == "/auth/token":
+                    return self.send(201, {"access_token": "token"})
+                number = sum(path == self.path for _, path, _ in server.seen)
+                server.seen.append((self.command, self.path, body))
+                answer = script(self.command, self.path, number)
+                if answer is None:
+                    self.close_connection = True
+                    return self.connection.close()
+                return self.send(*answer)
+
+            def send(self, status: int, content: Any) -> None:
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(json.dumps(content).encode())
+
+            do_GET = do_POST = answer  # noqa: N815
+
+            def log_message(self, *arguments: object) -> None:
+                """Nothing."""
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.airflow = Airflow(f"http://127.0.0.1:{self.http.server_port}", "secret")
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Script], Server]]:
+    monkeypatch.setattr(airflow_api, "PAUSES_S", (0, 0, 0, 0))
+    servers: list[Server] = []
+
+    def start(script: Script) -> Server:
+        servers.append(Server(script))
+        threading.Thread(target=servers[-1].http.serve_forever, daemon=True).start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.http.shutdown()
+        server.http.server_close()
+
+
+@pytest.mark.parametrize("fault", [None, (503, {})])
+def test_request_without_an_answer_is_sent_again(serve: Callable[[Script], Server], fault: Any) -> None:
+    server = serve(lambda *request: fault if request[2] < 4 else (200, {"state": "running"}))
+    assert server.airflow.run_state("predict", "run") == "running"
+    assert len(server.seen) == 5
+
+
+def test_tries_are_bounded_and_the_message_is_one_sentence(serve: Callable[[Script], Server]) -> None:
+    server = serve(lambda *_: None)
+    with pytest.raises(AirflowMlError, match=r"did not answer GET /api/v2/dags/predict/dagRuns/run at .* in 5 tries"):
+        server.airflow.run_state("predict", "run")
+    assert len(server.seen) == 5
+
+
+def test_refusal_is_not_repeated(serve: Callable[[Script], Server]) -> None:
+    server = serve(lambda *_: (404, {"detail": "no such run"}))
+    with pytest.raises(AirflowMlError, match=r"answered 404: .*no such run"):
+        server.airflow.run_state("predict", "run")
+    assert len(server.seen) == 1
+
+
+def test_run_whose_answer_was_lost_is_started_once(serve: Callable[[Script], Server]) -> None:
+    """The second try meets its own run: Airflow answers that this id exists."""
+
+    def script(method: str, path: str, number: int) -> tuple[int, Any] | None:
+        if method == "GET":
+            return 200, {"state": "queued"}
+        return None if number == 0 else (409, {"detail": "exists"})
+
+    server = serve(script)
+    run = server.airflow.trigger("predict", {"ds": "2026-11-21"})
+    posted = [body for method, _, body in server.seen if method == "POST"]
+    assert [body["dag_run_id"] for body in posted] == [run, run]
+    assert posted[0] == {"dag_run_id": run, "logical_date": None, "conf": {"ds": "2026-11-21"}}
+
+
+def test_day_that_is_given_up_names_the_page_of_its_run(serve: Callable[[Script], Server]) -> None:
+    server = serve(lambda *request: (200, {}) if request[0] == "POST" else None)
+    with pytest.raises(AirflowMlError) as error:
+        run_day.run_dag(server.airflow, "predict", "2026-11-21")
+    assert f"its page is {server.airflow.url}/dags/predict/runs/manual__" in str(error.value)
