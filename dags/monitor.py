@@ -47,8 +47,8 @@ with DAG(
         doc="Reads `predictions/{ds}`, `features/{ds}`, `raw/{ds}` and the model. Writes `evaluation.json` of "
         "`reports/{ds}`; its result names the thresholds that were crossed.",
     )
-    report = stage(
-        "report day",
+    page_of_day = stage(
+        "report page",
         [
             DS,
             fixed_json("images-json", image_sizes()),
@@ -56,7 +56,7 @@ with DAG(
             page("mlflow-page", "ML_MLFLOW_PAGE"),
             flag("force"),
         ],
-        task_id="report",
+        task_id="page",
         uses=[PREDICTIONS, FEATURES, MODELS],
         makes=[REPORTS],
         doc="Reads `reports/{ds}` and what led to it. Writes `index.html` beside it, a page that needs no network.",
@@ -71,4 +71,4 @@ with DAG(
     )
     retrain = train_on_breach(evaluate)
 
-    wait_for_predictions >> evaluate >> report >> log_evaluation >> retrain
+    wait_for_predictions >> evaluate >> page_of_day >> log_evaluation >> retrain

@@ -75,7 +75,7 @@ with DAG(
         "that later days are compared with: the model is validated.",
     )
     plot = stage(
-        "report model",
+        "report plot",
         [DS, flag("force")],
         task_id="plot",
         uses=[MODELS],

@@ -160,7 +160,7 @@ class Data:
         return self.stage("prediction", "validate", f"--ds={ds}", *arguments)
 
     def plot(self, ds: str, *arguments: str) -> Done:
-        return self.stage("report", "model", f"--ds={ds}", *arguments)
+        return self.stage("report", "plot", f"--ds={ds}", *arguments)
 
     def make_model(self, ds: str, *parameters: str, rows: int = 3000) -> None:
         """A day of data with a validated model and its plots; `parameters` are those of training."""
@@ -192,7 +192,7 @@ class Data:
         return self.stage("prediction", "evaluate", f"--ds={ds}", f"--rules-json={json.dumps(rules)}")
 
     def page(self, ds: str, *arguments: str) -> Done:
-        return self.stage("report", "day", f"--ds={ds}", *arguments)
+        return self.stage("report", "page", f"--ds={ds}", *arguments)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ml.outcome import Outcome
 def report_page(result: Mapping[str, Any], page: str) -> str:
     """The page of the day; '' where the result names none."""
     day = result.get("ds")
-    return f"{page}/{quote(str(day), safe='')}/" if day and result.get("command") == "day" else ""
+    return f"{page}/{quote(str(day), safe='')}/" if day and result.get("command") == "page" else ""
 
 
 def mlflow_page(result: Mapping[str, Any], page: str) -> str:

@@ -76,7 +76,7 @@ def _plots(root: Path, ds: str, model: Partition) -> Partition | None:
         log.info("there are no plots/%s to upload", ds)
         return None
     if not _drawn_from(plots, model):
-        log.warning("plots/%s were made from another model; not uploaded: run `report model --ds %s`", ds, ds)
+        log.warning("plots/%s were made from another model; not uploaded: run `report plot --ds %s`", ds, ds)
         return None
     return read_partition(root, f"plots/{ds}", sorted(plots.meta["outputs"]))
 

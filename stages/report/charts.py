@@ -1,12 +1,13 @@
-"""The charts of a model: ROC, precision and recall, calibration, training, importances. Pure functions to SVG."""
+"""The charts of a model and of a comparison. Pure functions that return SVG."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
+from stagekit.contract import HIGHER_IS_BETTER
 
-from svg import Scale, drawing, element, label, number, padded, path, percent, short, tick
+from svg import Scale, drawing, element, label, number, padded, path, percent, short, signed, tick
 
 MOST_CLASSES, MOST_IMPORTANCES, MOST_PANELS = 8, 20, 4
 LEGEND_LINE, LEGEND_NAME = 17.0, 30
@@ -76,7 +77,7 @@ def axes(x: Scale, y: Scale, x_name: str, y_name: str) -> Iterable[Markup]:
 
 
 def references(frame: Frame, x: Scale, y: Scale) -> Iterable[Markup]:
-    """What the lines are seen against: chance, perfect calibration, the best iteration."""
+    """What the lines are compared with: chance, perfect calibration, the best iteration."""
     if frame.diagonal:
         most = min(frame.x[1], frame.y[1])
         yield element("path", d=path([(x(0), y(0)), (x(most), y(most))]), class_="r")
@@ -98,7 +99,7 @@ def _line(series: Series, x: Scale, y: Scale) -> Iterable[Markup]:
 
 
 def _dot(x: float, y: float, look: int) -> str:
-    """A circle or a square: two lines can be told apart without their colours."""
+    """A circle or a square, so that two lines differ without their colours too."""
     if look % 2:
         return f"M{x - 3:.1f} {y - 3:.1f}h6v6h-6z"
     return f"M{x - 3.5:.1f} {y:.1f}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z"
@@ -119,20 +120,20 @@ Curves = Sequence[Mapping[str, Any]]
 
 
 def curve_series(sets: Sequence[tuple[str, Curves]], kind: str, x: str, y: str) -> tuple[list[Series], str]:
-    """A line per class of each set of curves, and a note on the classes that are left out.
+    """A line for each class of each set of curves, and a note on the classes that are not drawn.
 
-    The first set is drawn thick and the second thin; with two classes there is one line a set.
+    The first set is drawn thick, the second thin. With two classes a set has one line.
     """
     most = MOST_CLASSES if len(sets) == 1 else MOST_CLASSES // 2
     series = []
     for order, (name, curves) in enumerate(sets):
         for index, one in enumerate(curves[:most]):
             several = len(curves) > 1
-            told = " · ".join(
-                filter(None, [f"class {short(one['class'], LEGEND_NAME - len(name))}" if several else "", name])
+            of_class = f"class {short(one['class'], LEGEND_NAME - len(name))}" if several else ""
+            points = list(zip(one[kind][x], one[kind][y], strict=True))
+            series.append(
+                Series(" · ".join(filter(None, [of_class, name])), points, index if several else order, thin=order > 0)
             )
-            points = list(zip(one[kind][x], one[kind][y], strict=False))
-            series.append(Series(told, points, index if several else order, thin=order > 0))
     more = max((len(curves) for _, curves in sets), default=0) - most
     return series, f"{more} more classes are not drawn" if more > 0 else ""
 
@@ -165,17 +166,12 @@ def calibration(title: str, sets: Sequence[tuple[str, Sequence[Mapping[str, Any]
 
 
 def training(curve: Mapping[str, Sequence[float]], best: int | None, size: Size) -> Markup:
-    """Each metric on the validation side over the iterations, one panel a metric, the best iteration marked."""
+    """Each validation metric over the iterations, in a panel of its own, with the best iteration marked."""
     width, height = size
     panels, top = [], 0.0
     for name, values in [(n, v) for n, v in curve.items() if v][:MOST_PANELS]:
-        told = (
-            f"{short(name, 40)}: {number(float(values[best - 1]))} at the best iteration, {best}"
-            if best and best <= len(values)
-            else name
-        )
         frame = Frame(
-            told,
+            _training_title(name, values, best),
             "iteration",
             short(name, 20),
             (1.0, float(max(2, len(values)))),
@@ -193,8 +189,14 @@ def training(curve: Mapping[str, Sequence[float]], best: int | None, size: Size)
     )
 
 
+def _training_title(name: str, values: Sequence[float], best: int | None) -> str:
+    if not best or best > len(values):
+        return name
+    return f"{short(name, 40)}: {number(float(values[best - 1]))} at the best iteration, {best}"
+
+
 def importances(rows: Sequence[tuple[str, float, float]], title: str, width: float = 720.0) -> Markup:
-    """The features that gained most: bars of each one's share of the total gain, with its number of splits."""
+    """The features with the greatest gain: a bar of the share of the total gain, with the number of splits."""
     total = sum(gain for _, gain, _ in rows) or 1.0
     shown, line, left = rows[:MOST_IMPORTANCES], 22.0, width * 0.34
     most = max((gain / total for _, gain, _ in shown), default=0.0) or 1.0
@@ -210,3 +212,45 @@ def importances(rows: Sequence[tuple[str, float, float]], title: str, width: flo
     if len(rows) > len(shown):
         parts.append(label(left, 46.0 + len(shown) * line, f"and {len(rows) - len(shown)} more features"))
     return drawing(width, 40.0 + (len(shown) + (len(rows) > len(shown))) * line, title, parts)
+
+
+def interval(comparison: Mapping[str, Any], width: float = 360.0) -> Markup:
+    """The difference of a comparison as a point with its interval, beside zero and the tolerated loss."""
+    low, high = comparison["interval"]
+    difference, metric = comparison["difference"], comparison["metric"]
+    tolerance = (comparison.get("rule") or {}).get("tolerance") or 0.0
+    worst = -tolerance if HIGHER_IS_BETTER.get(metric, True) else tolerance
+    x = Scale(*padded([low, high, difference, 0.0, worst], 0.12), 12, width - 12)
+    title = f"difference in {short(metric, 40)}: {signed(difference)}, from {signed(low)} to {signed(high)}"
+    parts = [*_interval_axis(x), *_whisker(x, low, high, difference)]
+    if worst:
+        tooltip = element("title", f"tolerated loss {tick(tolerance)}")
+        parts.append(element("path", tooltip, d=path([(x(worst), 24.0), (x(worst), 60.0)]), class_="r"))
+        if abs(x(worst) - x(0.0)) > 75:
+            parts.append(label(x(worst), 16.0, "tolerated", "t m"))
+    return drawing(width, 88.0, title, parts)
+
+
+def _interval_axis(x: Scale) -> Iterable[Markup]:
+    for value in x.ticks():
+        yield element("path", d=path([(x(value), 60.0), (x(value), 66.0)]), class_="a")
+        yield label(x(value), 80.0, tick(value), "t m")
+    yield element("path", d=path([(x.start, 60.0), (x.end, 60.0)]), class_="a")
+    yield element("path", d=path([(x(0.0), 24.0), (x(0.0), 60.0)]), class_="a")
+    yield label(x(0.0), 16.0, "no difference", "t m")
+
+
+def _whisker(x: Scale, low: float, high: float, middle: float) -> Iterable[Markup]:
+    y = 46.0
+    yield element("path", d=path([(x(low), y), (x(high), y)]), class_="l s0")
+    ends = "".join(path([(x(end), y - 5), (x(end), y + 5)]) for end in (low, high))
+    yield element("path", d=ends, class_="l s0")
+    yield element("circle", element("title", f"difference {signed(middle)}"), cx=x(middle), cy=y, r=5, class_="b s0")
+
+
+def share_of_positives(metrics: Mapping[str, Any]) -> float | None:
+    """The share of rows of the second of two classes, which is the precision of chance; None for more classes."""
+    counts = metrics.get("class_rows") or {}
+    if len(metrics["classes"]) != 2 or not sum(counts.values()):
+        return None
+    return float(counts.get(metrics["classes"][1], 0) / sum(counts.values()))

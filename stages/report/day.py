@@ -1,129 +1,140 @@
-"""Reads what a scored and evaluated day left behind, and publishes its page."""
+"""Reads what the steps before left of a scored and evaluated day: everything that its page shows."""
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from stagekit import NotReady, Partition, Publication, read_partition
+from stagekit import META, BadInput, NotReady, Partition, StageError, partition_name, read_partition
+from stagekit.contract import read_document, read_encoder
 
 import marks
-from documents import COMPARISON, EVALUATION, MODEL_CURVES, read_json, read_rows, require_same_length
 from marks import History
-from model_plots import check_curves, read_importances
-from settings import Settings
+from tables import IMPORTANCE_FILE, REJECTED_FILE, read_importances, read_rejected
 
-EXAMPLES_FROM = 2000
-
-log = logging.getLogger("report")
+Content = TypeVar("Content")
+PREDICTIONS, EVALUATION, COMPARISON = "predictions.csv", "evaluation.json", "comparison.json"
+CURVES, ENCODER = "curves.json", "encoder.json"
+MODEL_FILES = (CURVES, ENCODER, IMPORTANCE_FILE)
+# The roles of fields that identify a person or say nothing about the model. Their values are never shown.
+HIDDEN_ROLES = ("entity", "ignore")
 
 
 @dataclass(frozen=True)
 class Day:
-    """All that the page of a day is made from. What the data folder does not have is None or empty."""
+    """All that the page of a day is made from. What the data folder does not have is None or empty.
+
+    `since` is the first day that the model scores, and the number of days since. `open_fields` are the fields whose
+    values may be shown.
+    """
 
     ds: str
     evaluation: Mapping[str, Any]
     model: str
     version: str
-    trained_on: str
     since: tuple[str, int]
     rejected: list[dict[str, str]] | None
+    open_fields: frozenset[str]
     importances: list[tuple[str, float, float]] | None
     trained_curves: list[Mapping[str, Any]] | None
     comparison: Mapping[str, Any] | None
     history: History
 
 
-def write_page(root: Path, ds: str, settings: Settings) -> Mapping[str, Any]:
-    """Read the day, publish reports/{ds}/index.html; returns what the result line says."""
-    read, day = read_day(root, ds)
-    parameters = {"history": day.history.digest, "since": day.since[0], "days": day.since[1]}
-    with Publication(root, f"reports/{ds}", "report", inputs=read, parameters=parameters) as publication:
-        # jinja2 is only imported where there is a page to make.
-        from page import render
-
-        page = render(day, settings)
-        publication.path("index.html").write_text(page, encoding="utf-8", newline="\n")
-    breaches = [breach["text"] for breach in day.evaluation["breaches"]]
-    log.info("wrote %s/index.html, %d bytes, %d breaches", publication.name, len(page.encode()), len(breaches))
-    return {"partition": publication.name, "page": "index.html", "bytes": len(page.encode()), "breaches": len(breaches)}
-
-
 def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
-    """What was read, and what it says. Errors: NotReady where the day is not scored or not evaluated yet."""
-    predictions = read_partition(root, f"predictions/{ds}", ["predictions.csv"])
-    report = read_partition(root, f"reports/{ds}", ["evaluation.json"])
+    """The partitions that were read, and what they hold. Errors: NotReady if the day is not scored or not evaluated."""
+    predictions = read_partition(root, f"predictions/{ds}", [PREDICTIONS])
+    report = read_partition(root, f"reports/{ds}", [EVALUATION])
     require_evaluation_of(report, predictions)
-    evaluation = read_json(report / "evaluation.json", f"{report.name}/evaluation.json", EVALUATION)
-    check_evaluation(f"{report.name}/evaluation.json", evaluation)
-    model_name, version = marks.scored_by(predictions.meta)
-    model = marks.read_what_is_there(root, model_name, ["curves.json", "feature_importance.csv"])
-    features = marks.read_what_is_there(root, f"features/{ds}", ["rejected.csv"])
-    comparison = marks.newest(root, "comparisons", ds, "comparison.json")
+    model_name, version = scored_by(predictions)
+    model = read_published(root, model_name, MODEL_FILES)
+    features = read_published(root, f"features/{ds}", [REJECTED_FILE])
+    comparison = newest(root, "comparisons", ds, COMPARISON)
     read = [partition for partition in (predictions, report, model, features, comparison) if partition]
     return read, Day(
         ds=ds,
-        evaluation=evaluation,
+        evaluation=read_document(report, EVALUATION),
         model=model_name,
         version=version,
-        trained_on=str(model.meta["steps"].get("train", {}).get("started") or "") if model else "",
-        since=marks.scored_since(root, ds),
-        rejected=read_rejected(features),
-        importances=read_importances(model) if model and "feature_importance.csv" in model.files else None,
-        trained_curves=read_curves(model),
-        comparison=read_comparison(comparison),
+        since=scored_since(root, ds),
+        rejected=_read(features, REJECTED_FILE, read_rejected),
+        open_fields=open_fields(model),
+        importances=_read(model, IMPORTANCE_FILE, read_importances),
+        trained_curves=_read(model, CURVES, lambda partition: read_document(partition, CURVES)["curves"]),
+        comparison=_read(comparison, COMPARISON, lambda partition: read_document(partition, COMPARISON)),
         history=marks.follow(root, [path for partition in read for path in partition.hashes]),
     )
 
 
 def require_evaluation_of(report: Partition, predictions: Partition) -> None:
-    """Errors: NotReady where the evaluation is of other predictions than those that are there now."""
+    """Errors: NotReady if the evaluation is of other predictions than those that are published now."""
     path, sha256 = next(iter(predictions.hashes.items()))
-    step = report.meta["steps"].get(report.meta["outputs"]["evaluation.json"]["step"], {})
-    was = step.get("inputs", {}).get(path)
+    was = report.inputs(EVALUATION).get(path)
     if was not in (None, sha256):
         raise NotReady(
-            f"{report.name}/evaluation.json was made from {path} with sha256 {was[:12]}…, it now has {sha256[:12]}…",
-            expected="an evaluation of the predictions that are there",
+            f"{report.name}/{EVALUATION} was made from {path} with sha256 {was[:12]}…, it now has {sha256[:12]}…",
+            expected="an evaluation of the predictions that are published now",
             do=f"run `prediction evaluate` for {predictions.name.rpartition('/')[2]} again",
         )
 
 
-def check_evaluation(name: str, evaluation: Mapping[str, Any]) -> None:
-    """Errors: BadInput where lists of the evaluation that belong together differ in length."""
-    drift = evaluation.get("drift")
-    for told in [*drift["features"], {"name": "score", **drift["score"]}] if drift else []:
-        what = f"drift of {told['name'][:60]!r}"
-        require_same_length(name, what, told["labels"], told["expected"], told["actual"])
-    check_curves(name, evaluation.get("curves") or [])
+def open_fields(model: Partition | None) -> frozenset[str]:
+    """The fields of the model's schema whose values may be shown; none if the model has no encoder."""
+    if model is None or ENCODER not in model.files:
+        return frozenset()
+    fields = read_encoder(model).schema.get("fields")
+    named = [field for field in fields if isinstance(field, dict)] if isinstance(fields, list) else []
+    return frozenset(str(field.get("name")) for field in named if field.get("role") not in HIDDEN_ROLES)
 
 
-def read_rejected(features: Partition | None) -> list[dict[str, str]] | None:
-    """The first rejected rows of the day; None where features/{ds} is not there any more."""
-    if features is None or not features.files:
+def read_published(root: Path, name: str, files: Iterable[str]) -> Partition | None:
+    """A partition with those of the files that its mark names; None if there is no such partition.
+
+    Errors: BadInput if it is torn.
+    """
+    try:
+        partition = read_partition(root, partition_name(root, name), ())
+        return read_partition(root, partition.name, [file for file in files if file in partition.meta["outputs"]])
+    except BadInput:
+        raise
+    except StageError:
         return None
-    columns = ("file", "line", "reason", "row")
-    return read_rows(features / "rejected.csv", f"{features.name}/rejected.csv", columns, EXAMPLES_FROM)
 
 
-def read_curves(model: Partition | None) -> list[Mapping[str, Any]] | None:
-    """The model's curves on its validation rows; None where it has none."""
-    if model is None or "curves.json" not in model.files:
-        return None
-    name = f"{model.name}/curves.json"
-    curves: list[Mapping[str, Any]] = read_json(model / "curves.json", name, MODEL_CURVES)["curves"]
-    check_curves(name, curves)
-    return curves
+def newest(root: Path, kind: str, ds: str, file: str) -> Partition | None:
+    """The newest partition of a kind, of this day or before, that has the file. Errors: BadInput if it is torn."""
+    for day in days(root, kind, ds):
+        partition = read_published(root, f"{kind}/{day}", [file])
+        if partition and partition.files:
+            return partition
+    return None
 
 
-def read_comparison(partition: Partition | None) -> Mapping[str, Any] | None:
-    """The last comparison of a candidate with the champion; None where there was none."""
-    if partition is None:
-        return None
-    name = f"{partition.name}/comparison.json"
-    comparison: Mapping[str, Any] = read_json(partition / "comparison.json", name, COMPARISON)
-    for curves in (comparison.get("curves") or {}).values():
-        check_curves(name, curves or [])
-    return comparison
+def days(root: Path, kind: str, ds: str) -> list[str]:
+    """The days up to `ds` on which a kind of partition has a mark, the newest first."""
+    found = [mark.parent.name for mark in (root / kind).glob(f"????-??-??/{META}")]
+    return sorted((day for day in found if day <= ds), reverse=True)
+
+
+def scored_by(predictions: Partition) -> tuple[str, str]:
+    """The model and its version that made the predictions; empty texts if the mark does not name them."""
+    parameters = predictions.step(PREDICTIONS).get("parameters") or {}
+    return str(parameters.get("model") or ""), str(parameters.get("version") or "")
+
+
+def scored_since(root: Path, ds: str) -> tuple[str, int]:
+    """The first day of the unbroken row of days that the model of `ds` scored, and their number."""
+    model, first, number = None, ds, 0
+    for day in days(root, "predictions", ds):
+        partition = read_published(root, f"predictions/{day}", [])
+        own = scored_by(partition) if partition else None
+        model = model or own
+        if own != model:
+            break
+        first, number = day, number + 1
+    return first, number
+
+
+def _read(partition: Partition | None, file: str, read: Callable[[Partition], Content]) -> Content | None:
+    """What a partition has in a file; None if it is not there."""
+    return read(partition) if partition and file in partition.files else None

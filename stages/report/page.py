@@ -1,42 +1,50 @@
-"""Renders the page of a day: one file that holds all it needs, and that a browser lets load nothing else."""
+"""The command `page`: writes the page of a day, one file that holds all it needs and lets a browser load nothing."""
 
 import base64
 import hashlib
+import logging
+from argparse import Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from stagekit import Publication, publish
 
-import charts
-import sections
-from day import Day
-from lineage_chart import lineage
-from model_plots import TEMPLATES
-from settings import Settings
-from svg import clean, number, percent, short
-from timeline import runs, timeline
+from day import Day, read_day
+from options import PageOptions, read_options
 
+TEMPLATES = Path(__file__).parent / "templates"
 MOST_NAME = 120
 
-
-def render(day: Day, settings: Settings) -> str:
-    """The page's text."""
-    style = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "chart.css"))
-    template = environment().get_template("page.html")
-    return template.render(
-        style=Markup(style),
-        policy=policy(style),
-        day=day,
-        evaluation=day.evaluation,
-        settings=settings,
-        **parts(day, settings),
-    )
+log = logging.getLogger("report")
 
 
-def environment() -> Environment:
-    """Everything is escaped; what no browser could show is replaced before."""
-    made = Environment(
+def run(args: Namespace) -> Mapping[str, Any]:
+    """Read the day, publish reports/{ds}/index.html. Returns its size and the number of crossed thresholds."""
+    options = read_options(args)
+    read, day = read_day(args.data_dir, args.ds)
+    parameters = {"history": day.history.digest, "since": day.since[0], "days": day.since[1]}
+
+    def work(publication: Publication) -> Mapping[str, Any]:
+        page = render(day, options).encode()
+        publication.path("index.html").write_bytes(page)
+        crossed = len(day.evaluation["breaches"])
+        log.info("wrote %s/index.html: %d bytes, %d thresholds crossed", publication.name, len(page), crossed)
+        return {"partition": publication.name, "page": "index.html", "bytes": len(page), "crossed": crossed}
+
+    return publish(args, f"reports/{args.ds}", "page", work, inputs=read, parameters=parameters)
+
+
+def render(day: Day, options: PageOptions) -> str:
+    """The text of the page."""
+    # Imported here: jinja2 is needed only if there is a page to make.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    import sections
+    from svg import clean, short
+
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -44,36 +52,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: value if isinstance(value, Markup) else clean(value),
     )
-    made.filters.update(number=number, percent=percent, name=lambda text: short(text, MOST_NAME), short=short)
-    return made
+    environment.filters.update(name=lambda text: short(text, MOST_NAME), short=short)
+    style = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "chart.css"))
+    shown = sections.all_sections(day, options)
+    return environment.get_template("page.html").render(style=Markup(style), policy=policy(style), **shown)
 
 
 def policy(style: str) -> str:
-    """The page's Content-Security-Policy: this one style, by its hash, and nothing from anywhere."""
+    """The Content-Security-Policy of the page: this one style, by its hash, and nothing from anywhere."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-
-
-def parts(day: Day, settings: Settings) -> Mapping[str, Any]:
-    """What the template shows, section by section."""
-    history = day.history
-    ran = runs(history.steps)
-    return {
-        "drift": sections.drift(day.evaluation),
-        "quality": sections.quality(day),
-        "outcome": sections.outcome(day),
-        "comparison": sections.comparison(day),
-        "importances": charts.importances(day.importances, "Share of the total gain") if day.importances else None,
-        "lineage": lineage(history, f"reports/{day.ds}"),
-        "runs": [(run, timeline(run)) for run in ran],
-        "links": sections.links(day, settings),
-        "images": images(settings),
-        "breaches": [breach["text"] for breach in day.evaluation["breaches"]],
-    }
-
-
-def images(settings: Settings) -> list[tuple[str, float, float]]:
-    """Each image with its size in MB and that as a share of the largest; the largest first."""
-    sizes = sorted(settings.images.items(), key=lambda one: (-one[1], one[0]))
-    most = max((size for _, size in sizes), default=0.0) or 1.0
-    return [(name, size, size / most) for name, size in sizes]

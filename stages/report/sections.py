@@ -1,65 +1,79 @@
-"""Turns what was read of a day into what the page's template shows. Texts stay plain: the template escapes them."""
+"""What each section of the page shows. All decisions and sentences are made here; the template only places them.
 
-from collections.abc import Mapping, Sequence
+A text of the data is passed on as it is: the template, or `named` in a sentence, escapes it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-import bins
-import charts
-from day import Day
-from model_plots import positives
-from settings import Settings
-from svg import number, percent, signed
+from markupsafe import Markup
+from stagekit.contract import DAY, HIGHER_IS_BETTER, WEEKDAY
 
-# Name in the files, name for people, and whether more of it is better.
-MEASURES: Sequence[tuple[str, str, bool]] = (
-    ("roc_auc", "Area under the ROC curve", True),
-    ("average_precision", "Average precision", True),
-    ("log_loss", "Log loss", False),
-    ("brier_score", "Brier score", False),
-    ("accuracy", "Accuracy", True),
-    ("precision", "Precision", True),
-    ("recall", "Recall", True),
-    ("f1", "F1", True),
-)
-MOST_FEATURES, OPEN_FEATURES, MOST_REASONS, MOST_EXAMPLES, MOST_CLASSES = 50, 11, 15, 8, 12
-# What moves by itself from day to day.
-CALENDAR = ("weekday", "day")
+import charts
+import distribution
+from day import Day
+from headline import headline, tiles
+from options import PageOptions
+from rejects import quality
+from svg import number, percent, short, signed
+from timeline import runs, timeline
+from words import figure_name, named
+
+MOST_FEATURES, OPEN_FEATURES, MOST_CLASSES, MOST_LINES = 50, 11, 12, 20
+# These change by themselves from day to day.
+CALENDAR = (WEEKDAY, DAY)
 SIGNS = {"stable": "●", "moderate": "▲", "strong": "◆"}
 
 
+def all_sections(day: Day, options: PageOptions) -> dict[str, Any]:
+    """The variables of the template."""
+    drifts, figures = drift(day.evaluation), outcome(day)
+    return {
+        "ds": day.ds,
+        "title": options.model_name,
+        "headline": headline(day.evaluation),
+        "tiles": tiles(day, figures["main"], drifts["strongest"]),
+        "quality": quality(day),
+        "drift": drifts,
+        "outcome": figures,
+        "comparison": comparison(day.comparison),
+        "importances": charts.importances(day.importances, "Share of the total gain") if day.importances else None,
+        "model": day.model or "of this day",
+        "lineage": lineage(day),
+        "runs": run_charts(day, options),
+        "images": images(options),
+        "links": links(day, options),
+    }
+
+
 def measures(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """A row per figure: what it was, what it is, the difference, and whether that is better."""
+    """A row for each figure: its value before and after, the difference, and whether that is better."""
     rows = []
-    for key, name, more_is_better in MEASURES:
+    for key, more_is_better in HIGHER_IS_BETTER.items():
         a, b = (before or {}).get(key), (after or {}).get(key)
         if a is None and b is None:
             continue
-        row = {
-            "key": key,
-            "name": name,
-            "better": "more" if more_is_better else "less",
-            "before": number(a),
-            "after": number(b),
-        }
-        row.update(_difference(a, b, more_is_better))
-        rows.append(row)
+        difference, word = _difference(a, b, more_is_better)
+        better = "more is better" if more_is_better else "less is better"
+        row = {"key": key, "name": figure_name(key), "better": better, "before": number(a), "after": number(b)}
+        rows.append({**row, "difference": difference, "word": word, "shown": word in ("better", "worse")})
     return rows
 
 
-def _difference(a: float | None, b: float | None, more_is_better: bool) -> dict[str, str]:
+def _difference(a: float | None, b: float | None, more_is_better: bool) -> tuple[str, str]:
     if a is None or b is None:
-        return {"difference": "–", "word": ""}
+        return "–", ""
     difference = b - a
     if abs(difference) < 5e-5:
-        return {"difference": number(0.0), "word": "same"}
-    return {"difference": signed(difference), "word": "better" if (difference > 0) == more_is_better else "worse"}
+        return number(0.0), "same"
+    return signed(difference), "better" if (difference > 0) == more_is_better else "worse"
 
 
 def drift(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """The features by PSI, the strongest first, each with its chart; and the score.
 
-    Features of the calendar come last and are not judged: a single day has one weekday and one day of the month.
+    Features of the calendar come last and are not judged: a day has one weekday and one day of the month.
     """
     if not evaluation.get("drift"):
         return {"known": False, "strongest": None}
@@ -68,65 +82,58 @@ def drift(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     )
     judged = [one for one in features if one["kind"] not in CALENDAR]
     cards = [_card(one, one["name"]) for one in features[:MOST_FEATURES]]
-    left = features[MOST_FEATURES:]
-    # A fold for a feature or two is more trouble than room.
+    # To unfold three features or less is not worth a click.
     opened = OPEN_FEATURES if len(cards) > OPEN_FEATURES + 3 else len(cards)
-    counts = {word: sum(bins.verdict(one["psi"]) == word for one in judged) for word in SIGNS}
     return {
         "known": True,
-        "calendar": len(features) - len(judged),
-        "score": _card({"kind": "score", **evaluation["drift"]["score"]}, "score"),
-        "open": cards[:opened],
+        "summary": _drift_summary(judged, len(features) - len(judged)),
+        "open": [_card({"kind": "score", **evaluation["drift"]["score"]}, "The score"), *cards[:opened]],
         "folded": cards[opened:],
-        "total": len(features),
-        "judged": len(judged),
-        "left": len(left),
-        "left_most": _most(left),
-        "folded_most": _most(features[opened:MOST_FEATURES]),
-        "counts": counts,
-        "signs": SIGNS,
+        "folded_summary": f"{len(cards) - opened} more features, with a PSI of "
+        f"{_most_psi(features[opened:MOST_FEATURES])} or less",
+        "left": _left_out(features[MOST_FEATURES:]),
         "strongest": cards[0] if judged else None,
     }
 
 
-def _most(features: Sequence[Mapping[str, Any]]) -> str:
-    """The greatest PSI of some features."""
+def _drift_summary(judged: Sequence[Mapping[str, Any]], calendar: int) -> str:
+    words = [distribution.verdict(one["psi"]) for one in judged]
+    counts = [f"{words.count(word):,} {'is' if words.count(word) == 1 else 'are'} {word}" for word in SIGNS]
+    stable, moderate, strong = SIGNS.values()
+    scale = f"Below 0.1 is {stable} stable, up to 0.25 {moderate} moderate, above {strong} strong."
+    not_judged = (
+        f" {calendar:,} of the calendar {'is' if calendar == 1 else 'are'} not judged: "
+        "a day has one weekday and one day of the month."
+    )
+    return f"{scale} Of {len(judged):,} features, {', '.join(counts)}.{not_judged if calendar else ''}"
+
+
+def _left_out(features: Sequence[Mapping[str, Any]]) -> str:
+    if not features:
+        return ""
+    return (
+        f"{len(features):,} more features are not drawn; their PSI is {_most_psi(features)} or less. "
+        "All are in evaluation.json."
+    )
+
+
+def _most_psi(features: Sequence[Mapping[str, Any]]) -> str:
     return number(float(max((one["psi"] for one in features), default=0.0)))
 
 
-def _card(told: Mapping[str, Any], name: str) -> dict[str, Any]:
-    word = "calendar" if told["kind"] in CALENDAR else bins.verdict(told["psi"])
-    rows = list(zip(told["labels"], map(percent, told["expected"]), map(percent, told["actual"]), strict=True))
+def _card(shares: Mapping[str, Any], name: str) -> dict[str, Any]:
+    word = "calendar" if shares["kind"] in CALENDAR else distribution.verdict(shares["psi"])
+    bins = list(zip(shares["labels"], map(percent, shares["expected"]), map(percent, shares["actual"]), strict=True))
+    more = len(bins) - distribution.MOST_BINS
     return {
         "name": name,
-        "kind": told["kind"],
-        "psi": number(float(told["psi"])),
+        "kind": shares["kind"],
+        "psi": number(float(shares["psi"])),
         "word": word,
         "sign": SIGNS.get(word, "○"),
-        "chart": bins.distribution(told, name),
-        "rows": rows[: bins.MOST_BINS],
-        "more": max(0, len(rows) - bins.MOST_BINS),
-    }
-
-
-def quality(day: Day) -> dict[str, Any]:
-    """Rows in and out, what was rejected and why, with some examples."""
-    told = day.evaluation["quality"]
-    reasons = sorted((told.get("reasons") or {}).items(), key=lambda one: (-one[1], one[0]))
-    rejected = sum((told.get("rejected") or {}).values())
-    examples: dict[str, dict[str, str]] = {}
-    for row in day.rejected or []:
-        examples.setdefault(row["reason"].partition(":")[0], row)
-    return {
-        "known": told.get("rows_in") is not None,
-        "rows_in": told.get("rows_in"),
-        "rows_out": told.get("rows_out"),
-        "rejected": sorted((told.get("rejected") or {}).items()),
-        "rejected_rows": rejected,
-        "share": percent(rejected / told["rows_in"]) if told.get("rows_in") else "",
-        "reasons": [(reason, count, count / (reasons[0][1] or 1)) for reason, count in reasons[:MOST_REASONS]],
-        "more_reasons": max(0, len(reasons) - MOST_REASONS),
-        "examples": list(examples.values())[:MOST_EXAMPLES] if day.rejected is not None else None,
+        "chart": distribution.distribution(shares, name),
+        "bins": bins[: distribution.MOST_BINS],
+        "more": f"and {more} more bins." if more > 0 else "",
     }
 
 
@@ -134,89 +141,169 @@ def outcome(day: Day) -> dict[str, Any]:
     """The figures of the day beside those of training, and the curves of both."""
     evaluation = day.evaluation
     metrics, trained = evaluation.get("metrics"), evaluation.get("trained")
-    sets = [
-        (name, curves)
-        for name, curves in (("this day", evaluation.get("curves")), ("in training", day.trained_curves))
-        if curves
-    ]
-    bins_of = [
-        (name, told["calibration"])
-        for name, told in (("this day", metrics), ("in training", trained))
-        if told and told.get("calibration")
-    ]
-    level = positives(metrics) if metrics else None
+    sets = _named_sets({"this day": evaluation.get("curves"), "in training": day.trained_curves})
+    bins = _named_sets(
+        {name: (one or {}).get("calibration") for name, one in (("this day", metrics), ("in training", trained))}
+    )
     table = measures(trained, metrics)
     watched = (evaluation.get("rules") or {}).get("metric")
+    threshold = (trained or {}).get("threshold")
     return {
-        "main": next((row for row in table if row["key"] == watched), table[0] if table else None),
         "known": metrics is not None,
-        "flatters": evaluation.get("trained_on_day") is True,
-        "rows": (metrics or {}).get("rows"),
-        "trained_rows": (trained or {}).get("rows"),
+        "main": next((row for row in table if row["key"] == watched), table[0] if table else None),
+        "notes": list(_target_notes(evaluation)),
         "table": table,
-        "charts": _curves(sets, bins_of, level) if metrics else [],
+        "charts": _curves(sets, bins, charts.share_of_positives(metrics)) if metrics else [],
         "confusion": confusion(metrics),
-        "waiting": (evaluation.get("target") or {}).get("without_target") or 0,
-        "new_classes": sorted(((evaluation.get("target") or {}).get("new_classes") or {}).items())[:MOST_CLASSES],
-        "threshold": number((trained or {}).get("threshold")) if (trained or {}).get("threshold") is not None else "",
+        "threshold": f"The second class is predicted from a score of {number(threshold)} on." if threshold else "",
     }
 
 
-def _curves(sets: list[tuple[str, Any]], calibrated: list[tuple[str, Any]], level: float | None) -> list[Any]:
-    drawn = []
-    if sets:
-        drawn += [charts.roc("ROC", sets), charts.precision_recall("Precision and recall", sets, level)]
-    return drawn + ([charts.calibration("Calibration", calibrated)] if calibrated else [])
+def _target_notes(evaluation: Mapping[str, Any]) -> Iterable[Markup | str]:
+    """Sentences on the rows that the figures are of."""
+    target, metrics, trained = evaluation.get("target") or {}, evaluation.get("metrics"), evaluation.get("trained")
+    if waiting := target.get("without_target"):
+        yield f"{waiting:,} predictions have no target yet."
+    for name, rows in sorted((target.get("new_classes") or {}).items())[:MOST_CLASSES]:
+        yield Markup("{:,} rows are of class {}, which the model does not know.").format(rows, named(name))
+    if metrics is None:
+        return
+    rows = f"{trained['rows']:,}" if trained else "an unknown number of"
+    yield f"Measured on {metrics['rows']:,} rows whose target has come; in training, on {rows} validation rows."
+    if evaluation.get("trained_on_day"):
+        yield (
+            "The model was trained on this very day. It has learned from most of these rows, so the figures "
+            "flatter it. Those in training are of rows that it had not seen."
+        )
+
+
+def _named_sets(sets: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The sets that have something in them, with their names in the legend."""
+    return [(name, one) for name, one in sets.items() if one]
+
+
+def _curves(sets: list[tuple[str, Any]], calibrated: list[tuple[str, Any]], level: float | None) -> list[Markup]:
+    drawn = [charts.roc("ROC", sets), charts.precision_recall("Precision and recall", sets, level)] if sets else []
+    return [*drawn, *([charts.calibration("Calibration", calibrated)] if calibrated else [])]
 
 
 def confusion(metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The confusion matrix: a row per true class, a column per predicted one; None where there is none to show."""
+    """The confusion matrix: a row for each true class, a column for each predicted class; None if there is none."""
     matrix = (metrics or {}).get("confusion_matrix")
     if not metrics or not matrix or len(matrix) > MOST_CLASSES or any(len(row) != len(matrix) for row in matrix):
         return None
-    return {"classes": metrics["classes"], "rows": list(zip(metrics["classes"], matrix, strict=False))}
+    rows = []
+    for own, (name, counts) in enumerate(zip(metrics["classes"], matrix, strict=False)):
+        cells = [(f"{count:,}", "n hit" if column == own else "n") for column, count in enumerate(counts)]
+        rows.append((name, cells))
+    return {"classes": metrics["classes"], "rows": rows}
 
 
-def comparison(day: Day) -> dict[str, Any] | None:
-    """The last candidate beside the champion of that time; None where there was no comparison."""
-    told = day.comparison
-    if told is None:
+def comparison(content: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The last candidate beside the champion of that time; None if there was no comparison."""
+    if content is None:
         return None
-    candidate, champion = told["candidate"], told.get("champion")
-    curves = told.get("curves") or {}
-    sets = [(name, curves.get(name)) for name in ("candidate", "champion") if curves.get(name)]
-    models = (("candidate", candidate), ("champion", champion))
-    calibrated = [
-        (name, model["metrics"]["calibration"])
-        for name, model in models
-        if model and model["metrics"].get("calibration")
-    ]
-    measured = champion is not None and told.get("difference") is not None and len(told.get("interval") or []) == 2
+    candidate, champion = content["candidate"], content.get("champion")
+    curves, metrics = content.get("curves") or {}, {"candidate": candidate["metrics"]}
+    if champion:
+        metrics["champion"] = champion["metrics"]
+    bins = _named_sets({name: figures.get("calibration") for name, figures in metrics.items()})
+    sets = _named_sets({name: curves.get(name) for name in ("candidate", "champion")})
+    measured = (
+        champion is not None and content.get("difference") is not None and len(content.get("interval") or []) == 2
+    )
     return {
-        "incomparable": None,
-        "resamples": None,
-        **told,
-        "champion": champion,
-        "table": measures(champion["metrics"] if champion else None, candidate["metrics"]),
-        "charts": _curves(sets, calibrated, positives(candidate["metrics"])),
-        "interval_chart": bins.interval(told) if measured else None,
-        "told_difference": signed(told["difference"]) if measured else "",
-        "told_interval": [signed(value) for value in told["interval"]] if measured else [],
-        "told_confidence": f"{100 * told['confidence']:g}%" if told.get("confidence") is not None else "",
+        "intro": _compared(content),
+        "state": "good" if content["passed"] else "bad",
+        "sign": SIGNS["stable" if content["passed"] else "strong"],
+        "verdict": "Passed." if content["passed"] else "Did not pass.",
+        "difference": _compared_difference(content) if measured else "",
+        "reasons": content["reasons"][:MOST_LINES],
+        "table": measures(metrics.get("champion"), candidate["metrics"]),
+        "charts": _curves(sets, bins, charts.share_of_positives(candidate["metrics"])),
+        "interval_chart": charts.interval(content) if measured else None,
     }
 
 
-def links(day: Day, settings: Settings) -> dict[str, Any]:
-    """Addresses in Airflow and MLflow of what the page tells."""
-    version = day.version or str(day.evaluation["model"].get("version") or "")
-    model = f"{settings.mlflow}/#/models/{quote(settings.model_name, safe='')}"
-    runs = {}
-    for step in day.history.steps:
-        if settings.airflow and step.dag and step.run:
-            runs[step.dag, step.run] = (
-                f"{settings.airflow}/dags/{quote(step.dag, safe='')}/runs/{quote(step.run, safe='')}"
-            )
+def _compared(content: Mapping[str, Any]) -> Markup:
+    """The sentence on what was compared with what."""
+    champion, other = content.get("champion"), content.get("incomparable")
+    head = Markup("On {}, on {:,} validation rows: candidate {}").format(
+        content["ds"], content["rows"], named(content["candidate"]["model"])
+    )
+    if champion:
+        version = f", version {short(champion['version'], 20)}" if champion.get("version") is not None else ""
+        return head + Markup(" against champion {}{}.").format(named(champion["model"]), version)
+    if other:
+        return head + Markup(". The champion of that time, {}, could not be measured on these rows: {}.").format(
+            named(other["model"]), short(other["why"], 300)
+        )
+    return head + Markup("; there was no champion yet, so only the floors counted.")
+
+
+def _compared_difference(content: Mapping[str, Any]) -> Markup:
+    """The sentence on the difference and its interval."""
+    low, high = map(signed, content["interval"])
+    confidence = f" with {100 * content['confidence']:g}% confidence" if content.get("confidence") is not None else ""
+    draws = f" ({content['resamples']:,} resamples)" if content.get("resamples") else ""
+    return Markup("{} differs by <b>{}</b>, between {} and {}{}{}.").format(
+        named(content["metric"], 40), signed(content["difference"]), low, high, confidence, draws
+    )
+
+
+def lineage(day: Day) -> dict[str, Any]:
+    """The steps behind the page, from the raw data on, and what is known to be missing or changed."""
+    history = day.history
+    steps = [
+        {
+            "partition": step.partition,
+            "step": step.name,
+            "files": ", ".join(step.files),
+            "image": step.image.removeprefix("airflow-ml-") or "not recorded",
+            "reads": [read for read in step.reads if read != step.partition],
+        }
+        for step in history.steps
+    ]
+    gone = [
+        Markup("{}: {}, so the steps before it are not known.").format(named(partition), why)
+        for partition, why in history.gone.items()
+    ]
     return {
-        "mlflow": (f"{model}/versions/{quote(version, safe='')}" if version else model) if settings.mlflow else "",
-        "runs": runs,
+        "steps": steps,
+        "notes": [*(f"{short(text, 300)}." for text in history.changed[:MOST_LINES]), *gone[:MOST_LINES]],
+    }
+
+
+def run_charts(day: Day, options: PageOptions) -> list[dict[str, Any]]:
+    """A timeline for each Dag run behind the page."""
+    shown = []
+    for run in runs(day.history.steps):
+        address = f"{options.airflow}/dags/{quote(run.dag, safe='')}/runs/{quote(run.run, safe='')}"
+        shown.append(
+            {
+                "name": run.dag or "by hand",
+                "link": address if options.airflow and run.dag and run.run else "",
+                "start": run.start.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                "run": run.run,
+                "chart": timeline(run),
+            }
+        )
+    return shown
+
+
+def images(options: PageOptions) -> list[tuple[str, str, float]]:
+    """Each image with its size in MB and that as a share of the largest; the largest first."""
+    sizes = sorted(options.images.items(), key=lambda one: (-one[1], one[0]))
+    most = max((size for _, size in sizes), default=0.0) or 1.0
+    return [(name, f"{size:,.0f}", size / most) for name, size in sizes]
+
+
+def links(day: Day, options: PageOptions) -> dict[str, str]:
+    """Addresses in Airflow and MLflow; empty if their pages are not given."""
+    version = day.version or str(day.evaluation["model"].get("version") or "")
+    model = f"{options.mlflow}/#/models/{quote(options.model_name, safe='')}"
+    return {
+        "mlflow": (f"{model}/versions/{quote(version, safe='')}" if version else model) if options.mlflow else "",
+        "airflow": f"{options.airflow}/dags" if options.airflow else "",
+        "version": f", version {short(day.version, 20)}" if day.version else "",
     }

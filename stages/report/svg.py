@@ -1,4 +1,4 @@
-"""SVG of escaped parts: elements, scales, ticks and numbers. Whatever a text holds, it stays a text."""
+"""SVG from escaped parts: elements, scales, ticks and numbers. No text can become markup."""
 
 import math
 import re
@@ -7,25 +7,23 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-# What XML and UTF-8 cannot carry, and what turns the direction of the text after it: shown as one odd sign.
+# Characters that XML or UTF-8 cannot carry, and those that change the direction of text: shown as U+FFFD.
 UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
-# How wide a letter is on the average, as a share of the font's size; names in capitals are wider.
-LETTER = 0.56
 
 
 def clean(text: object) -> str:
-    """A text that every reader of HTML and XML takes."""
+    """A text that every parser of HTML and XML accepts."""
     return UNFIT.sub("\ufffd", str(text))
 
 
 def short(text: object, length: int) -> str:
-    """A text cut to a number of characters, with an ellipsis where something is gone."""
+    """A text of at most `length` characters, which ends in an ellipsis if it was cut."""
     cleaned = clean(text)
     return cleaned if len(cleaned) <= length else cleaned[: length - 1] + "…"
 
 
 def element(tag: str, *children: object, **attributes: object) -> Markup:
-    """An element; `class_` and `text_anchor` become `class` and `text-anchor`, None leaves an attribute out."""
+    """An element. `class_` becomes `class`, `text_anchor` becomes `text-anchor`; an attribute of None is left out."""
     named = {name.strip("_").replace("_", "-"): value for name, value in attributes.items() if value is not None}
     head = "".join(f' {name}="{escape(_text(value))}"' for name, value in named.items())
     inner = join(children)
@@ -37,14 +35,14 @@ def join(parts: Iterable[object]) -> Markup:
 
 
 def label(x: float, y: float, text: object, kind: str = "t", length: int = 80, **more: object) -> Markup:
-    """A line of text at a place; what is cut off shows as the tooltip."""
+    """A line of text at a place. If it is cut, the tooltip shows the whole text."""
     cut = short(text, length)
     whole = [element("title", short(text, 300))] if cut != clean(text) else []
     return element("text", *whole, cut, x=x, y=y, class_=kind, **more)
 
 
 def drawing(width: float, height: float, title: object, parts: Iterable[object], kind: str = "chart") -> Markup:
-    """A whole SVG, whose title is read out in its place."""
+    """A whole SVG. Screen readers read its title."""
     size = {"viewBox": f"0 0 {_text(width)} {_text(height)}", "width": width, "height": height}
     return element("svg", *parts, **size, role="img", aria_label=short(title, 300), class_=kind)
 
@@ -55,7 +53,7 @@ def path(points: Iterable[tuple[float, float]]) -> str:
 
 
 def box(x: float, y: float, width: float, height: float) -> str:
-    """The `d` of a rectangle: many in one path take little room."""
+    """The `d` of a rectangle. Many rectangles in one path take few bytes."""
     return f"M{_text(x)} {_text(y)}h{_text(width)}v{_text(height)}h{_text(-width)}z"
 
 
@@ -91,18 +89,18 @@ def padded(values: Sequence[float], share: float = 0.06) -> tuple[float, float]:
 
 
 def tick(value: float) -> str:
-    """A number at an axis, as short as it can be told."""
+    """A number at an axis, as short as possible."""
     return f"{value:,.10g}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
 def number(value: float | int | None) -> str:
-    """A figure in a table: whole numbers whole, others to four decimals."""
+    """A figure in a table: a whole number, or four decimals."""
     if value is None:
         return "–"
     if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 2):
         return f"{value:,.0f}".replace("-", "−")
-    told = f"{value:,.4f}" if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"
-    return told.replace("-", "−")
+    text = f"{value:,.4f}" if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"
+    return text.replace("-", "−")
 
 
 def signed(value: float) -> str:

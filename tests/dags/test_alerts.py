@@ -384,8 +384,8 @@ def test_deadline_may_be_none_and_must_be_a_time(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("stage", "result", "link"),
     [
-        ("report", {"command": "day", "ds": DAY}, f"http://reports/{DAY}/"),
-        ("report", {"command": "model", "ds": DAY}, ""),
+        ("report", {"command": "page", "ds": DAY}, f"http://reports/{DAY}/"),
+        ("report", {"command": "plot", "ds": DAY}, ""),
         ("report", {}, ""),
         ("registry", {"version": "3", "run_id": "abc"}, "http://mlflow/#/models/airflow-ml/versions/3"),
         ("registry", {"version": None, "run_id": "abc"}, "http://mlflow/#/runs/abc"),
@@ -413,5 +413,5 @@ def test_links_reach_airflows_page_without_a_plugin(dags: Any) -> None:
 
     stored: SerializedDAG = DagSerialization.from_dict(DagSerialization.to_dict(dags["monitor"]))
     found = {task.task_id: list(task.extra_links) for task in stored.tasks if task.extra_links}
-    assert found["report"] == ["Report"]
+    assert found["page"] == ["Report"]
     assert found["log_evaluation"] == ["MLflow"]

@@ -252,7 +252,7 @@ def test_monitoring_takes_its_rules_and_what_the_report_shows(airflow: Airflow) 
     run = airflow.manual("monitor", NIGHT, {"ds": "2026-11-15"})
     monitoring = f"--rules-json={json.dumps(read_rules()['monitoring'])}"
     assert airflow.arguments(run, "evaluate") == ["evaluate", "--ds=2026-11-15", monitoring]
-    assert airflow.arguments(run, "report") == ["day", "--ds=2026-11-15", "--images-json={}"]
+    assert airflow.arguments(run, "page") == ["page", "--ds=2026-11-15", "--images-json={}"]
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def test_day_is_evaluated_reported_and_logged(stack: Stack, mlflow: Mlflow, firs
     stack.run("monitor", {"ds": THIRD, "force": True})
     assert len(mlflow.history(used["run_id"], "live.roc_auc")) == 1
     # The link of the task's page in Airflow leads to the report, that of the registry's to the version that scored.
-    assert stack.links("monitor", run, "report") == {"Report": f"http://localhost:{PORT + 2}/{THIRD}/"}
+    assert stack.links("monitor", run, "page") == {"Report": f"http://localhost:{PORT + 2}/{THIRD}/"}
     version = f"http://localhost:{PORT + 1}/#/models/airflow-ml/versions/{used['version']}"
     assert stack.links("monitor", run, "log_evaluation") == {"MLflow": version}
     page = stack.page(f"http://localhost:{PORT + 2}/{THIRD}/")

@@ -92,7 +92,7 @@ def make_day(data: Folder, ds: str) -> None:
 def train(data: Folder, ds: str, *parameters: str) -> None:
     data.run("training", "--ds", ds, "--log-every", "100", *parameters)
     data.run("prediction", "validate", "--ds", ds)
-    data.run("report", "model", "--ds", ds)
+    data.run("report", "plot", "--ds", ds)
 
 
 @dataclass

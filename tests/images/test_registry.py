@@ -54,7 +54,7 @@ def second(server: Server) -> Folder:
     data.run("preprocessing", "prepare", "--ds", SECOND, "--model", MODEL)
     data.run("prediction", "predict", "--ds", SECOND, "--model", MODEL)
     data.run("prediction", "evaluate", "--ds", SECOND, "--rules-json", json.dumps(RULES["monitoring"]))
-    data.run("report", "day", "--ds", SECOND)
+    data.run("report", "page", "--ds", SECOND)
     return data
 
 

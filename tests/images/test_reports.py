@@ -102,7 +102,7 @@ class World:
         lock = json.loads((ROOT / "dags/images.lock.json").read_text())["images"]
         sizes = json.dumps({name: round(entry["size"] / 1e6) for name, entry in lock.items()})
         pages = ["--airflow-page", "http://localhost:8080", "--mlflow-page", "http://localhost:5000"]
-        return self.run("report", "day", "--images-json", sizes, *pages, f"--ds={ds}", dag="monitor")
+        return self.run("report", "page", "--images-json", sizes, *pages, f"--ds={ds}", dag="monitor")
 
     def read(self, file: str) -> str:
         """A file below /data."""
@@ -171,7 +171,7 @@ def world() -> Iterator[World]:
     world.score(LAST, NEW_MODEL, "2")
     for ds in (FIRST, LAST):
         world.report(ds)
-    world.run("report", "model", f"--ds={NEW_MODEL.removeprefix('models/')}")
+    world.run("report", "plot", f"--ds={NEW_MODEL.removeprefix('models/')}")
     yield world
     docker("volume", "rm", "--force", volume)
 
@@ -282,7 +282,7 @@ def test_page_tells_what_the_evaluation_holds(world: World, service: Service) ->
 def test_page_is_not_made_again_but_with_force_it_is_the_same(world: World) -> None:
     before = world.read(f"reports/{LAST}/index.html")
     assert world.report(LAST)["cached"] is True
-    lines = world.run("report", "day", "--force", f"--ds={LAST}", dag="monitor")
+    lines = world.run("report", "page", "--force", f"--ds={LAST}", dag="monitor")
     assert "cached" not in lines
     world.report(LAST)
     assert world.read(f"reports/{LAST}/index.html") == before

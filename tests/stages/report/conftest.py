@@ -83,7 +83,7 @@ def evaluation(classes: Sequence[str] = ("0", "1"), **more: Any) -> dict[str, An
         "ds": DAY,
         "model": {"name": MODEL, "version": "3", "run_id": "f00"},
         "rows": 24939,
-        "metrics": metrics(classes, roc_auc=0.8911, average_precision=0.3876, log_loss=0.1234, rows=24000),
+        "metrics": metrics(classes, roc_auc=0.8911, average_precision=0.3876, log_loss=0.1234, rows=24939),
         "trained": metrics(classes),
         "curves": curves(classes, 0.22),
         "drift": {
@@ -134,6 +134,14 @@ REJECTED = [
     ["data.csv", 44, "customer_id: 'customer-42' does not match C[0-9]{6}", "T2,customer-42"],
 ]
 IMPORTANCES = [["amount", 5053.92, 420], ["channel", 2604.5, 57], ["time_hour", 0.0, 0]]
+ROLES = {"transaction_id": "key", "customer_id": "entity", "name": "ignore", "amount": "feature", "time": "time"}
+ENCODER = {
+    "version": 1,
+    "key": ["transaction_id"],
+    "target": {"name": "is_fraud", "classes": ["0", "1"]},
+    "features": [{"name": "amount", "field": "amount", "kind": "number"}],
+    "schema": {"fields": [{"name": name, "type": "string", "role": role} for name, role in ROLES.items()]},
+}
 PARAMS = {
     "best_iteration": 30,
     "rows": {"train": 19925, "val": 4975},
@@ -197,6 +205,7 @@ class World:
             "model.txt": "tree\n",
             "params.json": params,
             "feature_importance.csv": table(["feature", "gain", "split"], importances),
+            "encoder.json": ENCODER,
         }
         self.publish(f"models/{ds}", "train", trained, [f"processed/{ds}/train.csv"])
         validated = {
@@ -246,13 +255,13 @@ class World:
 
     def day(self, *options: str, ds: str = DAY) -> "Page":
         """The page of a day."""
-        result = self.run("day", "--ds", ds, *options)
+        result = self.run("page", "--ds", ds, *options)
         assert result.code == 0, result.log
         return Page(self.output(f"reports/{ds}", "index.html"))
 
     def plots(self, ds: str = TRAINED) -> dict[str, ElementTree.Element]:
         """The plots of a model, by file name."""
-        result = self.run("model", "--ds", ds)
+        result = self.run("plot", "--ds", ds)
         assert result.code == 0, result.log
         return {name: ElementTree.fromstring(self.output(f"plots/{ds}", name)) for name in result.line["plots"]}
 

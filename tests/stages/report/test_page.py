@@ -21,7 +21,6 @@ HOSTILE = [
     "\u202etxt.exe\u2066",
     "שלום עולם",
     "\x00\x08\x1b[31mred",
-    "\ud800 alone",
     "long " * 3000,
     "x" * 20_000,
     "javascript:alert(1)",
@@ -39,6 +38,7 @@ def test_page_begins_with_the_day_its_state_and_its_model(world: World) -> None:
     assert DAY in top
     assert "Good. No threshold was crossed." in top
     assert "Rows scored 24,939 1.1% rejected" in top
+    assert "Not measured" not in top
     assert f"Model in production {MODEL} version 3, scores since {DAY}" in top
 
 
@@ -84,7 +84,7 @@ def test_page_shows_the_figures_of_the_files(world: World) -> None:
     ]  # fmt: skip
     assert page.row("Log loss")[1:] == ["0.1073", "0.1234", "+0.0161 worse"]
     assert page.row("F1")[1:] == ["0.4494", "0.4494", "0.0000"]
-    assert "Measured on 24,000 rows whose target has come; in training, on 1,000 validation rows." in page.text(
+    assert "Measured on 24,939 rows whose target has come; in training, on 1,000 validation rows." in page.text(
         "metrics"
     )
     assert page.row("0")[1:] == ["890", "10"]
@@ -100,9 +100,43 @@ def test_page_warns_of_figures_of_the_day_that_the_model_was_trained_on(world: W
 def test_page_shows_rejects_with_reasons_and_examples(world: World) -> None:
     page = world.whole_day().day()
     told = page.text("quality")
-    assert "25,219 rows came in, 24,939 went on to the model, 280 were rejected (1.1%; data.csv : 280)." in told
+    assert "25,219 rows came in, 24,939 were scored, 280 were rejected (1.1%)." in told
+    assert "Rows without a target are scored; only training rejects them." in told
     assert page.row("amount: above maximum")[1] == "150"
-    assert page.row("data.csv, 26")[1:] == ["amount: '9999999.99' above maximum 20000", "T1,9999999.99"]
+    assert page.row("data.csv, 26")[1:] == ["amount: '9999999.99' above maximum 20000"]
+    assert page.row("data.csv, 44")[1:] == ["customer_id: … does not match C[0-9]{6}"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("no target for this key", "no target for this key"),
+        ("3 fields, expected 4", "3 fields, expected 4"),
+        ("amount: missing, a value is required", "amount: missing, a value is required"),
+        ("transaction_id: 'T7' is not unique, it is on line 3", "transaction_id: 'T7' is not unique, it is on line 3"),
+        ("name: 'Ada Secret' is longer than 8 characters", "name: … is longer than 8 characters"),
+        ("name: 'Ada' Secret' is longer than 8 characters", "name: … is longer than 8 characters"),
+        ("amount: '9' above maximum 5; name: 'Ada Secret' does not match A", "amount: …; name: … does not match A"),
+        ("name: 'Ada; amount: 'Secret' does not match A", "name: …; amount: … does not match A"),
+        ("name: 'Ada'Secret; amount: 'Secret' does not match A", "name: …; amount: … does not match A"),
+        ("a name that no field has: 'Ada Secret' is wrong", "a name that no field has: … is wrong"),
+    ],
+)
+def test_examples_hide_values_of_fields_that_identify_a_person(world: World, reason: str, shown: str) -> None:
+    world.model()
+    world.scored(rejected=[["data.csv", 26, reason, "T1,Ada Secret,C000042"]])
+    counts = {"amount: maximum": 1, "name: pattern": 1, "customer_id: pattern": 1, "transaction_id: unique": 1}
+    quality = {"rows_in": 10, "rows_out": 9, "rejected": {"data.csv": 1}, "reasons": counts}
+    world.evaluate(evaluation(quality=quality))
+    page = world.day()
+    assert page.row("data.csv, 26")[1:] == [shown]
+    assert not re.search("Secret|C000042", page.content.decode())
+
+
+def test_examples_hide_all_values_if_the_model_is_gone(world: World) -> None:
+    world.whole_day()
+    shutil.rmtree(world.root / MODEL)
+    assert world.day().row("data.csv, 26")[1:] == ["amount: … above maximum 20000"]
 
 
 def test_page_orders_the_features_by_drift_and_names_its_strength(world: World) -> None:
@@ -201,10 +235,45 @@ def test_comparison_without_a_champion_says_so(world: World, more: dict[str, Any
 
 def test_day_without_a_target_shows_drift_and_says_so(world: World) -> None:
     page = world.whole_day(metrics=None, curves=None).day()
-    assert "no target has come for this day yet, so only drift and quality were looked at" in page.text("")
-    assert "No target has come for this day yet." in page.text("metrics")
+    top = page.text("")
+    assert "▲ Not everything was measured. No threshold was crossed." in top
+    assert "Not measured: How good the scores are: no target has come for this day yet." in top
+    assert "Good" not in top
+    assert "No figures of this day" in page.text("metrics")
     assert page.row("Recall")[1:] == ["0.5155", "–", "–"]
     assert "amount ◆ strong" in page.text("drift")
+
+
+@pytest.mark.parametrize(
+    ("more", "word", "sentence"),
+    [
+        ({"drift": None}, "Not everything was measured.", "Drift: the model has no baseline."),
+        (
+            {"metrics": None, "target": {"matched": 0}},
+            "Not everything was measured.",
+            "How good the scores are: no prediction has a usable target.",
+        ),
+        (
+            {"metrics": metrics(["0", "1"], rows=24939, roc_auc=None)},
+            "Not everything was measured.",
+            "Area under the ROC curve: it has no value for the rows of this day.",
+        ),
+        (
+            {"metrics": metrics(["0", "1"], rows=20000)},
+            "Not everything was measured.",
+            "4,939 of 24,939 predictions (19.8%): no usable target.",
+        ),
+        ({"metrics": metrics(["0", "1"], rows=24900)}, "Good.", "39 of 24,939 predictions (0.2%): no usable target."),
+    ],
+)
+def test_headline_says_what_was_not_measured(world: World, more: dict[str, Any], word: str, sentence: str) -> None:
+    top = world.whole_day(**more).day().text("")
+    assert f"{word} No threshold was crossed. Not measured: {sentence}" in top
+
+
+def test_headline_of_a_breach_also_says_what_was_not_measured(world: World) -> None:
+    top = world.whole_day(breaches=[breach("amount has moved")], metrics=None).day().text("")
+    assert "1 threshold was crossed. amount has moved Not measured: How good the scores are" in top
 
 
 def test_first_day_says_what_it_has_not(world: World) -> None:
@@ -215,7 +284,7 @@ def test_first_day_says_what_it_has_not(world: World) -> None:
     page = world.day()
     assert "No candidate has been compared up to this day" in page.text("comparison")
     assert "has no baseline" in page.text("drift")
-    assert "left no counts of its rows" in page.text("quality")
+    assert "recorded no counts" in page.text("quality")
     assert "The sizes of the images were not given." in page.text("made")
 
 
@@ -226,7 +295,7 @@ def test_folders_that_are_gone_are_said_to_be(world: World) -> None:
     page = world.day()
     assert f"features/{DAY} is not there any more" in page.text("quality")
     assert f"The model {MODEL} is not there any more" in page.text("importance")
-    assert f"{MODEL} : there is no _meta.json any more, so nothing before it can be told." in page.text("lineage")
+    assert f"{MODEL} : there is no _meta.json any more, so the steps before it are not known." in page.text("lineage")
 
 
 def test_input_that_was_published_again_is_told(world: World) -> None:
@@ -251,8 +320,10 @@ def test_lineage_shows_every_partition_and_step_with_its_image(world: World) -> 
         assert words in told
     for step in ("generate", "prepare", "split", "train", "validate", "features", "predict", "evaluate"):
         assert f" {step} " in told
-    assert "prediction:86991694" in told
-    assert "predict wrote predictions.csv; airflow-ml-prediction:86991694d4d2" in told
+    page = world.day("--force")
+    assert page.row(f"predictions/{DAY}")[1:] == [
+        "predict predictions.csv", "prediction:86991694d4d2", f"features/{DAY} {MODEL}",
+    ]  # fmt: skip
 
 
 def test_timeline_groups_the_steps_by_their_dag_run(world: World) -> None:
@@ -284,15 +355,9 @@ def test_page_tells_the_sizes_of_the_images(world: World) -> None:
 def hostile_day(world: World) -> Page:
     name = HOSTILE[0]
     classes = [f"{text}{index}" for index, text in enumerate(HOSTILE[:8])]
-    world.model(
-        classes=classes, importances=[[text.replace("\ud800", ""), 5, 3] for text in HOSTILE if "\x00" not in text]
-    )
+    world.model(classes=classes, importances=[[text, 5, 3] for text in HOSTILE if "\x00" not in text])
     world.compare(comparison(classes, reasons=HOSTILE, metric=name))
-    world.scored(
-        rejected=[
-            ["<b>data</b>", "<i>", text.replace("\ud800", "").replace("\x00", ""), "<u>row</u>"] for text in HOSTILE
-        ]
-    )
+    world.scored(rejected=[["<b>data</b>", "<i>", text.replace("\x00", ""), "<u>row</u>"] for text in HOSTILE])
     told = [{**feature(text, 0.3), "labels": [text] * 11} for text in HOSTILE]
     drift = {"features": told, "score": evaluation()["drift"]["score"]}
     quality = {"rows_in": 10, "rows_out": 9, "rejected": {name: 1}, "reasons": dict.fromkeys(HOSTILE, 1)}
@@ -312,7 +377,7 @@ def test_hostile_texts_stay_texts(world: World) -> None:
     for section in ("", "quality", "drift", "comparison"):
         assert "<script>alert(1)</script>" in page.text(section)
         assert "{{ 7 * 7 }}" in page.text(section)
-    assert "<u>row</u>" in page.text("quality")
+    assert "<b>data</b>, <i>" in page.text("quality")
 
 
 def test_hostile_texts_cannot_break_the_encoding_or_the_direction(world: World) -> None:
@@ -391,34 +456,37 @@ def test_same_inputs_give_the_same_bytes(world: World) -> None:
 
 def test_page_is_not_made_again_until_something_behind_it_changes(world: World) -> None:
     world.whole_day().day()
-    assert world.run("day", "--ds", DAY).line["cached"] is True
-    assert "cached" not in world.run("day", "--ds", DAY, "--airflow-page", "http://localhost:8080").line
+    assert world.run("page", "--ds", DAY).line["cached"] is True
+    assert "cached" not in world.run("page", "--ds", DAY, "--airflow-page", "http://localhost:8080").line
     world.model("2026-11-18")
     world.compare(comparison(ds="2026-11-18"), "2026-11-18")
-    assert "cached" not in world.run("day", "--ds", DAY).line
+    assert "cached" not in world.run("page", "--ds", DAY).line
     world.scored("2026-11-20")
-    assert "cached" not in world.run("day", "--ds", DAY).line
-    assert world.run("day", "--ds", DAY).line["cached"] is True
+    assert "cached" not in world.run("page", "--ds", DAY).line
+    assert world.run("page", "--ds", DAY).line["cached"] is True
 
 
 def test_mark_names_what_the_page_was_made_from(world: World) -> None:
     world.whole_day().day()
-    step = json.loads((world.root / REPORT / "_meta.json").read_text())["steps"]["report"]
+    step = json.loads((world.root / REPORT / "_meta.json").read_text())["steps"]["page"]
     assert set(step["inputs"]) == {
         f"{REPORT}/evaluation.json",
         f"predictions/{DAY}/predictions.csv",
         f"features/{DAY}/rejected.csv",
         f"{MODEL}/curves.json",
+        f"{MODEL}/encoder.json",
         f"{MODEL}/feature_importance.csv",
         f"comparisons/{TRAINED}/comparison.json",
     }
     assert re.fullmatch("[0-9a-f]{64}", step["parameters"]["history"])
 
 
-def test_result_line_counts_the_breaches(world: World) -> None:
+def test_result_line_counts_the_crossed_thresholds(world: World) -> None:
+    """Only `evaluate` has `breaches`, a list of texts that becomes an alert: a second list would be a second alert."""
     world.whole_day(breaches=[breach("one")])
-    line = world.run("day", "--ds", DAY).line
-    assert (line["page"], line["breaches"], line["partition"]) == ("index.html", 1, REPORT)
+    line = world.run("page", "--ds", DAY).line
+    assert (line["page"], line["crossed"], line["partition"]) == ("index.html", 1, REPORT)
+    assert "breaches" not in line
     assert line["bytes"] == len(world.output(REPORT, "index.html"))
 
 
@@ -457,20 +525,20 @@ def test_torn_file_is_refused(world: World, file: str) -> None:
     ("content", "words"),
     [
         ("[", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
+        ("[" * 100_000, "nested too deep"),
         ("[]", "the whole file is a list; expected: an object"),
         (evaluation(rows="many"), "rows is a text; expected: a whole number"),
         (evaluation(rows=True), "rows is true or false; expected: a whole number"),
         (evaluation(breaches=[{}]), "breaches[0] has no text"),
         (evaluation(metrics=metrics(["0", "1"], roc_auc="NaN")), "metrics.roc_auc is a text; expected: a number"),
-        (json.dumps(evaluation()).replace("0.3127", "NaN"), "NaN is no number"),
+        (json.dumps(evaluation()).replace("0.3127", "NaN"), "psi is NaN"),
         (
             evaluation(drift={"features": [], "score": {"labels": [], "expected": [1.0], "actual": [], "psi": 0}}),
-            "drift of 'score' has lists of 0, 1, 0 entries",
+            "drift.score has 0 labels, 1 expected, 0 actual",
         ),
         (
             evaluation(curves=[{**curve("1", 0.5), "roc": {"fpr": [0], "tpr": []}}]),
-            "roc of class '1' has lists of 1, 0 entries",
+            "curves[0].roc has 1 fpr, 0 tpr",
         ),
     ],
 )  # fmt: skip
@@ -496,7 +564,7 @@ def test_evaluation_that_is_not_of_the_form_is_refused_by_its_place(world: World
 )
 def test_option_that_is_wrong_is_named(world: World, options: list[str], words: str) -> None:
     world.whole_day()
-    result = world.run("day", "--ds", DAY, *options)
+    result = world.run("page", "--ds", DAY, *options)
     assert result.code == 2
     assert words in result.log
 
@@ -518,6 +586,6 @@ def test_marks_that_lead_in_a_circle_or_out_of_the_data_end(world: World, tmp_pa
 
 def failed(world: World, code: int) -> str:
     """What the log says of a call that ends with this code."""
-    result = world.run("day", "--ds", DAY)
+    result = world.run("page", "--ds", DAY)
     assert result.code == code, result.log
     return result.log

@@ -1,4 +1,4 @@
-"""The parts of drawings, for any input: texts, ticks, numbers, and the places of a graph."""
+"""The parts of drawings, for any input: texts, ticks and numbers."""
 
 import math
 from itertools import pairwise
@@ -8,11 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from layout import arrange
 from svg import Scale, clean, element, number, percent, short, signed, tick
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=40)
-EDGES = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30)
 
 
 @given(ANY_TEXT, ANY_TEXT)
@@ -64,28 +62,3 @@ def test_shares_and_differences_are_told_as_people_write_them() -> None:
     assert [percent(share) for share in (0, 0.0005, 0.0112, 1)] == ["0.0%", "<0.1%", "1.1%", "100%"]
     assert [signed(value) for value in (0.01, -0.01, 0.0)] == ["+0.0100", "−0.0100", "0.0000"]
     assert [tick(value) for value in (0.30000000000000004, 1200.0, 2e9)] == ["0.3", "1,200", "2e+09"]
-
-
-@given(EDGES)
-def test_every_node_of_a_graph_has_one_place_and_every_edge_leads_right(edges: list[tuple[int, int]]) -> None:
-    named = [(f"n{a}", f"n{b}") for a, b in edges]
-    nodes = {node for edge in named for node in edge}
-    layout = arrange(nodes, named)
-    places = [place for column in layout.columns for place in column]
-    assert sorted(place for place in places if isinstance(place, str)) == sorted(nodes)
-    assert len(places) == len(set(places))
-    column_of = {place: index for index, column in enumerate(layout.columns) for place in column}
-    for (start, end), route in layout.routes.items():
-        assert (route[0], route[-1]) == (start, end)
-        assert all(column_of[b] - column_of[a] == 1 for a, b in pairwise(route))
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30))
-def test_graph_without_cycles_keeps_every_edge(edges: list[tuple[int, int]]) -> None:
-    named = {(f"n{a}", f"n{b}") for a, b in edges if a < b}
-    assert set(arrange({f"n{i}" for i in range(10)}, named).routes) == named
-
-
-def test_graph_of_one_chain_is_a_row() -> None:
-    layout = arrange("abc", [("a", "b"), ("b", "c")])
-    assert layout.columns == [["a"], ["b"], ["c"]]

@@ -1,7 +1,8 @@
-"""What the page tells that no partition knows: sizes of images, and where people see Airflow and MLflow."""
+"""The options of the command `page`: sizes of images, addresses of Airflow and MLflow, name of the registered model."""
 
 import json
 import math
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,8 @@ from stagekit import UsageError
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Sizes in MB by image; addresses without a slash at their end, empty where there is none."""
+class PageOptions:
+    """Sizes in MB by image; addresses without a slash at their end, empty if not given."""
 
     images: Mapping[str, float]
     airflow: str
@@ -20,15 +21,17 @@ class Settings:
     model_name: str
 
 
-def read_settings(images: str, airflow: str, mlflow: str, model_name: str) -> Settings:
-    """Errors: UsageError, which names the option that is wrong."""
-    return Settings(_sizes(images), _address("--airflow-page", airflow), _address("--mlflow-page", mlflow), model_name)
+def read_options(args: Namespace) -> PageOptions:
+    """The options of a command line. Errors: UsageError, which names the wrong option."""
+    airflow = _address("--airflow-page", args.airflow_page)
+    mlflow = _address("--mlflow-page", args.mlflow_page)
+    return PageOptions(_sizes(args.images_json), airflow, mlflow, args.model_name)
 
 
 def _sizes(text: str) -> dict[str, float]:
     try:
         sizes: Any = json.loads(text or "{}")
-        if isinstance(sizes, dict) and all(_is_size(size) for size in sizes.values()):
+        if isinstance(sizes, dict) and all(map(_is_size, sizes.values())):
             return {name: float(size) for name, size in sorted(sizes.items())}
     except (ValueError, RecursionError):
         pass

@@ -1,0 +1,102 @@
+"""The head of the page: is the day good, what was not measured, and its most important figures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from day import Day
+from svg import number, percent, short
+from words import figure_name, named, plural
+
+MOST_LINES = 20
+# These figures have a value on every day with rows of two classes.
+ALWAYS_MEASURED = ("roc_auc", "average_precision", "log_loss")
+# Some targets are always late. The day is good if no more than this share of its predictions has none.
+MOST_UNMEASURED = 0.05
+
+
+def headline(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of the day: good if no threshold was crossed and all was measured, on almost all predictions."""
+    crossed = [short(breach["text"], 300) for breach in evaluation["breaches"]]
+    figures, predictions = missing_figures(evaluation), predictions_without_target(evaluation)
+    found = f"{plural(len(crossed), 'threshold was', 'thresholds were')} crossed"
+    if crossed:
+        state, sign, word, text = "bad", "◆", f"{found}.", ""
+    elif figures or unmeasured_share(evaluation) > MOST_UNMEASURED:
+        state, sign, word, text = "fair", "▲", "Not everything was measured.", "No threshold was crossed."
+    else:
+        state, sign, word, text = "good", "●", "Good.", "No threshold was crossed."
+    more = len(crossed) - MOST_LINES
+    return {
+        "state": state,
+        "sign": sign,
+        "word": word,
+        "text": text,
+        "title": {"bad": f"{len(crossed)} crossed", "fair": "partly measured", "good": "good"}[state],
+        "crossed": [*crossed[:MOST_LINES], *([f"and {more} more."] if more > 0 else [])],
+        "not_measured": [*figures, *predictions],
+    }
+
+
+def missing_figures(evaluation: Mapping[str, Any]) -> list[str]:
+    """What is not known of the day at all, a sentence each."""
+    metrics, sentences = evaluation.get("metrics"), []
+    if metrics is None:
+        why = "no prediction has a usable target" if evaluation.get("target") else "no target has come for this day yet"
+        sentences.append(f"How good the scores are: {why}.")
+    else:
+        without = [figure_name(key) for key in ALWAYS_MEASURED if metrics.get(key) is None]
+        sentences += [f"{name}: it has no value for the rows of this day." for name in without]
+    if not evaluation.get("drift"):
+        sentences.append("Drift: the model has no baseline.")
+    if evaluation["quality"].get("rows_in") is None:
+        sentences.append("Rejected rows: the step that made the features recorded no counts.")
+    return sentences
+
+
+def predictions_without_target(evaluation: Mapping[str, Any]) -> list[str]:
+    """How many predictions the figures are not of, as a sentence; none if they are of all predictions or of none."""
+    share = unmeasured_share(evaluation)
+    if evaluation.get("metrics") is None or not share:
+        return []
+    rows = evaluation["rows"]
+    missing = rows - evaluation["metrics"]["rows"]
+    return [f"{missing:,} of {plural(rows, 'prediction')} ({percent(share)}): no usable target."]
+
+
+def unmeasured_share(evaluation: Mapping[str, Any]) -> float:
+    """The share of the predictions that the figures are not of, from 0 to 1."""
+    rows, metrics = evaluation["rows"], evaluation.get("metrics")
+    return max(0.0, 1 - metrics["rows"] / rows) if metrics and rows else 0.0
+
+
+def tiles(day: Day, main: Mapping[str, Any] | None, strongest: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The most important figures, each with its name, a note, and whether it is a text."""
+    evaluation = day.evaluation
+    model = day.model or evaluation["model"].get("name") or "not recorded"
+    version = f"version {short(day.version, 20)}, " if day.version else ""
+    first, number_of_days = day.since
+    since = f"scores since {first}" + (f" ({number_of_days} days)" if number_of_days > 1 else "")
+    shown = [
+        _tile("Rows scored", number(evaluation["rows"]), _rejected(evaluation["quality"])),
+        _tile("Model in production", named(model), version + since, is_text=True),
+    ]
+    if main and evaluation.get("metrics") is not None:
+        shown.append(_tile(main["name"], main["after"], f"{main['before']} in training"))
+    else:
+        shown.append(_tile("Quality of the scores", "not measured", "no target has come", is_text=True))
+    if strongest:
+        note = Markup("{}, {}").format(named(strongest["name"], 40), strongest["word"])
+        shown.append(_tile("Strongest drift", strongest["psi"], note))
+    return shown
+
+
+def _tile(name: str, value: Markup | str, note: Markup | str, *, is_text: bool = False) -> dict[str, Any]:
+    return {"name": name, "value": value, "note": note, "kind": "text" if is_text else "figure"}
+
+
+def _rejected(quality: Mapping[str, Any]) -> str:
+    if not quality.get("rows_in"):
+        return "rejects not counted"
+    return f"{percent(sum((quality.get('rejected') or {}).values()) / quality['rows_in'])} rejected"
