@@ -83,6 +83,13 @@ def version(text: str) -> str:
     return text
 
 
+def text(given: str) -> str:
+    """The type of a text for people, which is not empty; blanks around it are removed."""
+    if not given.strip():
+        raise ArgumentTypeError("it is empty; other people will read it later")
+    return given.strip()
+
+
 def or_empty(kind: Callable[[str], Value]) -> Callable[[str], Value | None]:
     """The type of an option that a Dag always gives: an empty text counts as not given, None."""
 

@@ -1,22 +1,34 @@
-"""The history of the model in production: promotions and rollbacks, one after the other. Pure; nothing is read here.
+"""The events of the model in production: promotions and rollbacks, one after the other. Pure; nothing is read here.
 
-An event is a tag of the registered model: its key names the moment, its value who made which version the champion,
-and why. Events are only ever added. A promotion pushes its version on a stack, a rollback takes versions off until
-its own is on top; so two rollbacks that were asked for at once, and both read the same history, go back one step.
+An event is a tag of the registered model: its key is a time, its value is who made which version the champion, and
+why. Events are only ever added. A promotion pushes its version on a stack. A rollback takes versions off until its own
+version is on top; so two rollbacks that start from the same events go back one step, not two.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+
+from stagekit.shapes import Maybe, Passes, ShapeError, check, parse_object
 
 PREFIX = "champion."
 PROMOTE, ROLLBACK = "promote", "rollback"
-MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
-# MLflow keeps a registered model's tags in columns of this width on Postgres, and refuses nothing before it fails.
+VERSION = re.compile(r"[1-9][0-9]{0,8}")
+# What `Event.value` writes, and nothing else.
+SHAPE = {
+    "version": Passes(str, lambda text: bool(VERSION.fullmatch(text)), "the number of a version, as text"),
+    "kind": Passes(str, lambda text: text in (PROMOTE, ROLLBACK), f"{PROMOTE} or {ROLLBACK}"),
+    "by": str,
+    "reason": str,
+    "run": Maybe(str),
+}
+# MLflow keeps a registered model's tags in columns of this width on Postgres, and a longer text fails there.
 MOST_CHARACTERS = 5000
 CUT = " [...cut]"
+# Python's last year has no room for an event after it.
+LAST_YEAR = 9998
 
 
 @dataclass(frozen=True, order=True)
@@ -45,13 +57,13 @@ class Event:
         return text
 
     def _text(self, reason: str) -> str:
-        said = {"version": self.version, "kind": self.kind, "by": self.by, "reason": reason, "run": self.run or None}
-        return json.dumps(said, ensure_ascii=False)
+        content = {"version": self.version, "kind": self.kind, "by": self.by, "reason": reason, "run": self.run or None}
+        return json.dumps(content, ensure_ascii=False)
 
 
 def format_moment(moment: datetime) -> str:
-    """A moment as the history writes it; the texts sort as the moments do."""
-    return moment.astimezone(UTC).strftime(MOMENT)
+    """A moment as events write it, such as 2026-11-22T03:00:00.000000Z; the texts sort as the moments do."""
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def parse_events(tags: Mapping[str, str]) -> list[Event]:
@@ -61,14 +73,23 @@ def parse_events(tags: Mapping[str, str]) -> list[Event]:
 
 def _parse(key: str, value: str) -> Event:
     try:
-        at = datetime.strptime(key.removeprefix(PREFIX), MOMENT).replace(tzinfo=UTC)
-        said: dict[str, Any] = json.loads(value)
-        version, kind = str(int(said["version"])), said["kind"]
-        if kind not in (PROMOTE, ROLLBACK):
-            raise ValueError(f"kind {kind!r}")
-        return Event(at, version, kind, str(said.get("by")), str(said.get("reason")), said.get("run") or "")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"the tag {key!r} is no event ({type(error).__name__}: {error})") from None
+        at = _parse_key(key.removeprefix(PREFIX))
+        content = parse_object(value.encode())
+        check(content, SHAPE)
+        if unknown := sorted(content.keys() - SHAPE.keys()):
+            raise ShapeError(f"it has {unknown[0]!r}", f"only {', '.join(SHAPE)}")
+    except ValueError as error:
+        raise ValueError(f"the tag {key!r} is no event: {error}") from None
+    run = content.get("run") or ""
+    return Event(at, content["version"], content["kind"], content["by"], content["reason"], run)
+
+
+def _parse_key(text: str) -> datetime:
+    """The moment of a key. Errors: ValueError where the same moment has another text."""
+    at = parse_moment(text)
+    if format_moment(at) != text or at.year > LAST_YEAR:
+        raise ValueError(f"{text!r} is not a time of the form 2026-11-22T03:00:00.000000Z")
+    return at
 
 
 def stack(events: Iterable[Event]) -> list[str]:
@@ -81,7 +102,7 @@ def stack(events: Iterable[Event]) -> list[str]:
             continue
         while versions and versions[-1] != event.version:
             versions.pop()
-        if not versions:  # a history that begins with a rollback was written by someone else; it is believed
+        if not versions:  # events that begin with a rollback were written elsewhere; the rollback counts
             versions.append(event.version)
     return versions
 
@@ -92,24 +113,27 @@ def champion(events: Sequence[Event]) -> str | None:
 
 
 def as_of(events: Iterable[Event], moment: datetime) -> list[Event]:
-    """What had happened by then."""
+    """The events up to a moment."""
     return [event for event in events if event.at <= moment]
 
 
 def of_run(events: Iterable[Event], run: str) -> Event | None:
-    """The event that this Dag run added before it was tried again."""
+    """The event that this Dag run added in an earlier try."""
     return next((event for event in events if run and event.run == run), None)
 
 
 def next_moment(events: Sequence[Event], now: datetime) -> datetime:
-    """When an event of now is recorded: after all others, also where a clock has gone back."""
+    """The moment of an event that happens now: after all others, also where a clock has gone back."""
     return max([now, *(event.at + timedelta(microseconds=1) for event in events[-1:])])
 
 
 def parse_moment(text: str) -> datetime:
-    """A timestamp of ISO 8601, without an offset in UTC; of a bare date its end. Errors: ValueError."""
+    """A timestamp of ISO 8601, in UTC if it has no offset; a bare date means its end. Errors: ValueError."""
     try:
         return datetime.combine(date.fromisoformat(text), time.max, UTC)
     except ValueError:
         moment = datetime.fromisoformat(text)
+    try:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} is outside of the years 1 to 9999") from None

@@ -1,22 +1,25 @@
-"""What makes a bundle loadable by MLflow: `MLmodel` and the files it names, written without lightgbm or pandas.
+"""What makes a bundle loadable by MLflow: `MLmodel` and the files that it names, written without lightgbm or pandas.
 
 Anyone with mlflow and lightgbm can then `mlflow.lightgbm.load_model("models:/NAME@champion")`, or load it as a
-`python_function`. The layout is that of mlflow.lightgbm.save_model in MLflow 3; model.txt stays where it is.
+`python_function`. The layout is that of mlflow.lightgbm.save_model; model.txt stays where it is.
+
+`mlflow.models.Model` writes MLmodel. mlflow-skinny cannot do the rest without numpy, which this image does not have:
+mlflow.models.signature and mlflow.pyfunc import it.
 """
 
 import csv
 import json
 import platform
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from stagekit import BadInput, Partition
+from stagekit import Partition
+from stagekit.contract import read_encoder
 
-from bundle import ENCODER_FILE, MODEL_FILE, model_hash, read_json
-from versions import MLMODEL_FILE
+from bundle import MLMODEL_FILE, MODEL_FILE, model_hash
 
 EXAMPLE_FILE, SERVING_FILE = "input_example.json", "serving_input_example.json"
 REQUIREMENTS_FILE, PYTHON_FILE, CONDA_FILE = "requirements.txt", "python_env.yaml", "conda.yaml"
@@ -24,71 +27,62 @@ EXAMPLE_ROWS = 5
 
 
 def write_loading_files(folder: Path, model: Partition, val: Path | None, run_id: str, artifact_path: str) -> None:
-    """Write all into `folder`; `val` is the table of which the first rows become the input example, if it is there."""
-    encoder = read_json(model, ENCODER_FILE)
-    try:
-        features = [feature["name"] for feature in encoder["features"]]
-        classes = encoder["target"]["classes"]
-    except (KeyError, TypeError) as error:
-        raise BadInput(
-            f"{model.name}/{ENCODER_FILE} is not understood ({error!r})", do="train the model again"
-        ) from None
-    train = _step(model, MODEL_FILE)
-    example = _write_example(folder, features, val) if val else None
-    packages = _packages(train.get("versions", {}))
+    """Write all into `folder`. `val` is the table of which the first rows become the input example, if it exists."""
+    encoder = read_encoder(model)
+    trained = model.step(MODEL_FILE)
+    example = _write_example(folder, encoder.feature_names, val) if val else None
+    packages = _packages(trained.get("versions", {}))
     _write_environment(folder, packages)
-    content = {
-        "artifact_path": artifact_path,
-        "flavors": _flavors(packages["lightgbm"]),
-        "is_signature_from_type_hint": False,
-        "mlflow_version": packages["mlflow"],
-        "model_size_bytes": sum(model.meta["outputs"][file]["size"] for file in model.files),
+    from mlflow.models import Model
+
+    description = Model(
+        artifact_path=artifact_path,
+        run_id=run_id,
+        utc_time_created=trained.get("started", "1970-01-01T00:00:00Z").replace("T", " ").replace("Z", ".000000"),
+        signature=Signature(encoder.feature_names, len(encoder.classes)),
+        saved_input_example_info=example,
         # The same model in the same run is the same MLmodel, to the byte.
-        "model_uuid": uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{model_hash(model)}").hex,
-        "prompts": None,
-        "run_id": run_id,
-        **({"saved_input_example_info": example} if example else {}),
-        "signature": signature(features, len(classes)),
-        "type_hint_from_example": False,
-        "utc_time_created": train.get("started", "1970-01-01T00:00:00Z").replace("T", " ").replace("Z", ".000000"),
-    }
-    _write_yaml(folder / MLMODEL_FILE, content)
+        model_uuid=uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{model_hash(model)}").hex,
+        model_size_bytes=sum(model.meta["outputs"][file]["size"] for file in model.files),
+    )
+    _add_flavors(description, packages["lightgbm"])
+    description.save(folder / MLMODEL_FILE)
 
 
-def signature(features: Iterable[str], classes: int) -> dict[str, Any]:
-    """Every feature a double, as features.csv has them: empty is missing. Out come probabilities: one a row with
-    two classes, that of the second; else one a class."""
-    shape = [-1] if classes == 2 else [-1, classes]
-    inputs = [{"type": "double", "name": name, "required": True} for name in features]
-    outputs = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": shape}}]
-    return {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs), "params": None}
+class Signature:
+    """A signature as `mlflow.models.Model` writes one; MLflow's own class of it needs numpy.
+
+    Every feature is a double, as features.csv has them: empty is missing. The output is the probabilities: with two
+    classes one a row, that of the second class; else one a class.
+    """
+
+    _is_signature_from_type_hint = _is_type_hint_from_example = False
+
+    def __init__(self, features: Sequence[str], classes: int) -> None:
+        self._features, self._shape = features, [-1] if classes == 2 else [-1, classes]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What MLmodel holds: the columns as JSON."""
+        inputs = [{"type": "double", "name": name, "required": True} for name in self._features]
+        outputs = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": self._shape}}]
+        return {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs), "params": None}
 
 
-def _flavors(lightgbm: str) -> dict[str, Any]:
-    return {
-        "lightgbm": {
-            "code": None,
-            "data": MODEL_FILE,
-            "lgb_version": lightgbm,
-            "model_class": "lightgbm.basic.Booster",
-        },
-        "python_function": {
-            "data": MODEL_FILE,
-            "env": {"conda": CONDA_FILE, "virtualenv": PYTHON_FILE},
-            "loader_module": "mlflow.lightgbm",
-            "python_version": platform.python_version(),
-        },
-    }
-
-
-def _step(model: Partition, file: str) -> Mapping[str, Any]:
-    """The record of the step that wrote a file."""
-    record: Mapping[str, Any] = model.meta["steps"].get(model.meta["outputs"][file]["step"], {})
-    return record
+def _add_flavors(description: Any, lightgbm: str) -> None:
+    description.add_flavor(
+        "lightgbm", code=None, data=MODEL_FILE, lgb_version=lightgbm, model_class="lightgbm.basic.Booster"
+    )
+    description.add_flavor(
+        "python_function",
+        data=MODEL_FILE,
+        env={"conda": CONDA_FILE, "virtualenv": PYTHON_FILE},
+        loader_module="mlflow.lightgbm",
+        python_version=platform.python_version(),
+    )
 
 
 def _packages(trained_with: Mapping[str, str]) -> dict[str, str]:
-    """What it takes to load the model: the MLflow of this image, and what the model was trained with."""
+    """What it takes to load the model: the MLflow of this image, and the packages that the model was trained with."""
     from mlflow.version import VERSION
 
     packages = {"mlflow": VERSION, "lightgbm": trained_with.get("lightgbm", "")}
@@ -115,11 +109,12 @@ def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def _write_example(folder: Path, features: list[str], val: Path) -> dict[str, Any]:
+def _write_example(folder: Path, features: Sequence[str], val: Path) -> dict[str, Any]:
     """The first rows of val.csv without its target, an empty field as null."""
     with val.open(newline="", encoding="utf-8") as file:
         rows = list(islice(csv.reader(file), 1, 1 + EXAMPLE_ROWS))
-    split = {"columns": features, "data": [[float(cell) if cell else None for cell in row[1:]] for row in rows]}
+    data = [[float(cell) if cell else None for cell in row[1:]] for row in rows]
+    split = {"columns": list(features), "data": data}
     (folder / EXAMPLE_FILE).write_text(json.dumps(split), encoding="utf-8")
     (folder / SERVING_FILE).write_text(json.dumps({"dataframe_split": split}), encoding="utf-8")
     return {

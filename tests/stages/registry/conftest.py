@@ -17,6 +17,21 @@ DAY = "2026-11-15"
 MODEL = f"models/{DAY}"
 NOWHERE = "http://127.0.0.1:9"
 FEATURES = ("price", "shop")
+METRICS = {
+    "rows": 2,
+    "classes": ["0", "1"],
+    "class_rows": {"0": 1, "1": 1},
+    **dict.fromkeys(("roc_auc", "average_precision", "log_loss", "brier_score", "accuracy"), 0.75),
+}
+COMPARISON = {
+    "version": 1, "ds": DAY, "candidate": {"model": MODEL, "metrics": METRICS}, "champion": None, "rows": 2,
+    "metric": "roc_auc", "passed": True, "reasons": ["good"],
+}  # fmt: skip
+SHARES = {"labels": ["a"], "expected": [1.0], "actual": [1.0], "psi": 0.1}
+EVALUATION: dict[str, Any] = {
+    "version": 1, "ds": DAY, "model": {"name": MODEL, "version": None, "run_id": None}, "rows": 2, "metrics": None,
+    "drift": {"score": SHARES, "features": []}, "quality": {}, "breaches": [],
+}  # fmt: skip
 
 
 def encoder(classes: int = 2) -> dict[str, Any]:
@@ -54,7 +69,7 @@ class World:
         params = {"parameters": {"seed": 42}, "best_iteration": 2, "curve": {"auc": [0.5, 0.75]}, "rows": {"train": 1}}
         trained = {"model.txt": trees, "encoder.json": json.dumps(encoder(classes)), "params.json": json.dumps(params)}
         model = self.publish(name, "train", trained, processed)
-        self.publish(name, "validate", {"metrics.json": '{"roc_auc": 0.75}'}, model)
+        self.publish(name, "validate", {"metrics.json": json.dumps(METRICS)}, model)
         return read_partition(self.root, name, [*trained, "metrics.json"])
 
     def run(self, *arguments: str) -> Result:
@@ -67,25 +82,33 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("ML_MLFLOW_URI", NOWHERE)
-    return World(tmp_path, capsys)
+    (tmp_path / "data").mkdir()
+    return World(tmp_path / "data", capsys)
 
 
 @pytest.fixture
 def answering() -> Iterator["Answering"]:
-    """A server on the loopback that says what a test tells it to."""
-    server = Answering()
-    yield server
-    server.shutdown()
-    server.server_close()
+    """A server on the loopback that gives the answer of a test to every request."""
+    with Answering() as server:
+        yield server
 
 
 class Answering(http.server.ThreadingHTTPServer):
-    """Answers every request with `status` and `body`."""
+    """Answers every request with `status` and `body`; once there are `bodies`, each path with its own.
+
+    The status of a path that is not among them, or that is `missing`, is 404.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status, self.body = 200, b""
+        self.bodies: dict[str, bytes] = {}
+        self.missing: set[str] = set()
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
 
     @property
     def address(self) -> str:
@@ -96,10 +119,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: Answering
 
     def do_GET(self) -> None:
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(self.server.body)))
+        path = self.path.partition("?")[0]
+        known = not self.server.bodies or path in self.server.bodies.keys() - self.server.missing
+        body = self.server.bodies.get(path, self.server.body)
+        self.send_response(self.server.status if known else 404)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(self.server.body)
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass

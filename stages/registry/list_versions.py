@@ -1,29 +1,31 @@
-"""Shows the versions of the registered model: which is the champion, how good each was, who promoted it and why."""
+"""`list`: shows the versions: which is the champion, how good each was, who promoted it and why."""
 
 import logging
+import math
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from events import Event, format_moment
-from history import History, read_history
+from registered_model import RegisteredModel, read_registered_model
+from runs import shorten
 from server import Server, connect, explained
 from versions import Version, all_versions
 
 FIGURES = ("roc_auc", "average_precision", "log_loss", "brier_score")
 COLUMNS = ("version", "alias", "day", *FIGURES, "champion since", "by", "why")
 WIDEST = 60
-# So many versions are shown; their figures are read run by run.
+# So many versions are shown; the figures of each take a request.
 MOST_SHOWN = 50
 
 log = logging.getLogger("registry")
 
 
-def list_versions(args: Namespace) -> dict[str, Any]:
-    """The versions, the newest first, and the history of the champion."""
+def list_versions(_: Namespace) -> dict[str, Any]:
+    """The versions, the newest first, and the events."""
     server = connect()
-    history, versions = read_history(server), all_versions(server)
-    rows = [_describe(server, version, history) for version in versions[:MOST_SHOWN]]
+    registered, versions = read_registered_model(server), all_versions(server)
+    rows = [_describe(server, version, registered) for version in versions[:MOST_SHOWN]]
     for line in table(COLUMNS, [_cells(row) for row in rows]):
         log.info("%s", line)
     if len(versions) > MOST_SHOWN:
@@ -32,18 +34,18 @@ def list_versions(args: Namespace) -> dict[str, Any]:
         log.info("%s has no versions yet", server.name)
     events = [
         {"at": format_moment(e.at), "version": e.version, "kind": e.kind, "by": e.by, "reason": e.reason}
-        for e in history.events
+        for e in registered.events
     ]
-    return {"name": server.name, "champion": history.champion, "versions": rows, "events": events}
+    return {"name": server.name, "champion": registered.champion, "versions": rows, "events": events}
 
 
-def _describe(server: Server, version: Version, history: History) -> dict[str, Any]:
-    """What the result line says of a version; its last event tells since when, by whom and why."""
-    event: Event | None = next((e for e in reversed(history.events) if e.version == version.number), None)
+def _describe(server: Server, version: Version, registered: RegisteredModel) -> dict[str, Any]:
+    """A version in the result; `promoted` is its last event."""
+    event: Event | None = next((e for e in reversed(registered.events) if e.version == version.number), None)
     measured = _figures(server, version)
     return {
         "version": version.number,
-        "aliases": sorted(alias for alias, number in history.aliases.items() if number == version.number),
+        "aliases": sorted(alias for alias, number in registered.aliases.items() if number == version.number),
         "ds": version.tag("ds") or None,
         "model": version.tag("model") or None,
         "run_id": version.run_id,
@@ -56,15 +58,16 @@ def _describe(server: Server, version: Version, history: History) -> dict[str, A
 
 
 def _figures(server: Server, version: Version) -> Mapping[str, float]:
+    """The metrics of a version's run; none where it cannot be read."""
     from mlflow.exceptions import MlflowException
 
     with explained(server, f"reading the run of version {version.number}"):
         try:
-            found: Mapping[str, float] = server.client.get_run(version.run_id).data.metrics
+            found = server.client.get_run(version.run_id).data.metrics
+            return {str(key): float(value) for key, value in found.items() if math.isfinite(value)}
         except MlflowException as error:
-            log.warning("the run of version %s cannot be read: %s", version.number, error)
-            return {}
-    return found
+            log.warning("the run of version %s cannot be read: %s", version.number, shorten(str(error)))
+    return {}
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -78,6 +81,12 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of columns; a text that is wider than a column may be is cut."""
-    short = [[cell if len(cell) <= WIDEST else f"{cell[: WIDEST - 1]}…" for cell in row] for row in (header, *rows)]
+    short = [[_one_line(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*short, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in short]
+
+
+def _one_line(text: str) -> str:
+    """A cell without line ends and control characters, at most WIDEST characters."""
+    line = "".join(character if character.isprintable() else " " for character in text)
+    return line if len(line) <= WIDEST else f"{line[: WIDEST - 1]}…"

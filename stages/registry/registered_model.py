@@ -1,0 +1,127 @@
+"""The registered model in MLflow: its events, and the aliases `champion` and `challenger` that follow them.
+
+The events are the record. Whoever adds an event reads all events again afterwards and sets the alias to the version of
+the last event, until both agree. Of two promotions at the same moment both are recorded, and both processes end with
+the alias at the later one. A process that is killed in between leaves the alias behind; the next process that adds an
+event, or a retry, corrects the alias. Until then `resolve` follows the events.
+"""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from stagekit import BadInput, StageError
+
+from events import VERSION, Event, champion, format_moment, parse_events
+from server import Server, explained, is_missing
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+BY_HAND = "by hand"
+# Few others promote at the same moment: a person and a Dag.
+MOST_ROUNDS = 10
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """The events, oldest first, and the version that each alias names."""
+
+    events: list[Event] = field(default_factory=list)
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def champion(self) -> str | None:
+        """The version in production."""
+        return champion(self.events)
+
+
+def dag_run() -> str:
+    """The Dag run that this process works for, as the tag `dag_run_id` has it."""
+    return os.environ.get("ML_RUN_ID") or BY_HAND
+
+
+def run_key() -> str:
+    """What identifies a Dag run over several tries; empty by hand, where nothing is tried again."""
+    return f"{os.environ.get('ML_DAG_ID')}/{run}" if (run := os.environ.get("ML_RUN_ID")) else ""
+
+
+def read_registered_model(server: Server) -> RegisteredModel:
+    """The registered model as it is now; empty before the first version. Errors: BadInput for a malformed tag."""
+    from mlflow.exceptions import MlflowException
+
+    with explained(server, "reading the registered model"):
+        try:
+            found: Any = server.client.get_registered_model(server.name)
+            tags = {str(key): str(value) for key, value in found.tags.items()}
+            aliases = {str(alias): str(version) for alias, version in found.aliases.items()}
+        except MlflowException as error:
+            if is_missing(error):
+                return RegisteredModel()
+            raise
+    try:
+        events = parse_events(tags)
+    except ValueError as error:
+        raise BadInput(
+            f"the history of {server.name} cannot be read: {error}", expected="tags that `registry promote` wrote",
+            do="correct or remove that tag in MLflow",
+        ) from None  # fmt: skip
+    if wrong := sorted(alias for alias, version in aliases.items() if not VERSION.fullmatch(version)):
+        raise BadInput(f"the alias {wrong[0]} of {server.name} names {aliases[wrong[0]]!r}", expected="a version")
+    return RegisteredModel(events, aliases)
+
+
+def add_event(server: Server, event: Event) -> None:
+    """Record an event, also as a tag of its version for people, and set the alias."""
+    with explained(server, f"recording the {event.kind} of version {event.version}"):
+        server.client.set_registered_model_tag(server.name, event.key, event.value)
+        server.client.set_model_version_tag(
+            server.name, event.version, "airflow_ml.promoted", f"{format_moment(event.at)} by {event.by} ({event.kind})"
+        )
+    set_champion(server)
+
+
+def set_champion(server: Server) -> None:
+    """Set the alias to the last event's version, until both agree after all was read again."""
+    for _ in range(MOST_ROUNDS):
+        model = read_registered_model(server)
+        number = model.champion
+        if number is None or model.aliases.get(CHAMPION) == number:
+            _retire_challenger(server, model)
+            return
+        with explained(server, f"setting the alias {CHAMPION}"):
+            server.client.set_registered_model_alias(server.name, CHAMPION, number)
+    raise StageError(
+        f"the alias {CHAMPION} of {server.name} is being set by others all the time",
+        expected="that it stays at the version of the last event", do="see who else sets it, then run this again",
+    )  # fmt: skip
+
+
+def _retire_challenger(server: Server, model: RegisteredModel) -> None:
+    """A champion does not challenge itself."""
+    if model.champion and model.aliases.get(CHALLENGER) == model.champion:
+        with explained(server, f"removing the alias {CHALLENGER}"):
+            server.client.delete_registered_model_alias(server.name, CHALLENGER)
+
+
+def set_challenger(server: Server, number: str) -> None:
+    """Make a version the challenger, unless it is or was the champion, or a newer version is the challenger."""
+    model = read_registered_model(server)
+    newest = int(model.aliases.get(CHALLENGER, 0))
+    if newest < int(number) and all(event.version != number for event in model.events):
+        with explained(server, f"setting the alias {CHALLENGER}"):
+            server.client.set_registered_model_alias(server.name, CHALLENGER, number)
+
+
+def describe_event(
+    server: Server, number: str, before: str | None, event: Event | None, *, added: bool
+) -> dict[str, Any]:
+    """The result of a command that adds an event, or finds that there is nothing to add."""
+    return {
+        "name": server.name,
+        "version": number,
+        "before": before,
+        "promoted": added,
+        "kind": event.kind if event else None,
+        "at": format_moment(event.at) if event else None,
+        "by": event.by if event else None,
+        "reason": event.reason if event else None,
+    }

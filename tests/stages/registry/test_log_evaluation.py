@@ -1,0 +1,39 @@
+"""What is logged of a day's evaluation."""
+
+from typing import Any
+
+import pytest
+from conftest import DAY, EVALUATION, SHARES, World
+
+from log_evaluation import drift_metrics, points_of
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"metrics": null, "drift": {"score": 1, "features": []}}'])
+def test_evaluation_that_is_not_understood_is_refused(world: World, text: str) -> None:
+    world.publish(f"reports/{DAY}", "evaluate", {"evaluation.json": text, "index.html": "<html>"})
+    assert world.run("log-evaluation", "--ds", DAY).code == 3
+
+
+def test_drift_metrics_have_names_that_mlflow_takes_and_each_its_own() -> None:
+    named = drift_metrics([("score", 1.0), ("score", 2.0), ("a/b", 3.0), ("a b", 4.0), ("a,b", 5.0), ("größe", 6.0)])
+    assert named == {
+        "drift.score": 1.0, "drift.score_": 2.0, "drift.a_b": 3.0, "drift.a b": 4.0, "drift.a_b_": 5.0,
+        "drift.größe": 6.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metrics", "drift", "names"),
+    [
+        (None, None, []),
+        ({"roc_auc": 0.9, "threshold": 0.5, "f1": None}, None, ["live.roc_auc"]),
+        (None, {"score": SHARES, "features": [{"name": "amount", **SHARES}]}, ["drift.amount", "drift.score"]),
+    ],
+)
+def test_points_are_of_what_was_measured(
+    metrics: dict[str, Any] | None, drift: dict[str, Any] | None, names: list[str]
+) -> None:
+    """Without targets there are no metrics, with a model of before baselines there is no drift."""
+    points = points_of({**EVALUATION, "metrics": metrics, "drift": drift}, "1970-01-11")
+    assert sorted(point.key for point in points) == names
+    assert {(point.step, point.timestamp) for point in points} <= {(10, 864_000_000)}
