@@ -47,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "preprocessing": comparisons.preprocessing,
     "training": comparisons.training,
     "scoring": comparisons.scoring,
+    "tables": comparisons.tables,
     "memory": comparisons.memory,
     "start": comparisons.start,
     "cold-start": cold_start,

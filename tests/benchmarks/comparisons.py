@@ -153,6 +153,30 @@ def scoring(lab: Lab) -> list[Row]:
     ]
 
 
+def tables(lab: Lab) -> list[Row]:
+    """The encoded table train.csv in three formats: how long polars takes to write and to read it, and its size."""
+    lab.need("split")
+    found = lab.program(
+        "preprocessing", "table_formats", f"/data/processed/{SMALL}/train.csv", "/data/bench/formats", str(lab.repeats)
+    ).result
+    csv = found.pop("CSV")
+    return [
+        Row(
+            f"train.csv of {lab.rows:,} rows as {name}: {what}",
+            f"CSV: {csv[key] * factor:,.2f} {unit}",
+            f"{name}: {figures[key] * factor:,.2f} {unit}",
+            csv[key] / figures[key],
+            samples={"csv": csv, name: figures},
+        )
+        for name, figures in found.items()
+        for what, key, factor, unit in (
+            ("write", "write", 1, "s"),
+            ("read", "read", 1, "s"),
+            ("size", "bytes", 1e-6, "MB"),
+        )
+    ]
+
+
 def memory(lab: Lab) -> list[Row]:
     """The peak of the container's memory on the large day against that on the usual one."""
     rows = []
