@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 from stagekit import META, BadInput, NotReady, Partition, StageError, partition_name, read_partition
 from stagekit.contract import read_document, read_encoder
+from stagekit.lineage import Lineage, Reader
 
-import marks
-from marks import History
 from tables import IMPORTANCE_FILE, REJECTED_FILE, read_importances, read_rejected
 
 Content = TypeVar("Content")
 PREDICTIONS, EVALUATION, COMPARISON = "predictions.csv", "evaluation.json", "comparison.json"
 CURVES, ENCODER = "curves.json", "encoder.json"
+MOST_PARTITIONS = 200
 MODEL_FILES = (CURVES, ENCODER, IMPORTANCE_FILE)
 # The roles of fields that identify a person or say nothing about the model. Their values are never shown.
 HIDDEN_ROLES = ("entity", "ignore")
@@ -38,7 +38,7 @@ class Day:
     importances: list[tuple[str, float, float]] | None
     trained_curves: list[Mapping[str, Any]] | None
     comparison: Mapping[str, Any] | None
-    history: History
+    lineage: Lineage
 
 
 def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
@@ -51,6 +51,7 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
     features = read_published(root, f"features/{ds}", [REJECTED_FILE])
     comparison = newest(root, "comparisons", ds, COMPARISON)
     read = [partition for partition in (predictions, report, model, features, comparison) if partition]
+    reader = Reader(root, most_partitions=MOST_PARTITIONS)
     return read, Day(
         ds=ds,
         evaluation=read_document(report, EVALUATION),
@@ -62,7 +63,7 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
         importances=_read(model, IMPORTANCE_FILE, read_importances),
         trained_curves=_read(model, CURVES, lambda partition: read_document(partition, CURVES)["curves"]),
         comparison=_read(comparison, COMPARISON, lambda partition: read_document(partition, COMPARISON)),
-        history=marks.follow(root, [path for partition in read for path in partition.hashes]),
+        lineage=reader.follow([path for partition in read for path in partition.hashes]),
     )
 
 

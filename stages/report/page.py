@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import logging
 from argparse import Namespace
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stagekit import Publication, publish
+from stagekit.lineage import Lineage
 
 from day import Day, read_day
 from options import PageOptions, read_options
@@ -23,7 +25,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
     """Read the day, publish reports/{ds}/index.html. Returns its size and the number of crossed thresholds."""
     options = read_options(args)
     read, day = read_day(args.data_dir, args.ds)
-    parameters = {"history": day.history.digest, "since": day.since[0], "days": day.since[1]}
+    parameters = {"lineage": lineage_digest(day.lineage), "since": day.since[0], "days": day.since[1]}
 
     def work(publication: Publication) -> Mapping[str, Any]:
         page = render(day, options).encode()
@@ -33,6 +35,16 @@ def run(args: Namespace) -> Mapping[str, Any]:
         return {"partition": publication.name, "page": "index.html", "bytes": len(page), "crossed": crossed}
 
     return publish(args, f"reports/{args.ds}", "page", work, inputs=read, parameters=parameters)
+
+
+def lineage_digest(lineage: Lineage) -> str:
+    """A sha256 of what the page shows of a lineage: a page of another lineage is another page.
+
+    The marks themselves are left out, because the page is published in one of them.
+    """
+    document = lineage.to_document()
+    shown = {name: document[name] for name in ("steps", "unreadable", "problems")}
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
 def render(day: Day, options: PageOptions) -> str:

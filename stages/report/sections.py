@@ -253,31 +253,32 @@ def _compared_difference(content: Mapping[str, Any]) -> Markup:
 
 def lineage(day: Day) -> dict[str, Any]:
     """The steps behind the page, from the raw data on, and what is known to be missing or changed."""
-    history = day.history
     steps = [
         {
             "partition": step.partition,
             "step": step.name,
-            "files": ", ".join(step.files),
-            "image": step.image.removeprefix("airflow-ml-") or "not recorded",
+            "files": ", ".join(sorted(path.rpartition("/")[2] for path in step.outputs)),
+            "image": str(step.image["name"] or "not recorded").removeprefix("airflow-ml-"),
             "reads": [read for read in step.reads if read != step.partition],
         }
-        for step in history.steps
+        for step in day.lineage.in_order()
     ]
-    gone = [
-        Markup("{}: {}, so the steps before it are not known.").format(named(partition), why)
-        for partition, why in history.gone.items()
+    unreadable = [
+        Markup("{}: {}, so the steps before it are not known.").format(named(partition), problem.text)
+        for partition, problem in sorted(day.lineage.unreadable.items())
     ]
-    return {
-        "steps": steps,
-        "notes": [*(f"{short(text, 300)}." for text in history.changed[:MOST_LINES]), *gone[:MOST_LINES]],
-    }
+    changed = [
+        Markup("{} {}.").format(named(path), problem.text)
+        for path, problem in day.lineage.problems
+        if problem.kind == "published again"
+    ]
+    return {"steps": steps, "notes": [*changed[:MOST_LINES], *unreadable[:MOST_LINES]]}
 
 
 def run_charts(day: Day, options: PageOptions) -> list[dict[str, Any]]:
     """A timeline for each Dag run behind the page."""
     shown = []
-    for run in runs(day.history.steps):
+    for run in runs(day.lineage.in_order()):
         address = f"{options.airflow}/dags/{quote(run.dag, safe='')}/runs/{quote(run.run, safe='')}"
         shown.append(
             {

@@ -295,13 +295,13 @@ def test_folders_that_are_gone_are_said_to_be(world: World) -> None:
     page = world.day()
     assert f"features/{DAY} is not there any more" in page.text("quality")
     assert f"The model {MODEL} is not there any more" in page.text("importance")
-    assert f"{MODEL} : there is no _meta.json any more, so the steps before it are not known." in page.text("lineage")
+    assert f"{MODEL} : there is no {MODEL}/_meta.json, so the steps before it are not known." in page.text("lineage")
 
 
 def test_input_that_was_published_again_is_told(world: World) -> None:
     world.whole_day()
     world.publish(f"raw/{DAY}", "generate", {"data.csv": "id\nother\n"})
-    assert f"raw/{DAY}/data.csv was published again with other bytes since features" in world.day().text("lineage")
+    assert f"raw/{DAY}/data.csv was published again with other bytes: this step read" in world.day().text("lineage")
 
 
 # --- where it comes from ---
@@ -478,7 +478,7 @@ def test_mark_names_what_the_page_was_made_from(world: World) -> None:
         f"{MODEL}/feature_importance.csv",
         f"comparisons/{TRAINED}/comparison.json",
     }
-    assert re.fullmatch("[0-9a-f]{64}", step["parameters"]["history"])
+    assert re.fullmatch("[0-9a-f]{64}", step["parameters"]["lineage"])
 
 
 def test_result_line_counts_the_crossed_thresholds(world: World) -> None:
