@@ -1,5 +1,6 @@
 """What the Dag files are made of: tasks that run stages, their arguments, the form's fields, the data's names."""
 
+from ml.alerts.deadline import scored_by
 from ml.arguments import (
     AS_OF,
     BY,
@@ -16,7 +17,6 @@ from ml.arguments import (
     resolved_model,
 )
 from ml.assets import COMPARISONS, FEATURES, MODELS, PLOTS, PREDICTIONS, PROCESSED, RAW, REGISTRY, REPORTS
-from ml.deadline import scored_by
 from ml.form import form
 from ml.images import image_sizes
 from ml.rules import read_rules

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Asset, CronTriggerTimetable
 
-from ml import alerts
+from ml.alerts import callbacks
 from ml.arguments import DAY, HOURS, Argument
 from ml.operator import StageOperator
 from ml.retrain import TrainOnBreach
@@ -97,14 +97,14 @@ def dag_defaults() -> dict[str, Any]:
     return {
         "catchup": False,
         "is_paused_upon_creation": False,
-        "on_failure_callback": alerts.run_failed,
+        "on_failure_callback": callbacks.run_failed,
         "default_args": {
             "owner": "ml",
             "retries": 2,
             "retry_delay": timedelta(seconds=30),
             "retry_exponential_backoff": 2,
             "max_retry_delay": timedelta(minutes=10),
-            "on_failure_callback": alerts.task_failed,
-            "on_success_callback": alerts.task_done,
+            "on_failure_callback": callbacks.task_failed,
+            "on_success_callback": callbacks.task_done,
         },
     }

@@ -20,9 +20,10 @@ from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 from sqlalchemy import select
 
-from ml import alerts, deadline, message, sensor, services, sink
+from ml import sensor
+from ml.alerts import callbacks, channels, deadline, message, sink
+from ml.alerts.message import Message
 from ml.links import StageLink
-from ml.message import Message
 from ml.outcome import Outcome
 from tests.dags.conftest import DAGS
 from tests.dags.runs import Airflow, day, make_bag
@@ -33,7 +34,7 @@ SECRET = "hunter2hunter2"
 FAILING = """
 from airflow.sdk import DAG
 from ml import dag_defaults
-from ml.deadline import scored_by
+from ml.alerts.deadline import scored_by
 from ml.operator import StageOperator
 from ml.tasks import at
 
@@ -146,7 +147,7 @@ def test_run_whose_task_has_told_is_not_told_again(failing: Airflow, kept: Path)
 
 def test_run_is_told_when_no_task_could(failing: Airflow, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The task's process was killed, and so was the Dag processor that would have called in its place."""
-    monkeypatch.setattr(alerts, "GRACE_S", 1)
+    monkeypatch.setattr(callbacks, "GRACE_S", 1)
     run = run_of(failing)
     with create_session() as session:
         task = session.merge(run).get_task_instance("score", session=session)
@@ -230,7 +231,7 @@ def test_service_that_is_down_and_url_that_is_none_are_named_without_their_secre
 
 def test_logging_is_as_before_after_a_service_failed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "alert_urls").write_text("json://127.0.0.1:1/")
-    assert services.send(Message("title", {}))
+    assert channels.send(Message("title", {}))
     with caplog.at_level(logging.INFO):
         logging.getLogger("any").info("heard")
     assert "heard" in caplog.text
@@ -249,12 +250,12 @@ def test_logging_is_as_before_after_a_service_failed(tmp_path: Path, caplog: pyt
 )  # fmt: skip
 def test_urls_stand_between_blanks_line_ends_and_commas(tmp_path: Path, content: str, urls: list[str]) -> None:
     (tmp_path / "alert_urls").write_text(content)
-    assert services.alert_urls() == urls
+    assert channels.alert_urls() == urls
 
 
 def test_file_of_urls_that_cannot_be_read_is_told(kept: Path, tmp_path: Path) -> None:
     (tmp_path / "alert_urls").mkdir()
-    alerts.tell(lambda: Message("title", {"Dag": "any"}), "key")
+    callbacks.tell(lambda: Message("title", {"Dag": "any"}), "key")
     assert "NOT SENT: the file with the alert URLs cannot be read (IsADirectoryError)" in kept.read_text()
 
 
@@ -262,7 +263,7 @@ def test_sink_that_cannot_be_written_stops_no_alert(
     received: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "alerts").write_text("a file in the folder's place")
-    alerts.tell(lambda: Message("title", {"Dag": "any"}), "key")
+    callbacks.tell(lambda: Message("title", {"Dag": "any"}), "key")
     assert len(received) == 3
     assert "cannot be written" in caplog.text
     assert "could not be kept" in caplog.text
@@ -272,7 +273,7 @@ def test_alert_that_cannot_be_composed_is_an_alert(kept: Path) -> None:
     def compose() -> Message:
         raise KeyError("x")
 
-    alerts.tell(compose, "dag", "run")
+    callbacks.tell(compose, "dag", "run")
     assert "Failed: dag run" in kept.read_text()
 
 

@@ -9,7 +9,7 @@ from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from ml import DS, at, dag_defaults, form, read_rules
-from ml.deadline import missed
+from ml.alerts.deadline import missed
 from ml.operator import StageOperator
 
 

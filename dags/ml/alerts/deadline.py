@@ -14,8 +14,8 @@ from typing import Any
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
-from ml import alerts
-from ml.message import Message
+from ml.alerts import callbacks
+from ml.alerts.message import Message
 from ml.sensor import DATA_FOLDER, MARK
 
 VARIABLE, DEFAULT = "ML_DEADLINE", "06:00"
@@ -62,7 +62,7 @@ def missed(context: Mapping[str, Any], folder: str, due: str) -> None:
     day = str(run.get("partition_key") or run["logical_date"])[:10]
     if run["run_type"] != "scheduled" or (DATA_FOLDER / folder / day / MARK).is_file():
         return
-    page = alerts.run_page(run["dag_id"], run["dag_run_id"])
+    page = callbacks.run_page(run["dag_id"], run["dag_run_id"])
     facts = {
         "Dag": str(run["dag_id"]),
         "Day": day,
@@ -72,7 +72,7 @@ def missed(context: Mapping[str, Any], folder: str, due: str) -> None:
         "Do": "see on the page which task waits, fails or runs long",
         "Page": page,
     }
-    alerts.tell(
+    callbacks.tell(
         lambda: Message(f"{run['dag_id']}: {folder} of {day} missed the deadline, {due} UTC", facts),
         *(str(run["dag_id"]), str(run["dag_run_id"]), "deadline"),
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ml.message import Message
+from ml.alerts.message import Message
 
 DEFAULT_FILE = "/run/secrets/alert_urls"
 # A service that hangs must not hold the task's worker slot.

@@ -1,6 +1,6 @@
 """Tells somebody of each failure, once: what every Dag calls when a task or a run failed, or a task found a breach.
 
-Reads: the task's outcome or its log; the alert URLs (ml/services.py). Writes: the sink (ml/sink.py). Raises nothing:
+Reads: the task's outcome or its log; the alert URLs (channels.py). Writes: the sink (sink.py). Raises nothing:
 an alert that cannot be sent must not change the failure that it tells of; that it was not sent is logged and kept.
 
 A task that fails calls in its own process. One whose process was killed is found by the scheduler, and the Dag
@@ -16,10 +16,10 @@ from urllib.parse import quote
 
 from airflow.sdk.configuration import conf
 
-from ml import services, sink
-from ml.message import Message
+from ml.alerts import channels, sink
+from ml.alerts.message import Message
+from ml.alerts.task_log import TaskLog
 from ml.outcome import LINES_KEPT, Outcome
-from ml.task_log import TaskLog
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def tell(compose: Callable[[], Message], *key: str | int) -> None:
     except OSError as error:
         log.error("The sink %s cannot be written (%s): this alert may be sent twice", sink.folder(), error)
     message = _composed(compose, key)
-    problems = services.send(message)
+    problems = channels.send(message)
     for problem in problems:
         log.error("Alert not sent: %s", problem)
     try:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from ml.message import Message
+from ml.alerts.message import Message
 
 RULE = "=" * 20
 MAX_BYTES, OLDER = 1024 * 1024, 3
