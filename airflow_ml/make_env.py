@@ -64,8 +64,8 @@ def fill(line: str, data: str) -> str:
 
 
 def names_in(lines: Iterable[str]) -> set[str]:
-    """The settings that lines set, or name in a comment: somebody took that one out."""
-    return {line.lstrip("# ").partition("=")[0] for line in lines if "=" in line}
+    """The settings that lines set. One in a comment is not set, and compose has no default for it."""
+    return {line.partition("=")[0] for line in lines if "=" in line and not line.startswith("#")}
 
 
 def new_lines(example: Sequence[str], there: Sequence[str], data: str) -> list[str]:

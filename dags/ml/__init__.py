@@ -1,6 +1,6 @@
 """What the Dag files are made of: tasks that run stages, their arguments, the form's fields, the data's names."""
 
-from ml.alerts.deadline import scored_by
+from ml.alerts import scored_by
 from ml.arguments import (
     AS_OF,
     BY,

@@ -15,14 +15,8 @@ class Argument(NamedTuple):
     usage: str
 
 
-# The day whose data a run works on, in every kind of run: the day picked in the form; the key of a partitioned
-# run; the latest day among the events that triggered the run; the day of the schedule, backfill or date
-# picked; the day the run was asked for. Airflow's own `ds` is undefined in runs without a logical date.
-DAY = (
-    "{{ params.ds or dag_run.partition_key"
-    " or triggering_asset_events.values() | sum(start=[]) | map(attribute='extra.ds', default='') | sort | last"
-    " | default('') or (dag_run.logical_date or dag_run.run_after) | ds }}"
-)
+# The day whose data a run works on, in every kind of run: day.py.
+DAY = "{{ day_of_run() }}"
 DS = Argument(f"--ds={DAY}", "--ds YYYY-MM-DD")
 
 # A late feed comes within hours; one that does not must be noticed before the next day's run waits as well.
@@ -31,14 +25,14 @@ HOURS = f"{{{{ params.wait_hours if params.wait_hours is not none else {WAIT_HOU
 
 
 def option(name: str) -> Argument:
-    """`--max-rejected=0.05` where the form's field `max_rejected` is filled in, else the stage's own default."""
+    """`--max-rejected=0.05` if the form's field `max_rejected` is filled in, else the stage's own default."""
     field = name.replace("-", "_")
     template = f"{{{{ '--{name}=%s' % params.{field} if params.{field} is not none else '' }}}}"
     return Argument(template, f"[--{name} {field.upper()}]")
 
 
 def option_json(name: str, field: str) -> Argument:
-    """`--params-json={"num_leaves": 31}` where the form's field holds a JSON object that is not empty."""
+    """`--params-json={"num_leaves": 31}` if the form's field holds a JSON object that is not empty."""
     template = f"{{{{ '--{name}=' ~ (params.{field} | tojson) if params.{field} else '' }}}}"
     return Argument(template, f"[--{name} JSON]")
 
@@ -49,14 +43,10 @@ MODEL_PATH = Argument(
     "[--model MODEL_PATH]",
 )
 
-# The time of the run, or the end of a picked day: whose champion scores where that is asked for.
-AS_OF = Argument(
-    "{{ '--as-of=%s' % (params.ds or dag_run.partition_key or (dag_run.logical_date or dag_run.run_after) | ts)"
-    " if params.as_of else '' }}",
-    "[--as-of YYYY-MM-DD]",
-)
+# The model that was in production at the time of the run, or at the end of a chosen day, if the form asks for it.
+AS_OF = Argument("{{ '--as-of=%s' % time_of_run() if params.as_of else '' }}", "[--as-of YYYY-MM-DD]")
 
-# A registry out of reach is tried again before the run goes on with the model that it knows.
+# A registry out of reach is tried again before the run continues with the model that was resolved last.
 OR_LAST = Argument("{{ '--or-last' if ti.try_number > ti.max_tries else '' }}", "[--or-last]")
 
 # Who is responsible: the person who started the run, or the Dag by itself.
@@ -64,7 +54,7 @@ BY = Argument("--by={{ dag_run.triggering_user_name or 'the Dag ' ~ dag_run.dag_
 
 
 def flag(name: str) -> Argument:
-    """`--force` where the form's field `force` is ticked."""
+    """`--force` if the form's field `force` is ticked."""
     return Argument(f"{{{{ '--{name}' if params.{name} else '' }}}}", f"[--{name}]")
 
 
@@ -74,14 +64,14 @@ def given(name: str, usage: str) -> Argument:
 
 
 def from_result(task: StageOperator, name: str, key: str) -> Argument:
-    """`--champion=models/2026-11-21` where an earlier task's result has the key: all of a run use the same."""
+    """`--champion=models/2026-11-21` if an earlier task's result has the key: all tasks of a run use the same model."""
     value = f"ti.xcom_pull('{task.task_id}').get('{key}')"
     usage = f"[--{name} {name.upper().replace('-', '_')}]"
     return Argument(f"{{{{ '--{name}=%s' % {value} if {value} else '' }}}}", usage)
 
 
 def resolved_model(resolve: StageOperator) -> Argument:
-    """`--model=models/2026-11-21`: what `resolve` said; there is no run without a model."""
+    """`--model=models/2026-11-21`: what `resolve` returned; there is no run without a model."""
     return Argument(f"--model={{{{ ti.xcom_pull('{resolve.task_id}')['model'] }}}}", "--model models/YYYY-MM-DD")
 
 
@@ -92,6 +82,6 @@ def fixed_json(name: str, value: Mapping[str, Any]) -> Argument:
 
 
 def page(name: str, variable: str) -> Argument:
-    """`--mlflow-page=http://localhost:5000`: where people find a page, if the environment tells."""
+    """`--mlflow-page=http://localhost:5000`: where people find a page, if the variable is set."""
     address = os.environ.get(variable)
     return Argument(f"--{name}={address}" if address else "", f"[--{name} URL]")

@@ -1,4 +1,4 @@
-"""The networks that a stage may ask for by name, and what a container on one is told.
+"""The networks that a stage may ask for by name, and the addresses that a container on one of them gets.
 
 Reads: the environment. Writes nothing.
 """
@@ -6,9 +6,9 @@ Reads: the environment. Writes nothing.
 import os
 
 NONE = "none"
-# Where the engine's name of each is told: it differs from one project of compose to another.
+# The variable with the engine's name of each network: it differs from one project of compose to another.
 VARIABLES = {"mlflow": "ML_MLFLOW_NETWORK"}
-TOLD = ("ML_MLFLOW_URI", "ML_MODEL_NAME", "ML_MLFLOW_PAGE", "ML_REPORTS_PAGE", "ML_AIRFLOW_PAGE")
+ADDRESSES = ("ML_MLFLOW_URI", "ML_MODEL_NAME", "ML_MLFLOW_PAGE", "ML_REPORTS_PAGE", "ML_AIRFLOW_PAGE")
 
 
 class NetworkError(Exception):
@@ -16,7 +16,7 @@ class NetworkError(Exception):
 
 
 def engine_name(network: str) -> str | None:
-    """The engine's name of a network; None where the environment does not tell it. Errors: NetworkError."""
+    """The engine's name of a network; None if the environment does not give it. Errors: NetworkError."""
     if network == NONE:
         return NONE
     if network not in VARIABLES:
@@ -35,5 +35,5 @@ def require(network: str, name: str | None) -> None:
 
 
 def addresses(network: str) -> dict[str, str]:
-    """What a container on the network is told of its surroundings: what is set; without a network nothing."""
-    return {name: os.environ[name] for name in TOLD if network != NONE and os.environ.get(name)}
+    """The variables that a container on the network gets, if they are set; without a network none."""
+    return {name: os.environ[name] for name in ADDRESSES if network != NONE and os.environ.get(name)}

@@ -1,7 +1,7 @@
 """StageOperator: runs a stage's container. The one place in `dags/` that knows the engine."""
 
 import json
-import os
+import logging
 import shlex
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,28 +14,20 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.types import Mount
 
 from ml import network as networks
+from ml.container_log import STDERR, STDOUT, lines_of
 from ml.images import image_of
 from ml.links import links_of
-from ml.outcome import Outcome, lines_of
+from ml.outcome import HOPELESS, KILLED, MEANING, NOT_READY, Outcome
+from ml.settings import setting
 
 DATA_FOLDER = "/data"
 # tini and Python need a handful, the libraries' thread pools a few per core.
 PIDS_LIMIT = 512
-# Airflow kills a task 5 s after it asked it to stop; a stage ends at once, and this bounds one that does not.
+# Airflow kills a task 5 s after it asks the task to stop. A stage ends immediately; this bounds one that does not.
 STOP_SECONDS = 2
 
-# What a stage waits for: looked for again every 5 minutes, for an hour.
-NOT_READY, WAIT, MAX_WAITS = 4, timedelta(minutes=5), 12
-# A retry would fail in the same way.
-HOPELESS = {2, 3}
-MEANING = {
-    1: "the stage failed",
-    2: "wrong usage, the image does not take these arguments",
-    3: "bad input data",
-    NOT_READY: "the input is not there yet",
-    137: "killed from outside",
-    143: "asked to stop",
-}
+# An input that is not there yet is looked for again every 5 minutes, for an hour.
+WAIT, MAX_WAITS = timedelta(minutes=5), 12
 
 
 class StageFailed(AirflowException):
@@ -51,12 +43,11 @@ class StageOperator(DockerOperator):
 
     :param stage: the stage, as the image lock names it
     :param command: its arguments (templated); an empty one is left out
-    :param network: `mlflow` for a stage that talks to MLflow: the container is on its network and is told the addresses
+    :param network: `mlflow` for a stage that talks to MLflow: the container joins its network and gets the addresses
     :param read_only: the stage writes nothing below /data
 
-    From the environment: ML_DOCKER_HOST, the engine; ML_DATA, a volume's name or an absolute host path;
-    ML_UID and ML_GID, whom the data belongs to; ML_STAGE_MEMORY, the most that a container may use; for `mlflow` also
-    ML_MLFLOW_NETWORK, the engine's name of that network, and network.TOLD, which the container gets as they are.
+    From the environment: ML_DOCKER_HOST, ML_DATA, ML_UID, ML_GID, ML_STAGE_MEMORY (see settings.py); for `mlflow` also
+    ML_MLFLOW_NETWORK, the engine's name of that network, and network.ADDRESSES, which the container gets unchanged.
     """
 
     template_fields: Sequence[str] = ("image", "command", "environment", "labels")
@@ -74,18 +65,18 @@ class StageOperator(DockerOperator):
         self.addresses = networks.addresses(network)
         self.outcome = Outcome(image.name)
         self._killed = False
-        source = os.environ.get("ML_DATA") or "data"
+        source = setting("ML_DATA")
         mount = Mount(DATA_FOLDER, source, type="bind" if source.startswith("/") else "volume", read_only=read_only)
         run = {"dag": "{{ dag.dag_id }}", "task": "{{ task.task_id }}", "run": "{{ run_id }}"}
         super().__init__(
             image=image.name,
             command=command,
-            docker_url=os.environ.get("ML_DOCKER_HOST") or "unix:///var/run/docker.sock",
-            user=f"{os.environ.get('ML_UID') or 10001}:{os.environ.get('ML_GID') or 10001}",
+            docker_url=setting("ML_DOCKER_HOST"),
+            user=f"{setting('ML_UID')}:{setting('ML_GID')}",
             mounts=[mount],
             mount_tmp_dir=False,
             network_mode=networks.engine_name(network),
-            mem_limit=os.environ.get("ML_STAGE_MEMORY") or "4g",
+            mem_limit=setting("ML_STAGE_MEMORY"),
             auto_remove="force",
             environment={
                 **{f"ML_{key.upper()}_ID": template for key, template in run.items()},
@@ -107,11 +98,19 @@ class StageOperator(DockerOperator):
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]  # the parent returns text
         """Run the container to its end; returns its result.
 
-        Errors: AirflowRescheduleException while the input is not there yet; AirflowFailException where a retry
-        cannot help; StageFailed otherwise.
+        Errors: AirflowRescheduleException while the input is not there yet; AirflowFailException if a retry cannot
+        help; StageFailed otherwise.
         """
         self.command = [argument for argument in self.command or () if argument]
         self.outcome = Outcome(self.image, self.command_by_hand())
+        try:
+            self.outcome.result = self._execute(context)
+        except (StageFailed, AirflowFailException) as failure:
+            # Airflow logs the traceback around the message. These messages say it all, so our frames are left out.
+            raise failure.with_traceback(None) from None
+        return self.outcome.result
+
+    def _execute(self, context: Context) -> dict[str, Any]:
         try:
             self._require_network()
             self._require_engine()
@@ -120,8 +119,7 @@ class StageOperator(DockerOperator):
             line = self._run(context)
         except (DockerException, OSError) as error:  # requests' errors are OSErrors
             raise StageFailed(self._engine_trouble(error)) from error
-        self.outcome.result = self._report(line, context)
-        return self.outcome.result
+        return self._parse_result(line, context)
 
     def _run(self, context: Context) -> str:
         """Run the container to its end and remove it; returns the last line of its stdout."""
@@ -139,10 +137,10 @@ class StageOperator(DockerOperator):
                 raise AirflowFailException("the task was stopped before its container started")
             output = self.cli.attach(self.container["Id"], stream=True, demux=True)
             self.cli.start(self.container["Id"])
-            result, complaint = self._log_output(output)
+            result = self._log_output(output)
             self.outcome.exit_code = self.cli.wait(self.container["Id"])["StatusCode"]
             if self.outcome.exit_code:
-                self._fail(self.outcome.exit_code, complaint, context)
+                self._fail(self.outcome.exit_code, context)
         finally:
             self._remove_container()
         return result
@@ -161,9 +159,9 @@ class StageOperator(DockerOperator):
             f" --security-opt no-new-privileges --pids-limit {PIDS_LIMIT}"
             f" --memory {self.mem_limit} --memory-swap {self.mem_limit}"
         )
-        told = [word for name, value in self.addresses.items() for word in ("--env", f"{name}={value}")]
-        options_and_data = [*options.split(), *told, "--volume", volume]
-        return shlex.join(["docker", "run", *options_and_data, self.image, *(self.command or ())])
+        addresses = [word for name, value in self.addresses.items() for word in ("--env", f"{name}={value}")]
+        all_options = [*options.split(), *addresses, "--volume", volume]
+        return shlex.join(["docker", "run", *all_options, self.image, *(self.command or ())])
 
     def _host_config(self) -> dict[str, Any]:
         config: dict[str, Any] = self.cli.create_host_config(
@@ -235,37 +233,40 @@ class StageOperator(DockerOperator):
             # Not to hide why the task ends; the next try removes it.
             self.log.warning("Container %s could not be removed: %s", container, error)
 
-    def _log_output(self, output: Iterable[tuple[bytes | None, bytes | None]]) -> tuple[str, str]:
-        """Log each line as it comes; returns the last line of stdout and the last of stderr.
+    def _log_output(self, output: Iterable[tuple[bytes | None, bytes | None]]) -> str:
+        """Log each line as it comes, with the level that the stage gave it; returns the last line of stdout.
 
-        The two are told apart because the engine does not keep the order between them.
+        The stage's last error is kept as its complaint; if it logged none, the last line of stderr. The two streams
+        stay apart because the engine does not keep the order between them.
         """
-        last = ["", ""]
-        for stream, text in lines_of(output):
-            self.log.info("%s", text)
-            self.outcome.lines.append(text)
-            last[stream] = text
-        return last[0], last[1]
+        last, error = ["", ""], ""
+        for line in lines_of(output):
+            self.log.log(line.level, "%s", line.text)
+            self.outcome.lines.append(line.text)
+            last[line.stream] = line.text
+            error = line.text if line.level >= logging.ERROR else error
+        self.outcome.complaint = error or last[STDERR]
+        return last[STDOUT]
 
-    def _fail(self, exit_code: int, complaint: str, context: Context) -> NoReturn:
-        meaning = MEANING.get(exit_code, "not an exit code of ours")
-        if exit_code == 137 and self.cli.inspect_container(self.container["Id"])["State"]["OOMKilled"]:
-            meaning = f"out of memory, it may use {self.mem_limit}; do: raise ML_STAGE_MEMORY or give it fewer rows"
-        self.outcome.meaning = meaning
+    def _fail(self, exit_code: int, context: Context) -> NoReturn:
+        self.outcome.meaning = self._meaning(exit_code)
         waits = context.get("task_reschedule_count", 0)
         if exit_code == NOT_READY and waits < MAX_WAITS:
-            left = MAX_WAITS - waits
-            self.log.warning("Exit code %s: %s; looking again in %s, %s times at most", exit_code, meaning, WAIT, left)
-            raise AirflowRescheduleException(datetime.now(UTC) + WAIT)  # type: ignore[no-untyped-call]
-        hopeless = exit_code in HOPELESS | {NOT_READY}
-        retry = "a retry cannot help" if hopeless else "a retry may help"
-        message = (
-            f"{self.stage} ended with exit code {exit_code}: {meaning} ({retry}). "
-            f"It said: {complaint or 'nothing'}. By hand: {self.outcome.by_hand}"
-        )
-        raise AirflowFailException(message) if hopeless else StageFailed(message)
+            self._look_again(MAX_WAITS - waits)
+        if exit_code in HOPELESS:
+            raise AirflowFailException(self.outcome.failure(self.stage, "a retry cannot help"))
+        raise StageFailed(self.outcome.failure(self.stage, "a retry may help"))
 
-    def _report(self, line: str, context: Context) -> dict[str, Any]:
+    def _meaning(self, exit_code: int) -> str:
+        if exit_code == KILLED and self.cli.inspect_container(self.container["Id"])["State"]["OOMKilled"]:
+            return f"out of memory, it may use {self.mem_limit}; do: raise ML_STAGE_MEMORY or give it fewer rows"
+        return MEANING.get(exit_code, "not an exit code of ours")
+
+    def _look_again(self, left: int) -> NoReturn:
+        self.log.warning("%s; looking again in %s, %s times at most", self.outcome.meaning, WAIT, left)
+        raise AirflowRescheduleException(datetime.now(UTC) + WAIT)  # type: ignore[no-untyped-call]
+
+    def _parse_result(self, line: str, context: Context) -> dict[str, Any]:
         try:
             result = json.loads(line)
             if not isinstance(result, dict):

@@ -1,4 +1,4 @@
-"""TrainOnBreach: starts a training where a day's evaluation crossed a threshold. It does no work on data."""
+"""TrainOnBreach: starts a training if a day's evaluation crossed a threshold. It does no work on data."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 
 class TrainOnBreach(TriggerDagRunOperator):
-    """Starts `train_model` for a day, once; skipped where no threshold was crossed, or the form does not ask for it.
+    """Starts `train_model` for a day, once; skipped if no threshold was crossed, or if the form does not ask for it.
 
     :param evaluate: the task whose result has the `breaches`
     :param day: the day to train on (templated)
@@ -28,7 +28,7 @@ class TrainOnBreach(TriggerDagRunOperator):
         self.evaluate = evaluate
 
     def execute(self, context: Context) -> None:
-        """Errors: AirflowSkipException where there is nothing to start."""
+        """Errors: AirflowSkipException if there is nothing to start."""
         breaches = (context["ti"].xcom_pull(self.evaluate) or {}).get("breaches") or []
         if not breaches:
             raise AirflowSkipException("no threshold was crossed")

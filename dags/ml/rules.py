@@ -1,4 +1,4 @@
-"""When a model is good enough, and when a day is worth a message: read from `rules.json` beside the Dags."""
+"""When a model is good enough, and when a day causes an alert: read from `rules.json` beside the Dags."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ class RulesError(Exception):
 
 
 def read_rules() -> dict[str, Any]:
-    """The rules: `gate` and `monitoring`, which the stage judges that takes them, and `retrain_on_breach`."""
+    """The rules: `gate` and `monitoring`, which the stage `prediction` checks and applies, and `retrain_on_breach`."""
     wanted = ", ".join(f"{name} ({kind.__name__})" for name, kind in EXPECTED.items())
     try:
         rules = json.loads(RULES.read_text(encoding="utf-8"))

@@ -6,8 +6,9 @@ from typing import Any
 
 from airflow.sdk import Asset, CronTriggerTimetable
 
-from ml.alerts import callbacks
+from ml import alerts
 from ml.arguments import DAY, HOURS, Argument
+from ml.day import MACROS
 from ml.operator import StageOperator
 from ml.retrain import TrainOnBreach
 from ml.sensor import PartitionSensor
@@ -66,7 +67,7 @@ def wait_for(asset: Asset) -> PartitionSensor:
         name=asset.name,
         day=DAY,
         hours=HOURS,
-        # Of one look, not of the wait: no look takes longer than a file system that hangs.
+        # The limit of one look, not of the wait: only a file system that hangs takes longer.
         execution_timeout=timedelta(minutes=5),
         inlets=[asset],
         doc_md=f"Waits for the mark of `{asset.name}/{{ds}}`. Reads the names there. Writes nothing.",
@@ -74,7 +75,7 @@ def wait_for(asset: Asset) -> PartitionSensor:
 
 
 def train_on_breach(evaluate: StageOperator) -> TrainOnBreach:
-    """A task that starts `train_model` for the day if it crossed a threshold and the form's `retrain` is ticked."""
+    """A task that starts `train_model` for a day if the day crossed a threshold and the form's `retrain` is ticked."""
     return TrainOnBreach(
         evaluate=evaluate.task_id,
         day=DAY,
@@ -87,24 +88,25 @@ def at(cron: str) -> CronTriggerTimetable:
     """A schedule in UTC; a run is named after the day on which it starts.
 
     A new Dag waits for the next time; the minute of grace is for one that is first read just after its time.
-    Dags with such a schedule have no start date: with one, Airflow would run the latest past time at once.
+    Dags with such a schedule have no start date: with one, Airflow would run the latest past time immediately.
     """
     return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta(minutes=1))
 
 
 def dag_defaults() -> dict[str, Any]:
-    """What all Dags have in common: they run from the start, never catch up, retry what may pass, tell of failures."""
+    """What all Dags have in common: they are active from the start, never catch up, retry, and alert on failures."""
     return {
         "catchup": False,
         "is_paused_upon_creation": False,
-        "on_failure_callback": callbacks.run_failed,
+        "user_defined_macros": MACROS,
+        "on_failure_callback": alerts.run_failed,
         "default_args": {
             "owner": "ml",
             "retries": 2,
             "retry_delay": timedelta(seconds=30),
             "retry_exponential_backoff": 2,
             "max_retry_delay": timedelta(minutes=10),
-            "on_failure_callback": callbacks.task_failed,
-            "on_success_callback": callbacks.task_done,
+            "on_failure_callback": alerts.task_failed,
+            "on_success_callback": alerts.task_done,
         },
     }

@@ -38,7 +38,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     ML_DATA                    what may be mounted at /data: a volume's name or a host folder's path (required)
     ML_DOCKER_SOCKET           the engine's socket (default: /var/run/docker.sock)
     ML_IMAGE_LOCK              the image lock; if set, only images that it names can run (default: not set)
-    ML_STAGE_MEMORY            the most memory that a container may ask for (default: 4g)
+    ML_STAGE_MEMORY            the most memory that a container may ask for, such as 4g (required)
     ML_STAGE_NETWORKS          networks that a container may join, besides none; commas between (default: no others)
     ML_PROXY_REQUEST_SECONDS   how long a client may take to send its request (default: 10)
 
@@ -53,7 +53,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
     data = get("ML_DATA", "", f"{VOLUME}|{FOLDER}", "a volume's name or a folder's absolute path")
     networks = get("ML_STAGE_NETWORKS", "none", f"{NETWORK}(,{NETWORK})*", "names of networks, other than host")
-    memory = get("ML_STAGE_MEMORY", "4g", "[1-9][0-9]*[kmgKMG]?[bB]?", "a size such as 4g").lower().rstrip("b")
+    memory = get("ML_STAGE_MEMORY", "", "[1-9][0-9]*[kmgKMG]?[bB]?", "a size such as 4g").lower().rstrip("b")
     lock = environment.get("ML_IMAGE_LOCK")
     return Settings(
         limits=Limits(

@@ -64,12 +64,14 @@ def test_whole_file_is_left_alone(environment: Path) -> None:
     assert environment.read_bytes() == before
 
 
-def test_setting_that_was_taken_out_by_a_comment_stays_out(environment: Path) -> None:
+def test_setting_that_was_taken_out_by_a_comment_gets_its_default(environment: Path) -> None:
+    """The example has the only default; without the line compose would refuse to start."""
     make_env.make_env(environment.parent)
-    text = environment.read_text().replace("ML_PARALLELISM=4", "# ML_PARALLELISM=4")
+    text = environment.read_text().replace("ML_PARALLELISM=4", "# ML_PARALLELISM=8")
     environment.write_text(text)
     make_env.make_env(environment.parent)
-    assert environment.read_text() == text
+    assert "# ML_PARALLELISM=8" in environment.read_text()
+    assert values(environment)["ML_PARALLELISM"] == "4"
 
 
 def test_older_file_of_a_host_folder_gets_its_folder_mounted(environment: Path) -> None:

@@ -123,6 +123,17 @@ def test_every_setting_of_compose_is_explained_in_the_example() -> None:
     assert explained <= used
 
 
+def test_default_of_a_setting_is_in_the_example_alone() -> None:
+    """Compose and the code require each setting: a default that exists twice is soon two defaults."""
+    compose = (ROOT / "docker-compose.yml").read_text()
+    assert re.findall(r"\$\{ML_\w+(?!\w|:\?)[^}]*\}", compose) == []
+    reads = re.compile(r"""environ(?:\.get\(|\[)["'](ML_\w+)["'](?:\) or|, *["'])""")
+    explained = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    for folder in ("dags", "services"):
+        for path in ROOT.glob(f"{folder}/**/*.py"):
+            assert explained.isdisjoint(reads.findall(path.read_text())), relative(path)
+
+
 def test_example_holds_no_secret() -> None:
     for name, value in re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE):
         if any(word in name for word in ("PASSWORD", "SECRET", "KEY")):

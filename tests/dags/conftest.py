@@ -30,10 +30,16 @@ os.environ.update(
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
     AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
     ML_IMAGE_LOCK=str(LOCK),
+    ML_DATA="data",
+    ML_UID="10001",
+    ML_GID="10001",
+    ML_STAGE_MEMORY="2g",
+    ML_DEADLINE="06:00",
+    ML_MODEL_NAME="airflow-ml",
     ML_DOCKER_HOST=f"unix://{HOME}/no-engine.sock",
     ML_MLFLOW_NETWORK="airflow-ml_mlflow",
 )
-for name in ("ML_ALERTS_FOLDER", "ML_ALERT_URLS_FILE", "ML_DATA", "ML_DEADLINE", "ML_GID", "ML_STAGE_MEMORY", "ML_UID"):
+for name in ("ML_ALERTS_FOLDER", "ML_ALERT_URLS_FILE"):
     os.environ.pop(name, None)
 sys.path.append(str(DAGS))  # as Airflow does for its Dags folder
 
@@ -52,8 +58,8 @@ def dags() -> "Dags":
     return bag.dags
 
 
-# Parses in a process of its own, where texts hash differently; tells what the Dags are, and every connection,
-# process and database that parsing them asked for.
+# Parses in a process of its own, where texts hash differently; prints what the Dags are, and every connection,
+# process and database that parsing them used.
 PARSE = """
 import json, sys
 from airflow.serialization.serialized_objects import DagSerialization

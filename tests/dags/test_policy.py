@@ -84,7 +84,7 @@ def test_every_container_is_confined(tasks: Tasks) -> None:
         assert task.auto_remove == "force"
         assert (task.network_mode == "none") is (task.stage != "registry")
         assert task.user == "10001:10001"
-        assert task.mem_limit == "4g"
+        assert task.mem_limit == "2g"
         assert [(mount["Source"], mount["Target"], mount["Type"]) for mount in task.mounts] == [
             ("data", "/data", "volume")
         ]

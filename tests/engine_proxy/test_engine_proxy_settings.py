@@ -4,12 +4,14 @@ import pytest
 
 from settings import read_settings
 
+REQUIRED = {"ML_DATA": "data", "ML_STAGE_MEMORY": "1g"}
 
-def test_settings_have_defaults_for_all_but_the_data() -> None:
-    settings = read_settings({"ML_DATA": "data", "ML_STAGE_MEMORY": ""})
+
+def test_settings_have_defaults_for_all_but_the_data_and_the_memory() -> None:
+    settings = read_settings(REQUIRED)
     assert settings.limits.data == "data"
     assert settings.limits.networks == {"none"}
-    assert settings.limits.max_memory == 4 * 1024**3
+    assert settings.limits.max_memory == 1024**3
     assert settings.engine == "/var/run/docker.sock"
 
 
@@ -25,6 +27,7 @@ def test_settings_have_defaults_for_all_but_the_data() -> None:
         ("ML_STAGE_NETWORKS", "host"),
         ("ML_STAGE_NETWORKS", "tracking,host"),
         ("ML_STAGE_NETWORKS", "container:postgres"),
+        ("ML_STAGE_MEMORY", ""),
         ("ML_STAGE_MEMORY", "0"),
         ("ML_STAGE_MEMORY", "lots"),
         ("ML_PROXY_REQUEST_SECONDS", "-1"),
@@ -33,7 +36,7 @@ def test_settings_have_defaults_for_all_but_the_data() -> None:
 )
 def test_settings_that_are_wrong_are_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
-        read_settings({"ML_DATA": "data", name: value})
+        read_settings({**REQUIRED, name: value})
 
 
 @pytest.mark.parametrize(

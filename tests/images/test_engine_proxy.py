@@ -63,7 +63,7 @@ class Proxy:
         group = f"--group-add={Path(SOCKET).stat().st_gid}"
         self.container = docker(
             "run", "--detach", *confined, group, f"--volume={SOCKET}:/var/run/docker.sock",
-            "--publish=127.0.0.1::2375", *options, images()["engine-proxy"], "serve",
+            "--env=ML_STAGE_MEMORY=512m", "--publish=127.0.0.1::2375", *options, images()["engine-proxy"], "serve",
         ).stdout.strip()  # fmt: skip
         self.port = int(docker("port", self.container, "2375").stdout.splitlines()[0].rpartition(":")[2])
         self.url = f"tcp://127.0.0.1:{self.port}"
@@ -147,7 +147,7 @@ def volume() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def proxy(volume: str, engine: docker_py.APIClient) -> Iterator[Proxy]:
     """A proxy that gives a client 2 s to send its request, so that longer silences show what they are worth."""
-    one = Proxy(f"--env=ML_DATA={volume}", "--env=ML_PROXY_REQUEST_SECONDS=2", "--env=ML_STAGE_MEMORY=512m")
+    one = Proxy(f"--env=ML_DATA={volume}", "--env=ML_PROXY_REQUEST_SECONDS=2")
     yield one
     docker("rm", "--force", one.container)
     for left in ours(engine, volume):
@@ -287,7 +287,7 @@ def test_stage_operator_runs_a_stage(
     lock.write_text(json.dumps({"version": 1, "images": {"probe": entry}}))
     for name, value in {
         "ML_IMAGE_LOCK": str(lock), "ML_DOCKER_HOST": proxy.url, "ML_DATA": volume, "ML_STAGE_MEMORY": "512m",
-        "ML_UID": "10001", "ML_GID": "10001",
+        "ML_UID": "10001", "ML_GID": "10001", "ML_MODEL_NAME": "airflow-ml",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "dags")])

@@ -167,6 +167,8 @@ def test_dag_runs_the_new_image(checkout: Checkout, tmp_path: Path) -> None:
     shutil.copytree(checkout.root / "dags", dags)
     (dags / "profile.py").write_text(DAG)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ML_", "AIRFLOW"))}
+    settings = [line for line in (checkout.root / ".env").read_text().splitlines() if line.startswith("ML_")]
+    environment |= dict(line.split("=", 1) for line in settings) | {"ML_DOCKER_HOST": "unix:///none.sock"}
     environment |= {"AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     done = subprocess.run(
         [sys.executable, "-c", PARSE, dags],

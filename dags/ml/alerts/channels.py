@@ -1,7 +1,7 @@
-"""Sends an alert to each service that a URL of Apprise names: mail, chat, a web hook.
+"""Sends an alert to each channel that a URL of Apprise names: mail, chat, a web hook.
 
 Reads: the file ML_ALERT_URLS_FILE (default /run/secrets/alert_urls): URLs between blanks, line ends or commas; a line
-that begins with # is a comment. A URL holds a password or a token: none is ever logged, shown or kept.
+that begins with # is a comment. A URL holds a password or a token: no URL is ever logged, shown or kept.
 """
 
 import logging
@@ -11,28 +11,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ml.alerts.message import Message
+from ml.alerts.message import Message, Severity
 
 DEFAULT_FILE = "/run/secrets/alert_urls"
-# A service that hangs must not hold the task's worker slot.
+# A channel that hangs must not hold the task's worker slot.
 PATIENCE_S = 15
 # A comma may be part of a URL, as between two receivers of a mail: it ends one only before the next.
 BETWEEN = re.compile(r"\s+|,(?=\s|$|[a-zA-Z][a-zA-Z0-9]*://)")
+# Apprise's word for each severity; a channel chooses a colour or an icon by it.
+APPRISE_TYPES = {Severity.CRITICAL: "failure", Severity.ERROR: "failure", Severity.WARNING: "warning"}
 
 
 def send(message: Message) -> list[str]:
-    """Send to all services; returns what went wrong, one text a service, in words that tell no secret."""
+    """Send to all channels; returns what went wrong, one text a channel, without any secret."""
     try:
         urls = alert_urls()
     except (OSError, UnicodeDecodeError) as error:
         return [f"the file with the alert URLs cannot be read ({type(error).__name__}); do: look at ML_ALERT_URLS"]
-    with _silenced():
+    with _logging_disabled():
         problems = [_send(number, url, message) for number, url in enumerate(urls, start=1)]
     return [problem for problem in problems if problem]
 
 
 def alert_urls() -> list[str]:
-    """The URLs; none where there is no file. Errors: OSError, UnicodeDecodeError."""
+    """The URLs; an empty list if there is no file. Errors: OSError, UnicodeDecodeError."""
     path = Path(os.environ.get("ML_ALERT_URLS_FILE") or DEFAULT_FILE)
     if not path.exists():
         return []
@@ -41,30 +43,34 @@ def alert_urls() -> list[str]:
 
 
 def _send(number: int, url: str, message: Message) -> str:
-    # Here, not above: loading it takes most of a second, and parsing a Dag needs none of it.
+    # Imported here, not above: loading it takes most of a second, and parsing a Dag does not need it.
     from apprise import Apprise, AppriseAsset, OverflowMode
     from apprise.common import PersistentStoreMode
 
     scheme = url.partition("://")[0] if "://" in url else ""
     name = f"alert URL {number} ({scheme}://)" if re.fullmatch(r"[a-zA-Z0-9]{1,20}", scheme) else f"alert URL {number}"
     try:
-        services = Apprise(asset=AppriseAsset(storage_mode=PersistentStoreMode.MEMORY))
-        if not services.add(url):
+        channels = Apprise(asset=AppriseAsset(storage_mode=PersistentStoreMode.MEMORY))
+        if not channels.add(url):
             return f"{name} is not one that Apprise understands; do: compare it with Apprise's page of that service"
-        for service in services:
-            # What is too long loses its end, the log's lines, unless the URL asks for several messages.
+        for channel in channels:
+            # A message that is too long loses its end, the log's lines, unless the URL asks for several messages.
             if "overflow=" not in url:
-                service.overflow_mode = OverflowMode.TRUNCATE
-        sent = services.notify(body=message.body, title=message.subject, body_format="text", timeout=PATIENCE_S)
-    except Exception as error:  # whatever a service does, the others are told, and no URL shows
-        return f"{name}: {type(error).__name__}; do: see whether the service is up"
-    return (
-        "" if sent else f"{name}: the service did not take the message; do: see whether it is up and the URL is valid"
-    )
+                channel.overflow_mode = OverflowMode.TRUNCATE
+        sent = channels.notify(
+            body=message.body,
+            title=message.subject,
+            notify_type=APPRISE_TYPES[message.severity],
+            body_format="text",
+            timeout=PATIENCE_S,
+        )
+    except Exception as error:  # whatever one channel does, the others get the alert, and no URL is shown
+        return f"{name}: {type(error).__name__}; do: check that the service is up"
+    return "" if sent else f"{name}: the service did not take the message; do: check that it is up and the URL is valid"
 
 
 @contextmanager
-def _silenced() -> Iterator[None]:
+def _logging_disabled() -> Iterator[None]:
     """Apprise and the libraries below it log URLs, and the task's log is shown on Airflow's page."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -5,7 +5,6 @@ Airflow's scheduler finds that a run's deadline has passed and has the executor 
 folder and the data as a task does.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,12 +13,14 @@ from typing import Any
 from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
-from ml.alerts import callbacks
-from ml.alerts.message import Message
+from ml.alerts.delivery import deliver
+from ml.alerts.message import Message, Severity
+from ml.day import day_of_run
+from ml.links import run_page
 from ml.sensor import DATA_FOLDER, MARK
+from ml.settings import SettingError, setting
 
-VARIABLE, DEFAULT = "ML_DEADLINE", "06:00"
-DAY = timedelta(days=1)
+A_DAY = timedelta(days=1)
 
 
 def scored_by(cron: str, folder: str = "predictions") -> DeadlineAlert | None:
@@ -28,51 +29,50 @@ def scored_by(cron: str, folder: str = "predictions") -> DeadlineAlert | None:
     :param cron: when the Dag runs, as its schedule says: minute and hour are plain numbers
     :param folder: the folder of partitions below /data where the day must be complete
 
-    None where ML_DEADLINE is `none`. Errors: ValueError for a time or a schedule that is none.
+    None if ML_DEADLINE is `none`. Errors: SettingError if ML_DEADLINE is no time of day, ValueError if the schedule
+    has none.
     """
-    due = (os.environ.get(VARIABLE) or DEFAULT).strip()
+    due = setting("ML_DEADLINE")
     if due == "none":
         return None
     minute, hour, *_ = cron.split()
-    starts = _time(f"{hour.zfill(2)}:{minute.zfill(2)}", "the schedule")
-    # A deadline before the hour of the run is one of the next day.
-    interval = (_time(due, VARIABLE) - starts) % DAY or DAY
+    starts, ends = _time(f"{hour.zfill(2)}:{minute.zfill(2)}"), _time(due)
+    if starts is None:
+        raise ValueError(f"the schedule is {cron!r}, expected a minute and an hour as plain numbers, such as 0 3 * * *")
+    if ends is None:
+        raise SettingError("ML_DEADLINE", f"is {due!r}")
     return DeadlineAlert(
         name=f"{folder} by {due} UTC",
         reference=DeadlineReference.DAGRUN_LOGICAL_DATE,
-        interval=interval,
+        # A deadline before the hour of the run is one of the next day.
+        interval=(ends - starts) % A_DAY or A_DAY,
         callback=SyncCallback(missed, kwargs={"folder": folder, "due": due}),
     )
 
 
-def _time(text: str, what: str) -> timedelta:
+def _time(text: str) -> timedelta | None:
     found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", text)
-    if not found:
-        raise ValueError(f"{what} is {text!r}, expected a time of day in UTC such as {DEFAULT}, or `none`")
-    return timedelta(hours=int(found[1]), minutes=int(found[2]))
+    return timedelta(hours=int(found[1]), minutes=int(found[2])) if found else None
 
 
 def missed(context: Mapping[str, Any], folder: str, due: str) -> None:
-    """Tell that a scheduled run has not published its day in time.
+    """Send an alert if a scheduled run has not published its day in time.
 
     A backfill and a run by hand have deadlines too, mostly of days long past: nobody waits for these. And a day that
     was published by another run, or by hand, is not late.
     """
-    run = context["dag_run"]
-    day = str(run.get("partition_key") or run["logical_date"])[:10]
+    run, day = context["dag_run"], day_of_run(context)
     if run["run_type"] != "scheduled" or (DATA_FOLDER / folder / day / MARK).is_file():
         return
-    page = callbacks.run_page(run["dag_id"], run["dag_run_id"])
+    dag_id, run_id = str(run["dag_id"]), str(run["dag_run_id"])
     facts = {
-        "Dag": str(run["dag_id"]),
+        "Dag": dag_id,
         "Day": day,
-        "Run": f"{run['dag_run_id']}, {run['state']}",
+        "Run": f"{run_id}, {run['state']}",
         "Expected": f"{folder}/{day} complete by {due} UTC",
         "Found": f"no {DATA_FOLDER / folder / day / MARK}",
-        "Do": "see on the page which task waits, fails or runs long",
-        "Page": page,
+        "Do": "look on the page which task waits, fails or runs long",
+        "Page": run_page(dag_id, run_id),
     }
-    callbacks.tell(
-        lambda: Message(f"{run['dag_id']}: {folder} of {day} missed the deadline, {due} UTC", facts),
-        *(str(run["dag_id"]), str(run["dag_run_id"]), "deadline"),
-    )
+    title = f"{dag_id}: {folder} of {day} missed the deadline, {due} UTC"
+    deliver("deadline", (dag_id, run_id, "deadline"), lambda: Message(Severity.CRITICAL, title, facts))

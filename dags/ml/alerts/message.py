@@ -7,25 +7,36 @@ characters, and within bounds.
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 # Telegram takes 4,096 characters, most services more; a service that takes less cuts the end off: the log's lines.
-MAX_BODY, MAX_TITLE, MAX_FACT, MAX_LINE = 3800, 160, 1200, 240
-# Before a line that is not ours: nothing that a stage prints looks like one of our own.
+MAX_BODY, MAX_TITLE, MAX_FACT, MAX_LINE = 3800, 200, 1200, 240
+# Before a line that a container printed: nothing that a stage prints looks like one of our own.
 QUOTED = "| "
 CUT = " [...]"
 
 
+class Severity(StrEnum):
+    """How soon a person must act. The first word of an alert's subject, so that a channel can filter by it."""
+
+    CRITICAL = "critical"  # a scheduled run failed or is late: its day is missing until somebody acts
+    ERROR = "error"  # a run that a person started failed, and that person waits for it
+    WARNING = "warning"  # nothing is lost: a threshold is crossed, or the arguments of a run by hand are wrong
+
+
 @dataclass(frozen=True)
 class Message:
-    """One alert: what happened, the facts by name, and the last lines that the task logged."""
+    """One alert: how severe it is, what happened, the facts by name, and the last lines that the task logged."""
 
+    severity: Severity
     title: str
     facts: dict[str, str]
     lines: tuple[str, ...] = field(default=())
 
     @property
     def subject(self) -> str:
-        return shorten(plain(self.title), MAX_TITLE)
+        """The severity in brackets and the title, on one line."""
+        return shorten(plain(f"[{self.severity}] {self.title}"), MAX_TITLE)
 
     @property
     def body(self) -> str:
@@ -37,7 +48,7 @@ class Message:
 
 
 def plain(text: str) -> str:
-    """One line without what would move a cursor, colour, end a line or turn its direction."""
+    """One line, without the characters that move a cursor, colour text, end a line or turn its direction."""
     return "".join(" " if char.isspace() else char for char in text if not _moves(char)).rstrip()
 
 
@@ -46,7 +57,7 @@ def _moves(char: str) -> bool:
 
 
 def shorten(text: str, most: int) -> str:
-    """The text, cut in its middle where it is too long: both its beginning and its end tell something."""
+    """The text, cut in its middle where it is too long: its beginning and its end both matter."""
     if len(text) <= most:
         return text
     head = (most - len(CUT)) * 2 // 3

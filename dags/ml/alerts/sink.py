@@ -1,19 +1,21 @@
-"""The folder in which every alert is kept for a person to read, and by which no failure is told twice.
+"""The folder that keeps every alert for a person to read, and the claims by which no failure is reported twice.
 
 Reads: ML_ALERTS_FOLDER (default $AIRFLOW_HOME/logs/alerts, which all of Airflow's services share).
-Writes: alerts.log, the alerts as text, the newest last; alerts.log.1 to .3, older ones; sent/, a file per failure told.
+Writes: alerts.log, the alerts as text, the newest last; alerts.log.1 to .3, older ones; sent/, a file per alert sent.
 """
 
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from ml.alerts.message import Message
 
@@ -25,14 +27,15 @@ FOLDER_MODE, FILE_MODE = 0o750, 0o640
 
 
 def folder() -> Path:
+    """The sink's folder; it may not exist yet."""
     home = os.environ.get("AIRFLOW_HOME") or "/opt/airflow"
     return Path(os.environ.get("ML_ALERTS_FOLDER") or f"{home}/logs/alerts")
 
 
 def claim(*key: str | int) -> bool:
-    """Whether this caller is the first, in any process, to tell of what the key names. Errors: OSError.
+    """Whether this caller is the first, in any process, to report what the key names. Errors: OSError.
 
-    Making the file is the claim: a process that dies right after has told nobody, which is better than twice.
+    Making the file is the claim: a process that dies right after has reported nothing, which is better than twice.
     """
     path = _claimed(*key)
     make_folder(path.parent)
@@ -46,11 +49,12 @@ def claim(*key: str | int) -> bool:
 
 
 def is_claimed(*key: str | int) -> bool:
+    """Whether any process has claimed what the key names."""
     return _claimed(*key).exists()
 
 
 def _claimed(*key: str | int) -> Path:
-    # A hash, as run ids hold what file names may not, and as many characters as those may have at most.
+    # A hash, as run ids hold characters that file names may not, and are as long as a file name may be.
     return folder() / "sent" / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
 
 
@@ -59,15 +63,34 @@ def keep(message: Message, problems: list[str]) -> None:
     make_folder(folder())
     stamp = datetime.now(UTC).isoformat(timespec="seconds")
     not_sent = [f"NOT SENT: {problem}" for problem in problems]
-    text = "\n".join([f"{RULE} {stamp}  {message.subject}", *not_sent, message.body, "", ""])
+    text = "\n".join([f"{RULE} {stamp}  {message.subject}", *not_sent, message.body, ""])
     with _locked():
-        _rotate()
-        with _open(folder() / "alerts.log") as file:
-            file.write(text)
+        # Opened under the lock for one alert: a handler that stays open would write on into a file that another
+        # process has rotated.
+        handler = _AlertsLog(folder() / "alerts.log", maxBytes=MAX_BYTES, backupCount=OLDER, encoding="utf-8")
+        try:
+            handler.emit(logging.makeLogRecord({"msg": text}))
+        finally:
+            handler.close()
         _forget_old_claims()
 
 
+class _AlertsLog(RotatingFileHandler):
+    """The standard library's rotation; the files are for their group alone, and an error is raised, not printed."""
+
+    def _open(self) -> Any:
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=_open_for_group)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the parent's
+        raise
+
+
+def _open_for_group(path: str, flags: int) -> int:
+    return os.open(path, flags, FILE_MODE)
+
+
 def make_folder(path: Path) -> None:
+    """Make the folder and those above it."""
     for each in reversed([path, *path.parents]):
         if not each.exists():
             each.mkdir(mode=FOLDER_MODE, exist_ok=True)
@@ -75,23 +98,10 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    with _open(folder() / ".lock") as lock:
+    """One process at a time rotates and writes."""
+    with os.fdopen(_open_for_group(str(folder() / ".lock"), os.O_WRONLY | os.O_CREAT), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _open(path: Path) -> TextIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE), "w", encoding="utf-8")
-
-
-def _rotate() -> None:
-    log = folder() / "alerts.log"
-    if not log.exists() or log.stat().st_size < MAX_BYTES:
-        return
-    names = [log, *(folder() / f"alerts.log.{number}" for number in range(1, OLDER + 1))]
-    for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
-        if newer.exists():
-            newer.replace(older)
 
 
 def _forget_old_claims() -> None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from ml.network import TOLD
+from ml.network import ADDRESSES
 from tests.dags.runs import Airflow
 
 MLFLOW = "http://mlflow:5000"
@@ -84,7 +84,7 @@ def _environment(engine: Engine, probe_lock: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("ML_DOCKER_HOST", docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}"))
     monkeypatch.setenv("ML_STAGE_MEMORY", "256m")
     monkeypatch.setenv("ML_MLFLOW_NETWORK", engine.name)
-    for name in TOLD:
+    for name in ADDRESSES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ML_MLFLOW_URI", MLFLOW)
 

@@ -1,0 +1,29 @@
+"""Settings of the installation, from the environment. `.env.example` has each default; here is none."""
+
+import os
+
+EXPECTED = {
+    "ML_DATA": "a volume's name or a host folder's absolute path",
+    "ML_UID": "the number of the user who owns the data",
+    "ML_GID": "the number of the group that owns the data",
+    "ML_STAGE_MEMORY": "the most memory that a container may use, such as 4g",
+    "ML_DOCKER_HOST": "the address of the engine or its proxy, such as tcp://engine-proxy:2375",
+    "ML_MODEL_NAME": "the name of the registered model in MLflow",
+    "ML_DEADLINE": "a time of day in UTC such as 06:00, or `none`",
+}
+
+
+class SettingError(Exception):
+    """A setting is missing or wrong. While a Dag is parsed, Airflow shows the message as the Dag's import error."""
+
+    def __init__(self, name: str, found: str) -> None:
+        do = "set it in .env, where .env.example explains it, then `make up`"
+        super().__init__(f"{name} {found}, expected {EXPECTED[name]}; do: {do}")
+
+
+def setting(name: str) -> str:
+    """The value of a setting. Errors: SettingError where it is unset or empty."""
+    value = os.environ.get(name, "").strip()
+    if not value:
+        raise SettingError(name, "is unset or empty")
+    return value

@@ -1,0 +1,67 @@
+"""Which channels get an alert, and what is shown of their URLs: nothing."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ml.alerts import channels
+from ml.alerts.delivery import deliver
+from ml.alerts.message import Message, Severity
+from tests.dags.alerts.conftest import SECRET
+
+
+def test_service_that_is_down_and_url_that_is_none_are_named_without_their_secrets(
+    received: list[dict[str, Any]], kept: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    urls = (tmp_path / "alert_urls").read_text()
+    bad = [f"nowhere://{SECRET}", SECRET, f"jsons://user:{SECRET}@127.0.0.1:1/{SECRET}"]
+    (tmp_path / "alert_urls").write_text("\n".join(bad) + "\n" + urls)
+    with caplog.at_level(logging.DEBUG):
+        deliver("any", ("key",), lambda: Message(Severity.ERROR, "title", {"Dag": "any"}))
+    not_sent = [line for line in kept.read_text().splitlines() if line.startswith("NOT SENT: ")]
+    assert [line.split(" is ")[0].split(": the")[0] for line in not_sent] == [
+        "NOT SENT: alert URL 1 (nowhere://)",
+        "NOT SENT: alert URL 2",
+        "NOT SENT: alert URL 3 (jsons://)",
+    ]
+    assert sorted(one["by"] for one in received) == ["http", "smtp", "smtp"]
+    assert SECRET not in kept.read_text() + caplog.text
+    assert "Dag: any" in kept.read_text()
+
+
+@pytest.mark.parametrize("severity", Severity)
+def test_severity_reaches_the_channel(received: list[dict[str, Any]], severity: Severity) -> None:
+    assert channels.send(Message(severity, "title", {"Dag": "any"})) == []
+    assert {one["title"] for one in received} == {f"[{severity}] title"}
+
+
+def test_logging_is_as_before_after_a_service_failed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "alert_urls").write_text("json://127.0.0.1:1/")
+    assert channels.send(Message(Severity.ERROR, "title", {}))
+    with caplog.at_level(logging.INFO):
+        logging.getLogger("any").info("logged")
+    assert "logged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "urls"),
+    [
+        ("", []),
+        ("# json://comment\n  # another\n", []),
+        ("json://a", ["json://a"]),
+        ("json://a, json://b,mailto://c?to=x@y.z,u@v.w\n\tjson://d,", [
+            "json://a", "json://b", "mailto://c?to=x@y.z,u@v.w", "json://d"]),
+        ("slack://T/B/C/#channel", ["slack://T/B/C/#channel"]),
+    ],
+)  # fmt: skip
+def test_urls_are_separated_by_blanks_line_ends_and_commas(tmp_path: Path, content: str, urls: list[str]) -> None:
+    (tmp_path / "alert_urls").write_text(content)
+    assert channels.alert_urls() == urls
+
+
+def test_file_of_urls_that_cannot_be_read_is_reported(kept: Path, tmp_path: Path) -> None:
+    (tmp_path / "alert_urls").mkdir()
+    deliver("any", ("key",), lambda: Message(Severity.ERROR, "title", {"Dag": "any"}))
+    assert "NOT SENT: the file with the alert URLs cannot be read (IsADirectoryError)" in kept.read_text()
