@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.models import DagRun
 from airflow.models.variable import Variable
+from airflow.sdk.exceptions import AirflowFailException
 
+from ml.operator import StageOperator
 from ml.rules import read_rules
 from tests.dags.conftest import DAGS
 from tests.dags.runs import Airflow, day
@@ -78,6 +82,21 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
 def test_day_is_the_one_that_the_run_is_about(airflow: Airflow, kind: str) -> None:
     make_run, expected = RUNS[kind]
     assert airflow.arguments(make_run(airflow, "generate_data"), "generate") == [f"--ds={expected}"]
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_day_of_an_alert_is_the_one_that_the_run_is_about(
+    airflow: Airflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("ML_ALERTS_FOLDER", str(tmp_path))
+    monkeypatch.setattr(StageOperator, "_execute", fail)
+    make_run, expected = RUNS[kind]
+    airflow.run_task(make_run(airflow, "generate_data"), "generate")
+    assert f"\nDay: {expected}\n" in (tmp_path / "alerts.log").read_text()
+
+
+def fail(self: StageOperator, _: Any) -> dict[str, Any]:
+    raise AirflowFailException(f"{self.stage} failed")
 
 
 # The week's schedule has a test of its own, in test_sensor.py.

@@ -1,4 +1,4 @@
-"""What an alert tells of a real container that failed, or that found a breach."""
+"""What an alert says about a real container that failed, or that found a breach."""
 
 import json
 import shlex
@@ -33,14 +33,16 @@ def facts_of(kept: Path) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in lines)
 
 
-def test_bad_data_is_told_with_the_last_lines_and_a_command_that_repeats_it(
+def test_alert_of_bad_data_has_the_last_lines_and_a_command_that_repeats_it(
     probes: Airflow, engine: Engine, kept: Path
 ) -> None:
     assert run_probe(probes, BAD_DATA) == "failed"
     facts = facts_of(kept)
     assert facts["Exit code"] == "3: bad input data"
     assert facts["Image"] == engine.tags[0]
-    assert f"probes: probe failed for {DAY} (bad input data)" in kept.read_text()
+    assert f"[error] probes: probe failed for {DAY}: line 39\n" in kept.read_text()
+    assert facts["Error"] == "line 39"
+    assert facts["Try"] == "1; there is no retry, as it cannot help"
     assert [line for line in kept.read_text().splitlines() if line.startswith("| ")] == [
         f"| line {number}" for number in range(25, 40)
     ]
@@ -49,13 +51,13 @@ def test_bad_data_is_told_with_the_last_lines_and_a_command_that_repeats_it(
     assert again.stderr.splitlines()[-1] == "line 39"
 
 
-def test_container_out_of_memory_is_told_as_such(probes: Airflow, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alert_names_a_container_out_of_memory(probes: Airflow, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML_STAGE_MEMORY", "32m")
     assert run_probe(probes, "x = b'x' * 2**30", tries=3) == "failed"
     assert kept.read_text().count("Exit code: 137: out of memory, it may use 32m; do: raise ML_STAGE_MEMORY") == 1
 
 
-def test_missing_image_is_told_with_what_to_do(
+def test_alert_of_a_missing_image_says_what_to_do(
     probes: Airflow, probe_lock: Path, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = json.loads(probe_lock.read_text())
@@ -74,11 +76,11 @@ def test_missing_image_is_told_with_what_to_do(
 def test_breaches_of_a_green_task_are_one_alert(probes: Airflow, kept: Path, number: int) -> None:
     breaches = ["amount: PSI 0.31, the limit is 0.25", "roc_auc fell by 0.2, the limit is 0.1"][:number]
     assert run_probe(probes, f"print({json.dumps(json.dumps({'ds': DAY, 'breaches': breaches}))})") == "success"
-    assert kept.read_text().count(f"probes: probe found {number} breach") == 1
+    assert kept.read_text().count(f"[warning] probes: probe found {number} breach") == 1
     assert [facts_of(kept)[f"Breach {index}"] for index in range(1, number + 1)] == breaches
 
 
-@pytest.mark.parametrize("result", [{"ds": DAY}, {"ds": DAY, "breaches": []}])
+@pytest.mark.parametrize("result", [{"ds": DAY}, {"ds": DAY, "breaches": []}, {"ds": DAY, "breaches": 2}])
 def test_green_task_without_breaches_is_silent(probes: Airflow, kept: Path, result: dict[str, object]) -> None:
     assert run_probe(probes, f"print({json.dumps(json.dumps(result))})") == "success"
     assert not kept.exists()

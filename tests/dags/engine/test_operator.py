@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from airflow.models import DagRun
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
@@ -90,7 +91,7 @@ def test_container_that_prints_no_result_fails_the_task(probes: Airflow, code: s
     ("exit_code", "state", "meaning"),
     [
         (1, "up_for_retry", "the stage failed"),
-        (2, "failed", "wrong usage"),
+        (2, "failed", "the stage refused its arguments"),
         (3, "failed", "bad input data"),
         (77, "up_for_retry", "not an exit code of ours"),
         (137, "up_for_retry", "killed from outside"),
@@ -103,9 +104,27 @@ def test_exit_code_decides_whether_to_retry_and_says_why(
     run, outcome = execute(probes, code)
     assert outcome.ti.state == state
     message = str(outcome.error)
-    assert f"probe ended with exit code {exit_code}: {meaning}" in message
-    assert "raw/2026-11-21 is torn" in message
+    assert message.startswith(f"raw/2026-11-21 is torn. probe ended with exit code {exit_code}: {meaning} (a retry ")
     assert engine.containers(run.run_id) == []
+
+
+LOGS = """
+import sys
+for level in ("INFO", "WARNING", "ERROR"):
+    print(f"2026-11-21T21:34:26Z {level} probe run: a line", file=sys.stderr)
+print("a line at the end", file=sys.stderr)
+sys.exit(1)
+"""
+
+
+def test_line_is_logged_with_the_level_of_the_stage_and_without_its_time(probes: Airflow) -> None:
+    """Warnings and errors were INFO, each with two times."""
+    with structlog.testing.capture_logs() as logs:
+        _, outcome = execute(probes, LOGS)
+    found = [(log["log_level"], log["event"] % log.get("positional_args", ())) for log in logs]
+    # This Airflow logs nothing below WARNING: the other two lines are INFO.
+    assert [line for line in found if line[1].startswith("a line")][:2] == [("warning", "a line"), ("error", "a line")]
+    assert str(outcome.error).startswith("a line. probe ended with exit code 1: the stage failed")
 
 
 def test_message_ends_with_a_command_that_does_the_same_by_hand(probes: Airflow) -> None:
@@ -151,23 +170,23 @@ def test_container_is_confined(probes: Airflow) -> None:
 
 SURROUNDINGS = """
 import json, os
-told = sorted(f"{name}={value}" for name, value in os.environ.items() if "MLFLOW" in name)
-print(json.dumps({"networks": sorted(os.listdir("/sys/class/net")), "told": told}))
+addresses = sorted(f"{name}={value}" for name, value in os.environ.items() if "MLFLOW" in name)
+print(json.dumps({"networks": sorted(os.listdir("/sys/class/net")), "addresses": addresses}))
 """
 
 
-def test_container_on_the_network_is_told_the_addresses_there(probes: Airflow) -> None:
+def test_container_on_the_network_gets_the_addresses_there(probes: Airflow) -> None:
     run, outcome = execute(probes, SURROUNDINGS, "probe_on_the_network")
     assert outcome.ti.state == "success", outcome.error
     assert probes.result(run, "probe_on_the_network") == {
         "networks": ["eth0", "lo"],
-        "told": [f"ML_MLFLOW_URI={MLFLOW}"],
+        "addresses": [f"ML_MLFLOW_URI={MLFLOW}"],
     }
 
 
-def test_container_without_a_network_is_told_no_address(probes: Airflow) -> None:
+def test_container_without_a_network_gets_no_address(probes: Airflow) -> None:
     run, _ = execute(probes, SURROUNDINGS)
-    assert probes.result(run, "probe") == {"networks": ["lo"], "told": []}
+    assert probes.result(run, "probe") == {"networks": ["lo"], "addresses": []}
 
 
 def test_command_by_hand_is_on_the_network_too(probes: Airflow) -> None:
@@ -175,7 +194,7 @@ def test_command_by_hand_is_on_the_network_too(probes: Airflow) -> None:
     by_hand = str(outcome.error).partition("By hand: ")[2]
     again = subprocess.run(shlex.split(by_hand), capture_output=True, text=True)
     assert again.returncode == 3
-    assert json.loads(again.stdout) == {"networks": ["eth0", "lo"], "told": [f"ML_MLFLOW_URI={MLFLOW}"]}
+    assert json.loads(again.stdout) == {"networks": ["eth0", "lo"], "addresses": [f"ML_MLFLOW_URI={MLFLOW}"]}
 
 
 def test_network_without_a_name_fails_at_once_and_says_what_to_set(
