@@ -3,16 +3,18 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rules import MORE_IS_BETTER, gain
+from stagekit.contract import DAY, HIGHER_IS_BETTER, WEEKDAY
+
+from rules import DECIMALS, gain
 
 # Features of these kinds always move: a day has one weekday and one day of the month.
-CALENDAR = ("weekday", "day")
+CALENDAR = (WEEKDAY, DAY)
 
 Breach = dict[str, Any]
 
 
 def find_breaches(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> list[Breach]:
-    """The breaches of a day, given the content of `evaluation.json`; what was not measured breaks no rule."""
+    """The breaches of a day, given the content of `evaluation.json`."""
     return [
         *_of_drift(evaluation["drift"], rules),
         *_of_metrics(evaluation["metrics"], evaluation["trained"], rules),
@@ -46,13 +48,13 @@ def _of_metrics(
         return
     metric, limit = rules["metric"], rules["most_drop"]
     now, before = metrics[metric], trained[metric]
-    if now is not None and (drop := round(-gain(metric, now - before), 10)) > limit:
+    if now is not None and (drop := -gain(metric, now - before)) > limit:
         text = f"{metric} {now:.6g} is {drop:.6g} worse than {before:.6g} at validation, more than {limit:g}"
         yield _breach("most_drop", metric, drop, limit, text)
     for metric, limit in rules["floors"].items():
         now = metrics[metric]
         if now is not None and gain(metric, now - limit) < 0:
-            side = "below the floor" if MORE_IS_BETTER[metric] else "above the most that is allowed,"
+            side = "below the floor" if HIGHER_IS_BETTER[metric] else "above the highest value allowed,"
             yield _breach("floors", metric, now, limit, f"{metric} {now:.6g} is {side} {limit:g}")
 
 
@@ -65,6 +67,6 @@ def _of_classes(target: Mapping[str, Any] | None) -> Iterator[Breach]:
 def _of_quality(quality: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
     rows, limit = quality["rows_in"], rules["rejected"]
     for file, rejected in (quality["rejected"] or {}).items():
-        if rows and (share := round(rejected / rows, 10)) > limit:
+        if rows and (share := round(rejected / rows, DECIMALS)) > limit:
             text = f"{rejected} of {rows} rows of {file} were rejected: {share:.2%}, more than {limit:.2%}"
             yield _breach("rejected", file, share, limit, text)

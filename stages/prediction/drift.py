@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from stagekit.contract import CATEGORY, Encoder, Feature
 
-from bundle import CATEGORY, Encoder, Feature
 from metrics import rounded
 
 SMALLEST_SHARE = 1e-4
@@ -24,9 +24,9 @@ MISSING, OTHER = "missing", "other"
 
 @dataclass(frozen=True)
 class Bins:
-    """Into which bin a value falls: by inner `edges`, each the last value of its bin, or by the `codes` of each bin.
+    """The bins of a histogram: by inner `edges`, each the last value of its bin, or by each bin's category `codes`.
 
-    With `missing` the last bin has what is no value, or a category of no bin.
+    With `missing` the last bin is for missing values, and for categories that are in no other bin.
     """
 
     labels: tuple[str, ...]
@@ -54,11 +54,11 @@ class Bins:
         return {"labels": list(self.labels), **by}
 
 
-def bins_of(document: Mapping[str, Any], *, missing: bool = True) -> Bins:
-    """The bins that `describe` described. KeyError, TypeError or ValueError where it did not."""
-    edges = tuple(map(float, document["edges"])) if "edges" in document else None
-    codes = tuple(tuple(map(int, of_bin)) for of_bin in document.get("codes", []))
-    bins = Bins(tuple(map(str, document["labels"])), edges, codes, missing)
+def read_bins(document: Mapping[str, Any], *, missing: bool = True) -> Bins:
+    """The bins that `describe` wrote. Errors: ValueError if labels, edges and codes do not belong together."""
+    edges = None if document.get("edges") is None else tuple(document["edges"])
+    codes = tuple(map(tuple, document.get("codes") or []))
+    bins = Bins(tuple(document["labels"]), edges, codes, missing)
     made = len(codes) if edges is None else len(edges) + 1
     if len(bins.labels) != made + missing or any(not 0 <= code < MOST_CODES for of_bin in codes for code in of_bin):
         raise ValueError(f"{len(bins.labels)} labels for {made} bins")
@@ -108,7 +108,7 @@ def score_of(probabilities: np.ndarray) -> np.ndarray:
 def make_baseline(encoder: Encoder, features: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     """The content of `baseline.json`: how the validation rows and their scores are spread over bins."""
     described = []
-    for number, feature in enumerate(encoder.columns):
+    for number, feature in enumerate(encoder.features):
         values = features[:, number]
         bins = make_bins(feature, values)
         counts = bins.count(values).tolist()

@@ -1,4 +1,4 @@
-"""Reads tables of numbers from CSV in chunks of bounded memory, and says where they are not what they should be."""
+"""Reads tables of numbers from CSV in chunks of bounded memory, and names the place of each error."""
 
 import csv
 import re
@@ -76,7 +76,7 @@ class FeatureTable:
             raise self._explain(error) from None
 
     def _check_bytes(self) -> bool:
-        """Check that the file is UTF-8 without NUL bytes; returns whether all its rows surely have the same width.
+        """Check that the file is UTF-8 without NUL bytes; returns whether all its rows certainly have the same width.
 
         The parser would not notice: it takes a short row for missing values, and cuts off a long first row.
         """

@@ -1,13 +1,13 @@
 """LightGBM's text model, scored by scikit-learn's histogram-boosting predictor. No lightgbm, no pickle.
 
-A LightGBM tree and a node table of `TreePredictor` say the same thing: a value <= the threshold goes left, a
-category whose bit is set goes left, a leaf holds a number, the raw score is the sum over all trees. The values
-go through the trees as bins of one byte (bins.py), which changes no path. Decision type
-of a node (LightGBM, include/LightGBM/tree.h): bit 0 categorical, bit 1 missing goes left, bits 2-3 how a missing
-value is recorded (0 not at all: it counts as 0.0; 1 zero is missing; 2 NaN is missing).
+A LightGBM tree and a node table of `TreePredictor` mean the same: a value <= the threshold goes left, a category
+whose bit is set goes left, a leaf holds a number, the raw score is the sum over all trees. The trees read the values
+as ranks of one byte (threshold_ranks.py), which changes no path. The decision type of a node (LightGBM,
+include/LightGBM/tree.h): bit 0 categorical, bit 1 missing goes left, bits 2-3 how a missing value is recorded (0 not
+at all: it counts as 0.0; 1 zero is missing; 2 NaN is missing).
 
-The native predictor follows child indices without checking them, so everything that it will follow is checked
-here. What a model may hold and this module does not know is refused by name.
+The native predictor follows child indices without checking them, so this module checks every index first. It refuses
+by name what a model may hold and it cannot score.
 """
 
 import math
@@ -24,7 +24,7 @@ from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTY
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from stagekit import BadInput, available_cpus
 
-from bins import MISSING, Column, compare_bins, order_alike
+from threshold_ranks import MISSING, RankColumn, compare_ranks, order_similar
 
 # What scikit-learn's native predictor reads from a node; its own definition is private and may change.
 NODE_FIELDS = {
@@ -54,7 +54,7 @@ TREE_KEYS = frozenset(
 
 
 class Unsupported(ValueError):
-    """The model uses a feature of LightGBM that this module does not know."""
+    """The model uses a feature of LightGBM that this module cannot score."""
 
 
 def check_node_layout(layout: np.dtype) -> None:
@@ -75,14 +75,14 @@ class LightGBMModel:
     """A model that scores as LightGBM does.
 
     `trees` holds one tree per class and iteration, the classes of an iteration side by side (one tree per
-    iteration when binary), which read the bins of `columns`. `sigmoid` is the slope of the binary objective.
+    iteration when binary), which read the ranks of `columns`. `sigmoid` is the slope of the binary objective.
     """
 
     feature_names: tuple[str, ...]
     classes: int
     sigmoid: float
     trees: tuple[TreePredictor, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[RankColumn, ...]
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Probability of each class, float64 of shape (rows, classes), for float64 features (rows, features).
@@ -107,11 +107,11 @@ class LightGBMModel:
         return self.classes if self.classes > 2 else 1
 
     def _score_block(self, features: np.ndarray) -> np.ndarray:
-        bins = np.empty((len(self.columns), len(features)), dtype=np.uint8)
+        ranks = np.empty((len(self.columns), len(features)), dtype=np.uint8)
         for number, column in enumerate(self.columns):
-            bins[number] = column.bins(features)
-        order = order_alike(bins)
-        block = np.ascontiguousarray(bins[:, order].T)
+            ranks[number] = column.ranks(features)
+        order = order_similar(ranks)
+        block = np.ascontiguousarray(ranks[:, order].T)
         sums = np.zeros((self._width, len(features)))
         for index, tree in enumerate(self.trees):
             sums[index % self._width] += tree.predict_binned(block, MISSING, 1)
@@ -151,7 +151,7 @@ def _softmax(raw: np.ndarray) -> np.ndarray:
 
 
 def read_model(path: Path, label: str) -> LightGBMModel:
-    """Read a text model of LightGBM; `label` is its name in messages. BadInput where it cannot be used."""
+    """Read a text model of LightGBM; `label` is its name in messages. BadInput if it cannot be used."""
     try:
         return parse_model(path.read_text(encoding="utf-8"))
     except Unsupported as error:
@@ -169,7 +169,7 @@ def read_model(path: Path, label: str) -> LightGBMModel:
 
 
 def parse_model(text: str) -> LightGBMModel:
-    """Turn the text of a model into trees. ValueError or KeyError where it is damaged."""
+    """Turn the text of a model into trees. ValueError or KeyError if it is damaged."""
     body, end, _ = text.partition("\nend of trees")
     if not text.startswith("tree\n"):
         raise ValueError(f"it begins with {text[:20]!r}, not with 'tree'")
@@ -185,7 +185,7 @@ def parse_model(text: str) -> LightGBMModel:
     parsed = [_read_tree(block, index, len(names)) for index, block in enumerate(blocks)]
     if not parsed or len(parsed) % int(header["num_tree_per_iteration"]):
         raise ValueError(f"{len(parsed)} trees for {header['num_tree_per_iteration']} per iteration")
-    columns = compare_bins(parsed, _categorical_features(parsed))
+    columns = compare_ranks(parsed, _categorical_features(parsed))
     return LightGBMModel(names, classes, sigmoid, tuple(parsed), columns)
 
 
@@ -231,7 +231,7 @@ def _read_objective(header: dict[str, str]) -> tuple[int, float]:
 
 
 def _check_tree_sizes(header: dict[str, str], blocks: Sequence[str]) -> None:
-    """LightGBM itself cuts the text at `tree_sizes`: where they lie, it would read other trees than we do."""
+    """LightGBM cuts the text at `tree_sizes`: if they are wrong, it reads other trees than this module."""
     sizes = [int(size) for size in header["tree_sizes"].split()]
     found = [len("Tree=") + len(block.encode()) + len("\n") for block in blocks]
     if sizes != found:
@@ -279,7 +279,7 @@ def _build_tree(fields: dict[str, str], features: int) -> TreePredictor:
 def _numbers(fields: dict[str, str], key: str, count: int, kind: type) -> np.ndarray:
     words = fields[key].split()
     if len(words) != count or count < 1:
-        raise ValueError(f"{key} holds {len(words)} numbers, {count} are due")
+        raise ValueError(f"{key} holds {len(words)} numbers, expected {count}")
     return np.array([(float if kind is np.float64 else int)(word) for word in words], dtype=kind)
 
 

@@ -22,8 +22,9 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-DECIMALS = 10
-CALIBRATION_BINS = 10
+from rules import DECIMALS
+
+CALIBRATION_GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -152,21 +153,21 @@ def predict_codes(probabilities: np.ndarray, threshold: float | None) -> np.ndar
 
 
 def _calibration(rows: LabelledRows) -> list[dict[str, Any]]:
-    """Up to ten bins of about equally many rows, by score: mean score against how often it came true.
+    """Up to ten groups of about equally many rows, by score: the mean score and how often it came true.
 
-    Equal scores share a bin.
+    Equal scores are in one group.
     """
     scores = rows.scores
     came_true = rows.codes == (1 if rows.binary else rows.predicted)
-    edges = np.quantile(scores, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1])
-    bins = np.searchsorted(np.unique(edges), scores, side="left")
+    edges = np.quantile(scores, np.linspace(0, 1, CALIBRATION_GROUPS + 1)[1:-1])
+    groups = np.searchsorted(np.unique(edges), scores, side="left")
     return [
         {
             "rows": int(inside.sum()),
             "mean_predicted": rounded(scores[inside].mean()),
             "observed": rounded(came_true[inside].mean()),
         }
-        for inside in (bins == number for number in np.unique(bins))
+        for inside in (groups == number for number in np.unique(groups))
     ]
 
 

@@ -1,6 +1,6 @@
-"""The rules that judge a model: the gate before production, and the thresholds of a scored day. Standard library only.
+"""The rules that judge a model, with their defaults: the gate before production, and the limits of a scored day.
 
-Each set of rules is one JSON object; what it leaves out has the value below.
+Each set of rules is one JSON object; a key that is left out has its default. Standard library only.
 """
 
 import json
@@ -9,18 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stagekit import UsageError
+from stagekit.contract import HIGHER_IS_BETTER
 
-# Whether more is better, for each figure of metrics.json that a rule can be about.
-MORE_IS_BETTER = {
-    "roc_auc": True,
-    "average_precision": True,
-    "log_loss": False,
-    "brier_score": False,
-    "accuracy": True,
-    "precision": True,
-    "recall": True,
-    "f1": True,
-}
+# The same numbers as in dags/rules.json: a test compares them.
 GATE: Mapping[str, Any] = {
     "metric": "average_precision",
     "floors": {"roc_auc": 0.75},
@@ -37,11 +28,13 @@ MONITORING: Mapping[str, Any] = {
     "rejected": 0.05,
 }
 MOST_RESAMPLES = 100_000
+# Figures and their differences are rounded to so many decimals before a rule compares them.
+DECIMALS = 10
 
 
 def gain(metric: str, difference: float) -> float:
-    """A difference of a metric as a gain: positive where it is for the better."""
-    return difference if MORE_IS_BETTER[metric] else -difference
+    """A difference of a metric as a gain: positive if it is for the better."""
+    return round(difference if HIGHER_IS_BETTER[metric] else -difference, DECIMALS)
 
 
 def _is_number(value: Any) -> bool:
@@ -49,11 +42,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_floors(value: Any) -> bool:
-    return isinstance(value, dict) and all(key in MORE_IS_BETTER and _is_number(of) for key, of in value.items())
+    return isinstance(value, dict) and all(key in HIGHER_IS_BETTER and _is_number(of) for key, of in value.items())
 
 
-METRIC = (lambda value: value in list(MORE_IS_BETTER), f"one of {', '.join(MORE_IS_BETTER)}")
-FLOORS = (_is_floors, f'an object such as {{"roc_auc": 0.75}}, of {", ".join(MORE_IS_BETTER)}')
+METRICS = ", ".join(HIGHER_IS_BETTER)
+METRIC = (lambda value: value in list(HIGHER_IS_BETTER), f"one of {METRICS}")
+FLOORS = (_is_floors, f'an object such as {{"roc_auc": 0.75}}, of {METRICS}')
 NOT_NEGATIVE = (lambda value: _is_number(value) and value >= 0, "a number of 0 or more")
 SHARE = (lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1")
 RESAMPLES = (
@@ -75,12 +69,12 @@ EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def read_rules(text: str | None, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The rules in a JSON text, or the defaults. Errors: UsageError that names the key, and what was expected."""
+    """The rules in a JSON text, or the defaults. Errors: UsageError that names the key and what is expected."""
     known = ", ".join(defaults)
     try:
         given = json.loads(text or "{}")
-    except ValueError as error:
-        raise UsageError(f"--rules-json is no JSON: {error}", expected=f"an object with {known}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--rules-json is not JSON: {error}", expected=f"an object with {known}") from None
     if not isinstance(given, dict):
         raise UsageError(f"--rules-json is a {type(given).__name__}", expected=f"an object with {known}")
     for key, value in given.items():

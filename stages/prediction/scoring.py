@@ -3,49 +3,48 @@
 import csv
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from stagekit import BadInput, Partition, Publication
+from stagekit.contract import Encoder
 
-from bundle import ENCODER_FILE, MODEL_FILE, Encoder
 from feature_table import FeatureTable
 from lightgbm_model import LightGBMModel, read_model
 from metrics import predict_codes
+from model_partition import ENCODER_FILE, MODEL_FILE, ValidatedModel
 
-HISTOGRAM_BINS = 100_000
+HISTOGRAM_STEPS = 100_000
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 PROGRESS_CHUNKS = 16
-NOT_NATIVE = re.compile(r"[\s\x00-\x1f\",:\[\]{}]")  # what LightGBM takes in no feature name
+NOT_NATIVE = re.compile(r"[\s\x00-\x1f\",:\[\]{}]")  # characters that LightGBM replaces in feature names
 
 log = logging.getLogger("prediction")
 
 
-def predict_day(
-    model: Partition, encoder: Encoder, threshold: float | None, features: Partition, publication: Publication
-) -> dict[str, Any]:
-    """Write `predictions.csv`; returns what the result line says."""
-    trees = load_trees(model, encoder)
-    table = open_table(features, "features.csv", "`preprocessing prepare --model`", encoder.key, encoder.features)
-    summary = ScoreSummary(encoder)
-    scored = _score_chunks(table, trees, threshold)
-    publication.rows["predictions.csv"] = _write_predictions(
-        publication.path("predictions.csv"), encoder, summary.watch(scored)
-    )
-    return {"threshold": threshold, **summary.result()}
+def predict_day(model: ValidatedModel, features: Partition, publication: Publication) -> dict[str, Any]:
+    """Write `predictions.csv`; returns threshold, counts and quantiles for the result."""
+    encoder = model.encoder
+    trees = load_trees(model.partition, encoder)
+    table = open_features(features, encoder)
+    summary = ScoreSummary(encoder.classes)
+    scored = summary.count(_score_chunks(table, trees, model.threshold))
+    rows = _write_predictions(publication.path("predictions.csv"), encoder, scored)
+    publication.rows["predictions.csv"] = rows
+    return {"threshold": model.threshold, **summary.result()}
 
 
 def load_trees(model: Partition, encoder: Encoder) -> LightGBMModel:
-    """The trees of a model, which must speak of the features and classes of its encoder."""
+    """The trees of a model, which must have the features and classes of its encoder."""
     trees = read_model(model / MODEL_FILE, f"{model.name}/{MODEL_FILE}")
-    found, expected = (len(trees.feature_names), trees.classes), (len(encoder.features), len(encoder.classes))
+    found, expected = (len(trees.feature_names), trees.classes), (len(encoder.feature_names), len(encoder.classes))
     differing = [
-        f"; feature {number} is {there}, not {name}"
-        for number, (there, name) in enumerate(zip(trees.feature_names, encoder.features, strict=False))
-        if not _is_native_name(there, name)
+        f"; feature {number} is {native}, not {name}"
+        for number, (native, name) in enumerate(zip(trees.feature_names, encoder.feature_names, strict=False))
+        if not _is_native_name(native, name)
     ]
     if found != expected or differing:
         raise BadInput(
@@ -57,7 +56,7 @@ def load_trees(model: Partition, encoder: Encoder) -> LightGBMModel:
 
 
 def _is_native_name(native: str, name: str) -> bool:
-    """Whether LightGBM knows the feature `name` as `native`: some characters become `_`, a second one ends in `_`."""
+    """Whether LightGBM has the feature `name` as `native`: some characters become `_`, a repeated name ends in `_`."""
     plain = NOT_NATIVE.sub("_", name)
     return native.startswith(plain) and not native[len(plain) :].strip("_")
 
@@ -71,6 +70,11 @@ def open_table(
     )
 
 
+def open_features(features: Partition, encoder: Encoder) -> FeatureTable:
+    """A day's features: the key columns, then the feature columns."""
+    return open_table(features, "features.csv", "`preprocessing features`", encoder.key, encoder.feature_names)
+
+
 @dataclass(frozen=True)
 class ValidationRows:
     """Class codes (rows,) and encoded features (rows, features) of `val.csv`; 8 bytes a value are in memory."""
@@ -79,7 +83,7 @@ class ValidationRows:
     features: np.ndarray
 
 
-def read_validation(rows: Partition, target: str, classes: tuple[str, ...], features: Iterable[str]) -> ValidationRows:
+def read_validation(rows: Partition, target: str, classes: Sequence[str], features: Iterable[str]) -> ValidationRows:
     """The rows of a `val.csv`: the target's code, which must be one of `classes`, then the features."""
     table = open_table(rows, "val.csv", "`preprocessing split`", [], [target, *features])
     numbers = np.concatenate([chunk.numbers for chunk in table.chunks()])
@@ -92,7 +96,7 @@ def read_validation(rows: Partition, target: str, classes: tuple[str, ...], feat
     if absent:
         raise table.bad(
             f"no row of class {', '.join(absent)} among {len(code)} rows",
-            "rows of every class, or nothing can be measured",
+            "rows of every class, which the figures need",
         )
     return ValidationRows(code.astype(np.intp), numbers[:, 1:])
 
@@ -128,33 +132,33 @@ def _write_predictions(path: Path, encoder: Encoder, scored: Iterable[Scored]) -
 
 
 class ScoreSummary:
-    """What a person wants to know of a day's scores, gathered in bounded memory while they pass by.
+    """Counts, means and quantiles of a day's scores, gathered in bounded memory while the rows are written.
 
-    The score is the second class's probability, or with more classes the predicted class's. Quantiles are exact
-    to 0.00001: they come from a histogram.
+    The score is the second class's probability, or with more classes the predicted class's. Quantiles come from a
+    histogram: they are exact to 0.00001.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
-        self._classes = encoder.classes
-        self._counts = np.zeros(len(encoder.classes), dtype=np.int64)
-        self._sums = np.zeros(len(encoder.classes))
-        self._histogram = np.zeros(HISTOGRAM_BINS + 1, dtype=np.int64)
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = classes
+        self._counts = np.zeros(len(classes), dtype=np.int64)
+        self._sums = np.zeros(len(classes))
+        self._histogram = np.zeros(HISTOGRAM_STEPS + 1, dtype=np.int64)
 
-    def watch(self, scored: Iterable[Scored]) -> Iterator[Scored]:
-        """Pass the parts on, adding each to the summary."""
+    def count(self, scored: Iterable[Scored]) -> Iterator[Scored]:
+        """Add each part to the summary, and pass it on."""
         for part in scored:
             self._counts += np.bincount(part.predicted, minlength=len(self._classes))
             self._sums += part.probabilities.sum(axis=0)
             scores = part.probabilities[:, 1] if len(self._classes) == 2 else part.probabilities.max(axis=1)
-            bins = np.rint(scores * HISTOGRAM_BINS).astype(np.int64)
-            self._histogram += np.bincount(bins, minlength=HISTOGRAM_BINS + 1)
+            steps = np.rint(scores * HISTOGRAM_STEPS).astype(np.int64)
+            self._histogram += np.bincount(steps, minlength=HISTOGRAM_STEPS + 1)
             yield part
 
     def result(self) -> dict[str, Any]:
-        """rows, predicted, mean_probability (by class) and score_quantiles, for the result line."""
+        """rows, predicted (rows by class), mean_probability (by class) and score_quantiles (by fraction)."""
         rows = int(self._counts.sum())
         below = np.cumsum(self._histogram)
-        quantiles = {f"{q:g}": int(np.searchsorted(below, q * rows)) / HISTOGRAM_BINS for q in QUANTILES}
+        quantiles = {f"{q:g}": int(np.searchsorted(below, q * rows)) / HISTOGRAM_STEPS for q in QUANTILES}
         means = [round(total / rows, 6) for total in self._sums.tolist()]
         return {
             "rows": rows,

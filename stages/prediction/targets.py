@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from pandas.util import hash_array
 from stagekit import BadInput
+from stagekit.contract import Encoder
 
-from bundle import Encoder
 from values import Reader, as_written, field_of, reader
 
 CHUNK_ROWS = 131_072

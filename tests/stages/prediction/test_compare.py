@@ -11,8 +11,9 @@ from conftest import DAY, EARLIER_DAY, World, load_fixture
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from stagekit import read_partition
 
-from comparison import align, judge
-from metrics import measure
+from comparison import align
+from gate import Verdict, judge
+from metrics import LabelledRows, measure
 from rules import GATE
 
 CHAMPION = f"models/{EARLIER_DAY}"
@@ -142,13 +143,13 @@ def test_rule_says_with_numbers_whether_it_is_kept(
     rules: dict[str, Any], champion: dict[str, float], good: bool, said: str
 ) -> None:
     verdicts = judge(FIGURES, {**FIGURES, **champion}, {**GATE, **rules})
-    assert verdicts == [(good, said), (True, "roc_auc 0.9 reaches the floor 0.75")]
+    assert verdicts == [Verdict(good, said), Verdict(True, "roc_auc 0.9 reaches the floor 0.75")]
 
 
 def test_class_that_the_champion_lacks_has_probability_zero_there() -> None:
     codes = np.array([0, 1, 2, 2])
     champion = np.array([[0.3, 0.7], [0.8, 0.2], [0.5, 0.5], [0.6, 0.4]])  # of the classes c, a
-    rows = align(codes, champion, np.array([1, 0, 0, 0]), ("c", "a"), ("a", "b", "c"))
+    rows = align(LabelledRows(codes, champion, np.array([1, 0, 0, 0]), ("c", "a"), 2), ("a", "b", "c"))
     assert rows.classes == ("a", "b", "c")
     assert rows.probabilities.tolist() == [[0.7, 0, 0.3], [0.2, 0, 0.8], [0.5, 0, 0.5], [0.4, 0, 0.6]]
     assert rows.predicted.tolist() == [0, 2, 2, 2]
@@ -163,7 +164,7 @@ def test_class_that_the_champion_lacks_has_probability_zero_there() -> None:
 def test_class_that_only_the_champion_knows_counts_as_wrong() -> None:
     codes = np.array([0, 1, 1])
     champion = np.array([[0.1, 0.6, 0.3], [0.7, 0.1, 0.2], [0.2, 0.2, 0.6]])  # of the classes other, no, yes
-    rows = align(codes, champion, champion.argmax(axis=1), ("other", "no", "yes"), ("no", "yes"))
+    rows = align(LabelledRows(codes, champion, champion.argmax(axis=1), ("other", "no", "yes"), 3), ("no", "yes"))
     assert rows.classes == ("no", "yes", "other")
     assert rows.predicted.tolist() == [0, 2, 1]
     figures = measure(rows, None)
@@ -265,7 +266,7 @@ def swap_codes(text: str) -> str:
 
 
 FAULTS: dict[str, tuple[Callable[[World], None], int, str]] = {
-    "other_encoder": (replace_encoder, 3, f"comparisons/{DAY}/val.csv was encoded for another model, by"),
+    "other_encoder": (replace_encoder, 3, f"comparisons/{DAY}/val.csv was encoded for another model, with"),
     "other_split": (split_again, 3, f"was made from another processed/{DAY}/val.csv"),
     "split_only": (split_without_training, 3, f"is not the file that models/{DAY} was trained beside"),
     "other_target": (other_target, 3, f"{CHAMPION} predicts 'kept', models/{DAY} 'returned'"),
@@ -297,7 +298,7 @@ def test_compare_refuses_what_does_not_belong_together(
     ("arguments", "said"),
     [
         (["--rules-json", '{"floor": {}}'], "unknown key 'floor'"),
-        (["--champion", "raw/2026-11-21"], "is no model"),
+        (["--champion", "raw/2026-11-21"], "is not a model"),
     ],
 )
 def test_compare_used_wrongly_ends_with_2(world: World, arguments: list[str], said: str) -> None:

@@ -104,7 +104,7 @@ def test_day_without_target_has_drift_alone(world: World) -> None:
     scored(world)
     result = world.run("evaluate", "--ds", DAY, "--rules-json", LENIENT)
     assert result.code == 0
-    assert f"there is no target.csv for {DAY} yet: drift only" in result.errors
+    assert f"there is no target.csv for {DAY} yet: only drift is measured" in result.errors
     told = world.json(EVALUATION)
     assert (told["metrics"], told["curves"], told["target"]) == (None, None, None)
     assert told["drift"]["score"]["psi"] == 0.0
@@ -116,7 +116,7 @@ def test_day_of_one_class_has_no_ranking(world: World) -> None:
     scored(world)
     world.target(targets_of(world, [0] * 200))
     result = world.run("evaluate", "--ds", DAY, "--rules-json", json.dumps({"most_drop": 0, "floors": {"roc_auc": 1}}))
-    assert "roc_auc has no value: it takes rows of two classes" in result.errors
+    assert "roc_auc has no value: it needs rows of two classes" in result.errors
     told = world.json(EVALUATION)
     assert (told["metrics"]["roc_auc"], told["metrics"]["average_precision"], told["curves"]) == (None, None, [])
     assert told["metrics"]["log_loss"] > 0
@@ -178,7 +178,7 @@ def test_worse_day_breaks_the_rules_of_metrics(world: World) -> None:
     assert told["breaches"] == [
         f"roc_auc {now:.6g} is {before - now:.6g} worse than {before:.6g} at validation, more than 0.1",
         f"roc_auc {now:.6g} is below the floor 0.7",
-        f"log_loss {told['metrics']['log_loss']:.6g} is above the most that is allowed, 0.1",
+        f"log_loss {told['metrics']['log_loss']:.6g} is above the highest value allowed, 0.1",
     ]
 
 

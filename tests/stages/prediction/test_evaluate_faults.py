@@ -91,10 +91,10 @@ def test_evaluate_refuses_what_does_not_belong_together(
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ({"version": 2}, "baseline.json cannot be used: version 2"),
-        ({"version": 1, "features": []}, "baseline.json cannot be used: no 'score'"),
+        ({"version": 2}, "baseline.json: version is 2; expected: 1"),
+        ({"version": 1, "rows": 1, "features": []}, "baseline.json: the whole file has no score"),
         (
-            {"version": 1, "features": [], "score": {"labels": ["any value"], "edges": [], "counts": [1]}},
+            {"version": 1, "rows": 1, "features": [], "score": {"labels": ["any value"], "edges": [], "counts": [1]}},
             "its features are not those of the encoder",
         ),
     ],

@@ -150,8 +150,8 @@ def test_predict_refuses_features_prepared_for_another_model(world: World) -> No
     world.prepare(f"models/{EARLIER_DAY}")
     result = world.run("predict", "--ds", DAY, "--model", f"models/{DAY}")
     assert result.code == 3
-    assert f"was prepared for another model, by models/{EARLIER_DAY}/encoder.json" in result.errors
-    assert f"do: run preprocessing prepare --ds {DAY} --model models/{DAY}" in result.errors
+    assert f"was made for another model, with models/{EARLIER_DAY}/encoder.json" in result.errors
+    assert f"do: run preprocessing features --ds {DAY} --model models/{DAY}" in result.errors
 
 
 def test_predict_refuses_features_of_no_model(world: World) -> None:
@@ -159,7 +159,7 @@ def test_predict_refuses_features_of_no_model(world: World) -> None:
     world.publish(f"features/{DAY}", "features", {"features.csv": world.features()})
     result = world.run("predict", "--ds", DAY, "--model", model)
     assert result.code == 3
-    assert "was prepared for another model, by no encoder" in result.errors
+    assert "was made for another model, with no encoder" in result.errors
 
 
 def test_predict_waits_for_a_validated_model(world: World) -> None:

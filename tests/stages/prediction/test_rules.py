@@ -20,7 +20,7 @@ def test_rules_keep_the_default_of_what_is_left_out() -> None:
 
 
 GATE_FAULTS = {
-    "no_json": ("{metric", "--rules-json is no JSON"),
+    "no_json": ("{metric", "--rules-json is not JSON"),
     "no_object": ("[1]", "--rules-json is a list; expected: an object with metric, floors"),
     "unknown_key": ('{"metrik": "f1"}', "the unknown key 'metrik'; expected: only metric, floors"),
     "key_of_the_other_rules": ('{"feature_psi": 0.1}', "the unknown key 'feature_psi'"),

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stagekit.contract import Encoder, Feature
 
-from bundle import Encoder, Feature
 from targets import NO_TARGET, Targets
 
 SCHEMA = {
@@ -18,7 +18,7 @@ SCHEMA = {
         {"name": "sold", "type": "boolean", "trueValues": ["yes"], "falseValues": ["no"], "role": "target"},
     ],
 }
-ENCODER = Encoder(("shop", "day"), "sold", ("false", "true"), (Feature("weight", "number"),), SCHEMA)
+ENCODER = Encoder(("shop", "day"), "sold", ("false", "true"), (Feature("weight", "weight", "number"),), SCHEMA)
 
 
 def read(folder: Path, *rows: str) -> Targets:
@@ -52,7 +52,7 @@ def test_file_with_a_header_alone_has_no_targets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("columns", [["ab", "c"], ["a", "bc"]])
 def test_keys_are_columns_not_their_texts_in_a_row(tmp_path: Path, columns: list[str]) -> None:
-    encoder = Encoder(("one", "two"), "y", ("0", "1"), (Feature("x", "number"),), {"fields": []})
+    encoder = Encoder(("one", "two"), "y", ("0", "1"), (Feature("x", "x", "number"),), {"fields": []})
     path = tmp_path / "target.csv"
     path.write_text("one,two,y\n" + ",".join(columns) + ",1\n")
     found = Targets(path, "target.csv", encoder)
@@ -68,7 +68,7 @@ KEYS = st.lists(
 def test_every_key_finds_its_own_class(
     tmp_path_factory: pytest.TempPathFactory, keys: list[str], data: st.DataObject
 ) -> None:
-    encoder = Encoder(("id",), "y", ("a", "b", "c"), (Feature("x", "number"),), {"fields": []})
+    encoder = Encoder(("id",), "y", ("a", "b", "c"), (Feature("x", "x", "number"),), {"fields": []})
     codes = data.draw(st.lists(st.integers(0, 2), min_size=len(keys), max_size=len(keys)))
     order = data.draw(st.permutations(range(len(keys))))
     path = tmp_path_factory.mktemp("targets") / "target.csv"

@@ -86,7 +86,7 @@ def test_validate_refuses_a_model_that_scores_otherwise(world: World) -> None:
     world.train(reference="\n".join(lines) + "\n")
     result = world.run("validate", "--ds", DAY)
     assert result.code == 3
-    assert "scores otherwise here than in LightGBM: 1e-09 apart in row 7 of val.csv, class 1" in result.errors
+    assert "scores differently here than in LightGBM: by 1e-09 in row 7 of val.csv, class 1" in result.errors
     assert "metrics.json" not in read_partition(world.root, f"models/{DAY}", []).meta["outputs"]
 
 
@@ -116,22 +116,22 @@ VAL_FAULTS = {
     "code_missing": (lambda world: {"val": world.val() + ",1,1,1,1\n"}, "row 201: the class code is nan"),
     "reference_beyond": (
         lambda world: {"reference": world.reference() + "9999,0.5,0.5\n"},
-        "a row number is none of val.csv",
+        "a row number is not a row of val.csv",
     ),
     "reference_empty": (lambda _: {"reference": ""}, "reference_scores.csv: the file is empty"),
-    "reference_missing_score": (lambda world: {"reference": world.reference() + "0,,0.5\n"}, "scores otherwise"),
+    "reference_missing_score": (lambda world: {"reference": world.reference() + "0,,0.5\n"}, "scores differently"),
     "model_truncated": (lambda world: {"model": world.fixture.model[:5000]}, "the file is cut off"),
     "model_of_other_features": (
         lambda world: {"model": world.fixture.model.replace("feature_names=size", "feature_names=width")},
         "feature 0 is width, not size",
     ),
     "model_of_other_classes": (lambda _: {"model": load_fixture("multiclass").model}, "4 features and 3 classes"),
-    "encoder_no_json": (lambda _: {"encoder": "{"}, "encoder.json cannot be used"),
-    "encoder_version": (lambda world: {"encoder": json.dumps({**world.fixture.encoder, "version": 2})}, "version 2"),
-    "encoder_no_key": (lambda _: {"encoder": json.dumps({"version": 1})}, "no 'key'"),
+    "encoder_no_json": (lambda _: {"encoder": "{"}, "encoder.json: it is no JSON"),
+    "encoder_version": (lambda world: {"encoder": json.dumps({**world.fixture.encoder, "version": 2})}, "version is 2"),
+    "encoder_no_key": (lambda _: {"encoder": json.dumps({"version": 1})}, "has no key"),
     "encoder_twice": (
         lambda world: {"encoder": json.dumps({**world.fixture.encoder, "key": ["order", "size"]})},
-        "'size' appears twice",
+        "'size' twice",
     ),
 }
 
