@@ -1,4 +1,4 @@
-"""The README's "Add a stage", done to the letter in a checkout of its own, and what the house rules say of it."""
+"""The page's "Add a stage", done to the letter in a checkout of its own, and what the house rules say of it."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness import ROOT, docker, images
 
-SECTION = re.search(r"^## Add a stage\n(.*?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+SECTION = re.search(r"^## Add a stage\n(.*?)^## ", (ROOT / "docs" / "extend.md").read_text(), re.MULTILINE | re.DOTALL)
 assert SECTION
 COMMANDS = "".join(re.findall(r"^```\n(.*?)^```$", SECTION[1], re.MULTILINE | re.DOTALL)).splitlines()
 DAG_LINE = "".join(re.findall(r"^```python\n(.*?)^```$", SECTION[1], re.MULTILINE | re.DOTALL)).strip()
@@ -79,7 +79,7 @@ class Checkout:
         return done
 
     def run_as_written(self, command: str) -> None:
-        """A command of the README; only names that others use on this engine are the test's own instead."""
+        """A command of the page; only names that others use on this engine are the test's own instead."""
         own = command.replace("-v data:/data", f"-v {self.volume}:/data")
         own = own.replace(f"airflow-ml-{NAME}", f"{self.prefix}{NAME}")
         own = re.sub(r"airflow-ml-(\w+)", lambda match: images()[match[1]], own)
@@ -101,7 +101,7 @@ class Checkout:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """After the README's commands, and `make stage` once more."""
+    """After the page's commands, and `make stage` once more."""
     one = Checkout(tmp_path_factory.mktemp("checkout"))
     try:
         for command in COMMANDS:
@@ -162,7 +162,7 @@ def test_new_images_pass_what_every_image_passes(checkout: Checkout) -> None:
 
 
 def test_dag_runs_the_new_image(checkout: Checkout, tmp_path: Path) -> None:
-    """The README's line in a Dag file: it imports, and takes the image of the lock."""
+    """The page's line in a Dag file: it imports, and takes the image of the lock."""
     dags = tmp_path / "dags"
     shutil.copytree(checkout.root / "dags", dags)
     (dags / "profile.py").write_text(DAG)
