@@ -52,8 +52,8 @@ with DAG(
         "longer what was registered; its result names the model of this run.",
     )
     model = resolved_model(resolve)
-    prepare = stage(
-        "preprocessing prepare",
+    features = stage(
+        "preprocessing features",
         [DS, model, option("max-rejected"), flag("force")],
         uses=[RAW],
         makes=[FEATURES],
@@ -74,4 +74,4 @@ with DAG(
         doc="Reads `features/{ds}` and the model. Writes `predictions/{ds}`: `predictions.csv`.",
     )
 
-    wait_for_raw >> resolve >> prepare >> predict
+    wait_for_raw >> resolve >> features >> predict

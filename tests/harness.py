@@ -178,7 +178,7 @@ class Data:
         return self.stage("prediction", "compare", f"--ds={ds}", *champions, f"--rules-json={json.dumps(rules)}")
 
     def features(self, ds: str, model: str, *arguments: str) -> Done:
-        return self.stage("preprocessing", "prepare", f"--ds={ds}", f"--model={model}", *arguments)
+        return self.stage("preprocessing", "features", f"--ds={ds}", f"--model={model}", *arguments)
 
     def predict(self, ds: str, model: str, *arguments: str) -> Done:
         return self.stage("prediction", "predict", f"--ds={ds}", f"--model={model}", *arguments)

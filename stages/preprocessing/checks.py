@@ -36,7 +36,7 @@ RAW, BROKEN = "\0raw ", "\0broken "
 
 @dataclass(frozen=True)
 class Check:
-    """One rule: where it is broken, what to tell, and under which word it is counted."""
+    """One rule: the word under which it is counted, which rows break it, and the message for such a row."""
 
     kind: str
     broken: pl.Expr
@@ -45,17 +45,21 @@ class Check:
 
 @dataclass(frozen=True)
 class Checked:
-    """`good`: LINE, OFFSET, TEXT, typed columns. `bad`: LINE, TEXT, KINDS, REASON, and what could be typed."""
+    """The checked rows of a batch of `lines` lines.
+
+    `good` has LINE, OFFSET, TEXT and typed columns; `bad` has LINE, TEXT, KINDS, REASON and the typed values.
+    """
 
     good: pl.DataFrame
     bad: pl.DataFrame
+    lines: int
 
 
 class FieldChecks:
     """The rules of some fields, built once and applied batch by batch.
 
     An empty text always means "missing", as do the schema's missingValues. `required` names fields that may not
-    be missing whatever their constraints say. Errors: BadInput where a constraint or format cannot be understood.
+    be missing, whatever their constraints say. Errors: BadInput if a constraint or format cannot be understood.
     """
 
     def __init__(
@@ -69,7 +73,7 @@ class FieldChecks:
 
     def apply(self, batch: Batch) -> Checked:
         """Type and check the rows of a batch; its malformed records join the bad rows."""
-        # Lazy, for the optimiser then computes what several expressions share only once.
+        # Lazy, because the optimiser then computes only once what several expressions share.
         typed = batch.rows.lazy().select(LINE, OFFSET, TEXT, *self._raw).with_columns(self._typed)
         both = typed.collect(engine="in-memory")
         broken = both.select(c.broken.fill_null(False).alias(f"{BROKEN}{n}") for n, c in enumerate(self._checks))
@@ -77,11 +81,12 @@ class FieldChecks:
         bad = both.filter(some).hstack(broken.filter(some))
         return Checked(
             both.select(LINE, OFFSET, TEXT, *self._names).filter(~some),
-            pl.concat([batch.rejected, self._told(bad)], how="diagonal").sort(LINE),
+            pl.concat([batch.rejected, self._explained(bad)], how="diagonal").sort(LINE),
+            batch.lines,
         )
 
-    def _told(self, bad: pl.DataFrame) -> pl.DataFrame:
-        """What is wrong with these rows, each of which breaks a rule. Rules that none breaks take no time."""
+    def _explained(self, bad: pl.DataFrame) -> pl.DataFrame:
+        """These rows, each of which breaks a rule, with the reasons. A rule that no row breaks takes no time."""
         met = [(pl.col(f"{BROKEN}{n}"), check) for n, check in enumerate(self._checks) if bad[f"{BROKEN}{n}"].any()]
         if not met:
             return bad.select(LINE, TEXT, *self._names)
@@ -121,7 +126,7 @@ def _date(text: pl.Expr, pattern: str) -> pl.Expr:
 def _datetime(text: pl.Expr, pattern: str) -> pl.Expr:
     def parse(part: pl.Expr, pattern: str) -> pl.Expr:
         zone = "UTC" if "%z" in pattern else None
-        # A cache of what was read before takes longer than to read it again.
+        # polars' cache of parsed texts takes longer than parsing them again.
         value = part.str.to_datetime(pattern, strict=False, time_unit="us", time_zone=zone, cache=False)
         return value.dt.replace_time_zone(None)
 
@@ -142,9 +147,9 @@ def _checks(field: Field, required: bool, label: str) -> list[Check]:
     return [*_presence_and_type(field, required, at), *_values(field, at), *_texts(field, at)]
 
 
-def _check(field: Field, kind: str, broken: pl.Expr, told: str) -> Check:
+def _check(field: Field, kind: str, broken: pl.Expr, problem: str) -> Check:
     shown = pl.col(RAW + field.name).str.slice(0, SHOWN_CHARACTERS)
-    message = pl.concat_str(pl.lit(f"{field.name}: '"), shown, pl.lit(f"' {told}"))
+    message = pl.concat_str(pl.lit(f"{field.name}: '"), shown, pl.lit(f"' {problem}"))
     return Check(f"{field.name}: {kind}", broken, message)
 
 
@@ -171,8 +176,8 @@ def _values(field: Field, at: str) -> Iterator[Check]:
         yield _check(field, "maximum", finite & (value > most), f"above maximum {constraints['maximum']}")
     if "enum" in constraints:
         allowed = pl.Series([_literal(field, item, f"{at}, enum") for item in constraints["enum"]])
-        told = f"is none of {', '.join(map(str, constraints['enum'][:SHOWN_VALUES]))}"
-        yield _check(field, "enum", ~value.is_in(allowed.cast(DTYPES[field.type]).implode()), told)
+        problem = f"is none of {', '.join(map(str, constraints['enum'][:SHOWN_VALUES]))}"
+        yield _check(field, "enum", ~value.is_in(allowed.cast(DTYPES[field.type]).implode()), problem)
 
 
 def _texts(field: Field, at: str) -> Iterator[Check]:
@@ -199,7 +204,7 @@ def _expected(field: Field) -> str:
 
 
 def _literal(field: Field, value: Any, at: str) -> Any:
-    """A constraint's value as the field's type. Errors: BadInput where it is none."""
+    """A constraint's value as the field's type. Errors: BadInput if it is no such value."""
     flag = isinstance(value, bool)
     typed = value if flag and field.type == "boolean" else pl.select(convert(field, pl.lit(str(value)))).item()
     if typed is None:

@@ -26,6 +26,8 @@ BYTE_ORDER_MARK = "\ufeff".encode()
 
 # Our own columns beside those of the file. No header holds a NUL, so no column of a file can have these names.
 LINE, OFFSET, TEXT, KINDS, REASON = "\0line", "\0offset", "\0text", "\0kinds", "\0reason"
+QUOTES_WRONG, FIELDS_WRONG = "quotes", "number of fields"
+MALFORMED = (QUOTES_WRONG, FIELDS_WRONG)
 REJECTED = {LINE: pl.Int64, TEXT: pl.String, KINDS: pl.List(pl.String), REASON: pl.String}
 
 # A record as RFC 4180 has it: a field is quoted from end to end, or holds no quote at all.
@@ -62,13 +64,13 @@ def texts_at(path: Path, places: Iterable[tuple[int, int]]) -> list[str]:
 
 
 class CsvFile:
-    """A CSV file whose header has been read. `label` is what messages call it.
+    """A CSV file whose header has been read. `label` names it in messages.
 
-    Errors: BadInput where the file is empty, or its header cannot be read.
+    Errors: BadInput if the file is empty or its header cannot be read.
     """
 
-    def __init__(self, path: Path, label: str) -> None:
-        self.path, self.label = path, label
+    def __init__(self, path: Path, label: str, *, may_be_empty: bool = False) -> None:
+        self.path, self.label, self._may_be_empty = path, label, may_be_empty
         with path.open("rb") as file:
             first = file.readline(LONGEST_RECORD + 1)
         if not first:
@@ -93,7 +95,7 @@ class CsvFile:
             )
 
     def blocks(self) -> Iterator[Block]:
-        """The file in blocks of a few MiB, in order. Errors: BadInput for an endless record, or where none follows."""
+        """The file in blocks of a few MiB, in order. Errors: BadInput for an endless record or a file without rows."""
         offset, size = self._body_offset, BLOCK_BYTES
         with self.path.open("rb") as file:
             while content := _read(file, offset, size):
@@ -106,11 +108,16 @@ class CsvFile:
                 # Where the file ends in the midst of a record, that is a block of its own.
                 yield Block(offset, content[:end] if 0 < end < len(content) else content)
                 offset, size = offset + (end or len(content)), BLOCK_BYTES
-        if offset == self._body_offset:
+        if offset == self._body_offset and self._may_be_empty:
+            yield Block(offset, b"")
+        elif offset == self._body_offset:
             raise BadInput(f"{self.label} has a header but no rows", expected="at least one row", do="deliver it again")
 
     def parse(self, block: Block) -> Batch:
         """The records of a block. Errors: BadInput where they are no text in UTF-8, or too long."""
+        if not block.content:
+            texts = {LINE: pl.Int64, OFFSET: pl.Int64, **dict.fromkeys([TEXT, *self.header], pl.String)}
+            return Batch(pl.DataFrame(schema=texts), pl.DataFrame(schema=REJECTED))
         quoted = b'"' in block.content
         records, lines = self._records(block, quoted)
         longest = records.filter(pl.col(TEXT).str.len_bytes() > LONGEST_RECORD)
@@ -287,7 +294,7 @@ def _stray_quotes(records: pl.DataFrame) -> pl.DataFrame:
     """The records with quotes that RFC 4180 does not know: the columns of REJECTED."""
     stray = records.filter(HAS_QUOTE).filter(~pl.col(TEXT).str.contains(WELL_QUOTED))
     reason = pl.lit("a quote that is not around a whole field").alias(REASON)
-    return stray.select(LINE, TEXT, pl.lit(["quotes"]).alias(KINDS), reason)
+    return stray.select(LINE, TEXT, pl.lit([QUOTES_WRONG]).alias(KINDS), reason)
 
 
 def _other_lengths(records: pl.DataFrame, columns: int) -> pl.DataFrame:
@@ -296,4 +303,4 @@ def _other_lengths(records: pl.DataFrame, columns: int) -> pl.DataFrame:
     counted = records.select(LINE, TEXT, (bare.str.count_matches(",", literal=True) + 1).alias("fields"))
     other = counted.filter(pl.col("fields") != columns)
     reason = pl.format("{} fields, expected {}", "fields", pl.lit(columns)).alias(REASON)
-    return other.select(LINE, TEXT, pl.lit(["number of fields"]).alias(KINDS), reason)
+    return other.select(LINE, TEXT, pl.lit([FIELDS_WRONG]).alias(KINDS), reason)

@@ -1,76 +1,86 @@
-"""The work of `encode-validation`: the rows that `split` chose to validate, in the encoding of another model.
+"""`encode-validation`: the rows that validate a day's model, in the encoding of another model.
 
-val.csv holds numbers that only the day's own encoder can read. So the rows are chosen once more from
-train_data.csv, by the code, the fraction and the seed of `split`; val.csv says whether they are the same rows.
+So two models, which know different categories, are measured on the same rows.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+import logging
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
-from stagekit import BadInput
+from stagekit import NotReady, Partition, Publication, partition_name, publish, read_partition
+from stagekit.contract import Encoder, read_encoder
 
-from csv_input import Block, CsvFile
-from encoder import Encoder
-from parallel import in_order
-from prepare import CsvWriter
-from split import CODE, TrainData, choose_rows, code_of, with_sides
+from encoder import trained_schema, what_cannot_be_compared
 
-AGAIN = "run `preprocessing split` again, and train on what it writes: another image may have split this day"
+if TYPE_CHECKING:
+    from prepared_table import PreparedTable
+
+log = logging.getLogger(__name__)
+
+SHOWN_DIFFERENCES, SHOWN_CHARACTERS = 5, 200
 
 
-def encode_validation(
-    data: TrainData,
-    classes: Sequence[str],
-    fraction: float,
-    seed: int,
-    val: tuple[Path, str],
-    encoder: Encoder,
-    output: Path,
-) -> int:
-    """Write the rows of `val`, a val.csv and its label, in its order: the target's code as there, then `encoder`'s
-    features. Returns how many rows these are.
+def run(args: Namespace) -> Mapping[str, Any]:
+    """val_data.csv of processed/{ds} to comparisons/{ds}/val.csv, if there is a model that can be compared.
 
-    Errors: BadInput where the rows that are chosen now are not those of val.csv.
+    Data changes during the life of a model. If this day has other fields or classes, the result names them.
     """
-    codes, validates = choose_rows(data, classes, fraction, seed)
-    _require_same(codes.filter(validates), *val, data.target)
-    code = code_of(data.target, classes)
+    if not args.model:
+        return {"champion": None}
+    processed = _processed(args)
+    model = read_partition(args.data_dir, partition_name(args.data_dir, args.model), ["encoder.json"])
+    own, encoder = read_encoder(processed), read_encoder(model)
+    schema = trained_schema(own, processed.name)
+    if found := what_cannot_be_compared(own, schema, encoder, trained_schema(encoder, model.name)):
+        log.warning("%s cannot be measured on %s: %s", model.name, processed.name, "; ".join(found))
+        return {"champion": model.name, "incomparable": _in_short(found)}
 
-    def encode(chunk: tuple[pl.DataFrame, pl.Series]) -> pl.DataFrame:
-        rows, chosen = chunk
-        return encoder.encode(rows.filter(chosen), [code])
+    def work(publication: Publication) -> dict[str, Any]:
+        from prepared_table import PreparedTable
 
-    with CsvWriter(output) as written:
-        for frame in in_order(encode, with_sides(data.frames(), validates)):
+        table = PreparedTable(processed / "val_data.csv", f"{processed.name}/val_data.csv", schema)
+        rows = _write(table, encoder, publication)
+        result = {"partition": publication.name, "champion": model.name, "incomparable": None}
+        return {**result, "rows": rows, "features": len(encoder.features)}
+
+    return publish(
+        args,
+        f"comparisons/{args.ds}",
+        "encode-validation",
+        work,
+        inputs=[processed, model],
+        parameters={"model": model.name},
+    )
+
+
+def _processed(args: Namespace) -> Partition:
+    """The split day. Errors: NotReady if it was split by a release that did not write val_data.csv."""
+    processed = read_partition(args.data_dir, f"processed/{args.ds}", ["encoder.json"])
+    if "val_data.csv" not in processed.meta["outputs"]:
+        raise NotReady(
+            f"{processed.name} has no val_data.csv: an earlier release split this day",
+            expected="val_data.csv, the rows that validate",
+            do=f"run `preprocessing split --ds {args.ds}` again, then train again",
+        )
+    return read_partition(args.data_dir, processed.name, ["val_data.csv", "encoder.json"])
+
+
+def _write(table: "PreparedTable", encoder: Encoder, publication: Publication) -> int:
+    """Write val.csv: the target's code, then the features, in the order of the table; returns the number of rows."""
+    from csv_output import CsvWriter
+    from encoding import code_of, encode
+    from parallel import in_order
+
+    code = code_of(encoder.target, encoder.classes)
+    with CsvWriter(publication.path("val.csv")) as written:
+        for frame in in_order(lambda block: encode(encoder, table.typed(block), [code]), table.blocks()):
             written.write(frame)
+    publication.rows = {"val.csv": written.rows}
     return written.rows
 
 
-def _require_same(codes: pl.Series, path: Path, label: str, target: str) -> None:
-    """Compare the target of the rows chosen now with that of val.csv, value by value."""
-    published = _first_column(path, label, target)
-    if published.len() != codes.len():
-        raise BadInput(f"{label} has {published.len()} rows", expected=f"{codes.len()}, as split now", do=AGAIN)
-    differs = (published != codes).fill_null(True)
-    if differs.any():
-        first = int(differs.arg_true()[0])
-        raise BadInput(
-            f"{label}: {target} is another in {differs.sum()} of {codes.len()} rows, in line {first + 2} "
-            f"it is {published[first]}",
-            expected=f"{codes[first]}, as split now",
-            do=AGAIN,
-        )
-
-
-def _first_column(path: Path, label: str, name: str) -> pl.Series:
-    """The target's codes, as val.csv has them."""
-    file = CsvFile(path, label)
-    if file.header[0] != name:
-        raise BadInput(f"the first column of {label} is {file.header[0]!r}", expected=repr(name), do=AGAIN)
-    schema = {CODE: pl.UInt32(), **dict.fromkeys(file.header[1:], pl.String())}
-
-    def read(block: Block) -> pl.Series:
-        return pl.scan_csv(block.content, has_header=False, schema=schema).select(CODE).collect().to_series()
-
-    return pl.concat(in_order(read, file.blocks()))
+def _in_short(found: Sequence[str]) -> str:
+    """The first differences, short enough for a command line."""
+    more = f"; and {len(found) - SHOWN_DIFFERENCES} more" if len(found) > SHOWN_DIFFERENCES else ""
+    return "; ".join(text[:SHOWN_CHARACTERS] for text in found[:SHOWN_DIFFERENCES]) + more

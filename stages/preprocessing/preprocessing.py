@@ -1,92 +1,118 @@
 """preprocessing: checks, cleans, encodes and splits a day of data.
 
 Reads   prepare            raw/{ds}: data.csv, target.csv, schema.json
-        prepare --model    raw/{ds}: data.csv, schema.json; the model's encoder.json
-        split              processed/{ds}/train_data.csv, raw/{ds}/schema.json
-        encode-validation  processed/{ds}: train_data.csv, val.csv, encoder.json; the model's encoder.json
-        import             three files, wherever they are
-        infer-schema       CSV files, wherever they are
+        split              processed/{ds}: train_data.csv; raw/{ds}: schema.json
+        features           raw/{ds}: data.csv, schema.json; the model's encoder.json
+        encode-validation  processed/{ds}: val_data.csv, encoder.json; the model's encoder.json
+        import             data.csv, target.csv and schema.json, in any folder
+        infer-schema       CSV files, in any folder
 Writes  prepare            processed/{ds}: train_data.csv, rejected.csv
-        prepare --model    features/{ds}: features.csv, rejected.csv
-        split              processed/{ds}: train.csv, val.csv, encoder.json
+        split              processed/{ds}: train.csv, val.csv, val_data.csv, encoder.json
+        features           features/{ds}: features.csv, rejected.csv
         encode-validation  comparisons/{ds}: val.csv
         import             raw/{ds}: data.csv, target.csv, schema.json
-        infer-schema       the file named by --out
+        infer-schema       the file that --out names
 Exit    0 done, 1 failed, 2 wrong usage, 3 bad input data, 4 input not there yet
 """
 
-import argparse
-import os
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
-from stagekit import Command, StageError, run_stage
+from stagekit import Command, option, run_stage
+from stagekit.options import fraction, inner_fraction, whole_number
 
-from commands import run_encode_validation, run_import, run_infer_schema, run_prepare, run_split
-from options import (
-    configure_encode_validation,
-    configure_import,
-    configure_infer_schema,
-    configure_prepare,
-    configure_split,
+from table_schema import MOST_CATEGORIES
+
+MAX_REJECTED = option(
+    "--max-rejected",
+    type=fraction,
+    default=0.1,
+    metavar="FRACTION",
+    help="fail if more than this fraction of a file's rows is rejected (default: %(default)s)",
 )
 
-Run = Callable[[argparse.Namespace], Mapping[str, Any]]
-
-
-def _with_error_numbers(run: Run) -> Run:
-    """Give errors of polars' native code their numbers back: it raises them without, and shared messages go by them."""
-
-    @wraps(run)
-    def wrapped(args: argparse.Namespace) -> Mapping[str, Any]:
-        try:
-            return run(args)
-        except StageError:
-            raise
-        except Exception as error:
-            number = re.search(r"\(os error (\d+)\)", str(error))
-            if number is None or getattr(error, "errno", None) is not None:
-                raise
-            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
-
-    return wrapped
-
-
 COMMANDS = (
-    Command(
-        "prepare",
-        "Check and join a day's data; or, with --model, make its features.",
-        _with_error_numbers(run_prepare),
-        configure_prepare,
-    ),
+    Command("prepare", "Check a day's data and target, and join them.", "prepare:run", options=(MAX_REJECTED,)),
     Command(
         "split",
-        "Split a prepared day in rows to train and rows to validate; fit the encoder.",
-        _with_error_numbers(run_split),
-        configure_split,
+        "Split a prepared day into rows that train and rows that validate, and fit the encoder.",
+        "split:run",
+        options=(
+            option(
+                "--val-fraction",
+                type=inner_fraction,
+                default=0.2,
+                metavar="FRACTION",
+                help="which fraction of the rows validates the model (default: %(default)s)",
+            ),
+            option("--seed", type=int, default=0, help="decides which rows these are (default: %(default)s)"),
+            option(
+                "--max-categories",
+                type=whole_number(1, MOST_CATEGORIES),
+                default=MOST_CATEGORIES,
+                metavar="N",
+                help="how many values of a text feature the encoder keeps (default and most: %(default)s)",
+            ),
+        ),
+    ),
+    Command(
+        "features",
+        "Check a day's data and make the features that a model needs to score it.",
+        "features:run",
+        options=(
+            option("--model", required=True, metavar="PARTITION", help="the model, such as models/2026-11-21"),
+            MAX_REJECTED,
+        ),
     ),
     Command(
         "encode-validation",
-        "Encode the rows to validate once more, for a model that was trained before.",
-        _with_error_numbers(run_encode_validation),
-        configure_encode_validation,
+        "Encode the rows that validate for another model.",
+        "encode_validation:run",
+        options=(
+            option(
+                "--model",
+                metavar="PARTITION",
+                help="the model, such as models/2026-11-15; without one, or if it is empty, nothing is written",
+            ),
+        ),
     ),
     Command(
         "import",
-        "Publish own files as a day's raw data: those named, or those that lie in raw/{ds} already.",
-        _with_error_numbers(run_import),
-        configure_import,
+        "Publish own files as a day's raw data: the files named, or the files that are in raw/{ds} already.",
+        "import_:run",
+        options=(
+            option("--data", type=Path, metavar="FILE", help="data.csv: the rows to learn from or to score"),
+            option(
+                "--target",
+                type=Path,
+                metavar="FILE",
+                help="target.csv: the classes by key; not for a day that is only scored",
+            ),
+            option("--schema", type=Path, metavar="FILE", help="schema.json: a Table Schema; see `infer-schema`"),
+        ),
     ),
     Command(
         "infer-schema",
         "Draft a schema.json from CSV files.",
-        _with_error_numbers(run_infer_schema),
-        configure_infer_schema,
+        "infer_schema:run",
         needs_ds=False,
         publishes=False,
+        options=(
+            option("--data", type=Path, required=True, metavar="FILE", help="a data.csv"),
+            option("--target", type=Path, metavar="FILE", help="its target.csv"),
+            option("--key", action="append", default=[], metavar="COLUMN", help="identifies a row; can be repeated"),
+            option("--entity", metavar="COLUMN", help="what rows belong to, such as a customer"),
+            option(
+                "--missing",
+                action="append",
+                default=[],
+                metavar="TEXT",
+                help='a text that means "missing", such as NA; can be repeated',
+            ),
+            option("--out", type=Path, required=True, metavar="FILE", help="where to write the schema"),
+            option("--force", action="store_true", help="overwrite that file"),
+        ),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The work of `infer-schema`: draft the schema of own CSV files, for a person to correct."""
+"""A draft of a Table Schema: the type and the role of each column, from its values."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from checks import RAW, convert
 from csv_input import CsvFile
 from table_schema import Field
 
-# In this order: the first that fits all values of a column is its type.
+# The first of these that fits all values of a column is its type.
 CANDIDATES = (
     Field("", "boolean", "", "default", {}, ("true", "True", "TRUE"), ("false", "False", "FALSE")),
     Field("", "integer", "", "default", {}, (), ()),
@@ -21,12 +21,12 @@ CANDIDATES = (
     Field("", "datetime", "", "%Y-%m-%d %H:%M:%S", {}, (), ()),
 )
 TEXT_FIELD = Field("", "string", "", "default", {}, (), ())
-# Texts that never repeat in this many rows or more name something, they do not describe it.
+# If texts do not repeat in this many rows or more, they are names, not descriptions.
 IDENTIFIER_ROWS = 50
 
 
 class Column:
-    """What is known of a column after some batches: the types that all of its values fit, and whether values repeat."""
+    """A column after some batches: the types that all its values fit, and whether values repeat."""
 
     def __init__(self, name: str, missing: Collection[str]) -> None:
         self.name, self._missing = name, ["", *missing]
@@ -45,15 +45,15 @@ class Column:
         return self._fitting[0] if self._fitting and self._values else TEXT_FIELD
 
     @property
-    def says_nothing(self) -> bool:
-        """No value at all, or texts that never repeat."""
+    def is_no_feature(self) -> bool:
+        """Whether it has no value at all, or texts that never repeat."""
         names = self.type is TEXT_FIELD and not self._repeats and self._values >= IDENTIFIER_ROWS
         return not self._values or names
 
     def document(self, role: str) -> dict[str, Any]:
         """The column as a field of a Table Schema."""
         kind = self.type
-        # Identifiers and classes are compared as they are written, never as rounded numbers or moments.
+        # Identifiers and classes are compared as texts, never as rounded numbers or times.
         if role in ("key", "entity", "target") and kind.type not in ("integer", "boolean"):
             kind = TEXT_FIELD
         document: dict[str, Any] = {"name": self.name, "type": kind.type}
@@ -61,14 +61,14 @@ class Column:
             document["format"] = kind.format
         if role == "feature" and kind.type in ("date", "datetime"):
             role = "time"
-        document["role"] = "ignore" if role == "feature" and self.says_nothing else role
+        document["role"] = "ignore" if role == "feature" and self.is_no_feature else role
         if role in ("key", "target"):
             document["constraints"] = {"required": True}
         return document
 
 
 def _misfits(field: Field) -> pl.Expr:
-    """How many values are not of the field's type. Digits after a zero are a code, such as a postcode."""
+    """How many values are not of the field's type. A number with a leading zero is a code, such as a postcode."""
     raw, value = pl.col(RAW), convert(field, pl.col(RAW))
     fits = value.is_not_null()
     if field.type in ("integer", "number"):
@@ -87,13 +87,13 @@ def _look(path: Path, missing: Collection[str]) -> dict[str, Column]:
     return columns
 
 
-def infer_schema(
+def draft_schema(
     data: Path, target: Path | None, key: Sequence[str], entity: str | None, missing: Sequence[str]
 ) -> dict[str, Any]:
-    """Draft a Table Schema. The key is what both files have in common unless it is named.
+    """Draft a Table Schema. If no key is named, the key is the columns that both files have.
 
-    Errors: UsageError where no key is known or a named column is not there; BadInput where target.csv does not
-    have exactly one column beside the key.
+    Errors: UsageError if no key is known or a named column does not exist; BadInput if target.csv does not have
+    exactly one column beside the key.
     """
     columns = _look(data, missing)
     targets = _look(target, missing) if target else {}

@@ -42,6 +42,10 @@ class Field:
     true_values: tuple[str, ...]
     false_values: tuple[str, ...]
 
+    def as_written(self) -> "Field":
+        """The field as `prepare` writes its values: in the default format, within all constraints."""
+        return Field(self.name, self.type, self.role, "default", {}, TRUE_VALUES[:1], FALSE_VALUES[:1])
+
 
 @dataclass(frozen=True)
 class Schema:

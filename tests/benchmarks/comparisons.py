@@ -182,12 +182,11 @@ def memory(lab: Lab) -> list[Row]:
     rows = []
     for step in ("generate", "prepare", "split", "features", "predict"):
         small, large = lab.need(step, SMALL), lab.need(step, LARGE)
-        what = "prepare --model" if step == "features" else step
-        # The target speaks of generate, prepare and predict; split is shown beside them.
+        # The target is about generate, prepare, features and predict; split is shown beside them.
         sign = "" if step == "split" else "<="
         rows.append(
             Row(
-                f"memory of {what}, {lab.large:,} rows",
+                f"memory of {step}, {lab.large:,} rows",
                 f"{large.peak_bytes / 1e6:,.0f} MB",
                 f"{lab.rows:,} rows: {small.peak_bytes / 1e6:,.0f} MB",
                 large.peak_bytes / small.peak_bytes,

@@ -55,7 +55,7 @@ STEPS = {
     "validate": Step("prediction", lambda ds, _: ["validate", f"--ds={ds}"], lambda ds: [("train", ds)]),
     "features": Step(
         "preprocessing",
-        lambda ds, _: ["prepare", f"--ds={ds}", f"--model={MODEL}"],
+        lambda ds, _: ["features", f"--ds={ds}", f"--model={MODEL}"],
         lambda ds: [("generate", ds), ("validate", SMALL)],
     ),
     "predict": Step(

@@ -211,7 +211,7 @@ def test_promotion_in_the_middle_of_a_run_changes_nothing_for_it(airflow: Airflo
     airflow.set_result(run, "resolve", resolved)
     Variable.set("model_path", "models/2026-11-15")
     try:
-        assert airflow.arguments(run, "prepare") == ["prepare", "--ds=2026-11-16", "--model=models/2026-11-08"]
+        assert airflow.arguments(run, "features") == ["features", "--ds=2026-11-16", "--model=models/2026-11-08"]
         assert airflow.arguments(run, "predict") == [
             "predict", "--ds=2026-11-16", "--model=models/2026-11-08",
             "--model-version=3", "--model-run-id=abc", "--model-sha256=0f",

@@ -16,7 +16,7 @@ ALL_DAGS = (*DAGS, "promote_model", "roll_back_model")
 OF_TESTS = "alert_"  # Dags that fail, of the tests of alerts
 FILES = {
     "raw": {"data.csv", "target.csv", "schema.json"},
-    "processed": {"train_data.csv", "rejected.csv", "train.csv", "val.csv", "encoder.json"},
+    "processed": {"train_data.csv", "rejected.csv", "train.csv", "val.csv", "val_data.csv", "encoder.json"},
     "models": {
         "model.txt", "encoder.json", "params.json", "feature_importance.csv", "reference_scores.csv", "metrics.json",
         "curves.json", "baseline.json",
@@ -72,8 +72,7 @@ def test_day_has_a_useful_model(day: Results) -> None:
 
 def test_day_predicts_every_row_that_was_not_rejected(day: Results) -> None:
     rows = data.rows(f"predictions/{DAY}/predictions.csv")
-    # The last `prepare` of the day is that of the Dag predict.
-    features, predicted = day["preprocessing", "prepare"], day["prediction", "predict"]
+    features, predicted = day["preprocessing", "features"], day["prediction", "predict"]
     assert len(rows) == predicted["rows"] == features["rows_out"] > 1000
     probabilities = [float(value) for row in rows for name, value in row.items() if name.startswith("probability_")]
     assert all(0 <= value <= 1 for value in probabilities)

@@ -146,7 +146,7 @@ def test_host_folder_is_made_again_as_whoever_it_belongs_to(folder: Path) -> Non
 @pytest.mark.parametrize(
     ("target", "files"),
     [
-        (f"raw/{DAY}", 3), (f"processed/{DAY}", 5), (f"models/{DAY}", 8), (f"features/{DAY}/features.csv", 2),
+        (f"raw/{DAY}", 3), (f"processed/{DAY}", 6), (f"models/{DAY}", 8), (f"features/{DAY}/features.csv", 2),
         (PREDICTIONS, 1),
     ],
 )  # fmt: skip

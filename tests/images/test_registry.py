@@ -51,7 +51,7 @@ def second(server: Server) -> Folder:
     data = server.data
     make_day(data, SECOND)
     compare(data, "1")
-    data.run("preprocessing", "prepare", "--ds", SECOND, "--model", MODEL)
+    data.run("preprocessing", "features", "--ds", SECOND, "--model", MODEL)
     data.run("prediction", "predict", "--ds", SECOND, "--model", MODEL)
     data.run("prediction", "evaluate", "--ds", SECOND, "--rules-json", json.dumps(RULES["monitoring"]))
     data.run("report", "page", "--ds", SECOND)
@@ -259,7 +259,7 @@ def test_champion_is_restored_after_a_retraining_and_after_a_deletion(server: Se
     restored = f"{MODEL}-v1"
     assert resolved.line.items() >= {"model": restored, "model_sha256": registered, "version": "1"}.items()
     assert data.read(f"{restored}/_meta.json")["outputs"].keys() >= MODEL_FILES
-    data.run("preprocessing", "prepare", "--ds", FIRST, "--model", restored)
+    data.run("preprocessing", "features", "--ds", FIRST, "--model", restored)
     data.run("prediction", "predict", "--ds", FIRST, "--model", restored, "--model-sha256", registered)
     data.remove(MODEL)
     before = data.read(f"{restored}/_meta.json")["steps"]["restore"]

@@ -93,7 +93,7 @@ class World:
 
     def score(self, ds: str, model: str, version: str) -> None:
         self.run("generator", f"--rows={ROWS}", f"--ds={ds}", dag="generate_data")
-        self.run("preprocessing", "prepare", "--model", model, f"--ds={ds}", dag="predict")
+        self.run("preprocessing", "features", "--model", model, f"--ds={ds}", dag="predict")
         scorer = ["--model", model, "--model-version", version]
         self.run("prediction", "predict", *scorer, f"--ds={ds}", dag="predict")
         self.run("prediction", "evaluate", "--rules-json", json.dumps(RULES["monitoring"]), f"--ds={ds}", dag="monitor")

@@ -23,7 +23,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "split": ("preprocessing", ("split", "--seed=5"), f"processed/{DAY}"),
     "train": ("training", ("--params=/own/params.json", "--param=num_iterations=15"), MODEL),
     "validate": ("prediction", ("validate",), MODEL),
-    "features": ("preprocessing", ("prepare", f"--model={MODEL}"), f"features/{DAY}"),
+    "features": ("preprocessing", ("features", f"--model={MODEL}"), f"features/{DAY}"),
     "predict": ("prediction", ("predict", f"--model={MODEL}"), f"predictions/{DAY}"),
 }
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("_stages")
 MONDAY, TUESDAY = "2026-11-16", "2026-11-17"
 TRAIN = ["prepare", "split", "train", "validate", "plot"]
 JUDGE = ["encode_validation", "compare"]
-PREDICT = ["resolve", "prepare", "predict"]
+PREDICT = ["resolve", "features", "predict"]
 
 
 @pytest.fixture(scope="module")

@@ -123,7 +123,7 @@ class World:
         return ",".join(header) + "\n" + "".join(numbered)
 
     def prepare(self, model: str, content: str | bytes | None = None, ds: str = DAY) -> None:
-        """Publish features/{ds} as `preprocessing prepare --model` does."""
+        """Publish features/{ds} as `preprocessing features` does."""
         encoder = read_partition(self.root, model, ["encoder.json"])
         self.publish(
             f"features/{ds}", "features", {"features.csv": self.features() if content is None else content}, [encoder]

@@ -69,7 +69,7 @@ def test_columns_may_have_any_name(day: Day, files: dict[str, Path], name: str) 
     assert day.run("import", *put(files, data, target, schema)).code == 0
     assert [day.run(command).code for command in ("prepare", "split")] == [0, 0]
     day.publish_model()
-    assert day.run("prepare", "--model", "models/2026-11-01").code == 0
+    assert day.run("features", "--model", "models/2026-11-01").code == 0
     assert day.run("encode-validation", "--model", "models/2026-11-01").code == 0
     assert day.file(f"comparisons/{DS}/val.csv").read_bytes() == day.file(f"processed/{DS}/val.csv").read_bytes()
     kept = [f["name"] for f in columns if f["role"] != "ignore"]
@@ -144,7 +144,7 @@ def test_file_that_grows_while_it_is_imported_is_refused(
             writer.write("tag-99,farm 1,,1.0,1,,,\n")
         copy(source, to)
 
-    monkeypatch.setattr("own_data.shutil.copyfileobj", copy_late)
+    monkeypatch.setattr("import_.shutil.copyfileobj", copy_late)
     run = day.run("import", *options)
     assert run.code == 3
     assert f"{files['data.csv']} changed while it was imported" in run.log

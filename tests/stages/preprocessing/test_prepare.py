@@ -10,7 +10,7 @@ from conftest import DATA_HEADER, SCHEMA, Day, field, flock, graded, sheep, to_c
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import prepare as prepare_module
+import checked_table
 
 DS = "2026-11-21"
 OUT = f"processed/{DS}/train_data.csv"
@@ -158,8 +158,8 @@ DATA_ROWS = st.lists(st.tuples(KEYS, st.sampled_from(["1", "2", "?"])), min_size
 TARGET_ROWS = st.lists(st.tuples(KEYS, st.sampled_from(["A", "B", "Z"])), min_size=1, max_size=40)
 
 
-IN_MEMORY = {"prepare.PART_BYTES": prepare_module.PART_BYTES}
-ON_DISK = {"prepare.PART_BYTES": 40, "spill.FLUSH_BYTES": 500, "spill.SHELF_BYTES": 100}
+IN_MEMORY = {"checked_table.PART_BYTES": checked_table.PART_BYTES}
+ON_DISK = {"checked_table.PART_BYTES": 40, "spill.FLUSH_BYTES": 500, "spill.SHELF_BYTES": 100}
 # As if all keys had one hash: only the keys themselves tell rows apart.
 HASHES_COLLIDE = {"polars.Expr.hash": lambda _: pl.lit(7, pl.UInt64)}
 

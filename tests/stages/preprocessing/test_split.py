@@ -12,7 +12,7 @@ from conftest import DATA_HEADER, DS, SCHEMA, Day, field, flock, graded, sheep, 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from split import choose_groups, sort_classes
+from splitting import choose_groups, sort_classes
 
 P = f"processed/{DS}"
 MODEL = "models/2026-11-01"
@@ -133,8 +133,8 @@ def test_giant_entity_trains(day: Day) -> None:
 @pytest.mark.parametrize(
     ("grades", "schema", "message"),
     [
-        ("A" * 20, SCHEMA, "has one class only: grade is 'A' in all rows"),
-        ("A" * 10 + "B" * 9 + "C", SCHEMA, "of 3 classes of grade, one row only have C"),
+        ("A" * 20, SCHEMA, "has only one class: grade is 'A' in all rows"),
+        ("A" * 10 + "B" * 9 + "C", SCHEMA, "of 3 classes of grade, these have only one row: C"),
         ("AB" * 10, {**SCHEMA, "one farm": True}, "cannot be on both sides: they belong to one farm"),
     ],
     ids=["one class", "one row of a class", "one entity"],
@@ -227,7 +227,7 @@ def test_scoring_sees_the_numbers_that_training_saw(day: Day) -> None:
     day.publish_model()
     data, _ = flock(600)
     day.publish(data, None, {**SCHEMA, "fields": SCHEMA["fields"][:-1]}, ds="2026-12-01")
-    run = day.run("prepare", "--model", f"{day.root}/{MODEL}", ds="2026-12-01")
+    run = day.run("features", "--model", f"{day.root}/{MODEL}", ds="2026-12-01")
     assert run.code == 0, run.log
     assert (run.result["rows_out"], run.result["features"]) == (600, 7)
     scored = day.rows("features/2026-12-01/features.csv")
@@ -250,7 +250,7 @@ def test_scoring_meets_unknown_categories_and_missing_entities(day: Day) -> None
     rows = [[*sheep(n)[:1], "", *sheep(n)[2:5], "unheard of", *sheep(n)[6:]] for n in range(10)]
     rows[9][4] = "many"
     day.publish(to_csv(DATA_HEADER, rows), None, schema, ds="2026-12-01")
-    run = day.run("prepare", "--model", MODEL, ds="2026-12-01")
+    run = day.run("features", "--model", MODEL, ds="2026-12-01")
     assert run.code == 0, run.log
     assert [row["breed"] for row in day.rows("features/2026-12-01/features.csv")] == [""] * 9
     assert [row["reason"] for row in day.rows("features/2026-12-01/rejected.csv")] == [
@@ -263,7 +263,7 @@ def test_scoring_a_day_of_another_schema_is_refused(day: Day) -> None:
     day.publish_model()
     fields = [{**f, "type": "number"} if f["name"] == "lambs" else f for f in SCHEMA["fields"]]
     day.publish(flock(20)[0], None, {**SCHEMA, "fields": fields}, ds="2026-12-01")
-    run = day.run("prepare", "--model", MODEL, ds="2026-12-01")
+    run = day.run("features", "--model", MODEL, ds="2026-12-01")
     assert run.code == 3
     assert (
         f"differs from the schema of {MODEL}: field 'lambs': type is 'number' here, 'integer' in the model" in run.log
@@ -274,11 +274,13 @@ def test_scoring_a_day_of_another_schema_is_refused(day: Day) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"version": 1', '"version": 2', "has version 2"),
-        ('"kind": "hour"', '"kind": "minute"', "unknown kind 'minute'"),
-        ('"field": "kilos"', '"field": "pounds"', "no field 'pounds'"),
-        ('"features"', '"traits"', "is damaged"),
-        ('"key"', "key", "is damaged"),
+        ('"version": 1', '"version": 2', "version"),
+        ('"kind": "hour"', '"kind": "minute"', "'minute'"),
+        ('"field": "kilos"', '"field": "pounds"', "the field 'pounds' of the feature 'kilos' is not in its schema"),
+        ('"field": "kilos"', '"field": "breed"', "the field 'breed' of the feature 'kilos' has the type string"),
+        ('"features"', '"traits"', "features"),
+        ('"key"', "key", "JSON"),
+        ('"key": [\n    "tag"', '"key": [\n    "farm"', "has the key farm and the target grade"),
     ],
 )
 def test_encoder_that_cannot_be_followed_is_refused(day: Day, old: str, new: str, message: str) -> None:
@@ -286,14 +288,15 @@ def test_encoder_that_cannot_be_followed_is_refused(day: Day, old: str, new: str
     path = day.file(f"{P}/encoder.json")
     path.write_text(path.read_text().replace(old, new, 1))
     day.publish_model()
-    run = day.run("prepare", "--model", MODEL)
+    run = day.run("features", "--model", MODEL)
     assert run.code == 3
     assert message in run.log
+    assert f"{MODEL}/encoder.json" in run.log
 
 
 def test_model_that_is_not_there_is_not_ready(day: Day) -> None:
     day.publish(*flock(20))
-    run = day.run("prepare", "--model", "models/2020-01-01")
+    run = day.run("features", "--model", "models/2020-01-01")
     assert run.code == 4
     assert "partition models/2020-01-01 is not ready" in run.log
 
@@ -369,7 +372,7 @@ def test_any_text_can_be_a_category(day: Day, values: list[str]) -> None:
     assert day.run("prepare").code == 0
     assert day.run("split").code == 0
     day.publish_model()
-    assert day.run("prepare", "--model", MODEL).code == 0
+    assert day.run("features", "--model", MODEL).code == 0
     known = encoder(day)["features"][0]["values"]
     assert set(known) <= set(values) - {""}
     coded = [row["t"] for row in day.rows(f"features/{DS}/features.csv")]

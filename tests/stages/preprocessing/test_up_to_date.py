@@ -13,7 +13,7 @@ MODEL = "models/2026-11-01"
 COMMANDS = (
     ("prepare",),
     ("split",),
-    ("prepare", "--model", MODEL),
+    ("features", "--model", MODEL),
     ("encode-validation", "--model", MODEL),
 )
 

@@ -1,0 +1,56 @@
+"""The rows of a raw day: checked by themselves and against each other, then written."""
+
+import polars as pl
+from stagekit import Partition, Publication, StageError
+from stagekit.contract import Encoder
+
+from checked_table import CheckedTable, Counts, RawTable, write_rows
+from checks import DTYPES
+from csv_input import LINE
+from encoding import encode
+from keys import BATCH, PLACE, compare_keys, join_targets
+from spill import Spill
+from table_schema import Schema, columns_kept
+
+
+def write_joined(raw: Partition, schema: Schema, publication: Publication) -> Counts:
+    """Write train_data.csv, the good rows of data.csv with their targets, and rejected.csv."""
+    data, target = _data(raw, schema, schema.named("key", "entity")), _target(raw, schema)
+    checked = CheckedTable(data, publication.scratch / "data", data.parts)
+    of_target = CheckedTable(target, publication.scratch / "target", data.parts)
+    names = schema.named("target")
+    dtypes = {field.name: DTYPES[field.type] for field in schema.of(names)}
+    matches = Spill(publication.scratch / "matches", BATCH, {**PLACE, **dtypes})
+    join_targets(checked.keys, of_target.keys, matches)
+
+    def joined(rows: pl.DataFrame, batch: int) -> pl.DataFrame:
+        targets = matches.read(batch).sort(LINE)
+        if targets.height > rows.height:  # some rows were rejected because a value is not unique
+            targets = targets.join(rows, on=LINE, how="semi", maintain_order="left")
+        if not targets[LINE].equals(rows[LINE]):
+            raise StageError(
+                f"{raw.name}: batch {batch} has {rows.height} rows, and {targets.height} of them have a target"
+            )
+        return rows.hstack(targets.select(names)).select(columns_kept(schema))
+
+    return write_rows([checked, of_target], "train_data.csv", publication, joined)
+
+
+def write_features(raw: Partition, schema: Schema, encoder: Encoder, publication: Publication) -> Counts:
+    """Write features.csv, the key and the features of the good rows of data.csv, and rejected.csv.
+
+    The entity of a row may be missing here: it is no feature.
+    """
+    data = _data(raw, schema, schema.named("key"))
+    checked = CheckedTable(data, publication.scratch / "data", data.parts)
+    compare_keys(checked.keys)
+    return write_rows([checked], "features.csv", publication, lambda rows, _: encode(encoder, rows, encoder.key))
+
+
+def _data(raw: Partition, schema: Schema, required: list[str]) -> RawTable:
+    return RawTable(raw / "data.csv", f"{raw.name}/data.csv", schema, schema.data_columns, required)
+
+
+def _target(raw: Partition, schema: Schema) -> RawTable:
+    names = schema.target_columns
+    return RawTable(raw / "target.csv", f"{raw.name}/target.csv", schema, names, names)

@@ -1,0 +1,75 @@
+"""Reads train_data.csv, and val_data.csv with a part of its rows, block by block and with the types of the schema."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from zlib import crc32
+
+import polars as pl
+
+from checks import DTYPES, convert
+from csv_input import Block, CsvFile
+from parallel import in_order
+from spill import Shelf
+from table_schema import Schema, columns_kept
+
+GROUP = "\0group"
+UNIT_SEPARATOR = "\x1f"
+
+
+class PreparedTable:
+    """A file with the columns of train_data.csv. `label` names it in messages."""
+
+    def __init__(self, path: Path, label: str, schema: Schema) -> None:
+        self.schema, self.label = schema, label
+        self.target = schema.named("target")[0]
+        self._file, self._columns = CsvFile(path, label), columns_kept(schema)
+        self._file.require_columns(self._columns)
+
+    def blocks(self) -> Iterator[Block]:
+        """The file in blocks of whole rows, in order."""
+        return self._file.blocks()
+
+    def texts(self, block: Block) -> pl.DataFrame:
+        """All columns of a block's rows, as text."""
+        return self._scan(block, {}).collect()
+
+    def typed(self, block: Block) -> pl.DataFrame:
+        """The GROUP, the target (as text), and the features and times (with their types) of a block's rows.
+
+        Rows with the same GROUP belong to one entity, or, in a schema without entities, have the same key.
+        """
+        fields = self.schema.of(self.schema.named("feature", "time"))
+        rows = self._scan(block, {field.name: DTYPES[field.type] for field in fields if field.role == "feature"})
+        times = [convert(f.as_written(), pl.col(f.name)).alias(f.name) for f in fields if f.role == "time"]
+        names = self.schema.named("entity") or self.schema.named("key")
+        group = pl.concat_str(names, separator=UNIT_SEPARATOR).alias(GROUP)
+        return rows.select(group, self.target, *(field.name for field in fields)).with_columns(times).collect()
+
+    def _scan(self, block: Block, dtypes: dict[str, pl.DataType]) -> pl.LazyFrame:
+        schema = {name: dtypes.get(name, pl.String()) for name in self._columns}
+        return pl.scan_csv(block.content, has_header=False, schema=schema)
+
+
+class TrainData:
+    """The typed rows of train_data.csv, read once and kept below the folder `scratch`. GROUP is a 32-bit hash here."""
+
+    def __init__(self, table: PreparedTable, scratch: Path) -> None:
+        self.table = table
+        self._shelf = Shelf(scratch)
+        for frame in in_order(self._read, table.blocks()):
+            self._shelf.add(frame)
+
+    def frames(self, names: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        """The rows, or some of their columns, in the file's order: a frame for each block of the file."""
+        return self._shelf.all(names)
+
+    def _read(self, block: Block) -> pl.DataFrame:
+        frame = self.table.typed(block)
+        return frame.with_columns(_hashes(frame[GROUP]))
+
+
+def _hashes(texts: pl.Series) -> pl.Series:
+    """A 32-bit hash of each text. Usually many rows share one."""
+    distinct = texts.unique()
+    hashes = pl.Series(list(map(crc32, distinct.cast(pl.Binary).to_list())), dtype=pl.UInt32)
+    return texts.replace_strict(distinct, hashes, return_dtype=pl.UInt32)

@@ -1,0 +1,208 @@
+"""Which rows of a prepared day train and which validate; the encoder is fitted to the rows that train.
+
+All rows of a group are on one side: a group is all rows of an entity, or, in a schema without entities, of a key. A
+group is known by a 32-bit hash of its text; if two hashes are equal, their groups share a side, which does no harm.
+Per class, the rarest first, groups are taken in an order shuffled by the seed until validation has its fraction of
+the class's rows, to the nearest group. So each class has its fraction, and no group is on both sides.
+"""
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from stagekit import BadInput, Publication
+from stagekit.contract import CATEGORY, Encoder, write_encoder
+
+from csv_input import Block
+from csv_output import CsvWriter
+from encoder import fit_encoder
+from encoding import code_of, encode
+from parallel import in_order
+from prepared_table import GROUP, PreparedTable, TrainData
+
+log = logging.getLogger(__name__)
+
+CODE, ROWS = "\0code", "\0rows"
+GOLDEN = 0x9E3779B9  # spreads small seeds over 32 bits
+
+
+@dataclass(frozen=True)
+class SplitRules:
+    """Which fraction of the rows validates, the seed that decides which rows, and how many categories are kept."""
+
+    fraction: float
+    seed: int
+    most_categories: int
+
+
+def split(table: PreparedTable, rules: SplitRules, publication: Publication) -> dict[str, Any]:
+    """Write train.csv, val.csv, val_data.csv and encoder.json; returns what the result line says.
+
+    Errors: BadInput if a class cannot be on both sides.
+    """
+    data = TrainData(table, publication.scratch / "rows")
+    classes = _classes(data)
+    codes, validates = _choose_rows(data, classes, rules)
+    counts = _require_all_classes(table, classes, codes, validates)
+    encoder = fit_encoder(table.schema, classes, _frequent(data, validates, rules.most_categories))
+    write_encoder(publication.path("encoder.json"), encoder)
+    publication.rows = _write_sides(data, validates, encoder, publication)
+    return {
+        "train_rows": publication.rows["train.csv"],
+        "val_rows": publication.rows["val.csv"],
+        "features": len(encoder.features),
+        "classes": counts,
+        "categories": {f.name: len(f.values) for f in encoder.features if f.kind == CATEGORY},
+    }
+
+
+def _write_sides(data: TrainData, validates: pl.Series, encoder: Encoder, publication: Publication) -> dict[str, int]:
+    """Write the encoded rows of both sides, and the raw values of those that validate; returns the rows by file."""
+    code = code_of(encoder.target, encoder.classes)
+
+    def work(part: tuple[pl.DataFrame, Block, pl.Series]) -> list[pl.DataFrame]:
+        rows, block, chosen = part
+        encoded = encode(encoder, rows, [code])
+        return [encoded.filter(~chosen), encoded.filter(chosen), data.table.texts(block).filter(chosen)]
+
+    files = ("train.csv", "val.csv", "val_data.csv")
+    parts = _with_sides(zip(data.frames(), data.table.blocks(), strict=True), validates)
+    with ExitStack() as stack:
+        writers = [stack.enter_context(CsvWriter(publication.path(file))) for file in files]
+        for frames in in_order(work, parts):
+            for writer, frame in zip(writers, frames, strict=True):
+                writer.write(frame)
+    return {file: writer.rows for file, writer in zip(files, writers, strict=True)}
+
+
+def _choose_rows(data: TrainData, classes: Sequence[str], rules: SplitRules) -> tuple[pl.Series, pl.Series]:
+    """The target's code of each row, and whether the row validates, in the file's order."""
+    target = data.table.target
+    groups = pl.concat(frame.to_series() for frame in data.frames([GROUP]))
+    codes = pl.concat(frame.select(code_of(target, classes)).to_series() for frame in data.frames([target]))
+    chosen = choose_groups(groups, codes, rules.fraction, rules.seed)
+    return codes, groups.is_in(chosen.implode())
+
+
+def _classes(data: TrainData) -> list[str]:
+    counts: Counter[str] = Counter()
+    label, target = data.table.label, data.table.target
+    for frame in data.frames([target]):
+        counts.update(dict(frame.to_series().value_counts().iter_rows()))
+    if len(counts) < 2:
+        raise BadInput(
+            f"{label} has only one class: {target} is {next(iter(counts), 'missing')!r} in all rows",
+            expected="two classes or more",
+            do="take more days, or look at how the target is made",
+        )
+    if rare := sorted(name for name, rows in counts.items() if rows < 2):
+        more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
+        raise BadInput(
+            f"{label}: of {len(counts)} classes of {target}, these have only one row: {', '.join(rare[:5])}{more}",
+            expected="two rows of each class, one to train and one to validate",
+            do="take more days, merge rare classes, or remove their rows (a number without classes is no target here)",
+        )
+    return sort_classes(counts)
+
+
+def sort_classes(names: Collection[str]) -> list[str]:
+    """Sorted by number if all are numbers, else by text."""
+    try:
+        numbers = {name: float(name) for name in names}
+    except ValueError:
+        return sorted(names)
+    return (
+        sorted(names, key=lambda name: (numbers[name], name))
+        if all(map(math.isfinite, numbers.values()))
+        else sorted(names)
+    )
+
+
+def choose_groups(groups: pl.Series, codes: pl.Series, fraction: float, seed: int) -> pl.Series:
+    """The groups that validate, so that they hold about `fraction` of the rows of each class.
+
+    `groups` (32 bits) and `codes` have one value a row. A group is counted with the rarest class that it has.
+    A group with more rows of that class than are wanted trains. The outcome depends on the rows, not on their order.
+    """
+    counts = pl.DataFrame({GROUP: groups, CODE: codes}).group_by(GROUP, CODE).agg(pl.len().alias(ROWS))
+    totals = counts.group_by(CODE).agg(pl.col(ROWS).sum().alias("total")).sort("total", CODE)
+    totals = totals.with_row_index("rank")
+    counts = counts.join(totals, on=CODE).sort(_shuffled(pl.col(GROUP), seed), GROUP, "rank")
+    rarest = counts.filter((pl.col(GROUP) != pl.col(GROUP).shift()).fill_null(True))
+    chosen = pl.Series(GROUP, dtype=pl.UInt32)
+    for code, total in totals.select(CODE, "total").iter_rows():
+        candidates = rarest.filter(pl.col(CODE) == code)
+        if not candidates.height:
+            continue
+        got = counts.filter(pl.col(CODE) == code, pl.col(GROUP).is_in(chosen.implode()))[ROWS].sum()
+        alone = candidates[ROWS].sum() + got == total
+        chosen.append(_nearest(candidates, fraction * total - got, none_yet=not got, leave_one=alone))
+    return chosen
+
+
+def _nearest(groups: pl.DataFrame, wanted: float, *, none_yet: bool, leave_one: bool) -> pl.Series:
+    """The first of `groups` in their order whose rows come nearest to `wanted`."""
+    fitting = groups.filter(pl.col(ROWS) <= max(wanted, groups[ROWS].min()))
+    taken = pl.concat([pl.Series([0.0]), fitting[ROWS].cum_sum().cast(pl.Float64)])
+    number = (taken - wanted).abs().arg_min()
+    least, most = int(none_yet), groups.height - int(leave_one)
+    return fitting[GROUP].head(min(max(number, least), most))
+
+
+def _shuffled(group: pl.Expr, seed: int) -> pl.Expr:
+    """Scramble 32 bits one to one (MurmurHash3's finaliser), for an order that the seed decides."""
+    bits = 1 << 32
+    x = (group.cast(pl.UInt64) + (seed * GOLDEN) % bits) % bits
+    x = (x ^ (x // (1 << 16))) * 0x85EBCA6B % bits
+    x = (x ^ (x // (1 << 13))) * 0xC2B2AE35 % bits
+    return x ^ (x // (1 << 16))
+
+
+def _require_all_classes(
+    table: PreparedTable, classes: Sequence[str], codes: pl.Series, validates: pl.Series
+) -> dict[str, dict[str, int]]:
+    """The rows of each class on both sides. Errors: BadInput if a side has no row of a class."""
+    rows = pl.DataFrame({CODE: codes, "val": validates}).group_by(CODE).agg(pl.len(), pl.col("val").sum())
+    counts = {classes[code]: {"train": total - val, "val": val} for code, total, val in rows.sort(CODE).iter_rows()}
+    for name, sides in counts.items():
+        if not all(sides.values()):
+            where = ", ".join(table.schema.named("entity"))
+            raise BadInput(
+                f"{table.label}: the rows of class {name!r} cannot be on both sides: they belong to one {where}",
+                expected=f"two or more values of {where} with rows of each class",
+                do="take more days, merge rare classes, or choose another entity in schema.json",
+            )
+    return counts
+
+
+def _frequent(data: TrainData, validates: pl.Series, most: int) -> dict[str, list[str]]:
+    """For each text feature its most frequent values in the rows that train, at most `most`, sorted."""
+    schema = data.table.schema
+    names = [field.name for field in schema.of(schema.named("feature")) if field.type == "string"]
+    totals = {name: pl.DataFrame(schema={name: pl.String, ROWS: pl.UInt32}) for name in names}
+    frames = data.frames(names) if names else iter(())
+    for rows, chosen in _with_sides(((frame,) for frame in frames), validates):
+        train = rows.filter(~chosen)
+        for name in names:
+            counts = train.select(pl.col(name).drop_nulls()).group_by(name).agg(pl.len().cast(pl.UInt32).alias(ROWS))
+            totals[name] = pl.concat([totals[name], counts]).group_by(name).agg(pl.col(ROWS).sum())
+    for name in names:
+        if (seen := totals[name].height) > most:
+            log.warning("%s: %d values, the %d most frequent are kept, the others count as unseen", name, seen, most)
+    return {
+        name: sorted(total.sort([ROWS, name], descending=[True, False])[name].head(most))
+        for name, total in totals.items()
+    }
+
+
+def _with_sides(parts: Iterable[tuple[Any, ...]], validates: pl.Series) -> Iterator[tuple[Any, ...]]:
+    """Each part, whose first item is a frame, with which of the frame's rows validate."""
+    offset = 0
+    for part in parts:
+        yield *part, validates.slice(offset, part[0].height)
+        offset += part[0].height
