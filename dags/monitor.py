@@ -1,9 +1,9 @@
 """Looks at a scored day: how good the predictions were, how far the data has moved, and a report for people.
 
 Runs daily at 04:00 UTC and waits for the day's predictions. Reads `predictions/{ds}`, `features/{ds}`, `raw/{ds}` and
-the model; writes `reports/{ds}`: `evaluation.json` and the report, `index.html`. Without `target.csv` it tells the
-drift alone; run it again for the day when the targets have come. What crosses a threshold of `rules.json` is an
-alert, and starts `train_model` for the day where `retrain` is ticked.
+the model; writes `labels/{ds}` and `reports/{ds}`: `evaluation.json` and the report, `index.html`. Without
+`target.csv` it measures the drift alone; run it again for the day when the targets have come. What crosses a threshold
+of `rules.json` is an alert, and starts `train_model` for the day where `retrain` is ticked.
 """
 
 from airflow.sdk import DAG
@@ -40,6 +40,13 @@ with DAG(
     **dag_defaults(),
 ):
     wait_for_predictions = wait_for(PREDICTIONS)
+    label = stage(
+        "preprocessing label",
+        [DS, flag("force")],
+        uses=[PREDICTIONS, RAW, MODELS],
+        doc="Reads `target.csv` of `raw/{ds}`, and the encoder of the model that `predictions/{ds}` names. Writes "
+        "`labels/{ds}`: `labels.csv`, `rejected.csv`; nothing if there is no `target.csv` yet.",
+    )
     evaluate = stage(
         "prediction evaluate",
         [DS, fixed_json("rules-json", read_rules()["monitoring"]), flag("force")],
@@ -71,4 +78,4 @@ with DAG(
     )
     retrain = train_on_breach(evaluate)
 
-    wait_for_predictions >> evaluate >> page_of_day >> log_evaluation >> retrain
+    wait_for_predictions >> label >> evaluate >> page_of_day >> log_evaluation >> retrain

@@ -188,7 +188,12 @@ class Data:
         self.features(ds, model)
         return self.predict(ds, model, *arguments)
 
+    def label(self, ds: str, *arguments: str) -> Done:
+        return self.stage("preprocessing", "label", f"--ds={ds}", *arguments)
+
     def evaluate(self, ds: str, rules: Mapping[str, Any]) -> Done:
+        """Label a scored day and measure it."""
+        self.label(ds)
         return self.stage("prediction", "evaluate", f"--ds={ds}", f"--rules-json={json.dumps(rules)}")
 
     def page(self, ds: str, *arguments: str) -> Done:

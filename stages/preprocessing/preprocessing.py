@@ -3,12 +3,14 @@
 Reads   prepare            raw/{ds}: data.csv, target.csv, schema.json
         split              processed/{ds}: train_data.csv; raw/{ds}: schema.json
         features           raw/{ds}: data.csv, schema.json; the model's encoder.json
+        label              raw/{ds}: target.csv; the encoder.json of the model that predictions/{ds} names
         encode-validation  processed/{ds}: val_data.csv, encoder.json; the model's encoder.json
         import             data.csv, target.csv and schema.json, in any folder
         infer-schema       CSV files, in any folder
 Writes  prepare            processed/{ds}: train_data.csv, rejected.csv
         split              processed/{ds}: train.csv, val.csv, val_data.csv, encoder.json
         features           features/{ds}: features.csv, rejected.csv
+        label              labels/{ds}: labels.csv, rejected.csv
         encode-validation  comparisons/{ds}: val.csv
         import             raw/{ds}: data.csv, target.csv, schema.json
         infer-schema       the file that --out names
@@ -65,6 +67,7 @@ COMMANDS = (
             MAX_REJECTED,
         ),
     ),
+    Command("label", "Code the classes in a scored day's target.csv as the model codes them.", "label:run"),
     Command(
         "encode-validation",
         "Encode the rows that validate for another model.",

@@ -204,7 +204,7 @@ def test_stage_reads_the_day_that_was_waited_for(airflow: Airflow, data: Path, d
         airflow.set_result(run, "resolve", {"model": "models/2026-11-08"})
     airflow.run_task(run, task_of(dag_id))
     waited_for = airflow.shown_fields(run, task_of(dag_id))["day"]
-    next_task = {"train_model": "prepare", "predict": "features", "monitor": "evaluate"}[dag_id]
+    next_task = {"train_model": "prepare", "predict": "features", "monitor": "label"}[dag_id]
     assert f"--ds={waited_for}" in airflow.arguments(run, next_task)
 
 

@@ -26,6 +26,7 @@ FILES = {
     "comparisons": {"comparison.json"},
     "features": {"features.csv", "rejected.csv"},
     "predictions": {"predictions.csv"},
+    "labels": {"labels.csv", "rejected.csv"},
     "reports": {"evaluation.json", "index.html"},
 }  # fmt: skip
 

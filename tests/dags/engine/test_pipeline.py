@@ -75,7 +75,7 @@ def test_day_goes_through_all_dags(airflow: Airflow) -> None:
     assert [name for name, _ in airflow.asset_events(scoring)] == ["features", "predictions"]
 
     looking = airflow.scheduled("monitor", TUESDAY, "2026-11-18")
-    evaluated, reported = run_all(airflow, looking, ["evaluate", "page"])
+    _, evaluated, reported = run_all(airflow, looking, ["label", "evaluate", "page"])
     assert evaluated["model"]["name"] == f"models/{MONDAY}"
     assert reported["partition"] == f"reports/{TUESDAY}"
 

@@ -1,0 +1,58 @@
+"""`label`: the classes in a scored day's target.csv, coded as the model codes them that scored the day."""
+
+import logging
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from stagekit import BadInput, NotReady, Partition, Publication, partition_name, publish, read_partition
+from stagekit.contract import read_encoder
+
+from encoder import trained_schema
+
+log = logging.getLogger(__name__)
+
+
+def run(args: Namespace) -> Mapping[str, Any]:
+    """raw/{ds}/target.csv to labels/{ds}: labels.csv and rejected.csv; nothing if there is no target.csv yet."""
+    name = _model_of(read_partition(args.data_dir, f"predictions/{args.ds}", []))
+    raw = _raw_with_target(args)
+    if raw is None:
+        return {"labels": None, "model": name}
+    model = read_partition(args.data_dir, partition_name(args.data_dir, name), ["encoder.json"])
+    encoder = read_encoder(model)
+    schema = trained_schema(encoder, model.name)
+
+    def work(publication: Publication) -> dict[str, Any]:
+        from labels import write_labels
+
+        counts = write_labels(raw, encoder, schema, publication)
+        counts.log()
+        return {"partition": publication.name, "model": model.name, **counts.result()}
+
+    return publish(args, f"labels/{args.ds}", "label", work, inputs=[raw, model], parameters={"model": model.name})
+
+
+def _model_of(predictions: Partition) -> str:
+    """The model that scored the day, as the mark of the predictions names it."""
+    model = predictions.step("predictions.csv").get("parameters", {}).get("model")
+    if not isinstance(model, str):
+        raise BadInput(
+            f"the mark of {predictions.name} has the model {model!r}",
+            expected="the step that wrote predictions.csv, with the model as a parameter",
+            do="run `prediction predict` for this day again",
+        )
+    return model
+
+
+def _raw_with_target(args: Namespace) -> Partition | None:
+    """The raw day with its target.csv; None if there is none yet."""
+    try:
+        raw = read_partition(args.data_dir, f"raw/{args.ds}", [])
+    except NotReady as error:
+        log.warning("no labels: %s", error)
+        return None
+    if "target.csv" not in raw.meta["outputs"]:
+        log.warning("no labels: %s has no target.csv yet", raw.name)
+        return None
+    return read_partition(args.data_dir, raw.name, ["target.csv"])

@@ -1,0 +1,119 @@
+"""The labels of a day: the classes in target.csv, checked as `prepare` checks them and coded as a model knows them."""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import polars as pl
+from stagekit import BadInput, Partition, Publication
+from stagekit.contract import Encoder
+
+from checked_table import CheckedTable, Counts, RawTable, write_rows
+from checks import convert
+from csv_input import KINDS, MALFORMED
+from csv_output import texts_of
+from keys import compare_keys
+from table_schema import Field, Schema
+
+CODE, CLASS = "code", "class"
+MOST_NEW_CLASSES, SHOWN_CHARACTERS = 20, 60
+VALUE = "\0value"
+
+
+@dataclass
+class LabelCounts(Counts):
+    """What happened to the rows of target.csv.
+
+    A rejected row counts once in `unused`: as malformed, else missing (no target), else unreadable (another fault of
+    key or target), else repeated. `new_classes` counts the rows of the first classes that the model does not know,
+    `new_class_rows` the rows of all of them.
+    """
+
+    target: str = ""
+    unused: Counter[str] = field(default_factory=lambda: Counter(malformed=0, missing=0, unreadable=0, repeated=0))
+    new_classes: Counter[str] = field(default_factory=Counter)
+    new_class_rows: int = 0
+
+    def add_rejected(self, file: str, bad: pl.DataFrame) -> None:
+        super().add_rejected(file, bad)
+        kinds = pl.col(KINDS)
+        faults = bad.select(
+            pl.when(kinds.list.eval(pl.element().is_in(MALFORMED)).list.any())
+            .then(pl.lit("malformed"))
+            .when(kinds.list.contains(f"{self.target}: missing"))
+            .then(pl.lit("missing"))
+            .when(kinds.list.eval(~pl.element().str.ends_with(": duplicate")).list.any())
+            .then(pl.lit("unreadable"))
+            .otherwise(pl.lit("repeated"))
+        )
+        self.unused.update(dict(faults.to_series().value_counts().iter_rows()))
+
+    def add_written(self, good: pl.DataFrame) -> None:
+        super().add_written(good)
+        unknown = good.filter(pl.col(CODE).is_null())[CLASS]
+        self.new_class_rows += unknown.len()
+        for name, rows in unknown.str.slice(0, SHOWN_CHARACTERS).value_counts(sort=True).iter_rows():
+            if name in self.new_classes or len(self.new_classes) < MOST_NEW_CLASSES:
+                self.new_classes[name] += rows
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows["target.csv"],
+            "labels": self.written,
+            **self.unused,
+            "new_class_rows": self.new_class_rows,
+            "new_classes": dict(sorted(self.new_classes.items())),
+            "reasons": dict(sorted(self.reasons.items())),
+        }
+
+
+def write_labels(raw: Partition, encoder: Encoder, schema: Schema, publication: Publication) -> LabelCounts:
+    """Write labels.csv (the key columns, CODE, CLASS) and rejected.csv; returns what was counted.
+
+    `schema` is that of the model. CODE is empty if the model does not know the class.
+    Errors: BadInput if target.csv as such cannot be read.
+    """
+    _require_free_names(encoder.key)
+    names = [*encoder.key, encoder.target]
+    target = RawTable(
+        raw / "target.csv",
+        f"{raw.name}/target.csv",
+        _any_class(schema),
+        schema.target_columns,
+        names,
+        may_be_empty=True,
+    )
+    table = CheckedTable(target, publication.scratch / "target", target.parts)
+    compare_keys(table.keys)
+    known = _known_classes(schema.of([encoder.target])[0], encoder.classes)
+
+    def coded(rows: pl.DataFrame, _: int) -> pl.DataFrame:
+        found = rows.join(known, left_on=encoder.target, right_on=VALUE, how="left", maintain_order="left")
+        name = found[CLASS].fill_null(texts_of(rows[encoder.target]))
+        return found.select(*encoder.key, CODE).with_columns(name.alias(CLASS))
+
+    counts = LabelCounts(target=encoder.target)
+    write_rows([table], "labels.csv", publication, coded, counts)
+    return counts
+
+
+def _require_free_names(key: tuple[str, ...]) -> None:
+    if taken := [name for name in key if name in (CODE, CLASS)]:
+        raise BadInput(
+            f"the key {', '.join(taken)} has the name of a column of labels.csv",
+            expected=f"keys that are not called {CODE} or {CLASS}",
+            do="rename the field in data.csv, target.csv and schema.json, and train again",
+        )
+
+
+def _any_class(schema: Schema) -> Schema:
+    """The schema without constraints on the target: a class that the model does not know is not a wrong row."""
+    fields = (replace(field, constraints={}) if field.role == "target" else field for field in schema.fields)
+    return replace(schema, fields=tuple(fields))
+
+
+def _known_classes(target: Field, classes: tuple[str, ...]) -> pl.DataFrame:
+    """The typed value (VALUE), CODE and CLASS of each class of the model."""
+    known = pl.DataFrame({CLASS: classes}).with_row_index(CODE)
+    typed = known.with_columns(convert(target.as_written(), pl.col(CLASS)).alias(VALUE))
+    return typed.unique(VALUE, keep="first", maintain_order=True)

@@ -1,0 +1,285 @@
+"""label: every row of target.csv becomes a label, coded as the model codes classes, or a rejected row with a reason."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from conftest import DS, SCHEMA, Day, field, flock, graded, to_csv
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stagekit import Publication
+
+MODEL = "models/2026-11-01"
+OUT = f"labels/{DS}/labels.csv"
+REJECTED = f"labels/{DS}/rejected.csv"
+TAGS = ["tag", "grade"]
+
+# A shop's days: a key of two fields with types of their own, and a flag to predict.
+SHOPS: dict[str, Any] = {
+    "fields": [
+        field("shop", "integer", "key"),
+        {**field("day", "date", "key"), "format": "%d/%m/%Y"},
+        field("weight", "number", "feature"),
+        {**field("sold", "boolean", "target"), "trueValues": ["yes"], "falseValues": ["no"]},
+    ],
+    "missingValues": ["", "NA"],
+}
+
+
+def train(day: Day, data: str, target: str, schema: dict[str, Any]) -> None:
+    """Publish a model of this data, and predictions that it made for the day."""
+    day.publish(data, target, schema)
+    for command in ("prepare", "split"):
+        run = day.run(command)
+        assert run.code == 0, run.log
+    day.publish_model(MODEL)
+    score(day)
+
+
+def score(day: Day, model: Any = MODEL) -> None:
+    with Publication(day.root, f"predictions/{DS}", "predict", parameters={"model": model}) as publication:
+        publication.path("predictions.csv").write_text("tag,prediction\n")
+
+
+@pytest.fixture
+def sheep_day(day: Day) -> Day:
+    train(day, *flock(120), SCHEMA)
+    return day
+
+
+@pytest.fixture
+def shop_day(day: Day) -> Day:
+    rows = [[n, f"{1 + n % 28:02d}/11/2026", n / 7] for n in range(60)]
+    sold = [[n, f"{1 + n % 28:02d}/11/2026", "no" if n % 3 else "yes"] for n in range(60)]
+    train(day, to_csv(["shop", "day", "weight"], rows), to_csv(["shop", "day", "sold"], sold), SHOPS)
+    return day
+
+
+def publish_target(day: Day, target: str | bytes, schema: Any = SCHEMA, data: str = "not read here\n") -> None:
+    day.publish(data, target, schema)
+
+
+def labels(day: Day) -> list[tuple[str, ...]]:
+    return [tuple(row.values()) for row in day.rows(OUT)]
+
+
+def test_each_key_gets_the_code_that_the_model_gives_its_class(sheep_day: Day) -> None:
+    run = sheep_day.run("label")
+    assert run.code == 0, run.log
+    classes = json.loads(sheep_day.file(f"{MODEL}/encoder.json").read_text())["target"]["classes"]
+    assert list(sheep_day.rows(OUT)[0]) == ["tag", "code", "class"]
+    expected = [(tag, str(classes.index(grade)), grade) for tag, grade in map(graded, reversed(range(120)))]
+    assert labels(sheep_day) == expected
+    names = ("partition", "model", "rows", "labels", "malformed", "missing", "unreadable", "repeated")
+    assert tuple(run.result[name] for name in names) == (f"labels/{DS}", MODEL, 120, 120, 0, 0, 0, 0)
+    assert (run.result["new_class_rows"], run.result["new_classes"]) == (0, {})
+    assert sheep_day.leftovers() == []
+
+
+def test_keys_are_the_text_of_features_csv(shop_day: Day) -> None:
+    rows = [["+7", "01/11/2026", "no"], ["007", "02/11/2026", "yes"]]
+    publish_target(
+        shop_day,
+        to_csv(["shop", "day", "sold"], rows),
+        SHOPS,
+        to_csv(["shop", "day", "weight"], [["+7", "01/11/2026", "1"]]),
+    )
+    assert shop_day.run("label").code == 0
+    assert labels(shop_day) == [("7", "2026-11-01", "0", "false"), ("7", "2026-11-02", "1", "true")]
+    assert shop_day.run("features", "--model", MODEL).code == 0
+    assert [(row["shop"], row["day"]) for row in shop_day.rows(f"features/{DS}/features.csv")] == [("7", "2026-11-01")]
+
+
+def test_every_row_is_counted_once_by_what_is_wrong_with_it(shop_day: Day) -> None:
+    rows = [
+        "yes,21/11/2026,7",
+        "no,21/11/2026,07",
+        "NA,22/11/2026,7",
+        "maybe,22/11/2026,8",
+        "no,2026-11-22,9",
+        "no,,9",
+        "no,22/11/2026,NA",
+        "no,22/11/2026",
+        'no,22/11/2026,"8"9',
+        "NA,never,x",
+    ]
+    publish_target(shop_day, "\n".join(["sold,day,shop", *rows]) + "\n", SHOPS)
+    run = shop_day.run("label")
+    assert run.code == 0, run.log
+    counted = {name: run.result[name] for name in ("rows", "labels", "malformed", "missing", "unreadable", "repeated")}
+    assert counted == {"rows": 10, "labels": 1, "malformed": 2, "missing": 2, "unreadable": 4, "repeated": 1}
+    assert labels(shop_day) == [("7", "2026-11-21", "1", "true")]
+    assert [(row["line"], row["row"]) for row in shop_day.rows(REJECTED)] == [
+        (str(line), text) for line, text in enumerate(rows[1:], 3)
+    ]
+    reasons = [row["reason"] for row in shop_day.rows(REJECTED)]
+    assert reasons[:2] == ["shop, day: same key with other content as line 2", "sold: missing, a value is required"]
+    mark = json.loads(shop_day.file(f"labels/{DS}/_meta.json").read_text())
+    recorded = mark["steps"]["label"]
+    assert {name: recorded["result"][name] for name in counted} == counted
+    assert recorded["inputs"].keys() == {f"raw/{DS}/target.csv", f"{MODEL}/encoder.json"}
+    assert mark["outputs"]["labels.csv"]["rows"] == 1
+
+
+def test_first_readable_row_of_a_key_counts(sheep_day: Day) -> None:
+    publish_target(sheep_day, to_csv(TAGS, [["tag-1", ""], ["tag-1", "B"], ["tag-1", "C"], ["tag-1", "B"]]))
+    run = sheep_day.run("label")
+    assert labels(sheep_day) == [("tag-1", "1", "B")]
+    assert (run.result["missing"], run.result["repeated"]) == (1, 2)
+
+
+def test_class_that_the_model_does_not_know_has_no_code_and_is_counted(sheep_day: Day) -> None:
+    """Also one that the constraints of the schema do not allow: it is news, not a wrong row."""
+    publish_target(sheep_day, to_csv(TAGS, [["tag-1", "B"], ["tag-2", "D"], ["tag-3", "E,F"], ["tag-4", "D"]]))
+    run = sheep_day.run("label")
+    assert labels(sheep_day) == [("tag-1", "1", "B"), ("tag-2", "", "D"), ("tag-3", "", "E,F"), ("tag-4", "", "D")]
+    assert (run.result["new_class_rows"], run.result["new_classes"]) == (3, {"D": 2, "E,F": 1})
+
+
+def test_result_line_stays_short_whatever_the_classes_are(sheep_day: Day) -> None:
+    publish_target(sheep_day, to_csv(TAGS, [[f"tag-{n}", f"class {n} " + "x" * 1000] for n in range(500)]))
+    run = sheep_day.run("label")
+    assert (run.result["new_class_rows"], len(run.result["new_classes"])) == (500, 20)
+    assert len(json.dumps(run.result)) < 4000
+    assert len(labels(sheep_day)) == 500
+
+
+@pytest.mark.parametrize(
+    ("kind", "known", "seen", "expected"),
+    [
+        ("integer", ["0", "1"], ["+1", "00", "7"], [("1", "1"), ("0", "0"), ("", "7")]),
+        ("number", ["0.5", "-0"], ["5e-1", "0", "1e300"], [("1", "0.5"), ("0", "-0.0"), ("", "1e+300")]),
+        ("boolean", ["true", "false"], ["1", "FALSE"], [("1", "true"), ("0", "false")]),
+        ("date", ["2026-11-01", "2026-11-02"], ["2026-11-02", "2026-11-03"], [("1", "2026-11-02"), ("", "2026-11-03")]),
+        (
+            "datetime",
+            ["2026-11-01T00:00:00Z", "2026-11-01T12:00:00.5Z"],
+            ["2026-11-01T13:00:00.500+01:00", "2026-11-01T00:00:00"],
+            [("1", "2026-11-01T12:00:00.500"), ("0", "2026-11-01T00:00:00")],
+        ),
+        ("string", ["a,b", ' "'], ["a,b", ' "', "a"], [("1", "a,b"), ("0", ' "'), ("", "a")]),
+    ],
+)
+def test_classes_are_compared_by_value(
+    day: Day, kind: str, known: list[str], seen: list[str], expected: list[tuple[str, str]]
+) -> None:
+    schema = {"fields": [field("id", "integer", "key"), field("x", "number", "feature"), field("y", kind, "target")]}
+    rows = to_csv(["id", "y"], [[n, known[n % 2]] for n in range(40)])
+    train(day, to_csv(["id", "x"], [[n, n] for n in range(40)]), rows, schema)
+    publish_target(day, to_csv(["id", "y"], list(enumerate(seen))), schema)
+    run = day.run("label")
+    assert run.code == 0, run.log
+    assert [row[1:] for row in labels(day)] == expected
+
+
+def test_header_alone_has_no_labels(sheep_day: Day) -> None:
+    publish_target(sheep_day, "tag,grade\n")
+    run = sheep_day.run("label")
+    assert (run.code, run.result["rows"], run.result["labels"]) == (0, 0, 0)
+    assert sheep_day.file(OUT).read_text() == "tag,code,class\n"
+    assert sheep_day.file(REJECTED).read_text() == "file,line,reason,row\n"
+
+
+def test_file_of_nothing_but_bad_rows_has_no_labels(sheep_day: Day) -> None:
+    publish_target(sheep_day, "tag,grade\n1\n\n,A\n")
+    run = sheep_day.run("label")
+    assert (run.code, run.result["rows"], run.result["labels"]) == (0, 3, 0)
+    assert len(sheep_day.rows(REJECTED)) == 3
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (b"", "target.csv is empty (0 bytes)"),
+        (b"tag\nx-1\n", "lacks grade"),
+        (b"tag,grade\ntag-1,\xe9\n", "which is no UTF-8"),
+    ],
+)
+def test_file_that_cannot_be_read_is_refused(sheep_day: Day, target: bytes, message: str) -> None:
+    publish_target(sheep_day, target)
+    run = sheep_day.run("label")
+    assert run.code == 3
+    assert message in run.log
+    assert not sheep_day.file("labels").exists() or not list(sheep_day.file("labels").iterdir())
+
+
+def test_without_target_nothing_is_published(sheep_day: Day) -> None:
+    for path in sheep_day.file(f"raw/{DS}").iterdir():
+        path.unlink()
+    run = sheep_day.run("label")
+    assert (run.code, run.result["labels"]) == (0, None)
+    assert "no labels" in run.log
+    sheep_day.publish(flock(10)[0], None)
+    run = sheep_day.run("label")
+    assert (run.code, run.result["labels"], run.result["model"]) == (0, None, MODEL)
+
+
+def test_day_that_is_not_scored_is_not_ready(day: Day) -> None:
+    day.publish(*flock(20))
+    run = day.run("label")
+    assert run.code == 4
+    assert f"partition predictions/{DS} is not ready" in run.log
+
+
+def test_predictions_that_name_no_model_are_refused(sheep_day: Day) -> None:
+    score(sheep_day, None)
+    run = sheep_day.run("label")
+    assert run.code == 3
+    assert f"the mark of predictions/{DS} has the model None" in run.log
+
+
+def test_key_with_the_name_of_a_column_is_refused(day: Day) -> None:
+    schema = {
+        "fields": [field("code", "integer", "key"), field("x", "number", "feature"), field("y", "string", "target")]
+    }
+    rows = to_csv(["code", "y"], [[n, "ab"[n % 2]] for n in range(20)])
+    train(day, to_csv(["code", "x"], [[n, n] for n in range(20)]), rows, schema)
+    run = day.run("label")
+    assert run.code == 3
+    assert "the key code has the name of a column of labels.csv" in run.log
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=8)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ABCDE")), max_size=40), block=st.integers(5, 60))
+def test_labels_agree_with_an_oracle_however_the_work_is_cut(
+    sheep_day: Day, rows: list[tuple[int, str]], block: int
+) -> None:
+    publish_target(sheep_day, to_csv(TAGS, [[f"tag-{n}", grade] for n, grade in rows]))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (
+            ("csv_input.BLOCK_BYTES", block), ("checked_table.PART_BYTES", 40), ("spill.FLUSH_BYTES", 500)
+        ):  # fmt: skip
+            patch.setattr(name, value)
+        run = sheep_day.run("label")
+    first: dict[int, str] = {}
+    for number, grade in rows:
+        first.setdefault(number, grade)
+    codes = {"A": "0", "B": "1", "C": "2"}
+    assert labels(sheep_day) == [(f"tag-{n}", codes.get(grade, ""), grade) for n, grade in first.items()]
+    assert run.result["repeated"] == len(rows) - len(first)
+    assert run.result["new_classes"] == Counter(grade for grade in first.values() if grade not in codes)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(keys=st.lists(TEXTS, unique=True, min_size=4, max_size=20))
+def test_any_text_can_be_a_key_and_a_class(day: Day, keys: list[str]) -> None:
+    schema = {"fields": [field("k", "string", "key"), field("x", "number", "feature"), field("y", "string", "target")]}
+    rows = [[key, keys[n % 2]] for n, key in enumerate(keys)]
+    train(day, to_csv(["k", "x"], [[key, n] for n, key in enumerate(keys)]), to_csv(["k", "y"], rows), schema)
+    assert day.run("label").code == 0
+    classes = sorted(keys[:2]) if not all(map(_is_number, keys[:2])) else None
+    for (key, code, name), (wanted, class_) in zip(labels(day), rows, strict=True):
+        assert (key, name) == (wanted, class_)
+        assert classes is None or code == str(classes.index(class_))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
