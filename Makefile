@@ -8,7 +8,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 # A variable that no target knows is refused: `make run ds=2026-11-21` would run another day than it says.
-VARIABLES := A B CHECK DEPTH DS FILE FORMAT IMAGES LIBRARY NAME OSV_URL PACKAGE
+VARIABLES := A B CHECK DEPTH DS FILE FORMAT IMAGES LIBRARY NAME OSV_URL PACKAGE SERVICE
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 UNKNOWN := $(filter-out $(VARIABLES) MAKE% -%,$(GIVEN))
 ifneq ($(UNKNOWN),)
@@ -76,18 +76,17 @@ image-report: images ## weigh our images and the naive way's; writes the tables 
 	@./airflow-ml image-report
 
 lock: ## compile every requirements.in; PACKAGE=numpy, or numpy==2.5.5, upgrades that alone, in every lock
-	@setup/ensure_venv.sh
-	@scripts/lock.sh $(PACKAGE)
+	@./airflow-ml lock $(PACKAGE)
 
-lock-check: ## say what in the locks is not as it was made; needs no network
-	@PYTHONPATH=.:scripts python3 -m locks check
-
-audit: ## ask for known vulnerabilities of every lock; OSV_URL=... asks a service of your own
+lock-check: ## check that each lock fits its requirements.in and the other locks; needs no network
 	@setup/ensure_venv.sh
-	@PYTHONPATH=.:scripts .venv/bin/python -m locks audit $(if $(OSV_URL),--osv-url "$(OSV_URL)")
+	@.venv/bin/python -m pytest -q tests/conventions/test_locks.py
+
+audit: ## ask for known vulnerabilities of every lock; OSV_URL=... or SERVICE=pypi asks another service
+	@./airflow-ml audit $(if $(SERVICE),--service "$(SERVICE)") $(if $(OSV_URL),--osv-url "$(OSV_URL)")
 
 sbom: images ## list what is in each image, as CycloneDX: .cache/sbom/NAME.cdx.json
-	@PYTHONPATH=.:scripts python3 -m locks sbom
+	@./airflow-ml sbom
 
 check: ## lint and type-check
 	@setup/ensure_venv.sh

@@ -53,6 +53,11 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("pictures", "maintain.screenshots", "take the README's pictures", "pictures", in_venv=True),
         Command("reproduce", "maintain.reproduce", "build on an empty engine, and compare the bytes", "reproduce"),
     ),
+    "Libraries": (
+        Command("lock", "airflow_ml.lock", "compile every lock, or upgrade a package", "lock numpy", in_venv=True),
+        Command("audit", "airflow_ml.audit", "ask for known vulnerabilities of the locks", "audit", in_venv=True),
+        Command("sbom", "airflow_ml.sbom", "list what is in each image, as CycloneDX", "sbom training", in_venv=True),
+    ),
 }
 COMMANDS = {command.name: command for commands in GROUPS.values() for command in commands}
 
@@ -108,7 +113,9 @@ def enter_venv() -> None:
     if sys.prefix == str(VENV):
         return
     machine.ensure("venv")
-    os.execv(VENV / "bin" / "python", ["python", *sys.orig_argv[1:]])
+    python = str(VENV / "bin" / "python")
+    # Python finds its environment by the name that it is started with.
+    os.execv(python, [python, *sys.orig_argv[1:]])
 
 
 def call(command: Command, arguments: Sequence[str]) -> int:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lints and type-checks everything: ruff, mypy (strict), shellcheck; and the locks.
+# Lints and type-checks everything: ruff, mypy (strict), shellcheck.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +17,6 @@ main() {
   .venv/bin/ruff format --check .
   check_types
   git ls-files '*.sh' .ci/run airflow-ml | xargs .venv/bin/shellcheck --external-sources
-  PYTHONPATH=.:scripts .venv/bin/python -m locks check
 }
 
 main "$@"

@@ -6,7 +6,6 @@
 import argparse
 import keyword
 import math
-import os
 import re
 import shutil
 import signal
@@ -88,11 +87,8 @@ def stage_folders(root: Path) -> list[Path]:
 
 def compile_lock(root: Path, folder: Path) -> None:
     """Compile requirements.txt, in the versions that the other stages have. Errors: Failure, after what uv says."""
-    command: list[str | Path] = [root / "scripts/lock.sh", folder.relative_to(root)]
-    for other in stage_folders(root):
-        command += ["--constraint", other / "requirements.txt"]
-    environment = {**os.environ, "UV": str(root / ".venv/bin/uv")}
-    done = subprocess.run(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+    command: list[str | Path] = [root / "airflow-ml", "lock", folder.relative_to(root)]
+    done = subprocess.run(command, cwd=root, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise Failure(f"{why_not_installed(done.stderr)}; nothing was made")
 

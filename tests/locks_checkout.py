@@ -1,13 +1,15 @@
 """A small checkout with locks of its own, and a package index in a folder: the real uv compiles it, offline."""
 
-import os
 import shutil
-import subprocess
-import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+import pytest
+from airflow_ml.lock import lock, read_locks
+
+from tests.harness import ROOT
+
 # What the index offers: the versions of each package, and what they need.
 WHEELS = {
     "alpha": {"1.0": ["beta"], "1.1": ["beta"], "2.0": ["beta>=2", "delta"]},
@@ -51,16 +53,15 @@ class LocksCheckout:
         for folder, text in REQUIREMENTS.items():
             (self.root / folder).mkdir(parents=True)
             (self.root / folder / "requirements.in").write_text(text)
-        (self.root / "scripts").mkdir()
-        (self.root / "scripts/constraints.txt").write_text("# one version\nbeta==1.0\n")
+        (self.root / "maintain").mkdir()
+        (self.root / "maintain/constraints.txt").write_text("# one version\nbeta==1.0\n")
 
-    def run(self, *arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
-        done = locks("--root", str(self.root), *arguments, UV_OFFLINE="1", UV_FIND_LINKS=str(self.index))
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
-
-    def compile(self, *packages: str) -> str:
-        return self.run("compile", *packages).stdout
+    def compile(self, *packages: str, folders: Sequence[str] = ()) -> list[str]:
+        """What changes, with the real uv."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("UV_OFFLINE", "1")
+            patch.setenv("UV_FIND_LINKS", str(self.index))
+            return lock(self.root, packages, folders)
 
     def files(self) -> dict[str, str]:
         """Every file of the checkout, by its path."""
@@ -70,24 +71,10 @@ class LocksCheckout:
 
 def copy_of_locks(root: Path) -> Path:
     """The project's own locks, and what they are made of."""
-    for pattern in ("requirements.in", "requirements.txt", "sbom.cdx.json"):
-        for top in ("base-image", "stages", "services", "tests"):
-            for path in (ROOT / top).rglob(pattern):
-                target = root / path.relative_to(ROOT)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, target)
-    (root / "scripts").mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / "scripts/constraints.txt", root / "scripts")
+    for name in read_locks(ROOT):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for file in ("requirements.in", "requirements.txt"):
+            shutil.copy(ROOT / name / file, root / name)
+    (root / "maintain").mkdir()
+    shutil.copy(ROOT / "maintain/constraints.txt", root / "maintain")
     return root
-
-
-def locks(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run the tool as `make` does."""
-    return subprocess.run(
-        [sys.executable, "-m", "locks", *arguments],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/scripts", **environment},
-        text=True,
-        capture_output=True,
-        check=False,
-        timeout=300,
-    )

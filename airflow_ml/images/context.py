@@ -13,7 +13,7 @@ from pathlib import Path
 from airflow_ml.common import AirflowMlError
 
 # In a folder, but not in its image; nor are hidden files and Python's caches.
-NOT_IN_IMAGE = {"README.md", "requirements.in", "sbom.cdx.json"}
+NOT_IN_IMAGE = {"README.md", "requirements.in"}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ README = "| stage |\n|---|\n| [one](stages/one) | does one | a | 1 MB |\n\n## Mo
 PYPROJECT = '[[tool.mypy.overrides]]\nmodule = ["a.*", "docker.*"]\nignore_missing_imports = true\n'
 PASS, FAIL = "#!/bin/sh\nexit 0\n", "#!/bin/sh\nexit 1\n"
 # In the place of uv: "installs" what the test says, and of the build: the image lock's entry of a built image.
-LOCK = "#!/bin/sh\nprintf 'jinja2==3.1 \\\\\\n    --hash=sha256:0\\n' > \"$1/requirements.txt\"\n"
+LOCK = "#!/bin/sh\nprintf 'jinja2==3.1 \\\\\\n    --hash=sha256:0\\n' > \"$2/requirements.txt\"\n"
 UV = """#!/bin/sh
 while [ "$1" != --target ]; do shift; done
 for file in {files}; do mkdir -p "$2/$(dirname "$file")"; : > "$2/$file"; done
@@ -51,7 +51,7 @@ def root(tmp_path: Path) -> Path:
     (root / "pyproject.toml").write_text(PYPROJECT)
     for name in ("ensure_engine.sh", "ensure_images.sh", "ensure_venv.sh"):
         write_script(root / "setup" / name, PASS)
-    write_script(root / "scripts/lock.sh", LOCK)
+    write_script(root / "airflow-ml", LOCK)
     write_script(root / ".venv/bin/uv", UV.format(files="jinja2/__init__.py"))
     write_script(root / "build_images.sh", BUILD)
     set_image(root, 40)
@@ -127,7 +127,7 @@ def test_library_may_name_extras_and_versions(root: Path, library: str) -> None:
 
 @pytest.mark.parametrize(
     "script",
-    ["setup/ensure_engine.sh", "setup/ensure_venv.sh", "scripts/lock.sh", ".venv/bin/uv", "build_images.sh"],
+    ["setup/ensure_engine.sh", "setup/ensure_venv.sh", "airflow-ml", ".venv/bin/uv", "build_images.sh"],
 )
 def test_whatever_fails_leaves_nothing(root: Path, script: str) -> None:
     write_script(root / script, FAIL)
@@ -175,7 +175,7 @@ def test_stopped_on_the_way_leaves_nothing(root: Path) -> None:
         ("  cause: jinja2 was not found in the package registry", "the library cannot be locked"),
     ],
 )
-@pytest.mark.parametrize("script", ["scripts/lock.sh", ".venv/bin/uv"])
+@pytest.mark.parametrize("script", ["airflow-ml", ".venv/bin/uv"])
 def test_no_network_is_told_from_no_such_library(
     root: Path, capsys: pytest.CaptureFixture[str], script: str, uv_says: str, told: str
 ) -> None:
@@ -226,7 +226,7 @@ def test_layers_that_others_share_come_first_and_in_their_order(root: Path) -> N
     other.write_text(
         "".join(f"COPY --from=build /layers/{name}/ /\n" for name in ("numpy", "narwhals", "wheels", "code"))
     )
-    write_script(root / "scripts/lock.sh", f"{LOCK}printf 'narwhals==1\\nnumpy==2\\n' >> \"$1/requirements.txt\"\n")
+    write_script(root / "airflow-ml", f"{LOCK}printf 'narwhals==1\\nnumpy==2\\n' >> \"$2/requirements.txt\"\n")
     new_stage.make_stage(root, "columns", "jinja2")
     text = (root / "stages/columns/Dockerfile").read_text()
     assert "requirements.txt --shared numpy narwhals \\\n" in text

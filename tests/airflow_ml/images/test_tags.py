@@ -21,7 +21,7 @@ from tests.image_tree import make_tree
 Tree = dict[str, tuple[bytes, bool]]
 # In the image folder itself, these never reach the image.
 NOISE = [
-    "README.md", "requirements.in", "sbom.cdx.json", ".hidden", ".cache/x.py", ".mypy_cache/3.13/x.json",
+    "README.md", "requirements.in", ".hidden", ".cache/x.py", ".mypy_cache/3.13/x.json",
     "__pycache__/one.pyc", "old.pyc", "sub/__pycache__/x.py", "sub/.git",
 ]  # fmt: skip
 

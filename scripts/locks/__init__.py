@@ -1,1 +1,0 @@
-"""Locks of Python packages: compile them, check them, list them as bills of materials, audit them."""
