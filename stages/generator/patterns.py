@@ -5,6 +5,8 @@ from datetime import date
 from random import Random
 
 DEFAULT_ROWS = 20_000
+# A target line without a row has a key beyond the day's rows, so there must be twice as many keys of ten digits.
+MOST_ROWS = 500_000_000
 # Monday to Sunday.
 WEEKDAY_VOLUME = (0.92, 0.94, 0.97, 1.02, 1.15, 1.18, 0.82)
 # January to December.

@@ -18,12 +18,12 @@ LONG = ("--rows", "3000000")
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (("--rows", "0"), "'0' is not int from 1"),
-        (("--rows", "-5"), "'-5' is not int from 1"),
+        (("--rows", "0"), "'0' is not a whole number from 1 to 500000000"),
+        (("--rows", "-5"), "'-5' is not a whole number from 1"),
         (("--rows", "many"), "'many'"),
         (("--rows", "1e5"), "'1e5'"),
         (("--rows", "600000000"), "500000000"),
-        (("--dirty", "1.5"), "'1.5' is not float from 0 to 1"),
+        (("--dirty", "1.5"), "'1.5' is not a number from 0 to 1"),
         (("--dirty", "nan"), "'nan'"),
         (("--seed", "x"), "--seed"),
         (("--processes", "0"), "--processes"),
