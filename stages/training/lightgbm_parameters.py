@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ METRICS = {"binary": ["binary_logloss", "auc"], "multiclass": ["multi_logloss", 
 _FIXED: Mapping[str, tuple[Any, str]] = {
     "boosting": ("gbdt", "the prediction stage adds the trees up as gbdt does; dart and rf weigh them differently"),
     "linear_tree": (False, "the prediction stage knows no linear leaves"),
-    "zero_as_missing": (False, "the prediction stage tells zero from missing"),
+    "zero_as_missing": (False, "in the prediction stage zero is not missing"),
     "sigmoid": (1.0, "the prediction stage uses the plain logistic function"),
     "deterministic": (True, "the same inputs must give the same model"),
     "force_row_wise": (True, "the same inputs must give the same model"),
@@ -91,8 +92,8 @@ def complete(given: Mapping[str, Any], classes: int, threads: int) -> dict[str, 
                 expected=f"{fixed[name][0]!r}",
                 do=f"leave {name} out",
             )
-    settled = {name: value for name, (value, _) in fixed.items()}
-    return {**DEFAULTS, "metric": METRICS[objective], "num_threads": threads, **settled, **given}
+    forced = {name: value for name, (value, _) in fixed.items()}
+    return {**DEFAULTS, "metric": METRICS[objective], "num_threads": threads, **forced, **given}
 
 
 def try_out(parameters: Mapping[str, Any], features: int, classes: int) -> None:
@@ -171,4 +172,4 @@ def _is_value(value: Any) -> bool:
         return not isinstance(value, _Members) and all(_is_value(item) for item in value)
     if isinstance(value, str):
         return not re.search(r"[\s=]", value)
-    return isinstance(value, bool | int | float)
+    return isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))

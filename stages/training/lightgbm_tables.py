@@ -1,17 +1,18 @@
-"""Tables as LightGBM must get them: checked to the last byte, then copied into a form that its parser reads exactly.
+"""Tables for LightGBM: each published table is checked, then copied into a form that LightGBM's parser reads exactly.
 
-LightGBM's own CSV parser cannot be given the published table. An empty last field of a line is read as 0.0, other
-empty fields as missing; numbers are read to some 16 digits unless `precise_float_parser` is set, which in turn takes
-no empty fields; header names with `,:[]{}"` are refused; a `train.csv.weight` that lies beside `train.csv` weights
-the rows unasked; `1e999` and `inf` are taken as numbers, and a malformed number may abort the process. So each table
-is checked and copied in chunks, with `nan` for every empty field, and the copy is read precisely.
+LightGBM cannot read the published table itself. It reads an empty last field of a line as 0.0 and other empty fields
+as missing. It reads numbers to some 16 digits unless `precise_float_parser` is set, which in turn takes no empty
+fields. It refuses header names with `,:[]{}"`, and a `train.csv.weight` beside `train.csv` weights the rows unasked. So
+the copy has plain names, lies in a folder of its own, and has `nan` in every empty field.
+
+The table is a file, and not an array in memory, because LightGBM then holds one byte per value instead of eight.
 """
 
 import csv
 import math
 import re
-from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +23,14 @@ from stagekit import BadInput
 READING = {"header": True, "label_column": 0, "precise_float_parser": True, "two_round": True}
 
 AGAIN = "run `preprocessing split` for this day again"
-_CHUNK = 1 << 17  # bytes, few enough for the CPU's cache
-_LONGEST = 300  # characters; a double without an exponent has at most 309 digits before its point
-_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_HUGE = re.compile(rb"[eE]\+?\d{3}")
-
-# What the fast test sees of a table: one of these numbers for each byte.
-_END, _COMMA, _POINT, _EXPONENT, _DIGIT, _SIGN, _OTHER = range(7)
-_KINDS = {b"\n": _END, b",": _COMMA, b".": _POINT, b"eE": _EXPONENT, b"0123456789": _DIGIT, b"+-": _SIGN}
-_KIND_OF_BYTE = bytes(next((k for known, k in _KINDS.items() if byte in known), _OTHER) for byte in range(256))
-# Which kind may follow which: fields are empty or like -12.5e-3, a line never begins with an empty one.
-_FOLLOWERS = {
-    _END: (_DIGIT, _SIGN),
-    _COMMA: (_DIGIT, _SIGN, _COMMA, _END),
-    _POINT: (_DIGIT,),
-    _EXPONENT: (_DIGIT, _SIGN),
-    _DIGIT: (_DIGIT, _POINT, _EXPONENT, _COMMA, _END),
-    _SIGN: (_DIGIT,),
-}
-_GOOD_PAIRS = bytes(first << 3 | second for first, seconds in _FOLLOWERS.items() for second in seconds)
-# And what may not be in one field, whatever digits are between.
-_BAD_MARKS = [bytes(pair) for pair in ((_POINT, _POINT), (_EXPONENT, _POINT), (_EXPONENT, _EXPONENT))]
+BLOCK_BYTES = 1 << 20
+# What is in a table of numbers, and a number as LightGBM and NumPy both read it.
+OTHER_CHARACTER = re.compile(rb"[^0-9eE.,+\n-]")
+NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def native_names(features: Sequence[str]) -> list[str]:
-    """The features' names as LightGBM takes them: no white space, none of `",:[]{}`, each once.
+    """The features' names as LightGBM takes them: no white space, none of `",:[]{}`, no name twice.
 
     Most names stay as they are; the position, not the name, says which feature a column is.
     """
@@ -69,14 +53,12 @@ def copy_table(source: Path, copy: Path, columns: Sequence[str], label: str) -> 
     with source.open("rb") as table, copy.open("wb") as out:
         _check_header(table.readline(), columns, label)
         out.write(",".join(["label", *native_names(columns[1:])]).encode() + b"\n")
-        for chunk in _chunks(table):
-            kinds = np.frombuffer(bytes([_END]) + chunk.translate(_KIND_OF_BYTE), np.uint8)
-            marks = np.flatnonzero(kinds <= _EXPONENT)
-            ends = marks[kinds[marks] <= _COMMA]
-            if not _is_regular(kinds, marks, ends, len(columns)) or _may_overflow(chunk, ends):
-                _check_lines(chunk, rows + 2, columns, label)
-            out.write(_name_missing(chunk, ends))
-            rows += chunk.count(b"\n")
+        while lines := table.readlines(BLOCK_BYTES):
+            block = _name_missing(b"".join(lines))
+            if not _is_table(block, lines, len(columns)):
+                _check_lines(lines, rows + 2, columns, label)
+            out.write(block)
+            rows += len(lines)
     if not rows:
         raise BadInput(f"{label} has a header but no rows", expected="one row or more", do=AGAIN)
     return rows
@@ -105,11 +87,11 @@ def read_rows(source: Path, count: int) -> Any:
     """The features of the first `count` rows, as the serving side reads them: an empty field is NaN.
 
     Returns an array of doubles, one row per line, one column per feature. It does not use LightGBM's parser, so that
-    what LightGBM says of these rows can be compared with what others say of them.
+    LightGBM's scores of these rows can be compared with the scores of others.
     """
-    with source.open(encoding="utf-8", newline="") as table:
-        lines = islice(csv.reader(table), 1, count + 1)
-        return np.array([[float(field or "nan") for field in line[1:]] for line in lines])
+    with source.open("rb") as table:
+        lines = list(islice(table, 1, count + 1))
+    return _to_numbers(_name_missing(b"".join(lines)))[:, 1:]
 
 
 def _check_header(line: bytes, columns: Sequence[str], label: str) -> None:
@@ -139,52 +121,42 @@ def _first_difference(found: Sequence[str], expected: Sequence[str]) -> str:
     return f"column {len(expected) + 1}, {found[len(expected)]!r}, is not in encoder.json"
 
 
-def _chunks(table: Any) -> Iterator[bytes]:
-    """The rest of a binary file in chunks of whole lines, the last line ended too."""
-    while chunk := table.read(_CHUNK):
-        chunk += table.readline()
-        yield chunk if chunk.endswith(b"\n") else chunk + b"\n"
+def _name_missing(lines: bytes) -> bytes:
+    """Whole lines with `nan` in every empty field but the first, and the last line ended too."""
+    ended = lines if lines.endswith(b"\n") else lines + b"\n"
+    # Twice: of three commas in a row, the first replacement sees the middle one as part of one pair only.
+    return ended.replace(b",,", b",nan,").replace(b",,", b",nan,").replace(b",\n", b",nan\n")
 
 
-def _is_regular(kinds: Any, marks: Any, ends: Any, columns: int) -> bool:
-    """A fast and strict test of whole lines; lines that fail it are looked at one by one.
+def _to_numbers(block: bytes) -> Any:
+    """The numbers of whole lines, of shape (rows, columns). Errors: ValueError."""
+    return np.loadtxt(block.decode("ascii").split("\n"), delimiter=",", comments=None, ndmin=2)
 
-    `kinds` holds an end of line and then the kind of each byte; `marks` are the positions of what is neither digit
-    nor sign, `ends` those of the ends of fields.
-    """
-    line = bytes([_COMMA] * (columns - 1) + [_END])
-    if kinds[ends[1:]].tobytes() != line * (len(ends) // columns):
+
+def _is_table(block: bytes, lines: Sequence[bytes], columns: int) -> bool:
+    """Whether lines hold finite numbers or nothing in so many columns, and the target in the first one."""
+    if any(OTHER_CHARACTER.search(line) for line in lines):
         return False
-    if (kinds[:-1] << 3 | kinds[1:]).tobytes().translate(None, _GOOD_PAIRS):
+    try:
+        numbers = _to_numbers(block)
+    except ValueError:
         return False
-    sequence = kinds[marks].tobytes()
-    return not any(pair in sequence for pair in _BAD_MARKS)
+    return numbers.shape == (len(lines), columns) and not np.isinf(numbers).any()
 
 
-def _may_overflow(chunk: bytes, ends: Any) -> bool:
-    """Whether a number in the chunk has so many digits, or so large an exponent, that it may be infinite."""
-    has_exponent = b"e" in chunk or b"E" in chunk
-    return bool(np.diff(ends).max() > _LONGEST) or (has_exponent and _HUGE.search(chunk) is not None)
-
-
-def _check_lines(chunk: bytes, first_line: int, columns: Sequence[str], label: str) -> None:
-    for number, line in enumerate(chunk.split(b"\n")[:-1], first_line):
-        fields = line.split(b",")
+def _check_lines(lines: Sequence[bytes], first_line: int, columns: Sequence[str], label: str) -> None:
+    """Find the field that makes some lines no table. Errors: BadInput naming line and column."""
+    for number, line in enumerate(lines, first_line):
+        fields = line.removesuffix(b"\n").split(b",")
         if len(fields) != len(columns):
             raise BadInput(f"{label} line {number} has {len(fields)} fields", expected=f"{len(columns)}", do=AGAIN)
         for position, field in enumerate(fields):
             if position and not field:
                 continue
-            if not _NUMBER.fullmatch(field) or math.isinf(float(field)):
+            if not NUMBER.fullmatch(field) or math.isinf(float(field)):
                 shown = repr(field[:40].decode("utf-8", "backslashreplace")) + ("…" if len(field) > 40 else "")
                 raise BadInput(
                     f"{label} line {number}, column {columns[position]!r} has {shown}",
                     expected="a finite decimal number" + (" or nothing" if position else ""),
                     do=AGAIN,
                 )
-
-
-def _name_missing(chunk: bytes, ends: Any) -> bytes:
-    """The chunk with `nan` in every empty field."""
-    empty = ends[1:][np.diff(ends) == 1] - 1
-    return b"nan".join(chunk[start:end] for start, end in pairwise([0, *empty.tolist(), len(chunk)]))

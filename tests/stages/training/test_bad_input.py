@@ -77,10 +77,11 @@ def test_bad_tables_are_refused(world: World, file: str, content: bytes, message
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ("", "not understood"),
-        ("[]", "not understood"),
-        ('{"version": 2}', "version 2"),
-        ('{"version": 1, "features": [], "target": {"name": "kind"}}', "KeyError: 'classes'"),
+        ("", "it is no JSON"),
+        ("[]", "the whole file is a list"),
+        ("[" * 200_000, "it is nested too deeply"),
+        ('{"version": 2}', "version is 2; expected: 1"),
+        ('{"version": 1, "key": ["id"], "features": [], "target": {"name": "kind"}}', "target has no classes"),
         (json.dumps(make_encoder(Table(["kind"], []), ["no", "yes"], {})), "2 classes and 0 features"),
         (json.dumps(make_encoder(TRAIN, ["no"], {})), "1 classes and 3 features"),
     ],

@@ -59,6 +59,8 @@ def test_param_is_json_or_text_under_its_main_name(pair: str, name: str, value: 
         (["--params-json", "{"], "--params-json is no JSON"),
         (["--params-json", "[1]"], "no object"),
         (["--params-json", '{"num_leaves": null}'], "num_leaves is None"),
+        (["--params-json", '{"lambda_l1": Infinity}'], "lambda_l1 is inf; expected: a number"),
+        (["--param", "learning_rate=NaN"], "learning_rate is nan; expected: a number"),
         (["--params-json", '{"num_leaves": {"a": 1}}'], "num_leaves is [('a', 1)]"),
         (["--param", "metric=auc linear_tree=true"], "text without spaces"),
         (["--params", "/nowhere/params.json"], "/nowhere/params.json cannot be read"),

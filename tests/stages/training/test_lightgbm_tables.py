@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stagekit import BadInput
 
-from lightgbm_tables import READING, check_classes, copy_table, native_names
+from lightgbm_tables import READING, check_classes, copy_table, native_names, read_rows
 
 COLUMNS = ["kind", "price"]
 # Every bin one value, every leaf one row: the trees show each value that was read.
@@ -71,7 +71,7 @@ def test_any_double_is_read_exactly(tmp_path: Path, numbers: list[float | None])
 
 
 def test_lightgbm_alone_reads_an_empty_last_field_as_zero(tmp_path: Path) -> None:
-    """Why tables are copied. Should this fail one day, LightGBM has mended it and the copy may go."""
+    """Why tables are copied. Should this fail one day, LightGBM has repaired it, and the copy may go."""
     table = Table(["kind", "price"], [[str(n % 2), "" if n % 3 == 0 else str(n - 8)] for n in range(16)])
     (tmp_path / "table.csv").write_text(table.text())
     direct = lightgbm.Dataset(str(tmp_path / "table.csv"), params={**REVEALING, "header": True, "label_column": 0})
@@ -95,9 +95,9 @@ def test_short_texts_are_numbers_or_refused(tmp_path: Path) -> None:
                 assert read_by_lightgbm(tmp_path, table).num_data() == 3
 
 
-def test_faults_are_found_in_every_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks end anywhere in a line; the line number must count on."""
-    monkeypatch.setattr("lightgbm_tables._CHUNK", 64)
+def test_faults_are_found_in_every_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line number must count on from block to block."""
+    monkeypatch.setattr("lightgbm_tables.BLOCK_BYTES", 64)
     for line in (2, 3, 57, 200, 301):
         rows = [["1", str(number)] for number in range(2, 302)]
         rows[line - 2][1] = "inf"
@@ -106,16 +106,24 @@ def test_faults_are_found_in_every_chunk(tmp_path: Path, monkeypatch: pytest.Mon
             copy_table(tmp_path / "table.csv", tmp_path / "copy.csv", COLUMNS, "table.csv")
 
 
-def test_chunks_do_not_change_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_do_not_change_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = make_table(200, 1)
     (tmp_path / "table.csv").write_text(table.text().removesuffix("\n"))
     copies = []
     for size in (1, 7, 64, 1 << 20):
-        monkeypatch.setattr("lightgbm_tables._CHUNK", size)
+        monkeypatch.setattr("lightgbm_tables.BLOCK_BYTES", size)
         assert copy_table(tmp_path / "table.csv", tmp_path / "copy.csv", table.header, "table.csv") == 200
         copies.append((tmp_path / "copy.csv").read_text())
     assert copies[0].splitlines()[1:] == [",".join(cell or "nan" for cell in row) for row in table.rows]
     assert len(set(copies)) == 1
+
+
+def test_rows_are_read_as_python_reads_them(tmp_path: Path) -> None:
+    table = make_table(50, 3)
+    (tmp_path / "table.csv").write_text(table.text())
+    for count in (1, 7, 50, 60):
+        expected = np.array(table.values()[:count])
+        np.testing.assert_array_equal(read_rows(tmp_path / "table.csv", count), expected)
 
 
 @pytest.mark.parametrize(

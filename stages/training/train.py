@@ -1,0 +1,51 @@
+"""The command `train`: fits a model to a day's encoded data and publishes it."""
+
+import json
+import logging
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from stagekit import LATER, Publication, available_cpus, publish, read_partition
+from stagekit.contract import read_encoder
+
+INPUTS = ("train.csv", "val.csv", "encoder.json")
+
+log = logging.getLogger("training")
+
+
+def train(args: Namespace) -> Mapping[str, Any]:
+    """Train on processed/{ds}, publish models/{ds}; returns rows, classes, best iteration and metrics."""
+    processed = read_partition(args.data_dir, f"processed/{args.ds}", INPUTS)
+    encoder = read_encoder(processed)
+
+    def work(publication: Publication) -> Mapping[str, Any]:
+        # LightGBM takes a second to load, and a model that is up to date is found without it.
+        import lightgbm
+
+        from fitting import NativeLog, fit, load_both, shown
+        from lightgbm_parameters import complete, gather, try_out
+        from model_files import write_model
+
+        given = gather(args.params, args.params_json, args.param)
+        parameters = complete(given, len(encoder.classes), available_cpus())
+        try_out(parameters, len(encoder.features), len(encoder.classes))
+        publication.set_parameters(parameters, seed=parameters["seed"])
+        lightgbm.register_logger(NativeLog())
+        tables = load_both(processed, publication.scratch, encoder, parameters)
+        threads, changed = parameters["num_threads"], json.dumps(given) if given else "the defaults"
+        log.info("training, objective %s, %d threads, parameters: %s", parameters["objective"], threads, changed)
+        fitted = fit(tables, parameters, args.log_every)
+        log.info("best iteration %d: %s", fitted.best_iteration, shown(fitted.validation))
+        return {
+            "model": publication.name,
+            "rows": tables.rows,
+            "features": len(encoder.features),
+            "classes": list(encoder.classes),
+            "best_iteration": fitted.best_iteration,
+            "validation": fitted.validation,
+            "top_features": write_model(publication, processed, encoder, fitted, tables.rows),
+        }
+
+    # The parameters follow from the command line, the target's classes and the image: LightGBM completes them.
+    return publish(args, f"models/{args.ds}", "train", work, inputs=[processed], parameters=LATER)
