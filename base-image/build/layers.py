@@ -1,7 +1,7 @@
-"""Makes the layers of an image in its builder: each a folder below /layers that the image copies, the same bytes
-whenever it is made from the same content.
+"""Makes the layers of an image, in its builder. A layer is a folder below /layers that the image copies.
 
-`wheels` installs a lock and keeps only what is needed to run; `code` finishes a folder of our own modules.
+The same content gives the same bytes at any time. Commands: `wheels` installs a lock and keeps only what is needed to
+run; `part` adds a part of Python's library; `code` finishes a folder of our own modules.
 """
 
 import argparse
@@ -24,8 +24,8 @@ STANDARD_LIBRARY = Path("/usr/lib/python3.13")
 LAYERS = Path("/layers")
 # What every image loads; its bytecode is in the base. Each image adds that of what else it loads.
 BASE_LOADS = "import csv, concurrent.futures.thread, multiprocessing.connection, stagekit, traceback"
-# What several stages install is a layer of its own, the same in all of them: without bytecode, as each loads other
-# modules of it. Bytecode is in the layer `wheels`.
+# Packages that several stages install. Each is a layer of its own, which is the same in all stages: it has no bytecode,
+# because each stage loads other modules of it. The bytecode is in the layer `wheels`.
 SHARED = ("narwhals", "numpy", "scipy")
 # Parts of Python's library that the base leaves out, as few images need them: files below /usr/lib, Debian's package.
 PARTS = {
@@ -79,9 +79,10 @@ def make_wheel_layers(arguments: argparse.Namespace) -> None:
     before = set(SITE.iterdir()) | set((VENV / "bin").iterdir())
     install(requirements)
     distributions = {normal_name(info): info for info in sorted(SITE.glob("*.dist-info")) if info not in before}
-    if left_over := sorted(set(distributions) & set(SHARED) ^ set(shared)):
+    shareable = {name for name in distributions if name in SHARED}
+    if differing := sorted(shareable.symmetric_difference(shared)):
         raise SystemExit(
-            f"error: {requirements.name} and --shared disagree about {', '.join(left_over)}; "
+            f"error: {requirements.name} and --shared disagree about {', '.join(differing)}; "
             f"expected: --shared, and `COPY --from=build /layers/NAME/ /`, for what it locks of {', '.join(SHARED)}"
         )
     for info in distributions.values():
@@ -90,16 +91,16 @@ def make_wheel_layers(arguments: argparse.Namespace) -> None:
     if arguments.whole_bytecode:
         modules |= {path for info in distributions.values() for path in record_of(info) if path.suffix == ".py"}
     bytecode = [compile_module(path, path) for path in sorted(modules - modules_loaded_by(BASE_LOADS))]
-    modules_loaded_by(arguments.loads)  # cut and compiled, it still works
+    modules_loaded_by(arguments.loads)  # proves that it still works, cut and compiled
     for name, info in distributions.items():
         move(record_of(info), LAYERS / (name if name in shared else "wheels"))
     move(bytecode, LAYERS / "wheels")
     for layer in LAYERS.iterdir():
-        settle(layer)
+        fix_modes_and_times(layer)
 
 
 def install(requirements: Path) -> None:
-    """Install with uv: the lock is law, every hash required, wheels only, nothing that it does not name."""
+    """Install with uv: the every version and hash of the lock, wheels only, nothing that the lock does not name."""
     done = subprocess.run(
         ["uv", "pip", "install", "--python", VENV / "bin/python", "--require-hashes", "--only-binary", ":all:",
          "--no-deps", "--no-compile-bytecode", "--requirements", requirements],
@@ -134,7 +135,7 @@ def prune(info: Path) -> None:
 
 
 def write_record(info: Path) -> None:
-    """Make RECORD tell what is left: tools that list or verify an installation read it."""
+    """List in RECORD what is left: tools that list or verify an installation read it."""
     left = sorted(path for path in record_of(info) if path.exists())
     with (info / "RECORD").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -159,7 +160,7 @@ def modules_loaded_by(code: str) -> set[Path]:
 def compile_module(path: Path, final: Path) -> Path:
     """Put the bytecode of a module, that will be at `final`, beside it; returns its file.
 
-    It is not compared with the source when loaded (PEP 552): nothing in an image is edited.
+    Python does not compare it with the source when it loads it (PEP 552), because nobody edits files of an image.
     """
     cached = py_compile.compile(
         str(path), dfile=str(final), doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
@@ -168,7 +169,7 @@ def compile_module(path: Path, final: Path) -> Path:
 
 
 def move(paths: Iterable[Path], layer: Path) -> None:
-    """Move files into a layer, at the same place below it; what another distribution has too is there already."""
+    """Move files into a layer, to the same path below it. A file that two distributions have is moved once."""
     for path in [path for path in paths if not below(layer, path).exists()]:
         target = below(layer, path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +192,7 @@ def make_part(name: str) -> None:
 
 
 def write_package_record(root: Path, package: str) -> None:
-    """Tell scanners which package files come from, and keep its licence with them."""
+    """Write the record from which scanners learn the package of these files, and keep its licence with them."""
     name = package.partition(":")[0]
     record, licence = root / "var/lib/dpkg/status.d" / name, Path("/usr/share/doc", name, "copyright").resolve()
     record.parent.mkdir(parents=True, exist_ok=True)
@@ -207,11 +208,11 @@ def finish_code(folder: Path) -> None:
     """Bytecode for each module of ours, at the place that it will have in the image."""
     for path in sorted(folder.rglob("*.py")):
         compile_module(path, Path("/") / path.relative_to(folder))
-    settle(folder)
+    fix_modes_and_times(folder)
 
 
-def settle(folder: Path) -> None:
-    """Modes and times that do not depend on when and where the layer is made."""
+def fix_modes_and_times(folder: Path) -> None:
+    """Give all below a folder modes and times that do not depend on when and where the layer is made."""
     epoch = int(os.environ["SOURCE_DATE_EPOCH"])
     for path in [*walk(folder), folder]:
         if not path.is_symlink():

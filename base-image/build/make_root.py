@@ -1,7 +1,7 @@
 """Gathers the base's root file system: Python, the libraries it loads, an init, certificates, time zones. No shell.
 
-Run in the builder. Everything is copied from installed Debian packages; what was copied decides which packages are
-told to scanners in /var/lib/dpkg/status.d, as images without a package manager do.
+Run in the builder. Everything is copied from installed Debian packages. For each package that a copied file comes from,
+/var/lib/dpkg/status.d has a record, where scanners look in images without a package manager.
 """
 
 import re
@@ -22,8 +22,8 @@ from layers import (
     below,
     compile_module,
     finish_code,
+    fix_modes_and_times,
     modules_loaded_by,
-    settle,
     write_package_record,
 )
 
@@ -47,8 +47,8 @@ FILES = {
     "etc/group": "root:x:0:\nstage:x:10001:\n",
     "etc/nsswitch.conf": "hosts: files dns\n",
 }
-# Of Python: its own tests, what draws windows or edits lines on a terminal, what installs packages, the Python twins
-# of modules that are there in C; PARTS.
+# Not copied from Python's library: its tests, what draws windows or edits lines on a terminal, what installs packages,
+# and Python versions of modules that also exist in C. Neither are PARTS.
 NOT_SHIPPED = {
     *("test", "idlelib", "tkinter", "turtledemo", "turtle.py", "pydoc_data", "_pyrepl", "ensurepip", "lib2to3", "venv"),
     *("sitecustomize.py", "dist-packages", "wsgiref", "xmlrpc", "LICENSE.txt", "EXTERNALLY-MANAGED"),
@@ -71,7 +71,7 @@ def main() -> int:
         if module.is_relative_to(STANDARD_LIBRARY) and below(system, module).exists():
             compile_module(below(system, module), module)
     shutil.copytree(VENV, below(system, VENV), symlinks=True, ignore=shutil.ignore_patterns("stagekit", "__pycache__"))
-    settle(system)
+    fix_modes_and_times(system)
     for folder in FOR_EVERYBODY:
         (system / folder).chmod(0o1777)
     shutil.copytree(SITE / "stagekit", below(LAYERS / "stagekit", SITE / "stagekit"))
@@ -81,7 +81,7 @@ def main() -> int:
 
 
 def make_debug(layer: Path) -> None:
-    """A shell and its tools, all one program, in a folder of their own."""
+    """Add a shell and its tools, all of which are one program, in a folder of their own."""
     folder = layer / "busybox"
     folder.mkdir(parents=True)
     shutil.copy2("/bin/busybox", folder / "busybox")
@@ -90,7 +90,7 @@ def make_debug(layer: Path) -> None:
     ).stdout.split():
         if name != "busybox":
             (folder / name).symlink_to("busybox")
-    settle(layer)
+    fix_modes_and_times(layer)
 
 
 def gather(root: Path) -> set[Path]:
@@ -128,7 +128,7 @@ def zones() -> Iterator[Path]:
 
 
 def libraries_of(programs: Iterable[Path]) -> set[Path]:
-    """The shared libraries that these load, and theirs."""
+    """The shared libraries that programs load, directly or through another library."""
     cache = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
     known = {words[0]: Path(words[-1]) for line in cache.splitlines()[1:] if (words := line.split())}
     wanted = [known[name] for name in LIBRARIES if name in known]
@@ -145,12 +145,12 @@ def libraries_of(programs: Iterable[Path]) -> set[Path]:
 
 
 def real_folder(path: Path) -> Path:
-    """The path with its folder's links followed (/lib is /usr/lib), its own name kept."""
+    """The path with the links of its folder followed (/lib is /usr/lib); the file's own name stays."""
     return path.parent.resolve() / path.name
 
 
 def copy_to(root: Path, path: Path) -> None:
-    """Copy a file; of a chain of links, each is copied as a link."""
+    """Copy a file. A link is copied as a link, together with its target."""
     target = below(root, path)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists() or target.is_symlink():
@@ -163,7 +163,7 @@ def copy_to(root: Path, path: Path) -> None:
 
 
 def package_of(path: Path) -> str | None:
-    """The Debian package that a file comes from; None for what package scripts wrote."""
+    """The Debian package that a file comes from; None for a file that a package's script wrote."""
     names = {str(path), str(path.resolve()), str(path.resolve()).removeprefix("/usr")}
     for name in sorted(names, reverse=True):
         if name in owners():
