@@ -38,7 +38,7 @@ stage: ## make a new stage that works: NAME=columns; LIBRARY=jinja2 is what it b
 
 test-fast: ## the tests that need no engine: under a minute
 	@setup/ensure_venv.sh
-	@scripts/test_fast.sh
+	@maintain/test_fast.sh
 
 test: engine ## set up and pass every test
 	@python3 tests/run_all.py
@@ -47,7 +47,7 @@ test-nightly: engine ## what takes longer and changes rarely: the rebuild on an 
 	@python3 tests/run_all.py --nightly
 
 notebook: images ## open a notebook on a day's raw data; ends with Ctrl-C
-	@scripts/notebook.sh
+	@./airflow-ml notebook
 
 alerts: ## show the last alerts, and whether they were sent
 	@./airflow-ml alerts
@@ -90,4 +90,4 @@ sbom: images ## list what is in each image, as CycloneDX: .cache/sbom/NAME.cdx.j
 
 check: ## lint and type-check
 	@setup/ensure_venv.sh
-	@scripts/check.sh
+	@maintain/check.sh

@@ -48,7 +48,14 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("engine", "airflow_ml.machine", "prepare a Docker engine on this machine", "engine", run="engine"),
         Command("build", "airflow_ml.images.command", "build the images whose content changed", "build --explain"),
     ),
+    "For developers": (
+        Command(
+            "test-stage", "airflow_ml.test_stage", "run a stage's tests in its image", "test-stage training -k early"
+        ),
+        Command("notebook", "airflow_ml.notebook", "open a notebook on a day's raw data", "notebook"),
+    ),
     "For maintainers": (
+        Command("mlflow-client", "maintain.mlflow_client", "run Python with all of MLflow", "mlflow-client"),
         Command("image-report", "maintain.image_report", "write docs/images.md again", "image-report --keep-naive"),
         Command("pictures", "maintain.screenshots", "take the README's pictures", "pictures", in_venv=True),
         Command("reproduce", "maintain.reproduce", "build on an empty engine, and compare the bytes", "reproduce"),

@@ -36,7 +36,7 @@ NEXT = """
 {name} is a stage. It profiles raw/{{ds}}/data.csv until you change it: stages/{name}/{name}.py says where.
 
   try it      docker run --rm -v data:/data {prefix}{name} --ds YYYY-MM-DD
-  test it     scripts/test_stage.sh {name}
+  test it     ./airflow-ml test-stage {name}
   build it    ./build_images.sh --stage {name}
   in a Dag    stage("{name}", [DS], task_id="{name}", uses=[RAW], doc="Reads `raw/{{ds}}`. Writes `{name}/{{ds}}`.")
   undo it     rm -r stages/{name} tests/stages/{name}, and its lines in README.md and pyproject.toml

@@ -43,31 +43,3 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" \
     </dev/null >/dev/null
 }
-
-# builder_image: an image with Debian's whole Python, and uv. The images that ship lack modules that tools need, such
-# as sqlite3. Run in the project's folder.
-builder_image() {
-  local base
-  base=$(sed -n 's/^ *"image": "\(airflow-ml-base:[^"]*\)".*/\1/p' dags/images.lock.json 2>/dev/null) && [ -n "$base" ] ||
-    fail "the image lock names no base image; expected: dags/images.lock.json." "Run ./build_images.sh first."
-  base=${base/airflow-ml-base:/airflow-ml-builder:}
-  docker image inspect "$base" >/dev/null 2>&1 ||
-    fail "the engine has no image $base; expected: the one that the base was built with." \
-      "Run ./build_images.sh --stage debug, which makes it."
-  printf '%s' "$base"
-}
-
-# ensure_packages BUILDER LOCK FOLDER NAME: what a lock names, in a folder that a container of that image can load it
-# from; does nothing when it is there.
-ensure_packages() {
-  local stamp
-  stamp=$(cksum <"$2")
-  [ "$(cat "$3/.stamp" 2>/dev/null)" = "$stamp" ] && return
-  step "Installing $4 into ${3#"$PWD/"}"
-  rm -rf "$3"
-  mkdir -p "$3"
-  docker run --rm --user "$(id -u):$(id -g)" --env HOME=/tmp --volume "$PWD/$2:/requirements.txt:ro" \
-    --volume "$3:/packages" --entrypoint uv "$1" pip install --quiet --no-cache --compile-bytecode \
-    --python /usr/bin/python3.13 --target /packages --require-hashes --only-binary :all: -r /requirements.txt
-  printf '%s\n' "$stamp" >"$3/.stamp"
-}

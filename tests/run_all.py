@@ -45,16 +45,16 @@ class Outcome:
 
 def stage_parts() -> list[Part]:
     folders = sorted(path.parent for path in ROOT.glob("stages/*/Dockerfile"))
-    return [Part(f"stage-{folder.name}", [("scripts/test_stage.sh", folder.name, "-q")]) for folder in folders]
+    return [Part(f"stage-{folder.name}", [("./airflow-ml", "test-stage", folder.name, "-q")]) for folder in folders]
 
 
 PREPARATION = Part("set-up", [("setup/ensure_venv.sh",), ("./build_images.sh",)])
-WITHOUT_ENGINE = Part("without-engine", [("scripts/test_fast.sh", "-q")])
+WITHOUT_ENGINE = Part("without-engine", [("maintain/test_fast.sh", "-q")])
 END_TO_END = Part(
     "end-to-end",
     [
         ("setup/ensure_browser.sh",),
-        ("setup/ensure_mlflow_client.sh",),
+        ("./airflow-ml", "mlflow-client"),
         (*PYTEST, "-v", "tests/end_to_end"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebook").glob("*.ipynb"))
-CLEAR = "scripts/notebook.sh -m nbconvert --clear-output --inplace"
+CLEAR = "./airflow-ml notebook -- -m nbconvert --clear-output --inplace"
 
 
 def leftovers(notebook: dict[str, Any]) -> list[str]:

@@ -165,7 +165,7 @@ def day(stack: Stack) -> Results:
 
 def run_mlflow_client(code: str) -> str:
     """Run Python code with all of MLflow and LightGBM, and nothing of ours, beside the stack's MLflow."""
-    command = [ROOT / "setup" / "ensure_mlflow_client.sh", f"{PROJECT}_mlflow", "-"]
+    command = [ROOT / "airflow-ml", "mlflow-client", f"{PROJECT}_mlflow", "-"]
     done = subprocess.run(command, input=code, text=True, capture_output=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -119,7 +119,7 @@ def test_section_makes_runs_and_tests_a_stage(checkout: Checkout) -> None:
     said = json.loads(by_hand[0].stdout.splitlines()[-1])
     assert (said["stage"], said["partition"], said["columns"]) == (NAME, f"{NAME}/{said['ds']}", 16)
     assert said["rows"] > 10_000
-    tested = checkout.done[f"scripts/test_stage.sh {NAME}"].stdout
+    tested = checkout.done[f"./airflow-ml test-stage {NAME}"].stdout
     assert re.search(r"\d+ passed in", tested), tested
 
 
@@ -135,12 +135,12 @@ def test_make_stage_makes_these_files_and_nothing_else(checkout: Checkout) -> No
 def test_make_stage_says_how_it_goes_on(checkout: Checkout) -> None:
     told = next(done.stdout for command, done in checkout.done.items() if command.startswith("make stage"))
     assert DAG_LINE in told
-    for command in (f"scripts/test_stage.sh {NAME}", f"rm -r stages/{NAME} tests/stages/{NAME}"):
+    for command in (f"./airflow-ml test-stage {NAME}", f"rm -r stages/{NAME} tests/stages/{NAME}"):
         assert command in told
 
 
 def test_new_stage_without_a_library_of_its_own_passes_its_tests(checkout: Checkout) -> None:
-    checkout.run(f"scripts/test_stage.sh {PLAIN} -q")
+    checkout.run(f"./airflow-ml test-stage {PLAIN} -q")
 
 
 def test_new_stages_keep_the_house_rules(checkout: Checkout) -> None:

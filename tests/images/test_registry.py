@@ -463,7 +463,7 @@ def test_anyone_with_mlflow_and_lightgbm_gets_the_scores_of_predictions_csv(serv
     made.promote(made.register(FIRST)["version"])
     tables = {name: (second.path / name / SECOND / f"{name}.csv").read_text() for name in ("features", "predictions")}
     told = json.dumps({"uri": "models:/loaded@champion", **tables})
-    client = [str(ROOT / "setup/ensure_mlflow_client.sh"), server.network, "-c", LOAD]
+    client = [str(ROOT / "airflow-ml"), "mlflow-client", server.network, "-c", LOAD]
     done = subprocess.run(client, input=told, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""The notebook under test: run for real, on days that the stages' own images made, as scripts/notebook.sh runs it."""
+"""The notebook under test: run for real, on days that the stages' own images made, as ./airflow-ml notebook runs it."""
 
 import json
 import os
@@ -26,16 +26,17 @@ def stage(data: Path | str, name: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def notebook_sh(data: Path | str, *arguments: str, ds: str = "") -> "subprocess.CompletedProcess[str]":
+def notebook(data: Path | str, *arguments: str, ds: str = "", option: str = "--") -> "subprocess.CompletedProcess[str]":
+    """`./airflow-ml notebook` on this data; the arguments are Python's."""
     settings = {**os.environ, "ML_DATA": str(data), "ML_DS": ds}
-    command = [str(ROOT / "scripts" / "notebook.sh"), *arguments]
+    command = [str(ROOT / "airflow-ml"), "notebook", option, *arguments]
     return subprocess.run(command, env=settings, text=True, capture_output=True, timeout=300, check=False)
 
 
 @cache
 def run_notebook(data: Path | str, probe: str = "None", ds: str = "") -> dict[str, Any]:
     """What the notebook showed, and what a probe found in its kernel at the end; see execute.py."""
-    done = notebook_sh(data, "/project/tests/notebook/execute.py", probe, ds=ds)
+    done = notebook(data, "/project/tests/notebook/execute.py", probe, ds=ds)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))
 

@@ -1,7 +1,7 @@
 """Runs the notebook as a person would, then prints one JSON line: what its cells showed, and what a probe found.
 
-Runs where Jupyter is: `scripts/notebook.sh /project/tests/notebook/execute.py`. The probe is an expression that the
-notebook's own kernel evaluates at the end, where no cell has failed.
+Runs where Jupyter is: `./airflow-ml notebook -- /project/tests/notebook/execute.py`. The probe is an expression that
+the notebook's own kernel evaluates at the end, where no cell has failed.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""scripts/notebook.sh starts Jupyter with the notebook in it, stops at Ctrl-C, and says what it cannot find."""
+"""./airflow-ml notebook starts Jupyter with the notebook in it, stops at Ctrl-C, and says what it cannot find."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.notebook.conftest import ROOT, notebook_sh
+from tests.notebook.conftest import ROOT, notebook
 
 START_S, STOP_S = 120, 30
 
@@ -33,7 +33,7 @@ def jupyter(data: Path, tmp_path: Path) -> "Iterator[tuple[subprocess.Popen[byte
     settings = {**os.environ, "ML_DATA": str(data), "ML_NOTEBOOK_PORT": str(port)}
     with printed.open("wb") as file:
         process = subprocess.Popen(
-            [ROOT / "scripts" / "notebook.sh"],
+            [ROOT / "airflow-ml", "notebook"],
             env=settings, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
     try:
@@ -80,7 +80,7 @@ def test_one_command_opens_jupyter_with_the_notebook(
 
 
 def test_volume_that_is_not_there_is_told_and_not_made() -> None:
-    done = notebook_sh("airflow-ml-test-no-such-volume")
+    done = notebook("airflow-ml-test-no-such-volume")
     assert done.returncode == 1
     assert "ML_DATA is airflow-ml-test-no-such-volume, and there is no such volume" in done.stderr
     assert "docker run --rm -v airflow-ml-test-no-such-volume:/data airflow-ml-generator" in done.stderr
@@ -90,13 +90,13 @@ def test_volume_that_is_not_there_is_told_and_not_made() -> None:
 
 @pytest.mark.parametrize("data", ["./data", "/no/such/folder"])
 def test_folder_that_docker_could_not_mount_is_told(data: str) -> None:
-    done = notebook_sh(data)
+    done = notebook(data)
     assert done.returncode == 1
     assert f"error: ML_DATA is {data}" in done.stderr
     assert "absolute path" in done.stderr or "no folder" in done.stderr
 
 
 def test_help_says_how() -> None:
-    done = notebook_sh("data", "--help")
+    done = notebook("data", option="--help")
     assert done.returncode == 0
     assert "ML_DS=YYYY-MM-DD" in done.stdout

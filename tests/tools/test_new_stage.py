@@ -237,7 +237,7 @@ def test_layers_that_others_share_come_first_and_in_their_order(root: Path) -> N
 @pytest.mark.parametrize("library", ["tabulate", "jinja2"])
 @pytest.mark.parametrize("name", ["z", "a_name_as_long_as_one_may_be_3"])
 def test_what_is_made_passes_lint_and_types(tmp_path: Path, name: str, library: str) -> None:
-    """Whatever the name's length and place in the alphabet; the checks of scripts/check.sh."""
+    """Whatever the name's length and place in the alphabet; the checks of maintain/check.sh."""
     for folder in (f"stages/{name}", f"tests/stages/{name}"):
         (tmp_path / folder).mkdir(parents=True)
     pyproject = (ROOT / "pyproject.toml").read_text()

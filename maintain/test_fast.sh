@@ -8,7 +8,7 @@ readonly LATER=(stages images end_to_end dags/engine benchmarks nightly notebook
 
 main() {
   setup/ensure_venv.sh
-  scripts/check.sh
+  maintain/check.sh
   .venv/bin/python -m pytest tests "${LATER[@]/#/--ignore=tests/}" --numprocesses auto --dist worksteal "$@"
 }
 
