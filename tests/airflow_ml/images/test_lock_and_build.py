@@ -300,7 +300,7 @@ def test_one_run_does_one_thing(pair: tuple[str, str]) -> None:
     assert error.value.code == 2
 
 
-@pytest.mark.parametrize("document", ["docs/extend.md", "docs/operate.md", "docs/architecture.md"])
+@pytest.mark.parametrize("document", ["docs/extend.md", "docs/operate.md"])
 def test_documents_name_only_options_that_the_build_knows(document: str) -> None:
     known = set(re.findall(r"--[a-z-]+", parser_of(COMMANDS["build"]).format_help()))
     text = (ROOT / document).read_text()
