@@ -23,8 +23,8 @@ from typing import Any
 
 import h11
 
+from checks import Refused, shown
 from policy import Call, is_ours, judge, judge_image
-from rules import Refused, shown
 from settings import Settings, read_settings
 from wire import UPGRADE, Client, ClientGone, EngineDown, ask, exchange, look_up
 

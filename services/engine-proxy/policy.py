@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from rules import (
+from checks import (
+    Check,
     Refused,
-    Rule,
     fields,
     json_text,
     list_of,
@@ -73,8 +73,8 @@ def judge(method: str, target: str, body: bytes, limits: Limits) -> Call:
     creates = (method, path) == ("POST", "/containers/create")
     if body and not creates:
         raise Refused(f"{method} {shown(path)} has a body of {len(body)} bytes; expected: none")
-    names, rule = _find_rule(method, path, limits)
-    checked = rule(parse_query(query), "the query")
+    names, check = _find_check(method, path, limits)
+    checked = check(parse_query(query), "the query")
     target = version + path + ("?" + urlencode(checked) if checked else "")
     if creates:
         container = judge_container(body, limits)
@@ -120,17 +120,17 @@ def _split_version(method: str, path: str) -> tuple[str, str]:
     return found.group(1) or "", found.group(3)
 
 
-def _find_rule(method: str, path: str, limits: Limits) -> tuple[dict[str, str], Rule]:
-    """The names in the path, and the rule for the query, of the listed request that this is."""
+def _find_check(method: str, path: str, limits: Limits) -> tuple[dict[str, str], Check]:
+    """The names in the path, and the check for the query, of the listed request that this is."""
     if (method, path) == ("POST", "/images/create"):
         raise Refused("images are never pulled; do: run ./build_images.sh, it builds them and writes the image lock")
-    for line, rule in _requests(limits).items():
+    for line, check in _requests(limits).items():
         listed, _, pattern = line.partition(" ")
         pattern = pattern.replace("{container}", f"(?P<container>{CONTAINER})").replace(
             "{image}", f"(?P<image>{IMAGE})"
         )
         if method == listed and (found := re.fullmatch(pattern, path)):
-            return found.groupdict(), rule
+            return found.groupdict(), check
     raise _not_listed(method, path)
 
 
@@ -141,8 +141,8 @@ def _not_listed(method: str, path: str) -> Refused:
     )
 
 
-def _requests(limits: Limits) -> dict[str, Rule]:
-    """Each request that is let through, with the rule for its query."""
+def _requests(limits: Limits) -> dict[str, Check]:
+    """Each request that is let through, with the check for its query."""
     yes_or_no = one_of("0", "1", "true", "false", "True", "False")
     no = one_of("0", "false", "False")
     number = text("-1|[0-9]{1,10}", "a whole number")
@@ -180,11 +180,11 @@ def _requests(limits: Limits) -> dict[str, Rule]:
     }
 
 
-def _containers_query() -> Rule:
+def _containers_query() -> Check:
     """A list of containers holds ours alone: our label is added to what the client filters by."""
     yes_or_no, no = one_of("0", "1", "true", "false"), one_of("0", "false")
     filters = fields(optional={"label": list_of(text()), "status": list_of(text("[a-z]+", "a status"))})
-    rule = fields(
+    check = fields(
         optional={
             "all": yes_or_no,
             "trunc_cmd": yes_or_no,
@@ -195,7 +195,7 @@ def _containers_query() -> Rule:
     )
 
     def apply(value: Any, key: str) -> Any:
-        query = rule(value, key)
+        query = check(value, key)
         chosen = json.loads(query.get("filters", "{}"))
         chosen["label"] = [*chosen.get("label", []), f"{LABEL}=1"]
         return {**query, "filters": json.dumps(chosen)}
@@ -206,7 +206,7 @@ def _containers_query() -> Rule:
 # --- containers ---
 
 
-def _container(limits: Limits) -> Rule:
+def _container(limits: Limits) -> Check:
     """The body of /containers/create. Cmd is a stage's arguments: the image's own entry point takes them."""
     return fields(
         required={
@@ -226,7 +226,7 @@ def _container(limits: Limits) -> Rule:
     )
 
 
-def _host_config(limits: Limits) -> Rule:
+def _host_config(limits: Limits) -> Check:
     memory = whole(MIN_MEMORY, limits.max_memory)
     no_new_privileges = one_of("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true")
     data = fields(
@@ -267,7 +267,7 @@ def _host_config(limits: Limits) -> Rule:
     )
 
 
-def _image(limits: Limits) -> Rule:
+def _image(limits: Limits) -> Check:
     well_formed = text(IMAGE, "airflow-ml-STAGE:TAG, with a tag other than latest")
 
     def apply(value: Any, key: str) -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 
 import h11
 
+from checks import Refused
 from policy import Call
-from rules import Refused
 
 MAX_HEAD, MAX_BODY, CHUNK = 16 << 10, 256 << 10, 64 << 10
 CONNECT_SECONDS, LINGER_SECONDS = 5.0, 1.0

@@ -9,8 +9,8 @@ from docker.types import ContainerConfig, HostConfig, LogConfig, Mount
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checks import Refused
 from policy import LABEL, Call, Limits, is_ours, judge, judge_image
-from rules import Refused
 
 ID = "0123456789abcdef" * 4
 IMAGE = "airflow-ml-generator:0a1b2c3d4e5f"

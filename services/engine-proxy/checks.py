@@ -1,7 +1,7 @@
-"""Rules that judge JSON values and write them anew; policy.py says which rule stands for which key.
+"""Rules that judge JSON values and write them anew; policy.py says which check stands for which key.
 
-A rule takes a value and the key it stands under, and returns what may be forwarded, or raises Refused. A value
-that no rule has looked at is never forwarded.
+A check takes a value and the key it stands under, and returns what may be forwarded, or raises Refused. A value
+that no check has looked at is never forwarded.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-Rule = Callable[[Any, str], Any]
+Check = Callable[[Any, str], Any]
 
 
 class Refused(Exception):
@@ -32,7 +32,7 @@ def shown(value: Any, length: int = 160) -> str:
     return line if len(line) <= length else line[: length - 3] + "..."
 
 
-def fields(required: Mapping[str, Rule] | None = None, optional: Mapping[str, Rule] | None = None) -> Rule:
+def fields(required: Mapping[str, Check] | None = None, optional: Mapping[str, Check] | None = None) -> Check:
     """An object with these keys. Any other key must be empty and is left out, as is an empty optional one."""
     needed, others = required or {}, optional or {}
 
@@ -43,35 +43,35 @@ def fields(required: Mapping[str, Rule] | None = None, optional: Mapping[str, Ru
         for name, item in value.items():
             if name not in needed and name not in others and not is_empty(item):
                 raise wrong(prefix + name, item, f"not set; allowed here: {', '.join([*needed, *others]) or 'nothing'}")
-        given = {name: rule for name, rule in others.items() if not is_empty(value.get(name))}
-        return {name: rule(value.get(name), prefix + name) for name, rule in {**needed, **given}.items()}
+        given = {name: check for name, check in others.items() if not is_empty(value.get(name))}
+        return {name: check(value.get(name), prefix + name) for name, check in {**needed, **given}.items()}
 
     return apply
 
 
-def map_of(name_rule: Rule, value_rule: Rule) -> Rule:
-    """An object with at least one key, whose names are free within a rule of their own."""
+def map_of(name_check: Check, value_check: Check) -> Check:
+    """An object with at least one key, whose names are free within a check of their own."""
 
     def apply(value: Any, key: str) -> Any:
         if not isinstance(value, dict) or not value:
             raise wrong(key, value, "an object that is not empty")
-        return {name_rule(name, f"a key of {key}"): value_rule(item, f"{key}.{name}") for name, item in value.items()}
+        return {name_check(name, f"a key of {key}"): value_check(item, f"{key}.{name}") for name, item in value.items()}
 
     return apply
 
 
-def list_of(rule: Rule, least: int = 0, most: int = 1000) -> Rule:
-    """A list whose items all follow one rule."""
+def list_of(check: Check, least: int = 0, most: int = 1000) -> Check:
+    """A list whose items all follow one check."""
 
     def apply(value: Any, key: str) -> Any:
         if not isinstance(value, list) or not least <= len(value) <= most:
             raise wrong(key, value, f"a list of {least} to {most} items")
-        return [rule(item, f"{key}[{number}]") for number, item in enumerate(value)]
+        return [check(item, f"{key}[{number}]") for number, item in enumerate(value)]
 
     return apply
 
 
-def one_of(*allowed: str | bool) -> Rule:
+def one_of(*allowed: str | bool) -> Check:
     """One of these values, of the very type: 1 is not true."""
 
     def apply(value: Any, key: str) -> Any:
@@ -82,7 +82,7 @@ def one_of(*allowed: str | bool) -> Rule:
     return apply
 
 
-def text(pattern: str = ".*", expected: str = "text") -> Rule:
+def text(pattern: str = ".*", expected: str = "text") -> Check:
     """Text that is the pattern from end to end (a dot is any character), without NUL and half characters."""
     compiled = re.compile(pattern, re.DOTALL | re.ASCII)
 
@@ -94,7 +94,7 @@ def text(pattern: str = ".*", expected: str = "text") -> Rule:
     return apply
 
 
-def whole(least: int, most: int) -> Rule:
+def whole(least: int, most: int) -> Check:
     """A whole number; true is none, though Python counts it as 1."""
 
     def apply(value: Any, key: str) -> Any:
@@ -105,12 +105,12 @@ def whole(least: int, most: int) -> Rule:
     return apply
 
 
-def json_text(rule: Rule) -> Rule:
+def json_text(check: Check) -> Check:
     """JSON within text, as the engine takes filters."""
     any_text = text()
 
     def apply(value: Any, key: str) -> Any:
-        return json.dumps(rule(parse_json(any_text(value, key).encode(), key), key))
+        return json.dumps(check(parse_json(any_text(value, key).encode(), key), key))
 
     return apply
 
