@@ -1,9 +1,9 @@
-"""Tells whether one of Airflow's components works, for the compose health checks.
+"""Checks whether one of Airflow's components works, for the health checks of compose.
 
 Usage: healthcheck.py api-server|scheduler|dag-processor|triggerer. Exit codes: 0 works, 1 does not.
 
-Airflow's own `/monitor/health` answers 200 with a dead scheduler, and `airflow jobs check` takes seconds of
-processor time at every call; the heartbeats that both report are one row in the metadata database.
+Airflow's own `/monitor/health` answers 200 with a dead scheduler, and `airflow jobs check` takes seconds of processor
+time at every call. The heartbeats that both report are one row in the metadata database, so this reads that row.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Prepares the databases: MLflow's is made; Airflow's is migrated, with the user `admin` and the password of `.env`.
+"""Prepares the databases: makes MLflow's; migrates Airflow's, and makes its user `admin` with the password of `.env`.
 
-Reads ML_ADMIN_PASSWORD, ML_MLFLOW_POSTGRES_PASSWORD. Safe to run again: a changed password is taken over.
+Reads ML_ADMIN_PASSWORD, ML_MLFLOW_POSTGRES_PASSWORD. Safe to run again: a changed password is set.
 Exit codes: 0 done, 1 failed.
 """
 
@@ -15,15 +15,15 @@ from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
 MLFLOW = "mlflow"
-# What `airflow users create` says of a user who was not there.
+# What `airflow users create` prints if it made the user.
 CREATED = 'User "admin" created'
 
 
 def make_mlflow_database(password: str) -> None:
     """A database and a role for MLflow alone, which cannot enter Airflow's; MLflow makes its tables itself.
 
-    Here and not at Postgres' first start: a volume from before MLflow gets them too. Airflow's role made that
-    volume, so it may do this.
+    Here and not at Postgres' first start, so that a volume that is older than MLflow gets them too. Airflow's role
+    made that volume, so it has the right.
     """
     address = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "")
     with closing(psycopg2.connect(address, connect_timeout=10)) as connection:
@@ -37,7 +37,7 @@ def make_mlflow_database(password: str) -> None:
 
         if not run("select 1 from pg_roles where rolname = %s", MLFLOW):
             run("create role {role} login", role=MLFLOW)
-        # Never in clear: what is sent may end up in the server's log.
+        # Never in clear text: the server may log the statement.
         run(
             "alter role {role} password %s",
             encrypt_password(password, MLFLOW, connection, "scram-sha-256"),
@@ -54,7 +54,7 @@ def airflow(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def main() -> int:
-    # First, as MLflow's server waits for it.
+    # This comes first, as MLflow's server waits for it.
     try:
         make_mlflow_database(os.environ["ML_MLFLOW_POSTGRES_PASSWORD"])
     except psycopg2.Error as error:
@@ -68,7 +68,7 @@ def prepare_airflow(password: str) -> int:
     """Airflow's tables and its user; returns the exit code."""
     credentials = ["--username", "admin", "--password", password]
     person = ["--role", "Admin", "--email", "admin@localhost", "--firstname", "Airflow", "--lastname", "Admin"]
-    # Each takes seconds to load Airflow, so the last is for a user who was there, maybe with another password.
+    # Each takes seconds to load Airflow. The last one runs only for a user who exists, maybe with another password.
     steps = [["db", "migrate"], ["users", "create", *credentials, *person], ["users", "reset-password", *credentials]]
     for step in steps:
         done = airflow(*step)

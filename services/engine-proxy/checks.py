@@ -1,7 +1,7 @@
-"""Rules that judge JSON values and write them anew; policy.py says which check stands for which key.
+"""Checks of JSON values; policy.py says which check a key gets.
 
-A check takes a value and the key it stands under, and returns what may be forwarded, or raises Refused. A value
-that no check has looked at is never forwarded.
+A check takes a value and its key, and returns the value that may be forwarded, or raises Refused. A value without a
+check is never forwarded.
 """
 
 import json
@@ -50,7 +50,7 @@ def fields(required: Mapping[str, Check] | None = None, optional: Mapping[str, C
 
 
 def map_of(name_check: Check, value_check: Check) -> Check:
-    """An object with at least one key, whose names are free within a check of their own."""
+    """An object with at least one key; one check for each name, one for each value."""
 
     def apply(value: Any, key: str) -> Any:
         if not isinstance(value, dict) or not value:
@@ -61,7 +61,7 @@ def map_of(name_check: Check, value_check: Check) -> Check:
 
 
 def list_of(check: Check, least: int = 0, most: int = 1000) -> Check:
-    """A list whose items all follow one check."""
+    """A list; each item passes the same check."""
 
     def apply(value: Any, key: str) -> Any:
         if not isinstance(value, list) or not least <= len(value) <= most:
@@ -72,7 +72,7 @@ def list_of(check: Check, least: int = 0, most: int = 1000) -> Check:
 
 
 def one_of(*allowed: str | bool) -> Check:
-    """One of these values, of the very type: 1 is not true."""
+    """One of these values, of the same type: 1 is not true."""
 
     def apply(value: Any, key: str) -> Any:
         if not any(type(value) is type(item) and value == item for item in allowed):
@@ -95,7 +95,7 @@ def text(pattern: str = ".*", expected: str = "text") -> Check:
 
 
 def whole(least: int, most: int) -> Check:
-    """A whole number; true is none, though Python counts it as 1."""
+    """A whole number; true is not one, though Python counts it as 1."""
 
     def apply(value: Any, key: str) -> Any:
         if type(value) is not int or not least <= value <= most:
@@ -125,7 +125,7 @@ def is_empty(value: Any) -> bool:
 
 
 def parse_json(body: bytes, what: str) -> Any:
-    """JSON in UTF-8 and nothing beyond its standard, without a key that is there twice."""
+    """Standard JSON in UTF-8; a key that appears twice is refused."""
 
     def refuse(constant: str) -> Any:
         raise Refused(f"{what} holds {constant}; expected: JSON", 400)
@@ -137,7 +137,7 @@ def parse_json(body: bytes, what: str) -> Any:
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """The names and values of a query, without a name that is there twice."""
+    """The names and values of a query; a name that appears twice is refused."""
     if not query:
         return {}
     try:
@@ -150,10 +150,10 @@ def parse_query(query: str) -> dict[str, str]:
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Of two values under one key some programs take the first and others the last: neither is taken here."""
+    """Of two values under one key, some programs take the first and others the last: here both are refused."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise Refused(f"the key {shown(name)} is there twice; expected: once", 400)
+            raise Refused(f"the key {shown(name)} appears twice; expected: once", 400)
         found[name] = value
     return found

@@ -1,8 +1,8 @@
 """Stands between Airflow and the Docker engine and lets through only what DockerOperator needs to run a stage.
 
 Listens on TCP port 2375, one request per connection; policy.py decides. What is let through goes to the engine's
-socket as a new request of our own, so nothing that a client writes reaches the engine as it was written. An answer
-may be silent for hours (a log stream, a wait): only its end, or the client's, ends it.
+socket as a new request of our own: no byte of a client reaches the engine unchanged. An answer may be silent for
+hours (a log stream, a wait): it ends when the engine or the client ends it.
 
 Exit codes: 0 ended by SIGTERM, or healthy; 1 failed, or not healthy; 2 wrong settings.
 """
@@ -31,7 +31,7 @@ from wire import UPGRADE, Client, ClientGone, EngineDown, ask, exchange, look_up
 PORT = 2375
 MAX_CONNECTIONS = 256
 HEALTH_SECONDS = 4
-# What a client needs of the engine's headers; the others are between the engine and us.
+# The engine's headers that a client needs; the others are between the engine and us.
 PASSED_ON = {b"content-type", b"content-length", b"api-version", b"docker-experimental", b"ostype", b"server"}
 
 log = logging.getLogger("engine-proxy")

@@ -1,9 +1,9 @@
-"""What Airflow may ask of the engine: one request is judged by its method, path, query and body.
+"""What Airflow may request from the engine: one request is judged by its method, path, query and body.
 
-Everything is refused that is not listed here. A body is never forwarded as it came: it is parsed, checked value
-by value and written anew from what was checked, so the engine cannot read it differently from us. A key that is
-not listed may be there only with an empty value (null, false, 0, "", [], {}), which clients send by habit; it is
-left out. Names are exact: the engine would take `hostconfig` for `HostConfig`, here it is an unknown key.
+Whatever is not listed here is refused. A body is never forwarded unchanged: it is parsed, each value is checked, and
+a new body is written from the checked values, so the engine cannot read it differently from us. A key that is not
+listed may only have an empty value (null, false, 0, "", [], {}), which clients send by habit; it is left out. Names
+are exact: the engine would accept `hostconfig` for `HostConfig`, here it is an unknown key.
 """
 
 import json
@@ -55,7 +55,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that was let through, as it goes to the engine. `container` must carry our label."""
+    """A request that was let through, in the form in which the engine gets it. `container` must carry our label."""
 
     method: str
     target: str
@@ -67,7 +67,7 @@ class Call:
 
 
 def judge(method: str, target: str, body: bytes, limits: Limits) -> Call:
-    """Decide on one request; returns what to ask of the engine in its place, or raises Refused."""
+    """Decide on one request; returns the call for the engine, or raises Refused."""
     path, _, query = target.partition("?")
     version, path = _split_version(method, path)
     creates = (method, path) == ("POST", "/containers/create")
@@ -84,7 +84,7 @@ def judge(method: str, target: str, body: bytes, limits: Limits) -> Call:
 
 
 def judge_container(body: bytes, limits: Limits) -> dict[str, Any]:
-    """Check the body of /containers/create and write it anew, with our label."""
+    """Check the body of /containers/create; returns a new body of the checked values, with our label."""
     try:
         container: dict[str, Any] = _container(limits)(parse_json(body, "the body"), "")
     except RecursionError:
@@ -97,14 +97,14 @@ def judge_container(body: bytes, limits: Limits) -> dict[str, Any]:
 
 
 def judge_image(image: str, details: Mapping[str, Any]) -> None:
-    """Refuse an image, of which `details` is what the engine knows, unless what it starts is a stage."""
+    """Refuse an image, whose `details` are those of the engine, unless what it starts is a stage."""
     start = (details.get("Config") or {}).get("Entrypoint") or [""]
     if not re.fullmatch(STAGE_MODULE, start[-1]):
         raise wrong(f"the entry point of {image}", start, "a stage: [..., /opt/stage/STAGE.py]")
 
 
 def is_ours(details: Mapping[str, Any]) -> bool:
-    """Whether a container, of which `details` is what the engine knows, was created through this proxy."""
+    """Whether a container, whose `details` are those of the engine, was created through this proxy."""
     return ((details.get("Config") or {}).get("Labels") or {}).get(LABEL) == "1"
 
 

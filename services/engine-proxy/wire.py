@@ -63,7 +63,7 @@ class Exchange:
 
 @asynccontextmanager
 async def exchange(engine: str, call: Call) -> AsyncIterator[Exchange]:
-    """Send a call to the engine's socket, which is opened anew each time, as engines restart."""
+    """Send a call to the engine's socket, which is opened each time, as engines restart."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await asyncio.open_unix_connection(engine)
@@ -78,7 +78,7 @@ async def exchange(engine: str, call: Call) -> AsyncIterator[Exchange]:
 
 
 async def ask(engine: str, call: Call) -> tuple[h11.Response, bytes]:
-    """The engine's whole answer to a call whose answer is short."""
+    """The engine's whole answer; for calls whose answer is short."""
     body = bytearray()
     async with exchange(engine, call) as one:
         response = await one.next_event()
@@ -88,7 +88,7 @@ async def ask(engine: str, call: Call) -> tuple[h11.Response, bytes]:
 
 
 async def look_up(engine: str, target: str) -> dict[str, Any] | None:
-    """What the engine knows of a container or an image; None where it knows none."""
+    """The engine's details of a container or an image; None if it does not know it."""
     response, body = await ask(engine, Call("GET", target))
     if response.status_code == 404:
         return None
@@ -137,10 +137,10 @@ class Client:
         return event
 
     async def until_gone(self, may_half_close: bool) -> None:
-        """Return when the client has left. What else it sends is dropped: there is one request, and no stdin."""
+        """Return when the client has left. Anything else it sends is dropped: there is one request, and no stdin."""
         while await self._reader.read(CHUNK):
             pass
-        if may_half_close:  # it only said that it sends nothing more; that it left shows when we write
+        if may_half_close:  # it has only ended its own sending; a write shows whether it has left
             await asyncio.Event().wait()
 
     @property
@@ -174,7 +174,7 @@ class Client:
         await self._writer.wait_closed()
 
     def abort(self) -> None:
-        """End the connection at once; a client in the middle of an answer sees that it is not whole."""
+        """End the connection immediately; a client in the middle of an answer sees that it is not whole."""
         self._writer.transport.abort()
 
 

@@ -270,8 +270,8 @@ def test_create_refuses_any_folder_but_the_data_folder(source: str) -> None:
         (b"[]", "expected: an object"),
         (b"null", "expected: an object"),
         (b"{} {}", "not JSON"),
-        (b'{"Image": "a", "Image": "b"}', '"Image" is there twice'),
-        (b'{"HostConfig": {"Memory": 1, "Memory": 2}}', '"Memory" is there twice'),
+        (b'{"Image": "a", "Image": "b"}', '"Image" appears twice'),
+        (b'{"HostConfig": {"Memory": 1, "Memory": 2}}', '"Memory" appears twice'),
         (b'{"a": NaN}', "NaN"),
         (b'{"a": "\xff"}', "UTF-8"),
         ('{"a": 1}'.encode("utf-16"), "UTF-8"),
@@ -321,7 +321,7 @@ def test_create_refuses_any_other_host_setting_that_says_something(name: str, va
 
 
 @given(st.sampled_from(sorted(KNOWN)).flatmap(lambda name: st.tuples(st.just(name), SAYS_SOMETHING)))
-def test_create_never_forwards_a_host_setting_that_no_rule_knows(setting: tuple[str, Any]) -> None:
+def test_create_never_forwards_a_host_setting_that_no_check_knows(setting: tuple[str, Any]) -> None:
     name, value = setting
     try:
         written = create({**GOOD, "HostConfig": {**GOOD["HostConfig"], name: value}})["HostConfig"]
