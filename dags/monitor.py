@@ -1,9 +1,9 @@
-"""Looks at a scored day: how good the predictions were, how far the data has moved, and a report for people.
+"""Evaluates a scored day: how good the predictions were, how far the data has moved, and a report for people.
 
 Runs daily at 04:00 UTC and waits for the day's predictions. Reads `predictions/{ds}`, `features/{ds}`, `raw/{ds}` and
 the model; writes `labels/{ds}` and `reports/{ds}`: `evaluation.json` and the report, `index.html`. Without
-`target.csv` it measures the drift alone; run it again for the day when the targets have come. What crosses a threshold
-of `rules.json` is an alert, and starts `train_model` for the day where `retrain` is ticked.
+`target.csv` it measures only the drift; run it again for the day when the targets are there. A crossed threshold of
+`rules.json` sends an alert, and starts `train_model` for the day if `retrain` is ticked.
 """
 
 from airflow.sdk import DAG

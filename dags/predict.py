@@ -1,11 +1,11 @@
 """Scores the day's data with the model in production.
 
 Runs daily at 03:00 UTC, after the data and, on Sundays, the new model; waits for data that is late. Reads `raw/{ds}`
-and the model; writes `features/{ds}` and `predictions/{ds}`. `resolve` settles the model once for the whole run: the
-one that the Variable `model_path` names, such as `models/2026-11-15`, or else the champion of MLflow's registry. A
+and the model; writes `features/{ds}` and `predictions/{ds}`. `resolve` chooses the model once for the whole run: the
+model that the Variable `model_path` names, such as `models/2026-11-15`, or else the champion of MLflow's registry. A
 promotion in the middle of a run counts from the next run on. With `as_of` a past day is scored by the model that was
-in production then. If MLflow is out of reach, the last try goes on with the champion that was resolved last, and says
-so. Somebody is told of a day that is not scored by `ML_DEADLINE`, 06:00 UTC unless set.
+in production on that day. If MLflow is out of reach, the last try uses the champion that was resolved last, and logs
+a warning. A day that is not scored by `ML_DEADLINE` sends an alert.
 """
 
 from airflow.sdk import DAG
@@ -48,7 +48,7 @@ with DAG(
         "registry resolve",
         [MODEL_PATH, AS_OF, OR_LAST],
         uses=[REGISTRY, MODELS],
-        doc="Reads the registry. Writes `registry/production`, and `models/{ds}-v{version}` where `models/{ds}` is no "
+        doc="Reads the registry. Writes `registry/production`, and `models/{ds}-v{version}` if `models/{ds}` is no "
         "longer what was registered; its result names the model of this run.",
     )
     model = resolved_model(resolve)

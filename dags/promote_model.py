@@ -1,8 +1,8 @@
 """Puts a version of the model into production: a person's decision.
 
-Has no schedule: trigger it with the version, as MLflow and the log of `registry list` number them, and the reason. The
-next run of `predict` uses it; the Variable `model_path` wins over it while it is set. Who, when and why are kept in
-MLflow. The way back is the Dag `roll_back_model`. Reads the registry, writes the registry.
+It has no schedule: trigger it with the number of the version, which MLflow and `registry list` show, and the reason.
+The next run of `predict` uses this version; while the Variable `model_path` is set, it has priority. MLflow keeps who,
+when and why. The Dag `roll_back_model` takes the promotion back. Reads the registry, writes the registry.
 """
 
 from airflow.sdk import DAG

@@ -1,8 +1,8 @@
-"""Puts the model back into production that was there before the present one.
+"""Puts the previous model back into production.
 
-Has no schedule: trigger it with the reason. The next run of `predict` uses the model of before; days that were scored
-by the withdrawn one can be scored again with `predict`. Who, when and why are kept in MLflow. Reads the registry,
-writes the registry.
+It has no schedule: trigger it with the reason. The next run of `predict` uses the previous model; score days again
+with `predict` if the withdrawn model scored them. MLflow keeps who, when and why. Reads the registry, writes the
+registry.
 """
 
 from airflow.sdk import DAG
@@ -11,7 +11,7 @@ from ml import BY, REGISTRY, dag_defaults, form, given, stage
 
 with DAG(
     "roll_back_model",
-    description="Puts the model of before back into production",
+    description="Puts the previous model back into production",
     doc_md=__doc__,
     schedule=None,
     params=form("reason"),

@@ -1,13 +1,13 @@
 """Trains a model on the day's data, checks it where it will serve, and judges it against the one in production.
 
-Runs on Sundays at 02:00 UTC, on that day's data, and waits for it where it is late. Each step is a container of an
-image of its own: no step can use another's libraries, and nothing but files below `/data` passes between them. Reads
+Runs on Sundays at 02:00 UTC, on that day's data, and waits for data that is late. Each step is a container of an
+image of its own: no step can use another's libraries, and only files below `/data` pass between them. Reads
 `raw/{ds}`; writes `processed/{ds}`, `models/{ds}`, `plots/{ds}` and `comparisons/{ds}`. A model whose scores differ
 where it will serve fails `validate` and is never registered.
 
 `register` makes it a version in MLflow, the challenger. `compare` scores it and the champion, the model in production,
 on the same validation rows. `decide` promotes it if it passes the gate of `rules.json`, unless the form says
-`manual`; else it stays the challenger, and MLflow and the log say why. The Dag `promote_model` is a person's way.
+`manual`; else it stays the challenger, and MLflow and the log say why. A person promotes with the Dag `promote_model`.
 """
 
 from airflow.sdk import DAG
@@ -95,7 +95,7 @@ with DAG(
         [],
         task_id="resolve",
         uses=[REGISTRY],
-        doc="Reads the registry. Writes `models/{ds}-v{version}` where `models/{ds}` is no longer what was registered; "
+        doc="Reads the registry. Writes `models/{ds}-v{version}` if `models/{ds}` is no longer what was registered; "
         "its result names the model in production.",
     )
     encode_validation = stage(

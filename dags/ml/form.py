@@ -1,4 +1,4 @@
-"""The fields of the form in which a person starts a run. Left empty, the stage's own default counts."""
+"""The fields of the form with which a person starts a run. An empty field means the stage's own default."""
 
 from copy import copy
 
@@ -58,13 +58,13 @@ FIELDS = {
         None,
         type=["null", "object"],
         title="LightGBM parameters",
-        description='In place of the stage\'s own, such as {"num_leaves": 63, "learning_rate": 0.05}.',
+        description='Instead of the stage\'s own, such as {"num_leaves": 63, "learning_rate": 0.05}.',
     ),
     "force": Param(
         False,
         type="boolean",
         title="Do it again",
-        description="Work even where image, parameters and inputs are those of what is published already.",
+        description="Work even if the result is published already, from the same image, parameters and inputs.",
     ),
     "promote": Param(
         "auto",
@@ -76,14 +76,14 @@ FIELDS = {
     "as_of": Param(
         False,
         type="boolean",
-        title="With the model of then",
-        description="Score with the model that was in production on that day, in place of today's.",
+        title="With the model of that day",
+        description="Score with the model that was in production on that day, instead of today's.",
     ),
     "version": Param(
         type="integer",
         minimum=1,
         title="Version",
-        description="The version of the model to put into production, as MLflow and `registry list` number them.",
+        description="The number of the version to put into production, as MLflow and `registry list` show it.",
     ),
     "reason": Param(
         type="string",
@@ -96,7 +96,7 @@ FIELDS = {
         read_rules()["retrain_on_breach"],
         type="boolean",
         title="Train on a breach",
-        description="Start train_model for the day if it crosses a threshold.",
+        description="Start train_model for the day if the day crosses a threshold.",
     ),
 }
 

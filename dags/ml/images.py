@@ -27,10 +27,10 @@ class Image(NamedTuple):
 def image_of(stage: str) -> Image:
     """The locked image of a stage. ML_IMAGE_LOCK names another lock than the one beside the Dags.
 
-    Errors: ImageLockError where the lock is missing, damaged or without the stage, or where the image has no
-    tag or `latest`: what such a name means changes, and an engine without it would look for it elsewhere.
-    What only the stages' folders and the engine know cannot be seen here: whether a folder has changed since
-    (`./build_images.sh --explain` says so), and whether the image is still there (the operator looks before it runs).
+    Errors: ImageLockError if the lock is missing, damaged or without the stage, or if the image has no tag or
+    `latest`: such a name changes its meaning, and an engine without the image would look for it elsewhere.
+    This cannot see whether a stage's folder has changed since (`./build_images.sh --explain` shows it), nor whether the
+    engine still has the image (the operator checks that before it runs).
     """
     lock, content = _read_lock()
     try:
@@ -45,7 +45,7 @@ def image_of(stage: str) -> Image:
 
 
 def image_sizes() -> dict[str, float]:
-    """The size of each image that the lock names, in MB, as the engine tells it."""
+    """The size of each image that the lock names, in MB, as the engine reported it."""
     images = _read_lock()[1]["images"]
     return {name: round(entry["size"] / 1e6, 1) for name, entry in sorted(images.items()) if entry.get("size")}
 
@@ -56,7 +56,7 @@ def _read_lock() -> tuple[Path, dict[str, Any]]:
         content = json.loads(lock.read_text(encoding="utf-8"))
         version, _ = content["version"], content["images"].items()
     except FileNotFoundError:
-        raise ImageLockError(lock, "the image lock is not there") from None
+        raise ImageLockError(lock, "the image lock is missing") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ImageLockError(lock, f"the image lock cannot be read ({type(error).__name__}: {error})") from None
     if version != LOCK_VERSION:

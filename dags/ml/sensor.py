@@ -14,7 +14,7 @@ DATA_FOLDER = Path("/data")
 MARK = "_meta.json"
 LOOK_EVERY = timedelta(seconds=15)
 NAMES_SHOWN = 5
-# How a day comes into a folder. Of others all that can be said is which day it is.
+# How a day comes into a folder. For other folders the advice names only the day.
 BROUGHT_BY = {
     "raw": "publish {day} (`generate_data`, or `preprocessing import` for data of your own)",
     "predictions": "run the Dag `predict` for {day}",
@@ -22,14 +22,14 @@ BROUGHT_BY = {
 
 
 class PartitionSensor(BaseSensorOperator):
-    """Waits for the commit mark of a day's partition: at once when it is there, else deferred to the triggerer.
+    """Waits for the commit mark of a day's partition: immediately if it is there, else deferred to the triggerer.
 
-    A deferred task holds no worker slot, however long it waits. The mark says that the day was published; whether the
-    files are still those of the mark is for the stage to judge that reads them.
+    A deferred task holds no worker slot, however long it waits. The mark shows that the day was published; the
+    stage that reads the files checks whether they are still those of the mark.
 
     :param name: the folder of partitions below /data, such as `raw`
     :param day: the day (templated)
-    :param hours: how long to wait for it (templated); 0 fails at once when the day is not there
+    :param hours: how long to wait for it (templated); 0 fails immediately if the day is not there
     """
 
     template_fields: Sequence[str] = ("day", "hours")
@@ -51,7 +51,7 @@ class PartitionSensor(BaseSensorOperator):
         return os.path.isfile(self.mark)  # noqa: PTH113
 
     def execute(self, context: Context) -> None:
-        """Errors: AirflowFailException where the day is none; AirflowSensorTimeout where there is no time to wait."""
+        """Errors: AirflowFailException if the day is not a day; AirflowSensorTimeout if there is no time to wait."""
         self._require_day()
         if self.poke(context):
             self._succeed()
@@ -59,7 +59,7 @@ class PartitionSensor(BaseSensorOperator):
         wait = timedelta(hours=float(self.hours))
         if not wait:
             self._fail()
-        self.log.info("Waiting for %s, %s hours at most; now %s", self.mark, self.hours, self.whats_there()[0])
+        self.log.info("Waiting for %s, %s hours at most; now %s", self.mark, self.hours, self.found_instead()[0])
         trigger = FileTrigger(str(self.mark), poke_interval=LOOK_EVERY.total_seconds())
         self.defer(trigger=trigger, method_name="execute_complete", timeout=wait)
 
@@ -68,7 +68,7 @@ class PartitionSensor(BaseSensorOperator):
         self._succeed()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the wait. At its end one last look: the triggerer may have stood still."""
+        """Continue after the wait. At its end, look once more: the triggerer may have been down."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout:
@@ -76,8 +76,8 @@ class PartitionSensor(BaseSensorOperator):
                 self._fail()
             return self._succeed()
 
-    def whats_there(self) -> tuple[str, str]:
-        """What there is in place of the mark, and what to do about it."""
+    def found_instead(self) -> tuple[str, str]:
+        """What was found instead of the mark, and what to do about it."""
         folder = self.mark.parent
         publish = BROUGHT_BY.get(self.partitions, "run what publishes `{name}` for {day}").format(
             name=self.partitions, day=self.day
@@ -98,12 +98,12 @@ class PartitionSensor(BaseSensorOperator):
         return f"{folder} holds {shown}, without a mark: copied by hand, or not published to the end", publish
 
     def _newest(self) -> str:
-        """The latest complete day, for whoever compares: is the feed late, or the day a wrong one?"""
+        """The latest complete day: it shows whether the feed is late or the day is a wrong one."""
         days = sorted(path.parent.name for path in (DATA_FOLDER / self.partitions).glob(f"*/{MARK}"))
         return f"; the latest complete day is {days[-1]}" if days else "; no day is complete"
 
     def _require_day(self) -> None:
-        """A day becomes a path: nothing else may."""
+        """Only a day may become a path."""
         try:
             valid = date.fromisoformat(self.day).isoformat() == self.day
         except ValueError:
@@ -117,10 +117,10 @@ class PartitionSensor(BaseSensorOperator):
         self.log.info("Found %s", self.mark)
 
     def _fail(self) -> NoReturn:
-        found, advice = self.whats_there()
+        found, advice = self.found_instead()
         message = (
             f"waited {self.hours} hours for {self.partitions}/{self.day}: {found}; expected {self.mark}, the mark of a "
             f"published day; do: {advice}, then clear this task; or give the run more time in `wait_hours`"
         )
-        self.log.error("%s", message)  # what shows only the log's lines leaves an exception's text out
+        self.log.error("%s", message)  # a page that shows only the log's lines leaves out the text of an exception
         raise AirflowSensorTimeout(message)

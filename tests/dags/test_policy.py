@@ -152,7 +152,7 @@ def _imported_packages(path: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (None, "is not there"),
+        (None, "is missing"),
         ("", "cannot be read"),
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
@@ -223,10 +223,10 @@ def test_stage_without_image_breaks_the_dags_that_run_it_and_no_other(
 
 
 @pytest.mark.parametrize(
-    ("own", "of_the_lock", "told"), [("abc", "def", "abc"), (None, "def", "def"), (None, None, None)]
+    ("own", "of_the_lock", "expected"), [("abc", "def", "abc"), (None, "def", "def"), (None, None, None)]
 )
-def test_image_tells_the_revision_of_its_own_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str | None, of_the_lock: str | None, told: str | None
+def test_image_has_the_revision_of_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str | None, of_the_lock: str | None, expected: str | None
 ) -> None:
     """The lock's revision is that of the last run of the build, which may have built another image."""
     content = json.loads(LOCK.read_text())
@@ -234,7 +234,7 @@ def test_image_tells_the_revision_of_its_own_files(
     lock = tmp_path / "lock.json"
     lock.write_text(json.dumps(content))
     monkeypatch.setenv("ML_IMAGE_LOCK", str(lock))
-    assert image_of("training").revision == told
+    assert image_of("training").revision == expected
 
 
 def test_image_with_a_registry_and_a_port_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

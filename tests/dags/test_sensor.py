@@ -130,7 +130,7 @@ def test_every_folder_that_is_waited_for_has_its_advice(dags: Dags) -> None:
 def test_folder_that_nobody_knows_is_named_in_the_advice(data: Path) -> None:
     sensor = PartitionSensor(task_id="wait", name="prices", day=MONDAY, hours="1")
     found = f"there is no {data}/prices/{MONDAY}; no day is complete"
-    assert sensor.whats_there() == (found, f"run what publishes `prices` for {MONDAY}")
+    assert sensor.found_instead() == (found, f"run what publishes `prices` for {MONDAY}")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_mark_that_is_a_folder_is_no_mark(airflow: Airflow, data: Path) -> None:
     assert "raw/2026-11-16 holds _meta.json, without a mark" in fails(end_of_wait(airflow))
 
 
-def test_folder_that_is_not_mounted_is_told_from_data_that_is_late(
+def test_folder_that_is_not_mounted_is_not_reported_as_late_data(
     airflow: Airflow, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ml.sensor, "DATA_FOLDER", data / "nowhere")
@@ -165,7 +165,7 @@ def test_folder_that_is_not_mounted_is_told_from_data_that_is_late(
     assert "do: mount the data there, read-only, in scheduler and triggerer" in message
 
 
-def test_folder_that_cannot_be_read_is_told_from_data_that_is_late(
+def test_folder_that_cannot_be_read_is_not_reported_as_late_data(
     airflow: Airflow, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A loop of links stands for a folder without rights, which root's tests could enter."""

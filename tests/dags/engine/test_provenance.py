@@ -18,8 +18,8 @@ DS = "2026-11-14"
 
 def command(engine: Engine, *arguments: str) -> dict[str, Any]:
     line = [sys.executable, str(ROOT / "scripts/lineage.py"), *arguments, "--format=json"]
-    told = {**os.environ, "ML_DATA": engine.name, "ML_UID": "10001", "ML_GID": "10001"}
-    done = subprocess.run(line, env=told, text=True, capture_output=True, check=False)
+    environment = {**os.environ, "ML_DATA": engine.name, "ML_UID": "10001", "ML_GID": "10001"}
+    done = subprocess.run(line, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return dict(json.loads(done.stdout))
 
