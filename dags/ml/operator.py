@@ -236,8 +236,8 @@ class StageOperator(DockerOperator):
     def _log_output(self, output: Iterable[tuple[bytes | None, bytes | None]]) -> str:
         """Log each line as it comes, with the level that the stage gave it; returns the last line of stdout.
 
-        The stage's last error is kept as its complaint; if it logged none, the last line of stderr. The two streams
-        stay apart because the engine does not keep the order between them.
+        The stage's last error is kept as its complaint; if it logged none, the last line of stderr. The last line
+        of each stream is kept separately, because the engine does not keep the order between the two.
         """
         last, error = ["", ""], ""
         for line in lines_of(output):

@@ -1,4 +1,4 @@
-"""Stands between Airflow and the Docker engine and lets through only what DockerOperator needs to run a stage.
+"""A proxy between Airflow and the Docker engine: lets through only what DockerOperator needs to run a stage.
 
 Listens on TCP port 2375, one request per connection; policy.py decides. What is let through goes to the engine's
 socket as a new request of our own: no byte of a client reaches the engine unchanged. An answer may be silent for

@@ -105,8 +105,8 @@ class Airflow:
         return self._create(dag_id, DagRunType.ASSET_TRIGGERED, run_after=at, partition_key=key)
 
     def run_task(self, run: DagRun, task_id: str, new_try: bool = True) -> TaskRunResult:
-        """Run a task through Airflow's task runner and execution API, in this process; tells its state and error."""
-        # Parsed anew, as each task does in its process: Airflow keeps a run's parameters in the Dag.
+        """Run a task through Airflow's task runner and execution API, in this process; returns its state and error."""
+        # Parsed again, as each task does in its process: Airflow keeps a run's parameters in the Dag.
         task = make_bag(Path(self.files[run.dag_id])).dags[run.dag_id].get_task(task_id)
         with create_session() as session:
             found = session.merge(run).get_task_instance(task_id, session=session)

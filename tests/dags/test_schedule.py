@@ -50,7 +50,7 @@ def test_new_dag_waits_for_its_next_time(next_run: NextRun, dag_id: str, now: da
 
 
 def test_new_dag_read_just_after_its_time_does_not_miss_it(next_run: NextRun) -> None:
-    """Airflow works out a new Dag's next time anew at each parse: without grace, one on the hour skipped a day."""
+    """Airflow computes a new Dag's next time at each parse: without the minute of grace, a Dag on the hour skipped a day."""
     assert next_run("generate_data", at("2026-11-18T01:00:20")).run_after == at("2026-11-18T01:00")
 
 
@@ -93,7 +93,7 @@ def test_backfill_covers_the_days_asked_for(dags: Dags) -> None:
 
 
 def test_day_must_be_scored_within_three_hours_of_its_run(dags: Dags) -> None:
-    """06:00 UTC, unless ML_DEADLINE says otherwise; no other Dag has somebody woken for being late."""
+    """06:00 UTC is the setting of these tests; no other Dag has a deadline."""
     (deadline,) = dags["predict"].deadline
     assert deadline.interval == timedelta(hours=3)
     assert {dag_id for dag_id, dag in dags.items() if dag.deadline} == {"predict"}

@@ -29,7 +29,7 @@ def airflow() -> Airflow:
 
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that stands for /data."""
+    """The folder that is used as /data."""
     monkeypatch.setattr(ml.sensor, "DATA_FOLDER", tmp_path)
     return tmp_path
 
@@ -168,7 +168,7 @@ def test_folder_that_is_not_mounted_is_not_reported_as_late_data(
 def test_folder_that_cannot_be_read_is_not_reported_as_late_data(
     airflow: Airflow, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A loop of links stands for a folder without rights, which root's tests could enter."""
+    """A loop of links replaces a folder without rights, which the tests could enter as root."""
     (data / "raw").symlink_to(data / "raw")
     message = fails(end_of_wait(airflow))
     assert "cannot be read (Too many levels of symbolic links)" in message

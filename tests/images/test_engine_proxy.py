@@ -23,7 +23,7 @@ from tests.harness import ROOT, docker, images
 
 SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 OUR_LABEL = "airflow-ml.proxy"
-# A stage for these tests: says, sleeps and exits as its arguments tell.
+# A stage for these tests: it prints, sleeps and exits as its arguments say.
 PROBE = """
 import os, sys, time
 for word in sys.argv[1:]:
@@ -126,7 +126,7 @@ def engine() -> Iterator[docker_py.APIClient]:
 
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A stage image that does as it is told."""
+    """A stage image that does what its arguments say."""
     folder = tmp_path_factory.mktemp("probe")
     (folder / "probe.py").write_text(PROBE)
     (folder / "Dockerfile").write_text(PROBE_DOCKERFILE.format(base=images()["base"]))
@@ -273,7 +273,7 @@ def test_docker_operator_that_is_killed_leaves_no_container(
         engine.inspect_container(container)
 
 
-def test_docker_operator_is_told_to_build_an_image_that_is_missing(docker_operator: Callable[..., Any]) -> None:
+def test_docker_operator_gets_the_advice_to_build_a_missing_image(docker_operator: Callable[..., Any]) -> None:
     with pytest.raises(APIError, match=r"never pulled; do: run \./build_images\.sh"):
         docker_operator("say=x", image="airflow-ml-missing:1").execute({})
 
@@ -565,14 +565,14 @@ def test_client_that_sends_nothing_is_let_go(proxy: Proxy) -> None:
     assert proxy.raw(b"").startswith(b"HTTP/1.1 408 ")
 
 
-def test_clients_beyond_the_limit_are_told_so_and_nobody_is_shut_out_for_long(proxy: Proxy) -> None:
+def test_clients_beyond_the_limit_are_refused_and_later_ones_are_served(proxy: Proxy) -> None:
     crowd = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(300)]
     answers = []
     for one in crowd:
         with one:
             one.settimeout(30)
             answers.append(one.recv(12))
-    assert set(answers) == {b"HTTP/1.1 503", b"HTTP/1.1 408"}  # at once, and after the time for a request
+    assert set(answers) == {b"HTTP/1.1 503", b"HTTP/1.1 408"}  # immediately, and after the time for a request
     assert proxy.answers()
 
 
@@ -580,7 +580,7 @@ def test_clients_beyond_the_limit_are_told_so_and_nobody_is_shut_out_for_long(pr
 
 
 def test_proxy_says_that_the_engine_is_down_and_finds_it_again(tmp_path: Path, volume: str) -> None:
-    """A link stands for the engine's socket, so that it can go and come back as it does when an engine restarts."""
+    """A link replaces the engine's socket, so that it can disappear and come back, as when an engine restarts."""
     tmp_path.chmod(0o755)
     link = tmp_path / "engine.sock"
     link.symlink_to("/var/run/docker.sock")

@@ -1,4 +1,4 @@
-"""Dags that fail in each way that somebody must be told of, or that find a breach. The tests bring the data."""
+"""Dags that fail in each way that causes an alert, or that find a breach. The tests bring the data."""
 
 import json
 from datetime import timedelta
