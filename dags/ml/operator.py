@@ -250,6 +250,8 @@ class StageOperator(DockerOperator):
 
     def _fail(self, exit_code: int, context: Context) -> NoReturn:
         self.outcome.meaning = self._meaning(exit_code)
+        if exit_code == KILLED:
+            self.outcome.complaint = ""  # what a stage logged before SIGKILL does not explain its end
         waits = context.get("task_reschedule_count", 0)
         if exit_code == NOT_READY and waits < MAX_WAITS:
             self._look_again(MAX_WAITS - waits)

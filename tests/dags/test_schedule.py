@@ -50,7 +50,7 @@ def test_new_dag_waits_for_its_next_time(next_run: NextRun, dag_id: str, now: da
 
 
 def test_new_dag_read_just_after_its_time_does_not_miss_it(next_run: NextRun) -> None:
-    """Airflow computes a new Dag's next time at each parse: without the minute of grace, a Dag on the hour skipped a day."""
+    """At each parse Airflow computes a new Dag's next time: without the minute of grace, it skipped a day."""
     assert next_run("generate_data", at("2026-11-18T01:00:20")).run_after == at("2026-11-18T01:00")
 
 

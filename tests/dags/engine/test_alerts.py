@@ -53,7 +53,9 @@ def test_alert_of_bad_data_has_the_last_lines_and_a_command_that_repeats_it(
 
 def test_alert_names_a_container_out_of_memory(probes: Airflow, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML_STAGE_MEMORY", "32m")
-    assert run_probe(probes, "x = b'x' * 2**30", tries=3) == "failed"
+    code = "import sys; print('a line', file=sys.stderr, flush=True); x = b'x' * 2**30"
+    assert run_probe(probes, code, tries=3) == "failed"
+    assert f"[error] probes: probe failed for {DAY}: out of memory, it may use 32m; do: raise" in kept.read_text()
     assert kept.read_text().count("Exit code: 137: out of memory, it may use 32m; do: raise ML_STAGE_MEMORY") == 1
 
 
