@@ -34,7 +34,7 @@ clean: ## stop Airflow and remove its database, the data and our images
 	@./airflow-ml clean
 
 stage: ## make a new stage that works: NAME=columns; LIBRARY=jinja2 is what it brings
-	@PYTHONPATH=. python3 scripts/new_stage.py "$(NAME)" $(if $(LIBRARY),--library "$(LIBRARY)")
+	@./airflow-ml new-stage "$(NAME)" $(if $(LIBRARY),--library "$(LIBRARY)")
 
 test-fast: ## the tests that need no engine: under a minute
 	@setup/ensure_venv.sh

@@ -50,6 +50,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
     ),
     "For developers": (
         Command(
+            "new-stage", "airflow_ml.new_stage", "make a new stage that works", "new-stage columns --library jinja2"
+        ),
+        Command(
             "test-stage", "airflow_ml.test_stage", "run a stage's tests in its image", "test-stage training -k early"
         ),
         Command("notebook", "airflow_ml.notebook", "open a notebook on a day's raw data", "notebook"),

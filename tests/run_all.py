@@ -60,7 +60,7 @@ END_TO_END = Part(
 )
 ON_ENGINE = [
     *stage_parts(),
-    Part("images", [("setup/ensure_browser.sh",), (*PYTEST, *BY_FILE, "tests/images", "tests/tools")]),
+    Part("images", [("setup/ensure_browser.sh",), (*PYTEST, *BY_FILE, "tests/images")]),
     Part("dags-on-engine", [(*PYTEST, "tests/dags/engine")]),
     Part("notebook", [(*PYTEST, "tests/notebook")]),
 ]

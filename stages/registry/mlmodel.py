@@ -104,7 +104,7 @@ def _write_environment(folder: Path, packages: Mapping[str, str]) -> None:
 
 
 def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     path.write_text(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
