@@ -7,6 +7,7 @@ waits, and what it reports elsewhere, are variables of the image: see the Docker
 import json
 import logging
 import os
+import socket
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -22,6 +23,8 @@ OK, FORBIDDEN, MISSING, SERVER_ERROR = 200, (401, 403), 404, 500
 # MLflow's error codes of a server that may work later; a connection that fails has the first one.
 TEMPORARY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"}
 START = "start it (`docker compose up -d mlflow`) and look at its log, then run this again"
+# The name that compose gives the network, unless the project has another name.
+ADD_NETWORK = "add `--network airflow-ml_mlflow` to `docker run`, before the image's name"
 # A message shows so many characters of an answer.
 LONGEST_ANSWER, LONGEST_ERROR = 300, 600
 
@@ -101,10 +104,24 @@ def require_answer(settings: Settings) -> None:
         reason = getattr(error, "reason", None) or error
         raise OutOfReach(
             f"the MLflow server at {settings.uri} is out of reach ({reason})",
-            expected=f"an answer within {seconds:g} s", do=START,
+            expected=f"an answer within {seconds:g} s", do=_advise(settings.uri, reason),
         ) from None  # fmt: skip
     if not _is_answer(status, body):
         raise _refusal(settings.uri, status, body)
+
+
+def _advise(uri: str, reason: object) -> str:
+    """What to do: a container without MLflow's network cannot know the server's name, whether or not it runs."""
+    if all(name == "lo" for _, name in socket.if_nameindex()) and not _is_loopback(uri):
+        return f"this container has no network: {ADD_NETWORK}"
+    if isinstance(reason, socket.gaierror):
+        return f"{ADD_NETWORK}, if it is not there; else {START}"
+    return START
+
+
+def _is_loopback(uri: str) -> bool:
+    host = urllib.parse.urlsplit(uri).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _is_answer(status: int, body: bytes) -> bool:

@@ -319,6 +319,13 @@ def test_server_that_is_down_is_named_in_time(server: Server, odd_server: str, c
     assert "Traceback" not in failed.log
 
 
+def test_missing_network_is_named(server: Server) -> None:
+    alone = server.data.run("registry", "list", code=FAILED)
+    assert "this container has no network: add `--network airflow-ml_mlflow`" in alone.log
+    elsewhere = server.data.run("registry", "list", code=FAILED, options=("--network=bridge",))
+    assert "do: add `--network airflow-ml_mlflow`" in elsewhere.log
+
+
 COMMANDS = {
     "register": ("register", "--ds", FIRST),
     "decide": ("decide", "--ds", SECOND, "--promote", "auto"),

@@ -2,9 +2,12 @@
 
 import socket
 import time
+import urllib.error
 
 import pytest
 from conftest import Answering, World
+
+import server
 
 
 @pytest.mark.parametrize(
@@ -42,3 +45,36 @@ def test_server_that_takes_the_call_and_is_silent_is_given_up(world: World, monk
 def test_address_that_is_none_is_wrong_usage(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML_MLFLOW_URI", "mlflow:5000")
     assert world.run("resolve").code == 2
+
+
+LOOPBACK, ETHERNET = (1, "lo"), (2, "eth0")
+
+
+@pytest.mark.parametrize(
+    ("networks", "reason", "advice"),
+    [
+        (
+            [LOOPBACK],
+            socket.gaierror(-3, "no name"),
+            "this container has no network: add `--network airflow-ml_mlflow`",
+        ),
+        ([LOOPBACK, ETHERNET], socket.gaierror(-2, "no name"), "add `--network airflow-ml_mlflow` to `docker run`"),
+        ([LOOPBACK, ETHERNET], ConnectionRefusedError(), "start it (`docker compose up -d mlflow`)"),
+    ],
+)
+def test_missing_network_is_named(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    networks: list[tuple[int, str]],
+    reason: OSError,
+    advice: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise urllib.error.URLError(reason)
+
+    monkeypatch.setattr(socket, "if_nameindex", lambda: networks)
+    monkeypatch.setattr(server.urllib.request, "urlopen", fail)
+    monkeypatch.setenv("ML_MLFLOW_URI", "http://mlflow:5000")
+    result = world.run("list")
+    assert result.code == 1
+    assert f"do: {advice}" in result.log
