@@ -2,10 +2,10 @@
 
 import logging
 from argparse import Namespace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from stagekit import NotReady, UsageError
+from stagekit import BadInput, NotReady, UsageError
 
 from bundle import model_hash, model_name, read_model
 from events import as_of, champion, format_moment, parse_moment
@@ -85,13 +85,18 @@ def _champion_at(registered: RegisteredModel, moment: datetime | None) -> str | 
 def _resolve_none(
     server: Server, registered: RegisteredModel, moment: datetime | None, *, allowed: bool
 ) -> dict[str, Any]:
-    """Without a champion. Errors: NotReady unless that is allowed."""
+    """Without a champion. Errors: NotReady where one can still come; BadInput for a moment in the past."""
     first = f"; the first promotion was at {format_moment(registered.events[0].at)}" if registered.events else ""
     when = f" at {format_moment(moment)}" if moment else " yet"
     found = f"{server.name} had no champion{when}{first}"
     if allowed:
         log.info("%s", found)
         return describe_model(None, None, None, None, "none")
+    if moment and moment < datetime.now(UTC):
+        raise BadInput(
+            found, expected="a time after the first promotion: the past gets no other champion",
+            do="leave out --as-of (the Dag's `as_of`), or give a later day",
+        )  # fmt: skip
     raise NotReady(found, expected="a promoted version", do=DO)
 
 

@@ -220,19 +220,21 @@ def test_champion_of_a_time_in_the_past(server: Server, registered: Server) -> N
     made = server.named("past")
     made.borrow(registered, 2)
     assert made.registry("resolve", code=NOT_READY).log.count("train_model") == 1
+    assert "the past gets no other champion" in made.registry("resolve", "--as-of", "2026-11-14", code=BAD_INPUT).log
+    assert made.registry("resolve", "--as-of", "2999-01-01", code=NOT_READY).log.count("train_model") == 1
     assert made.registry("resolve", "--or-none").line.items() >= {"model": None, "source": "none"}.items()
     made.promote("1", at="2026-11-16T02:00:00Z")
     made.promote("2", at="2026-11-18T02:00:00Z")
     for moment, version in [("2026-11-16", "1"), ("2026-11-18T01:59:59Z", "1"), ("2026-11-18", "2"), ("", "2")]:
         assert made.registry("resolve", "--as-of", moment).line["version"] == version, moment
-    early = made.registry("resolve", "--as-of", "2026-11-14", code=NOT_READY)
+    early = made.registry("resolve", "--as-of", "2026-11-14", code=BAD_INPUT)
     assert "the first promotion was at 2026-11-16T02:00:00.000000Z" in early.log
     elsewhere = made.promote("2", "as it was elsewhere", at="2026-11-15T02:00:00Z")
     assert "the champion now is version 2" in elsewhere.log
     assert made.registry("resolve", "--as-of", "2026-11-15").line["version"] == "2"
     assert made.model()["aliases"]["champion"] == "2"
     assert "an event at 2026-11-15T02" in made.promote("1", at="2026-11-15T02:00:00Z", code=USAGE).log
-    assert "yet to come" in made.promote("1", at="2999-01-01", code=USAGE).log
+    assert "in the future" in made.promote("1", at="2999-01-01", code=USAGE).log
 
 
 def test_version_without_its_files_cannot_be_promoted(server: Server) -> None:
