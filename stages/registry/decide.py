@@ -13,14 +13,15 @@ from stagekit import BadInput, NotReady, Partition, read_partition
 from stagekit.contract import read_document
 
 from bundle import MODEL_FILE, TAG, model_hash, read_model
+from events import of_run
 from promote import promote_version
-from registered_model import RegisteredModel, read_registered_model
+from registered_model import RegisteredModel, read_registered_model, run_key
 from runs import shorten, upload
 from server import Server, connect, explained
 from versions import Version, same_model, versions_of
 
 COMPARISON_FILE = "comparison.json"
-PROMOTED, KEPT, LEFT = "promoted", "stays challenger", "left to a person"
+PROMOTED, KEPT, LEFT, HELD = "promoted", "stays challenger", "left to a person", "stays champion"
 
 log = logging.getLogger("registry")
 
@@ -47,7 +48,8 @@ def decide(args: Namespace) -> dict[str, Any]:
     decision, reasons = _weigh(comparison, registered, version, twins, automatic=args.promote == "auto")
     if decision == PROMOTED:
         promote_version(server, version.number, args.by, f"comparison: {'; '.join(comparison.reasons) or 'passed'}")
-    _record(server, version, partition, decision, reasons)
+    if decision != HELD:  # a champion keeps the record of its own decision
+        _record(server, version, partition, decision, reasons)
     log.info("%s: %s", version.label, decision)
     for reason in reasons:
         log.info("because: %s", reason)
@@ -94,6 +96,8 @@ def _weigh(
     comparison: Comparison, registered: RegisteredModel, version: Version, twins: Collection[str], *, automatic: bool
 ) -> tuple[str, tuple[str, ...]]:
     """The decision, and its reasons in words. `twins`: other versions of the same model."""
+    if registered.champion == version.number and not _promoted_before(registered, version):
+        return HELD, (*comparison.reasons, f"version {version.number} is the champion already")
     by_hand = f"`registry promote --version {version.number} --by WHO --reason WHY`"
     how = f"to promote it: the Dag promote_model, or {by_hand}"
     if not automatic:
@@ -105,6 +109,12 @@ def _weigh(
     if outdated := _outdated(comparison, registered, version):
         return KEPT, (*comparison.reasons, outdated, how)
     return PROMOTED, comparison.reasons
+
+
+def _promoted_before(registered: RegisteredModel, version: Version) -> bool:
+    """Whether an earlier try of this Dag run has promoted the version."""
+    event = of_run(registered.events, run_key())
+    return event is not None and event.version == version.number
 
 
 def _outdated(comparison: Comparison, registered: RegisteredModel, version: Version) -> str:

@@ -18,6 +18,7 @@ from mlmodel import write_loading_files
 from registered_model import dag_run, set_challenger
 from runs import (
     Point,
+    add_reuse,
     describe,
     ensure_run,
     figures,
@@ -36,7 +37,7 @@ log = logging.getLogger("registry")
 
 
 def register(args: Namespace) -> dict[str, Any]:
-    """Record models/{ds}; a second time in the same Dag run, or after a failure, it completes what exists."""
+    """Record models/{ds}. If this very model has a version already, that version is completed and used again."""
     model = read_model(args.data_dir, f"models/{args.ds}")
     plots = _read_plots(args.data_dir, args.ds, model)
     val = _validation_rows(args.data_dir, args.ds, model)
@@ -101,9 +102,9 @@ def _validation_rows(root: Path, ds: str, model: Partition) -> Path | None:
 
 
 def _reusable_version(server: Server, model: Partition) -> Version | None:
-    """The version of this model that this Dag run has registered, unless somebody has deleted its run."""
+    """The version that holds this very model, unless somebody has deleted its run."""
     version = registered_version(server, model)
-    if version is None or version.tag("dag_run_id") != dag_run():
+    if version is None:
         return None
     with explained(server, f"reading the run of version {version.number}"):
         stage = server.client.get_run(version.run_id).info.lifecycle_stage
@@ -114,7 +115,7 @@ def _reusable_version(server: Server, model: Partition) -> Version | None:
 
 
 def _complete(server: Server, version: Version, model: Partition, val: Path | None) -> None:
-    """Upload the bundle again where the server has lost files."""
+    """Upload the bundle again where the server has lost files; say on the version's page that it is used again."""
     try:
         require_complete(server, version)
     except BadInput as error:
@@ -122,6 +123,12 @@ def _complete(server: Server, version: Version, model: Partition, val: Path | No
         files = _upload_bundle(server, version.run_id, model, val)
         with explained(server, f"recording the files of version {version.number}"):
             server.client.set_model_version_tag(server.name, version.number, f"{TAG}files", json.dumps(files))
+    if version.tag("dag_run_id") != dag_run():
+        text = add_reuse(version.description, server.settings)
+        with explained(server, f"describing version {version.number}"):
+            server.client.set_model_version_tag(server.name, version.number, f"{TAG}reused_by", dag_run())
+            server.client.update_model_version(server.name, version.number, text)
+            server.client.set_tag(version.run_id, "mlflow.note.content", text)
 
 
 def _register_new(args: Namespace, server: Server, model: Partition, plots: Partition | None, val: Path | None) -> str:

@@ -21,6 +21,7 @@ from server import Server, Settings, already_exists, explained
 
 # What MLflow takes in one request, and of one value.
 MOST_PARAMS, MOST_METRICS, LONGEST_VALUE = 100, 1000, 5000
+AGAIN = "The same model was trained again"
 
 log = logging.getLogger("registry")
 
@@ -74,6 +75,12 @@ def describe(settings: Settings, ds: str, model: str) -> str:
     if settings.reports_page:
         lines.append(f"[The report of the day]({settings.reports_page}/{ds}/), once it is evaluated")
     return "\n\n".join(lines)
+
+
+def add_reuse(text: str, settings: Settings) -> str:
+    """That text of a version whose model was trained again: it ends with the latest Dag run that did so."""
+    first = text.partition(f"\n\n{AGAIN}")[0]
+    return f"{first}\n\n{AGAIN}, last by {_dag_run_link(settings)}. This version was used again."
 
 
 def _dag_run_link(settings: Settings) -> str:

@@ -31,6 +31,7 @@ class Version:
     run_id: str
     tags: Mapping[str, str]
     aliases: tuple[str, ...] = ()
+    description: str = ""
 
     def tag(self, name: str) -> str:
         """A tag of ours; empty where the version has none."""
@@ -55,7 +56,7 @@ def as_version(found: Any) -> Version:
     """A version, from what MLflow's client returns."""
     tags = {str(key): str(value) for key, value in found.tags.items()}
     aliases = tuple(map(str, found.aliases or ()))
-    return Version(str(int(found.version)), str(found.run_id or ""), tags, aliases)
+    return Version(str(int(found.version)), str(found.run_id or ""), tags, aliases, str(found.description or ""))
 
 
 def all_versions(server: Server) -> list[Version]:

@@ -117,8 +117,42 @@ def test_register_twice_is_one_version_and_adds_no_point(server: Server) -> None
     iterations = len(server.data.read(f"{MODEL}/params.json")["curve"]["auc"])
     assert len(made.points(first["run_id"], "validation.auc")) == iterations
     assert len(made.points(first["run_id"], "roc_auc")) == 1
-    other = made.register(run="manual__later")
-    assert (other["new"], other["version"], other["aliases"]) == (True, "2", ["challenger"])
+
+
+def test_model_that_is_trained_again_keeps_its_version_and_the_page_says_so(server: Server) -> None:
+    made = server.named("again")
+    first = made.register(run=RUN)
+    assert "trained again" not in made.version("1")["description"]
+    for run in ("manual__second", "manual__third", "manual__third"):
+        again = made.register(run=run)
+        assert (again["new"], again["version"], again["run_id"]) == (False, first["version"], first["run_id"])
+    assert len(made.versions()) == len(made.runs()) == 1
+    version = made.version("1")
+    for text in (version["description"], made.run(first["run_id"])["tags"]["mlflow.note.content"]):
+        assert text.startswith(f"The model of {FIRST}")
+        assert text.count("The same model was trained again, last by [the Dag run `manual__third`]") == 1
+        assert "manual__second" not in text
+    assert version["tags"]["airflow_ml.dag_run_id"] == RUN
+    assert version["tags"]["airflow_ml.reused_by"] == "manual__third"
+    iterations = len(server.data.read(f"{MODEL}/params.json")["curve"]["auc"])
+    assert len(made.points(first["run_id"], "validation.auc")) == iterations
+
+
+def test_other_model_of_the_same_day_is_a_new_version(server: Server, tmp_path: Path) -> None:
+    made = server.named("other", server.data.copy(tmp_path / "data"))
+    assert made.register()["version"] == "1"
+    train(made.data, FIRST, "--param", "num_leaves=4")
+    assert made.register().items() >= {"new": True, "version": "2", "aliases": ["challenger"]}.items()
+
+
+def test_register_completes_a_version_whose_files_the_server_has_lost(server: Server) -> None:
+    made = server.named("lost")
+    made.register()
+    path = made.version("1")["source"].removeprefix("mlflow-artifacts:/")
+    in_server(server, f"import os; os.remove('/opt/mlflow/artifacts/{path}/model.txt')")
+    assert "model.txt is gone" in made.promote("1", code=BAD_INPUT).log
+    assert made.register(run="manual__later").items() >= {"new": False, "version": "1"}.items()
+    assert made.promote("1").line["promoted"] is True
 
 
 def test_register_that_was_killed_is_completed_by_the_next(server: Server) -> None:
@@ -379,6 +413,9 @@ def test_decide_promotes_what_has_passed_once(server: Server, second: Folder) ->
     for _ in range(2):
         decided = made.registry(*asked, "auto", "--by", "the gate", run=RUN).line
         assert decided.items() >= {"promoted": True, "champion": candidate, "passed": True}.items()
+    assert made.register(SECOND, run="manual__later")["version"] == candidate
+    held = made.registry(*asked, "auto", run="manual__later").line
+    assert held.items() >= {"promoted": False, "decision": "stays champion", "champion": candidate}.items()
     assert [event["by"] for event in made.events()] == ["tester", "the gate"]
     assert made.model()["aliases"] == {"champion": candidate}
     run = made.run(made.version(candidate)["run_id"])
@@ -406,16 +443,16 @@ def test_decide_keeps_what_has_not_passed_and_what_was_compared_with_another(ser
 
 
 def test_decide_keeps_the_champion_that_is_the_same_model(server: Server, second: Folder) -> None:
-    """Whoever trains a day again, with the same outcome, promotes nothing."""
+    """Earlier releases made a new version of each training; a twin of the champion is not promoted."""
+    lender = server.named("twin")
+    lender.register(SECOND)
     made = server.named("twins")
-    champion = made.register(SECOND)["version"]
-    made.promote(champion)
-    twin = made.register(SECOND, run=RUN)["version"]
-    assert twin != champion
-    compare(second, champion, tolerance=1.0, floors={})
+    made.borrow(lender, 2)
+    made.promote("1")
+    compare(second, "1", tolerance=1.0, floors={})
     kept = made.registry("decide", "--ds", SECOND, "--promote", "auto", run=RUN)
-    assert kept.line.items() >= {"promoted": False, "passed": True, "champion": champion}.items()
-    assert f"version {champion}, the champion, is the same model already" in kept.log
+    assert kept.line.items() >= {"version": "2", "promoted": False, "passed": True, "champion": "1"}.items()
+    assert "version 1, the champion, is the same model already" in kept.log
     assert len(made.events()) == 1
 
 
