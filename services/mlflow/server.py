@@ -23,12 +23,12 @@ from typing import Any
 
 PORT = 5000
 HOME = Path("/opt/mlflow")
-# An upload is kept here until it is whole; on the artifacts' own volume, so that its size is not a matter of memory.
+# An upload stays here until it is complete; on the artifacts' own volume, because a large upload needs disk, not memory.
 UPLOADS = HOME / "tmp"
-# Asked of MLflow itself, so the answer needs its database; /health does not.
+# MLflow itself answers this, and needs its database for it; /health does not.
 PROBE = f"http://127.0.0.1:{PORT}/api/2.0/mlflow/experiments/search?max_results=1"
 PROBE_S = 8
-# The database is made while we load: see services/airflow/init.py.
+# The database is made while the server loads: see services/airflow/init.py.
 DATABASE_WAIT_S = 180
 LOGGING = {
     "version": 1,
@@ -51,7 +51,7 @@ log = logging.getLogger("server")
 
 
 class NoProbes(logging.Filter):
-    """Keeps the health checks that pass, one every few seconds, out of the log."""
+    """Keeps health checks that pass, one every few seconds, out of the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         client, _, _, _, status = record.args if isinstance(record.args, tuple) else ("", "", "", "", 0)
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def serve() -> int:
-    """Load MLflow, wait for its database, bring that up to date, serve until a signal ends it."""
+    """Load MLflow, wait for its database, update the tables, serve until a signal ends the process."""
     database = os.environ.get("MLFLOW_BACKEND_STORE_URI")
     if not database:
         print(
@@ -82,7 +82,7 @@ def serve() -> int:
     app = load(database)
     loaded = time.monotonic()
     if problem := wait_for(database):
-        log.error("the database does not let us in: %s; do: see the log of the service init", problem)
+        log.error("the database does not accept a connection: %s; do: see the log of the service init", problem)
         return 1
     waited = time.monotonic()
     prepare(database)
@@ -95,14 +95,14 @@ def serve() -> int:
 
 
 def clear(folder: Path) -> None:
-    """Remove what a server that was killed left of uploads."""
+    """Remove the uploads that a killed server left behind."""
     for left in folder.iterdir():
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def load(database: str) -> Any:
     """MLflow's application. It reads its settings when it is imported."""
-    # MLflow's own choice, which its next versions will make anew.
+    # MLflow's own choice, which its next versions will change.
     warnings.filterwarnings("ignore", message="starlette.middleware.wsgi is deprecated")
     from mlflow.server import constants
 
@@ -118,26 +118,26 @@ def load(database: str) -> Any:
 
 
 def wait_for(database: str) -> str | None:
-    """Wait until the database lets us in; returns what keeps us out after all that time, if something does."""
+    """Wait until the database accepts a connection; returns the problem that remains after that time, or None."""
     import psycopg2
 
-    end, said = time.monotonic() + DATABASE_WAIT_S, ""
+    end, logged = time.monotonic() + DATABASE_WAIT_S, ""
     while True:
         try:
             psycopg2.connect(database.replace("+psycopg2", "")).close()
             return None
         except psycopg2.OperationalError as error:
             problem = " ".join(str(error).split())
-        if problem != said:
+        if problem != logged:
             log.warning("waiting for the database: %s", problem)
-            said = problem
+            logged = problem
         if time.monotonic() > end:
             return problem
         time.sleep(0.5)
 
 
 def prepare(database: str) -> None:
-    """Make the tables, or bring them to this version; what `mlflow db upgrade` does by hand."""
+    """Make the tables, or bring them to this version, as `mlflow db upgrade` does by hand."""
     import mlflow.db
     from mlflow.server.handlers import initialize_backend_stores
 
@@ -146,7 +146,7 @@ def prepare(database: str) -> None:
 
 
 def listen(app: Any) -> None:
-    """Serve until a signal. Nobody stands before us, so no header tells who asks."""
+    """Serve until a signal. No proxy is in front of the server, so no header names the client."""
     import uvicorn
 
     uvicorn.run(
@@ -156,7 +156,7 @@ def listen(app: Any) -> None:
 
 
 def healthcheck() -> int:
-    """Whether MLflow answers, and its database answers MLflow."""
+    """Exit code 0 if MLflow answers, and its database answers MLflow."""
     problem = ask()
     if problem:
         print(f"mlflow: {problem}", file=sys.stderr)
@@ -164,7 +164,7 @@ def healthcheck() -> int:
 
 
 def ask() -> str | None:
-    """What is wrong with the server, if something is."""
+    """The problem with the server, or None."""
     try:
         with urllib.request.urlopen(PROBE, timeout=PROBE_S) as response:
             json.load(response)
