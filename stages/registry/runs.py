@@ -50,7 +50,7 @@ def run_tags(root: Path, ds: str, model: Partition) -> dict[str, str]:
 
 
 def _origins(root: Path, model: Partition) -> dict[str, str]:
-    """The sha256 of every file that went into a model, as it was read, and the images of each stage.
+    """The sha256 of every file that went into a model, as the steps read it, and the images of each stage.
 
     The marks record both. A partition that is gone or was published again ends the walk there, with a warning.
     """

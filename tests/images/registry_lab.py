@@ -256,7 +256,7 @@ def in_server(server: Server, code: str) -> str:
 
 
 def start(server: Server, *arguments: str, run: str = "") -> "subprocess.Popen[str]":
-    """Start a command and return at once, with a container's name to kill it by."""
+    """Start a command and return immediately, with a container's name to kill it by."""
     name = f"{server.network}-killed"
     command = ["docker", "run", *CONFINED, f"--name={name}", f"--volume={server.data.path}:/data"]
     return subprocess.Popen([*command, *server.options(run), images()["registry"], *arguments],

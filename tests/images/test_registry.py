@@ -225,7 +225,7 @@ def test_reason_that_does_not_fit_is_cut_and_promotes(server: Server, registered
     assert event["reason"].endswith("[...cut]")
 
 
-def test_promotions_at_once_end_with_the_alias_at_the_last_event(server: Server, registered: Server) -> None:
+def test_promotions_at_the_same_time_end_with_the_alias_at_the_last_event(server: Server, registered: Server) -> None:
     made = server.named("race")
     versions = ["1", "2", "3"]
     made.borrow(registered, len(versions))
@@ -263,7 +263,7 @@ def test_champion_of_a_time_in_the_past(server: Server, registered: Server) -> N
         assert made.registry("resolve", "--as-of", moment).line["version"] == version, moment
     early = made.registry("resolve", "--as-of", "2026-11-14", code=BAD_INPUT)
     assert "the first promotion was at 2026-11-16T02:00:00.000000Z" in early.log
-    elsewhere = made.promote("2", "as it was elsewhere", at="2026-11-15T02:00:00Z")
+    elsewhere = made.promote("2", "made elsewhere", at="2026-11-15T02:00:00Z")
     assert "the champion now is version 2" in elsewhere.log
     assert made.registry("resolve", "--as-of", "2026-11-15").line["version"] == "2"
     assert made.model()["aliases"]["champion"] == "2"
@@ -508,9 +508,9 @@ def test_anyone_with_mlflow_and_lightgbm_gets_the_scores_of_predictions_csv(serv
     made = server.named("loaded")
     made.promote(made.register(FIRST)["version"])
     tables = {name: (second.path / name / SECOND / f"{name}.csv").read_text() for name in ("features", "predictions")}
-    told = json.dumps({"uri": "models:/loaded@champion", **tables})
+    question = json.dumps({"uri": "models:/loaded@champion", **tables})
     client = [str(ROOT / "airflow-ml"), "mlflow-client", server.network, "-c", LOAD]
-    done = subprocess.run(client, input=told, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(client, input=question, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["class"] == "Booster"

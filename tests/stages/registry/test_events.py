@@ -82,7 +82,7 @@ def test_events_survive_as_tags_in_any_order(wishes: list[int | None], order: Ra
 
 
 @given(wishes, st.integers(1, 4), st.integers(1, 4))
-def test_two_promotions_at_once_are_both_recorded_and_the_later_counts(
+def test_two_promotions_at_the_same_time_are_both_recorded_and_the_later_counts(
     wishes: list[int | None], one: int, other: int
 ) -> None:
     events, _ = play(wishes)
@@ -92,7 +92,7 @@ def test_two_promotions_at_once_are_both_recorded_and_the_later_counts(
 
 
 @given(wishes)
-def test_two_rollbacks_at_once_go_back_one_step(wishes: list[int | None]) -> None:
+def test_two_rollbacks_at_the_same_time_go_back_one_step(wishes: list[int | None]) -> None:
     events, stacks = play(wishes)
     if not stacks or len(stacks[-1]) < 2:
         return

@@ -15,8 +15,8 @@ def test_named_model_needs_no_server(world: World, text: str) -> None:
     model = world.publish_model()
     result = world.run("resolve", "--model", text.format(root=world.root), "--or-last", "--or-none")
     head = {"stage": "registry", "command": "resolve", "seconds": result.line["seconds"]}
-    told = {"model": MODEL, "model_sha256": bundle.model_hash(model)}
-    assert result.line == {**head, **told, "version": None, "run_id": None, "source": "variable"}
+    named = {"model": MODEL, "model_sha256": bundle.model_hash(model)}
+    assert result.line == {**head, **named, "version": None, "run_id": None, "source": "variable"}
     assert not (world.root / "registry").exists(), "a choice is not the champion"
 
 
