@@ -23,7 +23,7 @@ from typing import Any
 
 PORT = 5000
 HOME = Path("/opt/mlflow")
-# An upload stays here until it is complete; on the artifacts' own volume, because a large upload needs disk, not memory.
+# An upload stays here until it is complete: on the artifacts' own volume, because it can be larger than the memory.
 UPLOADS = HOME / "tmp"
 # MLflow itself answers this, and needs its database for it; /health does not.
 PROBE = f"http://127.0.0.1:{PORT}/api/2.0/mlflow/experiments/search?max_results=1"
