@@ -51,7 +51,7 @@ with DAG(
         "prediction evaluate",
         [DS, fixed_json("rules-json", read_rules()["monitoring"]), flag("force")],
         uses=[PREDICTIONS, FEATURES, RAW, MODELS],
-        doc="Reads `predictions/{ds}`, `features/{ds}`, `raw/{ds}` and the model. Writes `evaluation.json` of "
+        doc="Reads `predictions/{ds}`, `features/{ds}`, `labels/{ds}` and the model. Writes `evaluation.json` of "
         "`reports/{ds}`; its result names the thresholds that were crossed.",
     )
     page_of_day = stage(

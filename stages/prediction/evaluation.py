@@ -17,11 +17,11 @@ from breaches import CALENDAR, find_breaches
 from curves import curve_list
 from drift import Bins, compare_shares, read_bins, score_of
 from feature_table import FeatureTable
+from labels import Labels
 from metrics import LabelledRows, measure
 from model_partition import BASELINE_FILE, METRICS_FILE
 from scored_day import ScoredDay
 from scoring import open_features, open_table
-from targets import Targets
 
 IN_RESULT = ("rows", "roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "precision", "recall", "f1")
 
@@ -86,7 +86,7 @@ class _Predictions:
 
     def __init__(self, day: ScoredDay, baseline: Baseline | None) -> None:
         self._encoder, self._baseline = day.model.encoder, baseline
-        self._labels = Targets(day.raw / "target.csv", f"{day.raw.name}/target.csv", self._encoder) if day.raw else None
+        self._labels = Labels(day.labels, self._encoder) if day.labels else None
         self._new_classes: Counter[str] = Counter()
         self._matched, self.rows = 0, 0
         self._score_counts = np.zeros(len(baseline.score[0].labels) if baseline else 0, dtype=np.int64)
@@ -101,9 +101,7 @@ class _Predictions:
             if self._labels:
                 self._add(self._labels, chunk.texts[:-1], predicted, chunk.numbers)
 
-    def _add(
-        self, labels: Targets, keys: Sequence[list[str]], predicted: np.ndarray, probabilities: np.ndarray
-    ) -> None:
+    def _add(self, labels: Labels, keys: Sequence[list[str]], predicted: np.ndarray, probabilities: np.ndarray) -> None:
         """Keep codes, predicted codes and probabilities of the rows whose class the model knows."""
         codes, classes = labels.codes_of(keys), len(self._encoder.classes)
         self._matched += int((codes >= 0).sum())
@@ -126,10 +124,9 @@ class _Predictions:
         if not self._labels:
             return None
         return {
-            "rows": self._labels.rows,
             **self._labels.counts,
             "matched": self._matched,
-            "without_prediction": self._labels.usable - self._matched,
+            "without_prediction": self._labels.rows - self._matched,
             "without_target": self.rows - self._matched,
             "new_classes": dict(sorted(self._new_classes.items())),
         }

@@ -8,7 +8,15 @@ from typing import Any
 
 from stagekit import BadInput, NotReady, Partition, read_partition
 
-from model_partition import BASELINE_FILE, METRICS_FILE, MODEL_FILE, ValidatedModel, model_name, read_validated
+from model_partition import (
+    BASELINE_FILE,
+    ENCODER_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    ValidatedModel,
+    model_name,
+    read_validated,
+)
 
 QUALITY = ("rows_in", "rows_out", "rejected", "reasons")
 
@@ -17,7 +25,7 @@ log = logging.getLogger("prediction")
 
 @dataclass(frozen=True)
 class ScoredDay:
-    """A day with its predictions. `raw` is None if there is no target yet.
+    """A day with its predictions. `labels` is None if there is no target.csv yet.
 
     `model_version` is the model as `predict` recorded it: name, version, run_id. `quality` holds the counts that
     `preprocessing features` recorded about the day's rows, with nulls if its mark does not have them.
@@ -26,7 +34,7 @@ class ScoredDay:
     ds: str
     predictions: Partition
     features: Partition
-    raw: Partition | None
+    labels: Partition | None
     model: ValidatedModel
     model_version: Mapping[str, Any]
     quality: Mapping[str, Any]
@@ -34,7 +42,7 @@ class ScoredDay:
     @property
     def inputs(self) -> list[Partition]:
         """The partitions that are read."""
-        return [self.predictions, self.features, self.model.partition, *([self.raw] if self.raw else [])]
+        return [self.predictions, self.features, self.model.partition, *([self.labels] if self.labels else [])]
 
     @property
     def is_training_day(self) -> bool:
@@ -52,11 +60,12 @@ def read_scored_day(root: Path, ds: str) -> ScoredDay:
         raise BadInput(f"the mark of {predictions.name} names no model", expected="a step that names it", do=do)
     model = read_validated(root, model_name(root, str(scored["model"])), [BASELINE_FILE])
     _check_scored_from(predictions, features, model.partition, do)
-    raw = _read_target(root, ds, features, do)
+    raw = _read_raw(root, ds, features, do)
+    labels = _read_labels(root, ds, raw, model.partition) if raw else None
     model_version = {"name": model.name, "version": scored.get("version"), "run_id": scored.get("run_id")}
     counted = features.step("features.csv").get("result") or {}
     quality = {key: counted.get(key) for key in QUALITY}
-    return ScoredDay(ds, predictions, features, raw, model, model_version, quality)
+    return ScoredDay(ds, predictions, features, labels, model, model_version, quality)
 
 
 def _check_scored_from(predictions: Partition, features: Partition, model: Partition, do: str) -> None:
@@ -69,8 +78,8 @@ def _check_scored_from(predictions: Partition, features: Partition, model: Parti
             )
 
 
-def _read_target(root: Path, ds: str, features: Partition, do: str) -> Partition | None:
-    """The raw partition with its target.csv; None if there is none yet."""
+def _read_raw(root: Path, ds: str, features: Partition, do: str) -> Partition | None:
+    """The mark of the raw day if it has a target.csv; None if it has none yet."""
     try:
         raw = read_partition(root, f"raw/{ds}", [])
     except NotReady as error:
@@ -80,6 +89,22 @@ def _read_target(root: Path, ds: str, features: Partition, do: str) -> Partition
     made_from = features.inputs("features.csv").get(data)
     if made_from is not None and made_from != raw.meta["outputs"].get("data.csv", {}).get("sha256"):
         raise BadInput(f"{features.name} was made from another {data}", expected="the data that is there now", do=do)
-    if "target.csv" not in raw.meta["outputs"]:
-        return None
-    return read_partition(root, raw.name, ["target.csv"])
+    return raw if "target.csv" in raw.meta["outputs"] else None
+
+
+def _read_labels(root: Path, ds: str, raw: Partition, model: Partition) -> Partition:
+    """The day's labels. NotReady if `label` has not made them from this target.csv with this model's encoder."""
+    target, encoder = f"{raw.name}/target.csv", f"{model.name}/{ENCODER_FILE}"
+    do = f"run `preprocessing label --ds {ds}`"
+    try:
+        labels = read_partition(root, f"labels/{ds}", ["labels.csv", "rejected.csv"])
+    except NotReady as error:
+        raise NotReady(
+            f"{target} is there, its labels are not: {error.found}", expected=error.expected, do=do
+        ) from None
+    present = {target: raw.meta["outputs"]["target.csv"]["sha256"], encoder: model.hashes[encoder]}
+    inputs = labels.inputs("labels.csv")
+    for path, digest in present.items():
+        if inputs.get(path) != digest:
+            raise NotReady(f"{labels.name} was made from another {path}", expected="the file that is there now", do=do)
+    return labels

@@ -95,6 +95,7 @@ def score_a_day(ds: str) -> None:
     """By hand, as quick as can be: what `evaluate` reads."""
     data.make_model(ds, '--params-json={"num_boost_round": 5}')
     data.score(ds, f"models/{ds}")
+    data.label(ds)
 
 
 @pytest.fixture(scope="module")

@@ -53,6 +53,7 @@ def second(server: Server) -> Folder:
     compare(data, "1")
     data.run("preprocessing", "features", "--ds", SECOND, "--model", MODEL)
     data.run("prediction", "predict", "--ds", SECOND, "--model", MODEL)
+    data.run("preprocessing", "label", "--ds", SECOND)
     data.run("prediction", "evaluate", "--ds", SECOND, "--rules-json", json.dumps(RULES["monitoring"]))
     data.run("report", "page", "--ds", SECOND)
     return data

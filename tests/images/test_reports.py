@@ -96,6 +96,7 @@ class World:
         self.run("preprocessing", "features", "--model", model, f"--ds={ds}", dag="predict")
         scorer = ["--model", model, "--model-version", version]
         self.run("prediction", "predict", *scorer, f"--ds={ds}", dag="predict")
+        self.run("preprocessing", "label", f"--ds={ds}", dag="monitor")
         self.run("prediction", "evaluate", "--rules-json", json.dumps(RULES["monitoring"]), f"--ds={ds}", dag="monitor")
 
     def report(self, ds: str) -> dict[str, Any]:

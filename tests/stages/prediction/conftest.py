@@ -1,15 +1,17 @@
 """A data folder as the stages before this one leave it: models of LightGBM's making, validation rows, features."""
 
 import csv
+import io
 import json
 import os
+from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stagekit import Partition, Publication, read_partition
+from stagekit import Partition, Publication, publish, read_partition
 
 import prediction
 
@@ -54,6 +56,13 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "".join(",".join(str(cell) for cell in row) + "\n" for row in [header, *rows])
 
 
+def written(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """CSV text with quotes where fields need them."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
 @dataclass
 class Result:
     code: int
@@ -75,12 +84,21 @@ class World:
         out, err = self.capture.readouterr()
         return Result(code, err, json.loads(out.splitlines()[-1]) if code == 0 else None)
 
-    def publish(self, name: str, step: str, files: Mapping[str, str | bytes], inputs: Iterable[Partition] = ()) -> None:
-        with Publication(self.root, name, step, inputs=inputs) as publication:
+    def publish(
+        self, name: str, step: str, files: Mapping[str, str | bytes], inputs: Iterable[Partition] = (), **recorded: Any
+    ) -> None:
+        """Publish files as another stage does; `recorded`: the step's parameters and result."""
+
+        def work(publication: Publication) -> Mapping[str, Any]:
             for file, content in files.items():
                 data = content if isinstance(content, bytes) else content.encode()
                 publication.path(file).write_bytes(data)
                 publication.rows[file] = data.count(b"\n") - 1
+            result: Mapping[str, Any] = recorded.get("result", {})
+            return result
+
+        arguments = Namespace(data_dir=self.root)
+        publish(arguments, name, step, work, inputs=inputs, parameters=recorded.get("parameters"), reuse=False)
 
     def codes(self) -> list[int]:
         """The most probable class of most rows; every third row's goes round, so that all classes occur."""
@@ -141,9 +159,32 @@ class World:
         made = (processed / "val.csv").read_bytes() if content is None else content
         self.publish(f"comparisons/{ds}", "encode", {"val.csv": made}, [processed, encoder])
 
-    def target(self, rows: Iterable[Sequence[Any]], header: Sequence[str] = ("order", "line", "returned")) -> None:
-        """Add target.csv to raw/{DAY}."""
-        self.publish(f"raw/{DAY}", "deliver", {"target.csv": csv_text(header, rows)})
+    def target(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Add target.csv to raw/{DAY}, and label it."""
+        self.publish(f"raw/{DAY}", "deliver", {"target.csv": csv_text(["order", "line", "returned"], rows)})
+        self.label(rows)
+
+    def label(self, rows: Sequence[Sequence[Any]], **files: str) -> None:
+        """Publish labels/{DAY} as `preprocessing label` does; `files` replace labels or rejected."""
+        model = read_partition(self.root, f"predictions/{DAY}", []).step("predictions.csv")["parameters"]["model"]
+        inputs = [read_partition(self.root, f"raw/{DAY}", ["target.csv"])]
+        inputs.append(read_partition(self.root, model, ["encoder.json"]))
+        classes = self.json(f"{model}/encoder.json")["target"]["classes"]
+        labels: dict[tuple[str, ...], list[str]] = {}
+        rejected: list[list[Any]] = []
+        for number, (*key, name) in enumerate(([str(cell) for cell in row] for row in rows), start=2):
+            if not name or tuple(key) in labels:
+                reason = "order, line: duplicate" if name else "returned: missing, a value is required"
+                rejected.append(["target.csv", number, reason, ",".join([*key, name])])
+            else:
+                labels[tuple(key)] = [*key, str(classes.index(name)) if name in classes else "", name]
+        counts = {"malformed": 0, "missing": sum("missing" in row[2] for row in rejected), "unreadable": 0}
+        counts |= {"rows": len(rows), "repeated": len(rejected) - counts["missing"]}
+        made = {
+            "labels.csv": files.get("labels", written(["order", "line", "code", "class"], labels.values())),
+            "rejected.csv": files.get("rejected", written(["file", "line", "reason", "row"], rejected)),
+        }
+        self.publish(f"labels/{DAY}", "label", made, inputs, parameters={"model": model}, result=counts)
 
     def read_csv(self, name: str) -> list[list[str]]:
         with (self.root / name).open(newline="", encoding="utf-8") as file:

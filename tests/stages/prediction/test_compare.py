@@ -41,23 +41,23 @@ def test_compare_measures_both_models_on_the_same_rows(world: World) -> None:
     with_champion(world)
     result = compare(world, "--champion", CHAMPION, "--champion-version", "3")
     assert result.code == 0, result.errors
-    told = world.json(COMPARISON)
-    assert told["rows"] == told["candidate"]["metrics"]["rows"] == told["champion"]["metrics"]["rows"] == 200
-    assert (told["candidate"]["model"], told["champion"]["model"], told["champion"]["version"]) == (
+    found = world.json(COMPARISON)
+    assert found["rows"] == found["candidate"]["metrics"]["rows"] == found["champion"]["metrics"]["rows"] == 200
+    assert (found["candidate"]["model"], found["champion"]["model"], found["champion"]["version"]) == (
         f"models/{DAY}", CHAMPION, "3",
     )  # fmt: skip
     metrics = world.json(f"models/{DAY}/metrics.json")
     del metrics["reproduction"]
-    assert told["candidate"]["metrics"] == metrics
-    assert told["champion"]["metrics"]["threshold"] == world.json(f"{CHAMPION}/metrics.json")["threshold"]
-    gained = told["candidate"]["metrics"]["average_precision"] - told["champion"]["metrics"]["average_precision"]
-    assert told["difference"] == pytest.approx(gained, abs=1e-9)
-    assert told["interval"][0] <= told["difference"] <= told["interval"][1]
-    assert (told["interval_rows"], told["resamples"], told["confidence"]) == (200, 50, 0.95)
-    assert [curve["class"] for side in ("candidate", "champion") for curve in told["curves"][side]] == ["1", "1"]
-    assert result.result["difference"] == told["difference"]
+    assert found["candidate"]["metrics"] == metrics
+    assert found["champion"]["metrics"]["threshold"] == world.json(f"{CHAMPION}/metrics.json")["threshold"]
+    gained = found["candidate"]["metrics"]["average_precision"] - found["champion"]["metrics"]["average_precision"]
+    assert found["difference"] == pytest.approx(gained, abs=1e-9)
+    assert found["interval"][0] <= found["difference"] <= found["interval"][1]
+    assert (found["interval_rows"], found["resamples"], found["confidence"]) == (200, 50, 0.95)
+    assert [curve["class"] for side in ("candidate", "champion") for curve in found["curves"][side]] == ["1", "1"]
+    assert result.result["difference"] == found["difference"]
     assert result.result["champion"] == {
-        "model": CHAMPION, "version": "3", "value": told["champion"]["metrics"]["average_precision"],
+        "model": CHAMPION, "version": "3", "value": found["champion"]["metrics"]["average_precision"],
     }  # fmt: skip
 
 
@@ -69,10 +69,10 @@ def test_compare_scores_the_champion_as_lightgbm_did(world: World) -> None:
     world.prepare(CHAMPION, ds="2026-11-30")
     assert world.run("predict", "--ds", "2026-11-30", "--model", CHAMPION).code == 0
     scores = np.array([float(row[-1]) for row in world.read_csv("predictions/2026-11-30/predictions.csv")[1:]])
-    told = world.json(COMPARISON)["champion"]["metrics"]
+    found = world.json(COMPARISON)["champion"]["metrics"]
     assert champion.classes == ["0", "1"]
-    assert told["roc_auc"] == pytest.approx(roc_auc_score(codes, scores), abs=1e-9)
-    assert told["average_precision"] == pytest.approx(average_precision_score(codes, scores), abs=1e-9)
+    assert found["roc_auc"] == pytest.approx(roc_auc_score(codes, scores), abs=1e-9)
+    assert found["average_precision"] == pytest.approx(average_precision_score(codes, scores), abs=1e-9)
 
 
 def test_compare_with_itself_gives_no_difference_and_passes(world: World) -> None:
@@ -82,9 +82,9 @@ def test_compare_with_itself_gives_no_difference_and_passes(world: World) -> Non
     assert result.code == 0, result.errors
     assert (result.result["passed"], result.result["difference"], result.result["interval"]) == (True, 0.0, [0.0, 0.0])
     assert re.match(r"average_precision [0-9.]+ is equal to the champion's [0-9.]+$", result.result["reasons"][0])
-    told = world.json(COMPARISON)
-    assert told["candidate"]["metrics"] == told["champion"]["metrics"]
-    assert told["curves"]["candidate"] == told["curves"]["champion"]
+    found = world.json(COMPARISON)
+    assert found["candidate"]["metrics"] == found["champion"]["metrics"]
+    assert found["curves"]["candidate"] == found["curves"]["champion"]
 
 
 def test_compare_without_a_champion_counts_only_the_floors(world: World) -> None:
@@ -93,9 +93,9 @@ def test_compare_without_a_champion_counts_only_the_floors(world: World) -> None
     result = compare(world, "--champion", "", rules=json.dumps({"floors": {"roc_auc": auc}}))
     assert result.result["passed"] is True
     assert result.result["reasons"] == [f"roc_auc {auc:.6g} reaches the floor {auc:g}"]
-    told = world.json(COMPARISON)
-    assert (told["champion"], told["difference"], told["interval"]) == (None, None, None)
-    assert told["curves"]["champion"] is None
+    found = world.json(COMPARISON)
+    assert (found["champion"], found["difference"], found["interval"]) == (None, None, None)
+    assert found["curves"]["champion"] is None
     above = json.dumps({"floors": {"roc_auc": auc + 0.001, "log_loss": 0.0}})
     result = compare(world, rules=above)
     assert result.code == 0
@@ -112,9 +112,9 @@ def test_compare_that_cannot_measure_the_champion_leaves_it_to_a_person(world: W
     assert (
         result.result["reasons"][0] == f"the champion {CHAMPION} cannot be measured on these rows: field 'fee' is new"
     )
-    told = world.json(COMPARISON)
-    assert told["champion"] is None
-    assert told["incomparable"] == {"model": CHAMPION, "version": "2", "why": "field 'fee' is new"}
+    found = world.json(COMPARISON)
+    assert found["champion"] is None
+    assert found["incomparable"] == {"model": CHAMPION, "version": "2", "why": "field 'fee' is new"}
 
 
 FIGURES = {"roc_auc": 0.9, "average_precision": 0.412, "log_loss": 0.2}
@@ -187,11 +187,11 @@ def test_compare_of_a_champion_with_other_classes_works(world: World) -> None:
     world.encode_validation(CHAMPION, "\n".join(",".join(row) for row in [header, *rows]) + "\n")
     result = compare(world, "--champion", CHAMPION)
     assert result.code == 0, result.errors
-    told = world.json(COMPARISON)
-    assert told["champion"]["metrics"]["classes"] == ["0", "1", "2"]
-    assert sum(row[2] for row in told["champion"]["metrics"]["confusion_matrix"]) == 0
-    assert [curve["class"] for curve in told["curves"]["champion"]] == ["0", "1", "2"]
-    assert told["difference"] > 0
+    found = world.json(COMPARISON)
+    assert found["champion"]["metrics"]["classes"] == ["0", "1", "2"]
+    assert sum(row[2] for row in found["champion"]["metrics"]["confusion_matrix"]) == 0
+    assert [curve["class"] for curve in found["curves"]["champion"]] == ["0", "1", "2"]
+    assert found["difference"] > 0
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "log_loss", "brier_score", "accuracy", "precision", "recall", "f1"])

@@ -16,15 +16,15 @@ VALUES = st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), min_size=1, max_size
 
 def test_psi_is_that_of_a_table_worked_out_by_hand() -> None:
     # e, a, (a - e) ln(a / e): 0.25 0.20 0.011157; 0.50 0.40 0.022314; 0.25 0.40 0.070501.
-    told = compare_shares([50, 100, 50], [20, 40, 40])
-    assert told["expected"] == [0.25, 0.5, 0.25]
-    assert told["actual"] == [0.2, 0.4, 0.4]
-    assert told["psi"] == pytest.approx(0.011157 + 0.022314 + 0.070501, abs=1e-6)
+    found = compare_shares([50, 100, 50], [20, 40, 40])
+    assert found["expected"] == [0.25, 0.5, 0.25]
+    assert found["actual"] == [0.2, 0.4, 0.4]
+    assert found["psi"] == pytest.approx(0.011157 + 0.022314 + 0.070501, abs=1e-6)
 
 
 def test_psi_of_an_empty_bin_counts_it_as_one_in_ten_thousand() -> None:
-    told = compare_shares([100, 0], [50, 50])
-    assert told["psi"] == pytest.approx(-0.5 * math.log(0.5) + (0.5 - 1e-4) * math.log(0.5 / 1e-4), abs=1e-9)
+    found = compare_shares([100, 0], [50, 50])
+    assert found["psi"] == pytest.approx(-0.5 * math.log(0.5) + (0.5 - 1e-4) * math.log(0.5 / 1e-4), abs=1e-9)
 
 
 @given(COUNTS, st.data())

@@ -12,7 +12,8 @@ from scored import EVALUATION, LENIENT, MODEL, evaluate, scored, targets_of
 from sklearn.metrics import f1_score, roc_auc_score
 from stagekit import Publication, read_partition
 
-import targets
+import labels
+from feature_table import CHUNK_ROWS
 from metrics import predict_codes
 
 
@@ -21,18 +22,18 @@ def test_day_like_the_validation_rows_has_their_metrics_and_no_drift(world: Worl
     scored(world, name)
     world.target(targets_of(world))
     result = evaluate(world)
-    told = world.json(EVALUATION)
+    found = world.json(EVALUATION)
     trained = world.json(f"{MODEL}/metrics.json")
-    assert told["trained"] == trained
-    assert told["metrics"] == {key: value for key, value in trained.items() if key != "reproduction"}
-    assert told["curves"] == world.json(f"{MODEL}/curves.json")["curves"]
-    assert [feature["name"] for feature in told["drift"]["features"]] == world.fixture.features
-    assert {feature["psi"] for feature in told["drift"]["features"]} == {0.0}
-    assert told["drift"]["score"]["psi"] == 0.0
-    assert told["model"] == {"name": MODEL, "version": "3", "run_id": "0a1b"}
-    assert told["trained_on_day"] is result["trained_on_day"] is False
-    assert told["breaches"] == result["breaches"] == []
-    assert result["rows"] == told["rows"] == 200
+    assert found["trained"] == trained
+    assert found["metrics"] == {key: value for key, value in trained.items() if key != "reproduction"}
+    assert found["curves"] == world.json(f"{MODEL}/curves.json")["curves"]
+    assert [feature["name"] for feature in found["drift"]["features"]] == world.fixture.features
+    assert {feature["psi"] for feature in found["drift"]["features"]} == {0.0}
+    assert found["drift"]["score"]["psi"] == 0.0
+    assert found["model"] == {"name": MODEL, "version": "3", "run_id": "0a1b"}
+    assert found["trained_on_day"] is result["trained_on_day"] is False
+    assert found["breaches"] == result["breaches"] == []
+    assert result["rows"] == found["rows"] == 200
     assert result["metrics"]["roc_auc"] == trained["roc_auc"]
 
 
@@ -43,7 +44,7 @@ def test_targets_are_joined_by_key_in_whatever_order(world: World) -> None:
     evaluate(world)
     first = world.json(EVALUATION)
     random.Random(1).shuffle(rows)
-    world.target([[code, line, order] for order, line, code in rows], ["returned", "line", "order"])
+    world.target(rows)
     evaluate(world)
     assert world.json(EVALUATION) == first
 
@@ -54,24 +55,17 @@ def test_metrics_are_those_of_the_rows_that_have_a_target(world: World) -> None:
     stranger = [["00000", "999", "1"], ["77777", "0", "0"]]
     again = [["00000", "5", "1"], ["00000", "5", "0"]]  # the first row of this key stands before
     world.target([*rows, *stranger, *again, ["00000", "150", ""]])
-    told = evaluate(world)
-    assert told["target"] == {
+    found = evaluate(world)
+    assert found["target"] == {
         "rows": 125, "malformed": 0, "missing": 1, "unreadable": 0, "repeated": 2, "matched": 120,
         "without_prediction": 2, "without_target": 80, "new_classes": {},
     }  # fmt: skip
     codes = np.array(world.codes()[:120])
     scores = np.array(world.fixture.scores, dtype=float)[:120]
     threshold = world.json(f"{MODEL}/metrics.json")["threshold"]
-    assert told["metrics"]["rows"] == 120
-    assert told["metrics"]["roc_auc"] == pytest.approx(roc_auc_score(codes, scores[:, 1]), abs=1e-9)
-    assert told["metrics"]["f1"] == pytest.approx(f1_score(codes, predict_codes(scores, threshold)), abs=1e-9)
-
-
-def test_rows_that_are_no_rows_are_counted(world: World) -> None:
-    scored(world)
-    text = "order,line,returned\n" + "".join(",".join(row) + "\n" for row in targets_of(world))
-    world.publish(f"raw/{DAY}", "deliver", {"target.csv": text + "00000,1\n00000,2,1,1\n\n"})
-    assert evaluate(world)["target"]["malformed"] == 3
+    assert found["metrics"]["rows"] == 120
+    assert found["metrics"]["roc_auc"] == pytest.approx(roc_auc_score(codes, scores[:, 1]), abs=1e-9)
+    assert found["metrics"]["f1"] == pytest.approx(f1_score(codes, predict_codes(scores, threshold)), abs=1e-9)
 
 
 def test_class_that_the_model_does_not_know_is_a_breach_and_in_no_metric(world: World) -> None:
@@ -80,10 +74,10 @@ def test_class_that_the_model_does_not_know_is_a_breach_and_in_no_metric(world: 
     rows[3][2] = rows[150][2] = "2"
     rows[7][2] = "lost"
     world.target([*rows, ["88888", "1", "never seen, not scored"]])
-    told = evaluate(world)
-    assert told["target"]["new_classes"] == {"2": 2, "lost": 1}
-    assert told["metrics"]["rows"] == 197
-    assert told["breaches"] == [
+    found = evaluate(world)
+    assert found["target"]["new_classes"] == {"2": 2, "lost": 1}
+    assert found["metrics"]["rows"] == 197
+    assert found["breaches"] == [
         "2 rows are of class '2', which the model does not know; they are in no metric",
         "1 rows are of class 'lost', which the model does not know; they are in no metric",
     ]
@@ -94,10 +88,11 @@ def test_class_that_the_model_does_not_know_is_a_breach_and_in_no_metric(world: 
 def test_target_with_a_value_of_its_own_in_each_row_names_a_hundred(world: World) -> None:
     scored(world)
     world.target([[order, line, f"class {line}"] for order, line, _ in targets_of(world)])
-    told = evaluate(world)
-    assert told["metrics"] is None
-    assert len(told["target"]["new_classes"]) == targets.MOST_NEW_CLASSES
-    assert sum(told["target"]["new_classes"].values()) == 200
+    found = evaluate(world)
+    assert found["metrics"] is None
+    assert len(found["target"]["new_classes"]) == labels.MOST_NEW_CLASSES + 1
+    assert found["target"]["new_classes"][labels.OTHER_CLASSES] == 100
+    assert sum(found["target"]["new_classes"].values()) == 200
 
 
 def test_day_without_target_has_drift_alone(world: World) -> None:
@@ -105,9 +100,9 @@ def test_day_without_target_has_drift_alone(world: World) -> None:
     result = world.run("evaluate", "--ds", DAY, "--rules-json", LENIENT)
     assert result.code == 0
     assert f"there is no target.csv for {DAY} yet: only drift is measured" in result.errors
-    told = world.json(EVALUATION)
-    assert (told["metrics"], told["curves"], told["target"]) == (None, None, None)
-    assert told["drift"]["score"]["psi"] == 0.0
+    found = world.json(EVALUATION)
+    assert (found["metrics"], found["curves"], found["target"]) == (None, None, None)
+    assert found["drift"]["score"]["psi"] == 0.0
     world.target(targets_of(world))
     assert evaluate(world)["metrics"]["rows"] == 200
 
@@ -117,27 +112,27 @@ def test_day_of_one_class_has_no_ranking(world: World) -> None:
     world.target(targets_of(world, [0] * 200))
     result = world.run("evaluate", "--ds", DAY, "--rules-json", json.dumps({"most_drop": 0, "floors": {"roc_auc": 1}}))
     assert "roc_auc has no value: it needs rows of two classes" in result.errors
-    told = world.json(EVALUATION)
-    assert (told["metrics"]["roc_auc"], told["metrics"]["average_precision"], told["curves"]) == (None, None, [])
-    assert told["metrics"]["log_loss"] > 0
-    assert told["breaches"] == []
+    found = world.json(EVALUATION)
+    assert (found["metrics"]["roc_auc"], found["metrics"]["average_precision"], found["curves"]) == (None, None, [])
+    assert found["metrics"]["log_loss"] > 0
+    assert found["breaches"] == []
 
 
 def test_target_of_other_rows_gives_no_metrics(world: World) -> None:
     scored(world)
     world.target([["99999", str(number), "1"] for number in range(5)])
-    told = evaluate(world)
-    assert told["metrics"] is None
-    assert (told["target"]["matched"], told["target"]["without_prediction"]) == (0, 5)
+    found = evaluate(world)
+    assert found["metrics"] is None
+    assert (found["target"]["matched"], found["target"]["without_prediction"]) == (0, 5)
 
 
-def test_what_has_moved_is_told(world: World) -> None:
+def test_what_has_moved_is_reported(world: World) -> None:
     fixture = load_fixture("binary_complete")
     moved = fixture.features[0]
     lines = [["00000", str(number), "1e6", *row[1:]] for number, row in enumerate(fixture.rows)]
     header = ["order", "line", *fixture.features]
     scored(world, "binary_complete", "\n".join(",".join(line) for line in [header, *lines]) + "\n")
-    told = evaluate(world, json.dumps({"score_psi": 0.0, "feature_psi": 5}))
+    found = evaluate(world, json.dumps({"score_psi": 0.0, "feature_psi": 5}))
     drift = world.json(EVALUATION)["drift"]
     assert drift["features"][0]["actual"][-2:] == [1.0, 0.0]  # all rows above the highest decile
     assert [feature["psi"] for feature in drift["features"][1:]] == [0.0] * (len(fixture.features) - 1)
@@ -145,8 +140,8 @@ def test_what_has_moved_is_told(world: World) -> None:
     actual = np.maximum(np.array(drift["features"][0]["actual"]), 1e-4)
     psi = float(((actual - expected) * np.log(actual / expected)).sum())
     assert drift["features"][0]["psi"] == pytest.approx(psi, abs=1e-8)
-    assert told["drift"]["max_feature"] == {"name": moved, "psi": drift["features"][0]["psi"]}
-    assert told["breaches"] == [
+    assert found["drift"]["max_feature"] == {"name": moved, "psi": drift["features"][0]["psi"]}
+    assert found["breaches"] == [
         f"the score has moved: PSI {drift['score']['psi']:.4g}, above 0",
         f"the feature {moved} has moved: PSI {psi:.4g}, above 5",
     ]
@@ -162,27 +157,27 @@ def test_weekday_and_day_of_the_month_always_move_and_break_no_rule(world: World
     text = "\n".join(",".join(line) for line in [["order", "line", *world.fixture.features], *lines]) + "\n"
     world.prepare(MODEL, text)
     assert world.run("predict", "--ds", DAY, "--model", MODEL).code == 0
-    told = evaluate(world, json.dumps({"score_psi": 99}))
+    found = evaluate(world, json.dumps({"score_psi": 99}))
     assert world.json(EVALUATION)["drift"]["features"][0]["psi"] > 1
-    assert told["drift"]["max_feature"]["psi"] == 0
-    assert told["breaches"] == []
+    assert found["drift"]["max_feature"]["psi"] == 0
+    assert found["breaches"] == []
 
 
 def test_worse_day_breaks_the_rules_of_metrics(world: World) -> None:
     scored(world)
     world.target(targets_of(world, [1 - code for code in world.codes()]))
     rules = {"metric": "roc_auc", "most_drop": 0.1, "floors": {"roc_auc": 0.7, "log_loss": 0.1}}
-    told = evaluate(world, json.dumps(rules))
-    before, now = world.json(f"{MODEL}/metrics.json")["roc_auc"], told["metrics"]["roc_auc"]
+    found = evaluate(world, json.dumps(rules))
+    before, now = world.json(f"{MODEL}/metrics.json")["roc_auc"], found["metrics"]["roc_auc"]
     assert now == pytest.approx(1 - before)
-    assert told["breaches"] == [
+    assert found["breaches"] == [
         f"roc_auc {now:.6g} is {before - now:.6g} worse than {before:.6g} at validation, more than 0.1",
         f"roc_auc {now:.6g} is below the floor 0.7",
-        f"log_loss {told['metrics']['log_loss']:.6g} is above the highest value allowed, 0.1",
+        f"log_loss {found['metrics']['log_loss']:.6g} is above the highest value allowed, 0.1",
     ]
 
 
-def test_rejected_rows_are_those_that_the_mark_of_the_features_tells(world: World) -> None:
+def test_rejected_rows_are_those_that_the_mark_of_the_features_records(world: World) -> None:
     world.fixture = load_fixture("binary")
     world.validated(EARLIER_DAY)
     world.prepare(MODEL)
@@ -192,14 +187,14 @@ def test_rejected_rows_are_those_that_the_mark_of_the_features_tells(world: Worl
     content["steps"]["features"]["result"] = {"partition": f"features/{DAY}", **prepared}
     mark.write_text(json.dumps(content))
     assert world.run("predict", "--ds", DAY, "--model", MODEL).code == 0
-    told = evaluate(world)
+    found = evaluate(world)
     assert world.json(EVALUATION)["quality"] == prepared
-    assert told["breaches"] == ["20 of 220 rows of data.csv were rejected: 9.09%, more than 5.00%"]
+    assert found["breaches"] == ["20 of 220 rows of data.csv were rejected: 9.09%, more than 5.00%"]
     step = read_partition(world.root, f"reports/{DAY}", []).meta["steps"]["evaluate"]
     assert step["parameters"]["quality"] == prepared
 
 
-def test_quality_is_not_known_where_the_mark_does_not_tell(world: World) -> None:
+def test_quality_is_null_if_the_mark_does_not_record_it(world: World) -> None:
     scored(world)
     evaluate(world)
     assert world.json(EVALUATION)["quality"] == dict.fromkeys(("rows_in", "rows_out", "rejected", "reasons"))
@@ -231,24 +226,24 @@ def test_evaluate_over_several_chunks_joins_every_row(world: World, monkeypatch:
     rows = [[f"{turn:05d}", number, code] for turn in range(repeat) for number, code in enumerate(codes)]
     random.Random(2).shuffle(rows)
     world.target(rows)
-    told = evaluate(world)
-    assert told["target"]["matched"] == told["rows"] == repeat * 200 > targets.CHUNK_ROWS
-    assert told["metrics"]["roc_auc"] == world.json(f"{MODEL}/metrics.json")["roc_auc"]
-    assert told["drift"]["score"] == told["drift"]["max_feature"]["psi"] == 0.0
+    found = evaluate(world)
+    assert found["target"]["matched"] == found["rows"] == repeat * 200 > CHUNK_ROWS
+    assert found["metrics"]["roc_auc"] == world.json(f"{MODEL}/metrics.json")["roc_auc"]
+    assert found["drift"]["score"] == found["drift"]["max_feature"]["psi"] == 0.0
 
 
-def test_keys_that_share_a_hash_are_told_apart_by_the_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = targets.hash_array
+def test_keys_that_share_one_hash_differ_by_the_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = labels.hash_array
 
     def colliding(texts: np.ndarray, *, hash_key: str, categorize: bool) -> np.ndarray:
         hashes = real(texts, hash_key=hash_key, categorize=categorize)
-        return hashes % np.uint64(3) if hash_key == targets.HASH_KEYS[0] else hashes
+        return hashes % np.uint64(3) if hash_key == labels.HASH_KEYS[0] else hashes
 
     scored(world)
     world.target(targets_of(world))
     evaluate(world)
     first = world.json(EVALUATION)
-    monkeypatch.setattr(targets, "hash_array", colliding)
+    monkeypatch.setattr(labels, "hash_array", colliding)
     evaluate(world, LENIENT, "--force")
     assert world.json(EVALUATION) == first
 
@@ -268,13 +263,14 @@ def test_evaluate_records_what_it_read(world: World) -> None:
     evaluate(world)
     step = read_partition(world.root, f"reports/{DAY}", []).meta["steps"]["evaluate"]
     assert step["inputs"].keys() == {
-        f"predictions/{DAY}/predictions.csv", f"features/{DAY}/features.csv", f"raw/{DAY}/target.csv",
+        f"predictions/{DAY}/predictions.csv", f"features/{DAY}/features.csv", f"labels/{DAY}/labels.csv",
+        f"labels/{DAY}/rejected.csv",
         *(f"{MODEL}/{file}" for file in ("model.txt", "encoder.json", "metrics.json", "baseline.json")),
     }  # fmt: skip
     assert step["parameters"]["model"] == {"name": MODEL, "version": "3", "run_id": "0a1b"}
 
 
-def test_quoted_keys_and_byte_order_marks_are_read(world: World) -> None:
+def test_quoted_keys_are_joined(world: World) -> None:
     world.fixture = load_fixture("binary")
     world.validated(EARLIER_DAY)
     rows = [["a,b", '"q"', *row] for row in world.fixture.rows[:1]] + [["c\nd", "é", *world.fixture.rows[1]]]
@@ -282,10 +278,5 @@ def test_quoted_keys_and_byte_order_marks_are_read(world: World) -> None:
     csv.writer(text, lineterminator="\n").writerows([["order", "line", *world.fixture.features], *rows])
     world.prepare(MODEL, text.getvalue())
     assert world.run("predict", "--ds", DAY, "--model", MODEL).code == 0
-    delivered = io.StringIO()
-    csv.writer(delivered, lineterminator="\r\n").writerows(
-        [["order", "line", "returned"], ["c\nd", "é", "1"], ["a,b", '"q"', "0"]]
-    )
-    text_of_others = b"\xef\xbb\xbf" + delivered.getvalue().encode()
-    world.publish(f"raw/{DAY}", "deliver", {"target.csv": text_of_others})
+    world.target([["c\nd", "é", "1"], ["a,b", '"q"', "0"]])
     assert evaluate(world)["target"]["matched"] == 2

@@ -36,8 +36,31 @@ def tear(name: str) -> Callable[[World], None]:
     return cut
 
 
-def deliver(text: str | bytes) -> Callable[[World], None]:
-    return lambda world: world.publish(f"raw/{DAY}", "deliver", {"target.csv": text})
+def deliver_other_target(world: World) -> None:
+    world.publish(f"raw/{DAY}", "deliver", {"target.csv": "order,line,returned\n1,1,0\n"})
+
+
+def label_for_another_model(world: World) -> None:
+    target = read_partition(world.root, f"raw/{DAY}", ["target.csv"])
+    files = {file: (world.root / "labels" / DAY / file).read_bytes() for file in ("labels.csv", "rejected.csv")}
+    world.publish(f"labels/{DAY}", "label", files, [target])
+
+
+def remove_labels(world: World) -> None:
+    (world.root / "labels" / DAY / "_meta.json").unlink()
+
+
+def label_as(text: str) -> Callable[[World], None]:
+    return lambda world: world.label([], labels=text)
+
+
+def label_without_counts(world: World) -> None:
+    inputs = [
+        read_partition(world.root, f"raw/{DAY}", ["target.csv"]),
+        read_partition(world.root, MODEL, ["encoder.json"]),
+    ]
+    files = {file: (world.root / "labels" / DAY / file).read_bytes() for file in ("labels.csv", "rejected.csv")}
+    world.publish(f"labels/{DAY}", "label", files, inputs)
 
 
 def change_predictions(old: str, new: str) -> Callable[[World], None]:
@@ -64,11 +87,18 @@ FAULTS: dict[str, tuple[Callable[[World], None], int, str]] = {
     "data_replaced": (deliver_other_data, 3, f"features/{DAY} was made from another raw/{DAY}/data.csv"),
     "torn_predictions": (tear(f"predictions/{DAY}/predictions.csv"), 3, "as its mark says"),
     "torn_features": (tear(f"features/{DAY}/features.csv"), 3, "as its mark says"),
-    "torn_target": (tear(f"raw/{DAY}/target.csv"), 3, "as its mark says"),
+    "torn_labels": (tear(f"labels/{DAY}/labels.csv"), 3, "as its mark says"),
+    "no_labels": (remove_labels, 4, f"raw/{DAY}/target.csv is there, its labels are not"),
+    "labels_of_another_target": (deliver_other_target, 4, f"do: run `preprocessing label --ds {DAY}`"),
+    "labels_of_another_model": (label_for_another_model, 4, f"was made from another {MODEL}/encoder.json"),
+    "labels_without_counts": (label_without_counts, 3, f"the mark of labels/{DAY} does not count the rows"),
+    "label_of_no_class": (
+        label_as("order,line,code,class\n00000,1,2,2\n"),
+        3,
+        "row 1: the code is '2'; expected: 0 to 1",
+    ),
+    "label_columns": (label_as("order,code,class\n00000,1,1\n"), 3, "labels.csv: missing columns: line"),
     "torn_baseline": (tear(f"{MODEL}/baseline.json"), 3, "as its mark says"),
-    "target_without_key": (deliver("order,returned\n1,1\n"), 3, "target.csv lacks line; its header is order, returned"),
-    "target_empty": (deliver(""), 3, "target.csv lacks order, line, returned; its header is empty"),
-    "target_endless_field": (deliver('order,line,returned\n"' + "x" * 200_000), 3, "target.csv, line 2: field larger"),
     "other_class": (change_predictions("00000,0,", "00000,0,x"), 3, "row 1: the prediction is 'x"),
     "no_number": (change_predictions("00000,0,0,", "00000,0,0,x"), 3, "predictions.csv: row 1: probability_0 is 'x"),
 }

@@ -1,0 +1,54 @@
+"""Labels are joined by their keys, whatever the keys are."""
+
+import pytest
+from conftest import DAY, World
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scored import scored
+from stagekit import read_partition
+from stagekit.contract import read_encoder
+
+from labels import NO_LABEL, Labels
+
+
+def label(world: World, rows: list[list[str]]) -> Labels:
+    world.target(rows)
+    partition = read_partition(world.root, f"labels/{DAY}", ["labels.csv", "rejected.csv"])
+    return Labels(partition, read_encoder(read_partition(world.root, "models/2026-11-14", ["encoder.json"])))
+
+
+def test_labels_of_a_day_have_counts_examples_and_codes(world: World) -> None:
+    found = label(scored(world), [["1", "1", "1"], ["1", "1", "0"], ["2", "1", ""], ["3", "1", "lost"]])
+    assert found.counts == {"rows": 4, "malformed": 0, "missing": 1, "unreadable": 0, "repeated": 1}
+    assert found.examples == [
+        "target.csv line 3: order, line: duplicate",
+        "target.csv line 4: returned: missing, a value is required",
+    ]
+    assert (found.rows, found.new_classes) == (2, ["lost"])
+    assert found.codes_of([["1", "2", "3"], ["1", "1", "1"]]).tolist() == [1, NO_LABEL, 2]
+
+
+def test_target_without_a_usable_row_has_no_labels(world: World) -> None:
+    found = label(scored(world), [["1", "1", ""]])
+    assert found.rows == 0
+    assert found.codes_of([["1"], ["1"]]).tolist() == [NO_LABEL]
+
+
+@pytest.mark.parametrize("columns", [["ab", "c"], ["a", "bc"]])
+def test_keys_are_columns_not_their_joined_texts(world: World, columns: list[str]) -> None:
+    found = label(scored(world), [[*columns, "1"]])
+    assert found.codes_of([["ab", "a"], ["c", "bc"]]).tolist() == [1 if columns[0] == k else -1 for k in ("ab", "a")]
+
+
+KEYS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1), unique=True, max_size=40)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@given(KEYS, st.data())
+def test_every_key_finds_its_own_class(world: World, keys: list[str], data: st.DataObject) -> None:
+    codes = data.draw(st.lists(st.integers(0, 1), min_size=len(keys), max_size=len(keys)))
+    order = data.draw(st.permutations(range(len(keys))))
+    if not (world.root / "predictions").exists():
+        scored(world)
+    found = label(world, [[keys[n], "1", "01"[codes[n]]] for n in order])
+    assert found.codes_of([keys, ["1"] * len(keys)]).tolist() == codes
