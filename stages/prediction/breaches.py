@@ -9,6 +9,9 @@ from rules import DECIMALS, gain
 
 # Features of these kinds always move: a day has one weekday and one day of the month.
 CALENDAR = (WEEKDAY, DAY)
+# Why a row of target.csv cannot be used; see labels.py.
+UNUSABLE = ("malformed", "missing", "unreadable", "repeated", "without_prediction")
+SHOWN_CLASSES, SHOWN_CHARACTERS = 3, 200
 
 Breach = dict[str, Any]
 
@@ -18,6 +21,8 @@ def find_breaches(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> li
     return [
         *_of_drift(evaluation["drift"], rules),
         *_of_metrics(evaluation["metrics"], evaluation["trained"], rules),
+        *_of_missing_figures(evaluation, rules),
+        *_of_labels(evaluation["target"], rules),
         *_of_classes(evaluation["target"]),
         *_of_quality(evaluation["quality"], rules),
     ]
@@ -56,6 +61,41 @@ def _of_metrics(
         if now is not None and gain(metric, now - limit) < 0:
             side = "below the floor" if HIGHER_IS_BETTER[metric] else "above the highest value allowed,"
             yield _breach("floors", metric, now, limit, f"{metric} {now:.6g} is {side} {limit:g}")
+
+
+def _of_missing_figures(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
+    """The figures of the rules that have no value, once there are labels: a missing figure never counts as passed."""
+    if evaluation["target"] is None:
+        return
+    metrics = evaluation["metrics"]
+    for metric in dict.fromkeys([rules["metric"], *rules["floors"]]):
+        if metrics is None:
+            why = f"none of {evaluation['rows']} predictions has a label of a class that the model knows"
+        elif metrics[metric] is None:
+            why = f"it needs rows of the class and other rows, and {_rows_by_class(metrics)}"
+        else:
+            continue
+        yield _breach("not_measured", metric, 0, 0, f"{metric} was not measured: {why}")
+
+
+def _rows_by_class(metrics: Mapping[str, Any]) -> str:
+    present = [f"{rows} are of class {name!r}" for name, rows in metrics["class_rows"].items() if rows]
+    return f"of {metrics['rows']} labelled rows {' and '.join(present[:SHOWN_CLASSES])}"
+
+
+def _of_labels(target: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> Iterator[Breach]:
+    """Rows of target.csv that cannot be used: no class can be read, or no prediction has the key."""
+    if not target or not target["rows"]:
+        return
+    unusable = {reason: target[reason] for reason in UNUSABLE if target[reason]}
+    rows, limit = target["rows"], rules["unusable_labels"]
+    if (share := round(sum(unusable.values()) / rows, DECIMALS)) > limit:
+        counts = ", ".join(f"{reason.replace('_', ' ')} {number}" for reason, number in unusable.items())
+        text = f"{sum(unusable.values())} of {rows} rows of target.csv cannot be used ({counts}): {share:.2%}, "
+        text += f"more than {limit:.2%}"
+        if target["examples"]:
+            text += f"; such as {target['examples'][0][:SHOWN_CHARACTERS]}"
+        yield _breach("unusable_labels", "target.csv", share, limit, text)
 
 
 def _of_classes(target: Mapping[str, Any] | None) -> Iterator[Breach]:

@@ -129,6 +129,7 @@ class _Predictions:
             "without_prediction": self._labels.rows - self._matched,
             "without_target": self.rows - self._matched,
             "new_classes": dict(sorted(self._new_classes.items())),
+            "examples": self._labels.examples,
         }
 
     def drift(self) -> dict[str, Any]:
@@ -168,7 +169,9 @@ def _log(evaluation: Mapping[str, Any]) -> None:
     if not target:
         log.warning("there is no target.csv for %s yet: only drift is measured", evaluation["ds"])
     else:
-        log.info("target.csv: %s", ", ".join(f"{key} {value}" for key, value in target.items()))
+        log.info("target.csv: %s", ", ".join(f"{key} {value}" for key, value in target.items() if key != "examples"))
+        for example in target["examples"]:
+            log.warning("not used: %s", example)
     if evaluation["trained_on_day"] and metrics:
         log.warning("the model was trained on rows of this day, so the figures are better than on other days")
     if target and not metrics:
@@ -181,12 +184,12 @@ def _log(evaluation: Mapping[str, Any]) -> None:
 
 
 def _result(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    metrics = evaluation["metrics"]
+    target, metrics = evaluation["target"], evaluation["metrics"]
     return {
         "model": evaluation["model"],
         "trained_on_day": evaluation["trained_on_day"],
         "rows": evaluation["rows"],
-        "target": evaluation["target"],
+        "target": target and {key: value for key, value in target.items() if key != "examples"},
         "metrics": {key: metrics[key] for key in IN_RESULT} if metrics else None,
         "drift": _drift_in_short(evaluation["drift"]),
         "breaches": [breach["text"] for breach in evaluation["breaches"]],

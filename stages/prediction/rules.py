@@ -26,6 +26,7 @@ MONITORING: Mapping[str, Any] = {
     "most_drop": 0.1,
     "floors": {"roc_auc": 0.7},
     "rejected": 0.05,
+    "unusable_labels": 0.1,
 }
 MOST_RESAMPLES = 100_000
 # Figures and their differences are rounded to so many decimals before a rule compares them.
@@ -65,6 +66,7 @@ EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "score_psi": NOT_NEGATIVE,
     "most_drop": NOT_NEGATIVE,
     "rejected": SHARE,
+    "unusable_labels": SHARE,
 }
 
 

@@ -164,8 +164,8 @@ class World:
         self.publish(f"raw/{DAY}", "deliver", {"target.csv": csv_text(["order", "line", "returned"], rows)})
         self.label(rows)
 
-    def label(self, rows: Sequence[Sequence[Any]], **files: str) -> None:
-        """Publish labels/{DAY} as `preprocessing label` does; `files` replace labels or rejected."""
+    def label(self, rows: Sequence[Sequence[Any]], counts: Mapping[str, int] | None = None, **files: str) -> None:
+        """Publish labels/{DAY} as `preprocessing label` does; `counts` and `files` replace its own."""
         model = read_partition(self.root, f"predictions/{DAY}", []).step("predictions.csv")["parameters"]["model"]
         inputs = [read_partition(self.root, f"raw/{DAY}", ["target.csv"])]
         inputs.append(read_partition(self.root, model, ["encoder.json"]))
@@ -178,13 +178,14 @@ class World:
                 rejected.append(["target.csv", number, reason, ",".join([*key, name])])
             else:
                 labels[tuple(key)] = [*key, str(classes.index(name)) if name in classes else "", name]
-        counts = {"malformed": 0, "missing": sum("missing" in row[2] for row in rejected), "unreadable": 0}
-        counts |= {"rows": len(rows), "repeated": len(rejected) - counts["missing"]}
+        missing = sum("missing" in row[2] for row in rejected)
+        own = {"rows": len(rows), "missing": missing, "repeated": len(rejected) - missing}
+        result = {"malformed": 0, "unreadable": 0, **own, **(counts or {})}
         made = {
             "labels.csv": files.get("labels", written(["order", "line", "code", "class"], labels.values())),
             "rejected.csv": files.get("rejected", written(["file", "line", "reason", "row"], rejected)),
         }
-        self.publish(f"labels/{DAY}", "label", made, inputs, parameters={"model": model}, result=counts)
+        self.publish(f"labels/{DAY}", "label", made, inputs, parameters={"model": model}, result=result)
 
     def read_csv(self, name: str) -> list[list[str]]:
         with (self.root / name).open(newline="", encoding="utf-8") as file:

@@ -53,7 +53,7 @@ def test_metrics_are_those_of_the_rows_that_have_a_target(world: World) -> None:
     scored(world)
     rows = targets_of(world)[:120]
     stranger = [["00000", "999", "1"], ["77777", "0", "0"]]
-    again = [["00000", "5", "1"], ["00000", "5", "0"]]  # the first row of this key stands before
+    again = [["00000", "5", "1"], ["00000", "5", "0"]]  # the first row of this key comes before these
     world.target([*rows, *stranger, *again, ["00000", "150", ""]])
     found = evaluate(world)
     assert found["target"] == {
@@ -115,7 +115,11 @@ def test_day_of_one_class_has_no_ranking(world: World) -> None:
     found = world.json(EVALUATION)
     assert (found["metrics"]["roc_auc"], found["metrics"]["average_precision"], found["curves"]) == (None, None, [])
     assert found["metrics"]["log_loss"] > 0
-    assert found["breaches"] == []
+    assert [(breach["what"], breach["subject"]) for breach in found["breaches"]] == [("not_measured", "roc_auc")]
+    assert found["breaches"][0]["text"] == (
+        "roc_auc was not measured: it needs rows of the class and other rows, "
+        "and of 200 labelled rows 200 are of class '0'"
+    )
 
 
 def test_target_of_other_rows_gives_no_metrics(world: World) -> None:
@@ -124,6 +128,37 @@ def test_target_of_other_rows_gives_no_metrics(world: World) -> None:
     found = evaluate(world)
     assert found["metrics"] is None
     assert (found["target"]["matched"], found["target"]["without_prediction"]) == (0, 5)
+    assert found["breaches"] == [
+        "roc_auc was not measured: none of 200 predictions has a label of a class that the model knows",
+        "5 of 5 rows of target.csv cannot be used (without prediction 5): 100.00%, more than 10.00%",
+    ]
+
+
+def test_labels_that_cannot_be_used_are_a_breach_with_an_example(world: World) -> None:
+    scored(world)
+    rows = targets_of(world)
+    for row in rows[:30]:
+        row[2] = ""
+    world.target(rows)
+    found = evaluate(world)
+    assert found["breaches"] == [
+        "30 of 200 rows of target.csv cannot be used (missing 30): 15.00%, more than 10.00%; "
+        "such as target.csv line 2: returned: missing, a value is required"
+    ]
+    assert len(world.json(EVALUATION)["target"]["examples"]) == 5
+    assert evaluate(world, json.dumps({**json.loads(LENIENT), "unusable_labels": 0.15}))["breaches"] == []
+
+
+def test_day_whose_labels_cannot_be_read_is_not_good(world: World) -> None:
+    scored(world)
+    world.target(targets_of(world))
+    rejected = "file,line,reason,row\ntarget.csv,2,returned: 'x' is no integer,x\n"
+    world.label([], counts={"rows": 200, "unreadable": 200}, rejected=rejected)
+    assert evaluate(world)["breaches"] == [
+        "roc_auc was not measured: none of 200 predictions has a label of a class that the model knows",
+        "200 of 200 rows of target.csv cannot be used (unreadable 200): 100.00%, more than 10.00%; "
+        "such as target.csv line 2: returned: 'x' is no integer",
+    ]
 
 
 def test_what_has_moved_is_reported(world: World) -> None:
