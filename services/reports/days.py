@@ -50,6 +50,7 @@ class Summary:
     model: str
     version: str
     breaches: int | None
+    is_measured: bool = True
 
 
 class Days:
@@ -178,6 +179,7 @@ def _summarize(ds: str, evaluation: Any) -> Summary:
             model=str(model.get("name") or ""),
             version=str(model.get("version") or ""),
             breaches=len(evaluation["breaches"]),
+            is_measured=evaluation["metrics"] is not None and evaluation["drift"] is not None,
         )
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
         return Summary(ds, None, "", "", None)

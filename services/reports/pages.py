@@ -13,10 +13,12 @@ MOST_NAME = 80
 UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2733; --soft: #51606f; --paper: #fff; --back: #f3f5f8; --line: #dde3e9;
-  --link: #0b57c2; --good: #0f6638; --good-back: #e4f5ea; --poor: #a3211a; --poor-back: #fdeae8; }
+  --link: #0b57c2; --good: #0f6638; --good-back: #e4f5ea; --poor: #a3211a; --poor-back: #fdeae8;
+  --fair: #7a4800; --fair-back: #fdf1d9; }
 @media screen and (prefers-color-scheme: dark) { :root {
   --ink: #e7ebef; --soft: #a6b2be; --paper: #161c23; --back: #0e1318;
-  --line: #2b353f; --link: #8ab8ff; --good: #7ddba2; --good-back: #12301f; --poor: #ff9b92; --poor-back: #3a1816; } }
+  --line: #2b353f; --link: #8ab8ff; --good: #7ddba2; --good-back: #12301f; --poor: #ff9b92; --poor-back: #3a1816;
+  --fair: #f0b85a; --fair-back: #33270f; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--ink); overflow-wrap: anywhere;
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
@@ -30,7 +32,8 @@ li { display: grid; grid-template-columns: 7.5rem 1fr auto; gap: 0 1rem; align-i
 li a { font-weight: 600; font-variant-numeric: tabular-nums; }
 .note { color: var(--soft); font-size: .9rem; } .empty { color: var(--soft); }
 .state { border-radius: 1rem; padding: 0 .65rem; font-size: .875rem; white-space: nowrap; }
-.good { color: var(--good); background: var(--good-back); } .bad { color: var(--poor); background: var(--poor-back); }
+.good { color: var(--good); background: var(--good-back); }
+.fair { color: var(--fair); background: var(--fair-back); } .bad { color: var(--poor); background: var(--poor-back); }
 @media (max-width: 30rem) { li { grid-template-columns: 1fr auto; } li .note { grid-row: 2; grid-column: 1 / -1; } }
 """
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -70,14 +73,17 @@ def _line(day: Summary) -> str:
         f"<bdi>{_plain(day.model)}</bdi>" if day.model else "",
         f"version <bdi>{_plain(day.version)}</bdi>" if day.version else "",
     ]
-    return f'<li>{link} <span class="note">{", ".join(filter(None, facts))}</span> {_state(day.breaches)}</li>'
+    return f'<li>{link} <span class="note">{", ".join(filter(None, facts))}</span> {_state(day)}</li>'
 
 
-def _state(breaches: int | None) -> str:
-    if breaches is None:
+def _state(day: Summary) -> str:
+    """The state of a day. It is good only if metrics and drift were measured and no threshold was crossed."""
+    if day.breaches is None:
         return '<span class="state note">not known</span>'
-    if breaches:
-        return f'<span class="state bad"><span aria-hidden="true">◆</span> {breaches} crossed</span>'
+    if day.breaches:
+        return f'<span class="state bad"><span aria-hidden="true">◆</span> {day.breaches} crossed</span>'
+    if not day.is_measured:
+        return '<span class="state fair"><span aria-hidden="true">▲</span> partly measured</span>'
     return '<span class="state good"><span aria-hidden="true">●</span> good</span>'
 
 

@@ -32,15 +32,16 @@ PHONE, DESKTOP = (360, 800), (1280, 900)
 HOSTILE = """
 import hashlib, json, os, pathlib
 root = pathlib.Path("/data/reports")
-def day(ds, page=b"SECRET", told=None, partition=None):
+def day(ds, page=b"SECRET", marked=None, partition=None):
     folder = root / ds
     folder.mkdir(parents=True)
     (folder / "index.html").write_bytes(page)
-    output = {"sha256": hashlib.sha256(page if told is None else told).hexdigest(), "size": len(page), "step": "report"}
+    sha256 = hashlib.sha256(page if marked is None else marked).hexdigest()
+    output = {"sha256": sha256, "size": len(page), "step": "page"}
     mark = {"version": 1, "partition": partition or f"reports/{ds}", "outputs": {"index.html": output}, "steps": {}}
     (folder / "_meta.json").write_text(json.dumps(mark))
     return folder
-day("2026-01-01", told=b"other bytes")
+day("2026-01-01", marked=b"other bytes")
 day("2026-01-02", partition="reports/2026-01-03")
 (day("2026-01-04") / "_meta.json").unlink()
 linked = day("2026-01-05", page=pathlib.Path("/etc/passwd").read_bytes())
@@ -50,6 +51,13 @@ linked = day("2026-01-05", page=pathlib.Path("/etc/passwd").read_bytes())
 piped = day("2026-01-08")
 (piped / "index.html").unlink()
 os.mkfifo(piped / "index.html")
+unmeasured = day("2026-01-10")
+evaluation = {"rows": 7, "model": {"name": "models/x", "version": None}, "metrics": None, "drift": {}, "breaches": []}
+content = json.dumps(evaluation).encode()
+(unmeasured / "evaluation.json").write_bytes(content)
+mark = json.loads((unmeasured / "_meta.json").read_text())
+mark["outputs"]["evaluation.json"] = {"sha256": hashlib.sha256(content).hexdigest()}
+(unmeasured / "_meta.json").write_text(json.dumps(mark))
 day("not-a-day")
 (day("2026-01-09") / "_meta.json").write_text("[" * 100_000)
 (root / "secret.txt").write_text("SECRET")
@@ -265,12 +273,12 @@ def test_page_cannot_load_or_run_anything_even_if_something_got_into_it(service:
         assert [frame.url for frame in page.frames if frame.parent_frame] in ([], ["chrome-error://chromewebdata/"])
 
 
-def test_page_tells_what_the_evaluation_holds(world: World, service: Service) -> None:
+def test_page_shows_what_the_evaluation_holds(world: World, service: Service) -> None:
     evaluation = json.loads(world.read(f"reports/{LAST}/evaluation.json"))
     page = service.text(f"/{LAST}/")
     assert f"{evaluation['rows']:,}" in page
-    for told in (evaluation["metrics"], evaluation["trained"]):
-        assert f"{told['roc_auc']:.4f}" in page
+    for figures in (evaluation["metrics"], evaluation["trained"]):
+        assert f"{figures['roc_auc']:.4f}" in page
     for feature in evaluation["drift"]["features"]:
         assert feature["name"] in page
         assert f"PSI <b>{feature['psi']:.4f}</b>" in page or feature["psi"] < 1e-4 or feature["psi"] >= 2
@@ -292,7 +300,7 @@ def test_page_is_not_made_again_but_with_force_it_is_the_same(world: World) -> N
 def test_lineage_reaches_from_the_page_to_the_raw_data(world: World) -> None:
     page = world.read(f"reports/{LAST}/index.html")
     for partition in (f"raw/{LAST}", "raw/2026-11-15", "processed/2026-11-15", NEW_MODEL, f"predictions/{LAST}"):
-        assert f">{partition}</text>" in page
+        assert f'<th scope="row"><bdi>{partition}</bdi></th>' in page
     assert re.search(r"prediction:[0-9a-f]{12}", page)
 
 
@@ -340,6 +348,13 @@ def test_list_names_the_days_newest_first_with_state_and_model(world: World, ser
     breaches = [len(json.loads(world.read(f"reports/{ds}/evaluation.json"))["breaches"]) for ds in (LAST, FIRST)]
     states = re.findall(r"</span> (good|\d+ crossed)</span>", page)
     assert states == [f"{number} crossed" if number else "good" for number in breaches]
+
+
+def test_list_does_not_call_a_day_without_metrics_good(hostile: Service) -> None:
+    line = re.search(r'<a href="/2026-01-10/">.*', hostile.text("/"))
+    assert line
+    assert "partly measured" in line[0]
+    assert "good" not in line[0]
 
 
 @pytest.mark.parametrize(("ds", "status"), UNPUBLISHED.items())
@@ -495,7 +510,7 @@ def test_service_without_a_day_says_so() -> None:
         docker("rm", "--force", one.container)
 
 
-def test_service_ends_at_once_on_sigterm_though_a_client_waits() -> None:
+def test_service_ends_quickly_on_sigterm_though_a_client_waits() -> None:
     one = start_service()
     try:
         with socket.create_connection(("127.0.0.1", one.port)) as connection:
