@@ -60,7 +60,7 @@ def metrics(classes: Sequence[str], **figures: Any) -> dict[str, Any]:
 
 
 def feature(name: str, psi: float, bins: int = 11, kind: str = "number") -> dict[str, Any]:
-    """A feature whose shares differ the more, the greater the PSI that is told."""
+    """A feature of this PSI; the greater the PSI, the more its shares differ."""
     expected = [1 / bins] * bins
     bent = [share * (1 + min(psi, 0.9) * math.sin(index)) for index, share in enumerate(expected)]
     labels = [f"from {index * 10}" for index in range(bins - 1)] + ["missing"]
@@ -240,7 +240,7 @@ class World:
         self.publish(f"reports/{ds}", "evaluate", {"evaluation.json": content}, reads)
 
     def whole_day(self, classes: Sequence[str] = ("0", "1"), **more: Any) -> "World":
-        """Everything that a page can tell."""
+        """Everything that a page can show."""
         self.model(classes=classes)
         self.compare(comparison(classes))
         self.scored()

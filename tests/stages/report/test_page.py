@@ -1,4 +1,4 @@
-"""The page of a day tells what the files hold, says what is missing, and takes any text for a text."""
+"""The page of a day shows what the files hold, says what is missing, and treats every text as text."""
 
 import base64
 import hashlib
@@ -99,9 +99,9 @@ def test_page_warns_of_figures_of_the_day_that_the_model_was_trained_on(world: W
 
 def test_page_shows_rejects_with_reasons_and_examples(world: World) -> None:
     page = world.whole_day().day()
-    told = page.text("quality")
-    assert "25,219 rows came in, 24,939 were scored, 280 were rejected (1.1%)." in told
-    assert "Rows without a target are scored; only training rejects them." in told
+    text = page.text("quality")
+    assert "25,219 rows came in, 24,939 were scored, 280 were rejected (1.1%)." in text
+    assert "Rows without a target are scored; only training rejects them." in text
     assert page.row("amount: above maximum")[1] == "150"
     assert page.row("data.csv, 26")[1:] == ["amount: '9999999.99' above maximum 20000"]
     assert page.row("data.csv, 44")[1:] == ["customer_id: … does not match C[0-9]{6}"]
@@ -141,13 +141,13 @@ def test_examples_hide_all_values_if_the_model_is_gone(world: World) -> None:
 
 def test_page_orders_the_features_by_drift_and_names_its_strength(world: World) -> None:
     page = world.whole_day().day()
-    told = page.text("drift")
-    places = [told.index(f"{name} ") for name in ("The score", "amount", "channel", "time_hour", "country")]
+    text = page.text("drift")
+    places = [text.index(f"{name} ") for name in ("The score", "amount", "channel", "time_hour", "country")]
     assert places == sorted(places)
-    assert "amount ◆ strong PSI 0.3127" in told
-    assert "channel ▲ moderate PSI 0.1444" in told
-    assert "country ● stable PSI 0.0051" in told
-    assert "Of 4 features, 2 are stable, 1 is moderate, 1 is strong." in told
+    assert "amount ◆ strong PSI 0.3127" in text
+    assert "channel ▲ moderate PSI 0.1444" in text
+    assert "country ● stable PSI 0.0051" in text
+    assert "Of 4 features, 2 are stable, 1 is moderate, 1 is strong." in text
 
 
 @pytest.mark.parametrize(
@@ -170,37 +170,43 @@ def test_features_of_the_calendar_are_shown_but_not_judged(world: World) -> None
     assert "Strongest drift 0.0100 amount , stable" in page.text("")
 
 
-def test_bins_of_a_feature_are_told_in_numbers(world: World) -> None:
+def test_bins_of_a_feature_are_shown_in_numbers(world: World) -> None:
     content = evaluation()
-    told = {"name": "a", "kind": "number", "labels": ["low", "unseen"], "expected": [0.75, 0.25], "actual": [1.0, 0.0]}
-    content["drift"]["features"] = [{**told, "psi": 2.2}]
+    shares = {
+        "name": "a",
+        "kind": "number",
+        "labels": ["low", "unseen"],
+        "expected": [0.75, 0.25],
+        "actual": [1.0, 0.0],
+    }
+    content["drift"]["features"] = [{**shares, "psi": 2.2}]
     page = world.whole_day(drift=content["drift"]).day()
     assert page.row("low") == ["low", "75.0%", "100%"]
     assert page.row("unseen") == ["unseen", "25.0%", "0.0%"]
 
 
-def test_page_tells_the_last_comparison(world: World) -> None:
+def test_page_shows_the_last_comparison(world: World) -> None:
     page = world.whole_day().day()
-    told = page.text("comparison")
+    text = page.text("comparison")
     assert (
         f"On {TRAINED}, on 4,975 validation rows: candidate {MODEL} against champion models/2026-11-08 , version 2."
-        in told
+        in text
     )
-    assert "Passed. average_precision differs by +0.0103 , between −0.0021 and +0.0233 with 95% confidence" in told
-    assert "average_precision is 0.4112, the champion's 0.4009" in told
+    assert "Passed. average_precision differs by +0.0103 , between −0.0021 and +0.0233 with 95% confidence" in text
+    assert "average_precision is 0.4112, the champion's 0.4009" in text
     rows = [row for row in page.rows if row[0].startswith("Average precision")]
     assert [cell.strip() for cell in rows[1][1:3]] == ["0.4009", "0.4112"]
 
 
-def test_page_tells_the_newest_comparison_up_to_its_day(world: World) -> None:
+def test_page_shows_the_newest_comparison_up_to_its_day(world: World) -> None:
     world.whole_day()
     world.model("2026-11-18")
     world.compare(comparison(ds="2026-11-18", passed=False, rows=777), "2026-11-18")
     world.model("2026-11-22")
     world.compare(comparison(ds="2026-11-22", rows=888), "2026-11-22")
-    told = world.day().text("comparison")
-    assert "On 2026-11-18, on 777 validation rows" in told
-    assert "Did not pass." in told
+    text = world.day().text("comparison")
+    assert "On 2026-11-18, on 777 validation rows" in text
+    assert "Did not pass." in text
 
 
 @pytest.mark.parametrize(
@@ -222,9 +228,9 @@ def test_page_tells_the_newest_comparison_up_to_its_day(world: World) -> None:
 )
 def test_comparison_without_a_champion_says_so(world: World, more: dict[str, Any], words: str) -> None:
     world.model()
-    told = comparison(**more)
-    told["curves"]["champion"] = None
-    world.compare(told)
+    content = comparison(**more)
+    content["curves"]["champion"] = None
+    world.compare(content)
     world.scored()
     world.evaluate(evaluation())
     assert words in world.day().text("comparison")
@@ -298,7 +304,7 @@ def test_folders_that_are_gone_are_said_to_be(world: World) -> None:
     assert f"{MODEL} : there is no {MODEL}/_meta.json, so the steps before it are not known." in page.text("lineage")
 
 
-def test_input_that_was_published_again_is_told(world: World) -> None:
+def test_input_that_was_published_again_is_shown(world: World) -> None:
     world.whole_day()
     world.publish(f"raw/{DAY}", "generate", {"data.csv": "id\nother\n"})
     assert f"raw/{DAY}/data.csv was published again with other bytes: this step read" in world.day().text("lineage")
@@ -308,7 +314,7 @@ def test_input_that_was_published_again_is_told(world: World) -> None:
 
 
 def test_lineage_shows_every_partition_and_step_with_its_image(world: World) -> None:
-    told = world.whole_day().day().text("lineage")
+    text = world.whole_day().day().text("lineage")
     for words in (
         f"raw/{TRAINED}",
         f"processed/{TRAINED}",
@@ -317,9 +323,9 @@ def test_lineage_shows_every_partition_and_step_with_its_image(world: World) -> 
         f"features/{DAY}",
         f"predictions/{DAY}",
     ):
-        assert words in told
+        assert words in text
     for step in ("generate", "prepare", "split", "train", "validate", "features", "predict", "evaluate"):
-        assert f" {step} " in told
+        assert f" {step} " in text
     page = world.day("--force")
     assert page.row(f"predictions/{DAY}")[1:] == [
         "predict predictions.csv", "prediction:86991694d4d2", f"features/{DAY} {MODEL}",
@@ -328,22 +334,22 @@ def test_lineage_shows_every_partition_and_step_with_its_image(world: World) -> 
 
 def test_timeline_groups_the_steps_by_their_dag_run(world: World) -> None:
     page = world.whole_day().day("--airflow-page", "http://localhost:8080/")
-    told = page.text("runs")
-    places = [told.index(f"{dag} ") for dag in ("train_model", "predict", "monitor")]
+    text = page.text("runs")
+    places = [text.index(f"{dag} ") for dag in ("train_model", "predict", "monitor")]
     assert places == sorted(places)
-    assert f"split → processed/{TRAINED}" in told
+    assert f"split → processed/{TRAINED}" in text
     links = page.attributes("a", "href")
     assert f"http://localhost:8080/dags/predict/runs/scheduled__{DAY}T03%3A00%3A00%2B00%3A00" in links
 
 
-def test_page_links_to_airflow_and_mlflow_only_where_told(world: World) -> None:
+def test_page_links_to_airflow_and_mlflow_only_if_given(world: World) -> None:
     world.whole_day()
     assert all(link.startswith("#") for link in world.day().attributes("a", "href"))
     page = world.day("--mlflow-page", "http://localhost:5000", "--model-name", "my model/x")
     assert "http://localhost:5000/#/models/my%20model%2Fx/versions/3" in page.attributes("a", "href")
 
 
-def test_page_tells_the_sizes_of_the_images(world: World) -> None:
+def test_page_shows_the_sizes_of_the_images(world: World) -> None:
     page = world.whole_day().day("--images-json", '{"training": 183.4, "generator": 48}')
     assert page.row("training")[1] == "183"
     assert page.row("generator")[1] == "48"
@@ -358,8 +364,8 @@ def hostile_day(world: World) -> Page:
     world.model(classes=classes, importances=[[text, 5, 3] for text in HOSTILE if "\x00" not in text])
     world.compare(comparison(classes, reasons=HOSTILE, metric=name))
     world.scored(rejected=[["<b>data</b>", "<i>", text.replace("\x00", ""), "<u>row</u>"] for text in HOSTILE])
-    told = [{**feature(text, 0.3), "labels": [text] * 11} for text in HOSTILE]
-    drift = {"features": told, "score": evaluation()["drift"]["score"]}
+    features = [{**feature(text, 0.3), "labels": [text] * 11} for text in HOSTILE]
+    drift = {"features": features, "score": evaluation()["drift"]["score"]}
     quality = {"rows_in": 10, "rows_out": 9, "rejected": {name: 1}, "reasons": dict.fromkeys(HOSTILE, 1)}
     world.evaluate(evaluation(classes, drift=drift, quality=quality, breaches=[breach(text) for text in HOSTILE]))
     return world.day("--images-json", json.dumps(dict.fromkeys(HOSTILE, 1.0)), "--model-name", HOSTILE[2])

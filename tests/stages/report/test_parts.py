@@ -28,7 +28,7 @@ def test_cut_text_is_never_longer(text: str, length: int) -> None:
 
 
 @given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
-def test_ticks_are_in_the_range_and_evenly_apart(low: float, span: float) -> None:
+def test_ticks_are_in_the_range_and_evenly_spaced(low: float, span: float) -> None:
     assume(span > 1e-6 * abs(low))  # below, doubles have no room for ticks
     found = Scale(low, low + span, 0, 100).ticks()
     room = 1e-6 * (abs(low) + span)
@@ -48,17 +48,17 @@ def test_scale_without_a_span_has_one_tick(value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "text"),
     [
         (None, "–"), (0, "0"), (1234567, "1,234,567"), (0.0, "0.0000"), (0.91931658, "0.9193"), (1.0, "1.0000"),
         (0.00001234, "1.2e−05"), (-0.5, "−0.5000"), (12.0, "12"),
     ],
 )  # fmt: skip
-def test_number_is_told_as_people_write_it(value: float | None, told: str) -> None:
-    assert number(value) == told
+def test_number_is_written_as_people_write_it(value: float | None, text: str) -> None:
+    assert number(value) == text
 
 
-def test_shares_and_differences_are_told_as_people_write_them() -> None:
+def test_shares_and_differences_are_written_as_people_write_them() -> None:
     assert [percent(share) for share in (0, 0.0005, 0.0112, 1)] == ["0.0%", "<0.1%", "1.1%", "100%"]
     assert [signed(value) for value in (0.01, -0.01, 0.0)] == ["+0.0100", "−0.0100", "0.0000"]
     assert [tick(value) for value in (0.30000000000000004, 1200.0, 2e9)] == ["0.3", "1,200", "2e+09"]

@@ -60,8 +60,8 @@ def test_curve_goes_through_the_points_of_the_file(
 ) -> None:
     world.model()
     plot = world.plots()[file]
-    told = json.loads(world.output(f"models/{TRAINED}", "curves.json"))["curves"][0][key]
-    expected = list(zip(told[names[0]], told[names[1]], strict=True))
+    content = json.loads(world.output(f"models/{TRAINED}", "curves.json"))["curves"][0][key]
+    expected = list(zip(content[names[0]], content[names[1]], strict=True))
     found = points(plot, "l s0")
     assert len(found) == len(expected)
     for (x, y), (a, b) in zip(found, expected, strict=True):
@@ -86,16 +86,16 @@ def test_precision_is_seen_against_the_share_of_positives(world: World) -> None:
 def test_calibration_goes_through_its_bins(world: World) -> None:
     world.model()
     expected = [(one["mean_predicted"], one["observed"]) for one in metrics(["0", "1"])["calibration"]]
-    for found, told in zip(points(world.plots()["calibration.svg"], "l s0"), expected, strict=True):
-        assert found == pytest.approx(told, abs=1e-3)
+    for found, point in zip(points(world.plots()["calibration.svg"], "l s0"), expected, strict=True):
+        assert found == pytest.approx(point, abs=1e-3)
 
 
 def test_importances_are_shares_the_greatest_first(world: World) -> None:
     world.model()
-    told = words(world.plots()["importances.svg"])
-    assert told.index("amount") < told.index("channel") < told.index("time_hour")
-    assert "66.0%, 420 splits" in told
-    assert "0.0%, 0 splits" in told
+    text = words(world.plots()["importances.svg"])
+    assert text.index("amount") < text.index("channel") < text.index("time_hour")
+    assert "66.0%, 420 splits" in text
+    assert "0.0%, 0 splits" in text
 
 
 def test_importances_of_many_features_are_cut(world: World) -> None:
@@ -107,11 +107,11 @@ def test_importances_of_many_features_are_cut(world: World) -> None:
 def test_more_classes_have_a_legend(world: World, number: int, note: str) -> None:
     classes = [f"kind {index}" for index in range(number)]
     world.model(classes=classes)
-    told = words(world.plots()["roc.svg"])
+    text = words(world.plots()["roc.svg"])
     for name in classes[:8]:
-        assert f"class {name}" in told
-    assert note in told
-    assert "mean of the classes" in told
+        assert f"class {name}" in text
+    assert note in text
+    assert "mean of the classes" in text
 
 
 def test_hostile_names_stay_texts(world: World) -> None:
@@ -125,9 +125,9 @@ def test_hostile_names_stay_texts(world: World) -> None:
 
 def test_model_without_a_curve_or_figures_is_drawn_all_the_same(world: World) -> None:
     world.model(params={}, measured={"rows": 1, "classes": ["0", "1"]}, importances=[])
-    told = {file: words(plot) for file, plot in world.plots().items()}
-    assert "No curve was recorded." in told["training_curve.svg"]
-    assert "AUC –" in told["roc.svg"]
+    texts = {file: words(plot) for file, plot in world.plots().items()}
+    assert "No curve was recorded." in texts["training_curve.svg"]
+    assert "AUC –" in texts["roc.svg"]
 
 
 @pytest.mark.parametrize("values", [[1.0], [0.5, 0.5], [1e-12, 2e-12], [-1e300, 1e300], [0.0, 0.0, 0.0]])
