@@ -67,11 +67,15 @@ start_engine() {
 }
 
 check_versions() {
-  local engine major
+  local engine major buildx
   engine=$(docker version --format '{{.Server.Version}}')
   major=${engine%%.*}
   [ "$major" -ge 24 ] || fail "Docker Engine $engine is too old, 24 or newer is needed." "$INSTALL_HELP"
   has_plugins || fail "Docker's plugins buildx and Compose v2 are needed, at least one is missing." "$INSTALL_HELP"
+  # Builds read buildx's progress as JSON.
+  buildx=$(docker buildx version | grep -oE '[0-9]+\.[0-9]+' | head -n 1)
+  printf '0.13\n%s\n' "$buildx" | sort --version-sort --check=quiet ||
+    fail "Docker's buildx $buildx is too old, 0.13 or newer is needed." "$INSTALL_HELP"
 }
 
 main() {

@@ -4,6 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,3 +33,15 @@ def test_machine_where_nothing_can_be_installed_gets_one_clear_message(tmp_path:
     assert done.returncode == 1
     assert "no Docker engine answers, and installing one needs root rights" in done.stderr
     assert "Install Docker Engine 24 or newer with buildx and Compose v2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "code"), [("v0.12.1 30feaa1a", 1), ("0.13.1+ds1 0.13.1+ds1-3", 0), ("v0.9.0 x", 1), ("v0.30.2 x", 0)]
+)
+def test_buildx_that_cannot_report_its_progress_is_refused(tmp_path: Path, version: str, code: int) -> None:
+    answer = f"case \"$*\" in 'buildx version') echo 'docker/buildx {version}' ;; *) echo 26.1 ;; esac"
+    (tmp_path / "docker").write_text(f"#!/bin/sh\n{answer}\n")
+    (tmp_path / "docker").chmod(0o755)
+    done = ensure_engine(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.returncode == code, done.stderr
+    assert ("is too old, 0.13 or newer is needed" in done.stderr) == (code == 1)
