@@ -56,13 +56,13 @@ pictures: ## take the README's pictures from the running stack; DS=YYYY-MM-DD is
 	@./airflow-ml pictures $(if $(DS),--ds "$(DS)")
 
 lineage: ## show where FILE=predictions/DS/predictions.csv comes from, and check it; FORMAT=json|mermaid, CHECK=1
-	@python3 scripts/lineage.py show "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(CHECK),--check)
+	@./airflow-ml lineage "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(CHECK),--check)
 
 diff: ## say what differs between A=models/DS and B=models/DS, and where that begins; FORMAT=json
-	@python3 scripts/lineage.py diff "$(A)" "$(B)" $(if $(FORMAT),--format "$(FORMAT)")
+	@./airflow-ml diff "$(A)" "$(B)" $(if $(FORMAT),--format "$(FORMAT)")
 
 rerun: ## make FILE again in a scratch volume and compare the bytes; DEPTH=all from the raw data on; IMAGES=locked
-	@python3 scripts/lineage.py rerun "$(FILE)" $(if $(DEPTH),--depth "$(DEPTH)") $(if $(IMAGES),--images "$(IMAGES)") \
+	@./airflow-ml rerun "$(FILE)" $(if $(DEPTH),--depth "$(DEPTH)") $(if $(IMAGES),--images "$(IMAGES)") \
 	  $(if $(FORMAT),--format "$(FORMAT)")
 
 reproduce: images ## build base and stages again on an engine with empty caches, and compare the bytes

@@ -57,6 +57,11 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         ),
         Command("notebook", "airflow_ml.notebook", "open a notebook on a day's raw data", "notebook"),
     ),
+    "Where a file comes from": (
+        Command("lineage", "airflow_ml.lineage.show", "show how a file was made, check it", "lineage raw/2026-11-21"),
+        Command("diff", "airflow_ml.lineage.diff", "compare two runs", "diff models/2026-11-14 models/2026-11-21"),
+        Command("rerun", "airflow_ml.lineage.rerun", "make a file again, compare bytes", "rerun models/2026-11-21"),
+    ),
     "For maintainers": (
         Command("mlflow-client", "maintain.mlflow_client", "run Python with all of MLflow", "mlflow-client"),
         Command("image-report", "maintain.image_report", "write docs/images.md again", "image-report --keep-naive"),

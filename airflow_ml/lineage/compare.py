@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from provenance.graph import File, Input, Lineage, Step
+from airflow_ml.lineage.graph import File, Input, Lineage, Step
 
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
 IMAGE_FACTS = ("name", "id", "revision")
@@ -75,7 +75,7 @@ def compare(a: Lineage, b: Lineage) -> Comparison:
         pair, below = _compare_steps(a, b, first, second)
         pairs.append(pair)
         queue += below
-    place = {step.id: number for number, step in enumerate(a.in_order())}
+    place = {step: number for number, step in enumerate(a.steps)}
     return Comparison(sorted(pairs, key=lambda pair: place[pair.a.id]), missing, outputs, same)
 
 
@@ -151,7 +151,7 @@ def _own(a: Step, b: Step) -> Iterator[Change]:
         # What is recorded on one side only (by hand nobody knows the id) is no difference.
         if a.image[name] and b.image[name] and a.image[name] != b.image[name] and name != "revision":
             yield Change("image", name, a.image[name], b.image[name])
-    yield from _differing("version", a.record["versions"], b.record["versions"])
+    yield from _differing("version", a.recorded("versions"), b.recorded("versions"))
     calls = [step.call or {"stage": None, "command": None, "arguments": {}} for step in (a, b)]
     if a.call and b.call:
         for name in ("stage", "command"):
@@ -159,7 +159,7 @@ def _own(a: Step, b: Step) -> Iterator[Change]:
                 yield Change("call", name, calls[0][name], calls[1][name])
         yield from _differing("argument", calls[0]["arguments"], calls[1]["arguments"])
     arguments = calls[0]["arguments"].keys() | calls[1]["arguments"].keys() if a.call and b.call else set()
-    parameters = [{k: v for k, v in step.record["parameters"].items() if k not in arguments} for step in (a, b)]
+    parameters = [{k: v for k, v in step.recorded("parameters").items() if k not in arguments} for step in (a, b)]
     yield from _differing("parameter", *parameters)
     if a.record.get("seed") != b.record.get("seed") and "seed" not in arguments | set(parameters[0]):
         yield Change("seed", "seed", a.record.get("seed"), b.record.get("seed"))

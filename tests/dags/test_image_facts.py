@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from airflow_ml.lineage.data import load_data
 from docker import APIClient
 
 from ml.operator import StageOperator
-from provenance.engine import load_settings
 from tests.dags.conftest import IMAGES, LOCK
 
 
@@ -35,7 +35,7 @@ def test_rerun_confines_a_stage_as_the_operator_does(monkeypatch: pytest.MonkeyP
     task = StageOperator(task_id="any", stage="training", command=[])
     # It makes the configuration and never connects.
     monkeypatch.setattr(StageOperator, "cli", APIClient(base_url="unix:///none.sock", version="1.44"))
-    by_hand, ours = task.command_by_hand().split(" --volume ")[0], load_settings().confined
+    by_hand, ours = task.command_by_hand().split(" --volume ")[0], load_data().confined
     ((folder, how),) = task._host_config()["Tmpfs"].items()
     assert options(by_hand) - {f"tmpfs {folder}", "rm"} == options(" ".join(ours)) - {f"tmpfs {folder}:{how}"}
     assert f"--tmpfs={folder}:{how}" in ours

@@ -1,14 +1,37 @@
-"""A comparison in words for people, and as JSON for programs."""
+"""Says what differs between two runs, and in which step the difference begins.
 
+A and B are paths below the data folder, as for `lineage`; or kept copies of a _meta.json. Exit codes: 0 done; 2 wrong
+usage; 3 it cannot be done, the message says why.
+"""
+
+import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from provenance.compare import Change, Comparison, Pair, role
-from provenance.graph import Lineage, Step, short
+from airflow_ml.lineage.compare import Change, Comparison, Pair, compare, role
+from airflow_ml.lineage.data import given, impossible, lineage_or_kept, load_data
+from airflow_ml.lineage.graph import Lineage, Step, short, to_json
 
 KINDS = {"call": "call", "argument": "arguments", "parameter": "parameters", "seed": "seed", "version": "versions"}
 ABSENT = "-"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("a", type=given("A"), metavar="A", help="a file, a partition, or a kept copy of a _meta.json")
+    parser.add_argument("b", type=given("B"), metavar="B")
+    parser.add_argument("--format", choices=["text", "json"], default="text")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what differs between two runs."""
+    with impossible():
+        data = load_data()
+        a, b = lineage_or_kept(data, arguments.a), lineage_or_kept(data, arguments.b)
+    comparison = compare(a, b)
+    print(to_json(document(a, b, comparison)) if arguments.format == "json" else words(a, b, comparison))
+    return 0
 
 
 def words(a: Lineage, b: Lineage, comparison: Comparison) -> str:
@@ -54,9 +77,9 @@ def _beginning(comparison: Comparison) -> Iterator[str]:
 def _reason(pair: Pair) -> str:
     kinds = list(dict.fromkeys(change.kind for change in pair.own))
     if kinds:
-        told = [f"{_what(change)} {_value(change.a)} | {_value(change.b)}" for change in pair.own[:3]]
+        texts = [f"{_what(change)} {_value(change.a)} | {_value(change.b)}" for change in pair.own[:3]]
         more = f", and {len(pair.own) - 3} more" if len(pair.own) > 3 else ""
-        return f"{', '.join(told)}{more}"
+        return f"{', '.join(texts)}{more}"
     if pair.inputs:
         return f"it read {', '.join(change.name for change in pair.inputs)} on one side only"
     if pair.a.name == "import":

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ DS = "2026-11-14"
 
 
 def command(engine: Engine, *arguments: str) -> dict[str, Any]:
-    line = [sys.executable, str(ROOT / "scripts/lineage.py"), *arguments, "--format=json"]
+    line = [str(ROOT / "airflow-ml"), *arguments, "--format=json"]
     environment = {**os.environ, "ML_DATA": engine.name, "ML_UID": "10001", "ML_GID": "10001"}
     done = subprocess.run(line, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -37,7 +36,7 @@ def test_file_of_a_dag_run_is_traced_to_it_and_made_again(
     run = airflow.manual("generate_data", day(DS), {"rows": 500, "seed": 3})
     assert airflow.run_task(run, "generate").ti.state == "success"
 
-    (step,) = command(engine, "show", f"raw/{DS}/data.csv")["steps"].values()
+    (step,) = command(engine, "lineage", f"raw/{DS}/data.csv")["steps"].values()
     assert (step["image"]["id"], step["image"]["revision"]) == (images["generator"]["id"], "abc1234")
     assert step["run"] == {"dag_id": "generate_data", "task_id": "generate", "run_id": run.run_id, "try_number": "1"}
     assert {"ds": DS, "rows": 500, "seed": 3}.items() <= step["call"]["arguments"].items()

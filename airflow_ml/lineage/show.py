@@ -1,16 +1,43 @@
-"""A lineage as a tree for people, as JSON for programs, as a Mermaid graph for documents."""
+"""Shows where a published file comes from, back to the raw data and the images, and checks every hash on the way.
 
+FILE is a path below the data folder: a file (predictions/2026-11-21/predictions.csv) or a whole partition. ML_DATA, in
+.env or the environment, says where the data is. Exit codes: 0 done; 1 with --check, a problem was found; 2 wrong usage;
+3 it cannot be done, the message says why.
+"""
+
+import argparse
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from provenance.calls import call_text
-from provenance.graph import File, Input, Lineage, Step, short
+from airflow_ml.lineage.data import GONE, REBUILT, given, image_ids, impossible, load_data, read_lineage, same_on_engine
+from airflow_ml.lineage.graph import File, Input, Lineage, Step, call_text, short, to_json
 
-Ids = Mapping[str, "str | None"]
+Ids = dict[str, "str | None"]
 BRANCH, LAST, DOWN, BLANK = "├── ", "└── ", "│   ", "    "
 WIDTH, MIN_WIDTH = 120, 60
 UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("file", type=given("FILE"), metavar="FILE")
+    parser.add_argument("--format", choices=["text", "json", "mermaid"], default="text")
+    parser.add_argument("--check", action="store_true", help="end with exit code 1 if something is wrong")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the lineage of a file or partition."""
+    with impossible():
+        lineage = read_lineage(load_data(), arguments.file)
+        ids = image_ids(lineage) if arguments.format != "mermaid" else {}
+    if arguments.format == "mermaid":
+        print(mermaid(lineage))
+    elif arguments.format == "json":
+        print(to_json(document(lineage, ids)))
+    else:
+        print(tree(lineage, ids))
+    return 1 if arguments.check and lineage.problems else 0
 
 
 def tree(lineage: Lineage, ids: Ids) -> str:
@@ -20,7 +47,7 @@ def tree(lineage: Lineage, ids: Ids) -> str:
     for place, path in enumerate(lineage.targets):
         lines += _file_lines(lineage, lineage.files[path], None)
         step = lineage.files[path].step
-        # A step's files stand one below the other, and their common origin below the last of them.
+        # The files of a step come one below the other, and their common origin below the last of them.
         following = lineage.targets[place + 1 :]
         if step and not any(lineage.files[later].step == step for later in following):
             lines += _step_lines(lineage, step, ids, shown, "")
@@ -37,7 +64,8 @@ def verdict(lineage: Lineage, ids: Ids) -> list[str]:
     lines = [f"{counts}: every file is as published, and as it was read."]
     if problems:
         lines = [f"{counts}, {_count(len(problems), 'problem')}:", *(f"  {path} {p.text}" for path, p in problems)]
-    gone = sorted({step.image["name"] or "" for step in lineage.steps.values() if _image_state(step, ids) in GONE})
+    missing = [step for step in lineage.steps.values() if same_on_engine(step, ids) in (GONE, REBUILT)]
+    gone = sorted({step.image["name"] or "" for step in missing})
     return [
         *lines,
         *(f"Note: {name} is not on this engine as it was; `make rerun` says how to get it." for name in gone),
@@ -89,34 +117,22 @@ def _step_lines(lineage: Lineage, step_id: str, ids: Ids, shown: set[str], inden
 def _facts(step: Step, ids: Ids) -> Iterator[tuple[str, str]]:
     yield "image", image_text(step, ids)
     yield "call", call_text(step)
-    told = {name: value for name, value in step.record["parameters"].items() if name not in _told_by_call(step)}
-    if told:
-        yield "parameters", ", ".join(f"{name} {_plain(value)}" for name, value in sorted(told.items()))
-    if step.record.get("seed") is not None and "seed" not in _told_by_call(step) | set(told):
+    called = _in_call(step)
+    others = {name: value for name, value in step.recorded("parameters").items() if name not in called}
+    if others:
+        yield "parameters", ", ".join(f"{name} {_plain(value)}" for name, value in sorted(others.items()))
+    if step.record.get("seed") is not None and "seed" not in called | set(others):
         yield "seed", str(step.record["seed"])
-    run = step.record["run"]
+    run = step.recorded("run")
     if run.get("dag_id"):
         yield "Dag run", f"{run['dag_id']}, {run.get('run_id')}, task {run.get('task_id')}, try {run.get('try_number')}"
     else:
         yield "Dag run", "none, by hand"
 
 
-def _told_by_call(step: Step) -> set[str]:
+def _in_call(step: Step) -> set[str]:
+    """The arguments that the line `call` shows already."""
     return {name for name, value in step.call["arguments"].items() if value is not None} if step.call else set()
-
-
-GONE = ("not on this engine", "another build on this engine")
-
-
-def _image_state(step: Step, ids: Ids) -> str:
-    name, wanted = step.image["name"], step.image["id"]
-    if name is None or name not in ids:
-        return ""
-    if wanted and ids.get(wanted):
-        return "on this engine"
-    if ids[name] is None:
-        return GONE[0]
-    return GONE[1] if wanted and ids[name] != wanted else "on this engine"
 
 
 def image_text(step: Step, ids: Ids) -> str:
@@ -128,7 +144,7 @@ def image_text(step: Step, ids: Ids) -> str:
         name,
         f"id {short(wanted)}" if wanted else "id not recorded",
         *([f"revision {revision}"] if revision else []),
-        *([state] if (state := _image_state(step, ids)) else []),
+        *([state] if (state := same_on_engine(step, ids)) else []),
     ]
     return ", ".join(parts)
 
@@ -151,7 +167,7 @@ def document(lineage: Lineage, ids: Ids) -> dict[str, Any]:
         "as_published": not lineage.problems,
         "problems": [{"file": path, "kind": p.kind, "text": p.text} for path, p in lineage.problems],
         "files": {path: _file_document(file) for path, file in sorted(lineage.files.items())},
-        "steps": {step.id: _step_document(step, ids) for step in lineage.in_order()},
+        "steps": {step.id: _step_document(step, ids) for step in lineage.steps.values()},
     }
 
 
@@ -174,13 +190,13 @@ def _step_document(step: Step, ids: Ids) -> dict[str, Any]:
 def mermaid(lineage: Lineage) -> str:
     """The lineage as a Mermaid flowchart: files as boxes, steps as rounded ones; what has a problem is red."""
     files = {path: f"f{number}" for number, path in enumerate(sorted(lineage.files))}
-    steps = {step.id: f"s{number}" for number, step in enumerate(lineage.in_order())}
+    steps = {step.id: f"s{number}" for number, step in enumerate(lineage.steps.values())}
     bad = {path for path, _ in lineage.problems}
     lines = ["flowchart LR"]
     for path, node in files.items():
         output = lineage.files[path].output
         lines.append(f'  {node}["{_label(path)}<br>{short(output["sha256"]) if output else "not published"}"]')
-    for step in lineage.in_order():
+    for step in lineage.steps.values():
         lines.append(f'  {steps[step.id]}(["{_label(step.name)}<br>{_label(step.image["name"] or "no image")}"])')
         for read in step.inputs:
             arrow = f'-. "{read.problem.kind}" .->' if read.problem else "-->"

@@ -29,7 +29,7 @@ def diff(pipeline: Pipeline, command: Command, a: str = A, b: str = B, **changes
     return text, json.loads(command("diff", a, b, "--format", "json")[1])
 
 
-def test_same_work_is_said_to_be_the_same(pipeline: Pipeline, command: Command) -> None:
+def test_same_work_is_reported_as_the_same(pipeline: Pipeline, command: Command) -> None:
     code, text, _ = command("diff", A, A)
     assert (code, text) == (0, f"A  {A}\nB  {A}\n\nThe files are the same bytes, made in the same way.\n")
 
@@ -41,11 +41,11 @@ def test_what_a_step_said_is_no_difference(pipeline: Pipeline, command: Command)
     for day, result in ((DAY, {"rows": 2}), (OTHER, {"rows": 3})):
         pipeline.edit_mark(f"models/{day}", lambda m, said=result: m["steps"]["train"].update(result=said))
     assert command("diff", A, B) == before
-    code, shown, _ = command("show", A, "--format", "json")
+    code, shown, _ = command("lineage", A, "--format", "json")
     assert (code, "result" in shown) == (0, False)
 
 
-def test_another_content_of_the_same_file_is_told_by_its_hash(pipeline: Pipeline, command: Command) -> None:
+def test_another_content_of_the_same_file_is_shown_by_its_hash(pipeline: Pipeline, command: Command) -> None:
     own = {"file": "/own/params.json", "sha256": "a" * 64}
     for day, file in ((DAY, own), (OTHER, {**own, "sha256": "b" * 64})):
         pipeline.run(day, train={"parameters": {"num_leaves": 7 if day == DAY else 8}})
@@ -55,7 +55,7 @@ def test_another_content_of_the_same_file_is_told_by_its_hash(pipeline: Pipeline
     assert "params: /own/params.json (aaaaaaaaaaaa) | /own/params.json (bbbbbbbbbbbb)" in text
 
 
-def test_another_parameter_is_told_with_the_step_where_the_difference_begins(
+def test_another_parameter_is_shown_with_the_step_where_the_difference_begins(
     pipeline: Pipeline, command: Command
 ) -> None:
     text, found = diff(pipeline, command, train={"parameters": {"num_leaves": 63}})
@@ -63,11 +63,11 @@ def test_another_parameter_is_told_with_the_step_where_the_difference_begins(
     assert "The files differ:\n  predictions/{ds}/predictions.csv   sha256 " in text
     assert "The difference begins in train:\n  train   " in text
     assert f"ds {DAY} | {OTHER}, num_leaves - | 63" in text
-    told = rows(text, f"train   models/{DAY} | models/{OTHER}")
-    assert told[0] == "image the same, airflow-ml-training:0123456789ab"
-    assert told[1:3] == [f"arguments ds: {DAY} | {OTHER}", "num_leaves: - | 63"]
-    assert told[3] == "inputs the same: processed/{ds}/encoder.json, processed/{ds}/train.csv, processed/{ds}/val.csv"
-    assert told[4].startswith("outputs models/{ds}/encoder.json: ")
+    lines = rows(text, f"train   models/{DAY} | models/{OTHER}")
+    assert lines[0] == "image the same, airflow-ml-training:0123456789ab"
+    assert lines[1:3] == [f"arguments ds: {DAY} | {OTHER}", "num_leaves: - | 63"]
+    assert lines[3] == "inputs the same: processed/{ds}/encoder.json, processed/{ds}/train.csv, processed/{ds}/val.csv"
+    assert lines[4].startswith("outputs models/{ds}/encoder.json: ")
     downstream = rows(text, f"predict   predictions/{DAY} | predictions/{OTHER}")
     assert any(row.startswith("inputs features/{ds}/features.csv: ") for row in downstream)
 
@@ -83,24 +83,24 @@ def test_another_seed_of_the_generator_is_where_everything_begins(pipeline: Pipe
     assert "the same: raw/{ds}/schema.json" in text
 
 
-def test_another_image_is_told_by_its_tag_and_versions(
+def test_another_image_is_shown_by_its_tag_and_versions(
     pipeline: Pipeline, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline.run(OTHER)
     monkeypatch.setattr(VERSIONS[0], "version", "2.6.0")
     pipeline.step("split", OTHER, tag="ba9876543210", noise=1)
     _, text, _ = command("diff", f"processed/{DAY}/train.csv", f"processed/{OTHER}/train.csv")
-    told = rows(text, f"split   processed/{DAY} | processed/{OTHER}")
-    assert told[0] == "image airflow-ml-preprocessing:0123456789ab | airflow-ml-preprocessing:ba9876543210"
-    assert "versions numpy: 2.5.5 | 2.6.0" in told
+    lines = rows(text, f"split   processed/{DAY} | processed/{OTHER}")
+    assert lines[0] == "image airflow-ml-preprocessing:0123456789ab | airflow-ml-preprocessing:ba9876543210"
+    assert "versions numpy: 2.5.5 | 2.6.0" in lines
     assert "The difference begins in split:" in text
 
 
 def test_image_of_one_tag_and_another_id_was_built_twice(pipeline: Pipeline, command: Command) -> None:
     text, found = diff(pipeline, command, train={"id": "sha256:" + "6" * 64, "noise": 1})
-    told = rows(text, f"train   models/{DAY} | models/{OTHER}")
+    lines = rows(text, f"train   models/{DAY} | models/{OTHER}")
     built_twice = "airflow-ml-training:0123456789ab, the same content built twice: id 555555555555 | 666666666666"
-    assert told[0] == f"image {built_twice}"
+    assert lines[0] == f"image {built_twice}"
     (pair,) = (pair for pair in found["steps"] if pair["a"]["step"] == f"models/{DAY}#train")
     assert [change["kind"] for change in pair["differences"]] == ["image", "argument"]
 
@@ -153,7 +153,7 @@ def test_file_that_is_no_mark_is_refused(pipeline: Pipeline, command: Command, t
     assert "expected: a copy of a _meta.json" in err
 
 
-def test_cause_that_was_published_over_is_said_to_be_lost(pipeline: Pipeline, command: Command) -> None:
+def test_cause_that_was_published_over_is_reported_as_lost(pipeline: Pipeline, command: Command) -> None:
     pipeline.run(OTHER, generate={"seed": 7})
     pipeline.step("generate", OTHER, seed=8)
     _, text, _ = command("diff", f"processed/{DAY}/train_data.csv", f"processed/{OTHER}/train_data.csv")
@@ -162,7 +162,7 @@ def test_cause_that_was_published_over_is_said_to_be_lost(pipeline: Pipeline, co
     assert f"Note, B: raw/{OTHER}/data.csv was published again" in text
 
 
-def test_input_on_one_side_only_is_told(pipeline: Pipeline, command: Command) -> None:
+def test_input_on_one_side_only_is_shown(pipeline: Pipeline, command: Command) -> None:
     pipeline.run(OTHER)
     pipeline.step("prepare", OTHER, noise=1)
     pipeline.edit_mark(f"processed/{OTHER}", lambda m: m["steps"]["prepare"]["inputs"].pop(f"raw/{OTHER}/target.csv"))

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -43,7 +42,7 @@ def publish(data: Data, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Data]:
     """Published data that every test here leaves as it is."""
-    with data_volume("provenance") as data:
+    with data_volume("lineage") as data:
         publish(data, tmp_path_factory.mktemp("own"))
         before = data.inodes()
         yield data
@@ -53,7 +52,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Data]:
 @pytest.fixture
 def damaged(published: Data) -> Iterator[Data]:
     """A copy of the published data, for the test to change."""
-    with copy_of(published, "provenance") as data:
+    with copy_of(published, "lineage") as data:
         yield data
 
 
@@ -70,10 +69,10 @@ def leftovers() -> str:
 
 
 def command(data: Data | Path, *arguments: str, **environment: str) -> Done:
-    """`scripts/lineage.py` on this data."""
+    """`./airflow-ml` on this data."""
     where = data.source if isinstance(data, Data) else str(data)
     told = {**os.environ, "ML_DATA": where, "ML_UID": "10001", "ML_GID": "10001", **environment}
-    line = [sys.executable, str(ROOT / "scripts/lineage.py"), *arguments]
+    line = [str(ROOT / "airflow-ml"), *arguments]
     return subprocess.run(line, env=told, text=True, capture_output=True, check=False, timeout=300)
 
 
@@ -84,7 +83,7 @@ def make(data: Data, *words: str) -> Done:
 
 
 def shown(data: Data | Path, target: str, **environment: str) -> dict[str, Any]:
-    done = command(data, "show", target, "--format", "json", **environment)
+    done = command(data, "lineage", target, "--format", "json", **environment)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
@@ -271,23 +270,23 @@ def test_image_that_is_gone_is_named_with_its_revision(damaged: Data) -> None:
     assert done.returncode == 3
     assert "airflow-ml-training:000000000000, id 000000000000, is not on this engine" in done.stderr
     assert "build revision abc1234" in done.stderr
-    tree = command(damaged, "show", f"models/{DAY}/model.txt").stdout
+    tree = command(damaged, "lineage", f"models/{DAY}/model.txt").stdout
     assert "Note: airflow-ml-training:000000000000 is not on this engine as it was" in tree
 
 
 def test_upstream_that_was_published_again_is_told(damaged: Data, tmp_path: Path) -> None:
     damaged.generate(DAY, "--rows=3000", "--seed=7")
-    tree = command(damaged, "show", PREDICTIONS, "--check")
+    tree = command(damaged, "lineage", PREDICTIONS, "--check")
     assert tree.returncode == 1
     assert f"  raw/{DAY}/data.csv was published again with other bytes: this step read " in tree.stdout
     damaged.prepare(DAY)
-    tree = command(damaged, "show", PREDICTIONS, "--check")
+    tree = command(damaged, "lineage", PREDICTIONS, "--check")
     assert f"processed/{DAY}/train.csv is on disk, but the mark of processed/{DAY} does not name it" in tree.stdout
 
 
 def test_partition_that_is_gone_is_told(damaged: Data) -> None:
     damaged.remove(f"processed/{DAY}")
-    tree = command(damaged, "show", PREDICTIONS, "--check")
+    tree = command(damaged, "lineage", PREDICTIONS, "--check")
     assert tree.returncode == 1
     assert f"processed/{DAY}/val.csv there is no processed/{DAY}/_meta.json" in tree.stdout
 
@@ -317,7 +316,7 @@ def test_diff_by_a_parameter_names_it(damaged: Data, tmp_path: Path) -> None:
 
 def test_volume_that_is_not_there_is_not_made(published: Data) -> None:
     name = f"{published.source}-none"
-    done = command(published, "show", PREDICTIONS, ML_DATA=name)
+    done = command(published, "lineage", PREDICTIONS, ML_DATA=name)
     assert done.returncode == 3
     assert f"there is no volume '{name}'" in done.stderr
     assert name not in docker("volume", "ls", "--quiet").stdout.split()
@@ -326,7 +325,7 @@ def test_volume_that_is_not_there_is_not_made(published: Data) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_rerun_that_is_stopped_leaves_nothing(published: Data, number: int) -> None:
     told = {**os.environ, "ML_DATA": published.source, "ML_UID": "10001", "ML_GID": "10001"}
-    line = [sys.executable, str(ROOT / "scripts/lineage.py"), "rerun", PREDICTIONS, "--depth=all"]
+    line = [str(ROOT / "airflow-ml"), "rerun", PREDICTIONS, "--depth=all"]
     with subprocess.Popen(line, env=told, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("==> generate")
@@ -339,8 +338,12 @@ def test_rerun_that_is_stopped_leaves_nothing(published: Data, number: int) -> N
 
 
 def test_folder_of_the_data_may_be_copied_and_still_be_read(folder: Path) -> None:
-    """Without any engine, for a host folder."""
     shutil.rmtree(folder / "features")
-    done = command(folder, "show", f"models/{DAY}", "--check", DOCKER_HOST="unix:///none.sock")
+    done = command(folder, "lineage", f"models/{DAY}", "--check")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "on this engine" not in done.stdout
+
+
+def test_engine_that_does_not_answer_is_no_finding(folder: Path) -> None:
+    done = command(folder, "lineage", f"models/{DAY}", "--check", DOCKER_HOST="unix:///none.sock")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "do: ./airflow-ml engine" in done.stderr

@@ -1,30 +1,24 @@
-"""The parts of `make rerun` that need no engine; tests/images/test_provenance.py runs the whole."""
+"""The parts of `make rerun` that need no engine; tests/images/test_lineage.py runs the whole."""
 
 import json
-import shlex
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_ml.common import AirflowMlError
+from airflow_ml.lineage import rerun, scratch, volume
+from airflow_ml.lineage.data import Data, read_lineage
+from airflow_ml.lineage.graph import Lineage, Step, command_line
 from hypothesis import given
 from hypothesis import strategies as st
-
-from provenance import outcome, rerun, scratch
-from provenance.calls import command_line
-from provenance.engine import Settings, load_settings
-from provenance.errors import ProvenanceError
-from provenance.graph import Lineage, Step, build
-from provenance.store import Snapshot, snapshot
 
 from .conftest import DAY, Command, Pipeline
 
 ID = "sha256:" + "5" * 64
 
 
-def found(pipeline: Pipeline, target: str) -> tuple[Snapshot, Lineage]:
-    shot = snapshot(Settings(str(pipeline.root), "10001:10001", "4g"), [target])
-    return shot, build(shot)
+def lineage_of(pipeline: Pipeline, target: str) -> Lineage:
+    return read_lineage(Data(str(pipeline.root), "10001:10001", "4g"), target)
 
 
 def step_of(record: dict[str, Any], name: str = "split") -> Step:
@@ -62,19 +56,19 @@ def test_parameters_from_a_file_outside_of_the_data_come_from_the_mark() -> None
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (None, "does not tell how the step split was called"),
-        ({"stage": None, "command": None, "arguments": None}, "does not tell how"),
+        (None, "does not record how the step split was called"),
+        ({"stage": None, "command": None, "arguments": None}, "does not record how"),
         ({"stage": "x", "command": "act", "arguments": {"keys": {"file": "/own/k"}}}, "was given the file /own/k from"),
     ],
 )
 def test_call_that_the_mark_does_not_hold_whole_is_refused(call: Any, message: str) -> None:
-    with pytest.raises(ProvenanceError, match=message) as error:
+    with pytest.raises(AirflowMlError, match=message) as error:
         command_line(step_of({"call": call}))
     assert "do: " in str(error.value)
 
 
 def test_plan_holds_the_step_that_made_the_file_or_all(pipeline: Pipeline) -> None:
-    _, lineage = found(pipeline, f"predictions/{DAY}/predictions.csv")
+    lineage = lineage_of(pipeline, f"predictions/{DAY}/predictions.csv")
     assert [step.name for step in rerun.plan(lineage, everything=False)] == ["predict"]
     names = [step.name for step in rerun.plan(lineage, everything=True)]
     assert sorted(names) == sorted(["generate", "prepare", "split", "train", "validate", "features", "predict"])
@@ -84,7 +78,7 @@ def test_plan_holds_the_step_that_made_the_file_or_all(pipeline: Pipeline) -> No
 
 
 def test_plan_of_a_partition_holds_its_steps_in_order(pipeline: Pipeline) -> None:
-    _, lineage = found(pipeline, f"models/{DAY}")
+    lineage = lineage_of(pipeline, f"models/{DAY}")
     assert [step.name for step in rerun.plan(lineage, everything=False)] == ["train", "validate"]
 
 
@@ -94,7 +88,7 @@ def test_imported_files_are_an_origin(pipeline: Pipeline, command: Command) -> N
         lambda m: (m["steps"].update({"import": m["steps"].pop("generate")}),
                    [output.update(step="import") for output in m["outputs"].values()]),
     )  # fmt: skip
-    _, lineage = found(pipeline, f"processed/{DAY}/train.csv")
+    lineage = lineage_of(pipeline, f"processed/{DAY}/train.csv")
     assert [step.name for step in rerun.plan(lineage, everything=True)] == ["prepare", "split"]
     code, _, err = command("rerun", f"raw/{DAY}/data.csv")
     assert code == 3
@@ -102,8 +96,8 @@ def test_imported_files_are_an_origin(pipeline: Pipeline, command: Command) -> N
 
 
 def test_copied_mark_names_what_is_copied_and_nothing_else(pipeline: Pipeline) -> None:
-    shot, _ = found(pipeline, f"models/{DAY}/metrics.json")
-    marks = rerun.mark_of(shot, [f"models/{DAY}/model.txt", f"processed/{DAY}/val.csv"])
+    lineage = lineage_of(pipeline, f"models/{DAY}/metrics.json")
+    marks = volume.marks_of(lineage, [f"models/{DAY}/model.txt", f"processed/{DAY}/val.csv"])
     assert set(marks) == {f"models/{DAY}", f"processed/{DAY}"}
     assert set(marks[f"models/{DAY}"]["outputs"]) == {"model.txt"}
     assert set(marks[f"models/{DAY}"]["steps"]) == {"train"}
@@ -114,10 +108,10 @@ def test_copied_marks_never_hold_the_record_of_the_step_that_reads_them(pipeline
     """It would find itself there, with its result, and take its work for done."""
     for partition in ("raw", "processed", "models", "features", "predictions"):
         pipeline.edit_mark(f"{partition}/{DAY}", lambda m: [r.update(result={}) for r in m["steps"].values()])
-    shot, lineage = found(pipeline, f"predictions/{DAY}/predictions.csv")
+    lineage = lineage_of(pipeline, f"predictions/{DAY}/predictions.csv")
     assert len(lineage.steps) == 7
-    for step in lineage.in_order():
-        marks = rerun.mark_of(shot, [read.path for read in step.inputs])
+    for step in lineage.steps.values():
+        marks = volume.marks_of(lineage, [read.path for read in step.inputs])
         assert step.name not in marks.get(step.partition, {"steps": {}})["steps"]
 
 
@@ -125,12 +119,12 @@ def test_copied_marks_never_hold_the_record_of_the_step_that_reads_them(pipeline
     "said", ["", "no JSON", "3", '{"rows": 3}', '{"cached": true}\n{"rows": 3}', '{"cached": false}']
 )
 def test_step_that_did_its_work_is_compared(said: str) -> None:
-    rerun.require_work(step_of({}), said)
+    volume.require_work(step_of({}), said)
 
 
 def test_step_that_did_nothing_proves_nothing() -> None:
-    with pytest.raises(ProvenanceError, match=r"split of processed/2026-11-21 found its own mark .* did nothing"):
-        rerun.require_work(step_of({}), 'log\n{"rows": 3, "cached": true}\n')
+    with pytest.raises(AirflowMlError, match=r"split of processed/2026-11-21 found its own mark .* did nothing"):
+        volume.require_work(step_of({}), 'log\n{"rows": 3, "cached": true}\n')
 
 
 @pytest.mark.parametrize(
@@ -143,25 +137,19 @@ def test_step_that_did_nothing_proves_nothing() -> None:
 )
 def test_inputs_that_are_no_longer_what_was_read_are_refused(pipeline: Pipeline, damage: Any, message: str) -> None:
     damage(pipeline)
-    _, lineage = found(pipeline, f"processed/{DAY}/train_data.csv")
+    lineage = lineage_of(pipeline, f"processed/{DAY}/train_data.csv")
     (step,) = rerun.plan(lineage, everything=False)
-    with pytest.raises(ProvenanceError, match=message) as error:
+    with pytest.raises(AirflowMlError, match=message) as error:
         rerun.require_inputs(lineage, step)
     assert "expected: the bytes that prepare read" in str(error.value)
     assert "DEPTH=all" in str(error.value)
 
 
-class Engine:
-    """What an engine answers to `docker image inspect`: ids by name."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, ids: dict[str, str], planned: set[str]) -> None:
-        self.ids = ids
-        monkeypatch.setattr(rerun, "try_docker", self.answer)
-        monkeypatch.setattr(rerun, "try_build_plan", lambda: planned)
-
-    def answer(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        found = self.ids.get(arguments[-1])
-        return subprocess.CompletedProcess(arguments, 0 if found else 1, f"{found or ''}\n", "No such image")
+def set_engine(monkeypatch: pytest.MonkeyPatch, ids: dict[str, str], planned: set[str]) -> None:
+    """What an engine has: ids by name; and what a build would make."""
+    found = {name: {"Id": image} for name, image in ids.items()}
+    monkeypatch.setattr(rerun, "inspect_images", lambda names: {name: found[name] for name in names if name in found})
+    monkeypatch.setattr(rerun, "try_build_plan", lambda: planned)
 
 
 NAME = "airflow-ml-x:0123456789ab"
@@ -175,12 +163,12 @@ NAME = "airflow-ml-x:0123456789ab"
         (None, {NAME: "sha256:66"}, NAME),
     ],
 )
-def test_image_that_ran_is_run_by_its_id_where_that_is_known(
+def test_image_that_ran_is_run_by_its_id_if_that_is_known(
     monkeypatch: pytest.MonkeyPatch, recorded: str | None, ids: dict[str, str], image: str
 ) -> None:
-    Engine(monkeypatch, ids, set())
-    told = {"name": NAME, "id": recorded, "revision": None}
-    assert rerun.image_to_run(step_of({"image": told}), "recorded") == image
+    set_engine(monkeypatch, ids, set())
+    recorded_image = {"name": NAME, "id": recorded, "revision": None}
+    assert rerun.image_to_run(step_of({"image": recorded_image}), locked=False) == image
 
 
 @pytest.mark.parametrize(
@@ -201,17 +189,17 @@ def test_image_that_is_gone_says_what_to_build(
     planned: set[str],
     messages: list[str],
 ) -> None:
-    Engine(monkeypatch, ids, planned)
-    told = {"name": NAME, "id": recorded, "revision": revision}
-    with pytest.raises(ProvenanceError) as error:
-        rerun.image_to_run(step_of({"image": told}), "recorded")
+    set_engine(monkeypatch, ids, planned)
+    image = {"name": NAME, "id": recorded, "revision": revision}
+    with pytest.raises(AirflowMlError) as error:
+        rerun.image_to_run(step_of({"image": image}), locked=False)
     for message in [*messages, "expected: the image that made processed/2026-11-21", "IMAGES=locked"]:
         assert message in str(error.value)
 
 
 def test_step_that_ran_outside_of_any_image_is_refused() -> None:
-    with pytest.raises(ProvenanceError, match="ran outside of any image"):
-        rerun.image_to_run(step_of({"image": {"name": None, "id": None, "revision": None}}), "recorded")
+    with pytest.raises(AirflowMlError, match="ran outside of any image"):
+        rerun.image_to_run(step_of({"image": {"name": None, "id": None, "revision": None}}), locked=False)
 
 
 TEXTS = st.lists(st.sampled_from([b"a", b"b", b"\n", b"\xff"]), max_size=40).map(b"".join)
@@ -249,7 +237,7 @@ def test_seed_empties_copies_and_verifies(pipeline: Pipeline, tmp_path: Path) ->
     assert scratch.seed(pipeline.root, data, {path: "0" * 64}, {}) == {"wrong": path}
 
 
-def test_comparison_tells_same_missing_different_and_incomparable(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_comparison_finds_same_missing_different_and_incomparable(pipeline: Pipeline, tmp_path: Path) -> None:
     data, day = tmp_path / "scratch", f"raw/{DAY}"
     (data / day).mkdir(parents=True)
     outputs = {f"{day}/{file}": output for file, output in pipeline.mark(day)["outputs"].items()}
@@ -261,29 +249,14 @@ def test_comparison_tells_same_missing_different_and_incomparable(pipeline: Pipe
     assert (found[f"{day}/data.csv"]["difference"]["byte"], found[f"{day}/data.csv"]["difference"]["line"]) == (10, 2)
     files = [rerun.Remade(path, **entry) for path, entry in sorted(found.items())]
     made = rerun.Rerun(step_of({}, "generate"), "airflow-ml-x:1", files)
-    report = "\n".join(outcome.report(made))
+    report = "\n".join(rerun.report(made))
     assert "DIFFERS" in report
     assert "from byte 10 in line 2 on\n      published  " in report
     assert "      made       other" in report
     assert "was not made this time" in report
-    assert outcome.verdict([made]).startswith(
-        "NOT the same bytes: 1 of 3 files are. The first to differ: generate, raw"
-    )
+    assert rerun.verdict([made]).startswith("NOT the same bytes: 1 of 3 files are. The first to differ: generate, raw")
     (pipeline.root / day / "data.csv").write_text("edited")
     again = scratch.compare(pipeline.root, data, {f"{day}/data.csv": outputs[f"{day}/data.csv"]["sha256"]})
     assert again[f"{day}/data.csv"]["difference"] is None
     unknown = rerun.Rerun(step_of({}), "x", [rerun.Remade("a", **again[f"{day}/data.csv"])])
-    assert "the published file is not as its mark says" in "\n".join(outcome.report(unknown))
-
-
-def test_settings_come_from_the_file_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ML_DATA", "ML_UID", "ML_GID", "ML_STAGE_MEMORY"):
-        monkeypatch.delenv(name, raising=False)
-    assert load_settings(tmp_path / "none") == Settings("data", "10001:10001", "4g")
-    (tmp_path / ".env").write_text("# ML_DATA=no\nML_DATA=/srv/data\nML_UID=1000\nML_STAGE_MEMORY=\n")
-    assert load_settings(tmp_path / ".env") == Settings("/srv/data", "1000:10001", "4g")
-    monkeypatch.setenv("ML_DATA", "other")
-    assert load_settings(tmp_path / ".env").data == "other"
-    assert shlex.join(load_settings(tmp_path / ".env").confined).endswith(
-        "--user=1000:10001 --memory=4g --memory-swap=4g"
-    )
+    assert "the published file is not as its mark says" in "\n".join(rerun.report(unknown))

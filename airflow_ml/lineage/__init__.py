@@ -1,0 +1,1 @@
+"""Where published files come from: `show` their lineage, `diff` two runs, `rerun` the steps that made them."""

@@ -1,0 +1,211 @@
+"""The published data, in a volume or a host folder: read in a short container of the base image, as a stage would."""
+
+import argparse
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow_ml.common import AirflowMlError, inspect_images, locked_image, settings, try_docker
+from airflow_ml.lineage.graph import Lineage, Step, lineage_of
+
+DATA_FOLDER = "/data"
+# What the commands return if they cannot do their work; 1 is what they find.
+IMPOSSIBLE = 3
+# As the Dags confine every stage (dags/ml/operator.py; a test fails when the two differ).
+CONFINED = (
+    "--network=none",
+    "--read-only",
+    "--tmpfs=/tmp:rw,noexec,nosuid,nodev",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "--pids-limit=512",
+)
+READER = ("-m", "stagekit.lineage")
+# Whether the engine has an image as it was when a step ran in it.
+ON_ENGINE, GONE, REBUILT = "on this engine", "not on this engine", "another build on this engine"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the data is, who owns it (UID:GID), and how much memory a stage may use."""
+
+    source: str
+    user: str
+    memory: str
+
+    @property
+    def folder(self) -> Path | None:
+        """The host folder that the data is in; None for a volume."""
+        return Path(self.source) if self.source.startswith("/") else None
+
+    @property
+    def confined(self) -> list[str]:
+        """The options that a stage's container gets."""
+        return [*CONFINED, f"--user={self.user}", f"--memory={self.memory}", f"--memory-swap={self.memory}"]
+
+    def mount(self, target: str) -> str:
+        """The option that mounts the data, read-only."""
+        kind = "bind" if self.folder else "volume"
+        return f"--mount=type={kind},source={self.source},target={target},readonly"
+
+
+def load_data() -> Data:
+    """The data of the settings."""
+    get = settings()
+    return Data(get["ML_DATA"], f"{get['ML_UID']}:{get['ML_GID']}", get["ML_STAGE_MEMORY"])
+
+
+@contextlib.contextmanager
+def impossible() -> Iterator[None]:
+    """Every error inside ends the command with exit code 3: it says nothing about the data."""
+    try:
+        yield
+    except AirflowMlError as error:
+        error.exit_code = IMPOSSIBLE
+        raise
+
+
+# --- reading ---
+
+
+def read_lineage(data: Data, target: str) -> Lineage:
+    """The lineage of a file or partition, in any of the forms that `data_path` takes.
+
+    Errors: AirflowMlError if nothing is published under that name; it gives near names.
+    """
+    return _ask(data, [data_path(data, target)], {})
+
+
+def lineage_or_kept(data: Data, text: str) -> Lineage:
+    """The lineage of a file or partition; or of what a kept copy of a mark speaks of, in a host file."""
+    mark = kept_mark(data, text)
+    return _ask(data, [mark["partition"]], {mark["partition"]: mark}) if mark else read_lineage(data, text)
+
+
+def _ask(data: Data, targets: list[str], marks: dict[str, Any]) -> Lineage:
+    request = {"root": DATA_FOLDER, "targets": targets, "marks": marks}
+    require_data(data)
+    answer = run_in_base(data, READER, request, data.mount(DATA_FOLDER))
+    for target in answer["targets"]:
+        if "problem" in target:
+            near = f"; near names: {', '.join(target['near'])}" if target["near"] else ""
+            raise AirflowMlError(
+                f"{target['name']} in {data.source!r}: {target['problem']}",
+                expected=f"a published file or partition, such as predictions/2026-11-21/predictions.csv{near}",
+                do="name one that its partition's _meta.json names",
+            )
+    return lineage_of(answer)
+
+
+def run_in_base(data: Data, program: tuple[str, ...], request: dict[str, Any], *mounts: str) -> dict[str, Any]:
+    """Run Python in a container of the base image; it reads a JSON request and prints a JSON answer."""
+    options = ["--rm", "--interactive", *data.confined, *mounts]
+    done = try_docker("run", *options, locked_image("base"), *program, stdin=json.dumps(request))
+    if done.returncode:
+        raise _failed((done.stderr or done.stdout).strip() or f"exit code {done.returncode}")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _failed(message: str) -> AirflowMlError:
+    last = message.splitlines()[-1]
+    if "PermissionError" in message:
+        return AirflowMlError(
+            f"the data cannot be read: {last}",
+            expected="data that belongs to ML_UID and ML_GID, in .env or the environment",
+            do="set them to the owner of the data",
+        )
+    if "No module named stagekit" in message:
+        return AirflowMlError(f"the base image is older than this checkout: {last}", do="./airflow-ml build")
+    return AirflowMlError(f"the container that reads the data failed: {message}")
+
+
+def require_data(data: Data) -> None:
+    """Errors: AirflowMlError if the volume or folder is missing; mounting a missing volume would make it."""
+    if data.folder.is_dir() if data.folder else volume_exists(data.source):
+        return
+    kind = f"folder {data.folder}" if data.folder else f"volume {data.source!r} on this engine"
+    raise AirflowMlError(
+        f"there is no {kind}",
+        expected="the volume or host folder that ML_DATA names, in .env or the environment",
+        do="`make run` makes a first day of data; ML_DATA=/absolute/folder names a host folder",
+    )
+
+
+def volume_exists(name: str) -> bool:
+    """Whether the engine has a volume."""
+    done = try_docker("volume", "ls", "--quiet", "--filter", f"name=^{name}$")
+    return bool(done.stdout.strip())
+
+
+# --- names ---
+
+
+def given(name: str) -> Callable[[str], str]:
+    """An argument type: a path that is not empty, as make passes if nobody gave one."""
+
+    def parse(text: str) -> str:
+        if text:
+            return text
+        raise argparse.ArgumentTypeError(f"name one, such as {name}=predictions/2026-11-21/predictions.csv")
+
+    return parse
+
+
+def data_path(data: Data, text: str) -> str:
+    """A path below the data folder, for one that may start with /data, or lie in the host folder of the data."""
+    path = Path(text)
+    if data.folder is not None:
+        folder = data.folder.resolve()
+        absolute = path if path.is_absolute() else Path.cwd() / path
+        if absolute.resolve().is_relative_to(folder) and (path.is_absolute() or absolute.exists()):
+            return str(absolute.resolve().relative_to(folder))
+    if not path.is_absolute():
+        return str(path)
+    if path.is_relative_to(DATA_FOLDER):
+        return str(path.relative_to(DATA_FOLDER))
+    where = f"{data.folder} or {DATA_FOLDER}" if data.folder else DATA_FOLDER
+    raise AirflowMlError(f"{text} is not below {where}", expected="a path such as models/2026-11-21/model.txt")
+
+
+def kept_mark(data: Data, text: str) -> dict[str, Any] | None:
+    """The mark in a host file outside of the data, such as a kept copy of a `_meta.json`; None for any other path."""
+    path = Path(text)
+    if path.suffix != ".json" or not path.is_file():
+        return None
+    if data.folder is not None and path.resolve().is_relative_to(data.folder.resolve()):
+        return None
+    try:
+        mark = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(mark, dict) and all(key in mark for key in ("version", "partition", "outputs", "steps")):
+            return mark
+        found = "it has no version, partition, outputs and steps"
+    except ValueError as error:
+        found = str(error)
+    raise AirflowMlError(f"{text} is no commit mark: {found}", expected="a copy of a _meta.json")
+
+
+# --- images ---
+
+
+def image_ids(lineage: Lineage) -> dict[str, str | None]:
+    """The engine's ids of the images that a lineage names, by name and by recorded id; None where it has none."""
+    images = [step.image for step in lineage.steps.values()]
+    wanted = sorted({text for image in images for text in (image["name"], image["id"]) if text})
+    found = inspect_images(wanted)
+    return {name: found[name]["Id"] if name in found else None for name in wanted}
+
+
+def same_on_engine(step: Step, ids: dict[str, str | None]) -> str:
+    """Whether the engine has the image of a step, in words; empty if the step ran outside of any image."""
+    name, wanted = step.image["name"], step.image["id"]
+    if name is None or name not in ids:
+        return ""
+    if wanted and ids.get(wanted):
+        return ON_ENGINE
+    if ids[name] is None:
+        return GONE
+    return REBUILT if wanted and ids[name] != wanted else ON_ENGINE
