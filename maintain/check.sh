@@ -7,7 +7,7 @@ check_types() {
   local folder
   .venv/bin/mypy --no-error-summary airflow_ml maintain
   # One run a folder: a stage's modules are top-level there, as they are in its image.
-  for folder in base-image scripts dags stages/* services/*; do
+  for folder in base-image dags stages/* services/*; do
     MYPYPATH="base-image:base-image/build:$folder:." .venv/bin/mypy --no-error-summary "$folder"
   done
 }

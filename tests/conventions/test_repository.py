@@ -76,7 +76,7 @@ def test_nothing_that_runs_is_named_latest() -> None:
         ROOT / "docker-compose.yml",
         *ROOT.glob("dags/**/*.py"),
         *ROOT.glob("*/*/Dockerfile"),
-        *ROOT.glob("scripts/*.sh"),
+        *ROOT.glob("setup/*.sh"),
         *ROOT.glob("setup/*.sh"),
     ]
     assert [relative(path) for path in files if ":latest" in path.read_text()] == []
