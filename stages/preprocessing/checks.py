@@ -90,6 +90,7 @@ class FieldChecks:
         met = [(pl.col(f"{BROKEN}{n}"), check) for n, check in enumerate(self._checks) if bad[f"{BROKEN}{n}"].any()]
         if not met:
             return bad.select(LINE, TEXT, *self._names)
+        bad = bad.rechunk()  # polars' concat_str panics on an empty chunk
         kinds = pl.concat_list(pl.when(broken).then(pl.lit(check.kind)) for broken, check in met)
         reasons = (pl.when(broken).then(check.message) for broken, check in met)
         return bad.select(
@@ -214,7 +215,8 @@ def _literal(field: Field, value: Any, at: str) -> Any:
 
 def _require_pattern(pattern: str, shown: str, at: str) -> None:
     try:
-        pl.select(pl.lit("").str.contains(pattern))
+        for text in (shown, pattern):  # an unbalanced parenthesis would end our own group
+            pl.select(pl.lit("").str.contains(text))
     except pl.exceptions.ComputeError:
         raise BadInput(
             f"{at}: the pattern {shown!r} is not understood",

@@ -1,12 +1,12 @@
 """Reads a CSV file in batches of whole records, as text, with the physical line on which each record begins.
 
-The file is never held as a whole: blocks of a few MiB are cut where a record ends. What no row could be
-blamed for (no UTF-8, NUL bytes, endless lines) is BadInput; a record that is malformed in itself (wrong number
-of fields, stray quotes) is set aside with its reason, and the records after it are read as usual.
+The file is never held as a whole: it is cut into blocks of a few MiB where a record ends. Faults that belong to no
+row (no UTF-8, NUL bytes, endless lines) are BadInput. A record that is malformed (wrong number of fields, stray
+quotes) is set aside with its reason, and the records after it are read as usual.
 
-polars reads a block twice: once as lines, once as fields. Only records that it could have read otherwise than they
-are written (those with quotes, those whose last field came out empty) are looked at one by one, or, where it reads
-no fields at all or not one row for each record, all records of the block.
+polars reads a block twice: as lines, and as fields. polars may misread records with quotes and records whose last
+field is empty, so these are checked one by one. If polars reads no fields, or not one row for each record, all
+records of the block are checked.
 """
 
 import csv
@@ -24,7 +24,7 @@ BLOCK_BYTES = 8 << 20
 LONGEST_RECORD = 1 << 20
 BYTE_ORDER_MARK = "\ufeff".encode()
 
-# Our own columns beside those of the file. No header holds a NUL, so no column of a file can have these names.
+# Our own columns. No header holds a NUL, so no column of a file has one of these names.
 LINE, OFFSET, TEXT, KINDS, REASON = "\0line", "\0offset", "\0text", "\0kinds", "\0reason"
 QUOTES_WRONG, FIELDS_WRONG = "quotes", "number of fields"
 MALFORMED = (QUOTES_WRONG, FIELDS_WRONG)
@@ -47,9 +47,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some records: `rows` has LINE, OFFSET (in bytes), TEXT and the file's columns; `rejected` has REJECTED's.
+    """Some records: `rows` has LINE, OFFSET (in bytes), TEXT and the file's columns; `rejected` has those of REJECTED.
 
-    In a batch that was just parsed, lines count from 0 where its block begins; `lines` is how many the block has.
+    `lines` is the number of lines of the block. `parse` counts lines from 0 at the start of the block.
     """
 
     rows: pl.DataFrame
@@ -58,7 +58,7 @@ class Batch:
 
 
 def texts_at(path: Path, places: Iterable[tuple[int, int]]) -> list[str]:
-    """The texts of records that were read before, each of so many bytes at its OFFSET."""
+    """The texts of records, each given by its OFFSET and its size in bytes."""
     with path.open("rb") as file:
         return [_read(file, offset, size).decode("utf-8") for offset, size in places]
 
@@ -77,11 +77,11 @@ class CsvFile:
             raise BadInput(f"{label} is empty (0 bytes)", expected="a header line and rows", do="deliver it again")
         if len(first) > LONGEST_RECORD:
             raise self._too_long(0)
-        self._body_offset = len(first)
+        self.header_line, self._body_offset = first, len(first)
         self.header = self._header(self._decode(first, 0).removeprefix("\ufeff").rstrip("\r\n"))
 
     def require_columns(self, expected: Sequence[str]) -> None:
-        """Errors: BadInput unless the header holds exactly these columns, in whatever order."""
+        """Errors: BadInput unless the header holds exactly these columns, in any order."""
         missing = [name for name in expected if name not in self.header]
         unknown = [name for name in self.header if name not in expected]
         if missing or unknown:
@@ -114,7 +114,7 @@ class CsvFile:
             raise BadInput(f"{self.label} has a header but no rows", expected="at least one row", do="deliver it again")
 
     def parse(self, block: Block) -> Batch:
-        """The records of a block. Errors: BadInput where they are no text in UTF-8, or too long."""
+        """The records of a block. Errors: BadInput if they are no text in UTF-8, or too long."""
         if not block.content:
             texts = {LINE: pl.Int64, OFFSET: pl.Int64, **dict.fromkeys([TEXT, *self.header], pl.String)}
             return Batch(pl.DataFrame(schema=texts), pl.DataFrame(schema=REJECTED))
@@ -130,7 +130,7 @@ class CsvFile:
             other = _other_lengths(records, len(self.header))
             records, content = _without(records, other, content)
             fields = self._fields(content)
-        else:  # polars fills short records up with empty fields, without a word
+        else:  # polars adds empty fields to short records, without a warning
             other = _other_lengths(records.filter(fields.to_series(-1) == ""), len(self.header))
             if other.height:
                 whole = ~records[LINE].is_in(other[LINE].implode())
@@ -139,6 +139,10 @@ class CsvFile:
             read = "none" if fields is None else fields.height
             raise StageError(f"{self.label}: of {records.height} records {read} were read, from byte {block.offset} on")
         return Batch(records.hstack(fields), pl.concat([bad, other]).sort(LINE), lines)
+
+    def texts(self, block: Block) -> pl.Series:
+        """The text of each record of a block, without its line end. Malformed records are among them."""
+        return self._records(block, b'"' in block.content)[0][TEXT]
 
     def batches(self) -> Iterator[Batch]:
         """All records, batch by batch, in order. Errors: BadInput as above."""
@@ -153,7 +157,7 @@ class CsvFile:
         return 2
 
     def _line(self, offset: int) -> int:
-        """The line of a byte of the body. Counted only where it has to be told: it takes time."""
+        """The line of a byte of the body. It is counted only for a message, because that takes time."""
         with self.path.open("rb") as file:
             whole, rest = divmod(offset, BLOCK_BYTES)
             return 1 + sum(file.read(size).count(b"\n") for size in [*([BLOCK_BYTES] * whole), rest])
@@ -195,7 +199,7 @@ class CsvFile:
         )
 
     def _records(self, block: Block, quoted: bool) -> tuple[pl.DataFrame, int]:
-        """Cut a block into records: lines, less the line ends inside quotes. LINE, OFFSET, TEXT; how many lines."""
+        """The records of a block (LINE, OFFSET, TEXT): its lines, joined inside quotes. And its number of lines."""
         lines = self._lines(block).select(
             pl.int_range(pl.len(), dtype=pl.Int64).alias(LINE),
             (pl.col(TEXT).str.len_bytes().cast(pl.Int64) + 1)
@@ -213,10 +217,10 @@ class CsvFile:
         return lines, count
 
     def _lines(self, block: Block) -> pl.DataFrame:
-        """The lines of a block in the column TEXT. Errors: BadInput where they are no text in UTF-8."""
+        """The lines of a block in the column TEXT. Errors: BadInput if they are no text in UTF-8."""
         content = block.content
         if b"\0" in content or b"\r" in content or content.startswith(BYTE_ORDER_MARK):
-            # polars would take the "\r" before a line end away, and offsets would no longer be right.
+            # polars would remove the "\r" before a line end, and offsets would be wrong.
             text = self._decode(content, block.offset).removesuffix("\n")
             return pl.DataFrame({TEXT: pl.Series([text]).str.split("\n").explode()})
         try:
@@ -226,12 +230,12 @@ class CsvFile:
             raise
 
     def _fields(self, content: bytes) -> pl.DataFrame | None:
-        """The fields of records; None where polars sees something else than records of so many fields."""
+        """The fields of records; None if polars does not see records of so many fields."""
         if not content:
             return pl.DataFrame(schema=dict.fromkeys(self.header, pl.String))
-        if content.startswith(BYTE_ORDER_MARK):  # here a part of the text; polars takes one away
+        if content.startswith(BYTE_ORDER_MARK):  # a part of the text here; polars removes one
             content = BYTE_ORDER_MARK + content
-        if not content.endswith(b"\n"):  # without it polars overlooks an empty field too many
+        if not content.endswith(b"\n"):  # without it polars does not see an extra empty field
             content += b"\n"
         try:
             return pl.read_csv(content, **_as_texts(self.header))
@@ -244,7 +248,7 @@ def _as_texts(names: Sequence[str]) -> dict[str, Any]:
 
 
 def down(frame: pl.DataFrame, lines: int) -> pl.DataFrame:
-    """The same rows, so many lines further down."""
+    """The same rows, with `lines` added to their line."""
     return frame.with_columns(pl.col(LINE) + lines)
 
 
@@ -254,7 +258,7 @@ def _read(file: BinaryIO, offset: int, size: int) -> bytes:
 
 
 def _end_of_records(block: bytes) -> int:
-    """Where the last whole record of a block ends; 0 if that is not in sight yet."""
+    """Where the last whole record of a block ends; 0 if no record ends in it."""
     end = block.rfind(b"\n") + 1
     if b'"' not in block:
         return end
@@ -269,8 +273,10 @@ def _end_of_records(block: bytes) -> int:
 
 
 def _join_lines(lines: pl.DataFrame) -> pl.DataFrame:
-    """Join the lines of each record. Where that makes no record, each line is left to speak for itself:
-    one stray quote then costs one row, not all the rows up to the next quote."""
+    """Join the lines of each record. If that makes no record, each line is taken by itself.
+
+    So a stray quote costs one row, not all the rows up to the next quote.
+    """
     inside = (QUOTES.cum_sum() - QUOTES) % 2 == 1  # the line begins inside quotes
     lines = lines.with_columns((~inside).cum_sum().alias("record"))
     records = lines.group_by("record", maintain_order=True).agg(
@@ -283,7 +289,7 @@ def _join_lines(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _without(records: pl.DataFrame, bad: pl.DataFrame, content: bytes) -> tuple[pl.DataFrame, bytes]:
-    """The records that are not bad, and their text; `content` where none is."""
+    """The records that are not bad, and their text; `content` if none is bad."""
     if not bad.height:
         return records, content
     records = records.join(bad, on=LINE, how="anti", maintain_order="left")
@@ -301,6 +307,6 @@ def _other_lengths(records: pl.DataFrame, columns: int) -> pl.DataFrame:
     """The records of another number of fields: the columns of REJECTED."""
     bare = pl.when(HAS_QUOTE).then(pl.col(TEXT).str.replace_all(QUOTED_PART, "")).otherwise(TEXT)
     counted = records.select(LINE, TEXT, (bare.str.count_matches(",", literal=True) + 1).alias("fields"))
-    other = counted.filter(pl.col("fields") != columns)
+    other = counted.filter(pl.col("fields") != columns).rechunk()  # polars' format panics on an empty chunk
     reason = pl.format("{} fields, expected {}", "fields", pl.lit(columns)).alias(REASON)
     return other.select(LINE, TEXT, pl.lit([FIELDS_WRONG]).alias(KINDS), reason)

@@ -65,6 +65,7 @@ class KeyedRows:
 
     def reject(self, rows: pl.DataFrame, kind: str, reason: pl.Expr) -> None:
         """Record why rows are rejected. They have BATCH, LINE and the columns that the reason needs."""
+        rows = rows.rechunk()  # polars' concat_str panics on an empty chunk
         self.reasons.add(rows.with_columns(pl.lit(kind).alias(KINDS), reason.alias(REASON)))
 
     def reject_repeated(self) -> None:

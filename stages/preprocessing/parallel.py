@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import polars as pl
 
-# Each has a batch in hand: more of them need more memory.
+# Each worker holds a batch in memory.
 MOST_WORKERS = 4
 
 Item = TypeVar("Item")

@@ -29,9 +29,14 @@ class PreparedTable:
         """The file in blocks of whole rows, in order."""
         return self._file.blocks()
 
-    def texts(self, block: Block) -> pl.DataFrame:
-        """All columns of a block's rows, as text."""
-        return self._scan(block, {}).collect()
+    @property
+    def header_line(self) -> bytes:
+        """The first line of the file."""
+        return self._file.header_line
+
+    def texts(self, block: Block) -> pl.Series:
+        """Each of a block's rows as its text in the file, without its line end."""
+        return self._file.texts(block)
 
     def typed(self, block: Block) -> pl.DataFrame:
         """The GROUP, the target (as text), and the features and times (with their types) of a block's rows.
@@ -39,15 +44,17 @@ class PreparedTable:
         Rows with the same GROUP belong to one entity, or, in a schema without entities, have the same key.
         """
         fields = self.schema.of(self.schema.named("feature", "time"))
-        rows = self._scan(block, {field.name: DTYPES[field.type] for field in fields if field.role == "feature"})
+        dtypes = {field.name: DTYPES[field.type] for field in fields if field.role == "feature"}
+        schema = {name: dtypes.get(name, pl.String()) for name in self._columns}
+        rows = pl.scan_csv(block.content, has_header=False, schema=schema)
         times = [convert(f.as_written(), pl.col(f.name)).alias(f.name) for f in fields if f.role == "time"]
         names = self.schema.named("entity") or self.schema.named("key")
-        group = pl.concat_str(names, separator=UNIT_SEPARATOR).alias(GROUP)
-        return rows.select(group, self.target, *(field.name for field in fields)).with_columns(times).collect()
-
-    def _scan(self, block: Block, dtypes: dict[str, pl.DataType]) -> pl.LazyFrame:
-        schema = {name: dtypes.get(name, pl.String()) for name in self._columns}
-        return pl.scan_csv(block.content, has_header=False, schema=schema)
+        group = pl.col(names[0]) if len(names) == 1 else pl.concat_str(names, separator=UNIT_SEPARATOR)
+        return (
+            rows.select(group.alias(GROUP), self.target, *(field.name for field in fields))
+            .with_columns(times)
+            .collect()
+        )
 
 
 class TrainData:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import polars as pl
 
-# What a Shelf and a Spill keep in memory at most.
+# How much a Shelf and a Spill keep in memory at most.
 SHELF_BYTES, FLUSH_BYTES = 192 << 20, 32 << 20
 
 
 class Shelf:
-    """Frames by number from 0: the first ones stay in memory, those that are too many go to disk."""
+    """Frames by number from 0: the first ones stay in memory, the others go to disk."""
 
     def __init__(self, folder: Path, *, in_memory: bool = True) -> None:
         self._folder, self.count = folder, 0
@@ -21,7 +21,7 @@ class Shelf:
     def add(self, frame: pl.DataFrame) -> None:
         """Add a frame under the next number."""
         self._room -= frame.estimated_size()
-        # Once a frame went to disk all later ones do, however small: the frames in memory are the first ones.
+        # After one frame went to disk, all later ones do: the frames in memory are the first ones.
         if self._room > 0 and len(self._held) == self.count:
             self._held.append(frame)
         else:
@@ -43,7 +43,7 @@ class Shelf:
 
 
 class Spill:
-    """Rows sorted into numbered boxes: added in any order, read back box by box, each in the order of adding.
+    """Rows sorted into numbered boxes: added in any order, read box by box, each box in the order of adding.
 
     The rows carry the box's number in the column `box`. Small amounts never leave the memory.
     """
@@ -62,7 +62,7 @@ class Spill:
             self._flush()
 
     def read(self, box: int) -> pl.DataFrame:
-        """The rows of one box; none is an empty frame of the same columns."""
+        """The rows of one box; an empty frame of the same columns if it has none."""
         flushed = [self._file(flush, box) for flush in range(self._flushes)]
         parts = [pl.read_ipc(file) for file in flushed if file.exists()]
         held = [frame.filter(pl.col(self._box) == box) for frame in self._held]

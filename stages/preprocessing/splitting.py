@@ -10,7 +10,6 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,19 +64,20 @@ def _write_sides(data: TrainData, validates: pl.Series, encoder: Encoder, public
     """Write the encoded rows of both sides, and the raw values of those that validate; returns the rows by file."""
     code = code_of(encoder.target, encoder.classes)
 
-    def work(part: tuple[pl.DataFrame, Block, pl.Series]) -> list[pl.DataFrame]:
+    def work(part: tuple[pl.DataFrame, Block, pl.Series]) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
         rows, block, chosen = part
         encoded = encode(encoder, rows, [code])
-        return [encoded.filter(~chosen), encoded.filter(chosen), data.table.texts(block).filter(chosen)]
+        return encoded.filter(~chosen), encoded.filter(chosen), data.table.texts(block).filter(chosen).to_list()
 
-    files = ("train.csv", "val.csv", "val_data.csv")
     parts = _with_sides(zip(data.frames(), data.table.blocks(), strict=True), validates)
-    with ExitStack() as stack:
-        writers = [stack.enter_context(CsvWriter(publication.path(file))) for file in files]
-        for frames in in_order(work, parts):
-            for writer, frame in zip(writers, frames, strict=True):
-                writer.write(frame)
-    return {file: writer.rows for file, writer in zip(files, writers, strict=True)}
+    train, val = CsvWriter(publication.path("train.csv")), CsvWriter(publication.path("val.csv"))
+    with train, val, publication.path("val_data.csv").open("wb") as val_data:
+        val_data.write(data.table.header_line)
+        for in_train, in_val, texts in in_order(work, parts):
+            train.write(in_train)
+            val.write(in_val)
+            val_data.write("".join(f"{text}\n" for text in texts).encode())
+    return {"train.csv": train.rows, "val.csv": val.rows, "val_data.csv": val.rows}
 
 
 def _choose_rows(data: TrainData, classes: Sequence[str], rules: SplitRules) -> tuple[pl.Series, pl.Series]:

@@ -1,12 +1,14 @@
 """`schema.json`: a Frictionless Table Schema whose fields have a `role` (https://specs.frictionlessdata.io/table-schema/)."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stagekit import BadInput
+from stagekit.shapes import ShapeError, parse_object
 
 ROLES = ("key", "entity", "feature", "time", "target", "ignore")
 ORDERED = ("integer", "number", "date", "datetime")
@@ -21,18 +23,20 @@ CONSTRAINTS = {
     "maxLength": ("string",),
 }
 TYPES = CONSTRAINTS["required"]
-# LightGBM and scikit-learn keep a set of categories in 256 bits; one stays free for "unseen".
+# LightGBM and scikit-learn keep a set of categories in 256 bits. One bit is for "unseen".
 MOST_CATEGORIES = 255
-# What would change the meaning of the data if it were passed over in silence.
+# These properties change the meaning of the data, so they are refused.
 UNSUPPORTED = ("bareNumber", "decimalChar", "groupChar", "missingValues", "categories", "categoriesOrdered")
 UNSUPPORTED_AT_TOP = ("foreignKeys", "uniqueKeys")
 TRUE_VALUES = ("true", "True", "TRUE", "1")
 FALSE_VALUES = ("false", "False", "FALSE", "0")
+MOST_LENGTH = (1 << 31) - 1
+BYTE_ORDER_MARK = "\ufeff".encode()
 
 
 @dataclass(frozen=True)
 class Field:
-    """One column: what its values are (`type`, `format`, `constraints`) and what it is for (`role`)."""
+    """One column: its values (`type`, `format`, `constraints`) and its purpose (`role`)."""
 
     name: str
     type: str
@@ -75,16 +79,18 @@ class Schema:
 
 
 def columns_kept(schema: Schema) -> list[str]:
-    """The columns of train_data.csv: those of the schema that are used, the target last."""
+    """The columns of train_data.csv: the fields of the schema that are used, the target last."""
     return [*schema.named("key", "entity", "feature", "time"), *schema.named("target")]
 
 
 def read_schema(path: Path, label: str, *, scoring: bool = False) -> Schema:
     """Read a schema.json; for scoring it may lack the target. Errors: BadInput that names the property at fault."""
     try:
-        document = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except ValueError as error:
-        raise BadInput(f"{label} is not JSON in UTF-8 ({error})", expected="a Table Schema", do="correct it") from None
+        document = parse_object(path.read_bytes().removeprefix(BYTE_ORDER_MARK))
+    except ShapeError as error:
+        raise BadInput(
+            f"{label}: {error.found}", expected=f"a Table Schema, which is {error.expected}", do="correct it"
+        ) from None
     return parse_schema(document, label, scoring=scoring)
 
 
@@ -146,12 +152,16 @@ def _constraints(constraints: Any, kind: str, at: str) -> dict[str, Any]:
             "unique": isinstance(value, bool),
             "enum": isinstance(value, list) and bool(value),
             "pattern": isinstance(value, str),
-            "minLength": isinstance(value, int) and not isinstance(value, bool),
-            "maxLength": isinstance(value, int) and not isinstance(value, bool),
-        }.get(name, isinstance(value, (str, int, float)))
+            "minLength": _is_length(value),
+            "maxLength": _is_length(value),
+        }.get(name, isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value)))
         if not right:
             raise _wrong(at, f"the constraint {name} is {json.dumps(value)}", f"a value that fits {name}")
     return constraints
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_LENGTH
 
 
 def _require_sound(schema: Schema, label: str, targets: tuple[int, ...]) -> None:
@@ -167,6 +177,10 @@ def _require_sound(schema: Schema, label: str, targets: tuple[int, ...]) -> None
     if not schema.named("feature", "time"):
         raise _wrong(label, "no field has the role feature or time", "at least one")
     for field in schema.fields:
+        if both := sorted({*field.true_values} & {*field.false_values}):
+            raise _wrong(
+                f"{label}, field {field.name!r}", f"{both[0]!r} is both true and false", "two lists that differ"
+            )
         dated = field.type in ("date", "datetime")
         if (field.role == "time") != dated and field.role in ("time", "feature"):
             raise _wrong(
@@ -191,7 +205,7 @@ def _wrong(label: str, found: str, expected: str) -> BadInput:
 
 
 def differences(ours: Schema, theirs: Schema) -> list[str]:
-    """In what the key, feature and time fields of a day differ from those of a model: a sentence each."""
+    """How the key, feature and time fields of a day differ from those of a model: a sentence each."""
     roles = ("key", "feature", "time")
     mine = {field.name: field for field in ours.fields if field.role in roles}
     model = {field.name: field for field in theirs.fields if field.role in roles}

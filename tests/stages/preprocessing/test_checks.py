@@ -271,6 +271,14 @@ def without(name: str) -> dict[str, Any]:
             schema_of(field("x", "string", "ignore"), missingValues="NA"), 'missingValues is "NA"', id="missing"
         ),
         pytest.param(schema_of(field("x", "string", "ignore"), foreignKeys=[]), "foreignKeys", id="foreign keys"),
+        pytest.param(schema_of(field("x", "string", "ignore", minLength=10**100)), "minLength is 1000", id="length"),
+        pytest.param(schema_of(field("x", "string", "ignore", maxLength=-1)), "maxLength is -1", id="negative length"),
+        pytest.param(schema_of(field("x", "number", "ignore", maximum=1e999)), "maximum is Inf", id="endless"),
+        pytest.param(
+            schema_of({**field("x", "boolean", "ignore"), "trueValues": ["1", "y"], "falseValues": ["y"]}),
+            "'y' is both true and false",
+            id="true and false",
+        ),
     ],
 )
 def test_schema_that_cannot_be_followed_is_refused(document: Any, message: str) -> None:
@@ -287,6 +295,7 @@ def test_schema_that_cannot_be_followed_is_refused(document: Any, message: str) 
         pytest.param(
             field("x", "string", "ignore", pattern="(?=a)"), "pattern '(?=a)' is not understood", id="pattern"
         ),
+        pytest.param(field("x", "string", "ignore", pattern=")("), "pattern ')(' is not understood", id="unbalanced"),
         pytest.param(
             {**field("x", "date", "ignore"), "format": "%H:%M"}, "format '%H:%M' is not understood", id="format"
         ),
@@ -299,12 +308,32 @@ def test_constraint_that_cannot_be_followed_is_refused(tested: dict[str, Any], m
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"\xff\xfe{\x00}\x00"])
-def test_schema_file_that_is_no_json_is_refused(tmp_path: Path, content: bytes) -> None:
+DEEP = 200_000
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"", "it is no JSON", id="empty"),
+        pytest.param(b"{", "it is no JSON", id="cut off"),
+        pytest.param(b"\xff", "it is no JSON", id="no UTF-8"),
+        pytest.param(b"\xff\xfe{\x00}\x00", "it is no JSON", id="UTF-16"),
+        pytest.param(b"[" * DEEP, "nested too deeply", id="deep"),
+        pytest.param(b'{"fields":' * DEEP + b"1" + b"}" * DEEP, "nested too deeply", id="deep objects"),
+        pytest.param(b'{"fields": [], "fields": []}', "fields", id="key twice"),
+        pytest.param(b'{"fields": [{"constraints": {"minimum": NaN}}]}', "NaN", id="NaN"),
+        pytest.param(b'{"fields": ' + b"9" * 5000 + b"}", "it is no JSON", id="huge number"),
+        pytest.param(b'{"fields": "\\ud800"}', "ud800", id="half character"),
+        pytest.param(b"[]", "a list", id="no object"),
+    ],
+)
+def test_schema_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "schema.json"
     path.write_bytes(content)
-    with pytest.raises(BadInput, match=r"raw/schema\.json is not JSON in UTF-8"):
+    with pytest.raises(BadInput) as error:
         read_schema(path, "raw/schema.json")
+    assert str(error.value).startswith("raw/schema.json: ")
+    assert message in str(error.value)
 
 
 def changed(name: str, **properties: Any) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def test_lines_of_another_number_of_fields_are_the_ones_that_are_rejected(
         pytest.param("\0,1", "on line {};", id="NUL"),
     ],
 )
-def test_place_in_a_long_file_is_told_by_its_line(
+def test_place_in_a_long_file_is_given_by_its_line(
     file: Path, monkeypatch: pytest.MonkeyPatch, line: str, message: str, where: int
 ) -> None:
     monkeypatch.setattr(csv_input, "BLOCK_BYTES", 1 << 19)
@@ -202,3 +202,37 @@ def test_place_in_a_long_file_is_told_by_its_line(
 def test_byte_order_mark_in_the_midst_of_a_file_is_text(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_input, "BLOCK_BYTES", 1)
     assert read(file, "a,b\n\ufeff1,2\n\ufeff3,4\n") == ([(2, "\ufeff1", "2"), (3, "\ufeff3", "4")], [])
+
+
+GOOD = [f"{number},some text {number},{number * 7}" for number in range(8_000)]
+BAD = {
+    "too many": "1,2,3,4",
+    "too few": "1",
+    "empty": "",
+    "commas": ",,,,,,,,,",
+    "stray": '5" pipe,2,3',
+    "text after a quote": '"x"y,2,3',
+    "never closed": '"1,2,3',
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    places=st.lists(st.tuples(st.integers(0, len(GOOD)), st.sampled_from(sorted(BAD))), min_size=1, max_size=25),
+    block=st.sampled_from([1 << 10, 1 << 16, csv_input.BLOCK_BYTES]),
+)
+def test_bad_rows_anywhere_cost_only_themselves(
+    tmp_path_factory: pytest.TempPathFactory, places: list[tuple[int, str]], block: int
+) -> None:
+    """Two bad rows in a file of some size once ended the stage: polars panicked."""
+    lines, kinds = [*GOOD], dict(places)
+    for place in sorted(kinds, reverse=True):
+        lines.insert(place, BAD[kinds[place]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_input, "BLOCK_BYTES", block)
+        rows, rejected = read(tmp_path_factory.mktemp("csv") / "data.csv", "\n".join(["a,b,c", *lines, ""]))
+    assert [",".join(row[1:]) for row in rows] == GOOD
+    bad_lines = [2 + place + number for number, place in enumerate(sorted(kinds))]
+    assert [(line, text) for line, _, text in rejected] == [
+        (line, BAD[kinds[place]]) for line, place in zip(bad_lines, sorted(kinds), strict=True)
+    ]

@@ -160,7 +160,7 @@ TARGET_ROWS = st.lists(st.tuples(KEYS, st.sampled_from(["A", "B", "Z"])), min_si
 
 IN_MEMORY = {"checked_table.PART_BYTES": checked_table.PART_BYTES}
 ON_DISK = {"checked_table.PART_BYTES": 40, "spill.FLUSH_BYTES": 500, "spill.SHELF_BYTES": 100}
-# As if all keys had one hash: only the keys themselves tell rows apart.
+# As if all keys had one hash: only the keys themselves distinguish rows.
 HASHES_COLLIDE = {"polars.Expr.hash": lambda _: pl.lit(7, pl.UInt64)}
 
 
@@ -340,3 +340,20 @@ def test_every_row_is_accounted_for_with_its_text(day: Day) -> None:
     assert day.run("prepare", "--max-rejected", "1").code == 0
     texts = "\n".join([row["row"] for row in day.rows(REJECTED) if row["file"] == "data.csv"])
     assert len(list(csv.reader(io.StringIO(texts)))) + len(day.rows(OUT)) == 90
+
+
+@pytest.mark.parametrize("block", [1 << 14, 8 << 20])
+def test_bad_rows_far_apart_are_rejected_one_by_one(day: Day, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """Of every kind that only a comparison shows, and of those that a row shows by itself."""
+    monkeypatch.setattr("csv_input.BLOCK_BYTES", block)
+    rows, target = [sheep(number) for number in range(8000)], [graded(number) for number in range(8000)]
+    rows[1001][3], rows[5001][3], rows[2000], rows[6000] = "heavy", "-5", sheep(3), sheep(4)
+    target[1500][1], target[6500][1], target[3000], target[7000] = "Z", "Y", ["tag-900000", "A"], ["tag-900001", "A"]
+    day.publish(to_csv(DATA_HEADER, rows), to_csv(["tag", "grade"], target))
+    run = day.run("prepare")
+    assert run.code == 0, run.log
+    lines = {(row["file"], int(row["line"])) for row in day.rows(REJECTED)}
+    assert lines == {("data.csv", 2 + n) for n in (1001, 5001, 2000, 6000, 1500, 6500, 3000, 7000)} | {
+        ("target.csv", 2 + n) for n in (1500, 6500, 3000, 7000, 2000, 6000)
+    }
+    assert run.result["rows_out"] == 7992

@@ -222,85 +222,6 @@ def test_classes_are_sorted_as_numbers_if_all_are(classes: list[str], ordered: l
     assert sort_classes(classes) == ordered
 
 
-def test_scoring_sees_the_numbers_that_training_saw(day: Day) -> None:
-    split_day(day)
-    day.publish_model()
-    data, _ = flock(600)
-    day.publish(data, None, {**SCHEMA, "fields": SCHEMA["fields"][:-1]}, ds="2026-12-01")
-    run = day.run("features", "--model", f"{day.root}/{MODEL}", ds="2026-12-01")
-    assert run.code == 0, run.log
-    assert (run.result["rows_out"], run.result["features"]) == (600, 7)
-    scored = day.rows("features/2026-12-01/features.csv")
-    assert [row["tag"] for row in scored] == [f"tag-{number}" for number in range(600)]
-    served = {row.pop("tag"): list(row.values()) for row in scored}
-    tag_of = {row["kilos"]: row["tag"] for row in day.rows(f"{P}/train_data.csv")}
-    trained = {}
-    for side in ("train", "val"):
-        for row in day.rows(f"{P}/{side}.csv"):
-            _, *features = row.values()
-            trained[tag_of[row["kilos"]]] = features
-    assert trained == served
-
-
-def test_scoring_meets_unknown_categories_and_missing_entities(day: Day) -> None:
-    fields = [f if f["name"] != "breed" else field("breed", "string", "feature") for f in SCHEMA["fields"]]
-    schema = {**SCHEMA, "fields": fields}
-    split_day(day, schema=schema)
-    day.publish_model()
-    rows = [[*sheep(n)[:1], "", *sheep(n)[2:5], "unheard of", *sheep(n)[6:]] for n in range(10)]
-    rows[9][4] = "many"
-    day.publish(to_csv(DATA_HEADER, rows), None, schema, ds="2026-12-01")
-    run = day.run("features", "--model", MODEL, ds="2026-12-01")
-    assert run.code == 0, run.log
-    assert [row["breed"] for row in day.rows("features/2026-12-01/features.csv")] == [""] * 9
-    assert [row["reason"] for row in day.rows("features/2026-12-01/rejected.csv")] == [
-        "lambs: 'many' is no integer of at most 64 bits"
-    ]
-
-
-def test_scoring_a_day_of_another_schema_is_refused(day: Day) -> None:
-    split_day(day)
-    day.publish_model()
-    fields = [{**f, "type": "number"} if f["name"] == "lambs" else f for f in SCHEMA["fields"]]
-    day.publish(flock(20)[0], None, {**SCHEMA, "fields": fields}, ds="2026-12-01")
-    run = day.run("features", "--model", MODEL, ds="2026-12-01")
-    assert run.code == 3
-    assert (
-        f"differs from the schema of {MODEL}: field 'lambs': type is 'number' here, 'integer' in the model" in run.log
-    )
-    assert not day.file("features").exists()
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ('"version": 1', '"version": 2', "version"),
-        ('"kind": "hour"', '"kind": "minute"', "'minute'"),
-        ('"field": "kilos"', '"field": "pounds"', "the field 'pounds' of the feature 'kilos' is not in its schema"),
-        ('"field": "kilos"', '"field": "breed"', "the field 'breed' of the feature 'kilos' has the type string"),
-        ('"features"', '"traits"', "features"),
-        ('"key"', "key", "JSON"),
-        ('"key": [\n    "tag"', '"key": [\n    "farm"', "has the key farm and the target grade"),
-    ],
-)
-def test_encoder_that_cannot_be_followed_is_refused(day: Day, old: str, new: str, message: str) -> None:
-    split_day(day, rows=100)
-    path = day.file(f"{P}/encoder.json")
-    path.write_text(path.read_text().replace(old, new, 1))
-    day.publish_model()
-    run = day.run("features", "--model", MODEL)
-    assert run.code == 3
-    assert message in run.log
-    assert f"{MODEL}/encoder.json" in run.log
-
-
-def test_model_that_is_not_there_is_not_ready(day: Day) -> None:
-    day.publish(*flock(20))
-    run = day.run("features", "--model", "models/2020-01-01")
-    assert run.code == 4
-    assert "partition models/2020-01-01 is not ready" in run.log
-
-
 def test_split_before_prepare_is_not_ready(day: Day) -> None:
     day.publish(*flock(20))
     assert day.run("split").code == 4
@@ -353,7 +274,7 @@ def test_binary_target_and_date_as_time(day: Day) -> None:
     assert [f["kind"] for f in encoder(day)["features"]] == ["weekday", "day", "number"]
 
 
-def test_data_published_anew_makes_the_old_split_unready(day: Day) -> None:
+def test_data_published_again_makes_the_old_split_unready(day: Day) -> None:
     split_day(day)
     day.publish(*flock(500))
     assert day.run("prepare").code == 0
@@ -377,3 +298,28 @@ def test_any_text_can_be_a_category(day: Day, values: list[str]) -> None:
     assert set(known) <= set(values) - {""}
     coded = [row["t"] for row in day.rows(f"features/{DS}/features.csv")]
     assert coded == [str(known.index(value)) if value in known else "" for value in values]
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, without_entity()], ids=["entity", "no entity"])
+@pytest.mark.parametrize("block", [700, 8 << 20])
+def test_rows_that_validate_are_kept_as_they_are_in_train_data(
+    day: Day, monkeypatch: pytest.MonkeyPatch, schema: dict[str, Any], block: int
+) -> None:
+    monkeypatch.setattr("csv_input.BLOCK_BYTES", block)
+    rows = [[*sheep(n)[:7], "ok"] for n in range(300)]
+    for row in rows[::3]:
+        row[1] = f'a farm, "{row[1]}"\nfar away'
+    day.publish(to_csv(DATA_HEADER, rows), flock(300)[1], schema)
+    assert day.run("prepare").code == 0
+    assert day.run("split").code == 0
+    prepared = day.rows(f"{P}/train_data.csv")
+    kilos = [row["kilos"] for row in day.rows(f"{P}/val.csv")]
+    kept = [row for row in prepared if row["kilos"] in set(kilos)]
+    assert day.rows(f"{P}/val_data.csv") == kept
+    assert [row["kilos"] for row in kept] == kilos
+    header, _, body = day.file(f"{P}/val_data.csv").read_bytes().partition(b"\n")
+    content = day.file(f"{P}/train_data.csv").read_bytes()
+    assert content.startswith(header + b"\n")
+    assert len(body) < len(content) / 2
+    mark = json.loads(day.file(f"{P}/_meta.json").read_text())
+    assert mark["outputs"]["val_data.csv"]["rows"] == len(kept)
