@@ -143,3 +143,18 @@ class Day:
 @pytest.fixture
 def day(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Day:
     return Day(tmp_path, capsys)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    return {name: folder / name for name in ("data.csv", "target.csv", "schema.json")}
+
+
+def put(files: dict[str, Path], data: str, target: str, schema: Any = SCHEMA) -> list[str]:
+    """Write the files; returns the options of import."""
+    files["data.csv"].write_text(data)
+    files["target.csv"].write_text(target)
+    files["schema.json"].write_text(json.dumps(schema))
+    return [text for name, path in files.items() for text in (f"--{name.partition('.')[0]}", str(path))]

@@ -58,8 +58,8 @@ def test_own_model_gives_the_bytes_of_val_csv(day: Day, schema: dict[str, Any], 
     assert day.file(OUT).read_bytes() == day.file(f"{P}/val.csv").read_bytes()
     rows = len(day.rows(f"{P}/val.csv"))
     assert rows > 30
-    told = {name: run.result[name] for name in ("partition", "champion", "incomparable", "rows", "features")}
-    assert told == {
+    found = {name: run.result[name] for name in ("partition", "champion", "incomparable", "rows", "features")}
+    assert found == {
         "partition": f"comparisons/{DS}", "champion": OWN, "incomparable": None, "rows": rows, "features": 7
     }  # fmt: skip
     assert day.leftovers() == []
@@ -167,7 +167,7 @@ RENAMED = {**SCHEMA, "fields": [{**f, "name": "mark"} if f["role"] == "target" e
         pytest.param(RENAMED, "ABC", "the target is 'grade' here, 'mark' in the model", id="other target"),
     ],
 )
-def test_model_of_other_data_is_told_not_measured(day: Day, schema: dict[str, Any], grades: str, found: str) -> None:
+def test_model_of_other_data_is_not_measured(day: Day, schema: dict[str, Any], grades: str, found: str) -> None:
     split_day(day)
     train_champion(day, schema, ("merino", "texel"), grades)
     run = day.run("encode-validation", "--model", CHAMPION)
@@ -176,7 +176,7 @@ def test_model_of_other_data_is_told_not_measured(day: Day, schema: dict[str, An
     assert not day.file("comparisons").exists()
 
 
-def test_many_differences_are_told_in_short(day: Day) -> None:
+def test_many_differences_are_reported_in_short(day: Day) -> None:
     names = [f["name"] for f in SCHEMA["fields"] if f["role"] == "feature"]
     fields = [{**f, "role": "ignore"} if f["name"] in names else f for f in SCHEMA["fields"]]
     split_day(day, schema={**SCHEMA, "fields": fields})

@@ -1,4 +1,4 @@
-"""Wrong usage, disks that are full or locked, and signals: the exit code tells, nothing half-done is published."""
+"""Wrong usage, full or locked disks, and signals: the exit code shows them, and nothing half-done is published."""
 
 import json
 import os
@@ -51,9 +51,9 @@ def test_wrong_usage_ends_with_2(options: list[str], capsys: pytest.CaptureFixtu
     ],
 )
 def test_what_needs_no_polars_does_not_load_it(options: list[str], says: str) -> None:
-    tell = "import atexit, sys, preprocessing; atexit.register(lambda: print('polars' in sys.modules)); "
-    tell += f"preprocessing.main({options})"
-    done = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True)
+    code = "import atexit, sys, preprocessing; atexit.register(lambda: print('polars' in sys.modules)); "
+    code += f"preprocessing.main({options})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(says)
     assert done.stdout.endswith("False\n")
 
@@ -191,6 +191,6 @@ def test_result_line_is_one_json_object_and_the_last_on_stdout(day: Day) -> None
     process = day.start("prepare")
     out, log = process.communicate(timeout=60)
     assert process.returncode == 0
-    told = json.loads(out)
-    assert (told["stage"], told["command"], told["ds"], told["rows_out"]) == ("preprocessing", "prepare", DS, 50)
+    found = json.loads(out)
+    assert (found["stage"], found["command"], found["ds"], found["rows_out"]) == ("preprocessing", "prepare", DS, 50)
     assert "checked 50 rows of raw/2026-11-21/data.csv" in log

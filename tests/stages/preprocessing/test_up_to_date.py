@@ -1,4 +1,4 @@
-"""A step that was done already is not done again, and does not even load polars; whatever changed is done anew."""
+"""A step that was done already is not done again, and does not even load polars; a step with changes is done again."""
 
 import json
 import subprocess
@@ -46,9 +46,9 @@ def published(day: Day) -> dict[Path, bytes]:
 
 def end_without_polars(day: Day, *command: str) -> dict[str, Any]:
     """Run a command in a process of its own; returns its result, which comes without polars."""
-    tell = "import atexit, sys, preprocessing; atexit.register(lambda: print('polars' in sys.modules)); "
-    tell += f"sys.exit(preprocessing.main({[*command, '--ds', DS, '--data-dir', str(day.root)]}))"
-    ended = subprocess.run([sys.executable, "-c", tell], capture_output=True, text=True, check=True)
+    code = "import atexit, sys, preprocessing; atexit.register(lambda: print('polars' in sys.modules)); "
+    code += f"sys.exit(preprocessing.main({[*command, '--ds', DS, '--data-dir', str(day.root)]}))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     result, loaded = ended.stdout.splitlines()
     assert loaded == "False"
     return dict(json.loads(result))
@@ -74,7 +74,7 @@ def test_import_that_is_done_ends_without_polars(day: Day, tmp_path: Path, named
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["named", "lying there"])
-def test_changed_file_is_imported_anew(day: Day, tmp_path: Path, named: bool) -> None:
+def test_changed_file_is_imported_again(day: Day, tmp_path: Path, named: bool) -> None:
     folder = tmp_path / "mine" if named else day.file(f"raw/{DS}")
     for rows in (60, 61):
         options = put(folder, rows)
@@ -94,7 +94,7 @@ def test_target_that_comes_later_is_imported(day: Day) -> None:
     assert day.run("import", reuse=True).result["rows"] == {"data.csv": 60, "target.csv": 60}
 
 
-def test_rows_are_encoded_anew_for_another_champion_or_split(done: Day) -> None:
+def test_rows_are_encoded_again_for_another_champion_or_split(done: Day) -> None:
     done.publish_model("models/2026-11-08")
     run = done.run("encode-validation", "--model", "models/2026-11-08", reuse=True)
     assert ("cached" in run.result, run.result["champion"]) == (False, "models/2026-11-08")
@@ -108,8 +108,8 @@ def test_rows_are_encoded_anew_for_another_champion_or_split(done: Day) -> None:
 def test_explain_does_nothing(done: Day, command: tuple[str, ...]) -> None:
     done.publish(*flock(200))
     before = published(done)
-    tell = [sys.executable, "/opt/stage/preprocessing.py", *command, "--ds", DS, "--data-dir", str(done.root)]
-    ended = subprocess.run([*tell, "--explain"], capture_output=True, text=True, check=True)
+    command_line = [sys.executable, "/opt/stage/preprocessing.py", *command, "--ds", DS, "--data-dir", str(done.root)]
+    ended = subprocess.run([*command_line, "--explain"], capture_output=True, text=True, check=True)
     explained = json.loads(ended.stdout)["explain"]
     # What only reads what `prepare` wrote is still up to date: it was not prepared again.
     assert explained["hit"] is (command[0] == "encode-validation" or command == ("split",))

@@ -1,0 +1,180 @@
+"""import: own files become raw/{ds} as they are, with a mark that holds their hashes."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from conftest import DATA_HEADER, DS, SCHEMA, Day, flock, graded, put, sheep, to_csv
+
+
+def test_imported_files_go_through_prepare_and_split(day: Day, files: dict[str, Path]) -> None:
+    run = day.run("import", *put(files, *flock(60)))
+    assert run.code == 0
+    assert run.result["rows"] == {"data.csv": 60, "target.csv": 60}
+    assert day.file(f"raw/{DS}/data.csv").read_bytes() == files["data.csv"].read_bytes()
+    assert (day.run("prepare").code, day.run("split").code) == (0, 0)
+
+
+ODD_NAMES = [
+    *(
+        'say "hi"',
+        '"',
+        '""',
+        "a,b",
+        ",",
+        " before",
+        "after ",
+        " ",
+        "Größe €",
+        "日本",
+        "it's",
+        "a;b",
+        "a\tb",
+        "#",
+        "0",
+        "null",
+    ),
+    *("^a", "a$", "**", "{}", "\\", "a/b", "a.b", "literal", "len", "count"),
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_columns_may_have_any_name(day: Day, files: dict[str, Path], name: str) -> None:
+    names = {column: f"{name}{number}" if number else name for number, column in enumerate(reversed(DATA_HEADER))}
+    names["grade"] = f"grade of {name}"
+    columns = [{**f, "name": names[f["name"]]} for f in SCHEMA["fields"]]
+    data = to_csv([names[column] for column in DATA_HEADER], map(sheep, range(60)))
+    target = to_csv([names["tag"], names["grade"]], map(graded, range(60)))
+    schema = {**SCHEMA, "fields": columns, "primaryKey": [names["tag"]]}
+    assert day.run("import", *put(files, data, target, schema)).code == 0
+    assert [day.run(command).code for command in ("prepare", "split")] == [0, 0]
+    day.publish_model()
+    assert day.run("features", "--model", "models/2026-11-01").code == 0
+    assert day.run("encode-validation", "--model", "models/2026-11-01").code == 0
+    assert day.file(f"comparisons/{DS}/val.csv").read_bytes() == day.file(f"processed/{DS}/val.csv").read_bytes()
+    kept = [f["name"] for f in columns if f["role"] != "ignore"]
+    rows = day.rows(f"processed/{DS}/train_data.csv")
+    assert list(rows[0]) == kept
+    assert [[row[names["tag"]], row[names["grade"]]] for row in rows] == [graded(number) for number in range(60)]
+    encoder = json.loads(day.file(f"processed/{DS}/encoder.json").read_text())
+    features = [feature["name"] for feature in encoder["features"]]
+    assert list(day.rows(f"processed/{DS}/train.csv")[0]) == [names["grade"], *features]
+    assert list(day.rows(f"features/{DS}/features.csv")[0]) == [names["tag"], *features]
+
+
+@pytest.mark.parametrize("name", ["*", "^kilos$"])
+def test_name_that_polars_reads_as_a_pattern_is_refused(day: Day, files: dict[str, Path], name: str) -> None:
+    data, target = (text.replace("kilos", name, 1) for text in flock(60))
+    fields = [{**f, "name": name if f["name"] == "kilos" else f["name"]} for f in SCHEMA["fields"]]
+    run = day.run("import", *put(files, data, target, {**SCHEMA, "fields": fields}))
+    assert run.code == 3
+    assert f"field {name!r}: its name is a pattern" in run.log
+
+
+def test_name_of_two_lines_is_refused(day: Day, files: dict[str, Path]) -> None:
+    data, target = (text.replace("kilos", '"kilos\nof meat"', 1) for text in flock(60))
+    run = day.run("import", *put(files, data, target))
+    assert run.code == 3
+    assert "the header of" in run.log
+    assert "is not CSV" in run.log
+
+
+def test_files_that_lie_in_raw_already_get_their_mark(day: Day) -> None:
+    folder = day.file(f"raw/{DS}")
+    folder.mkdir(parents=True)
+    put({name: folder / name for name in ("data.csv", "target.csv", "schema.json")}, *flock(60))
+    assert day.run("prepare").code == 4
+    assert day.run("import").code == 0
+    assert (day.run("prepare").code, day.run("split").code) == (0, 0)
+
+
+def test_day_to_be_scored_is_imported_without_target(day: Day, files: dict[str, Path]) -> None:
+    options = put(files, flock(60)[0], "", {**SCHEMA, "fields": SCHEMA["fields"][:-1]})
+    del options[2:4]
+    run = day.run("import", *options)
+    assert (run.code, run.result["rows"]) == (0, {"data.csv": 60})
+    run = day.run("prepare")
+    assert run.code == 4
+    assert "has no target.csv" in run.log
+
+
+def test_mark_holds_the_hashes_of_the_imported_files(day: Day, files: dict[str, Path]) -> None:
+    """The command line names files only: what they held must show, so that a changed file is imported again."""
+    found = []
+    for rows in (60, 61):
+        assert day.run("import", *put(files, *flock(rows))).result["rows"]["data.csv"] == rows
+        mark = json.loads(day.file(f"raw/{DS}/_meta.json").read_text())
+        found.append(mark["steps"]["import"]["parameters"]["files"])
+        for name, path in files.items():
+            content = path.read_bytes()
+            assert day.file(f"raw/{DS}/{name}").read_bytes() == content
+            assert found[-1][name] == {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    assert found[0]["data.csv"] != found[1]["data.csv"]
+    assert found[0]["schema.json"] == found[1]["schema.json"]
+
+
+def test_file_that_grows_while_it_is_imported_is_refused(
+    day: Day, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = put(files, *flock(60))
+    copy = shutil.copyfileobj
+
+    def copy_late(source: IO[bytes], to: IO[bytes]) -> None:
+        with files["data.csv"].open("a") as writer:
+            writer.write("tag-99,farm 1,,1.0,1,,,\n")
+        copy(source, to)
+
+    monkeypatch.setattr("import_.shutil.copyfileobj", copy_late)
+    run = day.run("import", *options)
+    assert run.code == 3
+    assert f"{files['data.csv']} changed while it was imported" in run.log
+    assert not list(day.file("raw").iterdir())
+
+
+def test_data_may_be_called_like_a_target(day: Day, files: dict[str, Path]) -> None:
+    files["data.csv"] = files["data.csv"].with_name("no_target.csv")
+    schema = {**SCHEMA, "fields": SCHEMA["fields"][:-1]}
+    for rows in (60, 61):
+        put(files, flock(rows)[0], "", schema)
+        options = ["--data", str(files["data.csv"]), "--schema", str(files["schema.json"])]
+        assert day.run("import", *options).code == 0
+
+
+def test_import_never_pairs_new_data_with_an_old_target(day: Day, files: dict[str, Path]) -> None:
+    day.publish(*flock(60))
+    options = put(files, *flock(60))
+    del options[2:4]
+    run = day.run("import", *options)
+    assert run.code == 2
+    assert "target.csv" in run.log
+
+
+@pytest.mark.parametrize(
+    ("data", "schema", "code", "message"),
+    [
+        ("", SCHEMA, 3, "is empty (0 bytes)"),
+        (",".join(DATA_HEADER) + "\n", SCHEMA, 3, "has a header but no rows"),
+        ("a,b\n1,2\n", SCHEMA, 3, "lacks tag"),
+        (flock(5)[0].replace("farm 3", "farm \0"), SCHEMA, 3, "a NUL byte"),
+        (flock(5)[0], {"fields": []}, 3, "no list of fields"),
+    ],
+)
+def test_import_refuses_what_prepare_could_not_read(
+    day: Day, files: dict[str, Path], data: str, schema: Any, code: int, message: str
+) -> None:
+    run = day.run("import", *put(files, data, flock(5)[1], schema))
+    assert run.code == code
+    assert message in run.log
+    assert str(files["schema.json" if schema != SCHEMA else "data.csv"]) in run.log
+    assert not day.file("raw").exists() or not list(day.file("raw").iterdir())
+
+
+def test_import_of_a_file_that_is_not_there_is_wrong_usage(day: Day, files: dict[str, Path]) -> None:
+    options = put(files, *flock(5))
+    files["data.csv"].unlink()
+    run = day.run("import", *options)
+    assert run.code == 2
+    assert f"there is no file {files['data.csv']}" in run.log
