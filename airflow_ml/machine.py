@@ -17,7 +17,7 @@ def ensure(name: str) -> None:
 
 
 def engine(arguments: argparse.Namespace) -> int:
-    """Makes sure that a Docker engine answers and has the published images that ours start from.
+    """Prepares a Docker engine that answers and has the published images that ours start from.
 
     Installs and starts an engine if there is none: on Debian 12 and 13 and on Ubuntu, with root rights. If no image
     registry can be reached, makes stand-ins of the published images from Debian's packages.
@@ -29,7 +29,7 @@ def engine(arguments: argparse.Namespace) -> int:
 
 
 def images() -> None:
-    """Make sure that the engine has every image of ours as its folder is now."""
+    """Build every image of ours whose folder has changed, on an engine that is prepared first."""
     from airflow_ml.images import command
 
     engine(argparse.Namespace())

@@ -131,11 +131,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def layers_table(images: Images) -> list[str]:
     """Each layer that the engine stores: who has it, its size, what is in it."""
-    rows, told = [], set()
+    rows, shown = [], set()
     for layers in sorted(images.values(), key=size_of):
         for layer in layers:
-            if layer.chain not in told and layer.size:
-                told.add(layer.chain)
+            if layer.chain not in shown and layer.size:
+                shown.add(layer.chain)
                 names = holders(images)[layer.chain]
                 where = "all" if len(names) == len(images) else ", ".join(sorted(names))
                 rows.append((where, layer.name, text_of(layer.size), parts_text(layer.parts)))

@@ -52,12 +52,12 @@ def weigh(names: Sequence[str], base: str) -> Naive:
     """
     prefix = f"naive-{secrets.token_hex(4)}"
     try:
-        name, told = _base(base, prefix)
+        name, label = _base(base, prefix)
         sizes = {"base": _size(name)}
         for number, image in enumerate(names):
             print(f"==> {image}, the naive way", file=sys.stderr, flush=True)
             sizes[image] = _build(image, name, f"{prefix}-{number}")
-        return {"base": told, "sizes": sizes, "locks": {image: fingerprint(image) for image in names}}
+        return {"base": label, "sizes": sizes, "locks": {image: fingerprint(image) for image in names}}
     finally:
         ours = docker("image", "ls", "--format={{.Repository}}", f"--filter=reference={prefix}-*").split()
         if ours:

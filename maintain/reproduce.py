@@ -111,7 +111,7 @@ def layers(image: str, host: str | None = None) -> list[str]:
 
 
 def files_of_layers(image: str, folder: Path, host: str | None = None) -> list[dict[str, str]]:
-    """For each layer of an image, what it says of each of its files."""
+    """For each layer of an image, the facts of each of its files."""
     archive = folder / f"{'again' if host else 'here'}.tar"
     call("docker", "save", "--output", archive, image, host=host)
     with tarfile.open(archive) as saved:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that the end-to-end tests have a Chromium to look at Airflow's page with.
+# Installs a Chromium for the end-to-end tests, if there is none, to look at Airflow's page with.
 set -Eeuo pipefail
 cd "$(dirname "$0")"
 # shellcheck source=setup/lib.sh

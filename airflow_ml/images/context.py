@@ -33,7 +33,7 @@ class ContextFile:
 def read_context(folder: Path) -> tuple[ContextFile, ...]:
     """The files that go to the builder, in the order of their names.
 
-    Errors: AirflowMlError for a symbolic link or anything else that is neither file nor folder: what it stands for lies
+    Errors: AirflowMlError for a symbolic link or anything else that is neither file nor folder: its content is
     outside of the folder, so no tag could name it.
     """
     return tuple(_read(folder, path) for path in sorted(_walk(folder, ""), key=os.fsencode))

@@ -26,7 +26,7 @@ def revision_of(root: Path) -> str | None:
 
 
 def is_better(revision: str | None, known: str | None) -> bool:
-    """Whether a revision with the same files says more than the one that is known: it can be checked out."""
+    """Whether a revision of the same files is more useful than the known one: somebody can check it out."""
     return revision is not None and (known is None or (known.endswith("-dirty") and not revision.endswith("-dirty")))
 
 

@@ -47,7 +47,7 @@ class Image:
 
 
 def prefix() -> str:
-    """What the images' names begin with: ML_IMAGE_PREFIX keeps two checkouts apart on one engine.
+    """What the images' names begin with: ML_IMAGE_PREFIX separates two checkouts on one engine.
 
     Errors: AirflowMlError for what cannot begin a name.
     """
