@@ -1,0 +1,32 @@
+"""The summary of a day, from the results of its tasks."""
+
+from typing import Any
+
+import pytest
+from airflow_ml import run_day
+
+RESULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "generate_data": {"generate": {"rows": 1000}},
+    "train_model": {
+        "prepare": {"rejected": {"data.csv": 12, "target.csv": 3}, "reasons": {"amount: type": 12, "no target": 3}},
+        "validate": {"roc_auc": 0.9},
+        "decide": {"version": 2, "decision": "promoted", "reasons": ["there is no champion yet"]},
+    },
+    "predict": {
+        "resolve": {"version": "2", "model": "models/2026-11-21", "source": "champion"},
+        "predict": {"rows": 988, "predicted": {"0": 900, "1": 88}},
+    },
+    "monitor": {"evaluate": {"trained_on_day": False, "metrics": None, "drift": None, "breaches": []}},
+}
+
+
+def test_summary_separates_rows_that_were_not_trained_on_from_those_that_were_not_predicted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Training rejects rows without a target too. One number for both did not add up with the predicted rows."""
+    monkeypatch.setattr(run_day, "first_rows", lambda *_: [])
+    summary = run_day.summarize(RESULTS, "data", "2026-11-21", {"airflow": "", "mlflow": "", "reports": ""})
+    assert "generated      1,000 rows" in summary
+    assert "predicted      988 rows" in summary
+    assert "not predicted  12 rows, which were rejected" in summary
+    assert "not trained on 15 rows: amount: type 12, no target 3" in summary
