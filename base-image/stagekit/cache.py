@@ -1,8 +1,8 @@
-"""The step cache: was this very step done before, and is what it made still there?
+"""The step cache: was this very step done before, and are its outputs unchanged?
 
-A mark tells what a step was made from. Where all of that is the same for the call at hand - image, inputs,
-parameters, seed, command line - and each output is still the bytes that were published, the work would only make
-them again. What cannot be known to be the same counts as changed. docs/decisions/0010-marks-are-the-cache.md.
+A mark records what a step was made from. If all of that is the same for the present call - image, inputs, parameters,
+seed, command line - and each output has the bytes that were published, then the work would only make them again.
+What cannot be known to be the same counts as changed. docs/decisions/0010-marks-are-the-cache.md.
 """
 
 import json
@@ -18,41 +18,26 @@ from stagekit.mark import META, damage, load_mark, locked
 SHOWN = 60
 
 
-class UpToDate(BaseException):
-    """Nothing is left to do: ends a command where it opens its publication. No error, so no stage catches it."""
-
-    def __init__(self, result: Mapping[str, Any]) -> None:
-        self.result = result
-        super().__init__()
-
-
-class Explained(BaseException):
-    """`--explain` ends a command where it opens its publication: would it do the work, and why?"""
-
-    def __init__(self, changed: list[str]) -> None:
-        self.changed = changed
-        super().__init__()
-
-
 @dataclass(frozen=True)
-class Look:
-    """What a look at the mark found: what has `changed` since the step was done, nothing where it was done already.
+class Comparison:
+    """A step compared with its record in the mark: what has `changed`, nothing if it is done already.
 
-    `record` is that of the mark, None where the step was not done before.
+    `record` is None if the step was not done before.
     """
 
     changed: list[str]
     record: Mapping[str, Any] | None = None
 
+    @property
     def made(self) -> str:
-        """When and by whom it was made."""
+        """When and by whom the step was done."""
         record = self.record or {}
         run = record.get("run") or {}
         whom = f"run {run.get('run_id')} of the Dag {run['dag_id']}" if run.get("dag_id") else "hand"
         return f"{record.get('started')} by {whom}"
 
 
-def look(folder: Path, name: str, step: str, wanted: Mapping[str, Any]) -> Look:
+def compare_with_mark(folder: Path, name: str, step: str, wanted: Mapping[str, Any]) -> Comparison:
     """Compare the record of a step in the mark of `folder` with the `wanted` one, then the outputs with the mark.
 
     `wanted` has the record's keys `image`, `inputs`, `call`, `parameters` (None: not compared) and `seed`.
@@ -60,23 +45,23 @@ def look(folder: Path, name: str, step: str, wanted: Mapping[str, Any]) -> Look:
     try:
         record, outputs = _done(folder, name, step)
         if record is None:
-            return Look(["it was not done before"])
+            return Comparison(["it was not done before"])
         changed = [*differences(record, wanted)] or [*_damages(folder, outputs)]
         if changed:
-            return Look(changed, record)
+            return Comparison(changed, record)
         # Files that were replaced while they were read have another mark by now.
         with locked(folder):
             if _done(folder, name, step) != (record, outputs):
-                return Look(["it was published again just now"], record)
+                return Comparison(["it was published again just now"], record)
     except (BadInput, FileNotFoundError, NotADirectoryError):
-        return Look([f"{name}/{META} cannot be read"])
+        return Comparison([f"{name}/{META} cannot be read"])
     except (AttributeError, KeyError, TypeError):
-        return Look([f"the record of {step} in {name}/{META} is not understood"])
-    return Look([], record)
+        return Comparison([f"the record of {step} in {name}/{META} is not complete"])
+    return Comparison([], record)
 
 
 def _done(folder: Path, name: str, step: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """The record of a step, None where there is none, and its outputs."""
+    """The record of a step, None if there is none, and its outputs."""
     if not (folder / META).is_file():
         return None, {}
     mark = load_mark(folder, name)
@@ -95,20 +80,20 @@ def _damages(folder: Path, outputs: Mapping[str, Any]) -> Iterator[str]:
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What is other now than in an earlier record, in words; nothing where the same comes out."""
+    """What has changed since an earlier record, in words; nothing if the step would make the same again."""
     yield from _inputs(then["inputs"], now["inputs"])
     yield from _call(then["call"], now["call"])
-    told = {*(then["call"]["arguments"] or {}), *(now["call"]["arguments"] or {})}
+    arguments = {*(then["call"]["arguments"] or {}), *(now["call"]["arguments"] or {})}
     if now["parameters"] is not None:
         same_call = _text(then["call"]) == _text(now["call"])
         for parameter, old, new in _changed(then["parameters"], now["parameters"]):
-            if same_call or parameter not in told:
+            if same_call or parameter not in arguments:
                 yield f"{parameter} {old} then, {new} now"
-        if _text(then["seed"]) != _text(now["seed"]) and (same_call or "seed" not in told):
+        if _text(then["seed"]) != _text(now["seed"]) and (same_call or "seed" not in arguments):
             yield f"seed {_shown(then['seed'])} then, {_shown(now['seed'])} now"
     yield from _image(then["image"], now["image"])
     if not isinstance(then.get("result"), dict):
-        yield "its result was not kept: it ended too early, or another step has replaced a file of it"
+        yield "its result was not kept, or another step has replaced one of its files"
 
 
 def _inputs(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
@@ -118,7 +103,7 @@ def _inputs(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
         elif path not in now:
             yield f"input {path} is not read now"
         elif then[path] != now[path]:
-            yield f"input {path} is other ({then[path][:12]}… then, {now[path][:12]}… now)"
+            yield f"input {path} has changed ({then[path][:12]}… then, {now[path][:12]}… now)"
 
 
 def _call(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -13,12 +13,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from stagekit.cache import Explained, UpToDate
-from stagekit.call import Call, forget_call, remember_call
+from stagekit.call import Call
 from stagekit.errors import FAILED, StageError, explain_os_error, to_os_error
 from stagekit.options import Option
 from stagekit.process import end_on_signals, heartbeat
-from stagekit.publication import keep_result
 
 log = logging.getLogger("stagekit")
 
@@ -38,16 +36,13 @@ class Command:
 
     name: str
     help: str
-    run: str | Run
-    configure: Callable[[argparse.ArgumentParser], None] = lambda _: None
+    run: str
+    options: Sequence[Option] = ()
     needs_ds: bool = True
     publishes: bool = True
-    options: Sequence[Option] = ()
 
     def load(self) -> Run:
         """The function that does the work."""
-        if not isinstance(self.run, str):
-            return self.run
         module, _, function = self.run.partition(":")
         run: Run = getattr(importlib.import_module(module), function)
         return run
@@ -57,13 +52,11 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     """Parse the command line, run the command, print its result line; returns the exit code.
 
     A stage with one command takes its options directly (`generator --ds 2026-11-21`), a stage with several
-    takes sub-commands (`preprocessing split --ds 2026-11-21`). A command that would publish what is published already
-    ends early: its result line is the one of then, with `"cached": true`.
+    takes sub-commands (`preprocessing split --ds 2026-11-21`).
     """
     args = _build_parser(stage, description, commands).parse_args(argv)
     command: Command = args.command
-    asked = {name: command.publishes and getattr(args, name) for name in ("force", "explain")}
-    args.call = call = remember_call(stage, command.name if len(commands) > 1 else None, vars(args), **asked)
+    args.call = Call(stage, command.name if len(commands) > 1 else None, vars(args))
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if args.verbose else logging.INFO,
@@ -76,27 +69,13 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     started = time.monotonic()
     try:
         with heartbeat(f"running {command.name}"):
-            result = _result(command, args, call)
+            result = command.load()(args)
     except Exception as error:
         return _report(error, str(args.data_dir))
-    finally:
-        forget_call()
     head = {"stage": stage, "command": command.name, **({"ds": args.ds} if command.needs_ds else {})}
     sys.stderr.flush()
     print(json.dumps({**head, **result, "seconds": round(time.monotonic() - started, 3)}), flush=True)
     return 0
-
-
-def _result(command: Command, args: argparse.Namespace, call: Call) -> Mapping[str, Any]:
-    """Run the command; returns what its result line says, of this run or of the one that did its work before."""
-    try:
-        result = command.load()(args)
-    except UpToDate as found:
-        return {**found.result, "cached": True}
-    except Explained as told:
-        return {"explain": {"hit": not told.changed, "changed": told.changed}}
-    keep_result(call, result)
-    return result
 
 
 def _report(error: Exception, root: str) -> int:
@@ -132,7 +111,6 @@ def _build_parser(stage: str, description: str, commands: Sequence[Command]) -> 
 def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
     if command.needs_ds:
         parser.add_argument("--ds", type=_ds, required=True, metavar="YYYY-MM-DD", help="the day of the data")
-    command.configure(parser)
     for option in command.options:
         parser.add_argument(*option.flags, **option.keywords)
     parser.add_argument(
@@ -145,7 +123,7 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
     if command.publishes:
         cache = parser.add_mutually_exclusive_group()
         cache.add_argument("--force", action="store_true", help="do the work even if it was done before")
-        cache.add_argument("--explain", action="store_true", help="only say whether it would be done, and why")
+        cache.add_argument("--explain", action="store_true", help="only report whether the work would be done, and why")
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(command=command)
 

@@ -53,7 +53,7 @@ def file_sha256(path: Path) -> str:
 
 
 def damage(path: Path, output: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What is wrong with a file, and what its mark's `output` says; None where it is as it was published.
+    """What is wrong with a file, and what its mark's `output` says; None if it has the published bytes.
 
     Errors: FileNotFoundError.
     """
@@ -65,7 +65,7 @@ def damage(path: Path, output: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def intact(path: Path, output: Mapping[str, Any]) -> bool:
-    """Whether a file is there as it was published."""
+    """Whether a file has the published bytes."""
     try:
         return damage(path, output) is None
     except FileNotFoundError:
@@ -115,7 +115,10 @@ def _damaged(label: str, error: ShapeError) -> BadInput:
 
 
 def write_mark(mark: Mapping[str, Any], temporary: Path, folder: int) -> None:
-    """Replace a partition's mark at once, by way of a `temporary` folder in its own, whose descriptor is `folder`."""
+    """Replace a partition's mark in one step, from a `temporary` folder in the partition's folder.
+
+    `folder` is the descriptor of the partition's folder.
+    """
     path = temporary / META
     path.write_text(json.dumps(mark, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     fsync(path)
@@ -135,7 +138,7 @@ def locked(folder: Path) -> Iterator[int]:
 
 
 def fsync(path: Path) -> None:
-    """Have a file's bytes on the disk."""
+    """Wait until the bytes of a file are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

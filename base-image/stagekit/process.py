@@ -28,7 +28,7 @@ def end_on_signals() -> None:
 
     Python runs signal handlers in the main thread only, between two bytecodes: a long call into LightGBM
     or polars would delay them past the grace period of `docker stop`. The C-level handler writes to a
-    socket at once, and a thread of its own answers it (the libraries' long calls release the GIL).
+    socket immediately, and a separate thread answers it (the libraries' long calls release the GIL).
     """
     wake, signalled = socket.socketpair()
     signalled.setblocking(False)

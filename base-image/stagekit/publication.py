@@ -1,4 +1,4 @@
-"""Publications: the outputs of a step appear together, under their mark, or not at all - and not twice."""
+"""Publications: the outputs of a step appear together, under their mark, or not at all; and they are made only once."""
 
 import enum
 import json
@@ -7,24 +7,23 @@ import os
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
 from pathlib import Path
 from time import gmtime, monotonic, strftime
 from types import TracebackType
 from typing import Any, Final
 
-from stagekit.cache import Explained, UpToDate, look
-from stagekit.call import Call, call_of, current_call
+from stagekit.cache import Comparison, compare_with_mark
+from stagekit.call import Call, call_of
 from stagekit.errors import BadInput
 from stagekit.mark import META, META_VERSION, file_sha256, fsync, intact, load_mark, locked, write_mark
 from stagekit.partition import Partition
 from stagekit.workspace import Workspace
 
-# A longer result is not kept, so its step is always done: marks are read by everyone, and a result line is no file.
+# A longer result is not kept, so its step is always done: everybody reads marks, so they must stay small.
 MOST_RESULT_BYTES = 64 << 10
 # The scratch folder's name among the outputs.
 SCRATCH = ".scratch"
-# So many changes a log line names.
+# How many changes a log line names.
 SHOWN_CHANGES = 6
 
 log = logging.getLogger("stagekit")
@@ -34,21 +33,18 @@ class _Later(enum.Enum):
     LATER = "later"
 
 
-# As `parameters`: the block settles them, from nothing but the call, the inputs and the image.
+# As `parameters`: the work sets them. They must follow from the command line, the inputs and the image alone.
 LATER: Final = _Later.LATER
 
 
 class Publication:
-    """Writes the outputs of one step of a partition, and publishes them all or none.
+    """Writes the outputs of one step of a partition, and publishes all of them or none.
 
-    Use as a context manager: write to `publication.path(file)`, set `publication.rows[file]`; leaving the
-    block publishes, an exception publishes nothing and leaves nothing behind. A process that is killed
-    leaves a hidden temporary folder that no reader looks at and the next writer removes.
+    Use as a context manager: write to `publication.path(file)`, set `publication.rows[file]`. Leaving the block
+    publishes. An exception publishes nothing and leaves nothing behind. A process that is killed leaves a hidden
+    temporary folder, which no reader looks at and the next writer removes.
 
-    Where the step was done before and would make the same again, entering raises UpToDate, which ends the command
-    (`--force` and `reuse=False` do without). So all that decides the outputs is in the image, `inputs`, `parameters`,
-    `seed` or the command line, and heavy work and imports are inside of the block. A command has one publication,
-    or its result is not kept and it is never up to date.
+    A Publication always does its work. Commands call `publish`, which finds a step that is done already.
     """
 
     def __init__(
@@ -60,15 +56,14 @@ class Publication:
         inputs: Iterable[Partition] = (),
         parameters: Mapping[str, Any] | _Later | None = None,
         seed: int | None = None,
-        reuse: bool = True,
         call: Call | None = None,
     ) -> None:
         self.name, self.step, self.folder = name, step, root / name
         self.rows: dict[str, int] = {}
+        self.result: Mapping[str, Any] | None = None
         self._inputs = {path: digest for partition in inputs for path, digest in partition.hashes.items()}
         self._parameters = None if parameters is LATER else dict(parameters or {})
-        self._seed, self._reuse, self._given_call = seed, reuse, call
-        self._result: Mapping[str, Any] | None = None
+        self._seed, self._call = seed, call or Call()
 
     def path(self, file: str) -> Path:
         """Where to write an output before it is published."""
@@ -76,7 +71,7 @@ class Publication:
 
     @property
     def scratch(self) -> Path:
-        """A folder for files that are not published: it is removed before the outputs are."""
+        """A folder for files that are not published: it is removed before the outputs are published."""
         folder = self.path(SCRATCH)
         folder.mkdir(exist_ok=True)
         return folder
@@ -85,12 +80,7 @@ class Publication:
         """Give the parameters of a publication with `parameters=LATER`; the mark records them."""
         self._parameters, self._seed = dict(parameters), seed
 
-    settle = set_parameters
-
     def __enter__(self) -> "Publication":
-        self._call = self._given_call or current_call()
-        if self._given_call is None:
-            self._look(self._call)
         self._started, self._clock = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()), monotonic()
         self._workspace = Workspace(self.folder, self.step)
         return self
@@ -101,41 +91,12 @@ class Publication:
         try:
             if kind is None:
                 self._publish()
-                if self._given_call is None:
-                    self._call.published.append(self)
         finally:
             self._workspace.close()
 
-    def run(self, call: Call, work: "Callable[[Publication], Mapping[str, Any]]") -> Mapping[str, Any]:
-        """Do the work if it is not done already; see `publish`."""
-        self._call = call
-        try:
-            self._look(call)
-        except UpToDate as found:
-            return {**found.result, "cached": True}
-        except Explained as found:
-            return {"explain": {"hit": not found.changed, "changed": found.changed}}
-        with self:
-            self._result = work(self)
-        return self._result
-
-    def _look(self, call: Call) -> None:
-        """Errors: UpToDate where the step is done already; Explained where that is all that was asked."""
-        if call.force or not (self._reuse or call.explain):
-            return
-        found = look(self.folder, self.name, self.step, _plain(self._identity()))
-        changed = found.changed if self._reuse else ["it is done every time"]
-        if not changed:
-            log.info("%s (step %s) is up to date: made %s from the same inputs, parameters and image; "
-                     "--force makes it all the same", self.name, self.step, found.made())  # fmt: skip
-        elif call.explain or found.record is not None:
-            more = f", and {len(changed) - SHOWN_CHANGES} more" if len(changed) > SHOWN_CHANGES else ""
-            would = "would do it" if call.explain else "doing it again"
-            log.info("%s: %s%s", would, ", ".join(changed[:SHOWN_CHANGES]), more)
-        if call.explain:
-            raise Explained(changed)
-        if not changed and found.record is not None:
-            raise UpToDate(found.record["result"])
+    def compare(self) -> Comparison:
+        """Compare this step with its record in the mark."""
+        return compare_with_mark(self.folder, self.name, self.step, _plain(self._identity()))
 
     def _publish(self) -> None:
         shutil.rmtree(self.path(SCRATCH), ignore_errors=True)
@@ -147,7 +108,7 @@ class Publication:
                 output["rows"] = self.rows[path.name]
             outputs[path.name] = output
         self._record = _plain(self._step_record())
-        with locked(self.folder) as folder:  # two steps may finish at once
+        with locked(self.folder) as folder:  # two steps may finish in the same moment
             kept = self._still_valid(outputs)
             self._replace_files(kept, outputs, folder)
             kept["outputs"].update(outputs)
@@ -155,14 +116,14 @@ class Publication:
             write_mark(kept, self._workspace.path, folder)
 
     def _still_valid(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The mark as it is now, less what this step wrote before and what was made from that."""
+        """The present mark without what this step wrote before and without what was made from that."""
         empty: dict[str, Any] = {"version": META_VERSION, "partition": self.name, "outputs": {}, "steps": {}}
         if not (self.folder / META).is_file():
             return empty
         try:
             meta = load_mark(self.folder, self.name)
         except BadInput as error:
-            log.warning("%s; it is written anew", error)
+            log.warning("%s; the step writes a new mark", error)
             return empty
         changed = {
             f"{self.name}/{file}"
@@ -178,7 +139,7 @@ class Publication:
             if not found:
                 break
             stale |= found
-        # A step of which this one takes a file over is no longer whole, so it must be done again when it is asked for.
+        # If this step replaces a file of another step, that step is no longer complete and must be done again.
         for step in {meta["outputs"][file]["step"] for file in outputs.keys() & meta["outputs"].keys()}:
             meta["steps"].get(step, {}).pop("result", None)
         meta["outputs"] = {
@@ -190,9 +151,9 @@ class Publication:
         return meta
 
     def _replace_files(self, kept: Mapping[str, Any], outputs: Mapping[str, Any], folder: int) -> None:
-        """Take the mark off what changes, so that no reader meets new bytes under an old mark; then rename."""
+        """Remove what changes from the mark, so that no reader finds new bytes under an old mark; then rename."""
         changed = [file for file, output in outputs.items() if kept["outputs"].get(file) != output]
-        # Of the bytes that the mark names already, but somebody has edited or deleted them since.
+        # The mark names the same bytes already, but somebody has edited or deleted the file.
         spoilt = [file for file in outputs.keys() - {*changed} if not intact(self.folder / file, outputs[file])]
         if changed and (self.folder / META).exists():
             unmarked = {f: o for f, o in kept["outputs"].items() if f not in changed}
@@ -207,8 +168,8 @@ class Publication:
             "inputs": self._inputs,
             "parameters": self._parameters,
             "seed": self._seed,
-            "call": self._call.recorded(),
-            # The image knows its own name. Its id and the revision only its starter knows: by hand they are null.
+            "call": self._call.record,
+            # The image knows its own name. Only its starter knows its id and revision: by hand they are null.
             "image": {
                 "name": os.environ.get("ML_IMAGE") or None,
                 "id": os.environ.get("ML_IMAGE_ID") or None,
@@ -217,10 +178,10 @@ class Publication:
         }
 
     def _step_record(self) -> dict[str, Any]:
-        from importlib import metadata  # takes its time, and a step that is up to date does without
+        from importlib import metadata  # this takes time, and a step that is up to date does not need it
 
         if self._parameters is None:
-            raise RuntimeError(f"the parameters of {self.step} were to come later, and did not: call set_parameters()")
+            raise RuntimeError(f"{self.step} has parameters=LATER, but its work did not call set_parameters()")
         return {
             **self._identity(),
             "versions": {d.name: d.version for d in sorted(metadata.distributions(), key=lambda d: d.name.lower())},
@@ -231,25 +192,13 @@ class Publication:
         }
 
     def _kept_result(self) -> dict[str, Any]:
-        if self._result is None:
+        if self.result is None:
             return {}
-        if len(json.dumps(self._result)) > MOST_RESULT_BYTES:
+        if len(json.dumps(self.result)) > MOST_RESULT_BYTES:
             log.warning("the result is longer than %d bytes: it is not kept, so this step is never up to date",
                         MOST_RESULT_BYTES)  # fmt: skip
             return {}
-        return {"result": self._result}
-
-    def keep_result(self, result: Mapping[str, Any]) -> None:
-        """Add what the command said to the mark, unless the step was published by somebody else since."""
-        if len(json.dumps(result)) > MOST_RESULT_BYTES:
-            log.warning("the result is longer than %d bytes: it is not kept, so this step is never up to date",
-                        MOST_RESULT_BYTES)  # fmt: skip
-            return
-        with closing(Workspace(self.folder, self.step)) as workspace, locked(self.folder) as folder:
-            mark = load_mark(self.folder, self.name)
-            if mark["steps"].get(self.step) == self._record:
-                mark["steps"][self.step]["result"] = result
-                write_mark(mark, workspace.path, folder)
+        return {"result": self.result}
 
 
 def publish(
@@ -279,26 +228,47 @@ def publish(
     :return: the result of `work`; if the step was published already from the same image, inputs, parameters, seed and
         command line, the recorded result with `"cached": True`; with --explain `{"explain": {"hit", "changed"}}`
     """
-    call = call_of(args)
     publication = Publication(
-        args.data_dir, name, step, inputs=inputs, parameters=parameters, seed=seed, reuse=reuse, call=call
+        args.data_dir, name, step, inputs=inputs, parameters=parameters, seed=seed, call=call_of(args)
     )
-    return publication.run(call, work)
+    if getattr(args, "explain", False):
+        return {"explain": _explain(publication, reuse)}
+    if reuse and not getattr(args, "force", False):
+        found = publication.compare()
+        if not found.changed and found.record is not None:
+            _log_up_to_date(publication, found)
+            return {**found.record["result"], "cached": True}
+        if found.record is not None:
+            log.info("doing it again: %s", _listed(found.changed))
+    with publication:
+        publication.result = work(publication)
+    return publication.result
 
 
-def keep_result(call: Call, result: Mapping[str, Any]) -> None:
-    """Keep what a command said with the step that it published, so that the same call need not do it again.
+def _explain(publication: Publication, reuse: bool) -> dict[str, Any]:
+    """Whether `publish` would find the step done, and what has changed."""
+    found = publication.compare() if reuse else Comparison(["it is done every time"])
+    if found.changed:
+        log.info("would do it: %s", _listed(found.changed))
+    else:
+        _log_up_to_date(publication, found)
+    return {"hit": not found.changed, "changed": found.changed}
 
-    One that published several steps cannot be ended at the first of them, so its result goes nowhere.
-    """
-    if len(call.published) != 1:
-        return
-    try:
-        call.published[0].keep_result(result)
-    except (OSError, BadInput) as error:
-        log.warning("the result could not be kept, so the same call will do the work again: %s", error)
+
+def _log_up_to_date(publication: Publication, found: Comparison) -> None:
+    log.info(
+        "%s (step %s) is up to date: made %s from the same inputs, parameters and image; --force makes it again",
+        publication.name,
+        publication.step,
+        found.made,
+    )
+
+
+def _listed(changed: list[str]) -> str:
+    more = f", and {len(changed) - SHOWN_CHANGES} more" if len(changed) > SHOWN_CHANGES else ""
+    return f"{', '.join(changed[:SHOWN_CHANGES])}{more}"
 
 
 def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as it comes back from a mark."""
+    """A record as JSON gives it back."""
     return dict(json.loads(json.dumps(record)))

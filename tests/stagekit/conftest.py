@@ -3,14 +3,16 @@
 import argparse
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from stagekit import Command, Partition, Publication, cli, read_partition, run_stage
+from stagekit import Command, Publication, cli, option, publish, read_partition, run_stage
 
 DAY = "2026-11-21"
 SOURCE, MADE = f"raw/{DAY}", f"models/{DAY}"
@@ -41,22 +43,23 @@ class Stage:
     def act(self, args: argparse.Namespace) -> Mapping[str, Any]:
         source = read_partition(self.root, SOURCE, ["data.csv"])
         parameters = {"share": args.share, **self.extra}
-        with self.publication(args, source, parameters) as publication:
+
+        def work(publication: Publication) -> Mapping[str, Any]:
             self.work += 1
             publication.path("model.txt").write_text(f"{(source / 'data.csv').read_text()}{parameters}{args.seed}")
             publication.path("notes.txt").write_text("notes\n")
             publication.rows["notes.txt"] = 1
-        self.after()
-        return {"model": MADE, "share": args.share, **self.result}
+            return {"model": MADE, "share": args.share, **self.result}
 
-    def publication(self, args: argparse.Namespace, source: Partition, parameters: dict[str, Any]) -> Publication:
         given = {"parameters": parameters, "seed": args.seed, **self.options}
-        return Publication(self.root, MADE, "fit", inputs=[source], **given)
+        result = publish(args, MADE, "fit", work, inputs=[source], **given)
+        self.after()
+        return result
 
     def call(self, *arguments: str) -> Done:
         """The command, with whatever options."""
         self.capture.readouterr()
-        command = Command("fit", "Fit.", self.act, configure)
+        command = command_of("fit", self.act, options=OPTIONS)
         code = run_stage("demo", "Demonstrates.", [command], ["--ds", DAY, "--data-dir", str(self.root), *arguments])
         out, err = self.capture.readouterr()
         return Done(code, json.loads(out.splitlines()[-1]) if out else {}, err)
@@ -98,11 +101,18 @@ class Stage:
         return {str(p): (p.read_bytes(), p.stat().st_mtime_ns, p.stat().st_ino) for p in found}
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--share", type=float, default=0.1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--note", default=None)
-    parser.add_argument("--params", type=Path)
+OPTIONS = (
+    option("--share", type=float, default=0.1),
+    option("--seed", type=int, default=0),
+    option("--note", default=None),
+    option("--params", type=Path),
+)
+
+
+def command_of(name: str, act: Callable[[argparse.Namespace], Mapping[str, Any]], **more: Any) -> Command:
+    """A command whose function is not in a module of its own, as that of a stage is."""
+    sys.modules[f"demo_{name}"] = SimpleNamespace(run=act)  # type: ignore[assignment]
+    return Command(name, "Demonstrate.", f"demo_{name}:run", **more)
 
 
 @pytest.fixture

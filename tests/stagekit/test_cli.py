@@ -18,6 +18,7 @@ STAGE = """
 import errno, hashlib, os, sys, time
 from stagekit import *
 
+
 def act(args):
     print("noise on stdout", flush=True)
     what = os.environ.get("ACT", "")
@@ -29,7 +30,8 @@ def act(args):
     if what: raise eval(what)
     return {"rows": 3}
 
-commands = [Command("act", "Act.", act)] + ([Command("other", "Other.", act)] if "--two" in sys.argv else [])
+names = ["act", "other"] if "--two" in sys.argv else ["act"]
+commands = [Command(name, "Act.", "__main__:act") for name in names]
 sys.exit(run_stage("demo", "Demonstrates.", commands, [a for a in sys.argv[1:] if a != "--two"]))
 """
 
@@ -125,18 +127,21 @@ import json, sys
 from pathlib import Path
 from stagekit import *
 
-def configure(parser):
-    parser.add_argument("--params", type=Path)
-    parser.add_argument("--param", action="append", default=[])
-    parser.add_argument("--share", type=float, default=0.1)
-    parser.add_argument("--model")
+OPTIONS = (
+    option("--params", type=Path),
+    option("--param", action="append", default=[]),
+    option("--share", type=float, default=0.1),
+    option("--model"),
+)
 
 def act(args):
-    with Publication(args.data_dir, f"raw/{args.ds}", "act") as publication:
-        publication.path("a.csv").write_text("a")
+    return publish(args, f"raw/{args.ds}", "act", work)
+
+def work(publication):
+    publication.path("a.csv").write_text("a")
     return {}
 
-commands = [Command("act", "Act.", act, configure), Command("other", "Other.", act)]
+commands = [Command("act", "Act.", "__main__:act", OPTIONS), Command("other", "Other.", "__main__:act")]
 sys.exit(run_stage("demo", "Demonstrates.", commands[: 1 + ("act" in sys.argv)]))
 """
 

@@ -20,7 +20,7 @@ MODEL_FILE = f"{MODEL}/model.txt"
 def publish(root: Path, name: str, step: str, files: Mapping[str, str], *read: str) -> None:
     """Publish files; `read` are paths of published files."""
     inputs = [read_partition(root, path.rpartition("/")[0], [path.rpartition("/")[2]]) for path in read]
-    with Publication(root, name, step, inputs=inputs, reuse=False) as publication:
+    with Publication(root, name, step, inputs=inputs) as publication:
         for file, text in files.items():
             publication.path(file).write_text(text)
 

@@ -42,8 +42,13 @@ def test_publication_is_read_back_with_hashes_and_rows(tmp_path: Path) -> None:
 
 
 def test_meta_names_image_and_dag_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"ML_IMAGE": "airflow-ml-x:1", "ML_IMAGE_ID": "sha256:12", "ML_REVISION": "abc123", "ML_RUN_ID": "manual__1"}
-    for name, value in told.items():
+    given = {
+        "ML_IMAGE": "airflow-ml-x:1",
+        "ML_IMAGE_ID": "sha256:12",
+        "ML_REVISION": "abc123",
+        "ML_RUN_ID": "manual__1",
+    }
+    for name, value in given.items():
         monkeypatch.setenv(name, value)
     publish(tmp_path, "a\n")
     step = read_partition(tmp_path, NAME, []).meta["steps"]["generate"]
@@ -51,7 +56,7 @@ def test_meta_names_image_and_dag_run(tmp_path: Path, monkeypatch: pytest.Monkey
     assert step["run"]["run_id"] == "manual__1"
 
 
-def test_meta_claims_nothing_that_nobody_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_meta_holds_nothing_that_nobody_gave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By hand an image knows its own name alone; an empty variable is no id."""
     for name in ("ML_IMAGE", "ML_IMAGE_ID"):
         monkeypatch.delenv(name, raising=False)
@@ -270,7 +275,7 @@ def test_missing_partition_is_not_ready(tmp_path: Path) -> None:
         read_partition(tmp_path, NAME, ["data.csv"])
 
 
-def test_damaged_mark_is_written_anew(tmp_path: Path) -> None:
+def test_damaged_mark_is_replaced(tmp_path: Path) -> None:
     publish(tmp_path, "a\n")
     (tmp_path / NAME / META).write_text("{")
     publish(tmp_path, "a\n")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from stagekit import LATER, META, Command, Publication, option, publish, read_partition, run_stage
 
-from .conftest import DAY, MADE, SOURCE, Done, Stage
+from .conftest import DAY, MADE, SOURCE, Done, Stage, command_of
 
 Work = Callable[[Publication], Mapping[str, Any]]
 
@@ -32,9 +32,8 @@ def make(stage: Stage, work: Work | None = None, step: str = "fit", **options: A
 
     def call(*arguments: str) -> Done:
         stage.capture.readouterr()
-        command = Command(
-            "fit", "Fit.", act, options=(option("--share", type=float, default=0.1), option("--seed", type=int))
-        )
+        options = (option("--share", type=float, default=0.1), option("--seed", type=int))
+        command = command_of("fit", act, options=options)
         code = run_stage("demo", "Demonstrates.", [command], ["--ds", DAY, "--data-dir", str(stage.root), *arguments])
         out, err = stage.capture.readouterr()
         return Done(code, json.loads(out.splitlines()[-1]) if out else {}, err)
@@ -149,7 +148,7 @@ def test_two_steps_of_one_command_are_each_found_done(stage: Stage) -> None:
 
     arguments = ["--ds", DAY, "--data-dir", str(stage.root)]
     for expected in ({"a": 1}, {"a": 1, "cached": True}):
-        assert run_stage("demo", "Demonstrates.", [Command("make", "Make.", act)], arguments) == 0
+        assert run_stage("demo", "Demonstrates.", [command_of("make", act)], arguments) == 0
         line = json.loads(stage.capture.readouterr().out.splitlines()[-1])
         assert line[MADE] == line[f"plots/{DAY}"] == expected
     assert stage.work == 2
@@ -190,11 +189,11 @@ def test_publish_without_a_command_line_records_none(tmp_path: Path) -> None:
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A module with the function of a command."""
-    (tmp_path / "demo_fit.py").write_text("def run(args):\n    return {'rows': args.rows, 'debug': __name__}\n")
+    (tmp_path / "demo_late.py").write_text("def run(args):\n    return {'rows': args.rows, 'debug': __name__}\n")
     (tmp_path / "demo_broken.py").write_text("import no_such_library\n")
     monkeypatch.syspath_prepend(tmp_path)
-    yield "demo_fit:run"
-    sys.modules.pop("demo_fit", None)
+    yield "demo_late:run"
+    sys.modules.pop("demo_late", None)
 
 
 def test_function_is_imported_when_its_command_runs(
@@ -207,7 +206,7 @@ def test_function_is_imported_when_its_command_runs(
     with pytest.raises(SystemExit, match="0"):
         run_stage("demo", "Demonstrates.", commands, ["fit", "--help"])
     assert "how many" in capsys.readouterr().out
-    assert "demo_fit" not in sys.modules
+    assert "demo_late" not in sys.modules
     assert run_stage("demo", "Demonstrates.", commands, ["fit", "--ds", DAY, "--rows", "5"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == 5
     assert run_stage("demo", "Demonstrates.", commands, ["broken", "--ds", DAY]) == 1

@@ -55,7 +55,7 @@ class World:
     capture: pytest.CaptureFixture[str]
 
     def publish(self, name: str, step: str, files: Mapping[str, str], *inputs: Partition) -> Partition:
-        with Publication(self.root, name, step, inputs=inputs, reuse=False) as publication:
+        with Publication(self.root, name, step, inputs=inputs) as publication:
             for file, content in files.items():
                 publication.path(file).write_text(content, encoding="utf-8")
         return read_partition(self.root, name, files)

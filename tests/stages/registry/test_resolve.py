@@ -33,7 +33,7 @@ def test_named_model_must_be_whole_and_validated(world: World) -> None:
 def remember(world: World, sha256: str, model: str = MODEL) -> str:
     """What `resolve` leaves; returns when."""
     kept = {"version": "3", "run_id": "r", "model": model, "model_sha256": sha256, "name": "airflow-ml"}
-    with Publication(world.root, "registry/production", "resolve", reuse=False) as publication:
+    with Publication(world.root, "registry/production", "resolve") as publication:
         publication.path("resolved.json").write_text(json.dumps(kept))
     return str(read_partition(world.root, "registry/production", []).meta["steps"]["resolve"]["started"])
 

@@ -67,7 +67,7 @@ def test_split_done_again_otherwise_trains_again(day: World) -> None:
     day.publish((day.root / f"processed/{DAY}/train.csv").read_text(), "".join(table[:-1]), encoder)
     again = run(day, *FEW)
     assert not is_cached(again)
-    assert f"doing it again: input processed/{DAY}/val.csv is other (" in again.stderr
+    assert f"doing it again: input processed/{DAY}/val.csv has changed (" in again.stderr
 
 
 @pytest.mark.parametrize("name", ["model.txt", "reference_scores.csv"])
