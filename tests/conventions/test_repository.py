@@ -77,7 +77,6 @@ def test_nothing_that_runs_is_named_latest() -> None:
         *ROOT.glob("dags/**/*.py"),
         *ROOT.glob("*/*/Dockerfile"),
         *ROOT.glob("setup/*.sh"),
-        *ROOT.glob("setup/*.sh"),
     ]
     assert [relative(path) for path in files if ":latest" in path.read_text()] == []
 
