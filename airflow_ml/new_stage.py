@@ -43,7 +43,7 @@ $name is a stage. It profiles raw/{ds}/data.csv until you change stages/$name: c
   try it      docker run --rm -v data:/data $prefix$name --ds YYYY-MM-DD
   test it     ./airflow-ml test-stage $name
   build it    ./build_images.sh --stage $name
-  in a Dag    stage("$name", [DS], task_id="$name", uses=[RAW], doc="Reads `raw/{{ds}}`. Writes `$name/{{ds}}`.")
+  in a Dag    stage("$name", [DS], task_id="$name", uses=[RAW], doc="Reads `raw/{ds}`. Writes `$name/{ds}`.")
   undo it     rm -r stages/$name tests/stages/$name, and its line in README.md
 """)
 
