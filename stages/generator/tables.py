@@ -76,7 +76,7 @@ FAR_RISK, UNKNOWN_PLACE_RISK = 0.65, 0.6
 # How far each pattern swings as the months go by.
 CATEGORY_DRIFT, COUNTRY_DRIFT, NIGHT_DRIFT, ONLINE_SHARE_DRIFT = 1.0, 0.6, 0.8, 0.3
 
-# Rough middles of the countries, in degrees north and east: enough to know which are far apart.
+# Rough middles of the countries, in degrees north and east: enough to know which are far from each other.
 MIDDLES = {
     "DE": (51.0, 10.0),
     "ES": (40.2, -3.6),

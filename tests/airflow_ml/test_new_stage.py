@@ -90,9 +90,9 @@ def refused(root: Path, name: str, library: str = "jinja2") -> str:
 def test_name_that_cannot_be_a_module_and_an_image_is_refused_with_one_that_can(
     root: Path, name: str, could: str
 ) -> None:
-    told = refused(root, name)
-    assert f"{name!r} cannot be a stage's name\n       expected: lower-case letters" in told
-    assert told.endswith(f"do: make stage NAME={could}")
+    message = refused(root, name)
+    assert f"{name!r} cannot be a stage's name\n       expected: lower-case letters" in message
+    assert message.endswith(f"do: make stage NAME={could}")
 
 
 @pytest.mark.parametrize("name", ["json", "import", "stagekit", "csv", "jinja2", "measure"])
@@ -163,7 +163,7 @@ def test_stopped_on_the_way_leaves_nothing(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uv_says", "told"),
+    ("uv_says", "message"),
     [
         ("  cause: Failed to fetch: http://index/simple/jinja2/", "the package index cannot be reached"),
         ("hint: Packages were unavailable because the network was disabled.", "the package index cannot be reached"),
@@ -171,11 +171,11 @@ def test_stopped_on_the_way_leaves_nothing(root: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("script", ["airflow-ml", ".venv/bin/uv"])
-def test_no_network_is_told_from_no_such_library(
-    root: Path, capsys: pytest.CaptureFixture[str], script: str, uv_says: str, told: str
+def test_no_network_is_distinguished_from_no_such_library(
+    root: Path, capsys: pytest.CaptureFixture[str], script: str, uv_says: str, message: str
 ) -> None:
     write_script(root / script, f"#!/bin/sh\necho '{uv_says}' >&2\nexit 1\n")
-    assert refused(root, "columns").startswith(told)
+    assert refused(root, "columns").startswith(message)
     assert uv_says in capsys.readouterr().err
 
 

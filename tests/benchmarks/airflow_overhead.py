@@ -61,8 +61,8 @@ def run_in_airflow(airflow: Airflow, dag: str, conf: dict[str, object]) -> tuple
     run = airflow.trigger(dag, {"ds": DS, **conf})
     if airflow.wait(dag, run, TIMEOUT_S) != "success":
         raise SystemExit(f"error: the run {run} of {dag} failed: {airflow.tasks(dag, run)}")
-    told = airflow.request("GET", f"/dags/{dag}/dagRuns/{run.replace('+', '%2B')}")
-    begin, end = (datetime.fromisoformat(told[name]) for name in ("queued_at", "end_date"))
+    found = airflow.request("GET", f"/dags/{dag}/dagRuns/{run.replace('+', '%2B')}")
+    begin, end = (datetime.fromisoformat(found[name]) for name in ("queued_at", "end_date"))
     return run, (end - begin).total_seconds()
 
 

@@ -75,7 +75,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(lab: Lab, names: Sequence[str]) -> list[Line]:
-    """Run the benchmarks, telling of each as it ends."""
+    """Run the benchmarks, and report each as it ends."""
     rows: list[Line] = []
     for name in names:
         started = time.monotonic()
@@ -95,8 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with Lab(arguments.rows, arguments.large, arguments.repeats) as lab:
         rows = measure(lab, arguments.only)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    told = {"run": NAME, **as_json(rows, machine, lab.images)}
-    arguments.out.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    report = {"run": NAME, **as_json(rows, machine, lab.images)}
+    arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(markdown_table(rows, machine) if arguments.markdown else text_table(rows))
     missed = [row.what for row in rows if row.met is False]
     if missed:

@@ -48,5 +48,5 @@ def shares(lab: Lab, image: str, program: str, *arguments: str) -> dict[str, flo
     """Seconds of each share, of one container; see inside/phases.py."""
     started = time.perf_counter()
     *_, last = lab.lines(image, "python", "-I", "-S", "/bench/phases.py", program, *arguments)
-    total, told = time.perf_counter() - started, json.loads(last)
-    return {"container": total - told["inside"] - told["unseen"], **{name: told[name] for name in SHARES[1:]}}
+    total, parts = time.perf_counter() - started, json.loads(last)
+    return {"container": total - parts["inside"] - parts["unseen"], **{name: parts[name] for name in SHARES[1:]}}

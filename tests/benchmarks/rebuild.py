@@ -51,10 +51,10 @@ class Checkout:
         if done.returncode:
             raise SystemExit(f"error: build_images.sh ended with {done.returncode}\n{done.stderr[-3000:]}")
         after = self._lock()
-        told = re.search(r"^building (.*)$", done.stderr, re.MULTILINE)
-        built = set(told[1].split(", ")) if told else set()
+        reported = re.search(r"^building (.*)$", done.stderr, re.MULTILINE)
+        built = set(reported[1].split(", ")) if reported else set()
         if changed := {name for name in after if after[name] != before.get(name)} ^ (built - {"builder"}):
-            raise SystemExit(f"error: build_images.sh told of {built}, but the image lock differs in {changed}")
+            raise SystemExit(f"error: build_images.sh reported {built}, but the image lock differs in {changed}")
         return seconds, built
 
     def _lock(self) -> dict[str, str]:
@@ -171,6 +171,6 @@ def base_changed(checkout: Checkout, quick: bool, everything: set[str]) -> float
 
 
 def check(built: set[str], expected: set[str]) -> None:
-    """A figure of another build than the one that its row tells of would be no figure."""
+    """A figure of another build than the one that its row names would be no figure."""
     if built != expected:
         raise SystemExit(f"error: build_images.sh built {sorted(built)}; expected: {sorted(expected)}")

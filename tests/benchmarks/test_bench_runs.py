@@ -32,15 +32,15 @@ def test_every_benchmark_runs_on_few_rows(tmp_path: Path) -> None:
         [sys.executable, BENCH, "--quick", f"--out={out}"], text=True, capture_output=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(out.read_text())
-    rows, starts = told["rows"], told["cold_start"]
+    report = json.loads(out.read_text())
+    rows, starts = report["rows"], report["cold_start"]
     # Two tables, each with its header, an empty line between.
     assert len(done.stdout.splitlines()) == len(rows) + len(starts) + 3
     with_target = [row["what"] for row in rows if row["met"] is not None]
     parts = ("generate", "prepare + split", "train", "score", "memory of predict", "prediction --help")
     for part in (*parts, "nothing changed", "one line changed"):
         assert any(part in what for what in with_target), part
-    assert names_on_the_engine(told["run"]) == []
+    assert names_on_the_engine(report["run"]) == []
     shares = {start["what"]: start["shares"] for start in starts}
     assert all(min(one.values()) > 0 for name, one in shares.items() if name != "base: pass")
     # `--help` imports no library, the work does.
@@ -55,11 +55,11 @@ def test_two_runs_do_not_share_their_data() -> None:
     assert names_on_the_engine(one.data) == []
 
 
-def test_naive_image_is_built_weighed_told_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_naive_image_is_built_weighed_shown_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "images.md"
     shutil.copy(image_report.DOC, page)
     before = image_report.remembered(page.read_text())
-    # As after a change of the lock: that figure is asked for anew, the others stay.
+    # As after a change of the lock: that figure is measured again, the others stay.
     page.write_text(page.read_text().replace(str(before["sizes"]["generator"]), "1"))
     monkeypatch.setattr(naive_images.secrets, "token_hex", lambda _: "of-this-test")
     assert call(COMMANDS["image-report"], ["--naive", "generator", "--doc", str(page)]) == 0

@@ -136,7 +136,7 @@ def test_shell_script_is_strict_and_executable(script: Path) -> None:
 
 
 def test_no_package_index_or_home_folder_is_committed() -> None:
-    # Written apart, so that this file does not find itself.
+    # Written in pieces, so that this file does not find itself.
     forbidden = re.compile(
         "|".join(["pypi" + r"\.org", "pythonhosted" + r"\.org", "deb.debian" + r"\.org", "/ro" + "ot/(?!.cache)"])
     )

@@ -170,7 +170,7 @@ def remove_containers(run: str) -> None:
         subprocess.run(["docker", "rm", "--force", container], check=True, capture_output=True)
 
 
-def test_engine_that_goes_away_is_told_once(stack: Stack, receiver: Receiver) -> None:
+def test_engine_that_stops_sends_one_alert(stack: Stack, receiver: Receiver) -> None:
     """In the middle of the first try; the second finds no engine either."""
     run = start(stack, "alert_long", "2026-02-03")
     assert compose_stack.compose("stop", "--timeout", "1", "engine-proxy").returncode == 0
@@ -198,7 +198,7 @@ for name in os.listdir('/proc'):
 """
 
 
-def test_task_whose_process_is_killed_is_told_once(stack: Stack, receiver: Receiver) -> None:
+def test_task_whose_process_is_killed_sends_one_alert(stack: Stack, receiver: Receiver) -> None:
     """It cannot tell by itself: the Dag processor does."""
     run = start(stack, "alert_long", "2026-02-04")
     try:
@@ -214,8 +214,8 @@ def test_task_whose_process_is_killed_is_told_once(stack: Stack, receiver: Recei
         remove_containers(run)
 
 
-def test_database_that_restarts_while_a_task_runs_wakes_nobody(stack: Stack, receiver: Receiver) -> None:
-    """The task goes on, the run ends well; were it not so, it would be told once."""
+def test_database_that_restarts_while_a_task_runs_sends_no_alert(stack: Stack, receiver: Receiver) -> None:
+    """The task continues and the run succeeds; if it fails, exactly one alert is sent."""
     run = start(stack, "alert_short", "2026-02-05")
     assert compose_stack.compose("restart", "postgres").returncode == 0
     compose_stack.compose("up", "--detach", "--wait")
@@ -225,7 +225,7 @@ def test_database_that_restarts_while_a_task_runs_wakes_nobody(stack: Stack, rec
     assert (state, messages) == ("success", []) or (state, len(messages)) == ("failed", 2), (state, messages)
 
 
-def test_missed_deadline_of_a_scheduled_run_is_told_once(stack: Stack, receiver: Receiver) -> None:
+def test_missed_deadline_of_a_scheduled_run_sends_one_alert(stack: Stack, receiver: Receiver) -> None:
     stack.airflow.request("PATCH", "/dags/alert_deadline", {"is_paused": False})
     try:
         deadline = time.monotonic() + PATIENCE_S

@@ -67,7 +67,7 @@ def test_waiting_runs_hold_no_worker(stack: Stack) -> None:
 
 
 def restarts_of_triggerer() -> int:
-    """How often the engine has started the triggerer's container anew."""
+    """How often the engine has restarted the triggerer's container."""
     container = compose_stack.compose("ps", "--quiet", "triggerer").stdout.strip()
     command = ["docker", "inspect", "--format", "{{.RestartCount}}", container]
     return int(subprocess.run(command, text=True, capture_output=True, check=True).stdout)

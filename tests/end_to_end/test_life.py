@@ -201,7 +201,7 @@ with (raw / 'data.csv').open(newline='') as source, (folder / 'data.csv').open('
 """
 
 
-def test_day_that_has_moved_is_told_and_trains_anew_where_that_is_asked_for(stack: Stack, first: object) -> None:
+def test_day_that_has_moved_sends_an_alert_and_starts_a_training_if_asked(stack: Stack, first: object) -> None:
     data.python(OTHER_CURRENCY)
     files = [f"--{kind}=/data/import/moved/{kind}.csv" for kind in ("data", "target")]
     data.stage("preprocessing", "import", f"--ds={MOVED}", *files, "--schema=/data/import/moved/schema.json")
@@ -213,9 +213,9 @@ def test_day_that_has_moved_is_told_and_trains_anew_where_that_is_asked_for(stac
     assert stack.airflow.wait("train_model", f"breach__{MOVED}", RUN_TIMEOUT_S) == "success"
     run_of_breach = stack.airflow.request("GET", f"/dags/train_model/dagRuns/breach__{MOVED}")
     assert run_of_breach["conf"] == {"ds": MOVED}
-    told = alerts.last(alerts.read_alerts(), 20)
-    assert MOVED in told
-    assert evaluated["breaches"][0] in told
+    shown = alerts.last(alerts.read_alerts(), 20)
+    assert MOVED in shown
+    assert evaluated["breaches"][0] in shown
 
 
 LOAD = """
@@ -240,9 +240,9 @@ def test_anyone_loads_the_champion_and_scores_alike(stack: Stack) -> None:
     predict_with(stack, THIRD)
     files = (f"features/{THIRD}/features.csv", f"predictions/{THIRD}/predictions.csv")
     texts = json.dumps([data.read(file) for file in files])
-    told = json.loads(run_mlflow_client(f"TEXTS = {texts!r}\n{LOAD}").splitlines()[-1])
-    assert told["rows"] > 1000
-    assert told["difference"] <= 1e-12
+    loaded = json.loads(run_mlflow_client(f"TEXTS = {texts!r}\n{LOAD}").splitlines()[-1])
+    assert loaded["rows"] > 1000
+    assert loaded["difference"] <= 1e-12
 
 
 def test_without_mlflow_the_day_is_scored_and_says_so(stack: Stack, first: object) -> None:

@@ -1,4 +1,4 @@
-"""`build_images.sh` on the real engine, in small checkouts of its own: what it builds, refuses, tells and removes."""
+"""`build_images.sh` on the real engine, in small checkouts of its own: what it builds, refuses, reports and removes."""
 
 import fcntl
 import io
@@ -122,9 +122,9 @@ def test_changed_line_builds_that_image_alone_within_five_seconds(built: Checkou
     for number in range(3):
         (built.root / "stages/one/one.py").write_text(f"changed {number}\n")
         started = time.monotonic()
-        told = built.run().stderr
+        output = built.run().stderr
         seconds.append(time.monotonic() - started)
-        assert told.startswith("building one\n")
+        assert output.startswith("building one\n")
     after = built.ids()
     assert {name for name in NAMES if before[name] != after[name]} == {"one"}
     assert files_in(built.lock()["one"]["image"])["one.py"][0] == b"changed 2\n"
@@ -180,7 +180,7 @@ def test_same_files_in_another_folder_give_the_same_image(built: Checkout, tmp_p
     """Another checkout under the same names: nothing is built; built anyway, the engine gives it the same id."""
     other = Checkout(tmp_path / "other folder")
     other.prefix = built.prefix
-    assert other.run().stderr.splitlines()[1:] == []  # the first line tells of its new .env
+    assert other.run().stderr.splitlines()[1:] == []  # the first line is about its new .env
     assert other.ids() == built.ids()
     before = built.ids()
     built.remove()
@@ -230,8 +230,8 @@ def test_builder_that_somebody_chose_for_other_work_is_not_used(built: Checkout)
 def test_image_that_was_removed_is_built_again(built: Checkout) -> None:
     image = built.lock()["two"]["image"]
     docker("image", "rm", image, f"{built.prefix}two:latest")
-    told = built.run("--explain").stdout
-    assert f"build {image}\n        nothing changed, but the engine does not have the image any more\n" in told
+    output = built.run("--explain").stdout
+    assert f"build {image}\n        nothing changed, but the engine does not have the image any more\n" in output
     assert built.run().stderr.startswith("building two\n")
     assert built.lock()["two"]["image"] == image
 
@@ -240,10 +240,10 @@ def test_explain_builds_nothing_and_names_the_file(built: Checkout) -> None:
     before = sorted(built.on_engine())
     (built.root / "stages/one/untracked.py").write_text("x\n")
     (built.root / "services/three/three.py").chmod(0o755)
-    told = built.run("--explain").stdout
-    assert "        added   untracked.py\n" in told
-    assert "        mode    three.py: not executable -> executable\n" in told
-    assert [line[:5] for line in told.splitlines() if line[0] != " "] == ["keep ", "build", "build", "keep "]
+    output = built.run("--explain").stdout
+    assert "        added   untracked.py\n" in output
+    assert "        mode    three.py: not executable -> executable\n" in output
+    assert [line[:5] for line in output.splitlines() if line[0] != " "] == ["keep ", "build", "build", "keep "]
     assert sorted(built.on_engine()) == before
 
 
@@ -292,7 +292,7 @@ def test_interrupted_build_leaves_the_lock_as_it_was(built: Checkout) -> None:
     assert built.lock() == before
 
 
-# --- what is told ---
+# --- what is reported ---
 
 
 def test_build_tells_each_image_that_is_written(checkout: Checkout) -> None:

@@ -1,4 +1,4 @@
-"""docs/images.md tells of the images that are there: every size, layer and part of one."""
+"""docs/images.md describes the images that are there: every size, layer and part of one."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from maintain import image_report, naive_images
 
 from .test_sizes import ALL_TOGETHER, MB, MLFLOW, TOLERANCE, WITHOUT_MLFLOW
 
-# Sizes are told with one digit after the point; a module of ours that grew is no reason to renew the page.
+# Sizes are shown with one digit after the point; a module of ours that grew is no reason to renew the page.
 ROUNDING_MB = 0.06
 HARDLY_WORTH_A_NAME_MB = 1.1 * image_report.WORTH_A_NAME / MB
 PAGE = image_report.DOC.read_text()
@@ -71,13 +71,13 @@ def tree(lines: list[str]) -> dict[tuple[str, ...], float]:
 
 @pytest.mark.parametrize(("name", "read"), [("tree", tree), ("sizes", sizes), ("layers", layers)])
 def test_figures_of_the_page_are_those_of_the_images(generated: dict[str, list[str]], name: str, read: Any) -> None:
-    told, true = read(committed(name)), read(generated[name])
+    written, true = read(committed(name)), read(generated[name])
     assert len(true) > 10
     differ = {
-        key: (told.get(key), true.get(key))
-        for key in told.keys() | true.keys()
-        if told.get(key, 0) != pytest.approx(true.get(key, 0), rel=TOLERANCE, abs=ROUNDING_MB)
-        and not ((key in told) != (key in true) and told.get(key, true.get(key, 0)) < HARDLY_WORTH_A_NAME_MB)
+        key: (written.get(key), true.get(key))
+        for key in written.keys() | true.keys()
+        if written.get(key, 0) != pytest.approx(true.get(key, 0), rel=TOLERANCE, abs=ROUNDING_MB)
+        and not ((key in written) != (key in true) and written.get(key, true.get(key, 0)) < HARDLY_WORTH_A_NAME_MB)
     }
     assert differ == {}, f"(on the page, true); do: {RENEW}"
 
@@ -97,5 +97,5 @@ def test_naive_figures_are_those_of_the_present_locks(name: str) -> None:
 
 
 def test_page_and_tests_know_one_target_for_all_together() -> None:
-    told = (image_report.WITHOUT_MLFLOW_MB * MB, image_report.ALL_TOGETHER_MB * MB, image_report.MLFLOW)
-    assert told == (WITHOUT_MLFLOW, ALL_TOGETHER, MLFLOW)
+    limits = (image_report.WITHOUT_MLFLOW_MB * MB, image_report.ALL_TOGETHER_MB * MB, image_report.MLFLOW)
+    assert limits == (WITHOUT_MLFLOW, ALL_TOGETHER, MLFLOW)

@@ -28,8 +28,13 @@ def publish(data: Data, folder: Path) -> None:
     (folder / "params.json").write_text(json.dumps({"num_leaves": 7, "learning_rate": 0.1}))
     folder.chmod(0o755)
     image_id = docker("image", "inspect", "--format", "{{.Id}}", images()["training"]).stdout.strip()
-    told = {"ML_IMAGE_ID": image_id, "ML_REVISION": "abc1234", "ML_DAG_ID": "train_model", "ML_RUN_ID": "manual__1"}
-    environment = [f"--env={name}={value}" for name, value in told.items()]
+    environ = {
+        "ML_IMAGE_ID": image_id,
+        "ML_REVISION": "abc1234",
+        "ML_DAG_ID": "train_model",
+        "ML_RUN_ID": "manual__1",
+    }
+    environment = [f"--env={name}={value}" for name, value in environ.items()]
     data.generate(DAY)
     data.prepare(DAY)
     data.split(DAY, *SPLIT)
@@ -71,15 +76,15 @@ def leftovers() -> str:
 def command(data: Data | Path, *arguments: str, **environment: str) -> Done:
     """`./airflow-ml` on this data."""
     where = data.source if isinstance(data, Data) else str(data)
-    told = {**os.environ, "ML_DATA": where, "ML_UID": "10001", "ML_GID": "10001", **environment}
+    environ = {**os.environ, "ML_DATA": where, "ML_UID": "10001", "ML_GID": "10001", **environment}
     line = [str(ROOT / "airflow-ml"), *arguments]
-    return subprocess.run(line, env=told, text=True, capture_output=True, check=False, timeout=300)
+    return subprocess.run(line, env=environ, text=True, capture_output=True, check=False, timeout=300)
 
 
 def make(data: Data, *words: str) -> Done:
-    told = {**os.environ, "ML_DATA": data.source, "ML_UID": "10001", "ML_GID": "10001"}
+    environ = {**os.environ, "ML_DATA": data.source, "ML_UID": "10001", "ML_GID": "10001"}
     line = ["make", "--silent", *words]
-    return subprocess.run(line, cwd=ROOT, env=told, text=True, capture_output=True, check=False, timeout=300)
+    return subprocess.run(line, cwd=ROOT, env=environ, text=True, capture_output=True, check=False, timeout=300)
 
 
 def shown(data: Data | Path, target: str, **environment: str) -> dict[str, Any]:
@@ -237,8 +242,8 @@ def other_generator(tmp_path: Path) -> Iterator[str]:
     docker("image", "rm", "--force", name)
 
 
-def test_another_image_is_told_by_rerun_lineage_and_diff(damaged: Data, other_generator: str) -> None:
-    """The mark's image replaced: the same inputs and parameters, and yet other bytes, at a place that is told."""
+def test_another_image_is_named_by_rerun_lineage_and_diff(damaged: Data, other_generator: str) -> None:
+    """The mark's image replaced: the same inputs and parameters, and yet other bytes, at a place that is named."""
     damaged.edit_mark(f"raw/{DAY}", lambda m: m["steps"]["generate"]["image"].update(name=other_generator))
     done = command(damaged, "rerun", f"raw/{DAY}")
     assert done.returncode == 1, done.stdout + done.stderr
@@ -250,9 +255,7 @@ def test_another_image_is_told_by_rerun_lineage_and_diff(damaged: Data, other_ge
     assert (locked.returncode, images()["generator"] in locked.stdout) == (0, True)
 
 
-def test_image_that_ran_is_told_apart_from_another_one_in_diff(
-    damaged: Data, other_generator: str, tmp_path: Path
-) -> None:
+def test_diff_names_the_image_that_ran(damaged: Data, other_generator: str, tmp_path: Path) -> None:
     kept = tmp_path / "kept.json"
     kept.write_text(damaged.read(f"raw/{DAY}/_meta.json"))
     docker("run", *CONFINED, damaged.mount, other_generator, f"--ds={DAY}", "--rows=3000")
@@ -274,7 +277,7 @@ def test_image_that_is_gone_is_named_with_its_revision(damaged: Data) -> None:
     assert "Note: airflow-ml-training:000000000000 is not on this engine as it was" in tree
 
 
-def test_upstream_that_was_published_again_is_told(damaged: Data, tmp_path: Path) -> None:
+def test_upstream_that_was_published_again_is_named(damaged: Data, tmp_path: Path) -> None:
     damaged.generate(DAY, "--rows=3000", "--seed=7")
     tree = command(damaged, "lineage", PREDICTIONS, "--check")
     assert tree.returncode == 1
@@ -284,7 +287,7 @@ def test_upstream_that_was_published_again_is_told(damaged: Data, tmp_path: Path
     assert f"processed/{DAY}/train.csv is on disk, but the mark of processed/{DAY} does not name it" in tree.stdout
 
 
-def test_partition_that_is_gone_is_told(damaged: Data) -> None:
+def test_partition_that_is_gone_is_named(damaged: Data) -> None:
     damaged.remove(f"processed/{DAY}")
     tree = command(damaged, "lineage", PREDICTIONS, "--check")
     assert tree.returncode == 1
@@ -324,9 +327,9 @@ def test_volume_that_is_not_there_is_not_made(published: Data) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_rerun_that_is_stopped_leaves_nothing(published: Data, number: int) -> None:
-    told = {**os.environ, "ML_DATA": published.source, "ML_UID": "10001", "ML_GID": "10001"}
+    environ = {**os.environ, "ML_DATA": published.source, "ML_UID": "10001", "ML_GID": "10001"}
     line = [str(ROOT / "airflow-ml"), "rerun", PREDICTIONS, "--depth=all"]
-    with subprocess.Popen(line, env=told, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(line, env=environ, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("==> generate")
         time.sleep(0.7)  # into the stage's container

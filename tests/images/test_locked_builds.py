@@ -31,13 +31,13 @@ class RealCheckout:
 
     def images(self) -> dict[str, str]:
         """What the engine has, by name."""
-        told = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={self.prefix}*")
-        references = [line for line in told.stdout.split() if not line.endswith(":latest")]
+        listed = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={self.prefix}*")
+        references = [line for line in listed.stdout.split() if not line.endswith(":latest")]
         return {line.removeprefix(self.prefix).partition(":")[0]: line for line in references}
 
     def remove(self) -> None:
-        told = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={self.prefix}*")
-        if names := told.stdout.split():
+        listed = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={self.prefix}*")
+        if names := listed.stdout.split():
             docker("image", "rm", "--force", *names)
 
 

@@ -99,11 +99,11 @@ class Server:
     def service(self) -> dict[str, Any]:
         """What docker-compose.yml says of the service, with this server's port and password."""
         settings = {"ML_MLFLOW_PORT": str(self.port), "ML_MLFLOW_POSTGRES_PASSWORD": self.password}
-        told = subprocess.run(
+        config = subprocess.run(
             ["docker", "compose", "config", "--format", "json"], cwd=ROOT, env={**os.environ, **settings},
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-        found: dict[str, Any] = json.loads(told.stdout)["services"]["mlflow"]
+        found: dict[str, Any] = json.loads(config.stdout)["services"]["mlflow"]
         return found
 
     def remove(self) -> None:

@@ -1,4 +1,4 @@
-"""A model serves days that come after its own: a good one tells fraud from the rest there too, and is no oracle.
+"""A model serves days that come after its own: a good one separates fraud from the rest there too, and is no oracle.
 
 Every step runs in its image, as a Dag starts it. Not the stages but this test measures the area under the ROC curve,
 of the later day's predictions against that day's own target.

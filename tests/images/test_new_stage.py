@@ -133,10 +133,10 @@ def test_make_stage_makes_these_files_and_nothing_else(checkout: Checkout) -> No
 
 
 def test_make_stage_says_how_it_goes_on(checkout: Checkout) -> None:
-    told = next(done.stdout for command, done in checkout.done.items() if command.startswith("make stage"))
-    assert DAG_LINE in told
+    output = next(done.stdout for command, done in checkout.done.items() if command.startswith("make stage"))
+    assert DAG_LINE in output
     for command in (f"./airflow-ml test-stage {NAME}", f"rm -r stages/{NAME} tests/stages/{NAME}"):
-        assert command in told
+        assert command in output
 
 
 def test_new_stage_without_a_library_of_its_own_passes_its_tests(checkout: Checkout) -> None:

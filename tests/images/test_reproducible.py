@@ -46,7 +46,7 @@ def layer(files: dict[str, bytes], mtime: int = 0) -> tarfile.TarFile:
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "expected"),
     [
         (layer({"a": b"1"}), []),
         (layer({"a": b"2"}), ["layer 1, a: "]),
@@ -55,12 +55,12 @@ def layer(files: dict[str, bytes], mtime: int = 0) -> tarfile.TarFile:
         (layer({}), ["layer 1, a: mode"]),
     ],
 )
-def test_what_differs_is_told_by_file(other: tarfile.TarFile, told: list[str]) -> None:
+def test_difference_is_named_by_file(other: tarfile.TarFile, expected: list[str]) -> None:
     ours = layer({"a": b"1"})
     described = [{m.name: reproduce.describe(archive, m) for m in archive} for archive in (ours, other)]
     lines = reproduce.differences([described[0]], [described[1]])
-    assert len(lines) == len(told)
-    assert all(line.startswith(start) for line, start in zip(lines, told, strict=True))
+    assert len(lines) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True))
 
 
 def test_another_engine_that_is_not_there_is_named() -> None:

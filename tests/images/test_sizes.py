@@ -1,4 +1,4 @@
-"""Images stay as small as their labels promise, share what they have in common, and the README tells their sizes."""
+"""Images stay as small as their labels promise, share what they have in common, and the README shows their sizes."""
 
 import json
 import re
@@ -89,7 +89,7 @@ def test_every_image_lies_on_the_layers_of_the_base(image: str) -> None:
     assert inspect(image)["RootFS"]["Layers"][: len(base)] == base
 
 
-def test_readme_tells_the_size_of_each_stage(stage: str) -> None:
+def test_readme_shows_the_size_of_each_stage(stage: str) -> None:
     lock = json.loads((ROOT / "dags" / "images.lock.json").read_text())
     row = re.search(rf"^\| \[{stage}\].* \| (\d+) MB \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert row, f"README.md has no row with a size for {stage}"

@@ -151,7 +151,7 @@ def test_explain_says_what_would_be_done_and_does_nothing(day: Day) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "arguments", "told"),
+    ("step", "arguments", "reason"),
     [
         ("generate", ("--seed=7",), "--seed 42 then, 7 now"),
         ("prepare", ("--max-rejected=0.2",), "--max-rejected 0.1 then, 0.2 now"),
@@ -160,9 +160,9 @@ def test_explain_says_what_would_be_done_and_does_nothing(day: Day) -> None:
     ],
 )
 def test_changed_parameter_is_named_and_the_work_is_done(
-    day: Day, step: str, arguments: tuple[str, ...], told: str
+    day: Day, step: str, arguments: tuple[str, ...], reason: str
 ) -> None:
-    assert f"doing it again: {told}" in day.work(step, *arguments).log
+    assert f"doing it again: {reason}" in day.work(step, *arguments).log
     day.hit(step, *arguments)
 
 
@@ -190,7 +190,7 @@ def test_number_of_cpus_is_no_change(day: Day) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "file", "damage", "told"),
+    ("step", "file", "damage", "reason"),
     [
         ("generate", f"raw/{DAY}/data.csv", "data[:-2] + b'x' + data[-1:]", "output data.csv has sha256 "),
         ("split", f"processed/{DAY}/val.csv", "data[:-1]", "output val.csv has "),
@@ -198,13 +198,13 @@ def test_number_of_cpus_is_no_change(day: Day) -> None:
         ("predict", f"predictions/{DAY}/predictions.csv", "None", "output predictions.csv is gone"),
     ],
 )
-def test_edited_or_deleted_output_is_made_again(day: Day, step: str, file: str, damage: str, told: str) -> None:
+def test_edited_or_deleted_output_is_made_again(day: Day, step: str, file: str, damage: str, reason: str) -> None:
     before = day.bytes_of(step)
     day.python(
         f"from pathlib import Path; path = Path('/data/{file}'); data = path.read_bytes(); new = {damage}\n"
         "path.unlink() if new is None else path.write_bytes(new)"
     )
-    assert f"doing it again: {told}" in day.work(step).log
+    assert f"doing it again: {reason}" in day.work(step).log
     assert day.bytes_of(step) == before
     day.hit(step)
 
@@ -239,12 +239,12 @@ def test_another_name_of_the_same_image_is_no_other_image(day: Day) -> None:
 
 
 def test_another_build_under_the_same_tag_is_another_image(day: Day) -> None:
-    """As its starter tells: the id is not known inside."""
+    """As its starter reports it: the id is not known inside."""
     first_id, other_id = ("--env=ML_IMAGE_ID=sha256:" + digit * 64 for digit in "56")
     day.work("generate", "--force", options=(first_id,))
     day.hit("generate", options=(first_id,))
-    told = "doing it again: image id sha256:555555555555… then, sha256:666666666666… now"
-    assert told in day.work("generate", options=(other_id,)).log
+    reason = "doing it again: image id sha256:555555555555… then, sha256:666666666666… now"
+    assert reason in day.work("generate", options=(other_id,)).log
 
 
 def test_hit_needs_no_right_to_write(day: Day) -> None:

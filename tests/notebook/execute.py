@@ -24,7 +24,7 @@ def main(probe: str) -> int:
     nbformat.validate(notebook)
     cells = list(notebook.cells)
     notebook.cells.append(nbformat.v4.new_code_cell(f"import json\nprint(json.dumps({probe}))"))
-    with contextlib.suppress(CellExecutionError):  # the cell's output tells
+    with contextlib.suppress(CellExecutionError):  # the cell's output shows it
         NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
     answer = notebook.cells[-1].outputs

@@ -79,7 +79,7 @@ def test_one_command_opens_jupyter_with_the_notebook(
         get(f"{root}/api")
 
 
-def test_volume_that_is_not_there_is_told_and_not_made() -> None:
+def test_volume_that_is_not_there_is_named_and_not_made() -> None:
     done = notebook("airflow-ml-test-no-such-volume")
     assert done.returncode == 1
     assert "ML_DATA is airflow-ml-test-no-such-volume, and there is no such volume" in done.stderr
@@ -89,7 +89,7 @@ def test_volume_that_is_not_there_is_told_and_not_made() -> None:
 
 
 @pytest.mark.parametrize("data", ["./data", "/no/such/folder"])
-def test_folder_that_docker_could_not_mount_is_told(data: str) -> None:
+def test_folder_that_docker_could_not_mount_is_named(data: str) -> None:
     done = notebook(data)
     assert done.returncode == 1
     assert f"error: ML_DATA is {data}" in done.stderr

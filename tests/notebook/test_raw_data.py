@@ -125,7 +125,7 @@ def test_newest_day_is_opened_and_without_predictions_says_so(data: Path) -> Non
     assert len(shown["figures"]) == 2
 
 
-def test_day_that_is_not_there_is_told_in_one_line(data: Path) -> None:
+def test_day_that_is_not_there_is_named_in_one_line(data: Path) -> None:
     shown = run_notebook(data, ds="2026-01-01")
     assert shown["errors"] == [
         [
@@ -137,7 +137,7 @@ def test_day_that_is_not_there_is_told_in_one_line(data: Path) -> None:
     assert (shown["figures"], shown["probe"]) == ([], None)
 
 
-def test_folder_without_a_day_is_told_in_one_line(tmp_path: Path) -> None:
+def test_folder_without_a_day_is_named_in_one_line(tmp_path: Path) -> None:
     [[message]] = run_notebook(tmp_path)["errors"]
     assert message.startswith("not there: found no day in /data; expected: raw/YYYY-MM-DD with its _meta.json; do: ")
 

@@ -88,7 +88,7 @@ def test_stage_that_changed_but_was_not_built_keeps_its_entry_while_its_image_is
 
 
 @pytest.mark.parametrize(
-    ("built", "now", "told"),
+    ("built", "now", "expected"),
     [
         ("abc", "def", "abc"),
         ("abc", "def-dirty", "abc"),
@@ -99,11 +99,11 @@ def test_stage_that_changed_but_was_not_built_keeps_its_entry_while_its_image_is
     ],
 )
 def test_revision_is_one_that_can_be_checked_out(
-    tree: Path, built: str | None, now: str | None, told: str | None
+    tree: Path, built: str | None, now: str | None, expected: str | None
 ) -> None:
     image = discover(tree)["one"]
     first = entry_of(image, details(image), None, BUILT, built)
-    assert entry_of(image, details(image), first, None, now)["revision"] == told
+    assert entry_of(image, details(image), first, None, now)["revision"] == expected
 
 
 def test_entry_that_does_not_say_what_it_was_built_from_is_not_kept(tree: Path) -> None:
@@ -135,24 +135,24 @@ def test_lock_tells_the_revision_of_the_checkout_and_whether_files_differ_from_i
             ["git", "-C", str(tree), *who, *arguments], check=True, text=True, capture_output=True
         ).stdout.strip()
 
-    def told() -> Any:
+    def revision() -> Any:
         write_lock(tree, {})
         return json.loads((tree / "dags/images.lock.json").read_text())["revision"]
 
-    assert told() is None
+    assert revision() is None
     git("init", "--quiet")
     git("add", "stages")
     git("commit", "--quiet", "--message", "first")
     git("tag", "v1")
-    assert told() == git("rev-parse", "--short", "HEAD")
+    assert revision() == git("rev-parse", "--short", "HEAD")
     (tree / "stages/one/one.py").write_text("changed\n")
-    assert told() == f"{git('rev-parse', '--short', 'HEAD')}-dirty"
+    assert revision() == f"{git('rev-parse', '--short', 'HEAD')}-dirty"
 
 
 # --- what is built, and why ---
 
 
-def told(tree: Path, *gone: str, stage: str | None = None, lock: dict[str, Any] | None = None) -> list[str]:
+def explained(tree: Path, *gone: str, stage: str | None = None, lock: dict[str, Any] | None = None) -> list[str]:
     """What --explain says, with an engine that has what the lock names, without the images `gone`."""
     entries = image_lock(tree) if lock is None else lock
     images = discover(tree)
@@ -168,7 +168,7 @@ def test_explain_names_the_file_that_changed(tree: Path) -> None:
     (tree / "stages/one/requirements.txt").chmod(0o755)
     (tree / "stages/one/new.py").write_text("new\n")
     new = discover(tree)["one"].reference
-    lines = told(tree)
+    lines = explained(tree)
     start = lines.index(f"build {new}")
     assert [line.strip() for line in lines[start + 1 : start + 5]] == [
         f"instead of {old}:",
@@ -182,14 +182,14 @@ def test_explain_names_the_file_that_changed(tree: Path) -> None:
 def test_explain_tells_a_rename_from_a_new_file(tree: Path) -> None:
     build_all(tree)
     (tree / "stages/two/two.py").rename(tree / "stages/two/deux.py")
-    assert "        renamed two.py -> deux.py" in told(tree)
+    assert "        renamed two.py -> deux.py" in explained(tree)
 
 
 def test_explain_says_that_the_base_changed(tree: Path) -> None:
     old = build_all(tree)["base"]["tag"]
     (tree / "base-image/tool").write_text("another\n")
     new = discover(tree)["base"].tag
-    lines = told(tree)
+    lines = explained(tree)
     assert lines.count(f"        base {old} -> {new}") == 3
     assert "        changed tool" in lines
     assert sum(line.startswith("build") for line in lines) == 5  # with the builder
@@ -199,21 +199,21 @@ def test_explain_names_the_build_argument_and_the_platform(tree: Path, monkeypat
     build_all(tree)
     monkeypatch.setitem(tags.BUILD_ARGS, "SOURCE_DATE_EPOCH", "1")
     monkeypatch.setattr(tags, "own_platform", lambda: "linux/riscv64")
-    lines = told(tree)
+    lines = explained(tree)
     assert lines.count("        build argument SOURCE_DATE_EPOCH: 0 -> 1") == 4
     assert sum(line.endswith("-> linux/riscv64") for line in lines) == 4
 
 
 def test_explain_says_that_an_image_is_gone_from_the_engine(tree: Path) -> None:
     image = build_all(tree)["two"]["image"]
-    lines = told(tree, "two")
+    lines = explained(tree, "two")
     assert lines[lines.index(f"build {image}") + 1].strip().startswith("nothing changed, but the engine does not have")
 
 
 def test_explain_of_one_stage_speaks_of_that_stage(tree: Path) -> None:
     build_all(tree)
     (tree / "stages/one/one.py").write_text("changed\n")
-    assert [line.split()[1].split(":")[0] for line in told(tree, stage="two") if line[0] != " "] == [
+    assert [line.split()[1].split(":")[0] for line in explained(tree, stage="two") if line[0] != " "] == [
         "airflow-ml-base",
         "airflow-ml-two",
     ]

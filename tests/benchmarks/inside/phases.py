@@ -40,7 +40,7 @@ def main() -> int:
     started, ended, code = run(TIMED_MAIN, str(writer), *sys.argv[1:])
     os.close(writer)
     first, begin, end, imports = map(int, os.read(reader, 1000).split())
-    told = {
+    parts = {
         "interpreter": first - started,
         "imports": imports,
         "work": end - begin - imports,
@@ -48,7 +48,7 @@ def main() -> int:
         "unseen": gone - born,
         "inside": time.monotonic_ns() - BEGIN,
     }
-    print(json.dumps({name: nanoseconds / 1e9 for name, nanoseconds in told.items()}), flush=True)
+    print(json.dumps({name: nanoseconds / 1e9 for name, nanoseconds in parts.items()}), flush=True)
     return code
 
 

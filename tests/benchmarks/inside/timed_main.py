@@ -1,4 +1,4 @@
-"""Runs a program as Python would, and tells when it began and ended and how much of that imports took.
+"""Runs a program as Python would, and reports when it began and ended and how much of that imports took.
 
 Usage: timed_main.py FILE_DESCRIPTOR PROGRAM.py [ARGUMENT ...]. Four numbers go to the descriptor, in nanoseconds: the
 first line, the beginning and the end of the program by the clock, and the time in imports of the main thread. Reading

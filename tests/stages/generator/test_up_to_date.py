@@ -15,8 +15,8 @@ def test_same_order_again_makes_no_table(tmp_path: Path) -> None:
     assert (first.code, again.code) == (0, 0)
     assert ["making 300 payments" in done.log for done in (first, again)] == [True, False]
     assert f"raw/{DS} (step generate) is up to date: made " in again.log
-    told = {name: value for name, value in first.result.items() if name != "seconds"}
-    assert {**told, "cached": True} == {name: value for name, value in again.result.items() if name != "seconds"}
+    expected = {name: value for name, value in first.result.items() if name != "seconds"}
+    assert {**expected, "cached": True} == {name: value for name, value in again.result.items() if name != "seconds"}
 
 
 def test_faker_is_loaded_for_work_only(tmp_path: Path) -> None:
@@ -33,18 +33,18 @@ def test_rows_by_date_are_the_same_order_as_long_as_the_date_is(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         (("--rows", "301"), "--rows 300 then, 301 now"),
         ((*SMALL, "--seed", "43"), "--seed 42 then, 43 now"),
         ((*SMALL, "--dirty", "0"), "--dirty 0.015 then, 0.0 now"),
     ],
 )
-def test_another_order_is_made(tmp_path: Path, options: tuple[str, ...], told: str) -> None:
+def test_another_order_is_made(tmp_path: Path, options: tuple[str, ...], expected: str) -> None:
     run(tmp_path, *SMALL)
     again = run(tmp_path, *options)
     assert "cached" not in again.result
-    assert f"doing it again: {told}" in again.log
+    assert f"doing it again: {expected}" in again.log
 
 
 def test_edited_or_lost_file_is_made_again(tmp_path: Path) -> None:

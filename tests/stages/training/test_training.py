@@ -49,7 +49,7 @@ def test_model_ends_at_the_best_iteration(trained: tuple[World, Table]) -> None:
 
 
 def test_validation_loss_is_that_of_the_published_model(trained: tuple[World, Table]) -> None:
-    """LightGBM read val.csv from a file when it measured the loss; here the rows are read apart from it."""
+    """LightGBM read val.csv from a file when it measured the loss; here the rows are read independently."""
     world, val = trained
     scores = world.model().predict(val.values())
     own = [[1 - row, row] if isinstance(row, float) else list(row) for row in scores.tolist()]

@@ -15,7 +15,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 def run(world: World, *options: str, cpus: set[int] | None = None) -> Done:
-    """The stage as a process of its own, which tells on stderr what it imports."""
+    """The stage as a process of its own, which reports on stderr what it imports."""
     command = [sys.executable, "-X", "importtime", "/opt/stage/training.py", "--ds", DAY, "--data-dir", str(world.root)]
     # The process is started from here, and has as many CPUs as its parent.
     mine = os.sched_getaffinity(0)
