@@ -19,7 +19,7 @@ from tests.harness import CONFINED, ROOT, Data, copy_of, data_volume, docker, im
 DAY, NEXT = "2026-11-21", "2026-11-22"
 PREDICTIONS = f"predictions/{DAY}/predictions.csv"
 SPLIT = ("--val-fraction=0.3", "--seed=5")
-FILES = 19
+FILES = 20
 Done = subprocess.CompletedProcess[str]
 
 
@@ -229,8 +229,8 @@ def other_generator(tmp_path: Path) -> Iterator[str]:
     image = images()["generator"]
     entry = json.loads(docker("image", "inspect", image).stdout)[0]["Config"]["Entrypoint"]
     (tmp_path / "wrapper.py").write_text(
-        "import sys\nimport generator\n"
-        "generator.SCHEMA = {'title': 'another', **generator.SCHEMA}\nsys.exit(generator.main())\n"
+        "import sys\nimport generate\nimport generator\n"
+        "generate.SCHEMA = {'title': 'another', **generate.SCHEMA}\nsys.exit(generator.main())\n"
     )
     name = f"airflow-ml-test-generator:{uuid4().hex[:12]}"
     (tmp_path / "Dockerfile").write_text(
