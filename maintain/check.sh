@@ -3,13 +3,17 @@
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
+check_folder() { # FOLDER [OPTION...]
+  MYPYPATH="base-image:base-image/build:$1:." .venv/bin/mypy --no-error-summary "$@"
+}
+
 check_types() {
   local folder
   .venv/bin/mypy --no-error-summary airflow_ml maintain
   # One run a folder: a stage's modules are top-level there, as they are in its image.
-  for folder in base-image dags stages/* services/*; do
-    MYPYPATH="base-image:base-image/build:$folder:." .venv/bin/mypy --no-error-summary "$folder"
-  done
+  for folder in base-image dags; do check_folder "$folder"; done
+  # The libraries of stages and services are in their images, not in the environment of the tests.
+  for folder in stages/* services/*; do check_folder "$folder" --ignore-missing-imports; done
 }
 
 main() {

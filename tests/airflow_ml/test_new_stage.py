@@ -236,7 +236,11 @@ def test_what_is_made_passes_lint_and_types(tmp_path: Path, name: str, library: 
     new_stage.write_stage(tmp_path, name, library, library, ["numpy", "scipy", "narwhals"], 50)
     programs = Path(sys.executable).parent
     environment = {**os.environ, "MYPYPATH": f"{ROOT / 'base-image'}:stages/{name}"}
-    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy", f"stages/{name}"]):
+    for command in (
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy", "--ignore-missing-imports", f"stages/{name}"],
+    ):
         done = subprocess.run(
             [programs / command[0], *command[1:]],
             cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
