@@ -149,9 +149,8 @@ def test_new_stages_keep_the_house_rules(checkout: Checkout) -> None:
         checkout.test("tests/conventions/test_repository.py")
         checkout.run(".venv/bin/ruff check stages tests/stages && .venv/bin/ruff format --check stages tests/stages")
         for name in (NAME, PLAIN):
-            checkout.run(
-                f"MYPYPATH=base-image:stages/{name} .venv/bin/mypy --no-error-summary --ignore-missing-imports stages/{name}"
-            )
+            mypy = ".venv/bin/mypy --no-error-summary --ignore-missing-imports"
+            checkout.run(f"MYPYPATH=base-image:stages/{name} {mypy} stages/{name}")
     finally:
         checkout.git("reset", "--quiet")
 
