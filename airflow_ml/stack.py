@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from airflow_ml import machine
 from airflow_ml.common import ROOT, AirflowMlError, docker, settings, try_docker
+from airflow_ml.make_env import make_env
 
 OURS = "airflow-ml-*"
 # What programs write to colour and clear a terminal's lines.
@@ -128,6 +129,7 @@ def down(arguments: argparse.Namespace) -> int:
     if not (ROOT / ".env").exists():
         print("nothing to stop: there is no .env, so nothing was started from this folder", file=sys.stderr)
         return 0
+    make_env()  # compose refuses an older .env, which lacks a setting
     done = compose("down", "--remove-orphans")
     print("stopped" if done.returncode == 0 else done.stderr, file=sys.stderr)
     return min(done.returncode, 1)
@@ -140,6 +142,7 @@ def clean(arguments: argparse.Namespace) -> int:
     Exit codes: 0 removed; 1 failed; 2 wrong usage.
     """
     if (ROOT / ".env").exists():
+        make_env()  # compose refuses an older .env, which lacks a setting
         data = settings()["ML_DATA"]
         # Before the networks: a stage that still runs may be on one.
         compose("stop")
