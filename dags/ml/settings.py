@@ -7,7 +7,7 @@ EXPECTED = {
     "ML_UID": "the number of the user who owns the data",
     "ML_GID": "the number of the group that owns the data",
     "ML_STAGE_MEMORY": "the most memory that a container may use, such as 4g",
-    "ML_DOCKER_HOST": "the address of the engine or its proxy, such as tcp://engine-proxy:2375",
+    "ML_DOCKER_HOST": "the address of the engine or its proxy, such as unix:///run/engine-proxy/engine.sock",
     "ML_MODEL_NAME": "the name of the registered model in MLflow",
     "ML_DEADLINE": "a time of day in UTC such as 06:00, or `none`",
 }

@@ -1,8 +1,9 @@
 """A proxy between Airflow and the Docker engine: lets through only what DockerOperator needs to run a stage.
 
-Listens on TCP port 2375, one request per connection; policy.py decides. What is let through goes to the engine's
-socket as a new request of our own: no byte of a client reaches the engine unchanged. An answer may be silent for
-hours (a log stream, a wait): it ends when the engine or the client ends it.
+Listens on a Unix socket, /run/engine-proxy/engine.sock, that only its own user may open, and on no network. One request
+per connection; policy.py decides. What is let through goes to the engine's socket as a new request of our own: no byte
+of a client reaches the engine unchanged. An answer may be silent for hours (a log stream, a wait): it ends when the
+engine or the client ends it.
 
 Exit codes: 0 ended by SIGTERM, or healthy; 1 failed, or not healthy; 2 wrong settings.
 """
@@ -15,6 +16,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Coroutine, Sequence
@@ -28,8 +30,11 @@ from policy import Call, is_ours, judge, judge_image
 from settings import Settings, read_settings
 from wire import UPGRADE, Client, ClientGone, EngineDown, ask, exchange, look_up
 
-PORT = 2375
+SOCKET = "/run/engine-proxy/engine.sock"
+SOCKET_UMASK = 0o177  # the socket is its owner's alone
 MAX_CONNECTIONS = 256
+# A client beyond the backlog gets an error immediately, so this is larger: the proxy itself refuses, with a message.
+BACKLOG = 4 * MAX_CONNECTIONS
 HEALTH_SECONDS = 4
 # The engine's headers that a client needs; the others are between the engine and us.
 PASSED_ON = {b"content-type", b"content-length", b"api-version", b"docker-experimental", b"ostype", b"server"}
@@ -41,13 +46,13 @@ log = logging.getLogger("engine-proxy")
 class Entry:
     """The line of the log about one request."""
 
-    client: str
+    user: int
     request: str = "?"
     image: str | None = None
     container: str | None = None
 
     def write(self, status: int, refusal: str | None = None) -> None:
-        words = [f"{'refused' if refusal else 'allowed'} {status} {self.request[:200]} from={self.client}"]
+        words = [f"{'refused' if refusal else 'allowed'} {status} {self.request[:200]} user={self.user}"]
         words += [f"image={self.image}"] if self.image else []
         words += [f"container={self.container[:12]}"] if self.container else []
         words += [f"reason={shown(refusal, 500)}"] if refusal else []
@@ -76,7 +81,7 @@ class Proxy:
             client.abort()
 
     async def _serve(self, client: Client) -> None:
-        entry = Entry(client.address)
+        entry = Entry(client.user)
         try:
             if self._connections > MAX_CONNECTIONS:
                 raise Refused(f"{MAX_CONNECTIONS} clients are connected already; do: try later", 503)
@@ -176,11 +181,12 @@ async def run(settings: Settings) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    server = await asyncio.start_server(Proxy(settings).serve, "0.0.0.0", PORT)
+    os.umask(SOCKET_UMASK)
+    server = await asyncio.start_unix_server(Proxy(settings).serve, SOCKET, backlog=BACKLOG)
     limits = settings.current_limits()
     log.info(
-        "listening on port %d for engine %s; data %s; networks %s; images %s",
-        PORT,
+        "listening on %s for engine %s; data %s; networks %s; images %s",
+        SOCKET,
         settings.engine,
         limits.data,
         ", ".join(sorted(limits.networks)),
@@ -192,15 +198,20 @@ async def run(settings: Settings) -> None:
 
 
 def is_healthy() -> bool:
-    """Whether the proxy on this machine gets an answer from the engine."""
-    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=HEALTH_SECONDS)
+    """Whether the proxy in this container gets an answer from the engine."""
+    connection = http.client.HTTPConnection("engine-proxy")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(HEALTH_SECONDS)
     try:
+        connection.sock.connect(SOCKET)
         connection.request("GET", "/_ping")
         response = connection.getresponse()
         print(response.status, response.read().decode(errors="replace"))
     except OSError as error:
-        print(f"port {PORT}: {error}")
+        print(f"{SOCKET}: {error}")
         return False
+    finally:
+        connection.close()
     return response.status == 200
 
 
@@ -226,7 +237,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         log.error("%s", error)
         return 2
-    asyncio.run(run(settings))
+    try:
+        asyncio.run(run(settings))
+    except OSError as error:
+        do = f"mount a volume or a folder there that belongs to user {os.getuid()}"
+        log.error("cannot listen on %s: %s; expected: a folder to write to; do: %s", SOCKET, error.strerror, do)
+        return 1
     return 0
 
 

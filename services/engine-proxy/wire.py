@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
@@ -104,8 +105,7 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
-        self.address = str((writer.get_extra_info("peername") or ["?"])[0])
-        _keep_alive(writer.get_extra_info("socket"))
+        self.user = _user_of(writer.get_extra_info("socket"))
 
     async def read_head(self) -> h11.Request:
         request = await self._next_event()
@@ -178,8 +178,9 @@ class Client:
         self._writer.transport.abort()
 
 
-def _keep_alive(connection: socket.socket) -> None:
-    """Probes find a peer that vanished, and keep a silent stream from being forgotten on the way."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+def _user_of(connection: socket.socket) -> int:
+    """The number of the user who opened a connection, as the kernel knows it."""
+    _process, user, _group = struct.unpack(
+        "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    )
+    return int(user)

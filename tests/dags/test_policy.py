@@ -111,11 +111,11 @@ def test_commands_are_lists_whose_day_is_right_in_every_run(tasks: Tasks) -> Non
 
 def test_environment_decides_where_and_as_whom(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"ML_DATA": "/srv/data", "ML_UID": "1000", "ML_GID": "100", "ML_STAGE_MEMORY": "1g"}
-    for name, value in {**settings, "ML_DOCKER_HOST": "tcp://engine-proxy:2375"}.items():
+    for name, value in {**settings, "ML_DOCKER_HOST": "unix:///run/engine-proxy/engine.sock"}.items():
         monkeypatch.setenv(name, value)
     task = StageOperator(task_id="any", stage=next(iter(IMAGES)), command=[])
     assert (task.mounts[0]["Type"], task.mounts[0]["Source"]) == ("bind", "/srv/data")
-    assert (task.user, task.mem_limit, task.docker_url) == ("1000:100", "1g", "tcp://engine-proxy:2375")
+    assert (task.user, task.mem_limit, task.docker_url) == ("1000:100", "1g", "unix:///run/engine-proxy/engine.sock")
 
 
 @pytest.mark.parametrize("file", DAG_FILES, ids=lambda file: file.name)

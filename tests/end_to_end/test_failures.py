@@ -82,7 +82,7 @@ TOLD = {
     "alert_memory": (f"[error] alert_memory: probe failed for {DAY}: ", "Try: 2 of 2"),
     "alert_image": (
         f"[error] alert_image: probe failed for {DAY}: ",
-        "not sha256:0 (engine tcp://engine-proxy:2375); do: run ./build_images.sh",
+        "not sha256:0 (engine unix:///run/engine-proxy/engine.sock); do: run ./build_images.sh",
     ),
     "alert_breach": (f"[warning] alert_breach: probe found 1 breach for {SCORED}: ", "Breach 1"),
 }
@@ -178,7 +178,7 @@ def test_engine_that_stops_sends_one_alert(stack: Stack, receiver: Receiver) -> 
         assert stack.airflow.wait("alert_long", run, RUN_TIMEOUT_S) == "failed"
         receiver.wait(run)
         for message in receiver.both(run):
-            assert "Error: the engine at tcp://engine-proxy:2375 does not answer" in message["text"]
+            assert "Error: the engine at unix:///run/engine-proxy/engine.sock does not answer" in message["text"]
             assert "Try: 2 of 2" in message["text"]
     finally:
         assert compose_stack.compose("start", "engine-proxy").returncode == 0

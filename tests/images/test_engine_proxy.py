@@ -4,15 +4,17 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import docker as docker_py
 import pytest
@@ -55,19 +57,53 @@ def chunked(content: bytes) -> bytes:
     return f"{len(content):x}\r\n".encode() + content + b"\r\n0\r\n\r\n"
 
 
+class UnixConnection(HTTPConnection):
+    """HTTP to a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("engine-proxy", timeout=30)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = connect(self.path)
+
+
+def connect(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(30)
+    connection.connect(path)
+    return connection
+
+
 class Proxy:
-    """A proxy in a container of its own, with a published port on the loopback address."""
+    """A proxy in a container of its own; its socket is in a folder of the host, which the tests' user can open."""
 
     def __init__(self, *options: str) -> None:
-        confined = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
+        self.folder = Path(tempfile.mkdtemp(prefix="engine-proxy-"))
+        self.socket = str(self.folder / "engine.sock")
+        confined = ["--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
         group = f"--group-add={Path(SOCKET).stat().st_gid}"
         self.container = docker(
-            "run", "--detach", *confined, group, f"--volume={SOCKET}:/var/run/docker.sock",
-            "--env=ML_STAGE_MEMORY=512m", "--publish=127.0.0.1::2375", *options, images()["engine-proxy"], "serve",
+            "run", "--detach", *confined, *self._owner(), group, f"--volume={SOCKET}:/var/run/docker.sock",
+            f"--volume={self.folder}:/run/engine-proxy", "--env=ML_STAGE_MEMORY=512m", *options,
+            images()["engine-proxy"], "serve",
         ).stdout.strip()  # fmt: skip
-        self.port = int(docker("port", self.container, "2375").stdout.splitlines()[0].rpartition(":")[2])
-        self.url = f"tcp://127.0.0.1:{self.port}"
+        self.url = f"unix://{self.socket}"
         wait_until(self.answers, "the proxy answers")
+
+    def _owner(self) -> list[str]:
+        """Root opens any socket, so the proxy keeps its image's user; another user opens only sockets of their own."""
+        if os.getuid():
+            return [f"--user={os.getuid()}:{os.getgid()}"]
+        os.chown(self.folder, 10001, 10001)
+        return []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        docker("rm", "--force", self.container)
+        shutil.rmtree(self.folder)
 
     def answers(self) -> bool:
         try:
@@ -83,7 +119,7 @@ class Proxy:
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
         """The status and the message, or text, of the answer to one request."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with closing(UnixConnection(self.socket)) as connection:
             connection.request(method, path, None if body is None else json.dumps(body))
             response = connection.getresponse()
             content = response.read().decode()
@@ -91,7 +127,7 @@ class Proxy:
 
     def raw(self, *parts: bytes, end: bool = False) -> bytes:
         """All that comes back for these bytes until the proxy closes the connection."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+        with connect(self.socket) as connection:
             for part in parts:
                 connection.sendall(part)
             if end:
@@ -147,9 +183,8 @@ def volume() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def proxy(volume: str, engine: docker_py.APIClient) -> Iterator[Proxy]:
     """A proxy that gives a client 2 s to send its request, so that longer silences show what they are worth."""
-    one = Proxy(f"--env=ML_DATA={volume}", "--env=ML_PROXY_REQUEST_SECONDS=2")
-    yield one
-    docker("rm", "--force", one.container)
+    with Proxy(f"--env=ML_DATA={volume}", "--env=ML_PROXY_REQUEST_SECONDS=2") as one:
+        yield one
     for left in ours(engine, volume):
         engine.remove_container(left, force=True)
 
@@ -363,7 +398,7 @@ def test_client_that_leaves_frees_its_connection_to_the_engine(proxy: Proxy, sta
         return int(docker("exec", proxy.container, "python", "-c", COUNT_SOCKETS).stdout)
 
     before = sockets()
-    waiting = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(10)]
+    waiting = [connect(proxy.socket) for _ in range(10)]
     for one in waiting:
         one.sendall(request(f"POST /containers/{container}/wait"))
     wait_until(lambda: sockets() == before + 20, "each client has its connection to the engine")
@@ -566,11 +601,10 @@ def test_client_that_sends_nothing_is_let_go(proxy: Proxy) -> None:
 
 
 def test_clients_beyond_the_limit_are_refused_and_later_ones_are_served(proxy: Proxy) -> None:
-    crowd = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(300)]
+    crowd = [connect(proxy.socket) for _ in range(300)]
     answers = []
     for one in crowd:
         with one:
-            one.settimeout(30)
             answers.append(one.recv(12))
     assert set(answers) == {b"HTTP/1.1 503", b"HTTP/1.1 408"}  # immediately, and after the time for a request
     assert proxy.answers()
@@ -584,10 +618,9 @@ def test_proxy_says_that_the_engine_is_down_and_finds_it_again(tmp_path: Path, v
     tmp_path.chmod(0o755)
     link = tmp_path / "engine.sock"
     link.symlink_to("/var/run/docker.sock")
-    one = Proxy(
+    with Proxy(
         f"--env=ML_DATA={volume}", f"--volume={tmp_path}:/engine:ro", "--env=ML_DOCKER_SOCKET=/engine/engine.sock"
-    )
-    try:
+    ) as one:
         link.unlink()
         status, message = one.ask("GET", "/version")
         assert (status, message[:12]) == (502, "engine down:")
@@ -595,18 +628,15 @@ def test_proxy_says_that_the_engine_is_down_and_finds_it_again(tmp_path: Path, v
         link.symlink_to("/var/run/docker.sock")
         assert one.ask("GET", "/version")[0] == 200
         assert one.healthcheck().returncode == 0
-    finally:
-        docker("rm", "--force", one.container)
 
 
 def test_proxy_takes_only_images_of_the_lock_as_it_is_now(tmp_path: Path, volume: str, body: dict[str, Any]) -> None:
     tmp_path.chmod(0o755)
     lock = tmp_path / "images.lock.json"
     lock.write_text('{"images": {}}')
-    one = Proxy(
+    with Proxy(
         f"--env=ML_DATA={volume}", f"--volume={tmp_path}:/lock:ro", "--env=ML_IMAGE_LOCK=/lock/images.lock.json"
-    )
-    try:
+    ) as one:
         assert "image of the image lock" in one.ask("POST", "/containers/create", body)[1]
         replacement = tmp_path / "new"
         replacement.write_text(json.dumps({"images": {"probe": {"image": body["Image"]}}}))
@@ -616,21 +646,37 @@ def test_proxy_takes_only_images_of_the_lock_as_it_is_now(tmp_path: Path, volume
         docker("rm", json.loads(answer)["Id"])
         lock.unlink()
         assert one.ask("POST", "/containers/create", body)[0] == 403
-    finally:
-        docker("rm", "--force", one.container)
 
 
 def test_proxy_ends_on_sigterm_though_streams_are_open(volume: str, start: Callable[..., str]) -> None:
     container = start("sleep=300")
-    one = Proxy(f"--env=ML_DATA={volume}")
-    try:
-        with socket.create_connection(("127.0.0.1", one.port)) as stream:
+    with Proxy(f"--env=ML_DATA={volume}") as one:
+        with connect(one.socket) as stream:
             stream.sendall(request(f"POST /containers/{container}/attach?stdout=1&stream=1", *UPGRADE))
             assert stream.recv(65536).startswith(b"HTTP/1.1 101 ")
             docker("stop", "--time", "2", one.container)  # after 2 s it would be killed, with code 137
         assert json.loads(docker("inspect", one.container).stdout)[0]["State"]["ExitCode"] == 0
-    finally:
-        docker("rm", "--force", one.container, container)
+    docker("rm", "--force", container)
+
+
+def test_proxy_that_was_killed_starts_again_on_the_socket_that_it_left(volume: str) -> None:
+    with Proxy(f"--env=ML_DATA={volume}") as one:
+        docker("kill", one.container)
+        assert Path(one.socket).is_socket()
+        assert not one.answers()
+        docker("start", one.container)
+        wait_until(one.answers, "the proxy answers again")
+
+
+def test_proxy_says_that_it_cannot_make_its_socket(tmp_path: Path) -> None:
+    """A folder of another user is mounted."""
+    tmp_path.chmod(0o555)
+    options = ["--user=65534:65534", "--env=ML_DATA=data", "--env=ML_STAGE_MEMORY=1g"]
+    mount = f"--volume={tmp_path}:/run/engine-proxy"
+    done = docker("run", "--rm", *options, mount, images()["engine-proxy"], "serve", check=False)
+    assert done.returncode == 1
+    assert "cannot listen on /run/engine-proxy/engine.sock: Permission denied; expected: " in done.stderr
+    assert "do: mount a volume or a folder there that belongs to user 65534" in done.stderr
 
 
 def test_proxy_does_not_start_with_wrong_settings() -> None:
