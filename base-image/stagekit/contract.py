@@ -235,7 +235,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _check_encoder(encoder: Encoder, label: str) -> None:
-    """Refuse an encoder that no model can have: too little of something, or two columns of one name."""
+    """Refuse an encoder that no model can have: too little of something, or two columns of one name in a file."""
     if not encoder.key or len(encoder.classes) < 2 or not encoder.features:
         raise BadInput(
             f"{label} has {len(encoder.key)} key columns, {len(encoder.classes)} classes and "
@@ -243,8 +243,9 @@ def _check_encoder(encoder: Encoder, label: str) -> None:
             expected="one key column, two classes and one feature, or more",
             do="look at the roles in schema.json and at the target's values",
         )
-    columns = [*encoder.key, "prediction", *encoder.probability_columns, *encoder.feature_names]
-    for names in (encoder.classes, columns):
+    predictions = (*encoder.key, "prediction", *encoder.probability_columns)
+    labels, features = (*encoder.key, encoder.target), (*encoder.key, *encoder.feature_names)
+    for names in (encoder.classes, predictions, labels, features, (encoder.target, *encoder.feature_names)):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise BadInput(
                 f"{label} has the column or class {twice[0]!r} twice",

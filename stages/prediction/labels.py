@@ -14,7 +14,6 @@ from pandas.util import hash_array
 from stagekit import BadInput, Partition
 from stagekit.contract import Encoder
 
-from feature_table import FeatureTable
 from scoring import open_table
 
 HASH_KEYS = ("airflow-ml first", "airflow-ml other")  # 16 bytes each, as pandas requires
@@ -35,15 +34,15 @@ class Labels:
     def __init__(self, partition: Partition, encoder: Encoder) -> None:
         self.counts, self.examples = _read_counts(partition), _read_examples(partition)
         self.new_classes: list[str] = []
-        self._classes = len(encoder.classes)
+        self._known = {name: code for code, name in enumerate(encoder.classes)}
         nothing = (np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, np.int32))
         parts = [nothing]
         if partition.rows("labels.csv") != 0:
-            texts = [*encoder.key, "code", "class"]
+            texts = [*encoder.key, encoder.target]
             table = open_table(partition, "labels.csv", "`preprocessing label`", texts, [])
             for chunk in table.chunks():
-                *keys, codes, names = chunk.texts
-                parts.append((*_hash(keys), self._codes(table, chunk.start, codes, names)))
+                *keys, names = chunk.texts
+                parts.append((*_hash(keys), self._codes(names)))
         self._sort(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     @property
@@ -64,14 +63,9 @@ class Labels:
             codes[same] = self._class[at[same]]
         return codes
 
-    def _codes(self, table: FeatureTable, start: int, codes: list[str], names: list[str]) -> np.ndarray:
-        known = {str(code): code for code in range(self._classes)}
-        pairs = zip(codes, names, strict=True)
-        found = [known.get(code, NO_LABEL) if code else self._new_code(name) for code, name in pairs]
-        if NO_LABEL in found:
-            row = found.index(NO_LABEL)
-            code = codes[row][:SHOWN_CHARACTERS]
-            raise table.bad(f"row {start + row + 1}: the code is {code!r}", f"0 to {self._classes - 1}, or nothing")
+    def _codes(self, names: list[str]) -> np.ndarray:
+        codes = (self._known.get(name, NO_LABEL) for name in names)
+        found = [self._new_code(name) if code == NO_LABEL else code for code, name in zip(codes, names, strict=True)]
         return np.array(found, dtype=np.int32)
 
     def _new_code(self, name: str) -> int:
@@ -82,7 +76,7 @@ class Labels:
                 name = OTHER_CLASSES
             if name not in self.new_classes:
                 self.new_classes.append(name)
-        return self._classes + self.new_classes.index(name)
+        return len(self._known) + self.new_classes.index(name)
 
     def _sort(self, first: np.ndarray, other: np.ndarray, codes: np.ndarray) -> None:
         order = np.argsort(first)

@@ -1,4 +1,4 @@
-"""`label`: the classes in a scored day's target.csv, coded as the model codes them that scored the day."""
+"""`label`: the classes in a scored day's target.csv, in the words of the model that scored the day."""
 
 import logging
 from argparse import Namespace

@@ -1,11 +1,11 @@
-"""The labels of a day: the classes in target.csv, checked as `prepare` checks them and coded as a model knows them."""
+"""The labels of a day: the classes in target.csv, checked as `prepare` checks them, in the words of a model."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
-from stagekit import BadInput, Partition, Publication
+from stagekit import Partition, Publication
 from stagekit.contract import Encoder
 
 from checked_table import CheckedTable, Counts, RawTable, write_rows
@@ -15,9 +15,8 @@ from csv_output import texts_of
 from keys import compare_keys
 from table_schema import Field, Schema
 
-CODE, CLASS = "code", "class"
 MOST_NEW_CLASSES, SHOWN_CHARACTERS = 20, 60
-VALUE = "\0value"
+VALUE, CLASS = "\0value", "\0class"
 
 
 @dataclass
@@ -30,6 +29,7 @@ class LabelCounts(Counts):
     """
 
     target: str = ""
+    classes: tuple[str, ...] = ()
     unused: Counter[str] = field(default_factory=lambda: Counter(malformed=0, missing=0, unreadable=0, repeated=0))
     new_classes: Counter[str] = field(default_factory=Counter)
     new_class_rows: int = 0
@@ -50,7 +50,7 @@ class LabelCounts(Counts):
 
     def add_written(self, good: pl.DataFrame) -> None:
         super().add_written(good)
-        unknown = good.filter(pl.col(CODE).is_null())[CLASS]
+        unknown = good.filter(~pl.col(self.target).is_in(self.classes))[self.target]
         self.new_class_rows += unknown.len()
         for name, rows in unknown.str.slice(0, SHOWN_CHARACTERS).value_counts(sort=True).iter_rows():
             if name in self.new_classes or len(self.new_classes) < MOST_NEW_CLASSES:
@@ -68,12 +68,11 @@ class LabelCounts(Counts):
 
 
 def write_labels(raw: Partition, encoder: Encoder, schema: Schema, publication: Publication) -> LabelCounts:
-    """Write labels.csv (the key columns, CODE, CLASS) and rejected.csv; returns what was counted.
+    """Write labels.csv (the key columns and the target) and rejected.csv; returns what was counted.
 
-    `schema` is that of the model. CODE is empty if the model does not know the class.
+    `schema` is that of the model. A class that the model knows has exactly the text of encoder.json.
     Errors: BadInput if target.csv as such cannot be read.
     """
-    _require_free_names(encoder.key)
     names = [*encoder.key, encoder.target]
     target = RawTable(
         raw / "target.csv",
@@ -90,20 +89,11 @@ def write_labels(raw: Partition, encoder: Encoder, schema: Schema, publication: 
     def coded(rows: pl.DataFrame, _: int) -> pl.DataFrame:
         found = rows.join(known, left_on=encoder.target, right_on=VALUE, how="left", maintain_order="left")
         name = found[CLASS].fill_null(texts_of(rows[encoder.target]))
-        return found.select(*encoder.key, CODE).with_columns(name.alias(CLASS))
+        return rows.select(encoder.key).with_columns(name.alias(encoder.target))
 
-    counts = LabelCounts(target=encoder.target)
+    counts = LabelCounts(target=encoder.target, classes=encoder.classes)
     write_rows([table], "labels.csv", publication, coded, counts)
     return counts
-
-
-def _require_free_names(key: tuple[str, ...]) -> None:
-    if taken := [name for name in key if name in (CODE, CLASS)]:
-        raise BadInput(
-            f"the key {', '.join(taken)} has the name of a column of labels.csv",
-            expected=f"keys that are not called {CODE} or {CLASS}",
-            do="rename the field in data.csv, target.csv and schema.json, and train again",
-        )
 
 
 def _any_class(schema: Schema) -> Schema:
@@ -113,7 +103,6 @@ def _any_class(schema: Schema) -> Schema:
 
 
 def _known_classes(target: Field, classes: tuple[str, ...]) -> pl.DataFrame:
-    """The typed value (VALUE), CODE and CLASS of each class of the model."""
-    known = pl.DataFrame({CLASS: classes}).with_row_index(CODE)
-    typed = known.with_columns(convert(target.as_written(), pl.col(CLASS)).alias(VALUE))
+    """The typed value (VALUE) and the text (CLASS) of each class of the model."""
+    typed = pl.DataFrame({CLASS: classes}).with_columns(convert(target.as_written(), pl.col(CLASS)).alias(VALUE))
     return typed.unique(VALUE, keep="first", maintain_order=True)

@@ -67,7 +67,7 @@ COMMANDS = (
             MAX_REJECTED,
         ),
     ),
-    Command("label", "Code the classes in a scored day's target.csv as the model codes them.", "label:run"),
+    Command("label", "Check a scored day's target.csv, and write its classes as the model names them.", "label:run"),
     Command(
         "encode-validation",
         "Encode the rows that validate for another model.",

@@ -31,6 +31,8 @@ UNSUPPORTED_AT_TOP = ("foreignKeys", "uniqueKeys")
 TRUE_VALUES = ("true", "True", "TRUE", "1")
 FALSE_VALUES = ("false", "False", "FALSE", "0")
 MOST_LENGTH = (1 << 31) - 1
+# Columns of predictions.csv beside the key. What follows the prefix is a class, which a schema does not name.
+PREDICTION, PROBABILITY_PREFIX = "prediction", "probability_"
 BYTE_ORDER_MARK = "\ufeff".encode()
 
 
@@ -84,14 +86,24 @@ def columns_kept(schema: Schema) -> list[str]:
 
 
 def read_schema(path: Path, label: str, *, scoring: bool = False) -> Schema:
-    """Read a schema.json; for scoring it may lack the target. Errors: BadInput that names the property at fault."""
+    """Read a raw day's schema.json; for scoring it may lack the target.
+
+    Errors: BadInput that names the property at fault, or a key with the name of a column of predictions.csv.
+    """
     try:
         document = parse_object(path.read_bytes().removeprefix(BYTE_ORDER_MARK))
     except ShapeError as error:
         raise BadInput(
             f"{label}: {error.found}", expected=f"a Table Schema, which is {error.expected}", do="correct it"
         ) from None
-    return parse_schema(document, label, scoring=scoring)
+    schema = parse_schema(document, label, scoring=scoring)
+    if taken := [name for name in schema.named("key") if name == PREDICTION or name.startswith(PROBABILITY_PREFIX)]:
+        raise _wrong(
+            label,
+            f"the key {taken[0]!r} has the name of a column of predictions.csv",
+            f"a key that is not called {PREDICTION}, and does not begin with {PROBABILITY_PREFIX}",
+        )
+    return schema
 
 
 def parse_schema(document: Any, label: str, *, scoring: bool = False) -> Schema:

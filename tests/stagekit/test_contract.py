@@ -242,6 +242,10 @@ def test_encoder_is_written_and_read_back(tmp_path: Path) -> None:
         (put("features", 1, "values", value="ab"), "features[1].values is a text; expected: a list"),
         (put("features", 1, "name", value="price"), "has the column or class 'price' twice"),
         (put("key", 0, value="probability_no"), "has the column or class 'probability_no' twice"),
+        (put("key", 0, value="prediction"), "has the column or class 'prediction' twice"),
+        (put("key", 0, value="price"), "has the column or class 'price' twice"),
+        (put("key", 0, value="fraud"), "has the column or class 'fraud' twice"),
+        (put("features", 0, "name", value="fraud"), "has the column or class 'fraud' twice"),
         (put("key", value=[]), "has 0 key columns"),
         (put("schema", value=[]), "schema is a list; expected: an object"),
     ],
@@ -254,6 +258,14 @@ def test_encoder_of_another_shape_is_refused(
     with pytest.raises(BadInput) as caught:
         contract.read_encoder(publish(tmp_path, "encoder.json", json.dumps(content)))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["prediction", "probability_no"])
+def test_feature_may_be_called_like_a_column_of_another_file(tmp_path: Path, name: str) -> None:
+    content = json.loads(json.dumps(ENCODER_JSON))
+    content["features"][0]["name"] = name
+    encoder = contract.read_encoder(publish(tmp_path, "encoder.json", json.dumps(content)))
+    assert encoder.feature_names[0] == name
 
 
 def test_writer_may_give_tuples_where_json_has_lists(tmp_path: Path) -> None:

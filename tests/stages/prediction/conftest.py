@@ -169,7 +169,6 @@ class World:
         model = read_partition(self.root, f"predictions/{DAY}", []).step("predictions.csv")["parameters"]["model"]
         inputs = [read_partition(self.root, f"raw/{DAY}", ["target.csv"])]
         inputs.append(read_partition(self.root, model, ["encoder.json"]))
-        classes = self.json(f"{model}/encoder.json")["target"]["classes"]
         labels: dict[tuple[str, ...], list[str]] = {}
         rejected: list[list[Any]] = []
         for number, (*key, name) in enumerate(([str(cell) for cell in row] for row in rows), start=2):
@@ -177,12 +176,12 @@ class World:
                 reason = "order, line: duplicate" if name else "returned: missing, a value is required"
                 rejected.append(["target.csv", number, reason, ",".join([*key, name])])
             else:
-                labels[tuple(key)] = [*key, str(classes.index(name)) if name in classes else "", name]
+                labels[tuple(key)] = [*key, name]
         missing = sum("missing" in row[2] for row in rejected)
         own = {"rows": len(rows), "missing": missing, "repeated": len(rejected) - missing}
         result = {"malformed": 0, "unreadable": 0, **own, **(counts or {})}
         made = {
-            "labels.csv": files.get("labels", written(["order", "line", "code", "class"], labels.values())),
+            "labels.csv": files.get("labels", written(["order", "line", "returned"], labels.values())),
             "rejected.csv": files.get("rejected", written(["file", "line", "reason", "row"], rejected)),
         }
         self.publish(f"labels/{DAY}", "label", made, inputs, parameters={"model": model}, result=result)

@@ -178,3 +178,22 @@ def test_import_of_a_file_that_is_not_there_is_wrong_usage(day: Day, files: dict
     run = day.run("import", *options)
     assert run.code == 2
     assert f"there is no file {files['data.csv']}" in run.log
+
+
+@pytest.mark.parametrize("name", ["prediction", "probability_A"])
+@pytest.mark.parametrize("role", ["tag", "kilos"])
+def test_key_may_not_be_called_like_a_column_of_predictions(
+    day: Day, files: dict[str, Path], name: str, role: str
+) -> None:
+    """Such a key was once refused after training. A feature is in another file, so it may have any name."""
+    fields = [{**f, "name": name} if f["name"] == role else f for f in SCHEMA["fields"]]
+    schema = {**SCHEMA, "fields": fields, "primaryKey": [f["name"] for f in fields if f["role"] == "key"]}
+    data, target = (content.replace(role, name, 1) for content in flock(60))
+    run = day.run("import", *put(files, data, target, schema))
+    if role == "kilos":
+        assert (run.code, day.run("prepare").code, day.run("split").code) == (0, 0, 0)
+        day.publish_model()
+        assert day.run("features", "--model", "models/2026-11-01").code == 0
+    else:
+        assert run.code == 3
+        assert f"the key '{name}' has the name of a column of predictions.csv" in run.log

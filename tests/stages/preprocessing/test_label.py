@@ -1,4 +1,4 @@
-"""label: every row of target.csv becomes a label, coded as the model codes classes, or a rejected row with a reason."""
+"""label: every row of target.csv becomes a label, in the words of the model, or a rejected row with a reason."""
 
 import json
 from collections import Counter
@@ -64,13 +64,11 @@ def labels(day: Day) -> list[tuple[str, ...]]:
     return [tuple(row.values()) for row in day.rows(OUT)]
 
 
-def test_each_key_gets_the_code_that_the_model_gives_its_class(sheep_day: Day) -> None:
+def test_each_key_gets_its_class(sheep_day: Day) -> None:
     run = sheep_day.run("label")
     assert run.code == 0, run.log
-    classes = json.loads(sheep_day.file(f"{MODEL}/encoder.json").read_text())["target"]["classes"]
-    assert list(sheep_day.rows(OUT)[0]) == ["tag", "code", "class"]
-    expected = [(tag, str(classes.index(grade)), grade) for tag, grade in map(graded, reversed(range(120)))]
-    assert labels(sheep_day) == expected
+    assert list(sheep_day.rows(OUT)[0]) == TAGS
+    assert labels(sheep_day) == [tuple(graded(number)) for number in reversed(range(120))]
     names = ("partition", "model", "rows", "labels", "malformed", "missing", "unreadable", "repeated")
     assert tuple(run.result[name] for name in names) == (f"labels/{DS}", MODEL, 120, 120, 0, 0, 0, 0)
     assert (run.result["new_class_rows"], run.result["new_classes"]) == (0, {})
@@ -86,7 +84,7 @@ def test_keys_are_the_text_of_features_csv(shop_day: Day) -> None:
         to_csv(["shop", "day", "weight"], [["+7", "01/11/2026", "1"]]),
     )
     assert shop_day.run("label").code == 0
-    assert labels(shop_day) == [("7", "2026-11-01", "0", "false"), ("7", "2026-11-02", "1", "true")]
+    assert labels(shop_day) == [("7", "2026-11-01", "false"), ("7", "2026-11-02", "true")]
     assert shop_day.run("features", "--model", MODEL).code == 0
     assert [(row["shop"], row["day"]) for row in shop_day.rows(f"features/{DS}/features.csv")] == [("7", "2026-11-01")]
 
@@ -109,7 +107,7 @@ def test_every_row_is_counted_once_by_what_is_wrong_with_it(shop_day: Day) -> No
     assert run.code == 0, run.log
     counted = {name: run.result[name] for name in ("rows", "labels", "malformed", "missing", "unreadable", "repeated")}
     assert counted == {"rows": 10, "labels": 1, "malformed": 2, "missing": 2, "unreadable": 4, "repeated": 1}
-    assert labels(shop_day) == [("7", "2026-11-21", "1", "true")]
+    assert labels(shop_day) == [("7", "2026-11-21", "true")]
     assert [(row["line"], row["row"]) for row in shop_day.rows(REJECTED)] == [
         (str(line), text) for line, text in enumerate(rows[1:], 3)
     ]
@@ -125,15 +123,15 @@ def test_every_row_is_counted_once_by_what_is_wrong_with_it(shop_day: Day) -> No
 def test_first_readable_row_of_a_key_counts(sheep_day: Day) -> None:
     publish_target(sheep_day, to_csv(TAGS, [["tag-1", ""], ["tag-1", "B"], ["tag-1", "C"], ["tag-1", "B"]]))
     run = sheep_day.run("label")
-    assert labels(sheep_day) == [("tag-1", "1", "B")]
+    assert labels(sheep_day) == [("tag-1", "B")]
     assert (run.result["missing"], run.result["repeated"]) == (1, 2)
 
 
-def test_class_that_the_model_does_not_know_has_no_code_and_is_counted(sheep_day: Day) -> None:
+def test_class_that_the_model_does_not_know_is_counted(sheep_day: Day) -> None:
     """Also one that the constraints of the schema do not allow: it is news, not a wrong row."""
     publish_target(sheep_day, to_csv(TAGS, [["tag-1", "B"], ["tag-2", "D"], ["tag-3", "E,F"], ["tag-4", "D"]]))
     run = sheep_day.run("label")
-    assert labels(sheep_day) == [("tag-1", "1", "B"), ("tag-2", "", "D"), ("tag-3", "", "E,F"), ("tag-4", "", "D")]
+    assert labels(sheep_day) == [("tag-1", "B"), ("tag-2", "D"), ("tag-3", "E,F"), ("tag-4", "D")]
     assert (run.result["new_class_rows"], run.result["new_classes"]) == (3, {"D": 2, "E,F": 1})
 
 
@@ -148,21 +146,21 @@ def test_result_line_stays_short_whatever_the_classes_are(sheep_day: Day) -> Non
 @pytest.mark.parametrize(
     ("kind", "known", "seen", "expected"),
     [
-        ("integer", ["0", "1"], ["+1", "00", "7"], [("1", "1"), ("0", "0"), ("", "7")]),
-        ("number", ["0.5", "-0"], ["5e-1", "0", "1e300"], [("1", "0.5"), ("0", "-0.0"), ("", "1e+300")]),
-        ("boolean", ["true", "false"], ["1", "FALSE"], [("1", "true"), ("0", "false")]),
-        ("date", ["2026-11-01", "2026-11-02"], ["2026-11-02", "2026-11-03"], [("1", "2026-11-02"), ("", "2026-11-03")]),
+        ("integer", ["0", "1"], ["+1", "00", "7"], ["1", "0", "7"]),
+        ("number", ["0.5", "-0"], ["5e-1", "0", "1e300"], ["0.5", "-0.0", "1e+300"]),
+        ("boolean", ["true", "false"], ["1", "FALSE"], ["true", "false"]),
+        ("date", ["2026-11-01", "2026-11-02"], ["2026-11-02", "2026-11-03"], ["2026-11-02", "2026-11-03"]),
         (
             "datetime",
             ["2026-11-01T00:00:00Z", "2026-11-01T12:00:00.5Z"],
             ["2026-11-01T13:00:00.500+01:00", "2026-11-01T00:00:00"],
-            [("1", "2026-11-01T12:00:00.500"), ("0", "2026-11-01T00:00:00")],
+            ["2026-11-01T12:00:00.500", "2026-11-01T00:00:00"],
         ),
-        ("string", ["a,b", ' "'], ["a,b", ' "', "a"], [("1", "a,b"), ("0", ' "'), ("", "a")]),
+        ("string", ["a,b", ' "'], ["a,b", ' "', "a"], ["a,b", ' "', "a"]),
     ],
 )
 def test_classes_are_compared_by_value(
-    day: Day, kind: str, known: list[str], seen: list[str], expected: list[tuple[str, str]]
+    day: Day, kind: str, known: list[str], seen: list[str], expected: list[str]
 ) -> None:
     schema = {"fields": [field("id", "integer", "key"), field("x", "number", "feature"), field("y", kind, "target")]}
     rows = to_csv(["id", "y"], [[n, known[n % 2]] for n in range(40)])
@@ -170,14 +168,16 @@ def test_classes_are_compared_by_value(
     publish_target(day, to_csv(["id", "y"], list(enumerate(seen))), schema)
     run = day.run("label")
     assert run.code == 0, run.log
-    assert [row[1:] for row in labels(day)] == expected
+    assert [name for _, name in labels(day)] == expected
+    classes = json.loads(day.file(f"{MODEL}/encoder.json").read_text())["target"]["classes"]
+    assert run.result["new_class_rows"] == sum(name not in classes for name in expected)
 
 
 def test_header_alone_has_no_labels(sheep_day: Day) -> None:
     publish_target(sheep_day, "tag,grade\n")
     run = sheep_day.run("label")
     assert (run.code, run.result["rows"], run.result["labels"]) == (0, 0, 0)
-    assert sheep_day.file(OUT).read_text() == "tag,code,class\n"
+    assert sheep_day.file(OUT).read_text() == "tag,grade\n"
     assert sheep_day.file(REJECTED).read_text() == "file,line,reason,row\n"
 
 
@@ -229,15 +229,15 @@ def test_predictions_that_name_no_model_are_refused(sheep_day: Day) -> None:
     assert f"the mark of predictions/{DS} has the model None" in run.log
 
 
-def test_key_with_the_name_of_a_column_is_refused(day: Day) -> None:
-    schema = {
-        "fields": [field("code", "integer", "key"), field("x", "number", "feature"), field("y", "string", "target")]
-    }
-    rows = to_csv(["code", "y"], [[n, "ab"[n % 2]] for n in range(20)])
-    train(day, to_csv(["code", "x"], [[n, n] for n in range(20)]), rows, schema)
+@pytest.mark.parametrize("key", ["code", "class", "label", "target", "file", "line", "reason", "row", "value"])
+def test_key_can_have_any_name(day: Day, key: str) -> None:
+    """Keys named `code` or `class` were once columns of labels.csv, and such a day could not be monitored."""
+    schema = {"fields": [field(key, "integer", "key"), field("x", "number", "feature"), field("y", "string", "target")]}
+    rows = to_csv([key, "y"], [[n, "ab"[n % 2]] for n in range(20)])
+    train(day, to_csv([key, "x"], [[n, n] for n in range(20)]), rows, schema)
     run = day.run("label")
-    assert run.code == 3
-    assert "the key code has the name of a column of labels.csv" in run.log
+    assert run.code == 0, run.log
+    assert (day.rows(OUT)[3], len(labels(day))) == ({key: "3", "y": "b"}, 20)
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=8)
@@ -258,10 +258,9 @@ def test_labels_agree_with_an_oracle_however_the_work_is_cut(
     first: dict[int, str] = {}
     for number, grade in rows:
         first.setdefault(number, grade)
-    codes = {"A": "0", "B": "1", "C": "2"}
-    assert labels(sheep_day) == [(f"tag-{n}", codes.get(grade, ""), grade) for n, grade in first.items()]
+    assert labels(sheep_day) == [(f"tag-{n}", grade) for n, grade in first.items()]
     assert run.result["repeated"] == len(rows) - len(first)
-    assert run.result["new_classes"] == Counter(grade for grade in first.values() if grade not in codes)
+    assert run.result["new_classes"] == Counter(grade for grade in first.values() if grade not in "ABC")
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -271,15 +270,4 @@ def test_any_text_can_be_a_key_and_a_class(day: Day, keys: list[str]) -> None:
     rows = [[key, keys[n % 2]] for n, key in enumerate(keys)]
     train(day, to_csv(["k", "x"], [[key, n] for n, key in enumerate(keys)]), to_csv(["k", "y"], rows), schema)
     assert day.run("label").code == 0
-    classes = sorted(keys[:2]) if not all(map(_is_number, keys[:2])) else None
-    for (key, code, name), (wanted, class_) in zip(labels(day), rows, strict=True):
-        assert (key, name) == (wanted, class_)
-        assert classes is None or code == str(classes.index(class_))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    assert labels(day) == [tuple(row) for row in rows]
