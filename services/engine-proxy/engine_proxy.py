@@ -119,7 +119,7 @@ class Proxy:
         details = await look_up(self._settings.engine, f"/containers/{container}/json")
         if details is None:
             raise Refused(f"No such container: {container}", 404)
-        if not is_ours(details):
+        if not is_ours(details, self._settings.limits):
             raise Refused(f"container {container[:12]} was not created through this proxy; expected: one that was")
 
     async def _create(self, client: Client, call: Call, entry: Entry) -> None:

@@ -29,7 +29,8 @@ from checks import (
     wrong,
 )
 
-# Put on every container that is created here; only containers that carry it can be touched.
+# Put on every container that is created here, with the installation's name; only containers that carry both can be
+# touched. No request can set it.
 LABEL = "airflow-ml.proxy"
 # The API of Docker Engine 24, the oldest that the project supports.
 OLDEST_API = 43
@@ -44,8 +45,12 @@ TMPFS_OPTION = "(?:rw|exec|noexec|nosuid|nodev|size=[0-9]+[kKmMgG]?|mode=[0-7]{3
 
 @dataclass(frozen=True)
 class Limits:
-    """What this installation allows: `data` is a volume's name or the absolute path of a folder on the host."""
+    """What this installation allows: `data` is a volume's name or the absolute path of a folder on the host.
 
+    `installation` is a name that no other on the same engine has.
+    """
+
+    installation: str
     data: str
     max_memory: int
     networks: frozenset[str] = frozenset({"none"})
@@ -92,7 +97,7 @@ def judge_container(body: bytes, limits: Limits) -> dict[str, Any]:
     host = container["HostConfig"]
     if host["MemorySwap"] != host["Memory"]:
         raise wrong("HostConfig.MemorySwap", host["MemorySwap"], f"{host['Memory']}, as Memory is: no swap on top")
-    container["Labels"][LABEL] = "1"
+    container["Labels"][LABEL] = limits.installation
     return container
 
 
@@ -103,9 +108,9 @@ def judge_image(image: str, details: Mapping[str, Any]) -> None:
         raise wrong(f"the entry point of {image}", start, "a stage: [..., /opt/stage/STAGE.py]")
 
 
-def is_ours(details: Mapping[str, Any]) -> bool:
-    """Whether a container, whose `details` are those of the engine, was created through this proxy."""
-    return ((details.get("Config") or {}).get("Labels") or {}).get(LABEL) == "1"
+def is_ours(details: Mapping[str, Any], limits: Limits) -> bool:
+    """Whether a container, whose `details` are those of the engine, was created through this installation's proxy."""
+    return ((details.get("Config") or {}).get("Labels") or {}).get(LABEL) == limits.installation
 
 
 # --- requests ---
@@ -156,7 +161,7 @@ def _requests(limits: Limits) -> dict[str, Check]:
             optional={"only_ids": no, "all": no},
         ),
         "GET /images/{image}/json": fields(),
-        "GET /containers/json": _containers_query(),
+        "GET /containers/json": _containers_query(limits.installation),
         "POST /containers/create": fields(),
         "POST /containers/{container}/attach": fields(
             optional={**output, "stream": yes_or_no, "logs": yes_or_no, "stdin": no}
@@ -180,7 +185,7 @@ def _requests(limits: Limits) -> dict[str, Check]:
     }
 
 
-def _containers_query() -> Check:
+def _containers_query(installation: str) -> Check:
     """A list of containers holds ours alone: our label is added to what the client filters by."""
     yes_or_no, no = one_of("0", "1", "true", "false"), one_of("0", "false")
     filters = fields(optional={"label": list_of(text()), "status": list_of(text("[a-z]+", "a status"))})
@@ -197,7 +202,7 @@ def _containers_query() -> Check:
     def apply(value: Any, key: str) -> Any:
         query = check(value, key)
         chosen = json.loads(query.get("filters", "{}"))
-        chosen["label"] = [*chosen.get("label", []), f"{LABEL}=1"]
+        chosen["label"] = [*chosen.get("label", []), f"{LABEL}={installation}"]
         return {**query, "filters": json.dumps(chosen)}
 
     return apply

@@ -10,6 +10,7 @@ from policy import Limits
 
 # A path is the more dangerous of the two: absolute, without `.` and `..`, and never the root itself.
 VOLUME, FOLDER = "[a-zA-Z0-9][a-zA-Z0-9_.-]+", "(/(?![.]{1,2}(/|$))[^/]+)+"
+INSTALLATION = "[a-z0-9][a-z0-9_-]*"
 NETWORK = r"(?!host\b)[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 UNITS = {"k": 10, "m": 20, "g": 30}
 
@@ -36,6 +37,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """Settings, all from the environment:
 
     ML_DATA                    what may be mounted at /data: a volume's name or a host folder's path (required)
+    ML_INSTALLATION            a name that no other installation on this engine has (required)
     ML_DOCKER_SOCKET           the engine's socket (default: /var/run/docker.sock)
     ML_IMAGE_LOCK              the image lock; if set, only images that it names can run (default: not set)
     ML_STAGE_MEMORY            the most memory that a container may ask for, such as 4g (required)
@@ -57,6 +59,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     lock = environment.get("ML_IMAGE_LOCK")
     return Settings(
         limits=Limits(
+            installation=get("ML_INSTALLATION", "", INSTALLATION, "a name of small letters, digits, - and _"),
             data=data,
             max_memory=int(memory.rstrip("kmg")) << UNITS.get(memory[-1], 0),
             networks=frozenset({"none", *networks.split(",")}),

@@ -14,8 +14,8 @@ from policy import LABEL, Call, Limits, is_ours, judge, judge_image
 
 ID = "0123456789abcdef" * 4
 IMAGE = "airflow-ml-generator:0a1b2c3d4e5f"
-LIMITS = Limits(data="data", max_memory=4 << 30)
-FOLDER = Limits(data="/srv/ml", max_memory=4 << 30)
+LIMITS = Limits("airflow-ml", data="data", max_memory=4 << 30)
+FOLDER = Limits("airflow-ml", data="/srv/ml", max_memory=4 << 30)
 API = "1.45"
 
 GOOD: dict[str, Any] = {
@@ -66,7 +66,7 @@ def refusal(body: Any, limits: Limits = LIMITS) -> str:
 
 def test_create_passes_the_body_on_with_our_label() -> None:
     expected = copy.deepcopy(GOOD)
-    expected["Labels"][LABEL] = "1"
+    expected["Labels"][LABEL] = "airflow-ml"
     del expected["HostConfig"]["Mounts"][0]["ReadOnly"]  # false says nothing
     assert create(GOOD) == expected
 
@@ -129,7 +129,7 @@ REFUSED_BODIES = [
     ("Entrypoint", ["/bin/sh", "-c"], "not set"),
     ("Labels", {}, "not empty"),
     ("Labels", {"com.docker.compose.project": "x"}, "airflow-ml.NAME"),
-    ("Labels", {LABEL: "1"}, "not airflow-ml.proxy"),
+    ("Labels", {LABEL: "airflow-ml"}, "not airflow-ml.proxy"),
     ("Cmd", "--help", "a list"),
     ("Cmd", ["a\0b"], "text"),
     ("Cmd", ["\ud800"], "text"),
@@ -287,15 +287,15 @@ def test_create_refuses_a_body_that_can_be_read_in_two_ways(body: bytes, expecte
 
 
 def test_create_takes_only_images_of_the_lock_where_there_is_one() -> None:
-    assert create(GOOD, Limits("data", 4 << 30, images=frozenset({IMAGE})))["Image"] == IMAGE
-    message = refusal(GOOD, Limits("data", 4 << 30, images=frozenset({"airflow-ml-training:1"})))
+    assert create(GOOD, Limits("airflow-ml", "data", 4 << 30, images=frozenset({IMAGE})))["Image"] == IMAGE
+    message = refusal(GOOD, Limits("airflow-ml", "data", 4 << 30, images=frozenset({"airflow-ml-training:1"})))
     assert IMAGE in message
     assert "./build_images.sh" in message
 
 
 def test_create_takes_a_network_only_where_it_is_listed() -> None:
     body = changed("HostConfig.NetworkMode", "airflow-ml_tracking")
-    limits = Limits("data", 4 << 30, networks=frozenset({"none", "airflow-ml_tracking"}))
+    limits = Limits("airflow-ml", "data", 4 << 30, networks=frozenset({"none", "airflow-ml_tracking"}))
     assert create(body, limits)["HostConfig"]["NetworkMode"] == "airflow-ml_tracking"
     assert "airflow-ml_tracking" in refusal(body)
 
@@ -375,7 +375,7 @@ def test_judge_asks_for_one_image_of_ours_only() -> None:
 
 @pytest.mark.parametrize("query", ["", "?all=1", "?all=1&filters=%7B%22label%22%3A%5B%22airflow-ml.dag%3Dd%22%5D%7D"])
 def test_judge_adds_our_label_to_a_list_of_containers(query: str) -> None:
-    assert "airflow-ml.proxy%3D1" in judge("GET", "/containers/json" + query, b"", LIMITS).target
+    assert "airflow-ml.proxy%3Dairflow-ml%22" in judge("GET", "/containers/json" + query, b"", LIMITS).target
 
 
 REFUSED_REQUESTS = [
@@ -482,6 +482,6 @@ def test_image_taken_whose_entry_point_is_a_stage() -> None:
     judge_image(IMAGE, {"Config": {"Entrypoint": ["/usr/bin/tini", "--", "python", "/opt/stage/generator.py"]}})
 
 
-@pytest.mark.parametrize("labels", [None, {}, {"airflow-ml.dag": "d"}, {LABEL: "0"}])
+@pytest.mark.parametrize("labels", [None, {}, {"airflow-ml.dag": "d"}, {LABEL: "airflow-ml-2"}, {LABEL: "1"}])
 def test_container_is_not_ours_without_our_label(labels: Any) -> None:
-    assert not is_ours({"Config": {"Labels": labels}})
+    assert not is_ours({"Config": {"Labels": labels}}, LIMITS)

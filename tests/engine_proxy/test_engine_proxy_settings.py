@@ -4,10 +4,10 @@ import pytest
 
 from settings import read_settings
 
-REQUIRED = {"ML_DATA": "data", "ML_STAGE_MEMORY": "1g"}
+REQUIRED = {"ML_INSTALLATION": "airflow-ml", "ML_DATA": "data", "ML_STAGE_MEMORY": "1g"}
 
 
-def test_settings_have_defaults_for_all_but_the_data_and_the_memory() -> None:
+def test_settings_have_defaults_for_all_but_the_name_the_data_and_the_memory() -> None:
     settings = read_settings(REQUIRED)
     assert settings.limits.data == "data"
     assert settings.limits.networks == {"none"}
@@ -18,6 +18,8 @@ def test_settings_have_defaults_for_all_but_the_data_and_the_memory() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("ML_INSTALLATION", ""),
+        ("ML_INSTALLATION", "a=b"),
         ("ML_DATA", ""),
         ("ML_DATA", "/"),
         ("ML_DATA", "/srv/.."),
@@ -44,13 +46,19 @@ def test_settings_that_are_wrong_are_refused_by_name(name: str, value: str) -> N
     [("4g", 4 << 30), ("512M", 512 << 20), ("512mb", 512 << 20), ("8388608", 8 << 20), ("64kB", 64 << 10)],
 )
 def test_settings_take_sizes_as_docker_py_writes_them(text: str, size: int) -> None:
-    assert read_settings({"ML_DATA": "data", "ML_STAGE_MEMORY": text}).limits.max_memory == size
+    assert read_settings({**REQUIRED, "ML_STAGE_MEMORY": text}).limits.max_memory == size
 
 
 def test_settings_take_a_folder_networks_and_sizes() -> None:
     settings = read_settings(
-        {"ML_DATA": "/srv/my data/v1.2", "ML_STAGE_NETWORKS": "tracking,feature-store", "ML_STAGE_MEMORY": "512m"}
+        {
+            "ML_INSTALLATION": "airflow-ml_2",
+            "ML_DATA": "/srv/my data/v1.2",
+            "ML_STAGE_NETWORKS": "tracking,feature-store",
+            "ML_STAGE_MEMORY": "512m",
+        }
     )
+    assert settings.limits.installation == "airflow-ml_2"
     assert settings.limits.data == "/srv/my data/v1.2"
     assert settings.limits.networks == {"none", "tracking", "feature-store"}
     assert settings.limits.max_memory == 512 * 1024**2

@@ -15,6 +15,7 @@ from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import docker as docker_py
 import pytest
@@ -76,17 +77,18 @@ def connect(path: str) -> socket.socket:
 
 
 class Proxy:
-    """A proxy in a container of its own; its socket is in a folder of the host, which the tests' user can open."""
+    """A proxy in a container, of an installation of its own. Its socket is in a folder that the tests can open."""
 
     def __init__(self, *options: str) -> None:
+        self.installation = f"test-{secrets.token_hex(6)}"
         self.folder = Path(tempfile.mkdtemp(prefix="engine-proxy-"))
         self.socket = str(self.folder / "engine.sock")
         confined = ["--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
         group = f"--group-add={Path(SOCKET).stat().st_gid}"
         self.container = docker(
             "run", "--detach", *confined, *self._owner(), group, f"--volume={SOCKET}:/var/run/docker.sock",
-            f"--volume={self.folder}:/run/engine-proxy", "--env=ML_STAGE_MEMORY=512m", *options,
-            images()["engine-proxy"], "serve",
+            f"--volume={self.folder}:/run/engine-proxy", "--env=ML_STAGE_MEMORY=512m",
+            f"--env=ML_INSTALLATION={self.installation}", *options, images()["engine-proxy"], "serve",
         ).stdout.strip()  # fmt: skip
         self.url = f"unix://{self.socket}"
         wait_until(self.answers, "the proxy answers")
@@ -477,6 +479,45 @@ def test_list_of_containers_holds_ours_only(
     docker("rm", "--force", own)
 
 
+OTHERS = [
+    ("GET", "/containers/{id}/json"),
+    ("GET", "/containers/{id}/logs?stdout=1"),
+    ("POST", "/containers/{id}/start"),
+    ("POST", "/containers/{id}/wait"),
+    ("POST", "/containers/{id}/stop?t=0"),
+    ("POST", "/containers/{id}/kill"),
+    ("DELETE", "/containers/{id}?force=1"),
+]
+
+
+def test_two_installations_on_one_engine_do_not_see_each_other(
+    volume: str, start: Callable[..., str], client: docker_py.APIClient, body: dict[str, Any]
+) -> None:
+    """Not even with the same data, images and labels."""
+    container = start("sleep=300")
+    with Proxy(f"--env=ML_DATA={volume}") as other, closing(other.client()) as others_client:
+        for method, path in OTHERS:
+            status, message = other.ask(method, path.format(id=container))
+            assert (method, path, status) == (method, path, 403)
+            assert "was not created through this proxy" in message
+        answer = other.raw(request(f"POST /containers/{container}/attach?stdout=1&logs=1", *UPGRADE))
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        own = others_client.create_container_from_config(body)["Id"]
+        assert [found["Id"] for found in others_client.containers(all=True)] == [own]
+        assert own not in {found["Id"] for found in client.containers(all=True)}
+        assert client.inspect_container(container)["State"]["Running"]
+        others_client.remove_container(own)
+    docker("rm", "--force", container)
+
+
+def test_label_of_another_installation_cannot_be_chosen(proxy: Proxy, body: dict[str, Any]) -> None:
+    """Neither for a container, nor for a list; a list with two values of the label would be empty."""
+    hostile = {**body, "Labels": {**body["Labels"], OUR_LABEL: "another"}}
+    assert proxy.ask("POST", "/containers/create", hostile)[0] == 403
+    filters = urlencode({"all": 1, "filters": json.dumps({"label": [f"{OUR_LABEL}=another"]})})
+    assert proxy.ask("GET", f"/containers/json?{filters}") == (200, "[]\n")
+
+
 # The engine would take every one of these: each would run a container that could harm it or another.
 HOSTILE = [
     ("HostConfig", "Privileged", True),
@@ -525,13 +566,13 @@ def test_container_of_an_image_that_is_no_stage_is_refused(proxy: Proxy, body: d
 
 
 def test_container_runs_as_judged(
-    client: docker_py.APIClient, start: Callable[..., str], engine: docker_py.APIClient, volume: str
+    proxy: Proxy, start: Callable[..., str], engine: docker_py.APIClient, volume: str
 ) -> None:
     container = start("sleep=300")
     found = engine.inspect_container(container)
     host = found["HostConfig"]
     assert found["Config"]["User"] == "10001:10001"
-    assert found["Config"]["Labels"][OUR_LABEL] == "1"
+    assert found["Config"]["Labels"][OUR_LABEL] == proxy.installation
     assert [mount["Name"] for mount in found["Mounts"]] == [volume]
     assert (host["Privileged"], host["Binds"], host["CapAdd"], host["CapDrop"]) == (False, None, None, ["ALL"])
     assert (host["NetworkMode"], host["ReadonlyRootfs"], host["PidsLimit"]) == ("none", True, 64)
@@ -648,9 +689,11 @@ def test_proxy_takes_only_images_of_the_lock_as_it_is_now(tmp_path: Path, volume
         assert one.ask("POST", "/containers/create", body)[0] == 403
 
 
-def test_proxy_ends_on_sigterm_though_streams_are_open(volume: str, start: Callable[..., str]) -> None:
-    container = start("sleep=300")
+def test_proxy_ends_on_sigterm_though_streams_are_open(volume: str, body: dict[str, Any]) -> None:
     with Proxy(f"--env=ML_DATA={volume}") as one:
+        with closing(one.client()) as client:
+            container = client.create_container_from_config({**body, "Cmd": ["sleep=300"]})["Id"]
+            client.start(container)
         with connect(one.socket) as stream:
             stream.sendall(request(f"POST /containers/{container}/attach?stdout=1&stream=1", *UPGRADE))
             assert stream.recv(65536).startswith(b"HTTP/1.1 101 ")
@@ -671,7 +714,7 @@ def test_proxy_that_was_killed_starts_again_on_the_socket_that_it_left(volume: s
 def test_proxy_says_that_it_cannot_make_its_socket(tmp_path: Path) -> None:
     """A folder of another user is mounted."""
     tmp_path.chmod(0o555)
-    options = ["--user=65534:65534", "--env=ML_DATA=data", "--env=ML_STAGE_MEMORY=1g"]
+    options = ["--user=65534:65534", "--env=ML_INSTALLATION=x", "--env=ML_DATA=data", "--env=ML_STAGE_MEMORY=1g"]
     mount = f"--volume={tmp_path}:/run/engine-proxy"
     done = docker("run", "--rm", *options, mount, images()["engine-proxy"], "serve", check=False)
     assert done.returncode == 1
