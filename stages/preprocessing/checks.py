@@ -20,6 +20,8 @@ DTYPES: Mapping[str, pl.DataType] = {
     "datetime": pl.Datetime("us"),
 }
 # XML Schema's dateTime: seconds are required; a fraction and an offset are not.
+WHOLE_NUMBER = r"^([+-]?[0-9]+)\.0*$"
+SAFE_INTEGER = 1 << 53  # doubles below it hold every integer
 ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 ISO_SECONDS = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 ISO_DATETIME = rf"^{ISO_SECONDS}(\.[0-9]{{1,9}})?(Z|[+-][0-9]{{2}}:[0-9]{{2}})?$"
@@ -65,6 +67,7 @@ class FieldChecks:
     def __init__(
         self, fields: Sequence[Field], missing: Collection[str], required: Collection[str], label: str
     ) -> None:
+        self._fields = fields
         self._names = [field.name for field in fields]
         absent = ["", *missing]
         self._raw = [pl.when(~pl.col(name).is_in(absent)).then(pl.col(name)).alias(RAW + name) for name in self._names]
@@ -75,7 +78,7 @@ class FieldChecks:
         """Type and check the rows of a batch; its malformed records join the bad rows."""
         # Lazy, because the optimiser then computes only once what several expressions share.
         typed = batch.rows.lazy().select(LINE, OFFSET, TEXT, *self._raw).with_columns(self._typed)
-        both = typed.collect(engine="in-memory")
+        both = _with_equal_numbers(typed.collect(engine="in-memory"), self._fields)
         broken = both.select(c.broken.fill_null(False).alias(f"{BROKEN}{n}") for n, c in enumerate(self._checks))
         some = broken.select(pl.any_horizontal(pl.all())).to_series()
         bad = both.filter(some).hstack(broken.filter(some))
@@ -114,6 +117,46 @@ def convert(field: Field, text: pl.Expr) -> pl.Expr:
     if field.type == "datetime":
         return _datetime(text, field.format)
     return text
+
+
+def _with_equal_numbers(rows: pl.DataFrame, fields: Sequence[Field]) -> pl.DataFrame:
+    """The same rows; equal numbers are equal values, however they are spelt.
+
+    An integer or a boolean that was not read is read as a number with a zero fraction, such as `1.0` or `1e0`: programs
+    write integers so when one of them is missing. The number -0 becomes 0.
+    """
+    new = []
+    for field in fields:
+        values, texts = rows[field.name], rows[RAW + field.name]
+        if field.type == "number" and (zeros := values == 0).any():
+            new.append(pl.select(pl.when(zeros).then(0.0).otherwise(values).alias(field.name)).to_series())
+        elif field.type in ("integer", "boolean") and values.null_count() > texts.null_count():
+            unread = (values.is_null() & texts.is_not_null()).arg_true()
+            new.append(values.scatter(unread, _equal_values(field, texts.gather(unread))))
+    return rows.with_columns(new)
+
+
+def _equal_values(field: Field, texts: pl.Series) -> pl.Series:
+    """The integer or boolean that equals the number in each text; null if there is none."""
+    whole = _whole_numbers(texts)
+    if field.type == "integer":
+        return whole
+    true, false = (_numbers_of(names) for names in (field.true_values, field.false_values))
+    is_true, is_false = (pl.lit(whole).is_in(numbers) for numbers in (true - false, false - true))
+    return pl.select(pl.when(is_true).then(True).when(is_false).then(False)).to_series()
+
+
+def _numbers_of(names: Collection[str]) -> set[int]:
+    return set(_whole_numbers(pl.Series(names, dtype=pl.String)).drop_nulls())
+
+
+def _whole_numbers(texts: pl.Series) -> pl.Series:
+    """Texts such as 7, 7.0 and 7e0 as integers; null for all others."""
+    text = pl.lit(texts)
+    double = pl.when(text.str.contains("[eE]")).then(text).cast(pl.Float64, strict=False)
+    whole = (double == double.round()) & (double.abs() < SAFE_INTEGER)
+    written = text.cast(pl.Int64, strict=False), text.str.extract(WHOLE_NUMBER).cast(pl.Int64, strict=False)
+    return pl.select(pl.coalesce(*written, pl.when(whole).then(double).cast(pl.Int64))).to_series()
 
 
 def _date(text: pl.Expr, pattern: str) -> pl.Expr:
@@ -208,6 +251,8 @@ def _literal(field: Field, value: Any, at: str) -> Any:
     """A constraint's value as the field's type. Errors: BadInput if it is no such value."""
     flag = isinstance(value, bool)
     typed = value if flag and field.type == "boolean" else pl.select(convert(field, pl.lit(str(value)))).item()
+    if typed is None and field.type in ("integer", "boolean"):
+        typed = _equal_values(field, pl.Series([str(value)])).item()
     if typed is None:
         raise BadInput(f"{at}: {value!r} {_expected(field)}", expected=f"a value of type {field.type}", do="correct it")
     return typed

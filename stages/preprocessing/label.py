@@ -3,12 +3,14 @@
 import logging
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from stagekit import BadInput, NotReady, Partition, Publication, partition_name, publish, read_partition
 from stagekit.contract import read_encoder
 
 from encoder import trained_schema
+from table_schema import Schema, read_schema
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
         return {"labels": None, "model": name}
     model = read_partition(args.data_dir, partition_name(args.data_dir, name), ["encoder.json"])
     encoder = read_encoder(model)
-    schema = trained_schema(encoder, model.name)
+    schema = _as_delivered(trained_schema(encoder, model.name), raw)
 
     def work(publication: Publication) -> dict[str, Any]:
         from labels import write_labels
@@ -45,8 +47,15 @@ def _model_of(predictions: Partition) -> str:
     return model
 
 
+def _as_delivered(trained: Schema, raw: Partition) -> Schema:
+    """The model's schema; the target is spelt as the day's own schema says, if it names a target of the same type."""
+    delivered = read_schema(raw / "schema.json", f"{raw.name}/schema.json", scoring=True)
+    spelt = {(field.name, field.type): field for field in delivered.fields if field.role == "target"}
+    return replace(trained, fields=tuple(spelt.get((field.name, field.type), field) for field in trained.fields))
+
+
 def _raw_with_target(args: Namespace) -> Partition | None:
-    """The raw day with its target.csv; None if there is none yet."""
+    """The raw day with its target.csv and schema.json; None if there is no target.csv yet."""
     try:
         raw = read_partition(args.data_dir, f"raw/{args.ds}", [])
     except NotReady as error:
@@ -55,4 +64,4 @@ def _raw_with_target(args: Namespace) -> Partition | None:
     if "target.csv" not in raw.meta["outputs"]:
         log.warning("no labels: %s has no target.csv yet", raw.name)
         return None
-    return read_partition(args.data_dir, raw.name, ["target.csv"])
+    return read_partition(args.data_dir, raw.name, ["target.csv", "schema.json"])

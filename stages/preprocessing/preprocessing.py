@@ -3,7 +3,7 @@
 Reads   prepare            raw/{ds}: data.csv, target.csv, schema.json
         split              processed/{ds}: train_data.csv; raw/{ds}: schema.json
         features           raw/{ds}: data.csv, schema.json; the model's encoder.json
-        label              raw/{ds}: target.csv; the encoder.json of the model that predictions/{ds} names
+        label              raw/{ds}: target.csv, schema.json; the encoder.json of the model that predictions/{ds} names
         encode-validation  processed/{ds}: val_data.csv, encoder.json; the model's encoder.json
         import             data.csv, target.csv and schema.json, in any folder
         infer-schema       CSV files, in any folder

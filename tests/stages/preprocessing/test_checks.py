@@ -45,19 +45,29 @@ def oracle_value(tested: dict[str, Any], text: str) -> Any:
         case "string":
             return text
         case "integer":
-            whole = int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else None
-            return whole if whole is not None and -(2**63) <= whole < 2**63 else BAD
+            return oracle_integer(text)
         case "number":
             number = float(text) if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text) else None
             return number if number is not None and math.isfinite(number) else BAD
         case "boolean":
-            return True if text in TRUE else False if text in FALSE else BAD
+            return {1: True, 0: False}.get(oracle_integer(text), BAD) if text not in TRUE + FALSE else text in TRUE
         case "date":
             try:
                 return date.fromisoformat(text) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else BAD
             except ValueError:
                 return BAD
     return oracle_datetime(text)
+
+
+def oracle_integer(text: str) -> Any:
+    """Also a number with a zero fraction; with an exponent only if a double holds it exactly."""
+    if re.fullmatch(r"[+-]?[0-9]+(\.0*)?", text):
+        whole = int(text.partition(".")[0])
+        return whole if -(2**63) <= whole < 2**63 else BAD
+    if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][+-]?[0-9]+", text):
+        number = float(text)
+        return int(number) if number.is_integer() and abs(number) < 2**53 else BAD
+    return BAD
 
 
 def oracle_datetime(text: str) -> Any:
@@ -121,6 +131,11 @@ NUMBERS += [
     " 1",
     "1 ",
     "1.0",
+    "-7.00",
+    "1.00000000000000000001",
+    "9007199254740993.0",
+    "9223372036854775807.0",
+    "9223372036854775808.0",
     "12.375",
 ]
 NUMBERS += ["9223372036854775807", "9223372036854775808", "-9223372036854775809", "- 1", ""]
@@ -131,7 +146,7 @@ HOURS += ["12:00:00.123456789", "12:00:00+02:00", "01:00:00+02:00", "23:00:00-09
 HOURS += ["12:00:00.25-01:00", "12:00:00ZZ", "12:00:00+24:00", "12:00:00z"]
 TIMES = [f"{day}T{hour}" for day in ("2026-11-21", "0001-01-01", "9999-12-31", "2026-02-30") for hour in HOURS]
 TIMES += ["2026-11-21 12:00:00", "2026-11-21", "", "soon"]
-BOOLEANS = [*TRUE, *FALSE, "yes", "tRUE", "2", " true", ""]
+BOOLEANS = [*TRUE, *FALSE, "1.0", "0.", "-0.00", "1e0", "2.0", "yes", "tRUE", "2", " true", ""]
 STRINGS = ["", "a", "ab", "é", "€uro", "abc1", "1", "n/a", "a b", "x" * 30, "tab\t", "new\nline", "abc1\n"]
 POOLS = {
     "string": STRINGS,
@@ -164,7 +179,9 @@ def constraints_for(kind: str) -> st.SearchStrategy[dict[str, Any]]:
 def test_checks_accept_what_the_specification_accepts(kind: str, missing: list[str], data: st.DataObject) -> None:
     tested = field("x", kind, "ignore", **data.draw(constraints_for(kind)))
     digits = (
-        st.from_regex(r"\A[+-]?[0-9]{0,20}\.?[0-9]{0,20}(e[+-]?[0-9]{1,3})?\Z") if kind == "number" else st.nothing()
+        st.from_regex(r"\A[+-]?[0-9]{0,20}\.?[0-9]{0,20}(e[+-]?[0-9]{1,3})?\Z")
+        if kind in ("number", "integer")
+        else st.nothing()
     )
     values = data.draw(st.lists(st.sampled_from(POOLS[kind]) | digits, min_size=1, max_size=20))
     checked = check(tested, values, missingValues=missing)
@@ -175,6 +192,19 @@ def test_checks_accept_what_the_specification_accepts(kind: str, missing: list[s
     assert checked.good["x"].to_list() == typed
     assert checked.bad[LINE].to_list() == [n for n in range(2, 2 + len(values)) if n not in accepted]
     assert all(reason.startswith("x: ") for reason in checked.bad[REASON])
+
+
+def test_numbers_of_a_boolean_are_those_in_its_lists() -> None:
+    tested = {**field("x", "boolean", "ignore"), "trueValues": ["yes", "2", "5"], "falseValues": ["no", "05", "-1.0"]}
+    values = ["2.0", "-1", "-1e0", "yes", "no", "1.0", "0.0", "5", "05", "5.0"]
+    checked = check(tested, values)
+    assert checked.good["x"].to_list() == [True, False, False, True, False, True, False]
+    assert checked.bad[TEXT].to_list() == ["1.0", "0.0", "5.0"]
+
+
+def test_zero_has_one_sign() -> None:
+    checked = check(field("x", "number", "ignore"), ["-0.0", "0", "-0", "-0e7", "-1", "", "-1e-400"])
+    assert [str(value) for value in checked.good["x"]] == ["0.0", "0.0", "0.0", "0.0", "-1.0", "None", "0.0"]
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_every_row_is_counted_once_by_what_is_wrong_with_it(shop_day: Day) -> No
     mark = json.loads(shop_day.file(f"labels/{DS}/_meta.json").read_text())
     recorded = mark["steps"]["label"]
     assert {name: recorded["result"][name] for name in counted} == counted
-    assert recorded["inputs"].keys() == {f"raw/{DS}/target.csv", f"{MODEL}/encoder.json"}
+    assert recorded["inputs"].keys() == {f"raw/{DS}/target.csv", f"raw/{DS}/schema.json", f"{MODEL}/encoder.json"}
     assert mark["outputs"]["labels.csv"]["rows"] == 1
 
 
@@ -147,7 +147,11 @@ def test_result_line_stays_short_whatever_the_classes_are(sheep_day: Day) -> Non
     ("kind", "known", "seen", "expected"),
     [
         ("integer", ["0", "1"], ["+1", "00", "7"], ["1", "0", "7"]),
-        ("number", ["0.5", "-0"], ["5e-1", "0", "1e300"], ["0.5", "-0.0", "1e+300"]),
+        ("integer", ["0", "1"], ["1.0", "0.0", "1e0", "7.0"], ["1", "0", "1", "7"]),
+        ("integer", ["0.0", "1.0"], ["1", "0"], ["1", "0"]),
+        ("boolean", ["0", "1"], ["1.0", "0.0", "1e0"], ["true", "false", "true"]),
+        ("boolean", ["0.0", "1.0"], ["1", "false"], ["true", "false"]),
+        ("number", ["0.5", "-0"], ["5e-1", "0", "1e300"], ["0.5", "0.0", "1e+300"]),
         ("boolean", ["true", "false"], ["1", "FALSE"], ["true", "false"]),
         ("date", ["2026-11-01", "2026-11-02"], ["2026-11-02", "2026-11-03"], ["2026-11-02", "2026-11-03"]),
         (
@@ -171,6 +175,35 @@ def test_classes_are_compared_by_value(
     assert [name for _, name in labels(day)] == expected
     classes = json.loads(day.file(f"{MODEL}/encoder.json").read_text())["target"]["classes"]
     assert run.result["new_class_rows"] == sum(name not in classes for name in expected)
+
+
+def test_target_is_spelt_as_the_schema_of_its_day_says(shop_day: Day) -> None:
+    """Labels `true` and `false` of a model were once not found in a file that says `yes` and `no`."""
+    others = [f for f in SHOPS["fields"] if f["role"] != "target"]
+    plain = {**SHOPS, "fields": [*others, field("sold", "boolean", "target")]}
+    rows = [["1", "01/11/2026", "true"], ["2", "02/11/2026", "0.0"]]
+    publish_target(shop_day, to_csv(["shop", "day", "sold"], rows), plain)
+    run = shop_day.run("label")
+    assert run.code == 0, run.log
+    assert [name for *_, name in labels(shop_day)] == ["true", "false"]
+    for schema in ({**SHOPS, "fields": others}, {**SHOPS, "fields": [*others, field("sold", "string", "target")]}):
+        publish_target(shop_day, to_csv(["shop", "day", "sold"], [["1", "01/11/2026", "yes"]]), schema)
+        assert shop_day.run("label").code == 0
+        assert [name for *_, name in labels(shop_day)] == ["true"]
+
+
+@pytest.mark.parametrize("spelt", [["-0.0", "0"], ["0", "-0"], ["-0e5", "0.0"]])
+def test_key_zero_is_one_key_with_one_spelling(day: Day, spelt: list[str]) -> None:
+    fields = [field("id", "number", "key"), field("x", "number", "feature"), field("y", "string", "target")]
+    rows = [[str(n), "ab"[n % 2]] for n in range(1, 20)]
+    data, target = (to_csv(["id", name], [[spelt[n], "a"], *rows]) for n, name in enumerate("xy"))
+    data = data.replace(",a\n", ",1\n").replace(",b\n", ",2\n")
+    train(day, data, target, {"fields": fields})
+    assert (day.run("label").code, day.run("features", "--model", MODEL).code) == (0, 0)
+    for path in (OUT, f"features/{DS}/features.csv", f"processed/{DS}/train_data.csv"):
+        assert [row["id"] for row in day.rows(path)][:2] == ["0.0", "1.0"]
+    publish_target(day, to_csv(["id", "y"], [[spelt[0], "a"], [spelt[1], "a"]]), {"fields": fields})
+    assert day.run("label").result["repeated"] == 1
 
 
 def test_header_alone_has_no_labels(sheep_day: Day) -> None:
