@@ -100,6 +100,9 @@ class Data:
         return python(images()[image], code, self.mount, *options).stdout
 
     def read(self, path: str) -> str:
+        """A text file: a host folder's directly, a volume's through a container."""
+        if self.source.startswith("/"):
+            return (Path(self.source) / path).read_text(encoding="utf-8")
         return self.python(f"print(open('/data/{path}').read(), end='')")
 
     def rows(self, path: str) -> list[dict[str, str]]:
@@ -111,6 +114,11 @@ class Data:
 
     def mark(self, partition: str) -> dict[str, Any]:
         return dict(self.json(f"{partition}/_meta.json"))
+
+    def hash(self, path: str) -> str:
+        """The sha256 that the mark names for a file."""
+        partition, _, name = path.rpartition("/")
+        return str(self.mark(partition)["outputs"][name]["sha256"])
 
     def write(self, path: str, text: str) -> None:
         self.python(f"open('/data/{path}', 'w').write({text!r})")
@@ -171,10 +179,12 @@ class Data:
         self.validate(ds)
         self.plot(ds)
 
-    def compare(self, ds: str, champion: str, version: str, rules: Mapping[str, Any]) -> Done:
-        """Compare the day's model with the champion on the same rows."""
-        self.stage("preprocessing", "encode-validation", f"--ds={ds}", f"--model={champion}")
-        champions = (f"--champion={champion}", f"--champion-version={version}")
+    def compare(self, ds: str, rules: Mapping[str, Any], champion: str = "", version: str = "") -> Done:
+        """Compare the day's model with the champion on the same rows; without a champion only floors count."""
+        champions = []
+        if champion:
+            self.stage("preprocessing", "encode-validation", f"--ds={ds}", f"--model={champion}")
+            champions = [f"--champion={champion}", f"--champion-version={version}"]
         return self.stage("prediction", "compare", f"--ds={ds}", *champions, f"--rules-json={json.dumps(rules)}")
 
     def features(self, ds: str, model: str, *arguments: str) -> Done:

@@ -13,15 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.harness import ROOT, docker, images
+from tests.harness import RESTRICTED, ROOT, Data, Done, docker, images
 
 PREFIX = "airflow-ml-registry-test"
 POSTGRES = "postgres:17-trixie"
-# As the operator starts the stage, but for the network.
-CONFINED = (
-    *("--rm", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
-    *("--tmpfs=/tmp:rw,noexec,nosuid,nodev", "--pids-limit=512", "--memory=1g"),
-)
 PAGES = {
     "ML_MLFLOW_PAGE": "http://localhost:5000",
     "ML_REPORTS_PAGE": "http://localhost:8081",
@@ -34,100 +29,40 @@ Json = dict[str, Any]
 
 
 @dataclass
-class Result:
-    code: int
-    line: Json
-    log: str
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A data folder that containers write to."""
-
-    path: Path
-
-    def run(self, stage: str, *arguments: str, code: int = 0, options: tuple[str, ...] = ("--network=none",)) -> Result:
-        """Run a stage on it; fails unless it ends with this exit code."""
-        started = time.monotonic()
-        done = docker(
-            *("run", *CONFINED, f"--volume={self.path}:/data", *options, images()[stage], *arguments), check=False
-        )
-        assert done.returncode == code, f"{stage} {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
-        line = json.loads(done.stdout.splitlines()[-1]) if code == 0 else {}
-        return Result(done.returncode, line, done.stderr, time.monotonic() - started)
-
-    def copy(self, to: Path) -> "Folder":
-        """The same data once more, but for what was resolved there."""
-        to.mkdir()
-        to.chmod(0o777)
-        names = "set(os.listdir('/from')) - {'registry'}"
-        code = f"import os, shutil; [shutil.copytree(f'/from/{{name}}', f'/to/{{name}}') for name in {names}]"
-        mounts = (f"--volume={self.path}:/from:ro", f"--volume={to}:/to")
-        docker("run", "--rm", *mounts, "--entrypoint=python", images()["base"], "-c", code)
-        return Folder(to)
-
-    def remove(self, name: str) -> None:
-        code = f"import shutil; shutil.rmtree('/data/{name}')"
-        mount = f"--volume={self.path}:/data"
-        docker("run", "--rm", mount, "--entrypoint=python", images()["base"], "-c", code)
-
-    def read(self, name: str) -> Any:
-        return json.loads((self.path / name).read_text())
-
-    def hash(self, file: str) -> str:
-        """The sha256 that a partition's mark names for a file."""
-        partition, _, name = file.rpartition("/")
-        return str(self.read(f"{partition}/_meta.json")["outputs"][name]["sha256"])
-
-
-def make_day(data: Folder, ds: str) -> None:
-    """A small day with a validated model and its plots."""
-    data.run("generator", "--ds", ds, "--rows", "3000")
-    data.run("preprocessing", "prepare", "--ds", ds)
-    data.run("preprocessing", "split", "--ds", ds)
-    train(data, ds)
-
-
-def train(data: Folder, ds: str, *parameters: str) -> None:
-    data.run("training", "--ds", ds, "--log-every", "100", *parameters)
-    data.run("prediction", "validate", "--ds", ds)
-    data.run("report", "plot", "--ds", ds)
-
-
-@dataclass
 class Server:
     """The server; `name` is the registered model, so that each test has one of its own."""
 
     network: str
     address: str
-    data: Folder
+    data: Data
     name: str = "airflow-ml"
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def named(self, name: str, data: Folder | None = None) -> "Server":
+    def named(self, name: str, data: Data | None = None) -> "Server":
         return Server(self.network, self.address, data or self.data, name)
 
     def options(self, run: str = "", **more: str) -> tuple[str, ...]:
         """What the operator gives a container of the stage."""
         dag = {"ML_DAG_ID": "train_model", "ML_RUN_ID": run} if run else {}
         environment = {"ML_MLFLOW_URI": "http://mlflow:5000", "ML_MODEL_NAME": self.name, **PAGES, **dag, **more}
-        return (f"--network={self.network}", *(f"--env={key}={value}" for key, value in environment.items()))
+        return tuple(f"--env={key}={value}" for key, value in environment.items())
 
-    def registry(self, *arguments: str, run: str = "", code: int = 0, **more: str) -> Result:
+    def registry(self, *arguments: str, run: str = "", code: int = 0, **more: str) -> Done:
         """Run a command of the stage."""
-        return self.data.run("registry", *arguments, code=code, options=self.options(run, **more))
+        return self.data.stage(
+            "registry", *arguments, code=code, network=self.network, options=self.options(run, **more)
+        )
 
     def register(self, ds: str = FIRST, run: str = "") -> Json:
         return self.registry("register", "--ds", ds, run=run).line
 
-    def promote(self, version: str, reason: str = "a test", code: int = 0, run: str = "", at: str = "") -> Result:
+    def promote(self, version: str, reason: str = "a test", code: int = 0, run: str = "", at: str = "") -> Done:
         more = ("--at", at) if at else ()
         return self.registry(
             *("promote", "--version", version, "--by", "tester", "--reason", reason, *more), code=code, run=run
         )
 
-    def roll_back(self, code: int = 0, run: str = "") -> Result:
+    def roll_back(self, code: int = 0, run: str = "") -> Done:
         return self.registry("roll-back", "--by", "tester", "--reason", "worse", code=code, run=run)
 
     def rest(self, path: str, /, body: Json | None = None, **query: str) -> Any:
@@ -207,7 +142,7 @@ def pairs(entries: list[Json]) -> dict[str, Any]:
 
 
 @contextmanager
-def serve(data: Folder) -> Iterator[Server]:
+def serve(data: Data) -> Iterator[Server]:
     """Postgres and the service's own image, removed at the end."""
     name = f"{PREFIX}-{secrets.token_hex(4)}"
     containers = {"db": f"{name}-db", "mlflow": f"{name}-mlflow"}
@@ -258,6 +193,6 @@ def in_server(server: Server, code: str) -> str:
 def start(server: Server, *arguments: str, run: str = "") -> "subprocess.Popen[str]":
     """Start a command and return immediately, with a container's name to kill it by."""
     name = f"{server.network}-killed"
-    command = ["docker", "run", *CONFINED, f"--name={name}", f"--volume={server.data.path}:/data"]
+    command = ["docker", "run", *RESTRICTED, f"--name={name}", f"--network={server.network}", server.data.mount]
     return subprocess.Popen([*command, *server.options(run), images()["registry"], *arguments],
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import ROOT, docker, images
+from tests.harness import ROOT, Data, data_folder, docker, images
 
-from .registry_lab import FIRST, RULES, SECOND, Folder, Server, in_server, make_day, serve, start, train
+from .registry_lab import FIRST, RULES, SECOND, Server, in_server, serve, start
 
 MODEL = f"models/{FIRST}"
 RUN = "scheduled__2026-11-15T02:00:00+00:00"
@@ -22,18 +22,29 @@ MOST_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     """Two days with models; the second compared with the first, scored by it and evaluated."""
-    folder = tmp_path_factory.mktemp("registry") / "data"
-    folder.mkdir()
-    folder.chmod(0o777)
-    return Folder(folder)
+    return data_folder(tmp_path_factory.mktemp("registry") / "data")
+
+
+def copy(data: Data, tmp_path: Path) -> Data:
+    """The same data once more, without what `resolve` recorded there."""
+    other = data_folder(tmp_path / "data")
+    data.copy_to(other, without=["registry"])
+    return other
+
+
+def train_another(data: Data, ds: str) -> None:
+    """Another model of a day."""
+    data.train(ds, "--param=num_leaves=4")
+    data.validate(ds)
+    data.plot(ds)
 
 
 @pytest.fixture(scope="module")
-def server(data: Folder) -> Iterator[Server]:
+def server(data: Data) -> Iterator[Server]:
     with serve(data) as running:
-        make_day(data, FIRST)
+        data.make_model(FIRST)
         yield running
 
 
@@ -46,34 +57,28 @@ def registered(server: Server) -> Server:
 
 
 @pytest.fixture(scope="module")
-def second(server: Server) -> Folder:
+def second(server: Server) -> Data:
     """The data with a second day: its model compared with the first's, its rows scored by the first and evaluated."""
     data = server.data
-    make_day(data, SECOND)
+    data.make_model(SECOND)
     compare(data, "1")
-    data.run("preprocessing", "features", "--ds", SECOND, "--model", MODEL)
-    data.run("prediction", "predict", "--ds", SECOND, "--model", MODEL)
-    data.run("preprocessing", "label", "--ds", SECOND)
-    data.run("prediction", "evaluate", "--ds", SECOND, "--rules-json", json.dumps(RULES["monitoring"]))
-    data.run("report", "page", "--ds", SECOND)
+    data.score(SECOND, MODEL)
+    data.evaluate(SECOND, RULES["monitoring"])
+    data.page(SECOND)
     return data
 
 
-def compare(data: Folder, version: str, **changed: object) -> None:
+def compare(data: Data, version: str, **changed: object) -> None:
     """Compare the second day's model with the first's, or with none; `changed` are other rules."""
-    champion = ("--champion", MODEL, "--champion-version", version) if version else ()
-    if version:
-        data.run("preprocessing", "encode-validation", "--ds", SECOND, "--model", MODEL)
-    rules = json.dumps({**RULES["gate"], **changed})
-    data.run("prediction", "compare", "--ds", SECOND, *champion, "--rules-json", rules)
+    data.compare(SECOND, {**RULES["gate"], **changed}, MODEL if version else "", version)
 
 
 def test_register_records_all_that_is_known_of_a_model(server: Server) -> None:
     made = server.named("whole")
     line = made.register(run=RUN)
     run, version = made.run(line["run_id"]), made.version(line["version"])
-    mark = server.data.read(f"{MODEL}/_meta.json")
-    params, metrics = (server.data.read(f"{MODEL}/{file}.json") for file in ("params", "metrics"))
+    mark = server.data.mark(MODEL)
+    params, metrics = (server.data.json(f"{MODEL}/{file}.json") for file in ("params", "metrics"))
     assert run["info"]["status"] == "FINISHED"
     assert run["params"]["num_leaves"] == str(params["parameters"]["num_leaves"])
     assert run["params"]["objective"] == "binary"
@@ -84,7 +89,7 @@ def test_register_records_all_that_is_known_of_a_model(server: Server) -> None:
         path = file.format(FIRST)
         assert run["tags"][f"airflow_ml.data.{path}"] == server.data.hash(path)
     for partition, step in [(f"raw/{FIRST}", "generate"), (MODEL, "train"), (MODEL, "validate")]:
-        record = server.data.read(f"{partition}/_meta.json")["steps"][step]
+        record = server.data.mark(partition)["steps"][step]
         assert run["tags"][f"airflow_ml.image.{record['call']['stage']}"] == record["image"]["name"]
     assert run["tags"]["airflow_ml.dag_run_id"] == RUN
     assert "http://localhost:8080/dags/train_model/runs/scheduled__2026" in run["tags"]["mlflow.note.content"]
@@ -101,7 +106,7 @@ def test_page_of_a_version_finds_signature_and_example(server: Server) -> None:
     made = server.named("page")
     line = made.register()
     text = made.rest("model-versions/get-artifact", name="page", version=line["version"], path="MLmodel")
-    features = [feature["name"] for feature in server.data.read(f"{MODEL}/encoder.json")["features"]]
+    features = [feature["name"] for feature in server.data.json(f"{MODEL}/encoder.json")["features"]]
     assert "loader_module: mlflow.lightgbm" in text
     assert all(f'"{feature}"' in text.replace("\n    ", " ") for feature in features)
     example = made.rest("model-versions/get-artifact", name="page", version=line["version"], path="input_example.json")
@@ -115,7 +120,7 @@ def test_register_twice_is_one_version_and_adds_no_point(server: Server) -> None
     assert (first["new"], again["new"]) == (True, False)
     assert (again["version"], again["run_id"]) == (first["version"], first["run_id"])
     assert len(made.versions()) == len(made.runs()) == 1
-    iterations = len(server.data.read(f"{MODEL}/params.json")["curve"]["auc"])
+    iterations = len(server.data.json(f"{MODEL}/params.json")["curve"]["auc"])
     assert len(made.points(first["run_id"], "validation.auc")) == iterations
     assert len(made.points(first["run_id"], "roc_auc")) == 1
 
@@ -135,14 +140,14 @@ def test_model_that_is_trained_again_keeps_its_version_and_the_page_says_so(serv
         assert "manual__second" not in text
     assert version["tags"]["airflow_ml.dag_run_id"] == RUN
     assert version["tags"]["airflow_ml.reused_by"] == "manual__third"
-    iterations = len(server.data.read(f"{MODEL}/params.json")["curve"]["auc"])
+    iterations = len(server.data.json(f"{MODEL}/params.json")["curve"]["auc"])
     assert len(made.points(first["run_id"], "validation.auc")) == iterations
 
 
 def test_other_model_of_the_same_day_is_a_new_version(server: Server, tmp_path: Path) -> None:
-    made = server.named("other", server.data.copy(tmp_path / "data"))
+    made = server.named("other", copy(server.data, tmp_path))
     assert made.register()["version"] == "1"
-    train(made.data, FIRST, "--param", "num_leaves=4")
+    train_another(made.data, FIRST)
     assert made.register().items() >= {"new": True, "version": "2", "aliases": ["challenger"]}.items()
 
 
@@ -286,29 +291,28 @@ def test_version_without_its_files_cannot_be_promoted(server: Server) -> None:
 
 
 def test_champion_is_restored_after_a_retraining_and_after_a_deletion(server: Server, tmp_path: Path) -> None:
-    made = server.named("restored", server.data.copy(tmp_path / "data"))
+    made = server.named("restored", copy(server.data, tmp_path))
     data = made.data
     made.promote(made.register()["version"])
     assert made.registry("resolve").line.items() >= {"model": MODEL, "source": "champion"}.items()
     registered = data.hash(f"{MODEL}/model.txt")
-    train(data, FIRST, "--param", "num_leaves=4")
+    train_another(data, FIRST)
     resolved = made.registry("resolve")
     restored = f"{MODEL}-v1"
     assert resolved.line.items() >= {"model": restored, "model_sha256": registered, "version": "1"}.items()
-    assert data.read(f"{restored}/_meta.json")["outputs"].keys() >= MODEL_FILES
-    data.run("preprocessing", "features", "--ds", FIRST, "--model", restored)
-    data.run("prediction", "predict", "--ds", FIRST, "--model", restored, "--model-sha256", registered)
+    assert data.mark(restored)["outputs"].keys() >= MODEL_FILES
+    data.score(FIRST, restored, f"--model-sha256={registered}")
     data.remove(MODEL)
-    before = data.read(f"{restored}/_meta.json")["steps"]["restore"]
+    before = data.mark(restored)["steps"]["restore"]
     assert made.registry("resolve").line["model"] == restored
-    assert data.read(f"{restored}/_meta.json")["steps"]["restore"] == before, "it was there already"
+    assert data.mark(restored)["steps"]["restore"] == before, "it was there already"
     data.remove(restored)
     assert made.registry("resolve").line["model_sha256"] == registered
 
 
 def test_named_model_wins_and_needs_no_server(server: Server) -> None:
     data = server.data
-    line = data.run("registry", "resolve", "--model", f"/data/{MODEL}", "--or-last").line
+    line = data.stage("registry", "resolve", "--model", f"/data/{MODEL}", "--or-last").line
     assert line["model"] == MODEL
     assert (line["version"], line["run_id"], line["source"]) == (None, None, "variable")
     assert line["model_sha256"] == data.hash(f"{MODEL}/model.txt")
@@ -357,9 +361,9 @@ def test_server_that_is_down_is_named_in_time(server: Server, odd_server: str, c
 
 
 def test_missing_network_is_named(server: Server) -> None:
-    alone = server.data.run("registry", "list", code=FAILED)
+    alone = server.data.stage("registry", "list", code=FAILED)
     assert "this container has no network: add `--network airflow-ml_mlflow`" in alone.log
-    elsewhere = server.data.run("registry", "list", code=FAILED, options=("--network=bridge",))
+    elsewhere = server.data.stage("registry", "list", code=FAILED, network="bridge")
     assert "do: add `--network airflow-ml_mlflow`" in elsewhere.log
 
 
@@ -375,14 +379,14 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_says_that_the_server_is_down(server: Server, second: Folder, command: str) -> None:
+def test_every_command_says_that_the_server_is_down(server: Server, second: Data, command: str) -> None:
     failed = server.registry(*COMMANDS[command], code=FAILED, ML_MLFLOW_URI="http://mlflow:1")
     assert "the MLflow server at http://mlflow:1 is out of reach" in failed.log
     assert failed.seconds < MOST_SECONDS
 
 
 def test_last_champion_serves_while_the_server_is_down(server: Server, tmp_path: Path) -> None:
-    made = server.named("last", server.data.copy(tmp_path / "data"))
+    made = server.named("last", copy(server.data, tmp_path))
     down = {"ML_MLFLOW_URI": "http://mlflow:1"}
     nothing = made.registry("resolve", "--or-last", code=FAILED, **down)
     assert "--or-last does not help" in nothing.log
@@ -392,17 +396,17 @@ def test_last_champion_serves_while_the_server_is_down(server: Server, tmp_path:
     assert resolved["source"] == "champion"
     last = made.registry("resolve", "--or-last", **down)
     assert last.line.items() >= {"source": "last resolved", "model": MODEL, "version": "1"}.items()
-    started = made.data.read("registry/production/_meta.json")["steps"]["resolve"]["started"]
+    started = made.data.mark("registry/production")["steps"]["resolve"]["started"]
     assert f"the champion when it was resolved last, at {started}" in last.log
     assert "not that of 2026-11-20" in made.registry(
         "resolve", "--or-last", "--as-of", "2026-11-20", code=FAILED, **down
     ).log  # fmt: skip
-    train(made.data, FIRST, "--param", "num_leaves=4")
+    train_another(made.data, FIRST)
     replaced = made.registry("resolve", "--or-last", code=FAILED, **down)
     assert f"{MODEL} and {MODEL}-v1 are not the model that was resolved last" in replaced.log
 
 
-def test_decide_promotes_what_has_passed_once(server: Server, second: Folder) -> None:
+def test_decide_promotes_what_has_passed_once(server: Server, second: Data) -> None:
     made = server.named("decide")
     made.promote(made.register(FIRST)["version"])
     candidate = made.register(SECOND, run=RUN)["version"]
@@ -428,7 +432,7 @@ def test_decide_promotes_what_has_passed_once(server: Server, second: Folder) ->
     assert again.items() >= {"promoted": False, "champion": "1"}.items(), "a person has taken it back"
 
 
-def test_decide_keeps_what_has_not_passed_and_what_was_compared_with_another(server: Server, second: Folder) -> None:
+def test_decide_keeps_what_has_not_passed_and_what_was_compared_with_another(server: Server, second: Data) -> None:
     made = server.named("keep")
     made.promote(made.register(FIRST)["version"])
     candidate = made.register(SECOND, run=RUN)["version"]
@@ -443,7 +447,7 @@ def test_decide_keeps_what_has_not_passed_and_what_was_compared_with_another(ser
     assert made.model()["aliases"] == {"champion": "1", "challenger": candidate}
 
 
-def test_decide_keeps_the_champion_that_is_the_same_model(server: Server, second: Folder) -> None:
+def test_decide_keeps_the_champion_that_is_the_same_model(server: Server, second: Data) -> None:
     """Earlier releases made a new version of each training; a twin of the champion is not promoted."""
     lender = server.named("twin")
     lender.register(SECOND)
@@ -457,9 +461,9 @@ def test_decide_keeps_the_champion_that_is_the_same_model(server: Server, second
     assert len(made.events()) == 1
 
 
-def test_decide_refuses_the_comparison_of_another_model(server: Server, second: Folder, tmp_path: Path) -> None:
+def test_decide_refuses_the_comparison_of_another_model(server: Server, second: Data, tmp_path: Path) -> None:
     made = server.named("foreign", second.copy(tmp_path / "data"))
-    train(made.data, SECOND, "--param", "num_leaves=4")
+    train_another(made.data, SECOND)
     refused = made.registry("decide", "--ds", SECOND, "--promote", "auto", code=BAD_INPUT)
     assert "compares another model" in refused.log
     compare(made.data, "")
@@ -467,13 +471,13 @@ def test_decide_refuses_the_comparison_of_another_model(server: Server, second: 
     assert "is not registered" in unregistered.log
 
 
-def test_evaluation_goes_to_the_run_that_scored_once(server: Server, second: Folder) -> None:
+def test_evaluation_goes_to_the_run_that_scored_once(server: Server, second: Data) -> None:
     made = server.named("live")
     run_id = made.register(FIRST)["run_id"]
     first, again = (made.registry("log-evaluation", "--ds", SECOND).line for _ in range(2))
     assert (first["run_id"], first["version"]) == (run_id, "1")
     assert (first["new_points"], again["new_points"]) == (first["points"], 0)
-    evaluation, step = second.read(f"reports/{SECOND}/evaluation.json"), 20773
+    evaluation, step = second.json(f"reports/{SECOND}/evaluation.json"), 20773
     assert made.points(run_id, "live.roc_auc") == [(step, evaluation["metrics"]["roc_auc"])]
     assert made.points(run_id, "drift.score") == [(step, evaluation["drift"]["score"]["psi"])]
     for feature in evaluation["drift"]["features"]:
@@ -505,22 +509,22 @@ print(json.dumps({
 """
 
 
-def test_anyone_with_mlflow_and_lightgbm_gets_the_scores_of_predictions_csv(server: Server, second: Folder) -> None:
+def test_anyone_with_mlflow_and_lightgbm_gets_the_scores_of_predictions_csv(server: Server, second: Data) -> None:
     made = server.named("loaded")
     made.promote(made.register(FIRST)["version"])
-    tables = {name: (second.path / name / SECOND / f"{name}.csv").read_text() for name in ("features", "predictions")}
+    tables = {name: second.read(f"{name}/{SECOND}/{name}.csv") for name in ("features", "predictions")}
     question = json.dumps({"uri": "models:/loaded@champion", **tables})
     client = [str(ROOT / "airflow-ml"), "mlflow-client", server.network, "-c", LOAD]
     done = subprocess.run(client, input=question, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["class"] == "Booster"
-    assert found["rows"] == second.read(f"predictions/{SECOND}/_meta.json")["outputs"]["predictions.csv"]["rows"] > 2000
+    assert found["rows"] == second.mark(f"predictions/{SECOND}")["outputs"]["predictions.csv"]["rows"] > 2000
     assert (found["lightgbm"], found["python_function"]) == (0.0, 0.0)
     assert found["example"] == 5
 
 
-def test_evaluation_of_an_unknown_model_is_no_failure(server: Server, second: Folder) -> None:
+def test_evaluation_of_an_unknown_model_is_no_failure(server: Server, second: Data) -> None:
     unknown = server.named("unknown").registry("log-evaluation", "--ds", SECOND)
     assert unknown.line.items() >= {"version": None, "run_id": None, "new_points": 0}.items()
     assert "nothing is logged" in unknown.log

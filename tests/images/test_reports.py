@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.harness import CONFINED, ROOT, docker, images, python
+from tests.harness import ROOT, Data, data_volume, docker, image_lock, images, python
 
 FIRST, LAST = "2026-11-09", "2026-11-16"
 OLD_MODEL, NEW_MODEL = "models/2026-11-08", "models/2026-11-15"
@@ -73,53 +73,22 @@ UNPUBLISHED = {
 }
 
 
-class World:
-    """The stages on a data volume of their own."""
+def by_dag(data: Data, dag: str, ds: str) -> Data:
+    """The same data; what a stage publishes there is recorded as the work of a scheduled run of a Dag."""
+    return replace(data, options=(f"--env=ML_DAG_ID={dag}", f"--env=ML_RUN_ID=scheduled__{ds}"))
 
-    def __init__(self, volume: str) -> None:
-        self.volume = volume
 
-    def run(self, stage: str, *arguments: str, dag: str = "train_model") -> dict[str, Any]:
-        """Run a stage as a Dag would; returns its result line."""
-        run = [f"--env=ML_DAG_ID={dag}", f"--env=ML_RUN_ID=scheduled__{arguments[-1]}"]
-        done = docker("run", *CONFINED, *run, f"--volume={self.volume}:/data", images()[stage], *arguments)
-        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return result
+def score(data: Data, ds: str, model: str, version: str) -> None:
+    by_dag(data, "generate_data", ds).generate(ds, f"--rows={ROWS}")
+    by_dag(data, "predict", ds).score(ds, model, f"--model-version={version}")
+    by_dag(data, "monitor", ds).evaluate(ds, RULES["monitoring"])
 
-    def train(self, ds: str) -> None:
-        self.run("generator", f"--rows={ROWS}", f"--ds={ds}")
-        self.run("preprocessing", "prepare", f"--ds={ds}")
-        self.run("preprocessing", "split", f"--ds={ds}")
-        self.run("training", f"--ds={ds}")
-        self.run("prediction", "validate", f"--ds={ds}")
 
-    def compare(self, ds: str, champion: str) -> None:
-        self.run("preprocessing", "encode-validation", "--model", champion, f"--ds={ds}")
-        rules = json.dumps(RULES["gate"])
-        champions = ["--champion", champion, "--champion-version", "1"]
-        self.run("prediction", "compare", *champions, "--rules-json", rules, f"--ds={ds}")
-
-    def score(self, ds: str, model: str, version: str) -> None:
-        self.run("generator", f"--rows={ROWS}", f"--ds={ds}", dag="generate_data")
-        self.run("preprocessing", "features", "--model", model, f"--ds={ds}", dag="predict")
-        scorer = ["--model", model, "--model-version", version]
-        self.run("prediction", "predict", *scorer, f"--ds={ds}", dag="predict")
-        self.run("preprocessing", "label", f"--ds={ds}", dag="monitor")
-        self.run("prediction", "evaluate", "--rules-json", json.dumps(RULES["monitoring"]), f"--ds={ds}", dag="monitor")
-
-    def report(self, ds: str) -> dict[str, Any]:
-        lock = json.loads((ROOT / "dags/images.lock.json").read_text())["images"]
-        sizes = json.dumps({name: round(entry["size"] / 1e6) for name, entry in lock.items()})
-        pages = ["--airflow-page", "http://localhost:8080", "--mlflow-page", "http://localhost:5000"]
-        return self.run("report", "page", "--images-json", sizes, *pages, f"--ds={ds}", dag="monitor")
-
-    def read(self, file: str) -> str:
-        """A file below /data."""
-        return python(images()["base"], f"print(open('/data/{file}').read(), end='')", self.mount).stdout
-
-    @property
-    def mount(self) -> str:
-        return f"--volume={self.volume}:/data"
+def report(data: Data, ds: str) -> dict[str, Any]:
+    """Write the page of a day; returns the result line."""
+    sizes = json.dumps({name: round(entry["size"] / 1e6) for name, entry in image_lock().items()})
+    pages = ["--airflow-page", "http://localhost:8080", "--mlflow-page", "http://localhost:5000"]
+    return by_dag(data, "monitor", ds).page(ds, "--images-json", sizes, *pages).line
 
 
 @dataclass
@@ -169,24 +138,22 @@ def start_service(*options: str) -> Service:
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    volume = f"airflow-ml-test-reports-{uuid.uuid4().hex[:12]}"
-    docker("volume", "create", volume)
-    world = World(volume)
-    with ThreadPoolExecutor(2) as both:
-        list(both.map(world.train, [model.removeprefix("models/") for model in (OLD_MODEL, NEW_MODEL)]))
-    world.score(FIRST, OLD_MODEL, "1")
-    world.compare(NEW_MODEL.removeprefix("models/"), OLD_MODEL)
-    world.score(LAST, NEW_MODEL, "2")
-    for ds in (FIRST, LAST):
-        world.report(ds)
-    world.run("report", "plot", f"--ds={NEW_MODEL.removeprefix('models/')}")
-    yield world
-    docker("volume", "rm", "--force", volume)
+def world() -> Iterator[Data]:
+    """Two models of two weeks, a comparison of them, and a day that each of them scored."""
+    with data_volume("reports") as data:
+        old, new = (model.removeprefix("models/") for model in (OLD_MODEL, NEW_MODEL))
+        with ThreadPoolExecutor(2) as both:
+            list(both.map(lambda ds: by_dag(data, "train_model", ds).make_model(ds, rows=ROWS), [old, new]))
+        score(data, FIRST, OLD_MODEL, "1")
+        by_dag(data, "train_model", new).compare(new, RULES["gate"], OLD_MODEL, "1")
+        score(data, LAST, NEW_MODEL, "2")
+        for ds in (FIRST, LAST):
+            report(data, ds)
+        yield data
 
 
 @pytest.fixture(scope="module")
-def service(world: World) -> Iterator[Service]:
+def service(world: Data) -> Iterator[Service]:
     one = start_service(f"{world.mount}:ro")
     yield one
     docker("rm", "--force", one.container)
@@ -273,8 +240,8 @@ def test_page_cannot_load_or_run_anything_even_if_something_got_into_it(service:
         assert [frame.url for frame in page.frames if frame.parent_frame] in ([], ["chrome-error://chromewebdata/"])
 
 
-def test_page_shows_what_the_evaluation_holds(world: World, service: Service) -> None:
-    evaluation = json.loads(world.read(f"reports/{LAST}/evaluation.json"))
+def test_page_shows_what_the_evaluation_holds(world: Data, service: Service) -> None:
+    evaluation = world.json(f"reports/{LAST}/evaluation.json")
     page = service.text(f"/{LAST}/")
     assert f"{evaluation['rows']:,}" in page
     for figures in (evaluation["metrics"], evaluation["trained"]):
@@ -288,23 +255,22 @@ def test_page_shows_what_the_evaluation_holds(world: World, service: Service) ->
     assert "No candidate has been compared" in service.text(f"/{FIRST}/")
 
 
-def test_page_is_not_made_again_but_with_force_it_is_the_same(world: World) -> None:
+def test_page_is_not_made_again_but_with_force_it_is_the_same(world: Data) -> None:
     before = world.read(f"reports/{LAST}/index.html")
-    assert world.report(LAST)["cached"] is True
-    lines = world.run("report", "page", "--force", f"--ds={LAST}", dag="monitor")
-    assert "cached" not in lines
-    world.report(LAST)
+    assert report(world, LAST)["cached"] is True
+    assert "cached" not in by_dag(world, "monitor", LAST).page(LAST, "--force").line
+    report(world, LAST)
     assert world.read(f"reports/{LAST}/index.html") == before
 
 
-def test_lineage_reaches_from_the_page_to_the_raw_data(world: World) -> None:
+def test_lineage_reaches_from_the_page_to_the_raw_data(world: Data) -> None:
     page = world.read(f"reports/{LAST}/index.html")
     for partition in (f"raw/{LAST}", "raw/2026-11-15", "processed/2026-11-15", NEW_MODEL, f"predictions/{LAST}"):
         assert f'<th scope="row"><bdi>{partition}</bdi></th>' in page
     assert re.search(r"prediction:[0-9a-f]{12}", page)
 
 
-def test_plots_are_shown_by_a_browser(world: World, browser: Browser, tmp_path: Path) -> None:
+def test_plots_are_shown_by_a_browser(world: Data, browser: Browser, tmp_path: Path) -> None:
     for name in ("roc", "precision_recall", "calibration", "importances", "training_curve"):
         file = tmp_path / f"{name}.svg"
         file.write_text(world.read(f"plots/{NEW_MODEL.removeprefix('models/')}/{name}.svg"))
@@ -341,11 +307,11 @@ def hostile() -> Iterator[Service]:
     docker("volume", "rm", "--force", volume)
 
 
-def test_list_names_the_days_newest_first_with_state_and_model(world: World, service: Service) -> None:
+def test_list_names_the_days_newest_first_with_state_and_model(world: Data, service: Service) -> None:
     page = service.text("/")
     assert re.findall(r'<a href="/([0-9-]+)/">', page) == [LAST, FIRST]
     assert page.index(NEW_MODEL) < page.index(OLD_MODEL)
-    breaches = [len(json.loads(world.read(f"reports/{ds}/evaluation.json"))["breaches"]) for ds in (LAST, FIRST)]
+    breaches = [len(world.json(f"reports/{ds}/evaluation.json")["breaches"]) for ds in (LAST, FIRST)]
     states = re.findall(r"</span> (good|\d+ crossed)</span>", page)
     assert states == [f"{number} crossed" if number else "good" for number in breaches]
 
