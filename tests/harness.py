@@ -146,8 +146,12 @@ class Data:
 
     def copy_to(self, other: "Data", *, without: Sequence[str] = ()) -> None:
         """Copy the published partitions into other, empty data."""
-        ignored = f"shutil.ignore_patterns(*{list(without)!r})"
-        code = f"import shutil; shutil.copytree('/source', '/data', dirs_exist_ok=True, ignore={ignored})"
+        # Folder by folder: /data itself may belong to another user, whose times cannot be set.
+        code = (
+            "import os, shutil\n"
+            f"for name in set(os.listdir('/source')) - set({list(without)!r}):\n"
+            "    shutil.copytree(f'/source/{name}', f'/data/{name}')"
+        )
         other.python(code, f"--volume={self.source}:/source:ro")
 
     # The steps of the pipeline, in the order of a day.
