@@ -2,7 +2,7 @@
 
 The file is never held as a whole: it is cut into blocks of a few MiB where a record ends. Faults that belong to no
 row (no UTF-8, NUL bytes, endless lines) are BadInput. A record that is malformed (wrong number of fields, stray
-quotes) is set aside with its reason, and the records after it are read as usual.
+quotes) is set aside with its reason, and the records after it are read as usual. `quoting.py` finds where they end.
 
 polars reads a block twice: as lines, and as fields. polars may misread records with quotes and records whose last
 field is empty, so these are checked one by one. If polars reads no fields, or not one row for each record, all
@@ -11,7 +11,7 @@ records of the block are checked.
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,8 +19,9 @@ import polars as pl
 from stagekit import BadInput, StageError
 
 from parallel import in_order
+from quoting import Cut, Range, cut_damaged_records, cut_records
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES, MOST_LINES = 8 << 20, 1 << 19
 LONGEST_RECORD = 1 << 20
 BYTE_ORDER_MARK = "\ufeff".encode()
 
@@ -28,6 +29,8 @@ BYTE_ORDER_MARK = "\ufeff".encode()
 LINE, OFFSET, TEXT, KINDS, REASON = "\0line", "\0offset", "\0text", "\0kinds", "\0reason"
 QUOTES_WRONG, FIELDS_WRONG = "quotes", "number of fields"
 MALFORMED = (QUOTES_WRONG, FIELDS_WRONG)
+STRAY = "a quote that is not around a whole field"
+LOST = "perhaps inside a quoted field that does not end as it should"
 REJECTED = {LINE: pl.Int64, TEXT: pl.String, KINDS: pl.List(pl.String), REASON: pl.String}
 
 # A record as RFC 4180 has it: a field is quoted from end to end, or holds no quote at all.
@@ -39,10 +42,11 @@ WELL_QUOTED = r'\A(?:"(?:[^"]|"")*"|[^",]*)(?:,(?:"(?:[^"]|"")*"|[^",]*))*\z'
 
 @dataclass(frozen=True)
 class Block:
-    """Some whole records as bytes, and the byte of the file at which they begin."""
+    """Some whole records as bytes, the byte of the file at which they begin, and what is known of their quotes."""
 
     offset: int
     content: bytes
+    cut: Cut = field(default_factory=Cut)
 
 
 @dataclass(frozen=True)
@@ -96,22 +100,38 @@ class CsvFile:
 
     def blocks(self) -> Iterator[Block]:
         """The file in blocks of a few MiB, in order. Errors: BadInput for an endless record or a file without rows."""
-        offset, size = self._body_offset, BLOCK_BYTES
+        offset, size, columns, inside = self._body_offset, BLOCK_BYTES, len(self.header), False
         with self.path.open("rb") as file:
             while content := _read(file, offset, size):
-                end = _end_of_records(content)
-                if not end and len(content) == size:
-                    if size > LONGEST_RECORD:
-                        raise self._too_long(offset)
+                cut = cut_records(content, columns, last=len(content) < size, inside=inside)
+                if cut.end:
+                    yield from self._blocks(offset, content[: cut.end], cut)
+                    offset, size, inside = offset + cut.end, BLOCK_BYTES, cut.inside
+                elif size > 2 * LONGEST_RECORD:
+                    raise self._too_long(offset)
+                else:
                     size *= 2  # the end of this record is not in sight yet
-                    continue
-                # Where the file ends in the midst of a record, that is a block of its own.
-                yield Block(offset, content[:end] if 0 < end < len(content) else content)
-                offset, size = offset + (end or len(content)), BLOCK_BYTES
         if offset == self._body_offset and self._may_be_empty:
             yield Block(offset, b"")
         elif offset == self._body_offset:
             raise BadInput(f"{self.label} has a header but no rows", expected="at least one row", do="deliver it again")
+
+    def _blocks(self, offset: int, content: bytes, cut: Cut) -> Iterator[Block]:
+        """Whole records as one block, or as several if they have very many lines: each line takes some memory."""
+        lines = content.count(b"\n")
+        if lines <= MOST_LINES:
+            yield Block(offset, content, cut)
+            return
+        if not cut.damaged and b'"' in content:
+            cut = cut_damaged_records(content, len(self.header), last=True, inside=False)
+        start = 0
+        while start < len(content):
+            end = _end_of_lines(content, start, cut)
+            lost = [(max(first, start) - start, min(after, end) - start) for first, after in cut.lost]
+            joined = [(first - start, after - start) for first, after in cut.joined if start <= first < end]
+            part = Cut(end - start, joined, [(first, after) for first, after in lost if first < after])
+            yield Block(offset + start, content[start:end], part)
+            start = end
 
     def parse(self, block: Block) -> Batch:
         """The records of a block. Errors: BadInput if they are no text in UTF-8, or too long."""
@@ -123,7 +143,7 @@ class CsvFile:
         longest = records.filter(pl.col(TEXT).str.len_bytes() > LONGEST_RECORD)
         if longest.height:
             raise self._too_long(longest[OFFSET][0])
-        bad = _stray_quotes(records) if quoted else pl.DataFrame(schema=REJECTED)
+        bad = _damaged(records, block) if quoted and block.cut.damaged else pl.DataFrame(schema=REJECTED)
         records, content = _without(records, bad, block.content)
         fields = self._fields(content)
         if fields is None or fields.height != records.height:
@@ -210,8 +230,11 @@ class CsvFile:
             TEXT,
         )
         count = lines.height
-        if quoted and lines.filter(HAS_QUOTE).filter(QUOTES % 2 == 1).height:
-            lines = _join_lines(lines)
+        if block.cut.damaged:
+            if block.cut.joined:
+                lines = _join_lines(lines, _are_inside(block.cut.joined, lines, block.offset))
+        elif quoted and lines.filter(HAS_QUOTE).filter(QUOTES % 2 == 1).height:
+            lines = _join_lines(lines, (QUOTES.cum_sum() - QUOTES) % 2 == 1)
         if b"\r" in block.content:
             lines = lines.with_columns(pl.col(TEXT).str.strip_suffix("\r"))
         return lines, count
@@ -257,35 +280,26 @@ def _read(file: BinaryIO, offset: int, size: int) -> bytes:
     return file.read(size)
 
 
-def _end_of_records(block: bytes) -> int:
-    """Where the last whole record of a block ends; 0 if no record ends in it."""
-    end = block.rfind(b"\n") + 1
-    if b'"' not in block:
-        return end
-    quotes = block.count(b'"', 0, end)
-    while quotes % 2:  # that line end is inside a quoted field: one line back
-        before = block.rfind(b"\n", 0, end - 1) + 1
-        quotes -= block.count(b'"', before, end)
-        end = before
-    if not end and len(block) > LONGEST_RECORD:
-        return block.find(b"\n") + 1  # a quote that is never closed: its line is a record of its own
-    return end
+def _end_of_lines(content: bytes, start: int, cut: Cut) -> int:
+    """Where the first records from `start` on end: at most MOST_LINES lines, and the rest of a record."""
+    end = len(content)
+    while content.count(b"\n", start, end) > MOST_LINES:
+        middle = (start + end) // 2
+        end = content.rfind(b"\n", start, middle) + 1 or content.index(b"\n", middle) + 1
+    return next((after for first, after in cut.joined if first < end < after), end)
 
 
-def _join_lines(lines: pl.DataFrame) -> pl.DataFrame:
-    """Join the lines of each record. If that makes no record, each line is taken by itself.
+def _are_inside(ranges: Sequence[Range], lines: pl.DataFrame, offset: int, *, first: bool = False) -> pl.Series:
+    """Which lines are in one of the ranges of the block at `offset`; the first line of a range only if `first`."""
+    starts, ends = (pl.Series(places, dtype=pl.Int64) + offset for places in zip(*ranges, strict=True))
+    begun = starts.search_sorted(lines[OFFSET], "right" if first else "left")
+    return begun > ends.search_sorted(lines[OFFSET], "right")
 
-    So a stray quote costs one row, not all the rows up to the next quote.
-    """
-    inside = (QUOTES.cum_sum() - QUOTES) % 2 == 1  # the line begins inside quotes
-    lines = lines.with_columns((~inside).cum_sum().alias("record"))
-    records = lines.group_by("record", maintain_order=True).agg(
-        pl.col(LINE, OFFSET).first(), pl.col(TEXT).str.join("\n"), pl.len().alias("lines")
-    )
-    torn = records.filter(pl.col("lines") > 1, ~pl.col(TEXT).str.strip_suffix("\r").str.contains(WELL_QUOTED))
-    whole = records.join(torn, on="record", how="anti")
-    again = lines.join(torn, on="record", how="semi")
-    return pl.concat([whole.select(LINE, OFFSET, TEXT), again.select(LINE, OFFSET, TEXT)]).sort(LINE)
+
+def _join_lines(lines: pl.DataFrame, inside: pl.Expr | pl.Series) -> pl.DataFrame:
+    """Join each line that begins `inside` of quotes to the line before it."""
+    records = lines.with_columns((~inside).cum_sum().alias("record")).group_by("record", maintain_order=True)
+    return records.agg(pl.col(LINE, OFFSET).first(), pl.col(TEXT).str.join("\n")).select(LINE, OFFSET, TEXT)
 
 
 def _without(records: pl.DataFrame, bad: pl.DataFrame, content: bytes) -> tuple[pl.DataFrame, bytes]:
@@ -296,11 +310,18 @@ def _without(records: pl.DataFrame, bad: pl.DataFrame, content: bytes) -> tuple[
     return records, "".join(text + "\n" for text in records[TEXT].to_list()).encode()
 
 
-def _stray_quotes(records: pl.DataFrame) -> pl.DataFrame:
-    """The records with quotes that RFC 4180 does not know: the columns of REJECTED."""
-    stray = records.filter(HAS_QUOTE).filter(~pl.col(TEXT).str.contains(WELL_QUOTED))
-    reason = pl.lit("a quote that is not around a whole field").alias(REASON)
-    return stray.select(LINE, TEXT, pl.lit([QUOTES_WRONG]).alias(KINDS), reason)
+def _damaged(records: pl.DataFrame, block: Block) -> pl.DataFrame:
+    """The records with quotes that RFC 4180 does not know, and the lost lines: the columns of REJECTED."""
+    ranges = block.cut.lost
+    lost = _are_inside(ranges, records, block.offset, first=True) if ranges else pl.lit(False)
+    marked = records.with_columns(lost.alias("lost"))
+    stray = HAS_QUOTE & ~pl.col(TEXT).str.contains(WELL_QUOTED)
+    return marked.filter(pl.col("lost") | stray).select(
+        LINE,
+        TEXT,
+        pl.lit([QUOTES_WRONG]).alias(KINDS),
+        pl.when("lost").then(pl.lit(LOST)).otherwise(pl.lit(STRAY)).alias(REASON),
+    )
 
 
 def _other_lengths(records: pl.DataFrame, columns: int) -> pl.DataFrame:

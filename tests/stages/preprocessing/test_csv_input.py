@@ -236,3 +236,107 @@ def test_bad_rows_anywhere_cost_only_themselves(
     assert [(line, text) for line, _, text in rejected] == [
         (line, BAD[kinds[place]]) for line, place in zip(bad_lines, sorted(kinds), strict=True)
     ]
+
+
+def test_quoted_line_break_after_a_stray_quote_is_no_row(file: Path) -> None:
+    """The stray quote once opened a field, and a line from inside of a later, sound record became a row."""
+    content = 'id,size,note\nk4,1.5,5" pipe\nk5,2,"text\nk6,3,inside\nend"\nk7,4,last\n'
+    rows, rejected = read(file, content)
+    assert rows == [(3, "k5", "2", "text\nk6,3,inside\nend"), (6, "k7", "4", "last")]
+    assert rejected == [(2, STRAY, 'k4,1.5,5" pipe')]
+
+
+@pytest.mark.parametrize(
+    ("records", "rejected"),
+    [
+        pytest.param(['k1,"one\nk2,2,2\nend"x,1'], [0], id="text after the closing quote"),
+        pytest.param(['k1,5" pipe,"one\nk2,2,2\nend"'], [0], id="stray quote before it"),
+        pytest.param(['"x"y,"one\nk2,2,2","a\nk3,3,3"'], [0], id="two quoted fields after it"),
+        pytest.param(['k1,"one\nk2,2,2"x,"a\nk3,3,3"'], [0], id="and one more after that"),
+        pytest.param(['"1,2,3', "4,5,6", '7,"8\n9,9,9",0'], [0], id="never closed, then a line break"),
+        pytest.param(['"1,2,3', "4,5,6", '7,"",0', '1,5" pipe,2', "3,4,5"], [0, 3], id="never closed, then stray"),
+        pytest.param(['1,"2', "4,5,6", '7,"8\n9,9,9",0'], [0, 1], id="never closed and too short"),
+        pytest.param(["4,5,6", '7,"8', "9,9,9"], [1, 2], id="the file ends inside"),
+    ],
+)
+def test_line_inside_quotes_is_no_row_whatever_the_damage(
+    file: Path, records: list[str], rejected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = [text for number, text in enumerate(records) if number not in rejected]
+    for block in (1, 10, csv_input.BLOCK_BYTES):
+        monkeypatch.setattr(csv_input, "BLOCK_BYTES", block)
+        rows, refused = read(file, "\n".join(["a,b,c", *records, ""]))
+        assert [row[1:] for row in rows] == [tuple(next(csv.reader(io.StringIO(text)))) for text in sound]
+        assert [text for _, _, text in refused] == [records[number] for number in rejected]
+
+
+INNER = st.lists(st.sampled_from(["k9,1,2", "x", "", 'say ""hi""', ",,", '"",""', "1,2,3,4", " "]), max_size=4)
+SOUND_FIELD = st.sampled_from(["1", "", "é", '"a,b"', '""', '"say ""hi"""', '""""']) | INNER.map(
+    lambda lines: '"{}"'.format("\n".join(lines))
+)
+STRAY_FIELD = st.sampled_from(['5" pipe', 'say "hi"', '"x"y', 'a""', '""b', '"x" ', ' "x"', '5"'])
+SOUND = st.lists(SOUND_FIELD, min_size=3, max_size=3)
+STRAYING = st.tuples(st.lists(SOUND_FIELD, max_size=2), STRAY_FIELD, st.lists(SOUND_FIELD, max_size=2))
+DAMAGED = STRAYING.map(lambda parts: [*parts[0], parts[1], *parts[2]])
+
+
+def is_sound(fields: list[str]) -> bool:
+    """Whether all quotes of a record are where RFC 4180 has them."""
+    return all('"' not in f or (f[0] == f[-1] == '"' and '"' not in f[1:-1].replace('""', "")) for f in fields)
+
+
+def read_in_blocks(folder: Path, content: str, block: int) -> tuple[list[tuple], list[tuple]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_input, "BLOCK_BYTES", block)
+        patch.setattr(csv_input, "MOST_LINES", max(block // 10, 1))
+        return read(folder / "data.csv", content)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(SOUND | DAMAGED, min_size=1, max_size=15), st.integers(1, 300), st.sampled_from(["\n", "\r\n"]))
+def test_stray_quotes_cost_only_their_records(
+    tmp_path_factory: pytest.TempPathFactory, records: list[list[str]], block: int, end: str
+) -> None:
+    """Records with line breaks inside quotes are among them, and some of those lines look like records."""
+    rows, rejected, line = [], [], 2
+    for fields in records:
+        text = ",".join(fields)
+        if is_sound(fields) and len(fields) == 3:
+            rows.append((line, *next(csv.reader(io.StringIO(text, newline="")))))
+        else:
+            rejected.append((line, text))
+        line += 1 + text.count("\n")
+    content = end.join(["x,y,z", *(",".join(fields) for fields in records), ""])
+    found, refused = read_in_blocks(tmp_path_factory.mktemp("csv"), content, block)
+    assert found == rows
+    assert [(line, text) for line, _, text in refused] == rejected
+
+
+NEVER_CLOSED = st.sampled_from(['"1,2,3', '1,"2,3', '1,2,"3', '"1', '1,"2', '1,2,"x ""y""', '1,"2,3,4'])
+
+
+def begins_with_text(fields: list[str]) -> bool:
+    """Whether no text in quotes begins with a comma, a quote or a line end.
+
+    If one does, its first quote can close a field that was never closed, and all that follows is CSV as it should be.
+    """
+    return all(f == '""' or f[0] != '"' or f[1].isalnum() for f in fields if f) and '5"' not in fields
+
+
+SCATTERED = (SOUND | DAMAGED).filter(begins_with_text).map(",".join) | NEVER_CLOSED
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(SCATTERED, min_size=1, max_size=15), st.integers(1, 300))
+def test_line_inside_quotes_is_no_row_after_quotes_that_are_never_closed(
+    tmp_path_factory: pytest.TempPathFactory, records: list[str], block: int
+) -> None:
+    starts, line = {}, 2
+    for text in records:
+        starts[line] = text
+        line += 1 + text.count("\n")
+    found, refused = read_in_blocks(tmp_path_factory.mktemp("csv"), "\n".join(["x,y,z", *records, ""]), block)
+    for first, *fields in found:
+        assert list(next(csv.reader(io.StringIO(starts[first], newline="")))) == fields
+    covered = sum(1 + sum(cell.count("\n") for cell in row[1:]) for row in found)
+    assert covered + sum(1 + text.count("\n") for _, _, text in refused) == line - 2
