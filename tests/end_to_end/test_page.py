@@ -53,7 +53,7 @@ def test_page_shows_the_form_with_its_day(stack: Stack, page: Page) -> None:
     ("path", "button", "words"),
     [
         ("predict", "Dag Docs", "Scores the day's data with the model in production."),
-        ("predict/tasks/prepare", "Documentation", "docker run --rm --volume data:/data"),
+        ("predict/tasks/features", "Documentation", "docker run --rm --volume data:/data"),
     ],
 )
 def test_page_shows_the_documentation(stack: Stack, page: Page, path: str, button: str, words: str) -> None:

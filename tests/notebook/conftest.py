@@ -10,20 +10,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.harness import ROOT, Data, data_volume
+
 SCORED, NEWEST = "2026-11-20", "2026-11-21"
-VOLUME = f"airflow-ml-test-notebook-{os.getpid()}"
-
-
-def stage(data: Path | str, name: str, *arguments: str) -> None:
-    """Run a stage on a folder, which belongs to us, or on a volume, which belongs to the images' user."""
-    lock = json.loads((ROOT / "dags" / "images.lock.json").read_text())
-    user = ["--user", f"{os.getuid()}:{os.getgid()}"] if isinstance(data, Path) else []
-    command = ["docker", "run", "--rm", "--network=none", *user, f"--volume={data}:/data"]
-    done = subprocess.run(
-        [*command, lock["images"][name]["image"], *arguments], text=True, capture_output=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def notebook(data: Path | str, *arguments: str, ds: str = "", option: str = "--") -> "subprocess.CompletedProcess[str]":
@@ -31,6 +20,11 @@ def notebook(data: Path | str, *arguments: str, ds: str = "", option: str = "--"
     settings = {**os.environ, "ML_DATA": str(data), "ML_DS": ds}
     command = [str(ROOT / "airflow-ml"), "notebook", option, *arguments]
     return subprocess.run(command, env=settings, text=True, capture_output=True, timeout=300, check=False)
+
+
+def our_data(folder: Path) -> Data:
+    """A folder as data that belongs to us."""
+    return Data(str(folder), (f"--user={os.getuid()}:{os.getgid()}",))
 
 
 @cache
@@ -45,25 +39,16 @@ def run_notebook(data: Path | str, probe: str = "None", ds: str = "") -> dict[st
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A host folder with a day that a model has scored, and a newer one that has only just arrived."""
     folder = tmp_path_factory.mktemp("data")
-    stage(folder, "generator", "--ds", SCORED, "--rows", "6000")
-    stage(folder, "generator", "--ds", NEWEST, "--rows", "2000")
-    for name, *arguments in (
-        ("preprocessing", "prepare"),
-        ("preprocessing", "split"),
-        ("training",),
-        ("prediction", "validate"),
-        ("preprocessing", "prepare", "--model", f"models/{SCORED}"),
-        ("prediction", "predict", "--model", f"models/{SCORED}"),
-    ):
-        stage(folder, name, *arguments, "--ds", SCORED)
+    days = our_data(folder)
+    days.make_model(SCORED, rows=6000)
+    days.generate(NEWEST, "--rows=2000")
+    days.score(SCORED, f"models/{SCORED}")
     return folder
 
 
 @pytest.fixture
 def volume() -> Iterator[str]:
     """A named volume with a day in it."""
-    try:
-        stage(VOLUME, "generator", "--ds", NEWEST, "--rows", "500")
-        yield VOLUME
-    finally:
-        subprocess.run(["docker", "volume", "rm", "--force", VOLUME], capture_output=True, check=False)
+    with data_volume("notebook") as one:
+        one.generate(NEWEST, "--rows=500")
+        yield one.source

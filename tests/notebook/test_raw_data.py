@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.notebook.conftest import NEWEST, SCORED, notebook_sh, run_notebook, stage
+from tests.notebook.conftest import NEWEST, SCORED, notebook, our_data, run_notebook
 
 PROBE = """{
     "day": DS,
@@ -170,7 +170,7 @@ def test_own_data_with_other_columns_and_three_classes(tmp_path: Path) -> None:
     files = [
         f"--{name}=/data/own/{name}.{end}" for name, end in (("data", "csv"), ("target", "csv"), ("schema", "json"))
     ]
-    stage(tmp_path, "preprocessing", "import", "--ds", NEWEST, *files)
+    our_data(tmp_path).stage("preprocessing", "import", "--ds", NEWEST, *files)
     shown = run_notebook(tmp_path, '{"lines": [int(line) + 2 for line in dirty[dirty].index], "drawn": list(shares)}')
     assert (shown["errors"], shown["warnings"]) == ([], [])
     assert shown["probe"] == {"lines": [7, 8, 11], "drawn": ["weight", "shape"]}
@@ -183,6 +183,6 @@ def test_own_data_with_other_columns_and_three_classes(tmp_path: Path) -> None:
 def test_data_of_a_volume_can_be_read_and_not_written(volume: str) -> None:
     shown = run_notebook(volume, "[DS, len(data)]")
     assert (shown["errors"], shown["probe"]) == ([], [NEWEST, 500])
-    done = notebook_sh(volume, "-c", "open('/data/raw/other', 'w')")
+    done = notebook(volume, "-c", "open('/data/raw/other', 'w')")
     assert done.returncode == 1
     assert "Read-only file system" in done.stderr

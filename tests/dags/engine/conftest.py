@@ -10,6 +10,7 @@ import pytest
 
 from ml.network import ADDRESSES
 from tests.dags.runs import Airflow
+from tests.harness import images
 
 MLFLOW = "http://mlflow:5000"
 PROBES = """
@@ -43,10 +44,10 @@ class Engine:
         docker("volume", "create", self.name)
         docker("network", "create", "--internal", self.name)
 
-    def tag(self, image: str) -> dict[str, str]:
-        """Give an image a tag that only these tests use; returns its entry for the image lock."""
-        tag = f"{image}:{self.name}"
-        docker("tag", image, tag)
+    def tag(self, name: str) -> dict[str, str]:
+        """Give an image of the image lock a tag that only these tests use; returns its entry for a lock."""
+        tag = f"airflow-ml-{name}:{self.name}"
+        docker("tag", images()[name], tag)
         self.tags.append(tag)
         return {"image": tag, "id": docker("image", "inspect", "--format", "{{.Id}}", tag)}
 
@@ -73,7 +74,7 @@ def engine() -> Iterator[Engine]:
 def probe_lock(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image lock with one stage, `probe`: the base image, whose command is Python's."""
     path = tmp_path_factory.mktemp("lock") / "images.lock.json"
-    path.write_text(json.dumps({"version": 1, "images": {"probe": engine.tag("airflow-ml-base")}}))
+    path.write_text(json.dumps({"version": 1, "images": {"probe": engine.tag("base")}}))
     return path
 
 

@@ -22,7 +22,7 @@ PREDICT = ["resolve", "features", "predict"]
 
 @pytest.fixture(scope="module")
 def lock(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    images = {stage: engine.tag(f"airflow-ml-{stage}") for stage in STAGES}
+    images = {stage: engine.tag(stage) for stage in STAGES}
     path = tmp_path_factory.mktemp("lock") / "images.lock.json"
     path.write_text(json.dumps({"version": 1, "images": images}))
     return path
