@@ -76,7 +76,7 @@ def _wait_for_dag(stack: Stack, dag: str) -> None:
 
 
 # What the message says: how the title begins, and a fact.
-TOLD = {
+EXPECTED = {
     "alert_bad_data": (f"[error] alert_bad_data: probe failed for {DAY}: ", "Exit code: 3: bad input data"),
     # The scheduler tries this one twice.
     "alert_memory": (f"[error] alert_memory: probe failed for {DAY}: ", "Try: 2 of 2"),
@@ -103,7 +103,7 @@ def runs(stack: Stack, receiver: Receiver) -> dict[str, str]:
     """A run of each Dag, at the same time; the run by Dag."""
     data.python(TORN)
     score_a_day(SCORED)
-    days = {dag: SCORED if dag == "alert_breach" else DAY for dag in TOLD}
+    days = {dag: SCORED if dag == "alert_breach" else DAY for dag in EXPECTED}
     started = {dag: stack.airflow.trigger(dag, {"ds": ds}) for dag, ds in days.items()}
     for dag, run in started.items():
         expected = "success" if dag == "alert_breach" else "failed"
@@ -112,9 +112,9 @@ def runs(stack: Stack, receiver: Receiver) -> dict[str, str]:
     return started
 
 
-@pytest.mark.parametrize("dag", TOLD)
+@pytest.mark.parametrize("dag", EXPECTED)
 def test_failure_reaches_web_hook_and_mail_once(receiver: Receiver, runs: dict[str, str], dag: str) -> None:
-    title, fact = TOLD[dag]
+    title, fact = EXPECTED[dag]
     for message in receiver.both(runs[dag]):
         assert message["title"].startswith(title)
         assert fact in message["text"]

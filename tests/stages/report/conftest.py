@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from time import gmtime
 from typing import Any
 from xml.etree import ElementTree
 
@@ -152,6 +153,10 @@ PARAMS = {
 }
 
 
+# When the first step starts, in seconds since 1970: marks know starts to the second.
+FIRST_START = 1_795_500_000
+
+
 @dataclass
 class Result:
     code: int
@@ -166,11 +171,14 @@ class World:
     root: Path
     capture: pytest.CaptureFixture[str]
     patch: pytest.MonkeyPatch
+    seconds: int = 0
 
     def publish(
         self, name: str, step: str, files: Mapping[str, object], reads: Sequence[str] = (), **parameters: Any
     ) -> None:
-        """Publish files of a partition; `reads` are files below the data folder."""
+        """Publish files of a partition, each a second after the one before; `reads` are files below the data folder."""
+        self.seconds += 1
+        self.patch.setattr("stagekit.publication.gmtime", lambda: gmtime(FIRST_START + self.seconds))
         inputs = [read_partition(self.root, path.rpartition("/")[0], [path.rpartition("/")[2]]) for path in reads]
         with Publication(self.root, name, step, inputs=inputs, parameters=parameters) as publication:
             for file, content in files.items():
