@@ -26,11 +26,14 @@ def backfill(stack: Stack, dag: str, first: str, last: str, *options: str, **con
     """Fill days in as the README does, from the command line; returns the runs, which must all be green."""
     days = [f"--from-date={first}", f"--to-date={last}T23:59:59", f"--dag-run-conf={json.dumps(conf)}"]
     command = ["airflow", "backfill", "create", f"--dag-id={dag}", *days, "--max-active-runs=2", *options]
-    done = compose_stack.compose("exec", "-T", "scheduler", *command)
-    assert done.returncode == 0, done.stderr
+    deadline = time.monotonic() + RUN_TIMEOUT_S
+    # The scheduler looks every half minute whether the last backfill of a Dag is complete; until then there is no other.
+    while (done := compose_stack.compose("exec", "-T", "scheduler", *command)).returncode:
+        assert "AlreadyRunningBackfill" in done.stderr, done.stderr
+        assert time.monotonic() < deadline, done.stderr
+        time.sleep(5)
     between = f"logical_date_gte={first}T00:00:00Z&logical_date_lte={last}T23:59:59Z"
     path = f"/dags/{dag}/dagRuns?limit=100&run_type=backfill&{between}"
-    deadline = time.monotonic() + RUN_TIMEOUT_S
     runs: list[dict[str, Any]] = []
     while not runs or {run["state"] for run in runs} & {"queued", "running"}:
         assert time.monotonic() < deadline, runs

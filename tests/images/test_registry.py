@@ -426,7 +426,7 @@ def test_decide_promotes_what_has_passed_once(server: Server, second: Data) -> N
     run = made.run(made.version(candidate)["run_id"])
     assert run["tags"]["airflow_ml.decision"] == made.version(candidate)["tags"]["airflow_ml.decision"] == "promoted"
     comparison = made.artifact(run["info"]["run_id"], "comparison/comparison.json")
-    assert comparison == second.read(f"comparisons/{SECOND}/comparison.json")
+    assert comparison == second.json(f"comparisons/{SECOND}/comparison.json")
     made.roll_back()
     again = made.registry(*asked, "auto", run=RUN).line
     assert again.items() >= {"promoted": False, "champion": "1"}.items(), "a person has taken it back"
@@ -462,7 +462,7 @@ def test_decide_keeps_the_champion_that_is_the_same_model(server: Server, second
 
 
 def test_decide_refuses_the_comparison_of_another_model(server: Server, second: Data, tmp_path: Path) -> None:
-    made = server.named("foreign", second.copy(tmp_path / "data"))
+    made = server.named("foreign", copy(second, tmp_path))
     train_another(made.data, SECOND)
     refused = made.registry("decide", "--ds", SECOND, "--promote", "auto", code=BAD_INPUT)
     assert "compares another model" in refused.log
