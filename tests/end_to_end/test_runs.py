@@ -27,7 +27,7 @@ def backfill(stack: Stack, dag: str, first: str, last: str, *options: str, **con
     days = [f"--from-date={first}", f"--to-date={last}T23:59:59", f"--dag-run-conf={json.dumps(conf)}"]
     command = ["airflow", "backfill", "create", f"--dag-id={dag}", *days, "--max-active-runs=2", *options]
     deadline = time.monotonic() + RUN_TIMEOUT_S
-    # The scheduler looks every half minute whether the last backfill of a Dag is complete; until then there is no other.
+    # A Dag has one backfill at a time, and the scheduler looks every half minute whether the last one is complete.
     while (done := compose_stack.compose("exec", "-T", "scheduler", *command)).returncode:
         assert "AlreadyRunningBackfill" in done.stderr, done.stderr
         assert time.monotonic() < deadline, done.stderr
