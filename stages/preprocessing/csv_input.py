@@ -143,7 +143,8 @@ class CsvFile:
         longest = records.filter(pl.col(TEXT).str.len_bytes() > LONGEST_RECORD)
         if longest.height:
             raise self._too_long(longest[OFFSET][0])
-        bad = _damaged(records, block) if quoted and block.cut.damaged else pl.DataFrame(schema=REJECTED)
+        damaged = block.cut.lost or (quoted and block.cut.damaged)
+        bad = _damaged(records, block) if damaged else pl.DataFrame(schema=REJECTED)
         records, content = _without(records, bad, block.content)
         fields = self._fields(content)
         if fields is None or fields.height != records.height:

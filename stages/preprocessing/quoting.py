@@ -5,8 +5,8 @@ dispute what belongs to a record if a quoted field goes over several lines and i
 field, or if there is none within LONGEST_FIELD. A line inside such quotes must never become a record, and a sound
 record must not be given up without need. These rules decide:
 
-1. The quote was never closed, and only its own line is damaged, if this line has all its fields, and if the next quote
-   opens another field, or is far, or is in a line that has all its fields, too.
+1. The quote was never closed, and only its own line is damaged, if this line has as many fields as the header, and if
+   the next quote opens another field, or is far, or is in a line that has as many fields, too.
 2. Otherwise, if the next quote is near and opens no other field, the record is damaged and goes on after that quote.
 3. Otherwise the lines up to the next quote are lost: nobody can say whether they are inside. The line of the next quote
    is lost too, unless that quote opens another field.
@@ -119,8 +119,8 @@ class _Scan:
         end, near = self._line_end(at), close >= 0
         stray = near and not self._opens_field(close)
         line = self._piece.rfind(LINE_END, at, close) + 1 if near else 0
-        whole = not lost and self._fields(start, at) + self._piece.count(b",", at, end) >= self._columns
-        if whole and not (stray and self._piece.count(b",", line, self._line_end(close)) + 1 < self._columns):
+        whole = not lost and self._fields(start, at) + self._piece.count(b",", at, end) == self._columns
+        if whole and not (stray and self._piece.count(b",", line, self._line_end(close)) + 1 != self._columns):
             return self._note(start, end, lost)
         if stray:
             return None

@@ -270,6 +270,19 @@ def test_line_inside_quotes_is_no_row_whatever_the_damage(
         assert [text for _, _, text in refused] == [records[number] for number in rejected]
 
 
+@pytest.mark.parametrize("most_lines", [1000, csv_input.MOST_LINES])
+def test_lines_of_a_field_that_is_too_long_are_no_rows(
+    file: Path, monkeypatch: pytest.MonkeyPatch, most_lines: int
+) -> None:
+    """Most of the blocks that such a field is read in hold no quote at all."""
+    monkeypatch.setattr(csv_input, "MOST_LINES", most_lines)
+    monkeypatch.setattr(csv_input, "BLOCK_BYTES", 1 << 19)
+    inside = 3 * csv_input.LONGEST_RECORD // len("k9,1,2\n")
+    rows, rejected = read(file, 'a,b,c\n1,2,3\n4,"' + "k9,1,2\n" * inside + 'end",5\n6,7,8\n')
+    assert rows == [(2, "1", "2", "3"), (inside + 4, "6", "7", "8")]
+    assert [line for line, *_ in rejected] == list(range(3, inside + 4))
+
+
 INNER = st.lists(st.sampled_from(["k9,1,2", "x", "", 'say ""hi""', ",,", '"",""', "1,2,3,4", " "]), max_size=4)
 SOUND_FIELD = st.sampled_from(["1", "", "é", '"a,b"', '""', '"say ""hi"""', '""""']) | INNER.map(
     lambda lines: '"{}"'.format("\n".join(lines))
