@@ -14,7 +14,7 @@ import polars as pl
 
 FORMATS: dict[str, tuple[Callable[[pl.DataFrame, Path], Any], Callable[[Path], pl.DataFrame]]] = {
     "CSV": (lambda frame, path: frame.write_csv(path), pl.read_csv),
-    "Arrow": (lambda frame, path: frame.write_ipc(path), lambda path: pl.read_ipc(path, memory_map=False)),
+    "Arrow": (lambda frame, path: frame.write_ipc(path), lambda path: pl.read_ipc(path)),
     "Parquet": (lambda frame, path: frame.write_parquet(path), pl.read_parquet),
 }
 
