@@ -82,6 +82,14 @@ class Airflow:
             do="make up, if it is not up",
         )
 
+    def is_paused(self, dag: str) -> bool:
+        """Whether a Dag is paused: its runs wait until somebody switches it on."""
+        return bool(self.request("GET", f"/dags/{dag}")["is_paused"])
+
+    def pause(self, dag: str, *, paused: bool = True) -> None:
+        """Pause a Dag, or switch it on."""
+        self.request("PATCH", f"/dags/{dag}?update_mask=is_paused", {"is_paused": paused})
+
     def trigger(self, dag: str, conf: Mapping[str, Any], logical_date: str | None = None) -> str:
         """Start a run; returns its id."""
         # We choose the id: if the answer is lost, a second try does not start a second run.

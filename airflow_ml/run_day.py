@@ -7,6 +7,7 @@ Exit codes: 0 the day is done; 1 a task failed, or the stack did not start; 2 wr
 
 import argparse
 import sys
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -30,21 +31,36 @@ def show_task(task: dict[str, Any]) -> None:
         print(f"      {task['task_id']:28} {seconds}  {task['state']}", file=sys.stderr)
 
 
-def run_dag(airflow: Airflow, dag: str, ds: str) -> Results:
-    """Run a Dag for the day; returns its stages' result lines by command.
+def run_dag(airflow: Airflow, dag: str, what: str, conf: dict[str, Any]) -> Results:
+    """Run a Dag for `what`, such as a day; returns its stages' result lines by command.
 
-    Errors: AirflowMlError, with the address of the run if it was started.
+    Errors: AirflowMlError, with the address of the run if it was started; also for a Dag that is paused.
     """
-    print(f"==> {dag} for {ds}", file=sys.stderr)
-    run = airflow.trigger(dag, {"ds": ds})
+    if airflow.is_paused(dag):
+        raise AirflowMlError(
+            f"the Dag {dag} is paused, so a run of it would not begin",
+            do=f"switch it on at {airflow.url}/dags/{dag}; `own` pauses generate_data when your own data takes over",
+        )
+    print(f"==> {dag} for {what}", file=sys.stderr)
+    run = airflow.trigger(dag, conf)
     page = airflow.page_of(dag, run)
     try:
         if airflow.wait(dag, run, RUN_TIMEOUT_S, show_task) == "success":
             return {result["command"]: result for result in airflow.results(dag, run)}
         show_failures(airflow, dag, run)
     except AirflowMlError as error:
-        raise AirflowMlError(f"{error}; the run of {dag} for {ds} may go on, its page is {page}") from None
-    raise AirflowMlError(f"{dag} failed for {ds}", do=f"look at {page}")
+        raise AirflowMlError(f"{error}; the run of {dag} for {what} may go on, its page is {page}") from None
+    raise AirflowMlError(f"{dag} failed for {what}", do=f"look at {page}")
+
+
+def run_dags(airflow: Airflow, dags: Iterable[str], ds: str) -> dict[str, Results]:
+    """Run Dags for a day, one after the other."""
+    return {dag: run_dag(airflow, dag, ds, {"ds": ds}) for dag in dags}
+
+
+def connect() -> Airflow:
+    """The Airflow of this installation."""
+    return Airflow(stack.pages()["airflow"], settings()["ML_ADMIN_PASSWORD"])
 
 
 def show_failures(airflow: Airflow, dag: str, run: str) -> None:
@@ -86,24 +102,26 @@ def drift_text(drift: dict[str, Any] | None) -> str:
     return f"scores {drift['score']:.3f}, most of all {most['name']} {most['psi']:.3f} (PSI; 0.1 is little, 0.25 much)"
 
 
-def summarize(results: dict[str, Results], data: str, ds: str, pages: dict[str, str]) -> str:
-    """The summary of the day."""
-    generated, prepared = results["generate_data"]["generate"], results["train_model"]["prepare"]
+def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds: str, pages: dict[str, str]) -> str:
+    """The summary of the day; `source` says how its raw rows came, such as generated."""
+    prepared = results["train_model"]["prepare"]
     validated, decided = results["train_model"]["validate"], results["train_model"]["decide"]
     resolved, predicted = results["predict"]["resolve"], results["predict"]["predict"]
     evaluated = results["monitor"]["evaluate"]
+    promotions = [commands["promote"] for dag, commands in results.items() if dag == "promote_model"]
     counts = ", ".join(f"{count:,} as {label!r}" for label, count in predicted["predicted"].items())
     flattering = "; flattering, the model was trained on this day" if evaluated["trained_on_day"] else ""
     version = f"version {resolved['version']}, " if resolved["version"] else ""
     lines = [
         f"The day {ds}",
-        f"  generated      {generated['rows']:,} rows",
+        f"  {source:14} {rows:,} rows",
         f"  not trained on {sum(prepared['rejected'].values()):,} rows: {reasons_text(prepared['reasons'])}",
         f"  validation     {figures_text(validated)}",
         f"  decided        version {decided['version']}: {decided['decision']}; {'; '.join(decided['reasons'])}",
+        *(f"  promoted       {event['reason'] or 'before'}" for event in promotions),
         f"  in production  {version}{resolved['model']} ({resolved['source']})",
         f"  predicted      {predicted['rows']:,} rows, {counts}",
-        f"  not predicted  {generated['rows'] - predicted['rows']:,} rows, which were rejected",
+        f"  not predicted  {rows - predicted['rows']:,} rows, which were rejected",
         f"  that day       {figures_text(evaluated['metrics'])}{flattering}",
         f"  drift          {drift_text(evaluated['drift'])}",
         *(f"  look           {breach}" for breach in evaluated["breaches"]),
@@ -129,8 +147,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the day and print its summary."""
     machine.images()
     stack.start()
-    config, pages = settings(), stack.pages()
-    airflow = Airflow(pages["airflow"], config["ML_ADMIN_PASSWORD"])
-    results = {dag: run_dag(airflow, dag, arguments.ds) for dag in DAGS}
-    print("\n" + summarize(results, config["ML_DATA"], arguments.ds, pages))
+    results = run_dags(connect(), DAGS, arguments.ds)
+    rows = results["generate_data"]["generate"]["rows"]
+    print("\n" + summarize(results, "generated", rows, settings()["ML_DATA"], arguments.ds, stack.pages()))
     return 0

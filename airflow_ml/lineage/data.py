@@ -46,10 +46,10 @@ class Data:
         """The options that a stage's container gets."""
         return [*CONFINED, f"--user={self.user}", f"--memory={self.memory}", f"--memory-swap={self.memory}"]
 
-    def mount(self, target: str) -> str:
-        """The option that mounts the data, read-only."""
+    def mount(self, target: str, *, writable: bool = False) -> str:
+        """The option that mounts the data, read-only unless a stage publishes there."""
         kind = "bind" if self.folder else "volume"
-        return f"--mount=type={kind},source={self.source},target={target},readonly"
+        return f"--mount=type={kind},source={self.source},target={target}{'' if writable else ',readonly'}"
 
 
 def load_data() -> Data:

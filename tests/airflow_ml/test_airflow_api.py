@@ -103,7 +103,21 @@ def test_run_whose_answer_was_lost_is_started_once(serve: Callable[[Script], Ser
 
 
 def test_day_that_is_given_up_names_the_page_of_its_run(serve: Callable[[Script], Server]) -> None:
-    server = serve(lambda *request: (200, {}) if request[0] == "POST" else None)
+    def script(method: str, path: str, number: int) -> tuple[int, Any] | None:
+        if path == "/api/v2/dags/predict":
+            return 200, {"is_paused": False}
+        return (200, {}) if method == "POST" else None
+
+    server = serve(script)
     with pytest.raises(AirflowMlError) as error:
-        run_day.run_dag(server.airflow, "predict", "2026-11-21")
+        run_day.run_dag(server.airflow, "predict", "2026-11-21", {"ds": "2026-11-21"})
     assert f"its page is {server.airflow.url}/dags/predict/runs/manual__" in str(error.value)
+
+
+def test_dag_that_is_paused_is_not_started(serve: Callable[[Script], Server]) -> None:
+    """Its run would wait until the time is over."""
+    server = serve(lambda *_: (200, {"is_paused": True}))
+    with pytest.raises(AirflowMlError, match="the Dag generate_data is paused") as error:
+        run_day.run_dag(server.airflow, "generate_data", "2026-11-21", {"ds": "2026-11-21"})
+    assert f"switch it on at {server.airflow.url}/dags/generate_data" in str(error.value)
+    assert [method for method, *_ in server.seen] == ["GET"]

@@ -6,7 +6,6 @@ import pytest
 from airflow_ml import run_day
 
 RESULTS: dict[str, dict[str, dict[str, Any]]] = {
-    "generate_data": {"generate": {"rows": 1000}},
     "train_model": {
         "prepare": {"rejected": {"data.csv": 12, "target.csv": 3}, "reasons": {"amount: type": 12, "no target": 3}},
         "validate": {"roc_auc": 0.9},
@@ -25,8 +24,20 @@ def test_summary_separates_rows_that_were_not_trained_on_from_those_that_were_no
 ) -> None:
     """Training rejects rows without a target too. One number for both did not add up with the predicted rows."""
     monkeypatch.setattr(run_day, "first_rows", lambda *_: [])
-    summary = run_day.summarize(RESULTS, "data", "2026-11-21", {"airflow": "", "mlflow": "", "reports": ""})
+    summary = run_day.summarize(
+        RESULTS, "generated", 1000, "data", "2026-11-21", {"airflow": "", "mlflow": "", "reports": ""}
+    )
     assert "generated      1,000 rows" in summary
     assert "predicted      988 rows" in summary
     assert "not predicted  12 rows, which were rejected" in summary
     assert "not trained on 15 rows: amount: type 12, no target 3" in summary
+
+
+def test_summary_says_why_a_person_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_day, "first_rows", lambda *_: [])
+    results = {**RESULTS, "promote_model": {"promote": {"reason": "the first model of my.csv"}}}
+    summary = run_day.summarize(
+        results, "published", 988, "data", "2026-11-21", {"airflow": "", "mlflow": "", "reports": ""}
+    )
+    assert "published      988 rows" in summary
+    assert "promoted       the first model of my.csv" in summary

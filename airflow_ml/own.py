@@ -1,0 +1,252 @@
+"""Takes a file of your own to a model in production, its predictions and a report.
+
+Drafts the schema of the file beside it, unless there is one, and shows it: read it, correct it, call this again.
+Publishes the file as the raw data of a day, trains through Airflow, promotes the first model of such data, scores and
+evaluates the day. Pauses generate_data, because the demo's feed has other columns.
+Exit codes: 0 done; 1 a task failed, or the stack did not start; 2 wrong usage; 3 the file or its schema cannot be
+used as it is, the message says why.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from airflow_ml import machine, stack
+from airflow_ml.airflow_api import Airflow
+from airflow_ml.by_hand import Result, in_container, run_stage
+from airflow_ml.common import AirflowMlError, day, settings
+from airflow_ml.draft import draft, read_draft, schema_beside, table, target_of
+from airflow_ml.lineage.data import DATA_FOLDER, Data, load_data, run_in_base
+from airflow_ml.run_day import Results, connect, run_dag, run_dags, summarize
+
+WRONG_USAGE = 2
+# Options of `infer-schema` that say what the values do not show. A schema that is there already says it itself.
+FACTS = ("key", "entity", "missing", "assume")
+# Options of `infer-schema` and `import` that say how the file is to be read.
+CONTAINER = ("delimiter", "encoding")
+# What a raw day was made of; `exists` without a mark is a folder that somebody filled by hand.
+READ_RAW = """
+import json, pathlib, sys
+folder = pathlib.Path("/data/raw") / json.load(sys.stdin)["ds"]
+try:
+    mark = json.loads((folder / "_meta.json").read_text())
+except (OSError, ValueError):
+    mark = None
+print(json.dumps({"exists": folder.exists(), "mark": mark}))
+"""
+# What `registry decide` says of a version that is in production after it.
+IN_PRODUCTION = ("promoted", "stays champion")
+
+
+@dataclass(frozen=True)
+class Own:
+    """The files of one day: the data, the labels if they are in a file of their own, the schema."""
+
+    data: Path
+    labels: Path | None
+    schema: Path
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files by the option of `infer-schema` and `import` that names each, without the schema."""
+        return {"data": self.data, **({"target": self.labels} if self.labels else {})}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    today = datetime.now(timezone.utc).date().isoformat()
+    add = parser.add_argument
+    add("--data", type=Path, required=True, metavar="FILE", help="the rows: CSV or Parquet, also compressed")
+    add("--target", metavar="COLUMN", help="the column to predict; not needed with --labels")
+    add("--labels", type=Path, metavar="FILE", help="the key and the column to predict, if they are in their own file")
+    add("--ds", type=day, default=today, metavar="YYYY-MM-DD", help="the day of the data (default: today, UTC)")
+    add("--schema", type=Path, metavar="FILE", help="the schema (default: NAME.schema.json beside the data)")
+    add("--draft-only", action="store_true", help="stop after the draft of the schema")
+    add("--replace", action="store_true", help="publish the day also if it has other raw data, which is replaced")
+    facts = parser.add_argument_group("for the draft")
+    facts.add_argument("--key", action="append", metavar="COLUMN", help="identifies a row; can be repeated")
+    facts.add_argument("--entity", metavar="COLUMN", help="what rows belong to, such as a customer")
+    facts.add_argument("--missing", action="append", metavar="TEXT", help="a text that means missing; can be repeated")
+    facts.add_argument(
+        "--assume", action="append", metavar="COLUMN=FORMAT", help="how to read a column that has two readings"
+    )
+    facts.add_argument("--delimiter", metavar="C", help="what separates the fields (default: recognised)")
+    facts.add_argument("--encoding", metavar="NAME", help="the encoding of the text (default: recognised)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Take the file through the pipeline, and print a summary."""
+    own = check(arguments)
+    machine.images()
+    data = load_data()
+    schema = ensure_schema(own, arguments, data)
+    print(f"The schema of {own.data.name}, in {own.schema}:\n\n{table(schema)}\n", flush=True)
+    if arguments.draft_only:
+        print("Correct it if it is wrong, then call this again without --draft-only.")
+        return 0
+    stack.start()
+    if not arguments.replace:
+        require_own_or_free_day(own, arguments.ds, data)
+    published = publish(own, arguments.ds, options(arguments, CONTAINER), data)
+    results = take_day(connect(), own, arguments.ds)
+    rows = published["rows"]["data.csv"]
+    print("\n" + summarize(results, "published", rows, settings()["ML_DATA"], arguments.ds, stack.pages()))
+    return 0
+
+
+# --- arguments ---
+
+
+def check(arguments: argparse.Namespace) -> Own:
+    """The files that the arguments name. Errors: AirflowMlError (exit code 2), before anything is built or started."""
+    own = Own(arguments.data, arguments.labels, arguments.schema or schema_beside(arguments.data))
+    for option, path in own.files.items():
+        require_file(path, "--labels" if option == "target" else f"--{option}")
+    if arguments.schema and not arguments.draft_only:
+        require_file(own.schema, "--schema")
+    if own.schema.exists():
+        return check_against(own, arguments)
+    if not own.labels and not arguments.target:
+        raise usage("nothing says what to predict", "--target COLUMN, or --labels FILE for labels in their own file")
+    if own.labels and arguments.target:
+        raise usage("--target and --labels are both given", "one of them: the column in --labels beside the key counts")
+    return own
+
+
+def check_against(own: Own, arguments: argparse.Namespace) -> Own:
+    """The files, with a schema that is there already: what the arguments say of a draft would not be followed."""
+    if given := options(arguments, FACTS):
+        raise usage(
+            f"{own.schema} is there already, so {given[0].partition('=')[0]} would not be followed",
+            f"no {', '.join('--' + name for name in FACTS)} with a schema",
+            f"correct {own.schema}, or remove it to draft it again",
+        )
+    target = target_of(read_draft(own.schema))
+    if arguments.target and arguments.target != target:
+        raise usage(
+            f"{own.schema} says that {target or 'nothing'} is the target, and --target is {arguments.target}",
+            "the same column",
+            f"correct {own.schema}, or remove it to draft it again",
+        )
+    require_readable(own.schema, "--schema")
+    return own
+
+
+def usage(found: str, expected: str, do: str = "") -> AirflowMlError:
+    """The error of arguments that are wrong."""
+    return AirflowMlError(found, expected=expected, do=do, exit_code=WRONG_USAGE)
+
+
+def require_file(path: Path, option: str) -> None:
+    if not path.is_file():
+        raise usage(f"{option} {path} {'is a folder' if path.is_dir() else 'does not exist'}", "a file")
+    require_readable(path, option)
+
+
+def require_readable(path: Path, option: str) -> None:
+    """A stage runs as the owner of the data, who must be able to read the file."""
+    status = path.stat()
+    if not (status.st_mode & 0o004 or str(status.st_uid) == settings()["ML_UID"]):
+        raise usage(
+            f"{option} {path} can be read by its owner alone",
+            f"that user {settings()['ML_UID']}, who owns the data, can read it too",
+            f"chmod o+r {path}",
+        )
+    if not os.access(path, os.R_OK):
+        raise usage(f"{option} {path} cannot be read by you", "a file that you can read")
+
+
+def options(arguments: argparse.Namespace, names: tuple[str, ...]) -> list[str]:
+    """The given ones of these options, as a stage takes them."""
+    given = {name: getattr(arguments, name) for name in names}
+    values = [(name, value if isinstance(value, list) else [value]) for name, value in given.items() if value]
+    return [f"--{name}={one}" for name, several in values for one in several]
+
+
+# --- steps ---
+
+
+def ensure_schema(own: Own, arguments: argparse.Namespace, data: Data) -> dict[str, Any]:
+    """The schema that is there, or a draft."""
+    if own.schema.exists():
+        return read_draft(own.schema)
+    print(f"==> Drafting {own.schema} from {own.data}", file=sys.stderr)
+    facts = options(arguments, (*FACTS, *CONTAINER))
+    target = [f"--target-column={arguments.target}"] if arguments.target else []
+    return draft(data, own.files, [*target, *facts], own.schema)
+
+
+def require_own_or_free_day(own: Own, ds: str, data: Data) -> None:
+    """Errors: AirflowMlError (exit code 2) if the day has raw data that was not made from this file."""
+    raw = run_in_base(data, ("-c", READ_RAW), {"ds": ds}, data.mount(DATA_FOLDER))
+    if not raw["exists"] or imported_from(raw["mark"]) == sha256_of(own.data):
+        return
+    raise usage(
+        f"the day {ds} has other raw data already, made by {maker(raw['mark'])}",
+        f"a day without raw data, or with that of {own.data}",
+        "name another day with --ds (DS= of make), or replace that data with --replace (REPLACE=1)",
+    )
+
+
+def imported_from(mark: Mapping[str, Any] | None) -> str:
+    """The sha256 of the data file that a raw day was imported from; empty if it was not."""
+    try:
+        return str(mark["steps"]["import"]["call"]["arguments"]["data"]["sha256"]) if mark else ""
+    except (LookupError, TypeError):
+        return ""
+
+
+def maker(mark: Mapping[str, Any] | None) -> str:
+    """What made a raw day, for people."""
+    return " and ".join(mark["steps"]) if mark and mark.get("steps") else "hand"
+
+
+def sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def publish(own: Own, ds: str, container: list[str], data: Data) -> Result:
+    """Publish the files as the raw data of a day; `container` are options that say how to read them."""
+    print(f"==> import for {ds}", file=sys.stderr)
+    files = {**own.files, "schema": own.schema}
+    named = [f"--{option}={in_container(option, path)}" for option, path in files.items()]
+    arguments = ["import", f"--ds={ds}", *named, *container]
+    return run_stage(data, "preprocessing", arguments, data.mount(DATA_FOLDER, writable=True), files=files)
+
+
+def take_day(airflow: Airflow, own: Own, ds: str) -> dict[str, Results]:
+    """Train on the day, promote the first model of such data, score and evaluate the day."""
+    if not airflow.is_paused("generate_data"):
+        airflow.pause("generate_data")
+        print("==> generate_data is paused: the demo's feed has other columns than your data", file=sys.stderr)
+    results = run_dags(airflow, ["train_model"], ds)
+    if reason := why_promote(results["train_model"], own.data.name):
+        version = results["train_model"]["decide"]["version"]
+        conf = {"version": int(version), "reason": reason}
+        results["promote_model"] = run_dag(airflow, "promote_model", f"version {version}", conf)
+    return results | run_dags(airflow, ["predict", "monitor"], ds)
+
+
+def why_promote(trained: Results, name: str) -> str:
+    """The reason to promote the model whatever the gate says; empty if the gate's decision stands.
+
+    The first model of some data has no champion to be compared with, but without it no day can be scored.
+    """
+    decided = trained["decide"]
+    if decided["decision"] in IN_PRODUCTION:
+        return ""
+    if not decided["champion"]:
+        return f"the first model, of {name}: {'; '.join(decided['reasons'])}"
+    if incomparable := trained["encode-validation"].get("incomparable"):
+        return f"the first model of {name}; the champion has another schema: {incomparable}"
+    return ""

@@ -1,0 +1,115 @@
+"""Own data: arguments are checked before anything starts, no other raw day is replaced, who promotes a model."""
+
+import argparse
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow_ml import own
+from airflow_ml.common import AirflowMlError
+
+SCHEMA = {"fields": [{"name": "id", "type": "integer", "role": "key"}, {"name": "churned", "role": "target"}]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with my.csv, done.csv with its schema, labels.csv, secret.csv, and a folder."""
+    for name in ("my.csv", "done.csv", "labels.csv", "secret.csv"):
+        (tmp_path / name).write_text("id,churned\n1,yes\n")
+    (tmp_path / "done.schema.json").write_text(json.dumps(SCHEMA))
+    (tmp_path / "secret.csv").chmod(0o600)
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def imported(data: Any) -> dict[str, Any]:
+    """A mark, as far as it says what was imported."""
+    return {"steps": {"import": {"call": {"arguments": {"data": data}}}}}
+
+
+def parse(line: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    own.configure(parser)
+    return parser.parse_args(shlex.split(line))
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("line", "data", "labels", "schema"),
+    [
+        ("--data my.csv --target churned", "my.csv", None, "my.schema.json"),
+        ("--data my.csv --labels labels.csv --key id", "my.csv", "labels.csv", "my.schema.json"),
+        ("--data done.csv --target churned", "done.csv", None, "done.schema.json"),
+        ("--data done.csv", "done.csv", None, "done.schema.json"),
+        ("--data my.csv --schema done.schema.json", "my.csv", None, "done.schema.json"),
+        ("--data my.csv --target churned --schema new.json --draft-only", "my.csv", None, "new.json"),
+    ],
+)
+def test_files_are_those_that_the_arguments_name(line: str, data: str, labels: str | None, schema: str) -> None:
+    found = own.check(parse(line))
+    assert found == own.Own(Path(data), Path(labels) if labels else None, Path(schema))
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("--data gone.csv --target churned", "--data gone.csv does not exist"),
+        ("--data folder --target churned", "--data folder is a folder"),
+        ("--data my.csv --labels gone.csv", "--labels gone.csv does not exist"),
+        ("--data my.csv", "nothing says what to predict"),
+        ("--data my.csv --target churned --labels labels.csv", "--target and --labels are both given"),
+        ("--data my.csv --target churned --schema gone.json", "--schema gone.json does not exist"),
+        ("--data done.csv --target id", "done.schema.json says that churned is the target, and --target is id"),
+        ("--data done.csv --key id", "done.schema.json is there already, so --key would not be followed"),
+        ("--data done.csv --assume a=b", "done.schema.json is there already, so --assume would not be followed"),
+        ("--data secret.csv --target churned", "--data secret.csv can be read by its owner alone"),
+    ],
+)
+def test_wrong_argument_is_refused_before_anything_starts(
+    line: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own.machine, "images", lambda: pytest.fail("something was built"))
+    with pytest.raises(AirflowMlError) as caught:
+        own.run(parse(line))
+    assert found in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("mark", "digest", "made_by"),
+    [
+        (None, "", "hand"),
+        ({"steps": {"generate": {"call": {"arguments": {"rows": 5}}}}}, "", "generate"),
+        (imported({"file": "/own/my.csv", "sha256": "ab"}), "ab", "import"),
+        (imported(None), "", "import"),
+        ({"steps": {"import": {}}}, "", "import"),
+    ],
+)
+def test_mark_says_which_file_a_day_was_imported_from(mark: Any, digest: str, made_by: str) -> None:
+    assert own.imported_from(mark) == digest
+    assert own.maker(mark) == made_by
+
+
+@pytest.mark.parametrize(
+    ("decision", "champion", "incomparable", "reason"),
+    [
+        ("promoted", "1", None, ""),
+        ("stays champion", "1", None, ""),
+        ("stays challenger", None, None, "the first model, of my.csv: roc_auc 0.6 is low"),
+        ("stays challenger", "1", None, ""),
+        ("stays challenger", "1", "b is new", "the first model of my.csv; the champion has another schema: b is new"),
+    ],
+)
+def test_first_model_of_some_data_is_promoted(
+    decision: str, champion: str | None, incomparable: str | None, reason: str
+) -> None:
+    """Without it no day of such data can be scored. From then on the gate decides."""
+    trained: dict[str, Any] = {
+        "decide": {"decision": decision, "champion": champion, "reasons": ["roc_auc 0.6 is low"]},
+        "encode-validation": {"champion": "models/2026-11-21", "incomparable": incomparable},
+    }
+    assert own.why_promote(trained, "my.csv") == reason
