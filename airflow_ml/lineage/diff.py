@@ -82,7 +82,7 @@ def _reason(pair: Pair) -> str:
         return f"{', '.join(texts)}{more}"
     if pair.inputs:
         return f"it read {', '.join(change.name for change in pair.inputs)} on one side only"
-    if pair.a.name == "import":
+    if pair.a.name in ("import", "ingest"):
         return "the imported files themselves are others"
     return "nothing that the marks record explains it; `make rerun` shows which of the two can be made again"
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stagekit import META, BadInput, Publication, UsageError, publish
+from stagekit import META, BadInput, Partition, Publication, UsageError, publish, read_partition
 
 from table_schema import read_schema
 
@@ -21,6 +21,9 @@ def run(args: Namespace) -> Mapping[str, Any]:
     """
     folder = args.data_dir / "raw" / args.ds
     named = {"data.csv": args.data, "target.csv": args.target, "schema.json": args.schema}
+    incoming = _incoming(args) if args.incoming else None
+    if incoming:
+        named |= {f"{file}.csv": incoming / file for file in incoming.files}
     files = _files({name: path for name, path in named.items() if path}, folder)
     schema = read_schema(files["schema.json"], str(files["schema.json"]), scoring="target.csv" not in files)
     columns = {"data.csv": schema.data_columns, "target.csv": schema.target_columns}
@@ -34,7 +37,17 @@ def run(args: Namespace) -> Mapping[str, Any]:
                 publication.rows[name] = _count_rows(publication.path(name), str(path), columns[name])
         return {"partition": publication.name, "rows": publication.rows}
 
-    return publish(args, f"raw/{args.ds}", "import", work, parameters={"files": contents})
+    inputs = [incoming] if incoming else []
+    return publish(args, f"raw/{args.ds}", "import", work, inputs=inputs, parameters={"files": contents})
+
+
+def _incoming(args: Namespace) -> Partition:
+    """What `exchange ingest` has published: data, and target if it was delivered by itself."""
+    if args.data or args.target:
+        raise UsageError("--incoming and a file are named", expected="one of them", do="leave out --data and --target")
+    name = f"incoming/{args.ds}"
+    delivered = read_partition(args.data_dir, name, ["data"]).meta["outputs"]
+    return read_partition(args.data_dir, name, [file for file in ("data", "target") if file in delivered])
 
 
 def _files(named: Mapping[str, Path], folder: Path) -> dict[str, Path]:

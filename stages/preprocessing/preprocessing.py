@@ -5,7 +5,7 @@ Reads   prepare            raw/{ds}: data.csv, target.csv, schema.json
         features           raw/{ds}: data.csv, schema.json; the model's encoder.json
         label              raw/{ds}: target.csv, schema.json; the encoder.json of the model that predictions/{ds} names
         encode-validation  processed/{ds}: val_data.csv, encoder.json; the model's encoder.json
-        import             data.csv, target.csv and schema.json, in any folder
+        import             data.csv, target.csv and schema.json, in any folder; or incoming/{ds}
         infer-schema       CSV files, in any folder
 Writes  prepare            processed/{ds}: train_data.csv, rejected.csv
         split              processed/{ds}: train.csv, val.csv, val_data.csv, encoder.json
@@ -93,6 +93,7 @@ COMMANDS = (
                 help="target.csv: the classes by key; not for a day that is only scored",
             ),
             option("--schema", type=Path, metavar="FILE", help="schema.json: a Table Schema; see `infer-schema`"),
+            option("--incoming", action="store_true", help="data and target are what `exchange ingest` has taken in"),
         ),
     ),
     Command(

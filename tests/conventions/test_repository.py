@@ -58,7 +58,7 @@ def test_dockerfile_keeps_the_rules(folder: Path) -> None:
 @pytest.mark.parametrize("folder", STAGES + SERVICES, ids=relative)
 def test_dockerfile_copies_every_layer_that_it_makes(folder: Path) -> None:
     text = (folder / "Dockerfile").read_text()
-    shared = re.findall(r"--shared ([\w ]+)", text)
+    shared = re.findall(r"--shared ([\w -]+?) *\\\n", text)
     parts = re.findall(r"layers\.py part (\w+)", text)
     made = {"wheels", "code", *(shared[0].split() if shared else []), *parts, *re.findall(r"/layers/(home)/", text)}
     assert sorted(re.findall(r"COPY --from=build /layers/([\w-]+)/ /", text)) == sorted(made)

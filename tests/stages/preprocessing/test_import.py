@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import pytest
 from conftest import DATA_HEADER, DS, SCHEMA, Day, flock, graded, put, sheep, to_csv
+from stagekit import Publication
 
 
 def test_imported_files_go_through_prepare_and_split(day: Day, files: dict[str, Path]) -> None:
@@ -197,3 +198,33 @@ def test_key_may_not_be_called_like_a_column_of_predictions(
     else:
         assert run.code == 3
         assert f"the key '{name}' has the name of a column of predictions.csv" in run.log
+
+
+def ingest(day: Day, *rows: str) -> None:
+    """What `exchange ingest` leaves: the bytes that were delivered, under names without an ending."""
+    with Publication(day.root, f"incoming/{DS}", "ingest") as publication:
+        for name, text in zip(("data", "target"), rows, strict=False):
+            publication.path(name).write_text(text)
+
+
+def test_what_was_taken_in_from_elsewhere_is_imported(day: Day, files: dict[str, Path]) -> None:
+    data, target = flock(60)
+    ingest(day, data, target)
+    put(files, data, target)
+    run = day.run("import", "--incoming", "--schema", str(files["schema.json"]))
+    assert (run.code, run.result["rows"]) == (0, {"data.csv": 60, "target.csv": 60})
+    inputs = json.loads(day.file(f"raw/{DS}/_meta.json").read_text())["steps"]["import"]["inputs"]
+    assert inputs.keys() == {f"incoming/{DS}/data", f"incoming/{DS}/target"}
+    assert day.run("import", "--incoming", "--schema", str(files["schema.json"]), reuse=True).result["cached"]
+
+
+def test_a_day_without_a_target_is_imported_for_scoring(day: Day, files: dict[str, Path]) -> None:
+    ingest(day, flock(60)[0])
+    put(files, *flock(60))
+    run = day.run("import", "--incoming", "--schema", str(files["schema.json"]))
+    assert run.result["rows"] == {"data.csv": 60}
+
+
+def test_incoming_and_a_file_are_refused(day: Day, files: dict[str, Path]) -> None:
+    assert day.run("import", "--incoming", *put(files, *flock(60))).code == 2
+    assert day.run("import", "--incoming", "--schema", str(files["schema.json"])).code == 4

@@ -1,0 +1,152 @@
+"""A Postgres database: one transaction of it, and errors that say what to do. Through ADBC, with polars' frames."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import polars as pl
+from adbc_driver_postgresql import dbapi
+from stagekit import BadInput, StageError, UsageError
+
+from connection import Connection
+
+KINDS = ("postgres", "postgresql")
+EXTRA = ("sslmode", "sslrootcert", "options")
+CONNECT_SECONDS = 10
+# Rows that a query returns in one part. They are in memory twice, as Postgres' bytes and as a frame.
+PART_ROWS = 50_000
+# What a server says when it answers, and will not let this user in on a retry either.
+REFUSED = re.compile(
+    r"password authentication failed|no pg_hba.conf entry|(role|database) \"[^\"]*\" does not exist|SSL"
+)
+# The classes of SQLSTATE: what they mean for an exit code. All others may work later.
+WRONG_VALUE, WRONG_STATEMENT = ("22", "23"), ("25", "42", "0A", "3F")
+SQLSTATE = re.compile(r"^[A-Z_]+: |Query was: .*|[.]? SQLSTATE: .*|Failed to prepare query: |LINE \d+: .*", re.DOTALL)
+
+
+class OutOfReach(StageError):
+    """The server does not answer, or has ended the session; a later try may succeed."""
+
+
+class Session:
+    """One transaction of a database."""
+
+    def __init__(self, connection: Connection, driver: Any) -> None:
+        self._connection, self._driver = connection, driver
+
+    def run(self, statement: str, *values: Any) -> pl.DataFrame:
+        """Run one statement with the values of $1, $2, ...; returns its rows, which are few."""
+        with self._explained(), self._cursor() as cursor:
+            cursor.execute(statement, list(values) or None)
+            return cursor.fetch_polars()
+
+    def value(self, statement: str, *values: Any) -> Any:
+        """The one value that a statement returns."""
+        return self.run(statement, *values).item()
+
+    def parts(self, query: str, *values: Any) -> Iterator[pl.DataFrame]:
+        """The rows of a query, part by part; none if there are no rows. The query changes nothing."""
+        self.run("SET TRANSACTION READ ONLY")
+        self.run(f"DECLARE feed NO SCROLL CURSOR FOR {query}", *values)
+        while (part := self.run(f"FETCH {PART_ROWS} FROM feed")).height:
+            yield part
+
+    def load(self, table: str, parts: Iterator[pl.DataFrame]) -> None:
+        """Write frames to a new table that only this session sees, and that ends with it."""
+        mode = "create"
+        for part in parts:
+            with self._explained(), self._driver.cursor() as cursor:
+                cursor.adbc_ingest(table, part, mode=mode, temporary=True)
+            mode = "append"
+
+    def commit(self) -> None:
+        with self._explained():
+            self._driver.commit()
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        with self._driver.cursor() as cursor:
+            # With COPY, the default, errors come late and have no SQLSTATE, and FETCH is no statement.
+            cursor.adbc_statement.set_options(**{"adbc.postgresql.use_copy": "false"})
+            yield cursor
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except dbapi.Error as error:
+            raise explain(self._connection, error) from None
+        except pl.exceptions.PanicException as error:
+            raise BadInput(
+                f"{address(self._connection)}: a column has a type that polars does not know ({error})",
+                expected="numbers, booleans, texts, dates and times",
+                do="convert it in the query, such as CAST(the_column AS text)",
+            ) from None
+
+
+@contextmanager
+def session(connection: Connection) -> Iterator[Session]:
+    """A transaction; what is not committed is undone.
+
+    Errors: OutOfReach; UsageError where the server refuses the user, or a statement is wrong; BadInput where a value
+    does not fit.
+    """
+    connection.require_kind(KINDS, "a query or a table")
+    connection.require_extra(EXTRA)
+    try:
+        driver = dbapi.connect(_conninfo(connection))
+    except dbapi.Error as error:
+        raise explain(connection, error) from None
+    try:
+        yield Session(connection, driver)
+    finally:
+        driver.close()
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Names as SQL has them, commas between."""
+    return ", ".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def explain(connection: Connection, error: Exception) -> StageError:
+    """The error of a server in words, without secrets."""
+    state = getattr(error, "sqlstate", None) or ""
+    said = connection.hide(SQLSTATE.sub("", str(error)))
+    what = f"{address(connection)}: {said}"
+    if state.startswith(WRONG_VALUE):
+        return BadInput(what, expected="values that the table takes", do="correct the table or the data")
+    if state.startswith(WRONG_STATEMENT):
+        return UsageError(
+            what, expected="a statement that this user may run there", do="correct it, or grant the right"
+        )
+    if not state and REFUSED.search(said):
+        return UsageError(
+            what, expected="a server that takes this user", do=f"correct the connection {connection.name}"
+        )
+    return OutOfReach(
+        what,
+        expected=f"an answer within {CONNECT_SECONDS} s",
+        do="see whether the server is up, and whether this container's network reaches it; then run this again",
+    )
+
+
+def address(connection: Connection) -> str:
+    """Where the database is, for people."""
+    return f"postgres://{connection.host}:{connection.port or 5432}/{connection.database}"
+
+
+def _conninfo(connection: Connection) -> str:
+    """The connection as libpq reads it."""
+    values = {
+        "host": connection.host,
+        "port": connection.port or 5432,
+        "user": connection.login,
+        "password": connection.password,
+        "dbname": connection.database,
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": "airflow-ml",
+        **connection.extra,
+    }
+    quoted = {key: str(value).replace("\\", "\\\\").replace("'", "\\'") for key, value in values.items()}
+    return " ".join(f"{key}='{value}'" for key, value in quoted.items())

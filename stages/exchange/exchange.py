@@ -1,0 +1,60 @@
+"""exchange: takes in a day of data from a database or an object store, and brings predictions there.
+
+Reads   ingest  a query's rows, or objects; /run/connections/NAME.json
+        export  predictions/{ds}: predictions.csv; /run/connections/NAME.json
+Writes  ingest  incoming/{ds}: data, target; `preprocessing import --incoming` makes raw/{ds} from them
+        export  a table, or an object
+Exit    0 done, 1 failed, such as a server out of reach, 2 wrong usage, such as a wrong password or query,
+        3 bad input, such as a value that the table does not take, 4 the day is not there yet
+"""
+
+import sys
+from collections.abc import Sequence
+
+from stagekit import Command, option, run_stage
+
+from places import connection_name, object_address, table_name
+
+CONNECTION = option(
+    "--connection",
+    type=connection_name,
+    required=True,
+    metavar="NAME",
+    help="where and as whom: the file /run/connections/NAME.json",
+)
+
+COMMANDS = (
+    Command(
+        "ingest",
+        "Take in a day's data as it is delivered: a query's rows, or an object.",
+        "ingest:run",
+        options=(
+            CONNECTION,
+            option("--query", metavar="SQL", help="gives the day's rows; $1 is the day, a date"),
+            option("--target-query", metavar="SQL", help="gives the day's targets, if they are not among these rows"),
+            option("--object", type=object_address, metavar="URL", help="such as s3://bucket/feed/{ds}.csv"),
+            option("--target-object", type=object_address, metavar="URL", help="the day's targets"),
+        ),
+    ),
+    # What it changes is elsewhere, where no mark records whether it is done: neither --force nor --explain.
+    Command(
+        "export",
+        "Bring a day's predictions to a table, or to an object in Parquet; what is there of that day is replaced.",
+        "export:run",
+        options=(
+            CONNECTION,
+            option("--table", type=table_name, metavar="[SCHEMA.]TABLE", help="made if it is missing"),
+            option("--object", type=object_address, metavar="URL", help="such as s3://bucket/scores/{ds}.parquet"),
+        ),
+        publishes=False,
+    ),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stage; returns the exit code."""
+    return run_stage("exchange", __doc__ or "", COMMANDS, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,340 @@
+"""exchange against a real Postgres and a real S3-compatible server: what comes in, what goes out, what goes wrong."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import RESTRICTED, docker, images
+from tests.images.exchange_lab import BUCKET, DS, PASSWORD, SECRET_KEY, Lab, serve
+
+LATER = "2026-11-22"
+FEED = """
+CREATE TABLE feed (id text, day date, amount numeric(10,2), n bigint, x double precision, ok boolean, at timestamptz);
+INSERT INTO feed VALUES
+  ('007', '2026-11-21', 1.50, 9007199254740993, 0.1, true, '2026-11-21 10:00:00.000001+02'),
+  ('b',   '2026-11-21', NULL, NULL, 'NaN', NULL, NULL),
+  ('c',   '2026-11-22', 2.00, 1, 1e300, false, '2026-11-22 00:00+00');
+"""
+QUERY = "SELECT * FROM feed WHERE day = $1 ORDER BY id"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("exchange") / "connections"
+    folder.mkdir()
+    with serve(folder) as lab:
+        lab.sql(FEED)
+        lab.publish()
+        yield lab
+
+
+# --- ingest ---
+
+
+def test_ingest_takes_the_rows_of_the_day_with_their_types(lab: Lab) -> None:
+    done = lab.ingest("--connection=shop", f"--query={QUERY}", "--target-query=SELECT id FROM feed WHERE day = $1")
+    assert done.line["rows"] == {"data": 2, "target": 2}
+    found = lab.parquet(f"/data/incoming/{DS}/data")
+    assert found["types"] == {
+        "id": "String", "day": "Date", "amount": "String", "n": "Int64", "x": "Float64", "ok": "Boolean",
+        "at": "Datetime(time_unit='us', time_zone='UTC')",
+    }  # fmt: skip
+    first, second = found["rows"]
+    assert first == ["007", DS, "1.50", 9007199254740993, 0.1, True, f"{DS} 08:00:00.000001+00:00"]
+    assert second[:4] == ["b", DS, None, None]
+    assert {"data", "target"} == lab.data.mark(f"incoming/{DS}")["outputs"].keys()
+
+
+def test_ingest_of_the_same_rows_gives_the_same_bytes(lab: Lab) -> None:
+    hashes = []
+    for _ in range(2):
+        lab.ingest("--connection=shop", f"--query={QUERY}", ds=LATER)
+        hashes.append(lab.data.hash(f"incoming/{LATER}/data"))
+    assert hashes[0] == hashes[1]
+
+
+def test_ingest_holds_few_rows_in_memory(lab: Lab) -> None:
+    """Two million rows of 200 bytes need 400 MB as a whole, and much more in the bytes of Postgres."""
+    query = "SELECT g AS id, repeat(md5(g::text), 6) AS text FROM generate_series(1, 2000000) g WHERE $1 IS NOT NULL"
+    done = lab.exchange("ingest", f"--ds={LATER}", "--connection=shop", f"--query={query}", options=("--memory=300m",))
+    assert done.line["rows"] == {"data": 2_000_000}
+
+
+CANNOT_INGEST = {
+    "no such table": ("SELECT * FROM nowhere WHERE day = $1", 2, 'relation "nowhere" does not exist'),
+    "no such column": ("SELECT nope FROM feed WHERE day = $1", 2, 'column "nope" does not exist'),
+    "no SQL": ("SELEC $1", 2, "syntax error"),
+    "two statements": ("SELECT $1; DROP TABLE feed", 2, "multiple commands"),
+    "a change": ("DELETE FROM feed WHERE day = $1 RETURNING *", 2, "syntax error"),
+    "a change inside": ("SELECT setval('s', 7) WHERE $1 IS NOT NULL", 2, "read-only transaction"),
+    "no day": ("SELECT * FROM feed", 2, "without $1"),
+    "two parameters": ("SELECT * FROM feed WHERE day = $1 AND id = $2", 1, "requires 2"),
+    "a key of bytes": ("SELECT gen_random_uuid() AS id, $1 AS day", 3, "column 'id'"),
+    "a list": ("SELECT ARRAY[1] AS list, $1 AS day", 3, "column 'list'"),
+    "an interval": ("SELECT interval '1 day' AS i, $1 AS day", 3, "a column has a type"),
+    "a type after many rows": ("SELECT 1 / (50001 - g) AS n FROM generate_series(1, 60000) g WHERE $1 IS NOT NULL",
+                               3, "division by zero"),
+    "no rows yet": ("SELECT * FROM feed WHERE day = $1::date + 100", 4, "gives no rows for 2026-11-21"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "code", "message"), CANNOT_INGEST.values(), ids=CANNOT_INGEST)
+def test_ingest_says_what_is_wrong_with_a_query(lab: Lab, query: str, code: int, message: str) -> None:
+    lab.sql("CREATE SEQUENCE IF NOT EXISTS s")
+    before = lab.data.files()
+    done = lab.ingest("--connection=shop", f"--query={query}", code=code)
+    assert message in done.log
+    assert "Traceback" not in done.log
+    assert lab.data.files() == before
+    assert lab.sql("SELECT count(*) FROM feed") == "3"
+
+
+def test_ingest_keeps_the_bytes_of_objects(lab: Lab) -> None:
+    content = "id;n\nä;1,5\n"
+    lab.put(f"in/{DS}.csv", content)
+    lab.put(f"in/{DS}-target.csv", "id;y\nä;1\n")
+    done = lab.ingest(
+        *("--connection=store", f"--object=s3://{BUCKET}/in/{{ds}}.csv"),
+        f"--target-object=s3://{BUCKET}/in/{{ds}}-target.csv",
+    )
+    assert lab.data.read(f"incoming/{DS}/data") == content
+    assert done.line["objects"]["data"]["size"] == len(content.encode())
+    assert {"data", "target"} == lab.data.mark(f"incoming/{DS}")["outputs"].keys()
+
+
+def test_ingest_of_a_day_without_a_target_removes_the_old_one(lab: Lab) -> None:
+    lab.put(f"again/{DS}.csv", "id\n1\n")
+    for more in ([f"--target-object=s3://{BUCKET}/again/{{ds}}.csv"], []):
+        lab.ingest("--connection=store", f"--object=s3://{BUCKET}/again/{{ds}}.csv", *more)
+    assert lab.data.mark(f"incoming/{DS}")["outputs"].keys() == {"data"}
+
+
+# --- export ---
+
+
+def rows_of(lab: Lab, table: str) -> list[str]:
+    return lab.sql(f"SELECT to_json(t) FROM {table} t ORDER BY ds, id").splitlines()
+
+
+def test_export_makes_the_table_and_a_second_export_gives_the_same_rows(lab: Lab) -> None:
+    first = lab.export("--connection=shop", "--table=scores")
+    assert (first.line["created"], first.line["rows"], first.line["replaced"]) == (True, 3, 0)
+    rows = rows_of(lab, "scores")
+    assert json.loads(rows[0]) == {
+        "ds": DS, "id": "007", "prediction": "0", "probability_0": 0.9, "probability_1": 0.1,
+        "model": "models/2026-11-15", "model_version": "3", "run_id": "0a1b2c",
+    }  # fmt: skip
+    assert [json.loads(row)["id"] for row in rows] == ["007", "8", 'a,"b"\nc']
+    second = lab.export("--connection=shop", "--table=scores")
+    assert (second.line["created"], second.line["rows"], second.line["replaced"]) == (False, 3, 3)
+    assert rows_of(lab, "scores") == rows
+    lab.publish("id,prediction,probability_0,probability_1\n9,1,0.5,0.5\n", 1, ds=LATER)
+    lab.export("--connection=shop", "--table=scores", ds=LATER)
+    assert rows_of(lab, "scores")[:3] == rows
+    assert lab.sql("SELECT count(*) FROM scores") == "4"
+
+
+def test_two_exports_at_the_same_time_leave_one_set_of_rows(lab: Lab) -> None:
+    """Also where the table does not exist yet, and where the database's default is another isolation."""
+    lab.sql("ALTER DATABASE shop SET default_transaction_isolation = 'serializable'")
+    try:
+        command = ["docker", "run", *RESTRICTED, f"--network={lab.name}", lab.data.mount, *lab.options()]
+        export = ["export", f"--ds={DS}", "--connection=shop", "--table=twice"]
+        running = [
+            subprocess.Popen([*command, images()["exchange"], *export], stderr=subprocess.PIPE) for _ in range(4)
+        ]
+        for one in running:
+            _, log = one.communicate(timeout=300)
+            assert one.returncode == 0, log.decode()
+    finally:
+        lab.sql("ALTER DATABASE shop RESET default_transaction_isolation")
+    assert lab.sql("SELECT count(*) FROM twice") == "3"
+
+
+def test_export_takes_the_types_of_a_table_that_is_there(lab: Lab) -> None:
+    lab.sql("CREATE SCHEMA own; CREATE TABLE own.scores (note text DEFAULT 'mine', ds date, id varchar(8),"
+            " prediction smallint, probability_1 real, probability_0 real, model text, model_version int,"
+            " run_id text)")  # fmt: skip
+    lab.export("--connection=shop", "--table=own.scores")
+    row = json.loads(rows_of(lab, "own.scores")[0])
+    assert (row["note"], row["prediction"], row["model_version"], row["id"]) == ("mine", 0, 3, "007")
+
+
+COLUMNS = "ds date, {}, prediction text, probability_0 float8, probability_1 float8, model text, model_version text"
+CANNOT_EXPORT = {
+    "a key that is no number": (
+        COLUMNS.format("id bigint") + ", run_id text",
+        3,
+        "invalid input syntax for type bigint",
+    ),
+    "a key that is too long": (COLUMNS.format("id varchar(2)") + ", run_id text", 3, "value too long"),
+    "a column that is missing": (COLUMNS.format("id text"), 2, 'column "run_id"'),
+    "a constraint": (COLUMNS.format("id text CHECK (id <> '8')") + ", run_id text", 3, "violates check constraint"),
+    "a column that must have a value": (COLUMNS.format("id text, x int NOT NULL") + ", run_id text", 3, "null value"),
+}
+
+
+@pytest.mark.parametrize(("columns", "code", "message"), CANNOT_EXPORT.values(), ids=CANNOT_EXPORT)
+def test_export_that_does_not_fit_changes_nothing(lab: Lab, columns: str, code: int, message: str) -> None:
+    lab.sql(f"DROP TABLE IF EXISTS misfit; CREATE TABLE misfit ({columns}, old int DEFAULT 1)")
+    lab.sql("ALTER TABLE misfit ALTER old SET DEFAULT 2; ALTER TABLE misfit DISABLE TRIGGER ALL")
+    done = lab.export("--connection=shop", "--table=misfit", code=code)
+    assert message in done.log
+    assert "Traceback" not in done.log
+    assert lab.sql("SELECT count(*) FROM misfit") == "0"
+
+
+def test_export_into_a_table_that_drops_rows_is_an_error(lab: Lab) -> None:
+    lab.sql("CREATE TABLE dropping (" + COLUMNS.format("id text") + ", run_id text);"
+            " CREATE FUNCTION drop8() RETURNS trigger AS"
+            " 'BEGIN IF NEW.id = ''8'' THEN RETURN NULL; END IF; RETURN NEW; END' LANGUAGE plpgsql;"
+            " CREATE TRIGGER t BEFORE INSERT ON dropping FOR EACH ROW EXECUTE FUNCTION drop8()")  # fmt: skip
+    assert "2 of the 3 rows" in lab.export("--connection=shop", "--table=dropping", code=1).log
+    assert lab.sql("SELECT count(*) FROM dropping") == "0"
+
+
+def test_export_as_a_user_who_may_not_create_tables(lab: Lab) -> None:
+    lab.sql("CREATE ROLE clerk LOGIN PASSWORD 'clerk-pw'; CREATE TABLE granted (" + COLUMNS.format("id text")
+            + ", run_id text); GRANT SELECT, INSERT, DELETE ON granted TO clerk")  # fmt: skip
+    lab.connect("clerk", conn_type="postgres", host="db", login="clerk", password="clerk-pw", schema="shop")
+    lab.export("--connection=clerk", "--table=granted")
+    assert lab.sql("SELECT count(*) FROM granted") == "3"
+    assert "permission denied" in lab.export("--connection=clerk", "--table=not_there", code=2).log
+    assert "permission denied" in lab.export("--connection=clerk", "--table=scores", code=2).log
+
+
+def test_export_writes_one_parquet_object_with_the_same_bytes_each_time(lab: Lab) -> None:
+    path = f"out/day={DS}/scores.parquet"
+    for _ in range(2):
+        done = lab.export("--connection=store", f"--object=s3://{BUCKET}/out/day={{ds}}/scores.parquet")
+        etag = lab.objects()[path]
+    assert done.line["rows"] == 3
+    found = lab.parquet(f"s3://{BUCKET}/{path}")
+    assert found["types"]["ds"] == "Date"
+    assert found["types"]["probability_1"] == "Float64"
+    assert found["rows"][1] == [DS, 'a,"b"\nc', "1", 0.25, 0.75, "models/2026-11-15", "3", "0a1b2c"]
+    lab.export("--connection=store", f"--object=s3://{BUCKET}/out/day={{ds}}/scores.parquet")
+    assert lab.objects()[path] == etag
+
+
+def test_export_of_a_million_rows_needs_little_memory(lab: Lab) -> None:
+    line = "'%d,0,0.5,0.5\\n' % n for n in range(1_000_000)"
+    code = (
+        "from pathlib import Path; from stagekit.publication import Publication\n"
+        "with Publication(Path('/data'), 'predictions/2026-12-01', 'predict') as p:\n"
+        "    with p.path('predictions.csv').open('w') as file:\n"
+        "        file.write('id,prediction,probability_0,probability_1\\n')\n"
+        f"        file.writelines({line})\n"
+        "    p.rows['predictions.csv'] = 1_000_000"
+    )
+    lab.python(code)
+    for place in ("--table=many", f"--object=s3://{BUCKET}/many/{{ds}}.parquet"):
+        connection = "--connection=shop" if "table" in place else "--connection=store"
+        done = lab.exchange("export", "--ds=2026-12-01", connection, place, options=("--memory=400m",))
+        assert done.line["rows"] == 1_000_000
+    assert lab.sql("SELECT count(DISTINCT id) FROM many") == "1000000"
+
+
+# --- servers and connections that do not work ---
+
+BROKEN_DATABASES = {
+    "wrong password": ({"password": "wrong-password-x"}, 2, "password authentication failed"),
+    "no such user": ({"login": "nobody"}, 2, "password authentication failed"),
+    "no such database": ({"schema": "nowhere"}, 2, 'database "nowhere" does not exist'),
+    "no such host": ({"host": "nowhere"}, 1, "could not translate host name"),
+    "nobody listens": ({"port": 5433}, 1, "Connection refused"),
+    "no Postgres": ({"host": "store", "port": 8333}, 1, "postgres://store:8333"),
+    "TLS is required": ({"extra": {"sslmode": "require"}}, 2, "does not support SSL"),
+    "another kind": ({"conn_type": "mysql"}, 2, "type 'mysql'"),
+    "an extra that nobody knows": ({"extra": {"cursor": "x"}}, 2, "has cursor in its extra"),
+}
+
+
+@pytest.mark.parametrize(("change", "code", "message"), BROKEN_DATABASES.values(), ids=BROKEN_DATABASES)
+def test_a_database_that_cannot_be_used_is_named_without_its_password(
+    lab: Lab, change: dict[str, object], code: int, message: str
+) -> None:
+    good = {"conn_type": "postgres", "host": "db", "login": "feed", "password": PASSWORD, "schema": "shop"}
+    lab.connect("broken", **{**good, **change})
+    for command in (["ingest", f"--query={QUERY}"], ["export", "--table=scores"]):
+        done = lab.exchange(*command, f"--ds={DS}", "--connection=broken", code=code)
+        assert message in done.log
+        assert "wrong-password-x" not in done.log
+        assert "Traceback" not in done.log
+
+
+BROKEN_STORES = {
+    "wrong secret": ({"password": "wrong-secret-key"}, BUCKET, 2, "SignatureDoesNotMatch"),
+    "wrong key": ({"login": "AKIDWRONG"}, BUCKET, 2, "InvalidAccessKeyId"),
+    "no such bucket": ({}, "nowhere", 2, "there is no bucket nowhere"),
+    "no such host": ({"extra": {"endpoint_url": "http://nowhere:8333"}}, BUCKET, 1, "s3://feed/"),
+    "nobody listens": ({"extra": {"endpoint_url": "http://store:8399"}}, BUCKET, 1, "s3://feed/"),
+    "no object store": ({"extra": {"endpoint_url": "http://db:5432"}}, BUCKET, 1, "s3://feed/"),
+    "no secret": ({"password": None}, BUCKET, 2, "has no password"),
+    "another kind": ({"conn_type": "http"}, BUCKET, 2, "type 'http'"),
+}
+
+
+@pytest.mark.parametrize(("change", "bucket", "code", "message"), BROKEN_STORES.values(), ids=BROKEN_STORES)
+def test_a_store_that_cannot_be_used_is_named_without_its_secret(
+    lab: Lab, change: dict[str, object], bucket: str, code: int, message: str
+) -> None:
+    extra = {"endpoint_url": "http://store:8333"}
+    good = {"conn_type": "aws", "login": "AKIDTEST", "password": SECRET_KEY, "extra": extra}
+    lab.connect("broken", **{**good, **change})
+    for command in ("ingest", "export"):
+        done = lab.exchange(command, f"--ds={DS}", "--connection=broken", f"--object=s3://{bucket}/x/{{ds}}", code=code)
+        assert message in done.log
+        assert "wrong-secret-key" not in done.log
+        assert "Traceback" not in done.log
+
+
+def test_a_key_that_may_only_read_exports_nothing(lab: Lab) -> None:
+    lab.put(f"read/{DS}", "id\n1\n")
+    extra = {"endpoint_url": "http://store:8333"}
+    lab.connect("reader", conn_type="aws", login="AKIDREAD", password=SECRET_KEY, extra=extra)
+    lab.ingest("--connection=reader", f"--object=s3://{BUCKET}/read/{{ds}}")
+    done = lab.export("--connection=reader", f"--object=s3://{BUCKET}/denied/{{ds}}", code=2)
+    assert "AccessDenied" in done.log
+    assert f"denied/{DS}" not in lab.objects()
+
+
+def test_a_day_that_is_not_there_yet_is_waited_for(lab: Lab) -> None:
+    lab.ingest("--connection=store", f"--object=s3://{BUCKET}/never/{{ds}}.csv", code=4)
+    lab.export("--connection=shop", "--table=scores", ds="2026-01-01", code=4)
+
+
+def test_an_export_that_is_damaged_half_way_leaves_the_object_and_the_table_as_they_were(lab: Lab) -> None:
+    """The mark names the bytes, but no program can read them: as from a writer with a fault."""
+    ds, rows = "2026-12-05", "".join(f"{n},0,0.5,0.5\n" for n in range(5_000))
+    head = "id,prediction,probability_0,probability_1\n"
+    lab.publish(head + rows, 5_000, ds)
+    place = f"--object=s3://{BUCKET}/half/{{ds}}"
+    lab.export("--connection=store", place, ds=ds)
+    lab.export("--connection=shop", "--table=half", ds=ds)
+    objects, table = lab.objects(), lab.sql("SELECT count(*) FROM half")
+    lab.publish(f"{head}{rows}x,0,much,0.5\n", 5_001, ds)
+    for arguments in (["--connection=store", place], ["--connection=shop", "--table=half"]):
+        assert f"predictions/{ds}/predictions.csv" in lab.export(*arguments, ds=ds, code=3).log
+    assert (lab.objects(), lab.sql("SELECT count(*) FROM half")) == (objects, table)
+
+
+def test_no_secret_is_where_others_can_see_it(lab: Lab) -> None:
+    """Neither in `docker inspect`, nor in the process list, nor in what was published."""
+    lab.sql("CREATE TABLE locked (x int)")
+    name = f"{lab.name}-seen"
+    query = "SELECT pg_sleep(20)::text AS x, $1 AS day"
+    command = ["run", "--detach", f"--name={name}", f"--network={lab.name}", lab.data.mount, *lab.options()]
+    docker(*command, images()["exchange"], "ingest", f"--ds={LATER}", "--connection=shop", f"--query={query}")
+    try:
+        seen = docker("inspect", name).stdout + docker("top", name, "-ef").stdout
+        code = "import pathlib; print([p.read_bytes() for p in pathlib.Path('/proc').glob('[0-9]*/environ')])"
+        seen += docker("exec", name, "python", "-c", code).stdout
+    finally:
+        docker("rm", "--force", name)
+    seen += lab.data.python("import pathlib; print([p.read_text() for p in pathlib.Path('/data').rglob('_meta.json')])")
+    assert "incoming" in seen
+    assert PASSWORD not in seen
+    assert SECRET_KEY not in seen
