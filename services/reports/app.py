@@ -1,5 +1,6 @@
-"""The web application: the list of days, the page of a day, a health check, and an error page for everything else."""
+"""The web application: the dashboard, the page of a day, a health check, and an error page for everything else."""
 
+import hashlib
 import logging
 import re
 import time
@@ -12,12 +13,14 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import dashboard
 import pages
 from days import Days, NotFound, NotPublished, is_day
+from style import STYLE_HASH
 
 MOST_LOGGED = 200
 # A page names its own style by hash in a policy of its own. A browser obeys both policies.
-PAGE_STYLE, OWN_STYLE = "'unsafe-inline'", f"'sha256-{pages.STYLE_HASH}'"
+PAGE_STYLE, OWN_STYLE = "'unsafe-inline'", f"'sha256-{STYLE_HASH}'"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -35,7 +38,7 @@ def make_app(days: Days, hosts: frozenset[str]) -> ASGIApp:
     """The application, which answers requests for these host names only."""
 
     def index(_: Request) -> Response:
-        return _page(200, pages.index(days.summaries()))
+        return _page(200, dashboard.index(days.summaries()))
 
     def day(request: Request) -> Response:
         return _day(days, request.path_params["ds"], request.headers.get("if-none-match", ""))
@@ -120,17 +123,18 @@ def _day(days: Days, ds: str, known: str) -> Response:
     """The page of a day; 304 without content if the browser knows it (`known` is the header If-None-Match)."""
     if not is_day(ds):
         raise HTTPException(404)
+    neighbours = days.neighbours(ds)
     try:
-        page = days.page(ds)
+        content = pages.with_days(days.page(ds), *neighbours)
     except NotFound:
-        return _page(404, pages.message("No report", f"{ds} has no report. The Dag monitor makes it."))
+        return _page(404, pages.message("No report", f"{ds} has no report. The Dag monitor makes it.", *neighbours))
     except NotPublished as error:
         why = f"{error}. It is being published, or somebody edited it. Try again in a few seconds."
-        return _page(503, pages.message("Not published", why), Retry_After="5")
-    headers = {"ETag": f'"{page.sha256}"', "Content-Security-Policy": policy(PAGE_STYLE)}
+        return _page(503, pages.message("Not published", why, *neighbours), Retry_After="5")
+    headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Content-Security-Policy": policy(PAGE_STYLE)}
     if known == headers["ETag"]:
         return Response(None, 304, headers)
-    return HTMLResponse(page.content, 200, headers)
+    return HTMLResponse(content, 200, headers)
 
 
 def _error(_: Request, error: Exception) -> Response:

@@ -6,6 +6,7 @@ the one in its partition's mark.
 
 import hashlib
 import json
+import math
 import os
 import re
 import stat
@@ -23,6 +24,8 @@ DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # A page has less than half a megabyte. A larger file is no page, and the service has little memory.
 MOST_BYTES = 4 << 20
 MOST_DAYS = 1000
+# Kinds of features that no rule is about (`stagekit.contract`).
+CALENDAR = ("weekday", "day")
 
 
 class NotFound(Exception):
@@ -34,22 +37,27 @@ class NotPublished(Exception):
 
 
 @dataclass(frozen=True)
-class Page:
-    """A page as it was published."""
-
-    content: bytes
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Summary:
-    """A day in a line. All but `ds` comes from its evaluation, and is None or "" if that cannot be read."""
+    """A day in a line. All but `ds` comes from its evaluation, and is None or "" if that is missing.
+
+    `metric` is the one that the rules judge by: its name, its value of the day (None if it is not measured, or the
+    model was trained on this day) and at training. `drift` is the largest PSI of a feature, `drift_limit` the rule's.
+    `crossed` names the rules that the day breaks.
+    """
 
     ds: str
-    rows: int | None
-    model: str
-    version: str
-    breaches: int | None
+    rows: int | None = None
+    rejected: int | None = None
+    model: str = ""
+    version: str = ""
+    metric: str = ""
+    live: float | None = None
+    trained: float | None = None
+    drift: float | None = None
+    score_drift: float | None = None
+    drift_limit: float | None = None
+    breaches: int | None = None
+    crossed: frozenset[str] = frozenset()
     is_measured: bool = True
 
 
@@ -61,15 +69,14 @@ class Days:
         self._known: dict[str, tuple[tuple[int, int], Summary]] = {}
         self._lock = threading.Lock()
 
-    def page(self, ds: str) -> Page:
+    def page(self, ds: str) -> bytes:
         """The page of a day. Errors: NotFound, NotPublished."""
         with self._folder(ds) as folder:
             expected = _output(_mark(folder, ds), PAGE)
             content = _read(folder, PAGE)
-        sha256 = hashlib.sha256(content).hexdigest()
-        if sha256 != expected:
+        if hashlib.sha256(content).hexdigest() != expected:
             raise NotPublished(f"reports/{ds}/{PAGE} differs from its mark")
-        return Page(content, sha256)
+        return content
 
     def summaries(self) -> list[Summary]:
         """The days that have a page, the newest first, at most MOST_DAYS."""
@@ -81,6 +88,11 @@ class Days:
             summaries = list(islice(filter(None, map(self._summary, names)), MOST_DAYS))
             self._known = {ds: known for ds, known in self._known.items() if ds in names}
         return summaries
+
+    def neighbours(self, ds: str) -> tuple[str, str]:
+        """The nearest days before and after a day that have a page; '' if there is none."""
+        days = [summary.ds for summary in self.summaries()]
+        return max((day for day in days if day < ds), default=""), min((day for day in days if day > ds), default="")
 
     def _summary(self, ds: str) -> Summary | None:
         try:
@@ -172,14 +184,44 @@ def _evaluation(folder: int, mark: Mapping[str, Any]) -> Any:
 
 def _summarize(ds: str, evaluation: Any) -> Summary:
     try:
-        model = evaluation["model"]
+        model, metrics, drift = evaluation["model"], evaluation["metrics"], evaluation["drift"]
+        rules = evaluation.get("rules") or {}
+        metric = str(rules.get("metric") or "")
+        is_live = not evaluation.get("trained_on_day")
         return Summary(
             ds=ds,
             rows=int(evaluation["rows"]),
+            rejected=_rejected(evaluation.get("quality") or {}),
             model=str(model.get("name") or ""),
             version=str(model.get("version") or ""),
+            metric=metric,
+            live=_number((metrics or {}).get(metric)) if is_live else None,
+            trained=_number((evaluation.get("trained") or {}).get(metric)),
+            drift=_largest_drift(drift),
+            score_drift=_number(drift["score"]["psi"]) if drift else None,
+            drift_limit=_number(rules.get("feature_psi")),
             breaches=len(evaluation["breaches"]),
-            is_measured=evaluation["metrics"] is not None and evaluation["drift"] is not None,
+            crossed=frozenset(str(breach.get("what")) for breach in evaluation["breaches"]),
+            is_measured=metrics is not None and drift is not None,
         )
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
-        return Summary(ds, None, "", "", None)
+        return Summary(ds)
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; None for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else None
+
+
+def _rejected(quality: Mapping[str, Any]) -> int | None:
+    """The rows of the data that were rejected; None if that is not known."""
+    rows_in, rows_out = quality.get("rows_in"), quality.get("rows_out")
+    return max(0, rows_in - rows_out) if isinstance(rows_in, int) and isinstance(rows_out, int) else None
+
+
+def _largest_drift(drift: Any) -> float | None:
+    """The largest PSI of the features that a rule is about: those of the calendar always move."""
+    features = drift["features"] if drift else []
+    values = (_number(feature["psi"]) for feature in features if feature.get("kind") not in CALENDAR)
+    return max((value for value in values if value is not None), default=None)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import time
 import uuid
@@ -11,23 +10,20 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
-from http.client import HTTPConnection, HTTPResponse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 from tests.harness import ROOT, Data, data_volume, docker, image_lock, images, python
+from tests.images.reports_lab import DESKTOP, PHONE, Service, open_browser, start_service, watch
 
 FIRST, LAST = "2026-11-09", "2026-11-16"
 OLD_MODEL, NEW_MODEL = "models/2026-11-08", "models/2026-11-15"
 ROWS = 3_000
 RULES = json.loads((ROOT / "dags/rules.json").read_text())
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
-PHONE, DESKTOP = (360, 800), (1280, 900)
 # A folder of ours that pretends to be a day, each in its own way; run on the volume as the user of the stages.
 HOSTILE = """
 import hashlib, json, os, pathlib
@@ -91,52 +87,6 @@ def report(data: Data, ds: str) -> dict[str, Any]:
     return by_dag(data, "monitor", ds).page(ds, "--images-json", sizes, *pages).line
 
 
-@dataclass
-class Service:
-    """The service in a container of its own, confined as compose confines it."""
-
-    container: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def ask(self, path: str, method: str = "GET", **headers: str) -> HTTPResponse:
-        """The answer to a request; its content was read and is `response.content`."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
-            connection.putrequest(method, path, skip_host=True)
-            for name, value in {"Host": f"localhost:{self.port}", **headers}.items():
-                connection.putheader(name.replace("_", "-"), value)
-            connection.endheaders()
-            response = connection.getresponse()
-            response.content = response.read()  # type: ignore[attr-defined]
-            return response
-
-    def text(self, path: str) -> str:
-        response = self.ask(path)
-        assert response.status == 200
-        return str(response.content.decode())  # type: ignore[attr-defined]
-
-    def log(self) -> str:
-        return docker("logs", self.container).stderr
-
-
-def start_service(*options: str) -> Service:
-    confined = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=64m", "--pids-limit=64"]
-    published = "--publish=127.0.0.1::8000"
-    container = docker("run", "--detach", *confined, published, *options, images()["reports"], "serve").stdout.strip()
-    port = int(docker("port", container, "8000").stdout.splitlines()[0].rpartition(":")[2])
-    service = Service(container, port)
-    for _ in range(200):
-        try:
-            if service.ask("/healthz").status == 200:
-                return service
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"the service does not answer\n{service.log()}")
-
-
 @pytest.fixture(scope="module")
 def world() -> Iterator[Data]:
     """Two models of two weeks, a comparison of them, and a day that each of them scored."""
@@ -161,13 +111,8 @@ def service(world: Data) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    executable = next(filter(None, map(shutil.which, BROWSERS)))
-    # Chromium's sandbox needs a user that is not root; the page is our own.
-    arguments = [*ARGUMENTS, *(["--no-sandbox"] if os.getuid() == 0 else [])]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
-        yield browser
-        browser.close()
+    with open_browser() as one:
+        yield one
 
 
 # --- the page ---
@@ -202,16 +147,6 @@ def test_page_on_paper_fits_and_is_dark_on_white(service: Service, browser: Brow
         ink, paper = page.evaluate("(s => [s.color, s.backgroundColor])(getComputedStyle(document.body))")
         assert brightness(ink) < 200 < brightness(paper)
         assert not page.locator("nav").is_visible()
-
-
-def watch(page: Page) -> tuple[list[str], list[str]]:
-    """What the page's console says, and what it asks for, from now on."""
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    return said, asked
 
 
 def test_page_cannot_load_or_run_anything_even_if_something_got_into_it(service: Service, browser: Browser) -> None:
@@ -309,7 +244,7 @@ def hostile() -> Iterator[Service]:
 
 def test_list_names_the_days_newest_first_with_state_and_model(world: Data, service: Service) -> None:
     page = service.text("/")
-    assert re.findall(r'<a href="/([0-9-]+)/">', page) == [LAST, FIRST]
+    assert re.findall(r'<li><a href="/([0-9-]+)/">', page) == [LAST, FIRST]
     assert page.index(NEW_MODEL) < page.index(OLD_MODEL)
     breaches = [len(world.json(f"reports/{ds}/evaluation.json")["breaches"]) for ds in (LAST, FIRST)]
     states = re.findall(r"</span> (good|\d+ crossed)</span>", page)
@@ -317,7 +252,7 @@ def test_list_names_the_days_newest_first_with_state_and_model(world: Data, serv
 
 
 def test_list_does_not_call_a_day_without_metrics_good(hostile: Service) -> None:
-    line = re.search(r'<a href="/2026-01-10/">.*', hostile.text("/"))
+    line = re.search(r'<li><a href="/2026-01-10/">.*', hostile.text("/"))
     assert line
     assert "partly measured" in line[0]
     assert "good" not in line[0]

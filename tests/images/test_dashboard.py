@@ -1,0 +1,196 @@
+"""The dashboard of the reports, from the real service in a real browser: few days, many days, gaps, missing figures."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.harness import ROOT, Data, copy_of, data_volume, docker
+from tests.images.reports_lab import DESKTOP, PHONE, Service, open_browser, start_service, watch
+
+MODEL, LAST = "models/2026-11-21", "2026-11-22"
+MONITORING = json.loads((ROOT / "dags/rules.json").read_text())["monitoring"]
+# Days before LAST that get a copy of its report with other figures; {number: changes}. A number that is left out has
+# no report.
+FEW: dict[int, dict[str, Any]] = {0: {}, 2: {"version": "1"}, 9: {"version": "1"}}
+MANY: dict[int, dict[str, Any]] = {
+    number: {
+        "version": str(60 - number // 7),
+        "metric": 0.6 if number == 50 else 0.9 + number % 5 / 100,
+        "breaches": [{"what": "floors", "text": "roc_auc 0.6 is below the floor 0.7"}] if number == 50 else [],
+        "is_unmeasured": number == 20,
+        "trained_on_day": number == 399,
+    }
+    for number in range(400)
+    if not 100 <= number < 115
+}
+COPY = """
+import hashlib, json, pathlib, sys
+root = pathlib.Path("/data/reports")
+source, days = sys.argv[1], json.loads(sys.argv[2])
+page, mark = (root / source / "index.html").read_text(), json.loads((root / source / "_meta.json").read_text())
+evaluation = json.loads((root / source / "evaluation.json").read_text())
+for ds, changes in days.items():
+    mine = json.loads(json.dumps(evaluation))
+    mine |= {"ds": ds, "trained_on_day": changes.get("trained_on_day", False)}
+    mine["breaches"] = changes.get("breaches", mine["breaches"])
+    mine["model"]["version"] = changes.get("version", mine["model"]["version"])
+    if "metric" in changes:
+        mine["metrics"]["roc_auc"] = changes["metric"]
+    if changes.get("is_unmeasured"):
+        mine["metrics"] = None
+    files = {"evaluation.json": json.dumps(mine), "index.html": page.replace(source, ds)}
+    marked = json.loads(json.dumps(mark).replace(source, ds))
+    folder = root / ds
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+        marked["outputs"][name]["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "_meta.json").write_text(json.dumps(marked))
+"""
+
+
+@pytest.fixture(scope="module")
+def scored() -> Iterator[Data]:
+    """A day that a model scored, evaluated and reported by the real stages."""
+    with data_volume("dashboard") as data:
+        data.make_model(MODEL.removeprefix("models/"), rows=2000)
+        data.generate(LAST, "--rows=2000")
+        data.score(LAST, MODEL, "--model-version=2")
+        data.evaluate(LAST, MONITORING)
+        data.page(LAST)
+        yield data
+
+
+@contextmanager
+def served(scored: Data, days: dict[int, dict[str, Any]]) -> Iterator[Service]:
+    """The service on the days before LAST, by number."""
+    dated = {(date.fromisoformat(LAST) - timedelta(days=number)).isoformat(): one for number, one in days.items()}
+    with copy_of(scored, "dashboard-days") as data:
+        code = f"import sys; sys.argv[1:] = {[LAST, json.dumps(dated)]!r}\n{COPY}"
+        data.python(code)
+        one = start_service(f"{data.mount}:ro")
+        try:
+            yield one
+        finally:
+            docker("rm", "--force", one.container)
+
+
+@pytest.fixture(scope="module")
+def services(scored: Data) -> Iterator[dict[str, Service]]:
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(served(scored, days)) for name, days in {"few": FEW, "many": MANY}.items()}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as one:
+        yield one
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize("days", ["few", "many"])
+def test_dashboard_fits_is_quiet_and_shows_each_day_in_each_chart(
+    services: dict[str, Service], browser: Browser, days: str, size: tuple[int, int], scheme: Any
+) -> None:
+    width, height = size
+    with closing(browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)) as context:
+        page = context.new_page()
+        said, asked = watch(page)
+        page.goto(services[days].url)
+        if pictures := os.environ.get("ML_TEST_PICTURES"):
+            page.screenshot(path=Path(pictures) / f"dashboard-{days}-{width}-{scheme}.png")
+        assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
+        assert (said, asked) == ([], [f"{services[days].url}/"])
+        charts = page.locator("svg.chart")
+        expected = {"few": FEW, "many": MANY}[days]
+        assert [charts.nth(at).locator("a").count() for at in range(charts.count())] == [len(expected)] * 4
+        assert page.evaluate("[...document.querySelectorAll('svg.chart')].every(e => e.clientWidth > 200)")
+        assert page.evaluate("[...document.querySelectorAll('svg.chart text')].every(within)".replace("within", WITHIN))
+
+
+# A text that is outside of its card would be cut or lie over another.
+WITHIN = """text => { const [inner, outer] = [text, text.closest('section')].map(e => e.getBoundingClientRect());
+    return inner.left >= outer.left && inner.right <= outer.right }"""
+
+
+def test_click_on_a_day_of_a_chart_opens_its_page(services: dict[str, Service], browser: Browser) -> None:
+    with closing(browser.new_page()) as page:
+        page.goto(services["few"].url)
+        page.locator("svg.chart a").first.click()
+        assert page.url == f"{services['few'].url}/2026-11-13/"
+
+
+def test_gaps_and_missing_figures_are_visible(services: dict[str, Service]) -> None:
+    page = services["few"].text("/")
+    assert re.findall(r'<rect class="gap" x="(\d+)" y="0" width="(\d+)"', page) == [("1", "6"), ("8", "1")] * 4
+    assert re.findall(r'<li class="missing">(.*?)</li>', page) == [
+        "2026-11-21: no report",
+        "2026-11-14 to 2026-11-19: no report",
+    ]
+    assert "3 days with a report" in page
+    assert "7 days in between without" in page
+
+
+def test_figures_that_do_not_count_are_not_drawn(services: dict[str, Service]) -> None:
+    page = services["many"].text("/")
+    titles = dict(re.findall(r"<title>([0-9-]+): (.*?)</title>", page.partition("<h2>Drift")[0]))
+    unmeasured, trained_on = ("2026-11-02", "2025-10-19")
+    assert titles[unmeasured].startswith("not measured")
+    assert titles[trained_on].startswith("not measured")
+    assert titles["2026-10-03"].startswith("roc_auc 0.6000, at training 0.")
+    line = re.search(r'<path class="line" d="([^"]*)"', page)
+    assert line
+    # The day before the oldest gap, the gap of 15 days, the day without figures: each breaks the line.
+    assert line[1].count("M") == 3
+    crossed = re.findall(r'<path class="crossed small" d="([^"]*)"', page.partition("<h2>Drift")[0])
+    assert [dots.count("M") for dots in crossed] == [1]
+
+
+def test_months_of_many_days_are_closed_but_for_the_newest(services: dict[str, Service], browser: Browser) -> None:
+    with closing(browser.new_page()) as page:
+        page.goto(services["many"].url)
+        assert page.locator("summary").count() == 14
+        assert page.locator("details[open]").count() == 2
+        assert page.locator("summary").first.inner_text().split("\n")[0].startswith("November 2026")
+
+
+@pytest.mark.parametrize(
+    ("path", "links"),
+    [
+        ("/2026-11-22/", ["/2026-11-20/", "/"]),
+        ("/2026-11-20/", ["/2026-11-13/", "/", "/2026-11-22/"]),
+        ("/2026-11-13/", ["/", "/2026-11-20/"]),
+        ("/2026-11-16/", ["/2026-11-13/", "/", "/2026-11-20/"]),
+        ("/2027-01-01/", ["/2026-11-22/", "/"]),
+    ],
+)
+def test_day_links_to_the_nearest_days_that_have_a_report(
+    services: dict[str, Service], path: str, links: list[str]
+) -> None:
+    page = services["few"].ask(path).content.decode()  # type: ignore[attr-defined]
+    days = re.search(r'<div class="days">.*?</div>', page, re.DOTALL)
+    assert days
+    assert re.findall(r'href="([^"]*)"', days[0]) == links
+
+
+def test_page_with_links_is_sent_again_once_a_new_day_has_come(scored: Data) -> None:
+    with copy_of(scored, "dashboard-new-day") as data:
+        one = start_service(f"{data.mount}:ro")
+        try:
+            known = str(one.ask(f"/{LAST}/").getheader("ETag"))
+            assert one.ask(f"/{LAST}/", If_None_Match=known).status == 304
+            data.python(f"import sys; sys.argv[1:] = {[LAST, json.dumps({'2026-11-23': {}})]!r}\n{COPY}")
+            response = one.ask(f"/{LAST}/", If_None_Match=known)
+            assert response.status == 200
+            assert b'href="/2026-11-23/"' in response.content  # type: ignore[attr-defined]
+        finally:
+            docker("rm", "--force", one.container)
