@@ -43,6 +43,12 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("up", "airflow_ml.stack", "start Airflow, MLflow and the reports", "up", run="up"),
         Command("down", "airflow_ml.stack", "stop them; data, database and images are kept", "down", run="down"),
         Command("clean", "airflow_ml.stack", "stop, and remove database, data and our images", "clean", run="clean"),
+        Command("open", "airflow_ml.stack", "print the addresses of the pages", "open", run="show_addresses"),
+        Command("status", "airflow_ml.status", "show what runs, the champion, the newest days", "status"),
+        Command("doctor", "airflow_ml.doctor", "look for what is wrong, and say what to do", "doctor"),
+        Command("models", "airflow_ml.models", "show the versions: how good, who, when, why", "models"),
+        Command("logs", "airflow_ml.logs", "show the log of a service or of a Dag's last run", "logs predict"),
+        Command("backfill", "airflow_ml.backfill", "run Dags for past days", "backfill 2026-10-01 2026-10-31 --as-of"),
         Command("alerts", "airflow_ml.alerts", "show the last alerts that Airflow sent", "alerts --last 20"),
     ),
     "Images": (

@@ -6,7 +6,7 @@ Exit codes: 0 shown; 1 the stack does not run; 2 wrong usage.
 
 import argparse
 
-from airflow_ml.common import AirflowMlError, try_docker
+from airflow_ml.common import AirflowMlError, number_from_1, try_docker
 
 FOLDER = "/opt/airflow/logs/alerts"
 RULE = "=" * 20
@@ -21,13 +21,7 @@ for name in names:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--last", type=_number, default=10, metavar="N", help="how many (default: %(default)s)")
-
-
-def _number(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    parser.add_argument("--last", type=number_from_1, default=10, metavar="N", help="how many (default: %(default)s)")
 
 
 def last(text: str, number: int) -> str:

@@ -40,14 +40,21 @@ def bind(source: Path, target: str) -> str:
 
 
 def run_stage(
-    data: Data, stage: str, arguments: Iterable[str], *options: str, files: Mapping[str, Path] | None = None
+    data: Data,
+    stage: str,
+    arguments: Iterable[str],
+    *options: str,
+    files: Mapping[str, Path] | None = None,
+    network: str = "none",
 ) -> Result:
     """Run a stage; returns its result line. Its warnings are shown as they come, with the host's names of `files`.
 
     Errors: AirflowMlError with the stage's own sentence and exit code.
     """
     files = files or {}
-    command = ["docker", "run", "--rm", *data.confined, *file_mounts(files), *options, locked_image(stage), *arguments]
+    confined = [option for option in data.confined if not option.startswith("--network=")]
+    given = [*confined, f"--network={network}", *file_mounts(files), *options]
+    command = ["docker", "run", "--rm", *given, locked_image(stage), *arguments]
     complaint = last = ""
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

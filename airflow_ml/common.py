@@ -143,3 +143,10 @@ def day(text: str) -> str:
         return date.fromisoformat(text).isoformat()
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no date of the form YYYY-MM-DD") from None
+
+
+def number_from_1(text: str) -> int:
+    """An argument type: a whole number from 1 on."""
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")

@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     published = publish(own, arguments.ds, options(arguments, CONTAINER), data)
     results = take_day(connect(), own, arguments.ds)
     rows = published["rows"]["data.csv"]
-    print("\n" + summarize(results, "published", rows, settings()["ML_DATA"], arguments.ds, stack.pages()))
+    print("\n" + summarize(results, "published", rows, settings()["ML_DATA"], arguments.ds))
     return 0
 
 

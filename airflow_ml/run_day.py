@@ -36,11 +36,7 @@ def run_dag(airflow: Airflow, dag: str, what: str, conf: dict[str, Any]) -> Resu
 
     Errors: AirflowMlError, with the address of the run if it was started; also for a Dag that is paused.
     """
-    if airflow.is_paused(dag):
-        raise AirflowMlError(
-            f"the Dag {dag} is paused, so a run of it would not begin",
-            do=f"switch it on at {airflow.url}/dags/{dag}; `own` pauses generate_data when your own data takes over",
-        )
+    require_switched_on(airflow, dag)
     print(f"==> {dag} for {what}", file=sys.stderr)
     run = airflow.trigger(dag, conf)
     page = airflow.page_of(dag, run)
@@ -51,6 +47,15 @@ def run_dag(airflow: Airflow, dag: str, what: str, conf: dict[str, Any]) -> Resu
     except AirflowMlError as error:
         raise AirflowMlError(f"{error}; the run of {dag} for {what} may go on, its page is {page}") from None
     raise AirflowMlError(f"{dag} failed for {what}", do=f"look at {page}")
+
+
+def require_switched_on(airflow: Airflow, dag: str) -> None:
+    """Errors: AirflowMlError if a Dag is paused: its run would wait until somebody switches it on."""
+    if airflow.is_paused(dag):
+        raise AirflowMlError(
+            f"the Dag {dag} is paused, so a run of it would not begin",
+            do=f"switch it on at {airflow.url}/dags/{dag}; `own` pauses generate_data when your own data takes over",
+        )
 
 
 def run_dags(airflow: Airflow, dags: Iterable[str], ds: str) -> dict[str, Results]:
@@ -102,7 +107,7 @@ def drift_text(drift: dict[str, Any] | None) -> str:
     return f"scores {drift['score']:.3f}, most of all {most['name']} {most['psi']:.3f} (PSI; 0.1 is little, 0.25 much)"
 
 
-def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds: str, pages: dict[str, str]) -> str:
+def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds: str) -> str:
     """The summary of the day; `source` says how its raw rows came, such as generated."""
     prepared = results["train_model"]["prepare"]
     validated, decided = results["train_model"]["validate"], results["train_model"]["decide"]
@@ -127,11 +132,9 @@ def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds
         *(f"  look           {breach}" for breach in evaluated["breaches"]),
         f"  predictions    /predictions/{ds}/predictions.csv in {data!r}; the first of them:",
         *(f"    {line}" for line in first_rows(data, ds)),
-        f"  report         /reports/{ds}/index.html in {data!r}, {pages['reports']}/{ds}/",
+        f"  report         /reports/{ds}/index.html in {data!r}, {stack.pages()['reports']}/{ds}/",
         "",
-        f"Airflow  {pages['airflow']}   user admin; its password: grep ML_ADMIN_PASSWORD .env",
-        f"MLflow   {pages['mlflow']}   runs, versions, who is champion",
-        f"Reports  {pages['reports']}   a page a day",
+        *stack.addresses(),
         "Stop     make down",
     ]
     return "\n".join(lines)
@@ -149,5 +152,5 @@ def run(arguments: argparse.Namespace) -> int:
     stack.start()
     results = run_dags(connect(), DAGS, arguments.ds)
     rows = results["generate_data"]["generate"]["rows"]
-    print("\n" + summarize(results, "generated", rows, settings()["ML_DATA"], arguments.ds, stack.pages()))
+    print("\n" + summarize(results, "generated", rows, settings()["ML_DATA"], arguments.ds))
     return 0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from airflow_ml import machine
 from airflow_ml.common import ROOT, AirflowMlError, docker, settings, try_docker
@@ -23,10 +24,56 @@ def compose(*arguments: str, stdin: str | None = None) -> "subprocess.CompletedP
     return try_docker("compose", "--ansi", "never", *arguments, stdin=stdin)
 
 
+def project() -> str:
+    """The name of this installation, of which its containers, volumes and networks have their names."""
+    return os.environ.get("COMPOSE_PROJECT_NAME") or "airflow-ml"
+
+
 def pages() -> dict[str, str]:
     """The addresses of Airflow, MLflow and the reports on this machine."""
     found = settings()
     return {name: f"http://localhost:{found[f'ML_{name.upper()}_PORT']}" for name in ("airflow", "mlflow", "reports")}
+
+
+def addresses() -> list[str]:
+    """Where the pages are, for people, a line each."""
+    found = pages()
+    return [
+        f"Airflow  {found['airflow']}   user admin; its password: grep ML_ADMIN_PASSWORD .env",
+        f"MLflow   {found['mlflow']}   runs, versions, who is champion",
+        f"Reports  {found['reports']}   a page a day",
+    ]
+
+
+def show_addresses(arguments: argparse.Namespace) -> int:
+    """Prints the addresses of Airflow, MLflow and the reports on this machine.
+
+    Exit codes: 0 printed; 2 wrong usage.
+    """
+    print("\n".join(addresses()))
+    return 0
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as compose sees it: its state, such as running, and its health; `init` has done its work."""
+
+    name: str
+    state: str
+    exit_code: int
+    health: str
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it runs and is healthy, or has ended well if it is the one that only prepares."""
+        return self.health == "healthy" or (self.name, self.state, self.exit_code) == ("init", "exited", 0)
+
+
+def services() -> list[Service]:
+    """The services of this installation that have a container; none if it was never started, or was stopped."""
+    form = "{{.Service}}\t{{.State}}\t{{.ExitCode}}\t{{.Health}}"
+    lines = [line.split("\t") for line in compose("ps", "--all", "--format", form).stdout.splitlines()]
+    return [Service(name, state, int(code), health) for name, state, code, health in lines]
 
 
 # --- start ---
@@ -63,9 +110,9 @@ def advice(report: str, ports: Mapping[str, str]) -> str:
 def is_up() -> bool:
     """Whether every service runs, healthy, with the settings and the image that it would get now."""
     wanted = dict(line.split() for line in compose("config", "--hash", "*").stdout.splitlines())
-    project = f"label=com.docker.compose.project={os.environ.get('COMPOSE_PROJECT_NAME', 'airflow-ml')}"
+    label = f"label=com.docker.compose.project={project()}"
     form = '{{.Label "com.docker.compose.service"}} {{.Label "com.docker.compose.config-hash"}} {{.Status}}'
-    found = try_docker("ps", "--all", "--filter", project, "--format", form).stdout.splitlines()
+    found = try_docker("ps", "--all", "--filter", label, "--format", form).stdout.splitlines()
     containers = {service: (config, status) for service, config, status in (line.split(" ", 2) for line in found)}
     for service, config in wanted.items():
         found_config, status = containers.get(service, ("", ""))

@@ -12,11 +12,11 @@ from typing import Any
 
 from airflow_ml.lineage.data import GONE, REBUILT, given, image_ids, impossible, load_data, read_lineage, same_on_engine
 from airflow_ml.lineage.graph import File, Input, Lineage, Step, call_text, short, to_json
+from airflow_ml.text_table import size_text
 
 Ids = dict[str, "str | None"]
 BRANCH, LAST, DOWN, BLANK = "├── ", "└── ", "│   ", "    "
 WIDTH, MIN_WIDTH = 120, 60
-UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +81,7 @@ def _file_lines(lineage: Lineage, file: File, read: Input | None) -> list[str]:
     facts = []
     if file.output:
         rows = file.output.get("rows")
-        facts = [*([f"{rows:,} rows"] if rows is not None else []), _size(file.output["size"])]
+        facts = [*([f"{rows:,} rows"] if rows is not None else []), size_text(file.output["size"])]
     problems = [problem for problem in (file.problem, read.problem if read else None) if problem]
     state = "" if problems else ", as published"
     sha256 = read.sha256 if read else file.output["sha256"] if file.output else ""
@@ -151,13 +151,6 @@ def image_text(step: Step, ids: Ids) -> str:
 
 def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _size(number: int) -> str:
-    for unit, name in UNITS:
-        if number >= unit:
-            return f"{number / unit:.1f} {name}"
-    return f"{number} bytes"
 
 
 def document(lineage: Lineage, ids: Ids) -> dict[str, Any]:

@@ -24,9 +24,7 @@ def test_summary_separates_rows_that_were_not_trained_on_from_those_that_were_no
 ) -> None:
     """Training rejects rows without a target too. One number for both did not add up with the predicted rows."""
     monkeypatch.setattr(run_day, "first_rows", lambda *_: [])
-    summary = run_day.summarize(
-        RESULTS, "generated", 1000, "data", "2026-11-21", {"airflow": "", "mlflow": "", "reports": ""}
-    )
+    summary = run_day.summarize(RESULTS, "generated", 1000, "data", "2026-11-21")
     assert "generated      1,000 rows" in summary
     assert "predicted      988 rows" in summary
     assert "not predicted  12 rows, which were rejected" in summary
@@ -36,8 +34,6 @@ def test_summary_separates_rows_that_were_not_trained_on_from_those_that_were_no
 def test_summary_says_why_a_person_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_day, "first_rows", lambda *_: [])
     results = {**RESULTS, "promote_model": {"promote": {"reason": "the first model of my.csv"}}}
-    summary = run_day.summarize(
-        results, "published", 988, "data", "2026-11-21", {"airflow": "", "mlflow": "", "reports": ""}
-    )
+    summary = run_day.summarize(results, "published", 988, "data", "2026-11-21")
     assert "published      988 rows" in summary
     assert "promoted       the first model of my.csv" in summary

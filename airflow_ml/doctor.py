@@ -1,0 +1,186 @@
+"""Looks for what is wrong with this installation, and says what to do about it.
+
+Looks at the engine and its plugins, disk, memory, clock, .env, images, ports, data and services. Changes nothing.
+Exit codes: 0 nothing is wrong; 1 something is, a line says what; 2 wrong usage.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from airflow_ml import stack
+from airflow_ml.common import ROOT, AirflowMlError, image_lock, inspect_images, read_env, settings, try_docker
+from airflow_ml.lineage.data import DATA_FOLDER, load_data, require_data, run_in_base
+from airflow_ml.text_table import aligned, size_text
+
+OLDEST_ENGINE, OLDEST_COMPOSE = 24, 2
+# What `make run` needs: images and their builder's cache, the services and one stage.
+LEAST_DISK, LEAST_MEMORY = 10_000_000_000, 6_000_000_000
+MOST_CLOCK_S = 30
+WRITE = """
+import json, os, pathlib, sys
+json.load(sys.stdin)
+print(json.dumps({"writable": os.access("/data", os.W_OK), "owner": pathlib.Path("/data").stat().st_uid}))
+"""
+PORTS = {"ML_AIRFLOW_PORT": "Airflow", "ML_MLFLOW_PORT": "MLflow", "ML_REPORTS_PORT": "the reports"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found; `do` says what to do if something is wrong."""
+
+    what: str
+    text: str
+    do: str = ""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """There are no options."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run every check, and print what it found."""
+    findings = list(examine())
+    print("\n".join(aligned([("wrong" if found.do else "fine", found.what, found.text) for found in findings])))
+    wrong = [found for found in findings if found.do]
+    print("\n" + ("\n".join(f"do: {found.do}" for found in wrong) if wrong else "Nothing is wrong."))
+    return 1 if wrong else 0
+
+
+def examine() -> Iterator[Finding]:
+    """The findings of all checks; without an engine those that need none."""
+    yield environment(ROOT / ".env", ROOT / ".env.example")
+    try:
+        info: dict[str, Any] = json.loads(try_docker("info", "--format", "{{json .}}").stdout)
+        if not info.get("ServerVersion"):
+            raise AirflowMlError("the engine does not answer")
+    except (AirflowMlError, ValueError) as error:
+        yield Finding("engine", str(error).splitlines()[0], "./airflow-ml engine")
+        return
+    for check in CHECKS:
+        yield from check(info)
+
+
+# --- checks ---
+
+
+def environment(path: Path, example: Path) -> Finding:
+    """Whether .env has every setting, and is nobody else's to read."""
+    if not path.exists():
+        return Finding(".env", "is not there yet", "make run, which writes it")
+    missing = sorted(set(read_env(example)) - set(read_env(path)))
+    if missing:
+        return Finding(".env", f"lacks {', '.join(missing)}", "make up, which adds what is missing")
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return Finding(".env", "can be read by others, and holds passwords", f"chmod 600 {path}")
+    return Finding(".env", "has every setting")
+
+
+def engine(info: dict[str, Any]) -> Iterator[Finding]:
+    """The versions of the engine and of the plugins that a build and the stack need."""
+    version = str(info["ServerVersion"])
+    old = major(version) < OLDEST_ENGINE
+    yield Finding("engine", version, f"a Docker engine of version {OLDEST_ENGINE} or newer" if old else "")
+    plugins = {one["Name"]: str(one.get("Version", "")) for one in (info.get("ClientInfo") or {}).get("Plugins") or []}
+    for name, oldest in (("buildx", 0), ("compose", OLDEST_COMPOSE)):
+        found = plugins.get(name)
+        lacking = found is None or major(found) < oldest
+        yield Finding(name, found or "is not there", "./airflow-ml engine, which installs it" if lacking else "")
+
+
+def major(version: str) -> int:
+    """The first number of a version."""
+    match = re.search(r"\d+", version)
+    return int(match[0]) if match else 0
+
+
+def memory(info: dict[str, Any]) -> Iterator[Finding]:
+    """The memory that the engine may use."""
+    found = int(info["MemTotal"])
+    do = f"give the engine {size_text(LEAST_MEMORY)} or more" if found < LEAST_MEMORY else ""
+    yield Finding("memory", size_text(found), do)
+
+
+def disk(info: dict[str, Any]) -> Iterator[Finding]:
+    """The room where the engine keeps images and volumes, if that is on this machine."""
+    folder = Path(str(info["DockerRootDir"]))
+    if not folder.exists():
+        return
+    free = shutil.disk_usage(folder).free
+    do = f"free {size_text(LEAST_DISK)}: ./build_images.sh --prune, docker builder prune" if free < LEAST_DISK else ""
+    yield Finding("disk", f"{size_text(free)} are free in {folder}", do)
+
+
+def clock(info: dict[str, Any]) -> Iterator[Finding]:
+    """Whether the engine's clock is this machine's: the day of a run is a day of the engine."""
+    text = re.sub(r"(\.\d{6})\d*", r"\1", str(info["SystemTime"])).replace("Z", "+00:00")
+    apart = abs((datetime.fromisoformat(text) - datetime.now(timezone.utc)).total_seconds())
+    do = "set the clocks, or restart the engine's machine" if apart > MOST_CLOCK_S else ""
+    yield Finding("clock", f"{apart:.0f} s apart from the engine's", do)
+
+
+def images(info: dict[str, Any]) -> Iterator[Finding]:
+    """Whether the engine has each image of the image lock, as it was built."""
+    lock = image_lock()
+    if not lock:
+        yield Finding("images", "are not built yet", "./airflow-ml build")
+        return
+    found = inspect_images(entry["image"] for entry in lock.values())
+    gone = sorted(name for name, entry in lock.items() if found.get(entry["image"], {}).get("Id") != entry["id"])
+    text = f"{len(lock) - len(gone)} of {len(lock)} are there{': not ' + ', '.join(gone) if gone else ''}"
+    yield Finding("images", text, "./airflow-ml build" if gone else "")
+
+
+def ports(info: dict[str, Any]) -> Iterator[Finding]:
+    """Whether each port is ours, or free."""
+    up = {service.name for service in stack.services() if service.state == "running"}
+    ours = bool({"api-server", "mlflow", "reports"} & up)
+    for setting, page in PORTS.items():
+        port = int(settings()[setting])
+        taken = not ours and is_taken(port)
+        do = f"set {setting} in .env to a port that is free" if taken else ""
+        state = "belongs to another program" if taken else "is ours" if ours else "is free"
+        yield Finding(f"port {port}", f"{state}, for {page}", do)
+
+
+def is_taken(port: int) -> bool:
+    """Whether a program listens on a port of this machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
+        one.settimeout(1)
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def data_folder(info: dict[str, Any]) -> Iterator[Finding]:
+    """Whether the data is there, and belongs to the user that stages run as."""
+    data = load_data()
+    try:
+        require_data(data)
+    except AirflowMlError as error:
+        yield Finding("data", str(error).splitlines()[0], "make run, which makes it")
+        return
+    if not image_lock():
+        return
+    mount = data.mount(DATA_FOLDER, writable=True)
+    found = run_in_base(data, ("-c", WRITE), {}, mount)
+    text = f"{data.source!r} belongs to user {found['owner']}, stages run as {data.user.partition(':')[0]}"
+    yield Finding("data", text, "" if found["writable"] else "set ML_UID and ML_GID in .env to the owner, then make up")
+
+
+def services(info: dict[str, Any]) -> Iterator[Finding]:
+    """Whether each service that was started is well."""
+    for one in stack.services():
+        state = f"{one.state} {one.health}".strip()
+        yield Finding(one.name, state, "" if one.is_well else f"./airflow-ml logs {one.name}, then make up")
+
+
+CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...] = (
+    engine, memory, disk, clock, images, ports, data_folder, services,
+)  # fmt: skip

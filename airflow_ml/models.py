@@ -1,0 +1,66 @@
+"""Shows the versions of the model, the newest first: how good each was, who put it into production, when and why.
+
+Exit codes: 0 shown; 1 MLflow does not run; 2 wrong usage.
+"""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_ml import stack
+from airflow_ml.by_hand import Result, run_stage
+from airflow_ml.common import AirflowMlError, settings, try_docker
+from airflow_ml.lineage.data import load_data
+from airflow_ml.text_table import aligned
+
+METRICS = ("roc_auc", "average_precision", "log_loss", "brier_score")
+HEADER = ("version", "alias", "day", *METRICS, "decision", "in production since", "by", "why")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--events", action="store_true", help="show every promotion and rollback, the oldest first")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the versions, or the events."""
+    listed = list_versions()
+    shown = events_of(listed) if arguments.events else versions_of(listed)
+    print(
+        "\n".join(shown) if shown else f"{listed['name']} has no {'promotions' if arguments.events else 'versions'} yet"
+    )
+    return 0
+
+
+def list_versions() -> Result:
+    """What `registry list` finds: `name`, `champion`, `versions`, `events`.
+
+    Errors: AirflowMlError if MLflow cannot be asked.
+    """
+    network = f"{stack.project()}_mlflow"
+    if try_docker("network", "inspect", network).returncode:
+        raise AirflowMlError(f"MLflow does not run: there is no network {network}", do="make up")
+    environment = ("--env=ML_MLFLOW_URI=http://mlflow:5000", f"--env=ML_MODEL_NAME={settings()['ML_MODEL_NAME']}")
+    return run_stage(load_data(), "registry", ["list"], *environment, network=network)
+
+
+def versions_of(listed: Mapping[str, Any]) -> list[str]:
+    """A line for each version, below a header; none if there are no versions."""
+    rows = [row_of(version) for version in listed["versions"]]
+    return aligned([HEADER, *rows]) if rows else []
+
+
+def row_of(version: Mapping[str, Any]) -> tuple[str, ...]:
+    """The cells of a version; what is not known is shown as such."""
+    metrics = [f"{version['metrics'][name]:.4f}" if name in version["metrics"] else "-" for name in METRICS]
+    promoted = version["promoted"] or {}
+    aliases, decision = ", ".join(version["aliases"]) or "-", version["decision"] or "-"
+    event = (str(promoted.get(name) or "-") for name in ("at", "by", "reason"))
+    return str(version["version"]), aliases, version["ds"] or "-", *metrics, decision, *event
+
+
+def events_of(listed: Mapping[str, Any]) -> list[str]:
+    """A line for each promotion and rollback, below a header; none if there are none."""
+    names = ("at", "kind", "version", "by", "reason")
+    rows = [tuple(str(event[name]) for name in names) for event in listed["events"]]
+    return aligned([names, *rows]) if rows else []

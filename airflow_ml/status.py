@@ -1,0 +1,116 @@
+"""Shows what runs and how far it is: services, the last run of each Dag, the champion, the newest days, the disk.
+
+Exit codes: 0 every service runs; 1 one does not, or nothing was started; 2 wrong usage.
+"""
+
+import argparse
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow_ml import stack
+from airflow_ml.airflow_api import Airflow
+from airflow_ml.common import AirflowMlError
+from airflow_ml.lineage.data import DATA_FOLDER, load_data, require_data, run_in_base
+from airflow_ml.models import list_versions
+from airflow_ml.run_day import connect
+from airflow_ml.text_table import aligned, size_text
+
+KINDS = ("raw", "models", "predictions", "reports")
+# The newest published day of each kind, how much the data takes, and how much room is left where it is.
+LOOK = """
+import json, pathlib, shutil, sys
+root, newest = pathlib.Path("/data"), {}
+for kind in json.load(sys.stdin)["kinds"]:
+    days = [path.parent.name for path in root.glob(f"{kind}/*/_meta.json")]
+    newest[kind] = {"newest": max(days, default=None), "days": len(days)}
+size = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file())
+total, _, free = shutil.disk_usage(root)
+print(json.dumps({"newest": newest, "size": size, "total": total, "free": free}))
+"""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the state of each part; what cannot be asked is shown as such."""
+    services = stack.services()
+    well = bool(services) and all(service.is_well for service in services)
+    print("\n".join([*services_of(services), *champion(), *newest_days()]))
+    if well:
+        print("\n" + "\n".join(last_runs(connect())))
+    return 0 if well else 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """There are no options."""
+
+
+def services_of(services: Iterable[stack.Service]) -> list[str]:
+    """How many services run, and each that does not."""
+    found = list(services)
+    ill = [service for service in found if not service.is_well]
+    if not found:
+        return ["services    none: nothing was started from this folder, or it was stopped; do: make up"]
+    lines = [f"services    {len(found) - len(ill)} of {len(found)} are well"]
+    return lines + [f"            {one.name}: {one.state} {one.health}".rstrip() + "; do: make up" for one in ill]
+
+
+def champion() -> list[str]:
+    """The version in production."""
+    try:
+        listed = list_versions()
+    except AirflowMlError as error:
+        return [f"champion    not known: {str(error).splitlines()[0]}"]
+    return [champion_of(listed)]
+
+
+def champion_of(listed: Mapping[str, Any]) -> str:
+    """The version in production, since when and by whom."""
+    found = next((one for one in listed["versions"] if one["version"] == listed["champion"]), None)
+    if not listed["champion"]:
+        return f"champion    none yet; {len(listed['versions'])} versions of {listed['name']}"
+    event = (found or {}).get("promoted") or {}
+    since = f", since {event['at']} by {event['by']}" if event else ""
+    return f"champion    version {listed['champion']} of {listed['name']}{since}"
+
+
+def newest_days() -> list[str]:
+    """The newest day of each kind of partition, and the disk."""
+    data = load_data()
+    try:
+        require_data(data)
+        found = run_in_base(data, ("-c", LOOK), {"kinds": KINDS}, data.mount(DATA_FOLDER))
+    except AirflowMlError as error:
+        return [f"data        {str(error).splitlines()[0]}"]
+    return [*days_of(found["newest"]), disk_of(found, data.source)]
+
+
+def days_of(newest: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each kind of partition."""
+    rows = [
+        (kind, str(found["newest"] or "none yet"), f"{found['days']:,} published") for kind, found in newest.items()
+    ]
+    return aligned([("newest day", *rows[0]), *(("", *row) for row in rows[1:])])
+
+
+def disk_of(found: Mapping[str, int], source: str) -> str:
+    """The room that the data takes and that is left."""
+    free, total = size_text(found["free"]), size_text(found["total"])
+    return f"disk        {source!r} takes {size_text(found['size'])}; {free} of {total} are free there"
+
+
+def last_runs(airflow: Airflow) -> list[str]:
+    """The last run of each Dag, as a table."""
+    rows = [("Dag", "last run", "state", "day", "")]
+    for dag in airflow.request("GET", "/dags?limit=100&order_by=dag_id")["dags"]:
+        name = dag["dag_id"]
+        runs = airflow.request("GET", f"/dags/{name}/dagRuns?limit=1&order_by=-run_after")["dag_runs"]
+        rows.append((name, *run_cells(runs[0] if runs else None), "paused" if dag["is_paused"] else ""))
+    return aligned(rows)
+
+
+def run_cells(run: Mapping[str, Any] | None) -> tuple[str, str, str]:
+    """When a run began, its state, the day that it is for."""
+    if run is None:
+        return "none yet", "-", "-"
+    began = str(run.get("start_date") or run.get("run_after") or "-")[:16].replace("T", " ")
+    day = (run.get("conf") or {}).get("ds") or str(run.get("logical_date") or run.get("run_after") or "-")[:10]
+    return began, str(run["state"]), str(day)

@@ -1,0 +1,79 @@
+"""What the doctor finds wrong, from what the engine and the machine say."""
+
+import socket
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow_ml import doctor
+
+NOW = datetime.now(timezone.utc)
+PLUGINS = [{"Name": "buildx", "Version": "0.13.1+ds1"}, {"Name": "compose", "Version": "v2.26.1"}]
+SOUND: dict[str, Any] = {
+    "ServerVersion": "26.1.5+dfsg1",
+    "MemTotal": 16_000_000_000,
+    "ClientInfo": {"Plugins": PLUGINS},
+}
+
+
+def wrong(check: Any, **info: Any) -> dict[str, str]:
+    """What to do about each thing that a check finds wrong."""
+    return {found.what: found.do for found in check({**SOUND, **info}) if found.do}
+
+
+@pytest.mark.parametrize(
+    ("check", "info", "expected"),
+    [
+        (doctor.engine, {}, []),
+        (doctor.engine, {"ServerVersion": "23.0.1"}, ["engine"]),
+        (doctor.engine, {"ClientInfo": {"Plugins": PLUGINS[:1]}}, ["compose"]),
+        (doctor.engine, {"ClientInfo": {"Plugins": [{"Name": "compose", "Version": "1.29"}]}}, ["buildx", "compose"]),
+        (doctor.engine, {"ClientInfo": None}, ["buildx", "compose"]),
+        (doctor.memory, {}, []),
+        (doctor.memory, {"MemTotal": 2_000_000_000}, ["memory"]),
+        (doctor.disk, {"DockerRootDir": "/on/another/machine"}, []),
+    ],
+)
+def test_engine_that_is_too_old_or_too_small_is_named(check: Any, info: dict[str, Any], expected: list[str]) -> None:
+    assert list(wrong(check, **info)) == expected
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(0, []), (-20, []), (90, ["clock"]), (-90, ["clock"])])
+def test_clock_of_the_engine_is_compared(apart: int, expected: list[str]) -> None:
+    there = datetime.now(timezone.utc) + timedelta(seconds=apart)
+    # The engine writes nine decimals, or none.
+    assert list(wrong(doctor.clock, SystemTime=f"{there:%Y-%m-%dT%H:%M:%S}.123456789Z")) == expected
+    assert list(wrong(doctor.clock, SystemTime=f"{there:%Y-%m-%dT%H:%M:%S}Z")) == expected
+
+
+def test_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "LEAST_DISK", 10**18)
+    assert "--prune" in wrong(doctor.disk, DockerRootDir=str(tmp_path))["disk"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "do"),
+    [
+        (None, 0o600, "make run"),
+        ("A=1\nB=2\n", 0o600, ""),
+        ("A=1\n", 0o600, "make up"),
+        ("A=1\nB=2\n", 0o644, "chmod 600"),
+    ],
+)
+def test_settings_are_complete_and_private(text: str | None, mode: int, do: str, tmp_path: Path) -> None:
+    path, example = tmp_path / ".env", tmp_path / ".env.example"
+    example.write_text("# a comment\nA=\nB=3\n")
+    if text is not None:
+        path.write_text(text)
+        path.chmod(mode)
+    found = doctor.environment(path, example)
+    assert found.do.startswith(do)
+    assert bool(found.do) == bool(do)
+
+
+def test_port_of_another_program_is_found() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert doctor.is_taken(port)
+    assert not doctor.is_taken(port)

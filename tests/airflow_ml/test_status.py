@@ -1,0 +1,102 @@
+"""What status, models and logs show, from what compose, Airflow and the registry answer."""
+
+from typing import Any
+
+import pytest
+from airflow_ml import logs, models, status
+from airflow_ml.common import AirflowMlError
+from airflow_ml.stack import Service
+
+WELL = [Service("init", "exited", 0, ""), Service("mlflow", "running", 0, "healthy")]
+VERSIONS: list[dict[str, Any]] = [
+    {
+        "version": "2", "aliases": ["challenger"], "ds": "2026-11-22", "decision": "stays challenger",
+        "metrics": {"roc_auc": 0.9128}, "promoted": None,
+    },
+    {
+        "version": "1", "aliases": ["champion"], "ds": "2026-11-21", "decision": "promoted",
+        "metrics": {"roc_auc": 0.9, "average_precision": 0.4, "log_loss": 0.1, "brier_score": 0.02},
+        "promoted": {"at": "2026-11-22T03:00:00Z", "by": "gate", "reason": "there is no champion", "kind": "promote"},
+    },
+]  # fmt: skip
+EVENTS = [{"at": "2026-11-22T03:00:00Z", "kind": "promote", "version": "1", "by": "gate", "reason": "none before"}]
+LISTED: dict[str, Any] = {"name": "airflow-ml", "champion": "1", "versions": VERSIONS, "events": EVENTS}
+
+
+@pytest.mark.parametrize(
+    ("services", "expected"),
+    [
+        (WELL, ["services    2 of 2 are well"]),
+        ([], ["services    none: nothing was started from this folder, or it was stopped; do: make up"]),
+        (
+            [*WELL, Service("scheduler", "exited", 1, ""), Service("reports", "running", 0, "starting")],
+            [
+                "services    2 of 4 are well",
+                "            scheduler: exited; do: make up",
+                "            reports: running starting; do: make up",
+            ],
+        ),
+    ],
+)
+def test_service_that_is_not_well_is_named(services: list[Service], expected: list[str]) -> None:
+    assert status.services_of(services) == expected
+
+
+def test_champion_is_named_with_who_and_when() -> None:
+    expected = "champion    version 1 of airflow-ml, since 2026-11-22T03:00:00Z by gate"
+    assert status.champion_of(LISTED) == expected
+    # Only so many versions are listed; an older champion is still the champion.
+    assert status.champion_of({**LISTED, "versions": VERSIONS[:1]}) == "champion    version 1 of airflow-ml"
+    assert status.champion_of({**LISTED, "champion": None}) == "champion    none yet; 2 versions of airflow-ml"
+
+
+def test_kind_without_a_day_is_shown_as_such() -> None:
+    lines = status.days_of({"raw": {"newest": "2026-11-22", "days": 3}, "models": {"newest": None, "days": 0}})
+    assert [line.split() for line in lines] == [
+        ["newest", "day", "raw", "2026-11-22", "3", "published"],
+        ["models", "none", "yet", "0", "published"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (None, ("none yet", "-", "-")),
+        (
+            {"start_date": "2026-11-22T03:00:01Z", "state": "success", "conf": {"ds": "2026-11-20"}},
+            ("2026-11-22 03:00", "success", "2026-11-20"),
+        ),
+        (
+            {"run_after": "2026-11-22T03:00:00Z", "state": "queued", "logical_date": "2026-11-21T03:00:00Z"},
+            ("2026-11-22 03:00", "queued", "2026-11-21"),
+        ),
+    ],
+)
+def test_run_is_shown_with_the_day_that_it_is_for(run: dict[str, Any] | None, expected: tuple[str, ...]) -> None:
+    assert status.run_cells(run) == expected
+
+
+def test_versions_are_a_table_in_which_nothing_unknown_has_a_number() -> None:
+    header, newest, champion = (line.split("  ") for line in models.versions_of(LISTED))
+    assert header[0] == "version"
+    assert "0.9128" in newest
+    assert newest.count("-") + newest.count(" -") >= 3
+    assert champion[-1] == "there is no champion"
+    assert models.versions_of({"versions": []}) == []
+
+
+def test_events_are_a_table() -> None:
+    assert models.events_of(LISTED)[1].split() == ["2026-11-22T03:00:00Z", "promote", "1", "gate", "none", "before"]
+    assert models.events_of({"events": []}) == []
+
+
+def test_logs_are_of_tasks_that_began_in_their_order() -> None:
+    tasks = [
+        {"task_id": "features", "start_date": None},
+        {"task_id": "resolve", "start_date": "2026-11-22T03:00:09Z"},
+        {"task_id": "wait_for_raw", "start_date": "2026-11-22T03:00:01Z"},
+    ]
+    assert [task["task_id"] for task in logs.begun(tasks, None, "predict")] == ["wait_for_raw", "resolve"]
+    assert [task["task_id"] for task in logs.begun(tasks, "resolve", "predict")] == ["resolve"]
+    with pytest.raises(AirflowMlError, match=r"predict has no task 'x'\n.*features, resolve, wait_for_raw"):
+        logs.begun(tasks, "x", "predict")
