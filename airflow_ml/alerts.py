@@ -44,5 +44,5 @@ def read_alerts() -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the alerts."""
-    print(last(read_alerts(), arguments.last) or "no alerts so far")
+    print(last(read_alerts(), arguments.last) or "No alerts so far")
     return 0

@@ -1,7 +1,8 @@
 """Says what differs between two runs, and in which step the difference begins.
 
-A and B are paths below the data folder, as for `lineage`; or kept copies of a _meta.json. Exit codes: 0 done; 2 wrong
-usage; 3 it cannot be done, the message says why.
+Figures, parameters and numbers of rows come first, then each step, hashes last. A and B are paths below the data
+folder, as for `lineage`; or kept copies of a _meta.json.
+Exit codes: 0 done; 2 wrong usage; 3 it cannot be done, the message says why.
 """
 
 import argparse
@@ -11,10 +12,10 @@ from typing import Any
 
 from airflow_ml.lineage.compare import Change, Comparison, Pair, compare, role
 from airflow_ml.lineage.data import given, impossible, lineage_or_kept, load_data
+from airflow_ml.lineage.diff_tables import tables, value_text
 from airflow_ml.lineage.graph import Lineage, Step, short, to_json
 
 KINDS = {"call": "call", "argument": "arguments", "parameter": "parameters", "seed": "seed", "version": "versions"}
-ABSENT = "-"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,15 +36,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def words(a: Lineage, b: Lineage, comparison: Comparison) -> str:
-    """What differs, first whether the bytes do, then where that begins, then each step in the order of the work."""
-    lines = [f"A  {_names(a)}", f"B  {_names(b)}", ""]
-    lines += _outcome(comparison)
+    """What differs: figures, parameters and rows, where that begins, each step in the order of the work, hashes."""
+    lines = [f"A  {_names(a)}", f"B  {_names(b)}", "", _outcome(comparison)]
     lines += [f"Note, {side}: {path} {p.text}" for side, runs in (("A", a), ("B", b)) for path, p in runs.problems]
+    lines += tables(comparison)
     if comparison.origins or any(pair.unknown for pair in comparison.pairs):
         lines += ["", *_beginning(comparison)]
     for pair in comparison.different:
         lines += ["", *_pair(pair)]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_hashes(comparison)])
 
 
 def _names(lineage: Lineage) -> str:
@@ -52,16 +53,20 @@ def _names(lineage: Lineage) -> str:
     return lineage.targets[0] if len(lineage.targets) == 1 else f"{', '.join(sorted(partitions))}: {files}"
 
 
-def _outcome(comparison: Comparison) -> Iterator[str]:
+def _outcome(comparison: Comparison) -> str:
     if comparison.outputs or comparison.alone:
-        yield "The files differ:"
-    elif comparison.different:
-        yield "The files are the same bytes, although they were not made in the same way."
-    else:
-        yield "The files are the same bytes, made in the same way."
-    yield from (f"  {change.name}   sha256 {short(change.a)} | {short(change.b)}" for change in comparison.outputs)
-    yield from (f"  {change.name}   {change.kind}" for change in comparison.alone)
+        return "The files differ."
+    if comparison.different:
+        return "The files are the same bytes, although they were not made in the same way."
+    return "The files are the same bytes, made in the same way."
+
+
+def _hashes(comparison: Comparison) -> Iterator[str]:
+    """The files that were compared, if any differs."""
     if comparison.outputs or comparison.alone:
+        yield from ("", "The files:")
+        yield from (f"  {change.name}   sha256 {short(change.a)} | {short(change.b)}" for change in comparison.outputs)
+        yield from (f"  {change.name}   {change.kind}" for change in comparison.alone)
         yield from (f"  {name}   the same bytes" for name in comparison.same_outputs)
 
 
@@ -77,7 +82,7 @@ def _beginning(comparison: Comparison) -> Iterator[str]:
 def _reason(pair: Pair) -> str:
     kinds = list(dict.fromkeys(change.kind for change in pair.own))
     if kinds:
-        texts = [f"{_what(change)} {_value(change.a)} | {_value(change.b)}" for change in pair.own[:3]]
+        texts = [f"{_what(change)} {value_text(change.a)} | {value_text(change.b)}" for change in pair.own[:3]]
         more = f", and {len(pair.own) - 3} more" if len(pair.own) > 3 else ""
         return f"{', '.join(texts)}{more}"
     if pair.inputs:
@@ -98,8 +103,8 @@ def _pair(pair: Pair) -> Iterator[str]:
         return
     yield from _image(pair)
     for kind, name in KINDS.items():
-        changes = [change for change in pair.own if change.kind == kind]
-        yield from _rows(name, [f"{change.name}: {_value(change.a)} | {_value(change.b)}" for change in changes])
+        own = [change for change in pair.own if change.kind == kind]
+        yield from _rows(name, [f"{change.name}: {value_text(change.a)} | {value_text(change.b)}" for change in own])
     if not any(change.kind in ("call", "argument", "parameter", "seed") for change in pair.own):
         yield from _rows("parameters", ["the same"])
     yield from _rows("inputs", _differ_and_same(pair.inputs, _same_inputs(pair)))
@@ -139,14 +144,6 @@ def _differ_and_same(changes: list[Change], same: list[str]) -> list[str]:
 def _rows(name: str, texts: list[str]) -> Iterator[str]:
     for place, text in enumerate(texts):
         yield f"  {name if place == 0 else '':11} {text}"
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return ABSENT
-    if isinstance(value, dict) and "file" in value:
-        return f"{value['file']} ({short(value['sha256'])})" if value.get("sha256") else str(value["file"])
-    return short(value) if isinstance(value, str) and value.startswith("sha256:") else str(value)
 
 
 def document(a: Lineage, b: Lineage, comparison: Comparison) -> dict[str, Any]:

@@ -21,6 +21,12 @@ def rows(text: str, title: str) -> list[str]:
     return [" ".join(line.split()) for line in lines[start:end]]
 
 
+def table(text: str, title: str) -> list[str]:
+    """The rows of one of the tables at the top."""
+    (header,) = (line for line in text.splitlines() if line.split()[:2] == [title, "A"])
+    return rows(text, header)
+
+
 def diff(pipeline: Pipeline, command: Command, a: str = A, b: str = B, **changes: dict[str, Any]) -> tuple[str, Any]:
     """The words and the object for two days, the second with changed steps."""
     pipeline.run(OTHER, **changes)
@@ -60,7 +66,9 @@ def test_another_parameter_is_shown_with_the_step_where_the_difference_begins(
 ) -> None:
     text, found = diff(pipeline, command, train={"parameters": {"num_leaves": 63}})
     assert found["begins_in"] == [[f"models/{DAY}#train", f"models/{OTHER}#train"]]
-    assert "The files differ:\n  predictions/{ds}/predictions.csv   sha256 " in text
+    assert "\n\nThe files differ.\n\nParameters" in text
+    assert table(text, "Parameters") == ["train num_leaves - 63"]
+    assert "\n\nThe files:\n  predictions/{ds}/predictions.csv   sha256 " in text
     assert "The difference begins in train:\n  train   " in text
     assert f"ds {DAY} | {OTHER}, num_leaves - | 63" in text
     lines = rows(text, f"train   models/{DAY} | models/{OTHER}")
@@ -70,6 +78,23 @@ def test_another_parameter_is_shown_with_the_step_where_the_difference_begins(
     assert lines[4].startswith("outputs models/{ds}/encoder.json: ")
     downstream = rows(text, f"predict   predictions/{DAY} | predictions/{OTHER}")
     assert any(row.startswith("inputs features/{ds}/features.csv: ") for row in downstream)
+
+
+def test_figures_parameters_and_rows_come_first_and_hashes_last(pipeline: Pipeline, command: Command) -> None:
+    pipeline.run(OTHER, generate={"seed": 7})
+    for day, rows, auc in ((DAY, 20_000, 0.91), (OTHER, 19_500, 0.9)):
+        result = {"rows": rows, "roc_auc": auc, "gate": {"passed": True}, "confusion": {"0": 3, "1": 4}}
+        pipeline.edit_mark(f"models/{day}", lambda m, said=result: m["steps"]["validate"].update(result=said))
+        pipeline.edit_mark(f"raw/{day}", lambda m, count=rows: m["outputs"]["data.csv"].update(rows=count))
+    code, text, _ = command("diff", f"models/{DAY}", f"models/{OTHER}")
+    assert code == 0
+    assert table(text, "Figures") == ["validate roc_auc 0.91 0.9 -0.01"]
+    assert table(text, "Parameters") == ["generate seed - 7"]
+    assert table(text, "Rows") == ["generate raw/{ds}/data.csv 20,000 19,500 -500"]
+    titles = ["Figures", "Parameters", "Rows", "The difference begins in", "The files:"]
+    places = [text.index(f"\n{title}") for title in titles]
+    assert places == sorted(places)
+    assert text.index("sha256") > places[-1]
 
 
 def test_another_seed_of_the_generator_is_where_everything_begins(pipeline: Pipeline, command: Command) -> None:
