@@ -5,9 +5,9 @@ Reads: the environment. Writes nothing.
 
 import os
 
-NONE = "none"
+NONE, MLFLOW, EXCHANGE = "none", "mlflow", "exchange"
 # The variable with the engine's name of each network: it differs from one project of compose to another.
-VARIABLES = {"mlflow": "ML_MLFLOW_NETWORK"}
+VARIABLES = {MLFLOW: "ML_MLFLOW_NETWORK", EXCHANGE: "ML_EXCHANGE_NETWORK"}
 ADDRESSES = ("ML_MLFLOW_URI", "ML_MODEL_NAME", "ML_MLFLOW_PAGE", "ML_REPORTS_PAGE", "ML_AIRFLOW_PAGE")
 
 
@@ -27,13 +27,14 @@ def engine_name(network: str) -> str | None:
 
 def require(network: str, name: str | None) -> None:
     """Without a name the engine would choose its default network, which reaches everything. Errors: NetworkError."""
-    if not name:
-        raise NetworkError(
-            f"{VARIABLES[network]} is unset or empty where this task runs, expected the engine's name of the network "
-            f"{network!r}, as `docker network ls` shows it; do: set it in the scheduler's environment"
-        )
+    if network == NONE or (name and name != NONE):
+        return
+    raise NetworkError(
+        f"{VARIABLES[network]} is {name or 'unset or empty'} where this task runs, expected the engine's name of the "
+        f"network {network!r}, as `docker network ls` shows it; do: set it in .env, then `make up`"
+    )
 
 
 def addresses(network: str) -> dict[str, str]:
-    """The variables that a container on the network gets, if they are set; without a network none."""
-    return {name: os.environ[name] for name in ADDRESSES if network != NONE and os.environ.get(name)}
+    """The variables that a container on MLflow's network gets, if they are set; on another one none."""
+    return {name: os.environ[name] for name in ADDRESSES if network == MLFLOW and os.environ.get(name)}

@@ -3,7 +3,8 @@
 import json
 import logging
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, cast
 
@@ -13,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import Mount
 
+from ml import connections
 from ml import network as networks
 from ml.container_log import STDERR, STDOUT, lines_of
 from ml.images import image_of
@@ -43,37 +45,50 @@ class StageOperator(DockerOperator):
 
     :param stage: the stage, as the image lock names it
     :param command: its arguments (templated); an empty one is left out
-    :param network: `mlflow` for a stage that talks to MLflow: the container joins its network and gets the addresses
+    :param network: `mlflow` for a stage that talks to MLflow: the container joins its network and gets the addresses;
+        `exchange` for one that talks to databases and object stores
+    :param connection: an Airflow connection (templated), which the container gets as a file and as `--connection`
     :param read_only: the stage writes nothing below /data
 
     From the environment: ML_DOCKER_HOST, ML_DATA, ML_UID, ML_GID, ML_STAGE_MEMORY (see settings.py); for `mlflow` also
-    ML_MLFLOW_NETWORK, the engine's name of that network, and network.ADDRESSES, which the container gets unchanged.
+    ML_MLFLOW_NETWORK, the engine's name of that network, and network.ADDRESSES, which the container gets unchanged;
+    for `exchange` ML_EXCHANGE_NETWORK; for a connection ML_CONNECTIONS_VOLUME.
     """
 
-    template_fields: Sequence[str] = ("image", "command", "environment", "labels")
+    template_fields: Sequence[str] = ("image", "command", "environment", "labels", "connection")
     template_ext: Sequence[str] = ()
     ui_color = "#e8f1fb"
 
     def __init__(
-        self, *, stage: str, command: list[str], network: str = networks.NONE, read_only: bool = False, **kwargs: Any
+        self,
+        *,
+        stage: str,
+        command: list[str],
+        network: str = networks.NONE,
+        connection: str = "",
+        read_only: bool = False,
+        **kwargs: Any,
     ) -> None:
         image = image_of(stage)
         self.stage = stage
         self.custom_operator_name = stage  # what Airflow's graph writes below the task
         self.image_id = image.id
-        self.network = network
+        self.network, self.connection = network, connection
         self.addresses = networks.addresses(network)
         self.outcome = Outcome(image.name)
         self._killed = False
         source = setting("ML_DATA")
-        mount = Mount(DATA_FOLDER, source, type="bind" if source.startswith("/") else "volume", read_only=read_only)
+        mounts = [Mount(DATA_FOLDER, source, type="bind" if source.startswith("/") else "volume", read_only=read_only)]
+        if connection:
+            mounts.append(Mount(connections.TARGET, connections.volume(), type="volume", read_only=True))
+            command = [*command, f"--connection={connection}"]
         run = {"dag": "{{ dag.dag_id }}", "task": "{{ task.task_id }}", "run": "{{ run_id }}"}
         super().__init__(
             image=image.name,
             command=command,
             docker_url=setting("ML_DOCKER_HOST"),
             user=f"{setting('ML_UID')}:{setting('ML_GID')}",
-            mounts=[mount],
+            mounts=mounts,
             mount_tmp_dir=False,
             network_mode=networks.engine_name(network),
             mem_limit=setting("ML_STAGE_MEMORY"),
@@ -116,7 +131,8 @@ class StageOperator(DockerOperator):
             self._require_engine()
             self._require_image()
             self._remove_earlier_tries()
-            line = self._run(context)
+            with self._connection_file():
+                line = self._run(context)
         except (DockerException, OSError) as error:  # requests' errors are OSErrors
             raise StageFailed(self._engine_trouble(error)) from error
         return self._parse_result(line, context)
@@ -160,7 +176,9 @@ class StageOperator(DockerOperator):
             f" --memory {self.mem_limit} --memory-swap {self.mem_limit}"
         )
         addresses = [word for name, value in self.addresses.items() for word in ("--env", f"{name}={value}")]
-        all_options = [*options.split(), *addresses, "--volume", volume]
+        file = f"{self.connection}.json"
+        files = ["--volume", f"./{file}:{connections.TARGET}/{file}:ro"] if self.connection else []
+        all_options = [*options.split(), *addresses, "--volume", volume, *files]
         return shlex.join(["docker", "run", *all_options, self.image, *(self.command or ())])
 
     def _host_config(self) -> dict[str, Any]:
@@ -182,6 +200,21 @@ class StageOperator(DockerOperator):
             networks.require(self.network, self.network_mode)
         except networks.NetworkError as error:
             raise AirflowFailException(f"{self.stage} needs a network: {error}") from None
+
+    @contextmanager
+    def _connection_file(self) -> Iterator[None]:
+        """The connection is a file while the container runs; the container's variable names its folder."""
+        if not self.connection:
+            yield
+            return
+        labels = cast("dict[str, str]", self.labels)
+        task = {name: value for name, value in labels.items() if name != "airflow-ml.try"}
+        try:
+            with connections.as_file(self.connection, task) as folder:
+                self.environment = {**cast("dict[str, str]", self.environment), "ML_CONNECTIONS": folder}
+                yield
+        except connections.NoConnection as error:
+            raise AirflowFailException(f"{self.stage} needs a connection: {error}") from None
 
     def _require_engine(self) -> None:
         try:

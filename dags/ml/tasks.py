@@ -14,8 +14,11 @@ from ml.retrain import TrainOnBreach
 from ml.sensor import PartitionSensor
 
 # The stages that need a network, and which: all others have none.
-NETWORKS = {"registry": "mlflow"}
-NETWORK_OPTIONS = {"registry": " --network airflow-ml_mlflow --env ML_MLFLOW_URI=http://mlflow:5000"}
+NETWORKS = {"registry": "mlflow", "exchange": "exchange"}
+NETWORK_OPTIONS = {
+    "registry": " --network airflow-ml_mlflow --env ML_MLFLOW_URI=http://mlflow:5000",
+    "exchange": " --network NETWORK --volume ./NAME.json:/run/connections/NAME.json:ro",
+}
 
 
 def stage(
@@ -28,6 +31,7 @@ def stage(
     makes: Sequence[Asset] = (),
     hours: float = 1,
     read_only: bool = False,
+    connection: str = "",
 ) -> StageOperator:
     """A task that runs a stage, such as `stage("preprocessing prepare", [DS], doc=...)`.
 
@@ -39,6 +43,7 @@ def stage(
     :param makes: the data that is complete once it is done
     :param hours: how long it may take
     :param read_only: it writes nothing below /data
+    :param connection: the Airflow connection that the stage gets, as a file
     """
     name, *words = command.split()
     task = StageOperator(
@@ -47,11 +52,12 @@ def stage(
         network=NETWORKS.get(name, "none"),
         command=[*words, *(argument.template for argument in arguments)],
         read_only=read_only,
+        connection=connection,
         execution_timeout=timedelta(hours=hours),
         inlets=list(uses),
         outlets=list(makes),
     )
-    usage = " ".join([*words, *(argument.usage for argument in arguments)])
+    usage = " ".join([*words, *(argument.usage for argument in arguments), *(["--connection NAME"] * bool(connection))])
     options = "--rm --volume data:/data" + NETWORK_OPTIONS.get(name, "")
     task.doc_md = f"{doc}\n\nBy hand:\n\n```sh\ndocker run {options} {task.image} {usage}\n```\n"
     return task

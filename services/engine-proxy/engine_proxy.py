@@ -189,7 +189,8 @@ async def run(settings: Settings) -> None:
         SOCKET,
         settings.engine,
         limits.data,
-        ", ".join(sorted(limits.networks)),
+        ", ".join(f"{stage}={name}" for stage, names in sorted(limits.networks.items()) for name in sorted(names))
+        or "none",
         "any" if limits.images is None else ", ".join(sorted(limits.images)) or "none",
     )
     await stopped.wait()

@@ -9,7 +9,7 @@ are exact: the engine would accept `hostconfig` for `HostConfig`, here it is an 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -37,7 +37,9 @@ OLDEST_API = 43
 MIN_MEMORY = 6 << 20
 
 CONTAINER = "[0-9a-f]{64}"
-IMAGE = r"airflow-ml-[a-z0-9]+(?:-[a-z0-9]+)*:(?!latest(?![\w.-]))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+IMAGE = r"airflow-ml-(?P<stage>[a-z0-9]+(?:-[a-z0-9]+)*):(?!latest(?![\w.-]))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+# The one stage that gets credentials, and where.
+EXCHANGE, CONNECTIONS = "exchange", "/run/connections"
 # The last word of a stage image's entry point. No request can replace it: the image says what code runs.
 STAGE_MODULE = "/opt/stage/[a-z][a-z0-9_]*[.]py"
 TMPFS_OPTION = "(?:rw|exec|noexec|nosuid|nodev|size=[0-9]+[kKmMgG]?|mode=[0-7]{3,4}|[ug]id=[0-9]+)"
@@ -47,13 +49,15 @@ TMPFS_OPTION = "(?:rw|exec|noexec|nosuid|nodev|size=[0-9]+[kKmMgG]?|mode=[0-7]{3
 class Limits:
     """What this installation allows: `data` is a volume's name or the absolute path of a folder on the host.
 
-    `installation` is a name that no other on the same engine has.
+    `installation` is a name that no other on the same engine has; `networks` are those that a stage may join, by stage;
+    `connections` is the volume with credentials that the stage exchange alone may mount, read-only.
     """
 
     installation: str
     data: str
     max_memory: int
-    networks: frozenset[str] = frozenset({"none"})
+    networks: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    connections: str | None = None
     images: frozenset[str] | None = None
     max_pids: int = 1024
 
@@ -91,7 +95,8 @@ def judge(method: str, target: str, body: bytes, limits: Limits) -> Call:
 def judge_container(body: bytes, limits: Limits) -> dict[str, Any]:
     """Check the body of /containers/create; returns a new body of the checked values, with our label."""
     try:
-        container: dict[str, Any] = _container(limits)(parse_json(body, "the body"), "")
+        content = parse_json(body, "the body")
+        container: dict[str, Any] = _container(limits, _stage_of(content))(content, "")
     except RecursionError:
         raise Refused("the body is nested too deeply", 400) from None
     host = container["HostConfig"]
@@ -211,7 +216,14 @@ def _containers_query(installation: str) -> Check:
 # --- containers ---
 
 
-def _container(limits: Limits) -> Check:
+def _stage_of(content: Any) -> str:
+    """The stage that a body's image runs; '' if it names no image of ours."""
+    image = content.get("Image") if isinstance(content, dict) else None
+    found = re.fullmatch(IMAGE, image) if isinstance(image, str) else None
+    return found["stage"] if found else ""
+
+
+def _container(limits: Limits, stage: str) -> Check:
     """The body of /containers/create. Cmd is a stage's arguments: the image's own entry point takes them."""
     return fields(
         required={
@@ -220,7 +232,7 @@ def _container(limits: Limits) -> Check:
             "Labels": map_of(
                 text(r"airflow-ml[.](?!proxy\Z)[a-z0-9._-]+", f"airflow-ml.NAME, but not {LABEL}"), text()
             ),
-            "HostConfig": _host_config(limits),
+            "HostConfig": _host_config(limits, stage),
         },
         optional={
             "Cmd": list_of(text()),
@@ -231,17 +243,9 @@ def _container(limits: Limits) -> Check:
     )
 
 
-def _host_config(limits: Limits) -> Check:
+def _host_config(limits: Limits, stage: str) -> Check:
     memory = whole(MIN_MEMORY, limits.max_memory)
     no_new_privileges = one_of("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true")
-    data = fields(
-        required={
-            "Type": one_of("bind" if limits.data.startswith("/") else "volume"),
-            "Source": one_of(limits.data),
-            "Target": one_of("/data"),
-        },
-        optional={"ReadOnly": one_of(True)},
-    )
     tmpfs = map_of(
         one_of("/tmp"),  # noqa: S108 - the container's own
         text(f"{TMPFS_OPTION}(,{TMPFS_OPTION})*", "options such as size=1g,mode=1777"),
@@ -254,7 +258,7 @@ def _host_config(limits: Limits) -> Check:
     )
     return fields(
         required={
-            "NetworkMode": one_of(*sorted(limits.networks)),
+            "NetworkMode": one_of("none", *sorted(limits.networks.get(stage, ()))),
             "ReadonlyRootfs": one_of(True),
             "CapDrop": list_of(one_of("ALL"), 1, 1),
             "SecurityOpt": list_of(no_new_privileges, 1, 1),
@@ -263,13 +267,47 @@ def _host_config(limits: Limits) -> Check:
             "PidsLimit": whole(1, limits.max_pids),
         },
         optional={
-            "Mounts": list_of(data, 0, 1),
+            "Mounts": _mounts(limits, stage),
             "Tmpfs": tmpfs,
             "CpuShares": whole(2, 1024),
             "NanoCpus": whole(1, 1024 * 10**9),
             "LogConfig": fields(optional={"Type": one_of("json-file", "local"), "Config": log_options}),
         },
     )
+
+
+def _mounts(limits: Limits, stage: str) -> Check:
+    """The data; for the stage exchange also the credentials, which it cannot change."""
+    data = fields(
+        required={
+            "Type": one_of("bind" if limits.data.startswith("/") else "volume"),
+            "Source": one_of(limits.data),
+            "Target": one_of("/data"),
+        },
+        optional={"ReadOnly": one_of(True)},
+    )
+    if stage != EXCHANGE or limits.connections is None:
+        return list_of(data, 0, 1)
+    connections = fields(
+        required={
+            "Type": one_of("volume"),
+            "Source": one_of(limits.connections),
+            "Target": one_of(CONNECTIONS),
+            "ReadOnly": one_of(True),
+        }
+    )
+
+    def mount(value: Any, key: str) -> Any:
+        check = connections if isinstance(value, dict) and value.get("Target") == CONNECTIONS else data
+        return check(value, key)
+
+    def apply(value: Any, key: str) -> Any:
+        mounts = list_of(mount, 0, 2)(value, key)
+        if len({one["Target"] for one in mounts}) < len(mounts):
+            raise wrong(key, value, "each target once")
+        return mounts
+
+    return apply
 
 
 def _image(limits: Limits) -> Check:

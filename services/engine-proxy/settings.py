@@ -11,7 +11,8 @@ from policy import Limits
 # A path is the more dangerous of the two: absolute, without `.` and `..`, and never the root itself.
 VOLUME, FOLDER = "[a-zA-Z0-9][a-zA-Z0-9_.-]+", "(/(?![.]{1,2}(/|$))[^/]+)+"
 INSTALLATION = "[a-z0-9][a-z0-9_-]*"
-NETWORK = r"(?!host\b)[a-zA-Z0-9][a-zA-Z0-9_.-]*"
+# STAGE=NETWORK. `host` is no network of its own, and `container:NAME` is another container's.
+NETWORK = r"[a-z0-9]+(?:-[a-z0-9]+)*=(?!host(?:,|\Z))[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 UNITS = {"k": 10, "m": 20, "g": 30}
 
 
@@ -41,7 +42,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     ML_DOCKER_SOCKET           the engine's socket (default: /var/run/docker.sock)
     ML_IMAGE_LOCK              the image lock; if set, only images that it names can run (default: not set)
     ML_STAGE_MEMORY            the most memory that a container may ask for, such as 4g (required)
-    ML_STAGE_NETWORKS          networks that a container may join, besides none; commas between (default: no others)
+    ML_STAGE_NETWORKS          which stage may join which network, besides none: STAGE=NETWORK, commas between
+                               (default: no others)
+    ML_CONNECTIONS_VOLUME      the volume with credentials that the stage exchange may mount at /run/connections,
+                               read-only (default: none)
     ML_PROXY_REQUEST_SECONDS   how long a client may take to send its request (default: 10)
 
     Errors: ValueError, which names the variable that is wrong.
@@ -54,7 +58,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         return value
 
     data = get("ML_DATA", "", f"{VOLUME}|{FOLDER}", "a volume's name or a folder's absolute path")
-    networks = get("ML_STAGE_NETWORKS", "none", f"{NETWORK}(,{NETWORK})*", "names of networks, other than host")
+    networks = get("ML_STAGE_NETWORKS", "", f"({NETWORK}(,{NETWORK})*)?", "STAGE=NETWORK, ..., no network called host")
+    connections = get("ML_CONNECTIONS_VOLUME", "", f"({VOLUME})?", "a volume's name")
     memory = get("ML_STAGE_MEMORY", "", "[1-9][0-9]*[kmgKMG]?[bB]?", "a size such as 4g").lower().rstrip("b")
     lock = environment.get("ML_IMAGE_LOCK")
     return Settings(
@@ -62,9 +67,15 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             installation=get("ML_INSTALLATION", "", INSTALLATION, "a name of small letters, digits, - and _"),
             data=data,
             max_memory=int(memory.rstrip("kmg")) << UNITS.get(memory[-1], 0),
-            networks=frozenset({"none", *networks.split(",")}),
+            networks=_by_stage(networks),
+            connections=connections or None,
         ),
         engine=get("ML_DOCKER_SOCKET", "/var/run/docker.sock", "/.+", "a path"),
         image_lock=Path(lock) if lock else None,
         request_seconds=float(get("ML_PROXY_REQUEST_SECONDS", "10", "[0-9]+([.][0-9]+)?", "a number of seconds")),
     )
+
+
+def _by_stage(text: str) -> dict[str, frozenset[str]]:
+    pairs = [entry.split("=") for entry in text.split(",") if entry]
+    return {stage: frozenset(network for other, network in pairs if other == stage) for stage, _ in pairs}

@@ -12,7 +12,8 @@ from typing import Any
 from stagekit import BadInput, UsageError
 from stagekit.shapes import Maybe, ShapeError, check, read_object
 
-FOLDER = Path("/run/connections")
+# Under Airflow a task has a folder of its own below this one.
+FOLDER = Path(os.environ.get("ML_CONNECTIONS") or "/run/connections")
 # The keys that Airflow writes; `schema` is the database.
 SHAPE = {
     "conn_type": str,

@@ -293,11 +293,52 @@ def test_create_takes_only_images_of_the_lock_where_there_is_one() -> None:
     assert "./build_images.sh" in message
 
 
-def test_create_takes_a_network_only_where_it_is_listed() -> None:
+def test_create_takes_a_network_only_for_the_stage_that_it_is_listed_for() -> None:
     body = changed("HostConfig.NetworkMode", "airflow-ml_tracking")
-    limits = Limits("airflow-ml", "data", 4 << 30, networks=frozenset({"none", "airflow-ml_tracking"}))
+    limits = Limits("airflow-ml", "data", 4 << 30, networks={"generator": frozenset({"airflow-ml_tracking"})})
     assert create(body, limits)["HostConfig"]["NetworkMode"] == "airflow-ml_tracking"
     assert "airflow-ml_tracking" in refusal(body)
+    for image in ("airflow-ml-training:1", "airflow-ml-generator-x:1", "airflow-ml-x-generator:1"):
+        assert "NetworkMode" in refusal({**body, "Image": image}, limits)
+
+
+CONNECTIONS = {"Type": "volume", "Source": "secrets", "Target": "/run/connections", "ReadOnly": True}
+EXCHANGE = Limits("airflow-ml", "data", 4 << 30, connections="secrets")
+
+
+def exchange(*mounts: Any) -> dict[str, Any]:
+    return {**changed("HostConfig.Mounts", list(mounts)), "Image": "airflow-ml-exchange:0a1b2c3d4e5f"}
+
+
+def test_create_lets_exchange_alone_read_the_credentials() -> None:
+    for mounts in ([VOLUME, CONNECTIONS], [CONNECTIONS, VOLUME], [CONNECTIONS]):
+        assert create(exchange(*mounts), EXCHANGE)["HostConfig"]["Mounts"] == mounts
+    for image in (IMAGE, "airflow-ml-registry:1", "airflow-ml-exchange-2:1"):
+        assert "HostConfig.Mounts" in refusal({**exchange(VOLUME, CONNECTIONS), "Image": image}, EXCHANGE)
+        assert "HostConfig.Mounts" in refusal({**exchange(CONNECTIONS), "Image": image}, EXCHANGE)
+    assert "HostConfig.Mounts" in refusal(exchange(CONNECTIONS))  # an installation without such a volume
+
+
+WRONG_CONNECTIONS = [
+    [VOLUME, {**CONNECTIONS, "ReadOnly": False}],
+    [VOLUME, {key: value for key, value in CONNECTIONS.items() if key != "ReadOnly"}],
+    [VOLUME, {**CONNECTIONS, "Source": "data"}],
+    [VOLUME, {**CONNECTIONS, "Source": "other"}],
+    [VOLUME, {**CONNECTIONS, "Type": "bind", "Source": "/run/secrets"}],
+    [VOLUME, {**CONNECTIONS, "Target": "/run/connections/"}],
+    [VOLUME, {**CONNECTIONS, "Target": "/run"}],
+    [VOLUME, {**CONNECTIONS, "Target": "/data"}],
+    [VOLUME, {**CONNECTIONS, "VolumeOptions": {"Subpath": ".."}}],
+    [{**VOLUME, "Source": "secrets"}, CONNECTIONS],
+    [CONNECTIONS, CONNECTIONS],
+    [VOLUME, VOLUME],
+    [VOLUME, CONNECTIONS, VOLUME],
+]
+
+
+@pytest.mark.parametrize("mounts", WRONG_CONNECTIONS, ids=json.dumps)
+def test_create_refuses_any_other_way_to_the_credentials(mounts: Any) -> None:
+    assert "HostConfig.Mounts" in refusal(exchange(*mounts), EXCHANGE)
 
 
 LEAF = st.one_of(st.integers().filter(bool), st.text(min_size=1), st.just(True), st.floats(0.1, 1e9))

@@ -10,7 +10,8 @@ REQUIRED = {"ML_INSTALLATION": "airflow-ml", "ML_DATA": "data", "ML_STAGE_MEMORY
 def test_settings_have_defaults_for_all_but_the_name_the_data_and_the_memory() -> None:
     settings = read_settings(REQUIRED)
     assert settings.limits.data == "data"
-    assert settings.limits.networks == {"none"}
+    assert settings.limits.networks == {}
+    assert settings.limits.connections is None
     assert settings.limits.max_memory == 1024**3
     assert settings.engine == "/var/run/docker.sock"
 
@@ -26,9 +27,15 @@ def test_settings_have_defaults_for_all_but_the_name_the_data_and_the_memory() -
         ("ML_DATA", "/srv//ml"),
         ("ML_DATA", "/srv/"),
         ("ML_DATA", "./data"),
-        ("ML_STAGE_NETWORKS", "host"),
-        ("ML_STAGE_NETWORKS", "tracking,host"),
-        ("ML_STAGE_NETWORKS", "container:postgres"),
+        ("ML_STAGE_NETWORKS", "tracking"),
+        ("ML_STAGE_NETWORKS", "registry=host"),
+        ("ML_STAGE_NETWORKS", "registry=host,exchange=shop"),
+        ("ML_STAGE_NETWORKS", "registry=tracking,exchange=host"),
+        ("ML_STAGE_NETWORKS", "registry=container:postgres"),
+        ("ML_STAGE_NETWORKS", "registry="),
+        ("ML_STAGE_NETWORKS", "*=shop"),
+        ("ML_CONNECTIONS_VOLUME", "/etc"),
+        ("ML_CONNECTIONS_VOLUME", "a:b"),
         ("ML_STAGE_MEMORY", ""),
         ("ML_STAGE_MEMORY", "0"),
         ("ML_STAGE_MEMORY", "lots"),
@@ -54,11 +61,13 @@ def test_settings_take_a_folder_networks_and_sizes() -> None:
         {
             "ML_INSTALLATION": "airflow-ml_2",
             "ML_DATA": "/srv/my data/v1.2",
-            "ML_STAGE_NETWORKS": "tracking,feature-store",
+            "ML_STAGE_NETWORKS": "registry=tracking,exchange=host-shop,exchange=hosting,exchange=none",
+            "ML_CONNECTIONS_VOLUME": "airflow-ml_connections",
             "ML_STAGE_MEMORY": "512m",
         }
     )
     assert settings.limits.installation == "airflow-ml_2"
     assert settings.limits.data == "/srv/my data/v1.2"
-    assert settings.limits.networks == {"none", "tracking", "feature-store"}
+    assert settings.limits.networks == {"registry": {"tracking"}, "exchange": {"host-shop", "hosting", "none"}}
+    assert settings.limits.connections == "airflow-ml_connections"
     assert settings.limits.max_memory == 512 * 1024**2

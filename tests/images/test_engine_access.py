@@ -17,6 +17,7 @@ from airflow_ml.images.lock import write_service_images
 from airflow_ml.make_env import make_env
 
 from tests.harness import CONFINED, ROOT, Finished, docker, images
+from tests.images.exchange_lab import wait_until
 
 SOCKET = "/run/engine-proxy/engine.sock"
 # How the socket at a path answers a user of that number; as the same user if there is no number.
@@ -113,6 +114,43 @@ def test_socket_is_mounted_by_proxy_and_scheduler_alone(project: Project) -> Non
         if mount["source"] == "engine-socket"
     }
     assert mounts == {("engine-proxy", False), ("scheduler", True)}
+
+
+def test_connections_are_mounted_by_the_scheduler_alone(project: Project) -> None:
+    """Of the services; the proxy lets the stage exchange mount them as well."""
+    mounts = {
+        (name, mount["target"])
+        for name, service in project.services().items()
+        for mount in service.get("volumes", [])
+        if mount["source"] == "connections"
+    }
+    assert mounts == {("scheduler", "/run/connections")}
+
+
+WRITE_AND_WAIT = """
+import os, pathlib, time
+kinds = [line.split()[2] for line in open("/proc/mounts") if line.split()[1] == "/run/connections"]
+folder = pathlib.Path("/run/connections/task")
+folder.mkdir()
+(folder / "shop.json").write_text("secret")
+print(kinds, os.getuid(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_connections_are_in_memory_and_seen_where_the_volume_is_mounted(project: Project) -> None:
+    run = ["run", "--detach", "--no-deps", "--entrypoint=python", "scheduler", "-c", WRITE_AND_WAIT]
+    scheduler = project.compose(*run).stdout.strip()
+    try:
+        wait_until(lambda: docker("logs", scheduler).stdout, scheduler)
+        assert docker("logs", scheduler).stdout == "['tmpfs'] 10001\n"
+        volume = f"--volume={project.name}_connections:/run/connections:ro"
+        code = "print(open('/run/connections/task/shop.json').read())"
+        command = ["run", *CONFINED, volume, "--entrypoint=python", images()["base"], "-c", code]
+        assert docker(*command).stdout == "secret\n"
+    finally:
+        docker("rm", "--force", scheduler)
+    assert docker(*command, check=False).returncode == 1, "nobody mounts it any more, so nothing is left"
 
 
 def test_proxy_has_no_network_and_no_port(project: Project) -> None:

@@ -2,12 +2,15 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.harness import RESTRICTED, docker, images
+from tests.harness import LOCK, RESTRICTED, ROOT, docker, images
 from tests.images.exchange_lab import BUCKET, DS, PASSWORD, SECRET_KEY, Lab, serve
+from tests.images.test_engine_proxy import Proxy
 
 LATER = "2026-11-22"
 FEED = """
@@ -321,9 +324,58 @@ def test_an_export_that_is_damaged_half_way_leaves_the_object_and_the_table_as_t
     assert (lab.objects(), lab.sql("SELECT count(*) FROM half")) == (objects, table)
 
 
+def test_under_airflow_the_connection_is_in_a_folder_of_the_task(lab: Lab) -> None:
+    (lab.folder / "0123").mkdir()
+    (lab.folder / "0123").chmod(0o755)
+    (lab.folder / "shop.json").rename(lab.folder / "0123/shop.json")
+    try:
+        lab.export("--connection=shop", "--table=scores", code=2)
+        options = ("--env=ML_CONNECTIONS=/run/connections/0123",)
+        lab.exchange("export", f"--ds={DS}", "--connection=shop", "--table=scores", options=options)
+    finally:
+        (lab.folder / "0123/shop.json").rename(lab.folder / "shop.json")
+
+
+def test_airflow_gives_the_stage_its_connection_through_the_engine_proxy(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator, the proxy's judgement, the file in the volume, the stage, the database: all of them real."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "dags")])
+    from ml import connections
+    from ml.operator import StageOperator
+
+    tmp_path.chmod(0o755)
+    (folder := tmp_path / "volume").mkdir()
+    volume = f"{lab.name}-connections"
+    docker("volume", "create", "--opt=type=none", "--opt=o=bind", f"--opt=device={folder}", volume)
+    allowed = [f"--env=ML_STAGE_NETWORKS=exchange={lab.name}", f"--env=ML_CONNECTIONS_VOLUME={volume}"]
+    monkeypatch.setattr(connections, "FOLDER", folder)
+    shop = {"conn_type": "postgres", "host": "db", "login": "feed", "password": PASSWORD, "schema": "shop"}
+    try:
+        with Proxy(f"--env=ML_DATA={lab.data.source}", *allowed) as proxy:
+            for name, value in {
+                "ML_DOCKER_HOST": proxy.url, "ML_IMAGE_LOCK": str(LOCK), "ML_DATA": lab.data.source,
+                "ML_STAGE_MEMORY": "512m", "ML_UID": "10001", "ML_GID": "10001", "ML_MODEL_NAME": "airflow-ml",
+                "ML_EXCHANGE_NETWORK": lab.name, "ML_CONNECTIONS_VOLUME": volume,
+                "AIRFLOW_CONN_SHOP": json.dumps(shop),
+            }.items():  # fmt: skip
+                monkeypatch.setenv(name, value)
+            command = ["export", f"--ds={DS}", "--table=by_airflow"]
+            stage = {"stage": "exchange", "command": command, "network": "exchange", "connection": "shop"}
+            assert StageOperator(task_id="export", **stage).execute({})["rows"] == 3
+            other = StageOperator(task_id="no", stage="generator", command=[], network="exchange", connection="shop")
+            with pytest.raises(Exception, match=r"refuses .*NetworkMode"):
+                other.execute({})
+    finally:
+        docker("volume", "rm", volume, check=False)
+    assert lab.sql("SELECT count(*) FROM by_airflow") == "3"
+    assert list(folder.iterdir()) == []
+
+
 def test_no_secret_is_where_others_can_see_it(lab: Lab) -> None:
     """Neither in `docker inspect`, nor in the process list, nor in what was published."""
-    lab.sql("CREATE TABLE locked (x int)")
+    lab.ingest("--connection=shop", f"--query={QUERY}")
     name = f"{lab.name}-seen"
     query = "SELECT pg_sleep(20)::text AS x, $1 AS day"
     command = ["run", "--detach", f"--name={name}", f"--network={lab.name}", lab.data.mount, *lab.options()]

@@ -1,0 +1,81 @@
+"""Airflow's connections as files, which a container sees for as long as its task runs.
+
+They are in a volume in memory that the scheduler mounts, and of all stages only `exchange`. So nothing secret is in the
+container's variables or arguments, which `docker inspect` shows. Reads: ML_CONNECTIONS_VOLUME, the engine's name of the
+volume, and the connection. Writes: a folder of the task's own in the volume.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+# Where the volume is, for the scheduler and for the container.
+FOLDER = Path("/run/connections")
+TARGET = "/run/connections"
+FIELDS = ("conn_type", "host", "port", "login", "password", "schema")
+
+
+class NoConnection(Exception):
+    """A connection cannot be given to a container; the message says what was found, expected and what to do."""
+
+
+def volume() -> str | None:
+    """The engine's name of the volume; None if the environment does not give it."""
+    return os.environ.get("ML_CONNECTIONS_VOLUME") or None
+
+
+@contextmanager
+def as_file(name: str, task: Mapping[str, str]) -> Iterator[str]:
+    """Write a connection as NAME.json to the folder of a task, and remove it at the end; yields the container's folder.
+
+    A later try of the task has the same folder: what a killed worker left there is removed with it.
+
+    :param task: what no other task has, the same for each try
+    """
+    if volume() is None:
+        raise NoConnection(
+            "ML_CONNECTIONS_VOLUME is unset or empty where this task runs, expected the engine's name of the volume "
+            "of the connections; do: set it in the scheduler's environment, as docker-compose.yml does"
+        )
+    content = json.dumps(_content(name))
+    part = hashlib.sha256(json.dumps(dict(task), sort_keys=True).encode()).hexdigest()[:16]
+    if not FOLDER.is_dir():
+        raise NoConnection(
+            f"there is no {FOLDER} where this task runs, expected the volume of the connections; "
+            "do: let the scheduler mount it, as docker-compose.yml does"
+        )
+    folder = FOLDER / part
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir()
+        file = folder / f"{name}.json"
+        file.write_text(content, encoding="utf-8")
+        # The stage may run as another user than Airflow: the mount of the volume decides who reads it, not the modes.
+        file.chmod(0o644)
+        folder.chmod(0o755)
+        yield f"{TARGET}/{part}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _content(name: str) -> dict[str, Any]:
+    try:
+        connection = Connection.get(name)
+    except AirflowNotFoundException:
+        raise NoConnection(
+            f"Airflow has no connection {name!r}, expected one with the server's address and the credentials; "
+            f"do: add it in Admin > Connections, or with `airflow connections add {name}`"
+        ) from None
+    try:
+        extra = json.loads(connection.extra or "{}")
+    except ValueError:  # its text may be secret
+        raise NoConnection(f"the extra of the connection {name!r} is not JSON; do: correct it") from None
+    return {**{field: getattr(connection, field) for field in FIELDS}, "extra": extra}

@@ -1,0 +1,157 @@
+"""How an Airflow connection reaches a container: as a file, while the task runs, and nowhere else."""
+
+import json
+import shlex
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ml import connections
+from tests.dags.engine.conftest import Engine, docker
+from tests.dags.runs import Airflow, day
+
+pytestmark = pytest.mark.usefixtures("_environment")
+
+PASSWORD, TOKEN = "only-in-the-file", "only-in-the-file-either"
+CONNECTION = {
+    "conn_type": "postgres", "host": "db", "port": 5432, "login": "me", "password": PASSWORD, "schema": "shop",
+    "extra": {"sslmode": "require", "token": TOKEN},
+}  # fmt: skip
+READ = """
+import json, os, pathlib, sys
+folder = pathlib.Path(os.environ["ML_CONNECTIONS"])
+try:
+    (folder / "x").write_text("x")
+except OSError as error:
+    changed = type(error).__name__ + " " + str(error.errno)
+print(json.dumps({"arguments": sys.argv[1:], "content": json.loads((folder / "shop.json").read_text()),
+                  "changed": changed, "others": os.listdir("/run/connections"), "folder": str(folder)}))
+"""
+
+
+@pytest.fixture
+def folder(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The volume of the connections; this process sees it as a folder, as the scheduler does."""
+    tmp_path.chmod(0o755)
+    (path := tmp_path / "connections").mkdir()
+    name = f"{engine.name}-connections"
+    docker("volume", "create", "--opt=type=none", "--opt=o=bind", f"--opt=device={path}", name)
+    monkeypatch.setattr(connections, "FOLDER", path)
+    monkeypatch.setenv("ML_CONNECTIONS_VOLUME", name)
+    monkeypatch.setenv("ML_EXCHANGE_NETWORK", engine.name)
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps(CONNECTION))
+    yield path
+    docker("volume", "rm", name)
+
+
+def probe(probes: Airflow, code: str) -> tuple[str, str, object]:
+    """Run the probe with a connection; returns its state, its error, its result."""
+    run = probes.manual("probes", day("2026-11-21"), {"code": code})
+    outcome = probes.run_task(run, "probe_with_connection")
+    state = outcome.ti.state.value
+    return state, str(outcome.error), probes.result(run, "probe_with_connection") if state == "success" else None
+
+
+def test_container_reads_the_connection_and_cannot_change_it(probes: Airflow, folder: Path) -> None:
+    state, error, result = probe(probes, READ)
+    assert state == "success", error
+    assert isinstance(result, dict)
+    assert result["content"] == CONNECTION
+    assert result["changed"] == "OSError 30"
+    assert result["arguments"] == ["--connection=shop"]
+    assert [f"/run/connections/{name}" for name in result["others"]] == [result["folder"]]
+    assert list(folder.iterdir()) == []
+
+
+def test_nothing_secret_is_in_what_the_engine_shows(probes: Airflow, folder: Path, engine: Engine) -> None:
+    run = probes.manual("probes", day("2026-11-21"), {"code": "import time; print('up', flush=True); time.sleep(600)"})
+    seen: list[str] = []
+
+    def look() -> None:
+        while not any("up" in docker("logs", container) for container in engine.containers(run.run_id)):
+            time.sleep(0.1)
+        assert [path.name for path in folder.glob("*/*")] == ["shop.json"]
+        (container,) = engine.containers(run.run_id)
+        seen.append(docker("inspect", container) + docker("top", container, "-ef"))
+        docker("kill", container)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    outcome = probes.run_task(run, "probe_with_connection")
+    looking.join()
+    assert outcome.ti.state == "up_for_retry"
+    shown = f"{seen[0]}{outcome.error}{probes.shown_fields(run, 'probe_with_connection')}"
+    assert "/run/connections" in shown
+    assert PASSWORD not in shown
+    assert TOKEN not in shown
+    assert list(folder.iterdir()) == []
+
+
+def test_next_try_removes_what_a_killed_worker_left(probes: Airflow, folder: Path) -> None:
+    run = probes.manual("probes", day("2026-11-21"), {"code": f"{READ}\nraise SystemExit(1)"})
+    names = []
+    write = Path.write_text
+
+    def seen(path: Path, *arguments: str, **more: str) -> int:
+        names.append(path.parent)
+        return write(path, *arguments, **more)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Path, "write_text", seen)
+        probes.run_task(run, "probe_with_connection")
+        (used,) = {name for name in names if name.parent == folder}
+        used.mkdir()
+        (used / "left.json").touch()
+        probes.run_task(run, "probe_with_connection")
+    assert {name for name in names if name.parent == folder} == {used}
+    assert list(folder.iterdir()) == []
+
+
+def test_command_by_hand_mounts_a_file_of_ones_own(
+    probes: Airflow, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "print(open('/run/connections/shop.json').read()); raise SystemExit(3)"
+    _, error, _ = probe(probes, code)
+    assert PASSWORD not in error
+    (tmp_path / "shop.json").write_text("mine")
+    command = shlex.split(error.partition("By hand: ")[2])
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (again.returncode, again.stdout) == (3, "mine\n")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("AIRFLOW_CONN_SHOP", None, "Airflow has no connection 'shop'"),
+        ("ML_EXCHANGE_NETWORK", "none", "ML_EXCHANGE_NETWORK is none"),
+        ("ML_EXCHANGE_NETWORK", None, "ML_EXCHANGE_NETWORK is unset or empty"),
+        ("ML_CONNECTIONS_VOLUME", None, "ML_CONNECTIONS_VOLUME is unset or empty"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_what_is_missing_fails_the_task_and_says_what_to_do(
+    probes: Airflow, monkeypatch: pytest.MonkeyPatch, variable: str, value: str | None, message: str
+) -> None:
+    if value is None:
+        monkeypatch.delenv(variable)
+    else:
+        monkeypatch.setenv(variable, value)
+    state, error, _ = probe(probes, READ)
+    assert state == "failed"
+    assert message in error
+    assert "do: " in error
+
+
+def test_extra_that_is_no_json_is_refused_without_its_text(
+    probes: Airflow, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps({**CONNECTION, "extra": f"token={TOKEN}"}))
+    state, error, _ = probe(probes, READ)
+    assert state == "failed"
+    assert "the extra of the connection 'shop' is not JSON" in error
+    assert TOKEN not in error
+    assert list(folder.iterdir()) == []
