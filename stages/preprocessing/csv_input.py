@@ -203,12 +203,13 @@ class CsvFile:
                 return block.decode("utf-8")
             except UnicodeDecodeError as error:
                 at, what = error.start, f"the byte 0x{block[error.start]:02x}, which is no UTF-8,"
+                do = f"export the file again as CSV in UTF-8, or import it with --encoding NAME{_in_cp1252(block, at)}"
         else:
-            what = "a NUL byte"
+            what, do = "a NUL byte", "export the file again as CSV in UTF-8"
         raise BadInput(
             f"{self.label} has {what} at byte {offset + at}, on line {self._line(offset + at)}",
             expected="text in UTF-8",
-            do="export the file again as CSV in UTF-8",
+            do=do,
         )
 
     def _too_long(self, offset: int) -> BadInput:
@@ -269,6 +270,15 @@ class CsvFile:
 
 def _as_texts(names: Sequence[str]) -> dict[str, Any]:
     return {"has_header": False, "schema": dict.fromkeys(names, pl.String), "empty_string_is_null": False}
+
+
+def _in_cp1252(block: bytes, at: int) -> str:
+    """What the text around a byte would be in the encoding that is most often the right one; empty if it is none."""
+    around = block[max(block.rfind(b"\n", 0, at) + 1, at - 20) : at + 20].partition(b"\n")[0]
+    try:
+        return f"; in cp1252 (Western European Windows) this is {around.decode('cp1252')!r}"
+    except UnicodeDecodeError:
+        return ""
 
 
 def down(frame: pl.DataFrame, lines: int) -> pl.DataFrame:

@@ -32,6 +32,13 @@ class CsvWriter:
         frame.write_csv(self._file, include_header=not self._has_header, datetime_format=DATETIME_FORMAT)
         self._has_header, self.rows = True, self.rows + frame.height
 
+    def append(self, records: bytes, rows: int) -> None:
+        """Append the text of some rows, which must be as `write` would write it. The header must be there already."""
+        rest = memoryview(records if records.endswith(b"\n") else records + b"\n")
+        while rest:  # an unbuffered file may take a part of it
+            rest = rest[self._file.write(rest) :]
+        self.rows += rows
+
 
 def texts_of(values: pl.Series) -> pl.Series:
     """The text of each value, as CsvWriter writes it; null for null."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +12,44 @@ from stagekit import META, BadInput, Partition, Publication, UsageError, publish
 
 from table_schema import read_schema
 
+DATA, TARGET, SCHEMA = "data.csv", "target.csv", "schema.json"
+
 
 def run(args: Namespace) -> Mapping[str, Any]:
     """Own files to raw/{ds}: data.csv, schema.json and, unless the day is only to be scored, target.csv.
 
-    If no file is named, the files in that folder are published as they are.
+    Data and target may be in any container that `source_table` opens; the target may be a column of the data file.
+    If no file is named, the files in that folder are published.
     Errors: UsageError if a file does not exist; BadInput if the schema or a file as such cannot be read.
     """
     folder = args.data_dir / "raw" / args.ds
-    named = {"data.csv": args.data, "target.csv": args.target, "schema.json": args.schema}
+    named = {DATA: args.data, TARGET: args.target, SCHEMA: args.schema}
     incoming = _incoming(args) if args.incoming else None
     if incoming:
         named |= {f"{file}.csv": incoming / file for file in incoming.files}
     files = _files({name: path for name, path in named.items() if path}, folder)
-    schema = read_schema(files["schema.json"], str(files["schema.json"]), scoring="target.csv" not in files)
-    columns = {"data.csv": schema.data_columns, "target.csv": schema.target_columns}
+    schema = read_schema(files[SCHEMA], str(files[SCHEMA]), scoring=TARGET not in files)
     # Files from outside have no mark. Their content is recorded here: it decides whether there is anything to do.
     contents = {name: _content(path) for name, path in files.items()}
 
     def work(publication: Publication) -> dict[str, Any]:
-        for name, path in files.items():
-            _copy(path, publication.path(name), contents[name])
-            if name in columns:
-                publication.rows[name] = _count_rows(publication.path(name), str(path), columns[name])
-        return {"partition": publication.name, "rows": publication.rows}
+        from raw_day import RawDay  # with polars, which a day that is imported already does without
+        from source_table import open_table
+
+        day = RawDay(schema, publication)
+        for name in (DATA, TARGET):
+            if name in files:
+                columns = schema.data_columns if name == DATA else schema.target_columns
+                wanted = [*columns, *schema.named("target")]
+                table = open_table(
+                    files[name], str(files[name]), publication.scratch, args.delimiter, args.encoding, wanted
+                )
+                day.write_data(table, files[name]) if name == DATA else day.write_target(table, files[name])
+        if TARGET not in publication.rows:
+            _require_no_old_target(folder)
+        shutil.copyfile(files[SCHEMA], publication.path(SCHEMA))
+        _require_unchanged(files, contents)
+        return {"partition": publication.name, "rows": publication.rows, "read": day.read, **day.faults()}
 
     inputs = [incoming] if incoming else []
     return publish(args, f"raw/{args.ds}", "import", work, inputs=inputs, parameters={"files": contents})
@@ -54,13 +68,11 @@ def _files(named: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     """The files to publish, by the name that they get."""
     files = dict(named)
     if not files:
-        files = {name: folder / name for name in ("data.csv", "schema.json")}
-        files |= {"target.csv": folder / "target.csv"} if (folder / "target.csv").is_file() else {}
-    for name in ("data.csv", "schema.json", *files):
+        files = {name: folder / name for name in (DATA, SCHEMA)}
+        files |= {TARGET: folder / TARGET} if (folder / TARGET).is_file() else {}
+    for name in (DATA, SCHEMA, *files):
         if name not in files or not files[name].is_file():
             raise UsageError(f"there is no file {files.get(name, name)}", do=f"name {name} with --{Path(name).stem}")
-    if "target.csv" not in files:
-        _require_no_old_target(folder)
     return files
 
 
@@ -71,7 +83,7 @@ def _require_no_old_target(folder: Path) -> None:
         outputs = json.loads(mark.read_text(encoding="utf-8"))["outputs"] if mark.is_file() else {}
     except (ValueError, KeyError, TypeError):  # a damaged mark publishes nothing, and this command replaces it
         outputs = {}
-    if "target.csv" in outputs:
+    if TARGET in outputs:
         raise UsageError(
             f"{folder} was published with a target.csv, and this call names none",
             do="name one with --target, or remove that folder first",
@@ -83,21 +95,12 @@ def _content(path: Path) -> dict[str, Any]:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": path.stat().st_size}
 
 
-def _copy(path: Path, to: Path, content: Mapping[str, Any]) -> None:
-    """Copy a file. Errors: BadInput if its content is no longer `content`."""
-    with path.open("rb") as source, to.open("wb") as copy:
-        shutil.copyfileobj(source, copy)
-    if _content(to) != content:
-        raise BadInput(
-            f"{path} changed while it was imported",
-            expected="a file that is complete",
-            do="run this again when nobody writes the file any more",
-        )
-
-
-def _count_rows(path: Path, label: str, columns: Sequence[str]) -> int:
-    from csv_input import CsvFile  # with polars, which a day that is imported already does without
-
-    file = CsvFile(path, label)
-    file.require_columns(columns)
-    return sum(batch.rows.height + batch.rejected.height for batch in file.batches())
+def _require_unchanged(files: Mapping[str, Path], contents: Mapping[str, Any]) -> None:
+    """Errors: BadInput if the content of a file is no longer what it was."""
+    for name, path in files.items():
+        if _content(path) != contents[name]:
+            raise BadInput(
+                f"{path} changed while it was imported",
+                expected="a file that is complete",
+                do="run this again when nobody writes the file any more",
+            )

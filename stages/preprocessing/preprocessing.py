@@ -24,6 +24,7 @@ from pathlib import Path
 from stagekit import Command, option, run_stage
 from stagekit.options import fraction, inner_fraction, whole_number
 
+from container_options import DELIMITER, ENCODING
 from table_schema import MOST_CATEGORIES
 
 MAX_REJECTED = option(
@@ -85,15 +86,22 @@ COMMANDS = (
         "Publish own files as a day's raw data: the files named, or the files that are in raw/{ds} already.",
         "import_:run",
         options=(
-            option("--data", type=Path, metavar="FILE", help="data.csv: the rows to learn from or to score"),
+            option(
+                "--data",
+                type=Path,
+                metavar="FILE",
+                help="the rows to learn from or to score, in CSV or Parquet, also with the label inside",
+            ),
             option(
                 "--target",
                 type=Path,
                 metavar="FILE",
-                help="target.csv: the classes by key; not for a day that is only scored",
+                help="the classes by key, if they are not in the data; not for a day that is only scored",
             ),
             option("--schema", type=Path, metavar="FILE", help="schema.json: a Table Schema; see `infer-schema`"),
             option("--incoming", action="store_true", help="data and target are what `exchange ingest` has taken in"),
+            DELIMITER,
+            ENCODING,
         ),
     ),
     Command(

@@ -70,6 +70,11 @@ class Schema:
         return [field for field in self.fields if field.name in names]
 
     @property
+    def row_number(self) -> str | None:
+        """The key that `import` makes up, the number of each row; None if the files have a key."""
+        return next((field["name"] for field in self.document["fields"] if field.get("rowNumber")), None)
+
+    @property
     def data_columns(self) -> list[str]:
         """The columns of data.csv."""
         return [field.name for field in self.fields if field.role != "target"]
@@ -136,6 +141,9 @@ def _field(document: Any, label: str) -> Field:
     for unsupported in UNSUPPORTED:
         if unsupported in document:
             raise _wrong(at, f"it has {unsupported}, which is not understood here", f"a field without {unsupported}")
+    numbered = document.get("rowNumber", False)
+    if not isinstance(numbered, bool) or (numbered and (kind, role) != ("integer", "key")):
+        raise _wrong(at, f"its rowNumber is {document['rowNumber']!r}", "true on a key of type integer")
     format_ = document.get("format", "default")
     if format_ != "default" and (
         kind not in ("date", "datetime") or not isinstance(format_, str) or "%" not in format_
@@ -182,6 +190,8 @@ def _require_sound(schema: Schema, label: str, targets: tuple[int, ...]) -> None
         raise _wrong(label, f"fields named twice: {', '.join(repeated)}", "one field for each column")
     if not schema.named("key"):
         raise _wrong(label, "no field has the role key", "at least one, which identifies a row")
+    if schema.row_number and len(schema.named("key")) > 1:
+        raise _wrong(label, f"rowNumber makes one key of {len(schema.named('key'))}", "no other key beside it")
     if len(schema.named("target")) not in targets:
         raise _wrong(label, f"{len(schema.named('target'))} fields have the role target", "exactly one")
     if len(schema.named("entity")) > 1:

@@ -1,10 +1,10 @@
-"""import: own files become raw/{ds} as they are, with a mark that holds their hashes."""
+"""import: own files become raw/{ds}, with a mark that holds their hashes."""
 
 import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from conftest import DATA_HEADER, DS, SCHEMA, Day, flock, graded, put, sheep, to_csv
@@ -121,14 +121,14 @@ def test_file_that_grows_while_it_is_imported_is_refused(
     day: Day, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = put(files, *flock(60))
-    copy = shutil.copyfileobj
+    copy = shutil.copyfile
 
-    def copy_late(source: IO[bytes], to: IO[bytes]) -> None:
+    def copy_late(source: Path, to: Path) -> None:
         with files["data.csv"].open("a") as writer:
             writer.write("tag-99,farm 1,,1.0,1,,,\n")
         copy(source, to)
 
-    monkeypatch.setattr("import_.shutil.copyfileobj", copy_late)
+    monkeypatch.setattr("import_.shutil.copyfile", copy_late)
     run = day.run("import", *options)
     assert run.code == 3
     assert f"{files['data.csv']} changed while it was imported" in run.log

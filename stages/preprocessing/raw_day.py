@@ -1,0 +1,154 @@
+"""Writes a day's data.csv and target.csv from tables in any container: plain CSV in UTF-8, with the same values.
+
+A row that is malformed stays a malformed row, so that `prepare` rejects it: its text becomes one quoted field. A file
+that is plain CSV already is copied as it is if a row of it is malformed: its own text explains such a row best.
+"""
+
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from stagekit import BadInput, Publication
+
+from csv_input import LINE, TEXT
+from csv_output import CsvWriter
+from source_rows import Malformed, Rows, SourceTable
+from table_schema import Schema
+
+log = logging.getLogger(__name__)
+
+DATA, TARGET = "data.csv", "target.csv"
+NEEDS_QUOTES = '[",\r\n]'
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file to write: its columns, and whether malformed rows of the table are kept in it."""
+
+    name: str
+    columns: Sequence[str]
+    keeps_malformed: bool = True
+
+
+class RawDay:
+    """The files of a day. `read`: what each was read from; `malformed`: how many of its rows are malformed."""
+
+    def __init__(self, schema: Schema, publication: Publication) -> None:
+        self._schema, self._publication = schema, publication
+        self.read: dict[str, str] = {}
+        self.malformed: dict[str, int] = {}
+
+    def write_data(self, table: SourceTable, path: Path) -> None:
+        """Write data.csv, and target.csv too if the label is in this table."""
+        target, made_up = self._schema.named("target"), self._schema.row_number
+        inside = [name for name in target if name in table.header]
+        expected = [name for name in self._schema.data_columns if name != made_up]
+        _require_columns(table, [*expected, *inside], made_up)
+        numbered = [made_up] if made_up else []
+        outputs = [Output(DATA, [*numbered, *(name for name in table.header if name not in inside)])]
+        if inside:
+            log.info("%s holds the target %s: it becomes target.csv", table.label, inside[0])
+            outputs.append(Output(TARGET, [*self._schema.named("key"), *inside], keeps_malformed=False))
+        self._write(table, path, outputs)
+
+    def write_target(self, table: SourceTable, path: Path) -> None:
+        """Write target.csv."""
+        made_up = self._schema.row_number
+        _require_columns(table, [name for name in self._schema.target_columns if name != made_up], made_up)
+        self._write(table, path, [Output(TARGET, [*([made_up] if made_up else []), *table.header])])
+        rows = self._publication.rows
+        if made_up and rows[DATA] != rows[TARGET]:
+            raise BadInput(
+                f"the data has {rows[DATA]:,} rows and the target {rows[TARGET]:,}; the key is the row's number",
+                expected="the same rows in both files, in the same order",
+                do="give both files a key column, or put the label into the data file",
+            )
+
+    def _write(self, table: SourceTable, path: Path, outputs: Sequence[Output]) -> None:
+        malformed = Malformed(table.label, len(table.header))
+        as_it_is = [*outputs[0].columns] == [*table.header]
+        with ExitStack() as stack:
+            writers = [stack.enter_context(CsvWriter(self._publication.path(output.name))) for output in outputs]
+            for output, writer in zip(outputs, writers, strict=True):
+                writer.write(pl.DataFrame(schema=dict.fromkeys(output.columns, pl.String)))
+            for rows in _numbered(table.rows(), self._schema.row_number):
+                malformed.add(rows)
+                for output, writer in zip(outputs, writers, strict=True):
+                    _write_rows(writer, output, rows, as_it_is)
+        malformed.require_rows_of_the_header()
+        if malformed.count and as_it_is and table.is_plain:
+            shutil.copyfile(path, self._publication.path(outputs[0].name))
+        self._publication.rows |= {output.name: writer.rows for output, writer in zip(outputs, writers, strict=True)}
+        self._report(table, outputs[0].name, malformed)
+
+    def faults(self) -> dict[str, Any]:
+        """What the result line says of malformed rows; nothing if there is none."""
+        return {"malformed": self.malformed} if self.malformed else {}
+
+    def _report(self, table: SourceTable, name: str, malformed: Malformed) -> None:
+        log.info("%s: %s, %d rows", table.label, table.form, malformed.good + malformed.count)
+        self.read[name] = table.form
+        if malformed.count:
+            log.warning("%s: %d rows are malformed: %s", table.label, malformed.count, "; ".join(malformed.examples))
+            self.malformed[name] = malformed.count
+
+
+def _write_rows(writer: CsvWriter, output: Output, rows: Rows, as_it_is: bool) -> None:
+    """Write some rows: as they are if this gives the same bytes, which is faster."""
+    if as_it_is and rows.content is not None:
+        writer.append(rows.content, rows.texts.height)
+    elif rows.malformed.height and output.keeps_malformed:
+        good = rows.texts.select(LINE, _record(output.columns).alias(TEXT))
+        bad = rows.malformed.select(LINE, _quoted(pl.col(TEXT)).alias(TEXT))
+        records = pl.concat([good, bad]).sort(LINE)[TEXT]
+        writer.append("".join(f"{text}\n" for text in records).encode(), records.len())
+    else:
+        writer.write(rows.texts.select(pl.when(pl.col(name) != "").then(pl.col(name)) for name in output.columns))
+
+
+def _record(columns: Sequence[str]) -> pl.Expr:
+    """The text of each row, as CsvWriter writes it."""
+    values = [pl.col(name).fill_null("") for name in columns]
+    needed = (pl.when(value.str.contains(NEEDS_QUOTES)).then(_quoted(value)).otherwise(value) for value in values)
+    return pl.concat_str(needed, separator=",")
+
+
+def _quoted(text: pl.Expr) -> pl.Expr:
+    return pl.concat_str(pl.lit('"'), text.str.replace_all('"', '""', literal=True), pl.lit('"'))
+
+
+def _numbered(batches: Iterator[Rows], name: str | None) -> Iterator[Rows]:
+    """The rows; with their numbers from 1 in the column `name`, if there is one. A malformed row has a number too."""
+    if name is None:
+        yield from batches
+        return
+    first = 1
+    for rows in batches:
+        lines = pl.concat([rows.texts[LINE], rows.malformed[LINE]]).sort()
+        numbers = (lines.search_sorted(rows.texts[LINE]) + first).cast(pl.String).alias(name)
+        yield Rows(rows.texts.with_columns(numbers), rows.malformed)
+        first += lines.len()
+
+
+def _require_columns(table: SourceTable, expected: Sequence[str], made_up: str | None) -> None:
+    """Errors: BadInput unless the table has exactly these columns, in any order."""
+    lacks = [name for name in expected if name not in table.header]
+    unknown = [name for name in table.header if name not in expected]
+    if made_up in unknown:
+        raise BadInput(
+            f"{table.label} has the column {made_up}, which schema.json makes up (rowNumber)",
+            expected="a name that no column has",
+            do=f"rename that key in schema.json, or remove its rowNumber so that the column {made_up} is the key",
+        )
+    if lacks or unknown:
+        found = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
+        raise BadInput(
+            f"the header of {table.label} {' and '.join(found)}; it is {', '.join(table.header)} ({table.form})",
+            expected=f"the columns {', '.join(expected)}, as schema.json says",
+            do="correct the file's header or schema.json; --delimiter and --encoding say how to read the file",
+        )

@@ -1,0 +1,324 @@
+"""import: a table in any container becomes the same bytes as from plain CSV; what cannot be read is named."""
+
+import codecs
+import csv
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from backports import zstd
+from conftest import DATA_HEADER, DS, SCHEMA, Day, field, flock, graded, put, sheep, to_csv
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+NUMBERED: dict[str, Any] = {
+    "fields": [
+        {**field("row", "integer", "key"), "rowNumber": True},
+        field("kilos", "number", "feature"),
+        field("breed", "string", "feature"),
+        field("grade", "string", "target"),
+    ],
+}
+MARKS = {"utf-8-sig": b"", "utf-16": b"", "utf-16-be": codecs.BOM_UTF16_BE}
+
+
+def zipped(content: bytes, *names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names or ("data.csv",):
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "none": lambda content: content,
+    "gzip": gzip.compress,
+    "zstd": zstd.compress,
+    "zip": zipped,
+}
+
+
+def imported(day: Day, files: dict[str, Path], *options: str, target: bool = True) -> dict[str, bytes]:
+    """Import the files; returns what was published of them."""
+    named = [t for n, p in files.items() if target or n != "target.csv" for t in (f"--{n.partition('.')[0]}", str(p))]
+    run = day.run("import", *named, *options)
+    assert run.code == 0, run.log
+    folder = day.file(f"raw/{DS}")
+    return {name: (folder / name).read_bytes() for name in ("data.csv", "target.csv") if (folder / name).exists()}
+
+
+def refused(day: Day, files: dict[str, Path], data: bytes, *options: str, schema: Any = SCHEMA) -> str:
+    """The message of an import that ends with exit code 3."""
+    put(files, "", flock(9)[1], schema)
+    files["data.csv"].write_bytes(data)
+    named = [text for name, path in files.items() for text in (f"--{name.partition('.')[0]}", str(path))]
+    run = day.run("import", *named, *options)
+    assert run.code == 3, run.log
+    assert "Traceback" not in run.log
+    assert not day.file("raw").exists() or not list(day.file("raw").iterdir())
+    return run.log
+
+
+CELL = st.text(st.sampled_from('a1é€,;|\t"\n '), max_size=5)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cells=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=6),
+    delimiter=st.sampled_from(",;\t|"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"]),
+    compression=st.sampled_from(sorted(COMPRESSIONS)),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    line_end=st.sampled_from(["\n", "\r\n"]),
+    inside=st.booleans(),
+)
+def test_any_dialect_gives_the_bytes_of_plain_csv(
+    day: Day,
+    files: dict[str, Path],
+    cells: list[tuple[str, str]],
+    delimiter: str,
+    encoding: str,
+    compression: str,
+    quoting: Any,
+    line_end: str,
+    inside: bool,
+) -> None:
+    rows = [[f"tag-{n}", *pair, "AB"[n % 2]] for n, pair in enumerate(cells)]
+    schema = {
+        "fields": [field(n, "string", r) for n, r in zip("kxyz", ("key", *["feature"] * 2, "target"), strict=True)]
+    }
+    put(files, to_csv("kxy", (row[:3] for row in rows)), to_csv("kz", (row[::3] for row in rows)), schema)
+    plain = imported(day, files)
+    assert plain["data.csv"] == files["data.csv"].read_bytes()
+
+    def write(name: str, header: str, table: list[list[str]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=line_end).writerows([header, *table])
+        content = MARKS.get(encoding, b"") + text.getvalue().encode(encoding)
+        files[name].write_bytes(COMPRESSIONS[compression](content))
+
+    write("data.csv", "kxyz" if inside else "kxy", [row if inside else row[:3] for row in rows])
+    write("target.csv", "kz", [row[::3] for row in rows])
+    options = ["--encoding", encoding] if encoding == "cp1252" else []
+    assert imported(day, files, *options, target=not inside) == plain
+
+
+def test_block_after_block_is_translated(day: Day, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks with quotes, with other delimiters in values and with neither alternate."""
+    rows = [[f"tag-{n}", *sheep(n)[1:7], ["ok", "a;b", "a,b", 'say "x"'][n // 50 % 4]] for n in range(800)]
+    put(files, to_csv(DATA_HEADER, rows), to_csv(["tag", "grade"], map(graded, range(800))))
+    monkeypatch.setattr("csv_input.BLOCK_BYTES", 500)
+    plain = imported(day, files)
+    assert plain["data.csv"] == files["data.csv"].read_bytes()
+    text = io.StringIO()
+    csv.writer(text, delimiter=";", lineterminator="\r\n").writerows([DATA_HEADER, *rows])
+    files["data.csv"].write_text(text.getvalue(), newline="")
+    assert imported(day, files) == plain
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_parquet_gives_the_texts_of_its_values(day: Day, files: dict[str, Path], compression: str) -> None:
+    kinds = [
+        *(("whole", "integer"), ("broken", "number"), ("flag", "boolean"), ("day", "date"), ("moment", "datetime")),
+        *(("zoned", "datetime"), ("exact", "number"), ("word", "string"), ("nothing", "string")),
+    ]
+    texts = {
+        "whole": ["1", "-7", ""],
+        "broken": ["0.1", "2.0", ""],
+        "flag": ["true", "false", ""],
+        "day": ["2026-11-21", "1999-02-28", ""],
+        "moment": ["2026-11-21T10:11:12", "2026-11-21T10:11:12.500", ""],
+        "zoned": ["2026-11-21T09:11:12", "2026-07-21T08:11:12", ""],
+        "exact": ["1.5", "2", ""],
+        "word": ["red, green", 'say "x"', ""],
+        "nothing": ["", "", ""],
+    }
+    roles = {"day": "time", "moment": "time", "zoned": "time"}
+    fields = [field("id", "integer", "key"), *(field(name, kind, roles.get(name, "feature")) for name, kind in kinds)]
+    schema = {"fields": [*fields, field("y", "integer", "target")]}
+    numbers = [str(number) for number in range(3)]
+    put(files, to_csv(["id", *texts], zip(numbers, *texts.values(), strict=True)), "id,y\n0,1\n1,0\n2,1\n", schema)
+    plain = imported(day, files)
+    values = (
+        pl.DataFrame({"id": numbers, **texts})
+        .with_columns(pl.col("*").replace("", None))
+        .with_columns(
+            pl.col("id", "whole").cast(pl.Int64),
+            pl.col("broken").cast(pl.Float64),
+            pl.col("flag") == "true",
+            pl.col("day").str.to_date("%Y-%m-%d"),
+            pl.col("moment").str.to_datetime("%Y-%m-%dT%H:%M:%S%.f"),
+            pl.col("zoned").str.to_datetime("%Y-%m-%dT%H:%M:%S", time_zone="UTC").dt.convert_time_zone("Europe/Berlin"),
+            pl.col("exact").cast(pl.Decimal(9, 2)),
+            pl.col("word").cast(pl.Categorical),
+            pl.lit(None).alias("nothing"),
+            pl.Series("y", [1, 0, 1]),
+        )
+    )
+    content = io.BytesIO()
+    values.write_parquet(content)
+    files["data.csv"].write_bytes(COMPRESSIONS[compression](content.getvalue()))
+    assert imported(day, files, target=False) == plain
+
+
+def test_label_inside_goes_all_the_way(day: Day, files: dict[str, Path]) -> None:
+    table = [[*sheep(number), graded(number)[1]] for number in range(60)]
+    put(files, to_csv([*DATA_HEADER, "grade"], table), "")
+    imported(day, files, target=False)
+    assert day.run("prepare").result["rows_out"] == 60
+    assert day.run("split").code == 0
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_made_up_key_is_the_number_of_the_row(day: Day, files: dict[str, Path], inside: bool) -> None:
+    """A row that is malformed has a number too: the numbers are those of the rows as a person counts them."""
+    data = ["kilos,breed,grade", "1.5,merino,A", "broken", "2.5,texel,B", '"3.5","a,b",A']
+    if inside:
+        put(files, "\n".join(data), "", NUMBERED)
+    else:
+        rows = [line.rpartition(",")[0] or line for line in data]
+        put(files, "\n".join(rows), "grade\nA\nB\nB\nA\n", NUMBERED)
+    published = imported(day, files, target=not inside)
+    assert published["data.csv"].decode() == 'row,kilos,breed\n1,1.5,merino\n"broken"\n3,2.5,texel\n4,3.5,"a,b"\n'
+    number = "" if inside else "2,B\n"
+    assert published["target.csv"].decode() == f"row,grade\n1,A\n{number}3,B\n4,A\n"
+
+
+def test_rows_without_a_key_must_be_the_same_in_both_files(day: Day, files: dict[str, Path]) -> None:
+    options = put(files, "kilos,breed\n1,x\n2,y\n", "grade\nA\n", NUMBERED)
+    run = day.run("import", *options)
+    assert run.code == 3
+    assert "the data has 2 rows and the target 1" in run.log
+
+
+def test_malformed_rows_are_rejected_with_their_line(day: Day, files: dict[str, Path]) -> None:
+    """Good rows are the same, whatever surrounds them, and no row appears that was none."""
+    good = [";".join(sheep(number)) for number in range(60)]
+    bad = {5: "short;row", 9: "", 20: 'tag-x;"never closed' + ";" * 6, 21: 'tag-y;5" nail' + ";" * 6, 40: ";" * 12}
+    lines = [";".join(DATA_HEADER)]
+    for number, row in enumerate(good):
+        lines += [bad[number], row] if number in bad else [row]
+    put(files, "\n".join(lines) + "\n", flock(60)[1])
+    files["data.csv"].write_bytes(gzip.compress(files["data.csv"].read_bytes()))
+    imported(day, files)
+    result = day.run("prepare", "--max-rejected", "0.2").result
+    assert (result["rows_out"], result["rejected"]["data.csv"]) == (60, len(bad))
+    rejected = day.rows(f"processed/{DS}/rejected.csv")
+    assert [row["line"] for row in rejected] == [str(lines.index(text) + 1) for text in bad.values()]
+    assert [next(csv.reader([row["row"]]), [""])[0] for row in rejected] == list(bad.values())
+
+
+def test_plain_file_with_malformed_rows_is_copied_as_it_is(day: Day, files: dict[str, Path]) -> None:
+    data, target = flock(60)
+    put(files, data.replace("\n", "\r\n") + '5" nail\r\n', target)
+    files["data.csv"].write_bytes(files["data.csv"].read_bytes().replace(b"\r\r", b"\r"))
+    assert imported(day, files)["data.csv"] == files["data.csv"].read_bytes()
+
+
+PLAIN = flock(9)[0]
+NESTED, OTHER = io.BytesIO(), io.BytesIO()
+pl.DataFrame({"tag": ["a"], "farm": [[1, 2]]}).write_parquet(NESTED)
+pl.DataFrame({"a": [1]}).write_ipc(OTHER)
+
+UNREADABLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
+    "gzip of gzip": (gzip.compress(gzip.compress(PLAIN.encode())), ("is gzip of gzip", "unpack it once")),
+    "zip of zstd": (zipped(zstd.compress(PLAIN.encode())), ("is zip of zstd",)),
+    "zip of two files": (
+        zipped(b"a", "a.csv", "b.csv"),
+        ("a zip archive of 2 files: a.csv, b.csv", "exactly one file"),
+    ),
+    "empty zip": (zipped(b"", "folder/"), ("a zip archive of 0 files",)),
+    "xlsx": (
+        zipped(b"x", "[Content_Types].xml", "xl/workbook.xml"),
+        ("is an Excel file (xlsx). Excel is not read", "save it as CSV"),
+    ),
+    "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), ("Excel is not read", "save it as CSV")),
+    "Feather": (OTHER.getvalue(), ("an Arrow (Feather) file", "Parquet")),
+    "JSON": (b'[{"tag": 1}]', ("is JSON",)),
+    "gzip cut off": (gzip.compress(PLAIN.encode())[:-20], ("begins like gzip but cannot be unpacked",)),
+    "zstd cut off": (zstd.compress(PLAIN.encode())[:-20], ("begins like zstd but cannot be unpacked",)),
+    "zip cut off": (zipped(PLAIN.encode())[:-20], ("begins like zip but cannot be unpacked",)),
+    "Parquet cut off": (NESTED.getvalue()[:-20], ("begins like Parquet but cannot be read",)),
+    "nested Parquet": (NESTED.getvalue(), ("the column 'farm'", "is nested (List(Int64))")),
+    "UTF-16 without mark": (PLAIN.encode("utf-16-le"), ("looks like UTF-16 without", "add --encoding utf-16-le")),
+    "Latin-1": (
+        PLAIN.replace("texel", "Größe").encode("latin-1"),
+        ("0xf6, which is no UTF-8,", "on line 3", "--encoding NAME", "in cp1252", "Größe"),
+    ),
+    "lone CR": (PLAIN.replace("\n", "\r").encode(), ("end with a carriage return alone", "tr '\\r' '\\n'")),
+    "line break in the header": (
+        PLAIN.replace("kilos", '"kilos\nof meat"', 1).encode(),
+        ("is not CSV on one line", "ends inside quotes", "rename that column"),
+    ),
+    "semicolon, a column missing": (
+        PLAIN.replace(",memo", "", 1).replace(",", ";").encode(),
+        ("lacks memo", "utf-8, semicolon"),
+    ),
+    "tab, a column missing": (PLAIN.replace(",memo", "", 1).replace(",", "\t").encode(), ("lacks memo", "utf-8, tab")),
+    "semicolons in the header only": (
+        PLAIN.replace(",", ";", len(DATA_HEADER) - 1).encode(),
+        ("9 of 9 rows", "do not fit its header: 1 fields, expected 8", "line 2", "--delimiter"),
+    ),
+    "a comma too many": (
+        PLAIN.replace("\n", ",\n").replace(",\n", "\n", 1).encode(),
+        ("9 of 9 rows", "9 fields, expected 8", "remove the comma too many", "row number"),
+    ),
+    "no key column": (PLAIN.replace("tag,", "name,", 1).encode(), ("lacks tag and has unknown name",)),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_cannot_be_read_is_named(day: Day, files: dict[str, Path], name: str) -> None:
+    content, messages = UNREADABLE[name]
+    log = refused(day, files, content)
+    for message in (*messages, str(files["data.csv"])):
+        assert message in log
+
+
+def test_mark_and_option_that_differ_are_refused(day: Day, files: dict[str, Path]) -> None:
+    log = refused(day, files, PLAIN.encode("utf-16"), "--encoding", "cp1252")
+    assert "begins with the byte order mark of utf-16-le, and --encoding says cp1252" in log
+
+
+def test_text_that_is_not_in_the_encoding_named_is_refused(day: Day, files: dict[str, Path]) -> None:
+    log = refused(day, files, PLAIN.replace("texel", "Größe").encode("latin-1"), "--encoding", "ascii")
+    assert "is not in ascii" in log
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--delimiter", ";;"), ("--delimiter", '"'), ("--encoding", "klingon"), ("--encoding", "hex")]
+)
+def test_option_that_names_no_container_is_wrong_usage(
+    day: Day, files: dict[str, Path], option: str, value: str
+) -> None:
+    with pytest.raises(SystemExit) as error:
+        day.run("import", *put(files, *flock(9)), option, value)
+    assert error.value.code == 2
+
+
+def test_result_says_what_was_read(day: Day, files: dict[str, Path]) -> None:
+    options = put(files, *(text.replace(",", "\t") for text in flock(9)))
+    files["data.csv"].write_bytes(gzip.compress(files["data.csv"].read_bytes()))
+    assert day.run("import", *options).result["read"] == {"data.csv": "gzip, utf-8, tab", "target.csv": "utf-8, tab"}
+
+
+def test_column_that_the_schema_makes_up_may_not_be_in_the_file(day: Day, files: dict[str, Path]) -> None:
+    put(files, "row,kilos,breed,grade\n7,1,x,A\n", "", NUMBERED)
+    named = ["--data", str(files["data.csv"]), "--schema", str(files["schema.json"])]
+    run = day.run("import", *named)
+    assert run.code == 3
+    assert "has the column row, which schema.json makes up" in run.log
+
+
+@pytest.mark.parametrize("change", [{"role": "feature"}, {"type": "string"}, {"rowNumber": "yes"}])
+def test_row_number_is_an_integer_key(day: Day, files: dict[str, Path], change: dict[str, Any]) -> None:
+    fields = [{**NUMBERED["fields"][0], **change}, *NUMBERED["fields"][1:]]
+    run = day.run("import", *put(files, "kilos,breed\n1,x\n", "grade\nA\n", json.loads(json.dumps({"fields": fields}))))
+    assert run.code == 3
+    assert "rowNumber" in run.log
