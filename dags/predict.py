@@ -6,6 +6,9 @@ model that the Variable `model_path` names, such as `models/2026-11-15`, or else
 promotion in the middle of a run counts from the next run on. With `as_of` a past day is scored by the model that was
 in production on that day. If MLflow is out of reach, the last try uses the champion that was resolved last, and logs
 a warning. A day that is not scored by `ML_DEADLINE` sends an alert.
+
+With `ML_PREDICTIONS_FORMAT=parquet`, `parquet` adds `predictions.parquet`. If `ML_EXPORT` names a connection and a
+place, `export` brings the predictions to a table of a database, or to an object store.
 """
 
 from airflow.sdk import DAG
@@ -22,6 +25,7 @@ from ml import (
     REGISTRY,
     at,
     dag_defaults,
+    deliver_predictions,
     flag,
     form,
     from_result,
@@ -74,4 +78,4 @@ with DAG(
         doc="Reads `features/{ds}` and the model. Writes `predictions/{ds}`: `predictions.csv`.",
     )
 
-    wait_for_raw >> resolve >> features >> predict
+    wait_for_raw >> resolve >> features >> predict >> deliver_predictions()

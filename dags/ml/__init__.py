@@ -7,6 +7,7 @@ from ml.arguments import (
     DS,
     MODEL_PATH,
     OR_LAST,
+    fixed,
     fixed_json,
     flag,
     from_result,
@@ -19,6 +20,7 @@ from ml.arguments import (
 from ml.assets import COMPARISONS, FEATURES, MODELS, PLOTS, PREDICTIONS, PROCESSED, RAW, REGISTRY, REPORTS
 from ml.form import form
 from ml.images import image_sizes
+from ml.results import deliver_predictions
 from ml.rules import read_rules
 from ml.tasks import at, dag_defaults, stage, train_on_breach, wait_for
 
@@ -39,6 +41,8 @@ __all__ = [
     "REPORTS",
     "at",
     "dag_defaults",
+    "deliver_predictions",
+    "fixed",
     "fixed_json",
     "flag",
     "form",

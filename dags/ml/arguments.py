@@ -75,6 +75,12 @@ def resolved_model(resolve: StageOperator) -> Argument:
     return Argument(f"--model={{{{ ti.xcom_pull('{resolve.task_id}')['model'] }}}}", "--model models/YYYY-MM-DD")
 
 
+def fixed(name: str, value: str | None = None) -> Argument:
+    """`--query=SELECT ...`: the same for all runs, as it is written; `--incoming` without a value."""
+    text = f"--{name}" if value is None else f"--{name}={value}"
+    return Argument(f"{{% raw %}}{text}{{% endraw %}}", f"--{name}{'' if value is None else f' {name.upper()}'}")
+
+
 def fixed_json(name: str, value: Mapping[str, Any]) -> Argument:
     """`--rules-json={"metric": "roc_auc"}`: settings of the repository, the same for all runs."""
     text = json.dumps(value)

@@ -9,6 +9,8 @@ EXPECTED = {
     "ML_STAGE_MEMORY": "the most memory that a container may use, such as 4g",
     "ML_DOCKER_HOST": "the address of the engine or its proxy, such as unix:///run/engine-proxy/engine.sock",
     "ML_MODEL_NAME": "the name of the registered model in MLflow",
+    "ML_EXPORT": "a connection and a table or an object, such as `warehouse scores.predictions`, or `none`",
+    "ML_PREDICTIONS_FORMAT": "csv, or parquet for both",
     "ML_DEADLINE": "a time of day in UTC such as 06:00, or `none`",
 }
 

@@ -13,10 +13,11 @@ from ml.operator import StageOperator
 from ml.retrain import TrainOnBreach
 from ml.sensor import PartitionSensor
 
-# The stages that need a network, and which: all others have none.
-NETWORKS = {"registry": "mlflow", "exchange": "exchange"}
+# The stages that need a network, and which: all others have none. `exchange` needs it with a connection.
+EXCHANGE = "exchange"
+NETWORKS = {"registry": "mlflow", EXCHANGE: "exchange"}
 NETWORK_OPTIONS = {
-    "registry": " --network airflow-ml_mlflow --env ML_MLFLOW_URI=http://mlflow:5000",
+    "mlflow": " --network airflow-ml_mlflow --env ML_MLFLOW_URI=http://mlflow:5000",
     "exchange": " --network NETWORK --volume ./NAME.json:/run/connections/NAME.json:ro",
 }
 
@@ -46,10 +47,11 @@ def stage(
     :param connection: the Airflow connection that the stage gets, as a file
     """
     name, *words = command.split()
+    network = "none" if name == EXCHANGE and not connection else NETWORKS.get(name, "none")
     task = StageOperator(
         task_id=task_id or command.split()[-1].replace("-", "_"),
         stage=name,
-        network=NETWORKS.get(name, "none"),
+        network=network,
         command=[*words, *(argument.template for argument in arguments)],
         read_only=read_only,
         connection=connection,
@@ -58,7 +60,7 @@ def stage(
         outlets=list(makes),
     )
     usage = " ".join([*words, *(argument.usage for argument in arguments), *(["--connection NAME"] * bool(connection))])
-    options = "--rm --volume data:/data" + NETWORK_OPTIONS.get(name, "")
+    options = "--rm --volume data:/data" + NETWORK_OPTIONS.get(network, "")
     task.doc_md = f"{doc}\n\nBy hand:\n\n```sh\ndocker run {options} {task.image} {usage}\n```\n"
     return task
 

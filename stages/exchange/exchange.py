@@ -1,9 +1,11 @@
 """exchange: takes in a day of data from a database or an object store, and brings predictions there.
 
-Reads   ingest  a query's rows, or objects; /run/connections/NAME.json
-        export  predictions/{ds}: predictions.csv; /run/connections/NAME.json
-Writes  ingest  incoming/{ds}: data, target; `preprocessing import --incoming` makes raw/{ds} from them
-        export  a table, or an object
+Reads   ingest   a query's rows, or objects; /run/connections/NAME.json
+        parquet  predictions/{ds}: predictions.csv
+        export   predictions/{ds}: predictions.csv; /run/connections/NAME.json
+Writes  ingest   incoming/{ds}: data, target; `preprocessing import --incoming` makes raw/{ds} from them
+        parquet  predictions/{ds}: predictions.parquet
+        export   a table, or an object
 Exit    0 done, 1 failed, such as a server out of reach, 2 wrong usage, such as a wrong password or query,
         3 bad input, such as a value that the table does not take, 4 the day is not there yet
 """
@@ -36,6 +38,7 @@ COMMANDS = (
             option("--target-object", type=object_address, metavar="URL", help="the day's targets"),
         ),
     ),
+    Command("parquet", "Write a day's predictions in Parquet too, beside the CSV file.", "parquet:run"),
     # What it changes is elsewhere, where no mark records whether it is done: neither --force nor --explain.
     Command(
         "export",

@@ -30,7 +30,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
 
 def _to_object(connection: Connection, bucket: str, path: str, predictions: Any) -> Mapping[str, Any]:
     from object_store import Bucket
-    from parquet import write_parts
+    from parquet_file import write_parts
     from predictions import explained
 
     address = f"s3://{bucket}/{path}"

@@ -37,7 +37,7 @@ def _take_queries(
     connection: Connection, sources: Mapping[str, str], ds: str, publication: Publication
 ) -> dict[str, Any]:
     from database import address, session
-    from parquet import write_parts
+    from parquet_file import write_parts
 
     for query in sources.values():
         if "$1" not in query:

@@ -1,28 +1,28 @@
-"""Writes frames as one Parquet file, part by part: memory holds some parts, never all."""
+"""`parquet`: write a day's predictions in Parquet too, with types and with the model, beside the CSV file."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Any
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
 
-import polars as pl
-from polars.io.plugins import register_io_source
+from stagekit import Publication, publish
+
+from predictions import read_predictions
 
 
-def write_parts(parts: Iterator[pl.DataFrame], to: Path | IO[bytes]) -> int:
-    """Write the parts, which have the same columns; returns the number of rows. Without a part nothing is written."""
-    first = next(parts, None)
-    if first is None:
-        return 0
-    count = 0
+def run(args: Namespace) -> Mapping[str, Any]:
+    """Add predictions.parquet to predictions/{ds}."""
+    predictions = read_predictions(args.data_dir, args.ds)
 
-    def source(*_: Any) -> Iterator[pl.DataFrame]:
-        nonlocal count
-        part: pl.DataFrame | None = first
-        while part is not None:
-            count += part.height
-            yield part
-            part = next(parts, None)
+    def work(publication: Publication) -> dict[str, Any]:
+        from parquet_file import write_parts
+        from predictions import explained
 
-    rows: pl.LazyFrame = register_io_source(source, schema=first.schema)
-    rows.sink_parquet(to)
-    return count
+        with explained(predictions):
+            rows = write_parts(predictions.parts(), publication.path("predictions.parquet"))
+        predictions.require_rows(rows, "predictions.parquet")
+        publication.rows["predictions.parquet"] = rows
+        return {"partition": publication.name, "rows": rows}
+
+    return publish(
+        args, predictions.partition.name, "parquet", work, inputs=[predictions.partition], parameters=predictions.model
+    )

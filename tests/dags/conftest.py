@@ -35,6 +35,8 @@ os.environ.update(
     ML_GID="10001",
     ML_STAGE_MEMORY="2g",
     ML_DEADLINE="06:00",
+    ML_EXPORT="none",
+    ML_PREDICTIONS_FORMAT="csv",
     ML_MODEL_NAME="airflow-ml",
     ML_DOCKER_HOST=f"unix://{HOME}/no-engine.sock",
     ML_MLFLOW_NETWORK="airflow-ml_mlflow",

@@ -83,10 +83,12 @@ class Lab:
         return docker(*command, path, "--entrypoint=python", images()["exchange"], "-c", code, *arguments)
 
     def put(self, path: str, content: str) -> None:
-        """Write an object."""
+        """Write an object; `@raw/...` is the content of a file below /data."""
         code = (
             "import sys, obstore; from connection import read_connection; from object_store import Bucket\n"
-            f"obstore.put(Bucket(read_connection('store'), '{BUCKET}')._store, sys.argv[1], sys.argv[2].encode())"
+            "path, text = sys.argv[1:]\n"
+            "content = open(f'/data/{text[1:]}', 'rb').read() if text.startswith('@') else text.encode()\n"
+            f"obstore.put(Bucket(read_connection('store'), '{BUCKET}')._store, path, content)"
         )
         self.python(code, path, content)
 

@@ -114,6 +114,28 @@ def test_ingest_of_a_day_without_a_target_removes_the_old_one(lab: Lab) -> None:
     assert lab.data.mark(f"incoming/{DS}")["outputs"].keys() == {"data"}
 
 
+def test_a_day_that_was_taken_in_becomes_raw_data_with_its_lineage(lab: Lab) -> None:
+    """From an object store, through import, to prepare; with the bytes that the generator made."""
+    ds = "2026-12-02"
+    lab.data.generate(ds, "--rows=2000")
+    for name in ("data", "target"):
+        lab.put(f"chain/{ds}/{name}.csv", f"@raw/{ds}/{name}.csv")
+    generated = lab.data.mark(f"raw/{ds}")["outputs"]
+    lab.data.python(f"import os; os.rename('/data/raw/{ds}/schema.json', '/data/schema.json')")
+    lab.data.remove(f"raw/{ds}")
+    lab.exchange(
+        *("ingest", f"--ds={ds}", "--connection=store", f"--object=s3://{BUCKET}/chain/{{ds}}/data.csv"),
+        f"--target-object=s3://{BUCKET}/chain/{{ds}}/target.csv",
+    )
+    lab.data.stage("preprocessing", "import", f"--ds={ds}", "--incoming", "--schema=/data/schema.json")
+    mark = lab.data.mark(f"raw/{ds}")
+    assert {name: output["sha256"] for name, output in mark["outputs"].items()} == {
+        name: output["sha256"] for name, output in generated.items()
+    }
+    assert mark["steps"]["import"]["inputs"].keys() == {f"incoming/{ds}/data", f"incoming/{ds}/target"}
+    assert lab.data.prepare(ds).line["rows_in"] == 2000
+
+
 # --- export ---
 
 
