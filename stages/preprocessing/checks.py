@@ -2,14 +2,15 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 from typing import Any
 
 import polars as pl
 from stagekit import BadInput
 
 from csv_input import KINDS, LINE, OFFSET, REASON, TEXT, Batch
-from table_schema import Field
+from number_texts import plain_number, written_form
+from table_schema import Field, Schema
+from times import CODES, TOO_FINE, fault_of_format, to_date, to_datetime
 
 DTYPES: Mapping[str, pl.DataType] = {
     "string": pl.String(),
@@ -19,12 +20,8 @@ DTYPES: Mapping[str, pl.DataType] = {
     "date": pl.Date(),
     "datetime": pl.Datetime("us"),
 }
-# XML Schema's dateTime: seconds are required; a fraction and an offset are not.
 WHOLE_NUMBER = r"^([+-]?[0-9]+)\.0*$"
 SAFE_INTEGER = 1 << 53  # doubles below it hold every integer
-ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-ISO_SECONDS = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-ISO_DATETIME = rf"^{ISO_SECONDS}(\.[0-9]{{1,9}})?(Z|[+-][0-9]{{2}}:[0-9]{{2}})?$"
 EXPECTED = {
     "integer": "is no integer of at most 64 bits",
     "number": "is no number",
@@ -32,6 +29,7 @@ EXPECTED = {
     "date": "is no date",
     "datetime": "is no date and time",
 }
+FORMATS = {"date": "default (YYYY-MM-DD)", "datetime": "default (YYYY-MM-DDThh:mm:ss), epoch, epoch-ms"}
 SHOWN_CHARACTERS, SHOWN_VALUES = 60, 20
 RAW, BROKEN = "\0raw ", "\0broken "
 
@@ -69,16 +67,17 @@ class FieldChecks:
     ) -> None:
         self._fields = fields
         self._names = [field.name for field in fields]
+        self._missing = missing
         absent = ["", *missing]
         self._raw = [pl.when(~pl.col(name).is_in(absent)).then(pl.col(name)).alias(RAW + name) for name in self._names]
-        self._typed = [convert(field, pl.col(RAW + field.name)).alias(field.name) for field in fields]
         self._checks = [check for field in fields for check in _checks(field, field.name in required, label)]
+        self._typed = [convert(field, pl.col(RAW + field.name)).alias(field.name) for field in fields]
 
     def apply(self, batch: Batch) -> Checked:
         """Type and check the rows of a batch; its malformed records join the bad rows."""
         # Lazy, because the optimiser then computes only once what several expressions share.
         typed = batch.rows.lazy().select(LINE, OFFSET, TEXT, *self._raw).with_columns(self._typed)
-        both = _with_equal_numbers(typed.collect(engine="in-memory"), self._fields)
+        both = _read_again(typed.collect(engine="in-memory"), self._fields, self._missing)
         broken = both.select(c.broken.fill_null(False).alias(f"{BROKEN}{n}") for n, c in enumerate(self._checks))
         some = broken.select(pl.any_horizontal(pl.all())).to_series()
         bad = both.filter(some).hstack(broken.filter(some))
@@ -105,40 +104,57 @@ class FieldChecks:
         )
 
 
+def require_followable(schema: Schema, label: str) -> None:
+    """Errors: BadInput if a format, a constraint or a positive class cannot be followed."""
+    FieldChecks(schema.fields, schema.missing, (), label)
+
+
 def convert(field: Field, text: pl.Expr) -> pl.Expr:
     """Text to the field's type; null where the text is no such value. Times become UTC without an offset."""
     if field.type in ("integer", "number"):
-        return text.cast(DTYPES[field.type], strict=False)
+        return plain_number(field, text).cast(DTYPES[field.type], strict=False)
     if field.type == "boolean":
         true, false = text.is_in(field.true_values), text.is_in(field.false_values)
         return pl.when(true).then(True).when(false).then(False)
     if field.type == "date":
-        return _date(text, field.format)
+        return to_date(text, field.format)
     if field.type == "datetime":
-        return _datetime(text, field.format)
+        return to_datetime(text, field.format)
     return text
 
 
-def _with_equal_numbers(rows: pl.DataFrame, fields: Sequence[Field]) -> pl.DataFrame:
-    """The same rows; equal numbers are equal values, however they are spelt.
-
-    An integer or a boolean that was not read is read as a number with a zero fraction, such as `1.0` or `1e0`: programs
-    write integers so when one of them is missing. The number -0 becomes 0.
-    """
-    new = []
-    for field in fields:
+def _read_again(rows: pl.DataFrame, fields: Sequence[Field], missing: Collection[str]) -> pl.DataFrame:
+    """The same rows; a text that is no value as it stands is read once more (see `second_reading`). -0 becomes 0."""
+    for field in (field for field in fields if field.type != "string"):
         values, texts = rows[field.name], rows[RAW + field.name]
-        if field.type == "number" and (zeros := values == 0).any():
-            new.append(pl.select(pl.when(zeros).then(0.0).otherwise(values).alias(field.name)).to_series())
-        elif field.type in ("integer", "boolean") and values.null_count() > texts.null_count():
+        if values.null_count() > texts.null_count():
             unread = (values.is_null() & texts.is_not_null()).arg_true()
-            new.append(values.scatter(unread, _equal_values(field, texts.gather(unread))))
-    return rows.with_columns(new)
+            read = second_reading(field, texts.gather(unread), missing)
+            texts, values = (old.scatter(unread, new) for old, new in zip((texts, values), read, strict=True))
+            rows = rows.with_columns(texts, values)
+        if field.type == "number" and (zeros := values == 0).any():
+            rows = rows.with_columns(pl.when(zeros).then(0.0).otherwise(values).alias(field.name))
+    return rows
+
+
+def second_reading(field: Field, texts: pl.Series, missing: Collection[str]) -> tuple[pl.Series, pl.Series]:
+    """Texts that `convert` does not read, null where one is missing, and their values.
+
+    Blanks around a value are no part of it. Equal numbers are equal values: an integer or a boolean is also a number
+    with a zero fraction, such as `1.0` or `1e0`, as programs write integers when one of them is missing.
+    """
+    bare = texts.str.strip_chars()
+    absent = bare.is_in(["", *(text.strip() for text in missing)])
+    values = pl.select(convert(field, pl.lit(bare))).to_series()
+    if field.type in ("integer", "boolean"):
+        values = pl.select(pl.coalesce(pl.lit(values), pl.lit(_equal_values(field, bare)))).to_series()
+    read = pl.select(pl.when(~absent).then(pl.lit(texts)), value=pl.when(~absent).then(pl.lit(values)))
+    return read.to_series(0), read.to_series(1)
 
 
 def _equal_values(field: Field, texts: pl.Series) -> pl.Series:
     """The integer or boolean that equals the number in each text; null if there is none."""
-    whole = _whole_numbers(texts)
+    whole = _whole_numbers(pl.select(plain_number(field, pl.lit(texts))).to_series())
     if field.type == "integer":
         return whole
     true, false = (_numbers_of(names) for names in (field.true_values, field.false_values))
@@ -157,33 +173,6 @@ def _whole_numbers(texts: pl.Series) -> pl.Series:
     whole = (double == double.round()) & (double.abs() < SAFE_INTEGER)
     written = text.cast(pl.Int64, strict=False), text.str.extract(WHOLE_NUMBER).cast(pl.Int64, strict=False)
     return pl.select(pl.coalesce(*written, pl.when(whole).then(double).cast(pl.Int64))).to_series()
-
-
-def _date(text: pl.Expr, pattern: str) -> pl.Expr:
-    if pattern == "default":
-        value = pl.when(text.str.contains(ISO_DATE)).then(text.str.to_date("%Y-%m-%d", strict=False))
-    else:
-        value = text.str.to_date(pattern, strict=False)
-    return pl.when(value.is_between(date.min, date.max)).then(value)
-
-
-def _datetime(text: pl.Expr, pattern: str) -> pl.Expr:
-    def parse(part: pl.Expr, pattern: str) -> pl.Expr:
-        zone = "UTC" if "%z" in pattern else None
-        # polars' cache of parsed texts takes longer than parsing them again.
-        value = part.str.to_datetime(pattern, strict=False, time_unit="us", time_zone=zone, cache=False)
-        return value.dt.replace_time_zone(None)
-
-    if pattern == "default":
-        iso = pl.when(text.str.contains(ISO_DATETIME)).then(text)
-        whole_utc = iso.str.len_bytes() <= len("YYYY-MM-DDThh:mm:ssZ")  # the usual case, read four times as fast
-        usual = parse(pl.when(whole_utc).then(iso).str.head(len("YYYY-MM-DDThh:mm:ss")), "%Y-%m-%dT%H:%M:%S")
-        other = pl.when(~whole_utc).then(iso)
-        fraction = parse(other.str.strip_suffix("Z"), "%Y-%m-%dT%H:%M:%S%.f")
-        value = pl.coalesce(usual, fraction, parse(other, "%Y-%m-%dT%H:%M:%S%.f%z"))
-    else:
-        value = parse(text, pattern)
-    return pl.when(value.is_between(datetime.min, datetime.max)).then(value)
 
 
 def _checks(field: Field, required: bool, label: str) -> list[Check]:
@@ -205,12 +194,16 @@ def _presence_and_type(field: Field, required: bool, at: str) -> Iterator[Check]
     if field.type != "string":
         _require_format(field, at)
         yield _check(field, "type", raw.is_not_null() & value.is_null(), _expected(field))
+    if field.type == "datetime" and field.role == "key":  # two times must not become one key
+        yield _check(field, "precision", raw.str.contains(TOO_FINE), "has a fraction finer than a microsecond")
     if field.type == "number":
         yield _check(field, "not finite", ~value.is_finite(), "is no finite number")
 
 
 def _values(field: Field, at: str) -> Iterator[Check]:
     value, constraints = pl.col(field.name), field.constraints
+    if field.positive_class is not None:
+        positive_class(field, at)
     finite = value.is_finite() if field.type == "number" else pl.lit(True)
     if "minimum" in constraints:
         least = _literal(field, constraints["minimum"], f"{at}, minimum")
@@ -244,18 +237,30 @@ def _expected(field: Field) -> str:
         return f"{EXPECTED[field.type]} of the form {example if field.format == 'default' else field.format}"
     if field.type == "boolean":
         return f"{EXPECTED[field.type]}, which is one of {', '.join(field.true_values + field.false_values)}"
-    return EXPECTED[field.type]
+    form = written_form(field) if field.type in ("integer", "number") else ""
+    return f"{EXPECTED[field.type]} ({form})" if form else EXPECTED[field.type]
 
 
 def _literal(field: Field, value: Any, at: str) -> Any:
-    """A constraint's value as the field's type. Errors: BadInput if it is no such value."""
+    """A value of the schema as the field's type: a text is read like the data, a number is one of JSON.
+
+    Errors: BadInput if it is no such value.
+    """
     flag = isinstance(value, bool)
+    if field.type in ("integer", "number") and isinstance(value, int | float):
+        field = field.as_written()
     typed = value if flag and field.type == "boolean" else pl.select(convert(field, pl.lit(str(value)))).item()
-    if typed is None and field.type in ("integer", "boolean"):
-        typed = _equal_values(field, pl.Series([str(value)])).item()
+    if typed is None and field.type != "string":
+        typed = second_reading(field, pl.Series([str(value)]), ())[1].item()
     if typed is None:
         raise BadInput(f"{at}: {value!r} {_expected(field)}", expected=f"a value of type {field.type}", do="correct it")
     return typed
+
+
+def positive_class(field: Field, label: str) -> pl.Series:
+    """The one value of a target that is the positive class. Errors: BadInput if it is no such value."""
+    value = _literal(field, field.positive_class, f"{label}, positiveClass")
+    return pl.Series([value], dtype=DTYPES[field.type])
 
 
 def _require_pattern(pattern: str, shown: str, at: str) -> None:
@@ -271,18 +276,10 @@ def _require_pattern(pattern: str, shown: str, at: str) -> None:
 
 
 def _require_format(field: Field, at: str) -> None:
-    """Errors: BadInput unless a day that is written in the field's format can be read back."""
-    if field.format == "default" or field.type not in ("date", "datetime"):
-        return
-    day = datetime(2026, 11, 21, 10, 11, 12)
-    try:
-        text = day.strftime(field.format.replace("%z", "+0000").replace("%.f", ".5").replace("%f", "500000"))
-        read = pl.select(convert(field, pl.lit(text))).item()
-    except (pl.exceptions.PolarsError, ValueError):
-        read = None
-    if read is None or (read.year, read.month, read.day) != (2026, 11, 21):
+    """Errors: BadInput unless what is written in the field's format is read back as the same date or time."""
+    if field.type in ("date", "datetime") and (fault := fault_of_format(field.type, field.format)):
         raise BadInput(
-            f"{at}: the format {field.format!r} is not understood",
-            expected="a pattern that holds a whole date, such as %d/%m/%Y or %Y-%m-%d %H:%M:%S",
-            do="correct the format, or use the default one",
+            f"{at}: the format {field.format!r} cannot be followed: {fault}",
+            expected=f"{FORMATS[field.type]}, or a pattern of these codes: {' '.join(CODES)}",
+            do="correct the format, or make the field a string",
         )

@@ -50,7 +50,9 @@ def what_cannot_be_compared(ours: Encoder, our_schema: Schema, theirs: Encoder, 
     found = differences(our_schema, their_schema)
     if ours.target != theirs.target:
         found.append(f"the target is {ours.target!r} here, {theirs.target!r} in the model")
-    if ours.classes != theirs.classes:
+    if set(ours.classes) == set(theirs.classes) and ours.classes != theirs.classes:
+        found.append(f"the positive class is {ours.classes[-1]!r} here, {theirs.classes[-1]!r} in the model")
+    elif ours.classes != theirs.classes:
         found.append(f"the classes are {_few(ours.classes)} here, {_few(theirs.classes)} in the model")
     return found
 

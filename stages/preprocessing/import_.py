@@ -33,9 +33,11 @@ def run(args: Namespace) -> Mapping[str, Any]:
     contents = {name: _content(path) for name, path in files.items()}
 
     def work(publication: Publication) -> dict[str, Any]:
-        from raw_day import RawDay  # with polars, which a day that is imported already does without
+        from checks import require_followable  # with polars, which a day that is imported already does without
+        from raw_day import RawDay
         from source_table import open_table
 
+        require_followable(schema, str(files[SCHEMA]))
         day = RawDay(schema, publication)
         for name in (DATA, TARGET):
             if name in files:

@@ -17,8 +17,9 @@ import polars as pl
 from stagekit import BadInput, Publication
 from stagekit.contract import CATEGORY, Encoder, write_encoder
 
+from checks import positive_class
 from csv_input import Block
-from csv_output import CsvWriter
+from csv_output import CsvWriter, texts_of
 from encoder import fit_encoder
 from encoding import code_of, encode
 from parallel import in_order
@@ -27,6 +28,7 @@ from prepared_table import GROUP, PreparedTable, TrainData
 log = logging.getLogger(__name__)
 
 CODE, ROWS = "\0code", "\0rows"
+SHOWN_CLASSES = 10
 GOLDEN = 0x9E3779B9  # spreads small seeds over 32 bits
 
 
@@ -45,7 +47,7 @@ def split(table: PreparedTable, rules: SplitRules, publication: Publication) -> 
     Errors: BadInput if a class cannot be on both sides.
     """
     data = TrainData(table, publication.scratch / "rows")
-    classes = _classes(data)
+    classes = with_positive_last(_classes(data), table)
     codes, validates = _choose_rows(data, classes, rules)
     counts = _require_all_classes(table, classes, codes, validates)
     encoder = fit_encoder(table.schema, classes, _frequent(data, validates, rules.most_categories))
@@ -121,6 +123,28 @@ def sort_classes(names: Collection[str]) -> list[str]:
         if all(map(math.isfinite, numbers.values()))
         else sorted(names)
     )
+
+
+def with_positive_last(classes: list[str], table: PreparedTable) -> list[str]:
+    """The classes, of two the positive one second, if the schema names it.
+
+    Errors: BadInput if the rows do not have that class, or have more than two classes.
+    """
+    field = table.schema.of([table.target])[0]
+    if field.positive_class is None:
+        return classes
+    value = positive_class(field, f"schema.json, field {field.name!r}")
+    positive = texts_of(value)[0]
+    if positive not in classes or len(classes) > 2:
+        shown = ", ".join(classes[:SHOWN_CLASSES]) + (
+            f" and {len(classes) - SHOWN_CLASSES} more" if len(classes) > SHOWN_CLASSES else ""
+        )
+        raise BadInput(
+            f"{table.label}: the classes of {field.name} are {shown}, and positiveClass is {positive!r}",
+            expected="two classes, of which it is one",
+            do="correct or remove positiveClass in schema.json",
+        )
+    return [name for name in classes if name != positive] + [positive]
 
 
 def choose_groups(groups: pl.Series, codes: pl.Series, fraction: float, seed: int) -> pl.Series:

@@ -26,19 +26,28 @@ TYPES = CONSTRAINTS["required"]
 # LightGBM and scikit-learn keep a set of categories in 256 bits. One bit is for "unseen".
 MOST_CATEGORIES = 255
 # These properties change the meaning of the data, so they are refused.
-UNSUPPORTED = ("bareNumber", "decimalChar", "groupChar", "missingValues", "categories", "categoriesOrdered")
+UNSUPPORTED = ("missingValues", "categories", "categoriesOrdered")
+NUMBER_PROPERTIES = ("decimalChar", "groupChar", "bareNumber")
 UNSUPPORTED_AT_TOP = ("foreignKeys", "uniqueKeys")
 TRUE_VALUES = ("true", "True", "TRUE", "1")
 FALSE_VALUES = ("false", "False", "FALSE", "0")
 MOST_LENGTH = (1 << 31) - 1
 # Columns of predictions.csv beside the key. What follows the prefix is a class, which a schema does not name.
+# What of a field must be the same for a model and a day that it scores.
+COMPARED = (
+    *("role", "type", "format", "constraints", "true_values", "false_values"),
+    *("decimal_char", "group_char", "bare_number"),
+)
 PREDICTION, PROBABILITY_PREFIX = "prediction", "probability_"
 BYTE_ORDER_MARK = "\ufeff".encode()
 
 
 @dataclass(frozen=True)
 class Field:
-    """One column: its values (`type`, `format`, `constraints`) and its purpose (`role`)."""
+    """One column: its values (`type`, how they are written, `constraints`) and its purpose (`role`).
+
+    `group_char` is empty if thousands are not grouped. `positive_class` is a value of a target, as the schema has it.
+    """
 
     name: str
     type: str
@@ -47,6 +56,10 @@ class Field:
     constraints: Mapping[str, Any]
     true_values: tuple[str, ...]
     false_values: tuple[str, ...]
+    decimal_char: str = "."
+    group_char: str = ""
+    bare_number: bool = True
+    positive_class: Any = None
 
     def as_written(self) -> "Field":
         """The field as `prepare` writes its values: in the default format, within all constraints."""
@@ -141,23 +154,44 @@ def _field(document: Any, label: str) -> Field:
     for unsupported in UNSUPPORTED:
         if unsupported in document:
             raise _wrong(at, f"it has {unsupported}, which is not understood here", f"a field without {unsupported}")
-    numbered = document.get("rowNumber", False)
-    if not isinstance(numbered, bool) or (numbered and (kind, role) != ("integer", "key")):
-        raise _wrong(at, f"its rowNumber is {document['rowNumber']!r}", "true on a key of type integer")
-    format_ = document.get("format", "default")
-    if format_ != "default" and (
-        kind not in ("date", "datetime") or not isinstance(format_, str) or "%" not in format_
-    ):
-        raise _wrong(at, f"its format is {format_!r}", "default, or for date and datetime a pattern such as %d/%m/%Y")
+    _require_properties(document, at)
     return Field(
         name,
         kind,
         role,
-        format_,
+        document.get("format", "default"),
         _constraints(document.get("constraints", {}), kind, at),
         _texts(document.get("trueValues", TRUE_VALUES), at, "trueValues"),
         _texts(document.get("falseValues", FALSE_VALUES), at, "falseValues"),
+        document.get("decimalChar", "."),
+        document.get("groupChar") or "",
+        document.get("bareNumber", True),
+        document.get("positiveClass"),
     )
+
+
+def _require_properties(document: Mapping[str, Any], at: str) -> None:
+    """Errors: BadInput if a property that says how values are written does not fit the field."""
+    kind, role, format_ = document["type"], document["role"], document.get("format", "default")
+    if format_ != "default" and (kind not in ("date", "datetime") or not isinstance(format_, str)):
+        raise _wrong(at, f"its format is {format_!r}", "default, or for date and datetime a pattern such as %d/%m/%Y")
+    if kind not in ("integer", "number") and (found := [name for name in NUMBER_PROPERTIES if name in document]):
+        raise _wrong(at, f"it has {found[0]} and the type {kind}", f"{found[0]} on integer and number only")
+    decimal, group = document.get("decimalChar", "."), document.get("groupChar") or ""
+    for name, mark in (("decimalChar", decimal), ("groupChar", group or "'")):
+        if not isinstance(mark, str) or len(mark) != 1 or mark.isalnum() or mark in "+-%":
+            raise _wrong(at, f"its {name} is {json.dumps(mark)}", "one character, such as , or .")
+    if decimal == group:
+        raise _wrong(at, f"decimalChar and groupChar are both {decimal!r}", "two marks that differ")
+    if not isinstance(document.get("bareNumber", True), bool):
+        raise _wrong(at, f"its bareNumber is {json.dumps(document['bareNumber'])}", "true or false")
+    made_up, positive = document.get("rowNumber", False), document.get("positiveClass")
+    if not isinstance(made_up, bool) or (made_up and (kind, role) != ("integer", "key")):
+        raise _wrong(at, f"its rowNumber is {json.dumps(made_up)}", "true, on a key of type integer")
+    if positive is not None and role != "target":
+        raise _wrong(at, "it has a positiveClass", "positiveClass on the target only")
+    if not isinstance(positive, str | int | float | None) or positive == "":
+        raise _wrong(at, f"its positiveClass is {json.dumps(positive)}", "a value of the target")
 
 
 def _constraints(constraints: Any, kind: str, at: str) -> dict[str, Any]:
@@ -234,7 +268,7 @@ def differences(ours: Schema, theirs: Schema) -> list[str]:
     found = [f"field {name!r} is not in the model" for name in mine if name not in model]
     found += [f"field {name!r} of the model is not here" for name in model if name not in mine]
     for name in (name for name in mine if name in model):
-        for attribute in ("role", "type", "format", "constraints", "true_values", "false_values"):
+        for attribute in COMPARED:
             here, there = getattr(mine[name], attribute), getattr(model[name], attribute)
             if here != there:
                 found.append(f"field {name!r}: {attribute} is {here!r} here, {there!r} in the model")

@@ -40,7 +40,8 @@ def check(tested: dict[str, Any], values: list[str], **top: Any) -> Checked:
 
 
 def oracle_value(tested: dict[str, Any], text: str) -> Any:
-    """The typed value, or BAD."""
+    """The typed value, or BAD. Blanks around a value are no part of it, except in a text."""
+    text = text if tested["type"] == "string" else text.strip()
     match tested["type"]:
         case "string":
             return text
@@ -90,9 +91,13 @@ def oracle_datetime(text: str) -> Any:
         return BAD
 
 
+def is_missing(tested: dict[str, Any], text: str, missing: tuple[str, ...]) -> bool:
+    return text in missing or (tested["type"] != "string" and text.strip() in missing)
+
+
 def oracle_accepts(tested: dict[str, Any], text: str, missing: tuple[str, ...]) -> bool:
     constraints = tested.get("constraints", {})
-    if text in missing:
+    if is_missing(tested, text, missing):
         return not constraints.get("required", False)
     value = oracle_value(tested, text)
     if value is BAD:
@@ -137,15 +142,30 @@ NUMBERS += [
     "9223372036854775807.0",
     "9223372036854775808.0",
     "12.375",
+    "  ",
+    "\t-2.5 ",
+    "1 2",
+    "\u00a07",
 ]
 NUMBERS += ["9223372036854775807", "9223372036854775808", "-9223372036854775809", "- 1", ""]
 DATES = ["2026-11-21", "2026-02-29", "2024-02-29", "2026-1-5", "20261121", "2026-13-01", "0001-01-01", "9999-12-31"]
-DATES += ["0000-01-01", "+2026-01-01", "10000-01-01", "2026-11-21 ", "2026/11/21", "today", ""]
+DATES += [
+    " 2026-11-21",
+    "  ",
+    "2026-11- 21",
+    "0000-01-01",
+    "+2026-01-01",
+    "10000-01-01",
+    "2026-11-21 ",
+    "2026/11/21",
+    "today",
+    "",
+]
 HOURS = ["00:00:00", "23:59:59Z", "24:00:00", "12:60:00", "12:00:60", "1:00:00", "12:00", "12:00:00.5", "12:00:00."]
 HOURS += ["12:00:00.123456789", "12:00:00+02:00", "01:00:00+02:00", "23:00:00-09:30", "12:00:00+0200"]
 HOURS += ["12:00:00.25-01:00", "12:00:00ZZ", "12:00:00+24:00", "12:00:00z"]
 TIMES = [f"{day}T{hour}" for day in ("2026-11-21", "0001-01-01", "9999-12-31", "2026-02-30") for hour in HOURS]
-TIMES += ["2026-11-21 12:00:00", "2026-11-21", "", "soon"]
+TIMES += [" 2026-11-21T12:00:00Z ", " ", "2026-11-21 12:00:00", "2026-11-21", "", "soon"]
 BOOLEANS = [*TRUE, *FALSE, "1.0", "0.", "-0.00", "1e0", "2.0", "yes", "tRUE", "2", " true", ""]
 STRINGS = ["", "a", "ab", "é", "€uro", "abc1", "1", "n/a", "a b", "x" * 30, "tab\t", "new\nline", "abc1\n"]
 POOLS = {
@@ -188,7 +208,7 @@ def test_checks_accept_what_the_specification_accepts(kind: str, missing: list[s
     absent = ("", *missing)
     accepted = {n: text for n, text in enumerate(values, 2) if oracle_accepts(tested, text, absent)}
     assert checked.good[LINE].to_list() == list(accepted)
-    typed = [None if text in absent else oracle_value(tested, text) for text in accepted.values()]
+    typed = [None if is_missing(tested, text, absent) else oracle_value(tested, text) for text in accepted.values()]
     assert checked.good["x"].to_list() == typed
     assert checked.bad[LINE].to_list() == [n for n in range(2, 2 + len(values)) if n not in accepted]
     assert all(reason.startswith("x: ") for reason in checked.bad[REASON])
@@ -237,20 +257,187 @@ def test_reason_names_column_value_and_expectation(kind: str, constraints: dict,
     assert len(checked.bad[KINDS][0]) == reason.count("; ") + 1
 
 
+COMMA, GROUPS = {"decimalChar": ","}, {"groupChar": ","}
+EURO = {"decimalChar": ",", "groupChar": ".", "bareNumber": False}
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "values", "typed"),
+    [
+        ("number", COMMA, ["1,5", " -0,25 ", "7", "1,5E+03", ",5", "5,"], [1.5, -0.25, 7, 1500, 0.5, 5]),
+        ("number", COMMA, ["1.5", "1,5,5", "1.000,5", ",", "inf"], BAD),
+        ("number", GROUPS, ["1,234.5", "12,34,567", "1234.5", "-1,000", "1.5"], [1234.5, 1234567, 1234.5, -1000, 1.5]),
+        ("number", GROUPS, ["1,5", "1,50", "1,2345", ",123", "1,,234", "1234,567", "1.234,567", "1,234,56"], BAD),
+        ("number", {"groupChar": " "}, ["1 234", "1\u00a0234"], [1234, BAD]),
+        ("number", {"groupChar": "'", "decimalChar": "."}, ["12'345'678.25"], [12345678.25]),
+        ("integer", {"groupChar": ".", **COMMA}, ["1.234.567", "1.000,0", "1,5"], [1234567, 1000, BAD]),
+        ("integer", {"groupChar": ".", **COMMA}, ["9.223.372.036.854.775.808"], BAD),
+        ("number", EURO, ["1.234,50 €", "€1.234,50", "-€ 5", "€ -5", "€-5,5", "€5"], [1234.5, 1234.5, -5, -5, -5.5, 5]),
+        ("number", EURO, ["5%", "12,5 %", "US$5", "EUR 5", "5 CHF", "kr 5", "5"], [5, 12.5, 5, 5, 5, 5, 5]),
+        ("number", EURO, ["(5)", "5 million", "5k", "€", "--5", "-€-5", "5-", "$5$€", "5 kg", "five", "€ 5.5"], BAD),
+        ("integer", {"bareNumber": False}, ["$5", "5.0 %", "5.5 %", "$1,000"], [5, 5, BAD, BAD]),
+        ("number", {}, ["$5", "5%", "1,5"], BAD),
+    ],
+)
+def test_number_is_read_as_its_field_says(kind: str, properties: dict[str, Any], values: list[str], typed: Any) -> None:
+    checked = check({**field("x", kind, "ignore"), **properties}, values)
+    expected = [BAD] * len(values) if typed is BAD else typed
+    assert checked.good["x"].to_list() == [value for value in expected if value is not BAD]
+    assert checked.bad[TEXT].to_list() == [text for text, value in zip(values, expected, strict=True) if value is BAD]
+
+
+def test_limits_of_a_number_are_numbers_of_json_or_texts_like_the_data() -> None:
+    tested = {**field("x", "number", "ignore", minimum=1.5, maximum="1.000,5"), **EURO}
+    checked = check(tested, ["1,4", "1,5", "1.000,5", "1.000,6"])
+    assert checked.good["x"].to_list() == [1.5, 1000.5]
+
+
+def test_reason_names_the_form_of_numbers() -> None:
+    checked = check({**field("x", "number", "ignore"), **EURO}, ["1.5"])
+    assert "x: '1.5' is no number (the decimal mark ',', thousands grouped by '.', a currency" in checked.bad[REASON][0]
+
+
+def test_blanks_around_a_missing_text_are_no_part_of_it() -> None:
+    checked = check(field("x", "number", "ignore", required=True), [" NA", "  ", "NA "], missingValues=["", "NA"])
+    assert checked.bad[REASON].to_list() == ["x: missing, a value is required"] * 3
+    assert check(field("x", "string", "ignore"), [" NA"], missingValues=["NA"]).good["x"].to_list() == [" NA"]
+
+
+NOON = datetime(2026, 11, 21, 12)
+
+
 @pytest.mark.parametrize(
     ("kind", "format_", "value", "typed"),
     [
         ("date", "%d/%m/%Y", "21/11/2026", date(2026, 11, 21)),
-        ("date", "%Y%m%d", "20261121", date(2026, 11, 21)),
+        ("date", "%d/%m/%Y", " 1/2/2026 ", date(2026, 2, 1)),
+        ("date", "%d/%m/%Y", "21/11/26", BAD),
         ("date", "%d/%m/%Y", "2026-11-21", BAD),
-        ("datetime", "%Y-%m-%d %H:%M:%S", "2026-11-21 10:11:12", datetime(2026, 11, 21, 10, 11, 12)),
-        ("datetime", "%d.%m.%Y %H:%M", "21.11.2026 10:11", datetime(2026, 11, 21, 10, 11)),
-        ("datetime", "%Y-%m-%dT%H:%M:%S%z", "2026-11-21T00:11:12+0100", datetime(2026, 11, 20, 23, 11, 12)),
+        ("date", "%Y%m%d", "20261121", date(2026, 11, 21)),
+        ("date", "%Y%m%d", "2026112", BAD),
+        ("date", "%d-%b-%y", "21-Nov-26", date(2026, 11, 21)),
+        ("date", "%d-%b-%y", "21-NOV-69", date(2069, 11, 21)),
+        ("date", "%d-%b-%y", "21-nov-70", date(1970, 11, 21)),
+        ("date", "%A, %e. %B %Y", "Saturday, 21. November 2026", date(2026, 11, 21)),
+        ("date", "%A, %e. %B %Y", "Sunday, 21. November 2026", BAD),
+        ("date", "%Y.%j", "2026.325", date(2026, 11, 21)),
+        ("date", "%F 00:00:00", "2026-11-21 00:00:00", date(2026, 11, 21)),
+        ("datetime", "%Y-%m-%d %H:%M:%S", "2026-11-21 12:00:00", NOON),
+        ("datetime", "%Y-%m-%d %H:%M:%S", "2026-11-21 12:00:60", BAD),
+        ("datetime", "%d.%m.%Y %H:%M", "21.11.2026 12:00", NOON),
+        ("datetime", "%m/%d/%Y %I:%M %p", "11/21/2026 12:00 PM", NOON),
+        ("datetime", "%m/%d/%Y %I:%M %p", "11/21/2026 1:05 pm", datetime(2026, 11, 21, 13, 5)),
+        ("datetime", "%m/%d/%Y %I:%M %p", "11/21/2026 13:05 PM", BAD),
+        ("datetime", "%Y%m%d%H%M%S", "20261121120000", NOON),
+        ("datetime", "%F %T.%f", "2026-11-21 12:00:00.5", NOON.replace(microsecond=500_000)),
+        ("datetime", "%F %T.%f", "2026-11-21 12:00:00.000001", NOON.replace(microsecond=1)),
+        ("datetime", "%F %T%.f", "2026-11-21 12:00:00", NOON),
+        ("datetime", "%F %R", "2026-11-21 12:00", NOON),
+        ("datetime", "%Y-%m-%dT%H:%M:%S%z", "2026-11-21T13:00:00+0100", NOON),
+        ("datetime", "%F %T%z", "2026-11-21 13:00:00+01:00", NOON),
+        ("datetime", "%F %T%z", "2026-11-21 13:00:00+01", NOON),
+        ("datetime", "%F %T %z", "2026-11-21 12:00:00 Z", NOON),
+        ("datetime", "%F %R%z", "2026-11-21 12:00", BAD),
+        ("datetime", "%F %R 100%%", "2026-11-21 12:00 100%", NOON),
+        ("datetime", "epoch", "1795262400", NOON),
+        ("datetime", "epoch", "1795262400.0", NOON),
+        ("datetime", "epoch", "1.7952624e9", NOON),
+        ("datetime", "epoch", "1795262400.000001", NOON.replace(microsecond=1)),
+        ("datetime", "epoch", "-1", datetime(1969, 12, 31, 23, 59, 59)),
+        ("datetime", "epoch", "1795262400000", BAD),
+        ("datetime", "epoch", "9" * 18, BAD),
+        ("datetime", "epoch", "soon", BAD),
+        ("datetime", "epoch-ms", "1795262400000", NOON),
     ],
 )
 def test_format_of_dates_is_followed(kind: str, format_: str, value: str, typed: Any) -> None:
     checked = check({**field("x", kind, "ignore"), "format": format_}, [value])
     assert checked.good["x"].to_list() == ([] if typed is BAD else [typed])
+
+
+# What becomes of each code of strptime, in Python, in C or in polars: in a format that holds a whole date and time.
+READ = {code: f"%F %T {code}" for code in ("%a", "%A", "%b", "%B", "%h", "%d", "%e", "%m", "%y", "%Y", "%j", "%%")}
+READ |= {code: f"%F {code}:%M" for code in ("%H",)} | {code: f"%F {code}:%M %p" for code in ("%I",)}
+READ |= {code: f"%F {code}" for code in ("%R", "%T", "%R:%S", "%T.%f", "%T%.f", "%T%z", "%I:%M %p")} | {
+    "%D": "%D %T",
+    "%F": "%F",
+}
+REFUSED = [
+    "%c",
+    "%C",
+    "%f",
+    "%3f",
+    "%.3f",
+    "%g",
+    "%G",
+    "%k",
+    "%l",
+    "%L",
+    "%n",
+    "%P",
+    "%q",
+    "%Q",
+    "%r",
+    "%s",
+    "%t",
+    "%u",
+    "%U",
+]
+REFUSED += ["%v", "%V", "%w", "%W", "%x", "%X", "%Z", "%:z", "%#z", "%+", "%E", "%O", "%-d", "%"]
+WITHOUT_DATE = [
+    "%H:%M",
+    "%Y",
+    "%Y-%m",
+    "%d/%m",
+    "%m/%d %T",
+    "%Y %A",
+    "%F %I:%M",
+    "%F %H",
+    "%F %M:%S",
+    "soon",
+    "%%Y-%%m-%%d",
+]
+
+
+@pytest.mark.parametrize("format_", READ.values(), ids=READ.keys())
+def test_code_of_strptime_is_read_as_python_writes_it(format_: str) -> None:
+    for value in (datetime(2026, 11, 21, 22, 5, 0), datetime(2004, 2, 29, 12, 59, 0), datetime(1999, 1, 3)):
+        text = value.strftime(format_.replace("%z", "+0000").replace("%.f", ".000000"))
+        expected = (
+            value
+            if "H" in format_ or "T" in format_ or "R" in format_ or "I" in format_
+            else datetime.combine(value, datetime.min.time())
+        )
+        assert check({**field("x", "datetime", "ignore"), "format": format_}, [text]).good["x"].to_list() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("kind", "format_", "why"),
+    [
+        *(("datetime", f"%F %T {code}", f"{code[:2]} is not read here") for code in REFUSED),
+        *(("datetime", format_, "it ") for format_ in WITHOUT_DATE),
+        ("date", "%F %T", "a date has no hours"),
+        ("date", "%F %z", "a date has no hours"),
+        ("date", "%F %M", "a date has no hours"),
+        ("date", "epoch", "it has no code"),
+    ],
+)
+def test_format_that_does_not_read_back_what_it_writes_is_refused(kind: str, format_: str, why: str) -> None:
+    with pytest.raises(BadInput) as error:
+        check({**field("x", kind, "ignore"), "format": format_}, [])
+    assert f"the format {format_!r} cannot be followed: {why}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("format_", "seconds"), [("default", "2026-11-21T12:00:00"), ("%F %T.%f", "2026-11-21 12:00:00")]
+)
+def test_times_that_differ_are_never_one_key(format_: str, seconds: str) -> None:
+    """Values have microseconds: a key with a finer fraction is rejected."""
+    texts = [f"{seconds}.{fraction}" for fraction in ("5", "000005", "000000500", "123456789", "1234560", "1234567")]
+    checked = check({**field("x", "datetime", "key"), "format": format_}, texts)
+    assert [value.microsecond for value in checked.good["x"]] == [500_000, 5, 123_456]
+    assert checked.bad[TEXT].to_list() == [texts[2], texts[3], texts[5]]
+    assert "has a fraction finer than a microsecond" in checked.bad[REASON][0]
 
 
 def test_true_and_false_values_are_followed() -> None:
@@ -288,8 +475,41 @@ def without(name: str) -> dict[str, Any]:
         pytest.param(
             schema_of(field("x", "string", "ignore", required="yes")), 'required is "yes"', id="required as text"
         ),
+        *(
+            pytest.param(
+                schema_of({**field("x", kind, role), **properties}),
+                message,
+                id=" ".join(f"{n} {v}" for n, v in properties.items()),
+            )
+            for kind, role, properties, message in [
+                ("number", "ignore", {"decimalChar": ""}, 'decimalChar is ""'),
+                ("number", "ignore", {"decimalChar": None}, "decimalChar is null"),
+                ("number", "ignore", {"decimalChar": "5"}, 'decimalChar is "5"'),
+                ("number", "ignore", {"decimalChar": ",", "groupChar": ","}, "are both ','"),
+                ("integer", "ignore", {"groupChar": "."}, "are both '.'"),
+                ("integer", "ignore", {"groupChar": "e"}, 'groupChar is "e"'),
+                ("integer", "ignore", {"groupChar": "--"}, 'groupChar is "--"'),
+                ("number", "ignore", {"bareNumber": "no"}, 'bareNumber is "no"'),
+                ("string", "ignore", {"bareNumber": False}, "it has bareNumber and the type string"),
+                ("date", "ignore", {"decimalChar": ","}, "it has decimalChar and the type date"),
+                ("integer", "ignore", {"rowNumber": True}, "rowNumber is true"),
+                ("integer", "key", {"rowNumber": 1}, "rowNumber is 1"),
+                ("string", "key", {"rowNumber": True}, "rowNumber is true"),
+                ("integer", "key", {"rowNumber": True}, "rowNumber makes one key of 2"),
+                ("integer", "feature", {"positiveClass": 1}, "positiveClass on the target only"),
+            ]
+        ),
         pytest.param(
-            schema_of({**field("x", "number", "ignore"), "decimalChar": ","}), "decimalChar", id="decimal comma"
+            schema_of(field("x", "string", "ignore"))
+            | {
+                "fields": [
+                    field("k", "string", "key"),
+                    field("x", "number", "feature"),
+                    {**field("y", "string", "target"), "positiveClass": ["a"]},
+                ]
+            },
+            'positiveClass is ["a"]',
+            id="positive class",
         ),
         pytest.param(
             schema_of({**field("x", "string", "ignore"), "format": "email"}), "format is 'email'", id="format"
@@ -326,10 +546,6 @@ def test_schema_that_cannot_be_followed_is_refused(document: Any, message: str) 
             field("x", "string", "ignore", pattern="(?=a)"), "pattern '(?=a)' is not understood", id="pattern"
         ),
         pytest.param(field("x", "string", "ignore", pattern=")("), "pattern ')(' is not understood", id="unbalanced"),
-        pytest.param(
-            {**field("x", "date", "ignore"), "format": "%H:%M"}, "format '%H:%M' is not understood", id="format"
-        ),
-        pytest.param({**field("x", "date", "ignore"), "format": "%Q"}, "format '%Q' is not understood", id="directive"),
     ],
 )
 def test_constraint_that_cannot_be_followed_is_refused(tested: dict[str, Any], message: str) -> None:

@@ -228,3 +228,27 @@ def test_a_day_without_a_target_is_imported_for_scoring(day: Day, files: dict[st
 def test_incoming_and_a_file_are_refused(day: Day, files: dict[str, Path]) -> None:
     assert day.run("import", "--incoming", *put(files, *flock(60))).code == 2
     assert day.run("import", "--incoming", "--schema", str(files["schema.json"])).code == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "properties", "message"),
+    [
+        ("weighed", {"format": "%Y-%m-%d %H:%M:%S %Z"}, "the format '%Y-%m-%d %H:%M:%S %Z' cannot be followed: %Z is"),
+        ("kilos", {"constraints": {"minimum": "light"}}, "field 'kilos', minimum: 'light' is no number"),
+        ("tag", {"constraints": {"pattern": "("}}, "field 'tag': the pattern '(' is not understood"),
+        (
+            "lambs",
+            {"type": "boolean", "constraints": {"enum": ["maybe"]}},
+            "field 'lambs', enum: 'maybe' is no boolean",
+        ),
+        ("grade", {"type": "integer", "positiveClass": "A", "constraints": {}}, "positiveClass: 'A' is no integer"),
+    ],
+)
+def test_import_refuses_a_schema_that_prepare_could_not_follow(
+    day: Day, files: dict[str, Path], name: str, properties: dict[str, Any], message: str
+) -> None:
+    fields = [{**field, **properties} if field["name"] == name else field for field in SCHEMA["fields"]]
+    run = day.run("import", *put(files, *flock(5), {**SCHEMA, "fields": fields}))
+    assert run.code == 3
+    assert message in run.log
+    assert not day.file(f"raw/{DS}/_meta.json").exists()

@@ -274,6 +274,68 @@ def test_binary_target_and_date_as_time(day: Day) -> None:
     assert [f["kind"] for f in encoder(day)["features"]] == ["weekday", "day", "number"]
 
 
+LABELS = {"text": ("fraud", "legit"), "integer": ("0", "1"), "number": ("1.5", "2"), "boolean": ("no", "yes")}
+
+
+def two_classes(day: Day, kind: str, positive: Any) -> Any:
+    """Publish and prepare a day whose target has two values and names the positive one; splits it."""
+    texts = LABELS[kind]
+    target = {**field("grade", "string" if kind == "text" else kind, "target"), "positiveClass": positive}
+    if kind == "boolean":
+        target |= {"trueValues": ["yes"], "falseValues": ["no"]}
+    schema = {**SCHEMA, "fields": [*without_entity()["fields"][:-1], target]}
+    rows = [[f"tag-{number}", texts[number % 2]] for number in range(60)]
+    day.publish(flock(60)[0], to_csv(["tag", "grade"], rows), schema)
+    run = day.run("prepare")
+    return day.run("split") if run.code == 0 else run
+
+
+@pytest.mark.parametrize(
+    ("kind", "positive", "classes"),
+    [
+        ("text", "fraud", ["legit", "fraud"]),
+        ("text", "legit", ["fraud", "legit"]),
+        ("integer", 0, ["1", "0"]),
+        ("integer", "0", ["1", "0"]),
+        ("integer", 1, ["0", "1"]),
+        ("number", 1.5, ["2.0", "1.5"]),
+        ("boolean", "no", ["true", "false"]),
+        ("boolean", True, ["false", "true"]),
+    ],
+)
+def test_positive_class_is_the_second(day: Day, kind: str, positive: Any, classes: list[str]) -> None:
+    assert two_classes(day, kind, positive).code == 0
+    assert encoder(day)["target"] == {"name": "grade", "classes": classes}
+    for side in ("train", "val"):
+        assert {row["grade"] for row in day.rows(f"{P}/{side}.csv")} == {"0", "1"}
+    of_first = {row["kilos"] for row in day.rows(f"{P}/train_data.csv") if row["grade"] == classes[0]}
+    assert {row["kilos"] in of_first for row in day.rows(f"{P}/val.csv") if row["grade"] == "0"} == {True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "positive", "message"),
+    [
+        ("text", "theft", "the classes of grade are fraud, legit, and positiveClass is 'theft'"),
+        ("integer", 2, "the classes of grade are 0, 1, and positiveClass is '2'"),
+        ("integer", "many", "field 'grade', positiveClass: 'many' is no integer"),
+        ("boolean", "true", "field 'grade', positiveClass: 'true' is no boolean"),
+    ],
+)
+def test_positive_class_that_does_not_exist_is_refused(day: Day, kind: str, positive: Any, message: str) -> None:
+    run = two_classes(day, kind, positive)
+    assert run.code == 3
+    assert message in run.log
+
+
+def test_positive_class_of_more_than_two_is_refused(day: Day) -> None:
+    target = {**SCHEMA["fields"][-1], "positiveClass": "A"}
+    day.publish(*flock(60), {**SCHEMA, "fields": [*SCHEMA["fields"][:-1], target]})
+    assert day.run("prepare").code == 0
+    run = day.run("split")
+    assert run.code == 3
+    assert "the classes of grade are A, B, C, and positiveClass is 'A'; expected: two classes" in run.log
+
+
 def test_data_published_again_makes_the_old_split_unready(day: Day) -> None:
     split_day(day)
     day.publish(*flock(500))
