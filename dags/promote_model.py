@@ -1,13 +1,14 @@
 """Puts a version of the model into production: a person's decision.
 
-It has no schedule: trigger it with the number of the version, which MLflow and `registry list` show, and the reason.
-The next run of `predict` uses this version; while the Variable `model_path` is set, it has priority. MLflow keeps who,
-when and why. The Dag `roll_back_model` takes the promotion back. Reads the registry, writes the registry.
+It has no schedule: trigger it with the reason, and with the number of the version unless it is the challenger. MLflow
+and `registry list` show the versions with their figures. The next run of `predict` uses this version; while the
+Variable `model_path` is set, it has priority. MLflow keeps who, when and why. The Dag `roll_back_model` takes the
+promotion back. Reads the registry, writes the registry.
 """
 
 from airflow.sdk import DAG
 
-from ml import BY, REGISTRY, dag_defaults, form, given, stage
+from ml import BY, REGISTRY, dag_defaults, form, given, option, stage
 
 with DAG(
     "promote_model",
@@ -21,9 +22,10 @@ with DAG(
 ):
     stage(
         "registry promote",
-        [given("version", "--version N"), BY, given("reason", "--reason TEXT")],
+        [option("version"), BY, given("reason", "--reason TEXT")],
         uses=[REGISTRY],
         makes=[REGISTRY],
         read_only=True,
-        doc="Reads the version in MLflow and checks that it is complete. Writes the alias `champion`, and who and why.",
+        doc="Reads the version in MLflow, the challenger if none is named, and checks that it is complete. Writes the "
+        "alias `champion`, and who and why.",
     )

@@ -23,6 +23,7 @@ from ml import (
     REGISTRY,
     at,
     dag_defaults,
+    fixed,
     fixed_json,
     flag,
     form,
@@ -40,11 +41,19 @@ with DAG(
     description="Trains, validates, registers and judges a model",
     doc_md=__doc__,
     schedule=at("0 2 * * 0"),
-    params=form("ds", "promote", "wait_hours", "max_rejected", "val_fraction", "seed", "lightgbm", "force"),
+    params=form(
+        *("ds", "promote", "wait_hours", "max_rejected", "val_fraction", "seed", "lightgbm", "force"), seed="split_seed"
+    ),
     max_active_runs=1,
     tags=["ml", "training"],
     **dag_defaults(),
 ):
+    check_parameters = stage(
+        "training",
+        [DS, option_json("params-json", "lightgbm"), fixed("check-parameters")],
+        task_id="check_parameters",
+        doc="Reads the form's LightGBM parameters, and refuses one that LightGBM does not know. Writes nothing.",
+    )
     wait_for_raw = wait_for(RAW)
     prepare = stage(
         "preprocessing prepare",
@@ -128,6 +137,6 @@ with DAG(
         doc="Reads `comparisons/{ds}`. Writes to MLflow what was decided and why; promotes what passed.",
     )
 
-    wait_for_raw >> prepare >> split >> train >> validate >> [plot, resolve]
+    check_parameters >> wait_for_raw >> prepare >> split >> train >> validate >> [plot, resolve]
     plot >> register >> decide
     resolve >> encode_validation >> compare >> decide

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ml.defaults import WAIT_HOURS
 from ml.operator import StageOperator
 
 
@@ -19,8 +20,6 @@ class Argument(NamedTuple):
 DAY = "{{ day_of_run() }}"
 DS = Argument(f"--ds={DAY}", "--ds YYYY-MM-DD")
 
-# A late feed comes within hours; one that does not must be noticed before the next day's run waits as well.
-WAIT_HOURS = 12
 HOURS = f"{{{{ params.wait_hours if params.wait_hours is not none else {WAIT_HOURS} }}}}"
 
 

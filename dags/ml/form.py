@@ -1,11 +1,21 @@
-"""The fields of the form with which a person starts a run. An empty field means the stage's own default."""
+"""The fields of the form with which a person starts a run. Each shows its default; an empty field means the same."""
 
+import os
 from copy import copy
+from typing import Any
 
 from airflow.sdk import Param
 
-from ml.arguments import WAIT_HOURS
+from ml.defaults import GENERATOR_SEED, LIGHTGBM, MAX_REJECTED, SPLIT_SEED, VAL_FRACTION, WAIT_HOURS
 from ml.rules import read_rules
+from ml.settings import setting
+
+
+def _versions_page() -> str:
+    """A link to the versions with their figures, in Markdown; only words if MLflow's page is not known."""
+    page = os.environ.get("ML_MLFLOW_PAGE", "").rstrip("/")
+    return f"[MLflow]({page}/#/models/{setting('ML_MODEL_NAME')})" if page else "MLflow"
+
 
 FIELDS = {
     "ds": Param(
@@ -13,15 +23,15 @@ FIELDS = {
         type=["null", "string"],
         format="date",
         title="Day",
-        description="The day whose data to work on. Empty: the day of the run.",
+        description='The day whose data the run works on. Empty: the day of "Logical Date", which dates the run.',
     ),
     "wait_hours": Param(
-        None,
+        WAIT_HOURS,
         type=["null", "number"],
         minimum=0,
         maximum=168,
         title="Hours to wait",
-        description=f"How long to wait for the day's data; 0 does not wait. Empty: {WAIT_HOURS}.",
+        description="How long to wait for the day's data; 0 does not wait.",
     ),
     "rows": Param(
         None,
@@ -29,36 +39,45 @@ FIELDS = {
         minimum=1,
         maximum=100_000_000,
         title="Rows",
-        description="How many rows to generate. Empty: as many as the weekday and the season bring.",
+        description="How many rows to generate. Empty: about 20,000, as many as the weekday and the season bring.",
     ),
     "seed": Param(
-        None,
+        GENERATOR_SEED,
         type=["null", "integer"],
         minimum=0,
         title="Seed",
-        description="Another seed, another draw; the same seed, the same bytes. Empty: the stage's own.",
+        description="Another seed, other data; the same seed, the same bytes.",
+    ),
+    "split_seed": Param(
+        SPLIT_SEED,
+        type=["null", "integer"],
+        minimum=0,
+        title="Seed",
+        description="Decides which rows validate the model: another seed, other rows; the same seed, the same bytes.",
     ),
     "max_rejected": Param(
-        None,
+        MAX_REJECTED,
         type=["null", "number"],
         minimum=0,
         maximum=1,
         title="Rejected share",
-        description="The share of bad rows that is still accepted, from 0 to 1. Empty: the stage's own.",
+        description="The share of bad rows that is still accepted, from 0 to 1.",
     ),
     "val_fraction": Param(
-        None,
+        VAL_FRACTION,
         type=["null", "number"],
         exclusiveMinimum=0,
         exclusiveMaximum=1,
         title="Validation share",
-        description="The share of rows kept back to judge the model on. Empty: the stage's own.",
+        description="The share of rows kept back to judge the model on.",
     ),
     "lightgbm": Param(
-        None,
+        {},
         type=["null", "object"],
         title="LightGBM parameters",
-        description='Instead of the stage\'s own, such as {"num_leaves": 63, "learning_rate": 0.05}.',
+        description='Those to change, such as {"num_leaves": 63}. The others are '
+        + ", ".join(f"{name} {value}" for name, value in LIGHTGBM.items())
+        + ". The first task refuses a name that LightGBM does not know.",
     ),
     "force": Param(
         False,
@@ -80,10 +99,12 @@ FIELDS = {
         description="Score with the model that was in production on that day, instead of today's.",
     ),
     "version": Param(
-        type="integer",
+        None,
+        type=["null", "integer"],
         minimum=1,
         title="Version",
-        description="The number of the version to put into production, as MLflow and `registry list` show it.",
+        description_md=f"The version to put into production. Empty: the challenger, which is the newest that is not in "
+        f"production. {_versions_page()} shows each version with its figures.",
     ),
     "reason": Param(
         type="string",
@@ -101,6 +122,10 @@ FIELDS = {
 }
 
 
-def form(*names: str) -> dict[str, Param]:
-    """The named fields, in this order; copies, as Airflow keeps a run's values in them."""
-    return {name: copy(FIELDS[name]) for name in names}
+def form(*names: str, **fields: str) -> dict[str, Param]:
+    """The named fields, in this order; copies, as Airflow keeps a run's values in them.
+
+    `seed="split_seed"` is the field `split_seed` under the name `seed`.
+    """
+    chosen: dict[str, Any] = {name: fields.get(name, name) for name in names}
+    return {name: copy(FIELDS[field]) for name, field in chosen.items()}

@@ -5,8 +5,8 @@ links in the database when the task ends, so that its page needs neither this co
 """
 
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import attrs
@@ -29,27 +29,45 @@ def report_page(result: Mapping[str, Any], page: str) -> str:
     return f"{page}/{quote(day, safe='')}/" if folder == "reports" and day else ""
 
 
-def mlflow_page(result: Mapping[str, Any], page: str) -> str:
-    """The page of the model's version, or else of the run; '' if the result names neither."""
-    if version := result.get("version"):
-        name = result.get("name") or setting("ML_MODEL_NAME")
-        return f"{page}/#/models/{quote(str(name), safe='')}/versions/{quote(str(version), safe='')}"
-    run = result.get("run_id")
-    return f"{page}/#/runs/{quote(str(run), safe='')}" if run else ""
+def version_page(result: Mapping[str, Any], page: str) -> str:
+    """The page of the model's version in MLflow; '' if the result names none."""
+    if not (version := result.get("version")):
+        return ""
+    name = result.get("name") or setting("ML_MODEL_NAME")
+    return f"{page}/#/models/{quote(str(name), safe='')}/versions/{quote(str(version), safe='')}"
 
 
-PAGES = {"report": ("Report", "ML_REPORTS_PAGE", report_page), "registry": ("MLflow", "ML_MLFLOW_PAGE", mlflow_page)}
+def run_in_mlflow(result: Mapping[str, Any], page: str) -> str:
+    """The page of the model's run in MLflow; '' if the result names none."""
+    return f"{page}/#/runs/{quote(str(run), safe='')}" if (run := result.get("run_id")) else ""
+
+
+class Target(NamedTuple):
+    """Where a link leads: its name on the button, the variable with the page's address, the address of a result."""
+
+    name: str
+    variable: str
+    page_of: Callable[[Mapping[str, Any], str], str]
+
+
+TARGETS: Mapping[str, Sequence[Target]] = {
+    "report": [Target("Report", "ML_REPORTS_PAGE", report_page)],
+    "registry": [
+        Target("MLflow version", "ML_MLFLOW_PAGE", version_page),
+        Target("MLflow run", "ML_MLFLOW_PAGE", run_in_mlflow),
+    ],
+}
 
 
 @attrs.define()
 class StageLink(BaseOperatorLink):
-    """One link of a stage's tasks; greyed out until the task has made what it leads to."""
+    """One button of a stage's tasks; greyed out until the task has made what it leads to."""
 
-    stage: str
+    target: Target
 
     @property
     def name(self) -> str:
-        return PAGES[self.stage][0]
+        return self.target.name
 
     @property
     def xcom_key(self) -> str:
@@ -57,12 +75,11 @@ class StageLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002 - the parent's
         """The address; '' if the page's own address is not set, or the task did not make what the page shows."""
-        _, variable, page_of = PAGES[self.stage]
-        page = os.environ.get(variable, "").rstrip("/")
+        page = os.environ.get(self.target.variable, "").rstrip("/")
         outcome: Outcome = getattr(operator, "outcome")  # noqa: B009 - of a StageOperator, which imports this module
-        return page_of(outcome.result, page) if page else ""
+        return self.target.page_of(outcome.result, page) if page else ""
 
 
 def links_of(stage: str) -> tuple[StageLink, ...]:
-    """The links of a stage's tasks; most stages have none."""
-    return (StageLink(stage),) if stage in PAGES else ()
+    """The buttons of a stage's tasks; most stages have none."""
+    return tuple(map(StageLink, TARGETS.get(stage, ())))

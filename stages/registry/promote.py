@@ -9,6 +9,7 @@ from stagekit import UsageError
 
 from events import PROMOTE, Event, as_of, champion, format_moment, next_moment, of_run, parse_moment
 from registered_model import (
+    CHALLENGER,
     RegisteredModel,
     add_event,
     describe_event,
@@ -25,8 +26,31 @@ log = logging.getLogger("registry")
 
 
 def promote(args: Namespace) -> dict[str, Any]:
-    """Make `--version` the champion, now or as of `--at`."""
-    return promote_version(connect(), args.version, args.by, args.reason, args.at)
+    """Make `--version`, or else the challenger, the champion, now or as of `--at`."""
+    server = connect()
+    return promote_version(server, args.version or _challenger(server), args.by, args.reason, args.at)
+
+
+def _challenger(server: Server) -> str:
+    """The challenger; in a later try of a Dag run, the version that the try before has promoted.
+
+    Errors: UsageError where there is no challenger.
+    """
+    model = read_registered_model(server)
+    if done := of_run(model.events, run_key()):
+        return done.version
+    if number := model.aliases.get(CHALLENGER):
+        return number
+    raise UsageError(
+        f"{server.name} has no challenger: {_why_none(model)}",
+        expected="a version that was registered after the champion", do="name a version (`registry list` shows them)",
+    )  # fmt: skip
+
+
+def _why_none(model: RegisteredModel) -> str:
+    if model.champion:
+        return f"version {model.champion} is in production, and none was registered after it"
+    return "nothing was registered yet"
 
 
 def promote_version(server: Server, number: str, by: str, reason: str, at: str = "") -> dict[str, Any]:

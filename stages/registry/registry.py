@@ -46,7 +46,7 @@ COMMANDS = (
         "make a version the champion",
         "promote:promote",
         options=(
-            option("--version", type=version, required=True, metavar="N", help="the version to promote"),
+            option("--version", type=version, metavar="N", help="the version to promote (default: the challenger)"),
             *RECORD,
             option("--at", default="", metavar="TIMESTAMP", help="when it happened, if not now"),
         ),

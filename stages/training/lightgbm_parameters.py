@@ -75,6 +75,11 @@ def gather(file: Path | None, text: str | None, pairs: Iterable[str]) -> dict[st
     return given | _named([_pair(pair) for pair in pairs], "--param")
 
 
+def check(given: Mapping[str, Any]) -> None:
+    """Refuse what this pipeline cannot take, whatever the data. Errors: UsageError naming a parameter, and why."""
+    _require_usable(given, _FIXED)
+
+
 def complete(given: Mapping[str, Any], classes: int, threads: int) -> dict[str, Any]:
     """All parameters of a run: what was `given` over the defaults, for so many `classes` and CPU `threads`.
 
@@ -83,6 +88,12 @@ def complete(given: Mapping[str, Any], classes: int, threads: int) -> dict[str, 
     objective = "binary" if classes == 2 else "multiclass"
     why = f"the target has {classes} classes, and the prediction stage knows binary and multiclass only"
     fixed = {**_FIXED, "objective": (objective, why), "num_class": (1 if classes == 2 else classes, why)}
+    _require_usable(given, fixed)
+    forced = {name: value for name, (value, _) in fixed.items()}
+    return {**DEFAULTS, "metric": METRICS[objective], "num_threads": threads, **forced, **given}
+
+
+def _require_usable(given: Mapping[str, Any], fixed: Mapping[str, tuple[Any, str]]) -> None:
     for name, value in given.items():
         if name in _REFUSED:
             raise UsageError(f"parameter {name} cannot be set here: {_REFUSED[name]}", do=f"leave {name} out")
@@ -92,8 +103,6 @@ def complete(given: Mapping[str, Any], classes: int, threads: int) -> dict[str, 
                 expected=f"{fixed[name][0]!r}",
                 do=f"leave {name} out",
             )
-    forced = {name: value for name, (value, _) in fixed.items()}
-    return {**DEFAULTS, "metric": METRICS[objective], "num_threads": threads, **forced, **given}
 
 
 def try_out(parameters: Mapping[str, Any], features: int, classes: int) -> None:

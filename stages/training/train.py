@@ -15,7 +15,12 @@ log = logging.getLogger("training")
 
 
 def train(args: Namespace) -> Mapping[str, Any]:
-    """Train on processed/{ds}, publish models/{ds}; returns rows, classes, best iteration and metrics."""
+    """Train on processed/{ds}, publish models/{ds}; returns rows, classes, best iteration and metrics.
+
+    With --check-parameters, read no data and return the parameters that were given.
+    """
+    if args.check_parameters:
+        return check_parameters(args)
     processed = read_partition(args.data_dir, f"processed/{args.ds}", INPUTS)
     encoder = read_encoder(processed)
 
@@ -49,3 +54,16 @@ def train(args: Namespace) -> Mapping[str, Any]:
 
     # The parameters follow from the command line, the target's classes and the image: LightGBM completes them.
     return publish(args, f"models/{args.ds}", "train", work, inputs=[processed], parameters=LATER)
+
+
+def check_parameters(args: Namespace) -> Mapping[str, Any]:
+    """Refuse parameters that no training would take; which values fit, LightGBM itself checks on the data.
+
+    Errors: UsageError with the names that come closest.
+    """
+    from lightgbm_parameters import check, gather
+
+    given = gather(args.params, args.params_json, args.param)
+    check(given)
+    log.info("these parameters can be used: %s", json.dumps(given) if given else "the defaults")
+    return {"parameters": given}

@@ -34,6 +34,11 @@ COMMANDS = (
                 help="one LightGBM parameter, any number of times; wins over both",
             ),
             option(
+                "--check-parameters",
+                action="store_true",
+                help="only check the names of the LightGBM parameters, before any data is there",
+            ),
+            option(
                 "--log-every",
                 type=whole_number(1),
                 default=10,

@@ -56,7 +56,7 @@ class Airflow:
 
     def scheduled(self, dag_id: str, earliest: str, latest: str) -> DagRun:
         """The first run of the schedule between two days."""
-        info = next(iter(self._stored(dag_id).iter_dagrun_infos_between(day(earliest, 0), day(latest, 0))))
+        info = next(iter(self.dag(dag_id).iter_dagrun_infos_between(day(earliest, 0), day(latest, 0))))
         return self._create(
             dag_id,
             DagRunType.SCHEDULED,
@@ -185,7 +185,7 @@ class Airflow:
             return [(event.asset.name, event.extra) for event in session.scalars(found)]
 
     def _create(self, dag_id: str, kind: DagRunType, **fields: Any) -> DagRun:
-        return self._stored(dag_id).create_dagrun(
+        return self.dag(dag_id).create_dagrun(
             run_id=f"{kind.value}__{next(_numbers)}",
             run_type=kind,
             triggered_by=DagRunTriggeredByType.TIMETABLE,
@@ -194,7 +194,7 @@ class Airflow:
         )
 
     @staticmethod
-    def _stored(dag_id: str) -> Any:
+    def dag(dag_id: str) -> Any:
         with create_session() as session:
             stored = session.scalar(SerializedDagModel.latest_item_select_object(dag_id))
             assert stored is not None

@@ -6,7 +6,7 @@ import pytest
 from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.serialization.serialized_objects import DagSerialization
 
-from ml.links import StageLink
+from ml.links import links_of
 from ml.outcome import Outcome
 from tests.dags.runs import Dags
 
@@ -14,18 +14,23 @@ DAY = "2026-11-21"
 
 
 @pytest.mark.parametrize(
-    ("stage", "result", "link"),
+    ("stage", "result", "links"),
     [
-        ("report", {"ds": DAY, "partition": f"reports/{DAY}"}, f"http://reports/{DAY}/"),
-        ("report", {"ds": DAY, "partition": f"plots/{DAY}"}, ""),
-        ("report", {}, ""),
-        ("registry", {"version": "3", "run_id": "abc"}, "http://mlflow/#/models/airflow-ml/versions/3"),
-        ("registry", {"version": None, "run_id": "abc"}, "http://mlflow/#/runs/abc"),
-        ("registry", {"version": None, "run_id": None}, ""),
+        ("report", {"ds": DAY, "partition": f"reports/{DAY}"}, [f"http://reports/{DAY}/"]),
+        ("report", {"ds": DAY, "partition": f"plots/{DAY}"}, [""]),
+        ("report", {}, [""]),
+        (
+            "registry",
+            {"version": "3", "run_id": "abc"},
+            ["http://mlflow/#/models/airflow-ml/versions/3", "http://mlflow/#/runs/abc"],
+        ),
+        ("registry", {"version": None, "run_id": "abc"}, ["", "http://mlflow/#/runs/abc"]),
+        ("registry", {"version": None, "run_id": None}, ["", ""]),
+        ("training", {"version": "3"}, []),
     ],
 )
-def test_link_leads_to_what_the_task_made(
-    monkeypatch: pytest.MonkeyPatch, stage: str, result: dict[str, Any], link: str
+def test_links_lead_to_what_the_task_made(
+    monkeypatch: pytest.MonkeyPatch, stage: str, result: dict[str, Any], links: list[str]
 ) -> None:
     monkeypatch.setenv("ML_REPORTS_PAGE", "http://reports/")
     monkeypatch.setenv("ML_MLFLOW_PAGE", "http://mlflow")
@@ -34,14 +39,14 @@ def test_link_leads_to_what_the_task_made(
         outcome = Outcome("image", result=result)
 
     task: Any = Task()
-    assert StageLink(stage).get_link(task, ti_key=None) == link
+    assert [link.get_link(task, ti_key=None) for link in links_of(stage)] == links
     monkeypatch.delenv("ML_REPORTS_PAGE")
     monkeypatch.delenv("ML_MLFLOW_PAGE")
-    assert StageLink(stage).get_link(task, ti_key=None) == ""
+    assert [link.get_link(task, ti_key=None) for link in links_of(stage)] == [""] * len(links)
 
 
 def test_links_reach_airflows_page_without_a_plugin(dags: Dags) -> None:
     stored: SerializedDAG = DagSerialization.from_dict(DagSerialization.to_dict(dags["monitor"]))
     found = {task.task_id: list(task.extra_links) for task in stored.tasks if task.extra_links}
     assert found["page"] == ["Report"]
-    assert found["log_evaluation"] == ["MLflow"]
+    assert sorted(found["log_evaluation"]) == ["MLflow run", "MLflow version"]

@@ -15,6 +15,7 @@ from ml.rules import read_rules
 from tests.dags.conftest import DAGS
 from tests.dags.runs import Airflow, day
 
+REJECTED, SEED = "--max-rejected=0.1", "--seed=42"
 BY_DAG = "--by=the Dag train_model"
 NIGHT = day("2026-11-16", 23)
 
@@ -81,7 +82,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
 @pytest.mark.parametrize("kind", RUNS)
 def test_day_is_the_one_that_the_run_is_about(airflow: Airflow, kind: str) -> None:
     make_run, expected = RUNS[kind]
-    assert airflow.arguments(make_run(airflow, "generate_data"), "generate") == [f"--ds={expected}"]
+    assert airflow.arguments(make_run(airflow, "generate_data"), "generate")[0] == f"--ds={expected}"
 
 
 @pytest.mark.parametrize("kind", RUNS)
@@ -134,15 +135,15 @@ def test_weekly_training_is_about_its_sunday(airflow: Airflow) -> None:
 def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
     runs = airflow.backfilled("generate_data", "2026-10-01", "2026-10-04")
     found = [airflow.arguments(run, "generate") for run in runs]
-    assert found == [["--ds=2026-10-01"], ["--ds=2026-10-02"], ["--ds=2026-10-03"]]
+    assert found == [[f"--ds=2026-10-0{number}", SEED] for number in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(
     ("dag_id", "task_id", "form", "expected"),
     [
-        ("generate_data", "generate", {"rows": 5000}, ["--ds=2026-11-16", "--rows=5000"]),
+        ("generate_data", "generate", {"rows": 5000}, ["--ds=2026-11-16", "--rows=5000", "--seed=42"]),
         ("generate_data", "generate", {"rows": 1, "seed": 0}, ["--ds=2026-11-16", "--rows=1", "--seed=0"]),
-        ("train_model", "prepare", {}, ["prepare", "--ds=2026-11-16"]),
+        ("train_model", "prepare", {}, ["prepare", "--ds=2026-11-16", "--max-rejected=0.1"]),
         ("train_model", "prepare", {"max_rejected": 0}, ["prepare", "--ds=2026-11-16", "--max-rejected=0"]),
         ("train_model", "prepare", {"max_rejected": 0.05}, ["prepare", "--ds=2026-11-16", "--max-rejected=0.05"]),
         (
@@ -150,6 +151,14 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
             "split",
             {"val_fraction": 0.25, "seed": 7},
             ["split", "--ds=2026-11-16", "--val-fraction=0.25", "--seed=7"],
+        ),
+        ("train_model", "split", {}, ["split", "--ds=2026-11-16", "--val-fraction=0.2", "--seed=0"]),
+        ("train_model", "split", {"seed": None, "val_fraction": None}, ["split", "--ds=2026-11-16"]),
+        (
+            "train_model",
+            "check_parameters",
+            {"lightgbm": {"num_leafs": 3}},
+            ["--ds=2026-11-16", '--params-json={"num_leafs": 3}', "--check-parameters"],
         ),
         ("train_model", "train", {}, ["--ds=2026-11-16"]),
         ("train_model", "train", {"lightgbm": {}}, ["--ds=2026-11-16"]),
@@ -170,6 +179,12 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
         ("predict", "resolve", {}, ["resolve"]),
         ("predict", "resolve", {"as_of": True}, ["resolve", "--as-of=2026-11-16T23:00:00+00:00"]),
         ("predict", "resolve", {"as_of": True, "ds": "2026-10-30"}, ["resolve", "--as-of=2026-10-30"]),
+        (
+            "promote_model",
+            "promote",
+            {"reason": "the challenger"},
+            ["promote", "--by=the Dag promote_model", "--reason=the challenger"],
+        ),
         (
             "promote_model",
             "promote",
@@ -213,7 +228,12 @@ def test_promotion_in_the_middle_of_a_run_changes_nothing_for_it(airflow: Airflo
     airflow.set_result(run, "resolve", resolved)
     Variable.set("model_path", "models/2026-11-15")
     try:
-        assert airflow.arguments(run, "features") == ["features", "--ds=2026-11-16", "--model=models/2026-11-08"]
+        assert airflow.arguments(run, "features") == [
+            "features",
+            "--ds=2026-11-16",
+            "--model=models/2026-11-08",
+            REJECTED,
+        ]
         assert airflow.arguments(run, "predict") == [
             "predict", "--ds=2026-11-16", "--model=models/2026-11-08",
             "--model-version=3", "--model-run-id=abc", "--model-sha256=0f",

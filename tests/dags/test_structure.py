@@ -12,6 +12,7 @@ from tests.dags.runs import Dags
 ORDER = {  # task: what runs after it
     "generate_data": {"generate": set()},
     "train_model": {
+        "check_parameters": {"wait_for_raw"},
         "wait_for_raw": {"prepare"},
         "prepare": {"split"},
         "split": {"train"},
@@ -40,6 +41,7 @@ COMMANDS = {
     ("generate_data", "generate"): ("generator", []),
     ("train_model", "prepare"): ("preprocessing", ["prepare"]),
     ("train_model", "split"): ("preprocessing", ["split"]),
+    ("train_model", "check_parameters"): ("training", []),
     ("train_model", "train"): ("training", []),
     ("train_model", "validate"): ("prediction", ["validate"]),
     ("train_model", "plot"): ("report", ["plot"]),
@@ -61,6 +63,7 @@ COMMANDS = {
 ASSETS = {  # task: what it uses, what is complete once it is done
     ("generate_data", "generate"): ([], ["raw"]),
     ("train_model", "wait_for_raw"): (["raw"], []),
+    ("train_model", "check_parameters"): ([], []),
     ("train_model", "prepare"): (["raw"], []),
     ("train_model", "split"): ([], ["processed"]),
     ("train_model", "train"): (["processed"], []),
@@ -90,16 +93,22 @@ SCHEDULES = {
     "monitor": "0 4 * * *",
 }
 FORMS = {  # each field with what it is when nobody fills it in
-    "generate_data": {"ds": None, "rows": None, "seed": None, "force": False},
+    "generate_data": {"ds": None, "rows": None, "seed": 42, "force": False},
     "train_model": {
-        **dict.fromkeys(("ds", "wait_hours", "max_rejected", "val_fraction", "seed", "lightgbm")),
+        "ds": None,
+        "wait_hours": 12,
+        "max_rejected": 0.1,
+        "val_fraction": 0.2,
+        "seed": 0,
+        "lightgbm": {},
         "promote": "auto",
         "force": False,
     },
-    "predict": {"ds": None, "wait_hours": None, "max_rejected": None, "as_of": False, "force": False},
-    "monitor": {"ds": None, "wait_hours": None, "retrain": False, "force": False},
+    "predict": {"ds": None, "wait_hours": 12, "max_rejected": 0.1, "as_of": False, "force": False},
+    "monitor": {"ds": None, "wait_hours": 12, "retrain": False, "force": False},
 }
-REQUIRED = {"promote_model": {"version", "reason"}, "roll_back_model": {"reason"}}
+REQUIRED = {"promote_model": {"reason"}, "roll_back_model": {"reason"}}
+OPTIONAL = {"promote_model": {"version"}, "roll_back_model": set[str]()}
 
 
 def test_dags_folder_holds_these_dags(dags: Dags) -> None:
@@ -168,8 +177,8 @@ def test_form_of_a_decision_asks_for_what_nobody_can_guess(dags: Dags, dag_id: s
 
     dag = dags[dag_id]
     assert dag.schedule is None
-    assert set(dag.params) == REQUIRED[dag_id]
-    for name in dag.params:
+    assert set(dag.params) == REQUIRED[dag_id] | OPTIONAL[dag_id]
+    for name in REQUIRED[dag_id]:
         param = dag.params.get_param(name)
         assert param.schema["title"]
         assert param.description

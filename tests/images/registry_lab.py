@@ -57,10 +57,9 @@ class Server:
         return self.registry("register", "--ds", ds, run=run).line
 
     def promote(self, version: str, reason: str = "a test", code: int = 0, run: str = "", at: str = "") -> Done:
-        more = ("--at", at) if at else ()
-        return self.registry(
-            *("promote", "--version", version, "--by", "tester", "--reason", reason, *more), code=code, run=run
-        )
+        """Promote a version, or the challenger if none is named."""
+        more = (*(("--version", version) if version else ()), *(("--at", at) if at else ()))
+        return self.registry(*("promote", "--by", "tester", "--reason", reason, *more), code=code, run=run)
 
     def roll_back(self, code: int = 0, run: str = "") -> Done:
         return self.registry("roll-back", "--by", "tester", "--reason", "worse", code=code, run=run)

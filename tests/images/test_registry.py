@@ -212,6 +212,18 @@ def test_promote_and_roll_back_leave_a_history(server: Server, registered: Serve
     assert "champion  2026-11-15" in listed.log
 
 
+def test_challenger_is_promoted_unless_a_version_is_named(server: Server, registered: Server) -> None:
+    made = server.named("challenged")
+    assert "has no challenger: nothing was registered yet" in made.promote("", code=USAGE).log
+    made.borrow(registered, 2)
+    made.rest("api/2.0/mlflow/registered-models/alias", {"name": made.name, "alias": "challenger", "version": "2"})
+    # The second time is a retry of the same Dag run: the challenger is the champion by then.
+    assert [made.promote("", run="first").line["version"] for _ in range(2)] == ["2", "2"]
+    assert made.model()["aliases"] == {"champion": "2"}
+    refused = made.promote("", run="second", code=USAGE)
+    assert "no challenger: version 2 is in production, and none was registered after it" in refused.log
+
+
 def test_retry_of_a_rollback_does_not_go_back_further(server: Server, registered: Server) -> None:
     made = server.named("retried")
     made.borrow(registered, 3)

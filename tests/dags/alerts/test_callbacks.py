@@ -73,7 +73,7 @@ def test_cleared_task_that_fails_again_is_another_alert(failing: Airflow, kept: 
 
 def dag_callback(failing: Airflow, run: DagRun) -> None:
     """What the scheduler and the Dag processor do when the tasks of a run have ended."""
-    stored = failing._stored("failing")
+    stored = failing.dag("failing")
     with create_session() as session:
         found = session.merge(run)
         found.dag = stored

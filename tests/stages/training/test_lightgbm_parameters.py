@@ -98,6 +98,24 @@ def test_parameters_that_do_not_work_are_refused(day: World, arguments: list[str
     assert day.leftovers() == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--params-json", '{"num_leafs": 3}'], "no parameter 'num_leafs'; expected: perhaps num_leaves"),
+        (["--params-json", '{"lerning_rate": 3}'], "expected: perhaps learning_rate"),
+        (["--param", "boosting=dart"], "boosting is 'dart'"),
+        (["--param", "output_model=x.txt"], "nothing but its partitions"),
+    ],
+)
+def test_parameters_are_checked_before_any_data_is_there(world: World, arguments: list[str], message: str) -> None:
+    result = world.run("--check-parameters", *arguments)
+    assert result.code == 2
+    assert message in result.log
+    good = world.run("--check-parameters", "--param", "eta=0.1")
+    assert good.line["parameters"] == {"learning_rate": 0.1}
+    assert world.leftovers() == []
+
+
 def test_values_that_are_used_anyway_may_be_given() -> None:
     given = gather(None, '{"objective": "multiclass", "num_class": 3, "boosting": "gbdt", "linear_tree": false}', [])
     assert complete(given, classes=3, threads=1)["num_class"] == 3

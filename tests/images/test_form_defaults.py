@@ -1,0 +1,37 @@
+"""The form of a Dag shows the stages' own defaults: each value is compared with what the image says."""
+
+import json
+import re
+import runpy
+
+import pytest
+
+from tests.harness import CONFINED, ROOT, docker, images, python
+
+SHOWN = runpy.run_path(str(ROOT / "dags/ml/defaults.py"))
+
+
+@pytest.mark.parametrize(
+    ("name", "of_stage", "command", "option"),
+    [
+        ("MAX_REJECTED", "preprocessing", ["prepare"], "--max-rejected"),
+        ("MAX_REJECTED", "preprocessing", ["features"], "--max-rejected"),
+        ("VAL_FRACTION", "preprocessing", ["split"], "--val-fraction"),
+        ("SPLIT_SEED", "preprocessing", ["split"], "--seed"),
+        ("GENERATOR_SEED", "generator", [], "--seed"),
+    ],
+)
+def test_default_of_an_option_is_the_one_that_the_form_shows(
+    name: str, of_stage: str, command: list[str], option: str
+) -> None:
+    shown = docker("run", *CONFINED, images()[of_stage], *command, "--help").stdout
+    text = " ".join(shown.partition("options:")[2].split())
+    found = re.search(rf" {option} (?:(?! --).)*\(default: ([0-9.]+)\)", text)
+    assert found, text
+    assert float(found[1]) == SHOWN[name]
+
+
+def test_default_parameters_of_lightgbm_are_those_that_the_form_shows() -> None:
+    code = "import json, lightgbm_parameters; print(json.dumps(dict(lightgbm_parameters.DEFAULTS)))"
+    path = "import sys; sys.path.insert(0, '/opt/stage'); "
+    assert json.loads(python(images()["training"], path + code).stdout) == SHOWN["LIGHTGBM"]
