@@ -24,6 +24,8 @@ REFUSED = re.compile(
 WRONG_VALUE, WRONG_STATEMENT = ("22", "23"), ("25", "42", "0A", "3F")
 SQLSTATE = re.compile(r"^[A-Z_]+: |Query was: .*|[.]? SQLSTATE: .*|Failed to prepare query: |LINE \d+: .*", re.DOTALL)
 
+PANIC = re.compile(r'ErrString\("([^".]*)')
+
 
 class OutOfReach(StageError):
     """The server does not answer, or has ended the session; a later try may succeed."""
@@ -77,11 +79,14 @@ class Session:
             yield
         except dbapi.Error as error:
             raise explain(self._connection, error) from None
-        except pl.exceptions.PanicException as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            # The server has answered, and polars makes no frame of the answer. A panic has its reason inside.
+            said = PANIC.search(str(error))
+            reason = self._connection.hide(said[1] if said else str(error))
             raise BadInput(
-                f"{address(self._connection)}: a column has a type that polars does not know ({error})",
-                expected="numbers, booleans, texts, dates and times",
-                do="convert it in the query, such as CAST(the_column AS text)",
+                f"{address(self._connection)}: the columns of the query are not a table ({reason})",
+                expected="names that differ, and numbers, booleans, texts, dates and times",
+                do="name or convert them in the query, such as CAST(the_column AS text) AS its_name",
             ) from None
 
 

@@ -36,6 +36,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
 def _take_queries(
     connection: Connection, sources: Mapping[str, str], ds: str, publication: Publication
 ) -> dict[str, Any]:
+    from columns import plain
     from database import address, session
     from parquet_file import write_parts
 
@@ -45,29 +46,13 @@ def _take_queries(
                              do="write for instance WHERE day = $1")  # fmt: skip
     for file, query in sources.items():
         with session(connection) as database:
-            parts = map(_plain, database.parts(query, date.fromisoformat(ds)))
+            parts = map(plain, database.parts(query, date.fromisoformat(ds)))
             publication.rows[file] = write_parts(parts, publication.path(file))
         if not publication.rows[file]:
             raise NotReady(f"the query for {file} gives no rows for {ds}", expected="the day's rows",
                            do="wait for them, or correct the query")  # fmt: skip
         log.info("%d rows of %s from %s", publication.rows[file], file, address(connection))
     return {"source": address(connection), "rows": publication.rows}
-
-
-def _plain(part: Any) -> Any:
-    """A part with Postgres' own types as texts, such as numeric. Errors: BadInput for a type that has no text here."""
-    import polars as pl
-
-    own = [name for name, kind in part.schema.items() if isinstance(kind, pl.Extension)]
-    part = part.with_columns(pl.col(name).ext.storage() for name in own)
-    for name, kind in part.schema.items():
-        if kind.is_nested() or kind in (pl.Binary, pl.Time, pl.Duration, pl.Null, pl.Object):
-            raise BadInput(
-                f"the column {name!r} of the query has a type that no file of the pipeline has ({kind})",
-                expected="numbers, booleans, texts, dates and times",
-                do=f'convert it in the query, such as CAST("{name}" AS text)',
-            )
-    return part
 
 
 def _take_objects(

@@ -27,6 +27,9 @@ os.environ |= {
     "ML_DATA": f"{PROJECT}-data",
     "ML_UID": "10001",
     "ML_GID": "10001",
+    # The network of the stack's own Postgres, which the tests use as somebody's database.
+    "ML_EXCHANGE_NETWORK": f"{PROJECT}_default",
+    "COMPOSE_FILE": os.pathsep.join(["docker-compose.yml", "tests/end_to_end/dags.compose.yml"]),
 }
 
 RUN_TIMEOUT_S = 600

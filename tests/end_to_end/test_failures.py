@@ -15,10 +15,9 @@ from tests.harness import ROOT, images
 from .conftest import PROJECT, RUN_TIMEOUT_S, Stack, compose_stack, data
 
 # Read when the stack starts, which is after this file was.
-os.environ |= {
-    "ML_ALERT_URLS": "json://receiver:8099/hook, mailto://receiver:2525/?from=airflow@example.com&to=you@example.com",
-    "COMPOSE_FILE": os.pathsep.join(["docker-compose.yml", "tests/end_to_end/alerts.compose.yml"]),
-}
+os.environ["ML_ALERT_URLS"] = (
+    "json://receiver:8099/hook, mailto://receiver:2525/?from=airflow@example.com&to=you@example.com"
+)
 RECEIVER = f"{PROJECT}-receiver"
 DAY, SCORED = "2026-02-01", "2026-02-02"
 PATIENCE_S = 90
