@@ -142,6 +142,37 @@ def test_a_day_that_was_taken_in_becomes_raw_data_with_its_lineage(lab: Lab) -> 
     assert lab.data.prepare(ds).line["rows_in"] == 2000
 
 
+PAYMENTS = """
+CREATE TABLE payments AS
+SELECT lpad(g::text, 5, '0') AS id, date '2026-12-03' AS day, (g / 8.0)::numeric(10, 3) AS amount,
+  CASE WHEN g % 9 > 0 THEN g END::bigint AS n, sqrt(g) AS x, g % 2 = 0 AS ok,
+  timestamptz '2026-12-03 00:00:00.5+02' + g * interval '1 minute' AS at, E'a, "b"\n' || g % 3 AS note, g % 3 > 0 AS y
+FROM generate_series(1, 300) g
+"""
+KINDS = {"id": "string", "day": "date", "amount": "number", "n": "integer", "x": "number", "ok": "boolean",
+         "at": "datetime", "note": "string", "y": "boolean"}  # fmt: skip
+ROLES = {"id": "key", "day": "ignore", "at": "time", "y": "target"}
+
+
+def test_rows_of_a_query_become_raw_data_without_loss(lab: Lab) -> None:
+    """Each type of Postgres in the text that the schema reads; the target is one of the columns."""
+    ds = "2026-12-03"
+    lab.sql(PAYMENTS)
+    fields = [{"name": name, "type": kind, "role": ROLES.get(name, "feature")} for name, kind in KINDS.items()]
+    lab.data.write("payments.json", json.dumps({"fields": fields, "primaryKey": ["id"]}))
+    query = "SELECT * FROM payments WHERE day = $1 ORDER BY id"
+    lab.exchange("ingest", f"--ds={ds}", "--connection=shop", f"--query={query}")
+    lab.data.stage("preprocessing", "import", f"--ds={ds}", "--incoming", "--schema=/data/payments.json")
+    done = lab.data.prepare(ds)
+    assert (done.line["rows_in"], done.line["rows_out"]) == (300, 300)
+    first, ninth = lab.data.rows(f"processed/{ds}/train_data.csv")[:9:8]
+    assert first == {
+        "id": "00001", "amount": "0.125", "n": "1", "x": "1.0", "ok": "false", "at": "2026-12-02T22:01:00.500",
+        "note": 'a, "b"\n1', "y": "true",
+    }  # fmt: skip
+    assert (ninth["id"], ninth["n"], ninth["y"]) == ("00009", "", "false")
+
+
 # --- export ---
 
 
