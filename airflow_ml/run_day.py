@@ -112,7 +112,7 @@ def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds
     prepared = results["train_model"]["prepare"]
     validated, decided = results["train_model"]["validate"], results["train_model"]["decide"]
     resolved, predicted = results["predict"]["resolve"], results["predict"]["predict"]
-    evaluated = results["monitor"]["evaluate"]
+    evaluated, confirmed = results["monitor"]["evaluate"], results["monitor"]["confirm"]
     promotions = [commands["promote"] for dag, commands in results.items() if dag == "promote_model"]
     counts = ", ".join(f"{count:,} as {label!r}" for label, count in predicted["predicted"].items())
     flattering = "; flattering, the model was trained on this day" if evaluated["trained_on_day"] else ""
@@ -129,7 +129,8 @@ def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds
         f"  not predicted  {rows - predicted['rows']:,} rows, which were rejected",
         f"  that day       {figures_text(evaluated['metrics'])}{flattering}",
         f"  drift          {drift_text(evaluated['drift'])}",
-        *(f"  look           {breach}" for breach in evaluated["breaches"]),
+        *(f"  look           {breach}" for breach in confirmed["breaches"]),
+        *(f"  not confirmed  {breach}" for breach in confirmed["unconfirmed"]),
         f"  predictions    /predictions/{ds}/predictions.csv in {data!r}; the first of them:",
         *(f"    {line}" for line in first_rows(data, ds)),
         f"  report         /reports/{ds}/index.html in {data!r}, {stack.pages()['reports']}/{ds}/",

@@ -2,8 +2,9 @@
 
 Runs daily at 04:00 UTC and waits for the day's predictions. Reads `predictions/{ds}`, `features/{ds}`, `raw/{ds}` and
 the model; writes `labels/{ds}` and `reports/{ds}`: `evaluation.json` and the report, `index.html`. Without
-`target.csv` it measures only the drift; run it again for the day when the targets are there. A crossed threshold of
-`rules.json` sends an alert, and starts `train_model` for the day if `retrain` is ticked.
+`target.csv` it measures only the drift; run it again for the day when the targets are there. A threshold of
+`rules.json` that enough of the last days crossed sends an alert, and starts `train_model` for the day if `retrain` is
+ticked.
 """
 
 from airflow.sdk import DAG
@@ -54,6 +55,13 @@ with DAG(
         doc="Reads `predictions/{ds}`, `features/{ds}`, `labels/{ds}` and the model. Writes `evaluation.json` of "
         "`reports/{ds}`; its result names the thresholds that were crossed.",
     )
+    confirm = stage(
+        "prediction confirm",
+        [DS, fixed_json("rules-json", read_rules()["monitoring"]), flag("force")],
+        uses=[REPORTS],
+        doc="Reads `evaluation.json` of `reports/{ds}` and of the days before. Writes `breaches.json` beside it: the "
+        "crossed thresholds that count, because enough days agree.",
+    )
     page_of_day = stage(
         "report page",
         [
@@ -76,6 +84,6 @@ with DAG(
         read_only=True,
         doc="Reads `reports/{ds}`. Writes the day's figures and the report to the model's run in MLflow.",
     )
-    retrain = train_on_breach(evaluate)
+    retrain = train_on_breach(confirm)
 
-    wait_for_predictions >> label >> evaluate >> page_of_day >> log_evaluation >> retrain
+    wait_for_predictions >> label >> evaluate >> confirm >> page_of_day >> log_evaluation >> retrain

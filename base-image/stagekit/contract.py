@@ -59,6 +59,7 @@ METRICS = {
     "confusion_matrix": Maybe([[int]]),
     "calibration": Maybe([{"rows": int, "mean_predicted": float, "observed": float}]),
     "reproduction": Maybe({"rows": int, "max_difference": float}),
+    "intervals": Maybe(Values(Maybe([float]))),
 }
 CURVES = [
     {
@@ -68,8 +69,9 @@ CURVES = [
     }
 ]
 BINS: dict[str, Any] = {"labels": [str], "edges": Maybe([float]), "codes": Maybe([[int]]), "counts": [int]}
-SHARES = {"labels": [str], "expected": [float], "actual": [float], "psi": float}
+SHARES = {"labels": [str], "expected": [float], "actual": [float], "psi": float, "by_chance": Maybe(float)}
 SHARE_LISTS = ("labels", "expected", "actual")
+BREACH = {"text": str, "what": Maybe(str), "subject": Maybe(str)}
 EVALUATION = {
     "version": VERSION,
     "ds": str,
@@ -93,7 +95,7 @@ EVALUATION = {
         "reasons": Maybe(Values(int)),
     },
     "rules": Maybe({"metric": Maybe(str)}),
-    "breaches": [{"text": str}],
+    "breaches": [BREACH],
 }
 COMPARISON = {
     "version": VERSION,
@@ -125,6 +127,13 @@ SHAPES: Mapping[str, Any] = MappingProxyType(
         },
         "comparison.json": COMPARISON,
         "evaluation.json": EVALUATION,
+        "breaches.json": {
+            "version": VERSION,
+            "ds": str,
+            "days": [str],
+            "confirmed": [{**BREACH, "days": [str]}],
+            "unconfirmed": [{**BREACH, "days": [str]}],
+        },
         "params.json": {
             "parameters": Maybe(dict),
             "seed": Maybe(int),

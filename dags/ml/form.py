@@ -117,7 +117,7 @@ FIELDS = {
         read_rules()["retrain_on_breach"],
         type="boolean",
         title="Train on a breach",
-        description="Start train_model for the day if the day crosses a threshold.",
+        description="Start train_model for the day if a breach of the day is confirmed.",
     ),
 }
 

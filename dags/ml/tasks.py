@@ -82,13 +82,13 @@ def wait_for(asset: Asset) -> PartitionSensor:
     )
 
 
-def train_on_breach(evaluate: StageOperator) -> TrainOnBreach:
-    """A task that starts `train_model` for a day if the day crossed a threshold and the form's `retrain` is ticked."""
+def train_on_breach(confirm: StageOperator) -> TrainOnBreach:
+    """A task that starts `train_model` for a day if a breach is confirmed and the form's `retrain` is ticked."""
     return TrainOnBreach(
-        evaluate=evaluate.task_id,
+        confirm=confirm.task_id,
         day=DAY,
         execution_timeout=timedelta(minutes=5),
-        doc_md="Starts `train_model` for the day. Reads the result of `evaluate`. Writes nothing.",
+        doc_md="Starts `train_model` for the day. Reads the result of `confirm`. Writes nothing.",
     )
 
 

@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-MARK, PAGE, EVALUATION = "_meta.json", "index.html", "evaluation.json"
+MARK, PAGE, EVALUATION, BREACHES = "_meta.json", "index.html", "evaluation.json", "breaches.json"
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # A page has less than half a megabyte. A larger file is no page, and the service has little memory.
 MOST_BYTES = 4 << 20
@@ -104,7 +104,10 @@ class Days:
                 if ds not in self._known or self._known[ds][0] != version:
                     mark = _mark(folder, ds)
                     _output(mark, PAGE)
-                    self._known[ds] = version, _summarize(ds, _evaluation(folder, mark))
+                    self._known[ds] = (
+                        version,
+                        _summarize(ds, *(_document(folder, mark, name) for name in (EVALUATION, BREACHES))),
+                    )
                 return self._known[ds][1]
         except (NotFound, OSError):
             return None
@@ -171,19 +174,21 @@ def _output(mark: Mapping[str, Any], name: str) -> str:
         raise NotFound(name) from None
 
 
-def _evaluation(folder: int, mark: Mapping[str, Any]) -> Any:
-    """The evaluation that the page was made from; None if it cannot be read."""
+def _document(folder: int, mark: Mapping[str, Any], name: str) -> Any:
+    """A JSON document beside the page, as the mark has it; None if it cannot be read."""
     try:
-        content = _read(folder, EVALUATION)
-        if hashlib.sha256(content).hexdigest() == _output(mark, EVALUATION):
+        content = _read(folder, name)
+        if hashlib.sha256(content).hexdigest() == _output(mark, name):
             return json.loads(content)
     except (NotFound, ValueError, RecursionError):
         pass
     return None
 
 
-def _summarize(ds: str, evaluation: Any) -> Summary:
+def _summarize(ds: str, evaluation: Any, decided: Any) -> Summary:
+    """What the index shows of a day; `decided` says which breaches count, None if they all do."""
     try:
+        breaches = evaluation["breaches"] if decided is None else decided["confirmed"]
         model, metrics, drift = evaluation["model"], evaluation["metrics"], evaluation["drift"]
         rules = evaluation.get("rules") or {}
         metric = str(rules.get("metric") or "")
@@ -200,8 +205,8 @@ def _summarize(ds: str, evaluation: Any) -> Summary:
             drift=_largest_drift(drift),
             score_drift=_number(drift["score"]["psi"]) if drift else None,
             drift_limit=_number(rules.get("feature_psi")),
-            breaches=len(evaluation["breaches"]),
-            crossed=frozenset(str(breach.get("what")) for breach in evaluation["breaches"]),
+            breaches=len(breaches),
+            crossed=frozenset(str(breach.get("what")) for breach in breaches),
             is_measured=metrics is not None and drift is not None,
         )
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):

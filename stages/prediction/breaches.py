@@ -1,10 +1,15 @@
-"""Which rules a scored day breaks, each as a sentence with numbers. Standard library only."""
+"""Which rules a scored day breaks, each as a sentence with numbers. Standard library only.
 
-from collections.abc import Iterator, Mapping
+A few rows break any rule by chance. So a figure breaks a rule only if its interval does, a share only if its lower
+bound does, and drift only if it exceeds its limit by more than chance explains.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from stagekit.contract import DAY, HIGHER_IS_BETTER, WEEKDAY
 
+from evidence import share_interval
 from rules import DECIMALS, gain
 
 # Features of these kinds always move: a day has one weekday and one day of the month.
@@ -35,15 +40,18 @@ def _breach(what: str, subject: str, value: float, limit: float, text: str) -> B
 def _of_drift(drift: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> Iterator[Breach]:
     if not drift:
         return
-    limit = rules["score_psi"]
-    if (psi := drift["score"]["psi"]) > limit:
-        yield _breach("score_psi", "score", psi, limit, f"the score has moved: PSI {psi:.4g}, above {limit:g}")
-    limit = rules["feature_psi"]
+    yield from _of_psi("score_psi", "score", "the score", drift["score"], rules)
     for feature in drift["features"]:
-        name, psi = feature["name"], feature["psi"]
-        if psi > limit and feature["kind"] not in CALENDAR:
-            text = f"the feature {name} has moved: PSI {psi:.4g}, above {limit:g}"
-            yield _breach("feature_psi", name, psi, limit, text)
+        if feature["kind"] not in CALENDAR:
+            yield from _of_psi("feature_psi", feature["name"], f"the feature {feature['name']}", feature, rules)
+
+
+def _of_psi(what: str, subject: str, name: str, found: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
+    psi, limit = found["psi"], round(rules[what] + found["by_chance"], DECIMALS)
+    if psi > limit:
+        text = f"{name} has moved: PSI {psi:.4g}, above {rules[what]:g} and the {found['by_chance']:.2g} that chance "
+        text += "explains"
+        yield _breach(what, subject, psi, limit, text)
 
 
 def _of_metrics(
@@ -52,30 +60,54 @@ def _of_metrics(
     if not metrics:
         return
     metric, limit = rules["metric"], rules["most_drop"]
-    now, before = metrics[metric], trained[metric]
-    if now is not None and (drop := -gain(metric, now - before)) > limit:
-        text = f"{metric} {now:.6g} is {drop:.6g} worse than {before:.6g} at validation, more than {limit:g}"
-        yield _breach("most_drop", metric, drop, limit, text)
+    before = trained[metric]
+    if before is not None and (bounds := metrics["intervals"][metric]):
+        now, drop = metrics[metric], -gain(metric, metrics[metric] - before)
+        if -gain(metric, _best(metric, bounds) - before) > limit:
+            text = f"{metric} {_with_bounds(now, bounds)} is {drop:.6g} worse than {before:.6g} at validation, "
+            text += f"more than {limit:g}"
+            yield _breach("most_drop", metric, drop, limit, text)
     for metric, limit in rules["floors"].items():
-        now = metrics[metric]
-        if now is not None and gain(metric, now - limit) < 0:
+        bounds = metrics["intervals"][metric]
+        if bounds and gain(metric, _best(metric, bounds) - limit) < 0:
             side = "below the floor" if HIGHER_IS_BETTER[metric] else "above the highest value allowed,"
-            yield _breach("floors", metric, now, limit, f"{metric} {now:.6g} is {side} {limit:g}")
+            text = f"{metric} {_with_bounds(metrics[metric], bounds)} is {side} {limit:g}"
+            yield _breach("floors", metric, metrics[metric], limit, text)
+
+
+def _best(metric: str, bounds: Sequence[float]) -> float:
+    """The best value that an interval allows."""
+    return bounds[1] if HIGHER_IS_BETTER[metric] else bounds[0]
+
+
+def _with_bounds(value: float, bounds: Sequence[float]) -> str:
+    return f"{value:.6g} ({bounds[0]:.3g} to {bounds[1]:.3g})"
 
 
 def _of_missing_figures(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
-    """The figures of the rules that have no value, once there are labels: a missing figure never counts as passed."""
+    """The figures of the rules that have no value, once there are labels: a missing figure never counts as passed.
+
+    A few rows of a rare class may all be absent by chance. Such a day is not measured, and the page says so.
+    """
     if evaluation["target"] is None:
         return
     metrics = evaluation["metrics"]
     for metric in dict.fromkeys([rules["metric"], *rules["floors"]]):
         if metrics is None:
             why = f"none of {evaluation['rows']} predictions has a label of a class that the model knows"
-        elif metrics[metric] is None:
+        elif metrics[metric] is None and _absence(metrics, evaluation["trained"]) < 1 - rules["confidence"]:
             why = f"it needs rows of the class and other rows, and {_rows_by_class(metrics)}"
         else:
             continue
         yield _breach("not_measured", metric, 0, 0, f"{metric} was not measured: {why}")
+
+
+def _absence(metrics: Mapping[str, Any], trained: Mapping[str, Any]) -> float:
+    """How probable it is that so many rows have none of the least expected absent class, by its share at validation."""
+    before = trained.get("class_rows") or {}
+    absent = [before.get(name, 0) for name, rows in metrics["class_rows"].items() if not rows]
+    share = max(absent, default=0) / max(1, sum(before.values()))
+    return float((1 - share) ** metrics["rows"]) if before else 0.0
 
 
 def _rows_by_class(metrics: Mapping[str, Any]) -> str:
@@ -89,7 +121,8 @@ def _of_labels(target: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> It
         return
     unusable = {reason: target[reason] for reason in UNUSABLE if target[reason]}
     rows, limit = target["rows"], rules["unusable_labels"]
-    if (share := round(sum(unusable.values()) / rows, DECIMALS)) > limit:
+    share = round(sum(unusable.values()) / rows, DECIMALS)
+    if share_interval(sum(unusable.values()), rows, rules["confidence"])[0] > limit:
         counts = ", ".join(f"{reason.replace('_', ' ')} {number}" for reason, number in unusable.items())
         text = f"{sum(unusable.values())} of {rows} rows of target.csv cannot be used ({counts}): {share:.2%}, "
         text += f"more than {limit:.2%}"
@@ -107,6 +140,7 @@ def _of_classes(target: Mapping[str, Any] | None) -> Iterator[Breach]:
 def _of_quality(quality: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
     rows, limit = quality["rows_in"], rules["rejected"]
     for file, rejected in (quality["rejected"] or {}).items():
-        if rows and (share := round(rejected / rows, DECIMALS)) > limit:
+        if rows and share_interval(rejected, rows, rules["confidence"])[0] > limit:
+            share = round(rejected / rows, DECIMALS)
             text = f"{rejected} of {rows} rows of {file} were rejected: {share:.2%}, more than {limit:.2%}"
             yield _breach("rejected", file, share, limit, text)

@@ -15,10 +15,11 @@ from stagekit.contract import read_document, write_document
 
 from breaches import CALENDAR, find_breaches
 from curves import curve_list
-from drift import Bins, compare_shares, read_bins, score_of
+from drift import compare_shares, read_bins, score_of
 from feature_table import FeatureTable
+from intervals import intervals
 from labels import Labels
-from metrics import LabelledRows, measure
+from metrics import FIGURES, LabelledRows, measure
 from model_partition import BASELINE_FILE, METRICS_FILE
 from scored_day import ScoredDay
 from scoring import open_features, open_table
@@ -30,7 +31,7 @@ log = logging.getLogger("prediction")
 
 def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publication) -> dict[str, Any]:
     """Write `evaluation.json`; returns the result."""
-    baseline = _read_baseline(day)
+    baseline, confidence = _read_baseline(day), rules["confidence"]
     predictions = _Predictions(day, baseline)
     labelled = predictions.labelled()
     evaluation: dict[str, Any] = {
@@ -40,10 +41,10 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
         "trained_on_day": day.is_training_day,
         "rows": predictions.rows,
         "target": predictions.target(),
-        "metrics": measure(labelled, day.model.threshold) if labelled else None,
+        "metrics": _measure(labelled, day.model.threshold, confidence) if labelled else None,
         "trained": read_document(day.model.partition, METRICS_FILE),
         "curves": curve_list(labelled) if labelled else None,
-        "drift": {"features": _features_drift(day, baseline), "score": predictions.drift()} if baseline else None,
+        "drift": _drift(day, baseline, predictions, confidence) if baseline else None,
         "quality": day.quality,
         "rules": rules,
     }
@@ -51,6 +52,10 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
     _log(evaluation)
     write_document(publication.path("evaluation.json"), evaluation)
     return _result(evaluation)
+
+
+def _measure(rows: LabelledRows, threshold: float | None, confidence: float) -> dict[str, Any]:
+    return {**measure(rows, threshold), "intervals": intervals(rows, confidence)}
 
 
 class Baseline:
@@ -132,11 +137,9 @@ class _Predictions:
             "examples": self._labels.examples,
         }
 
-    def drift(self) -> dict[str, Any]:
-        """The score's drift. There must be a baseline."""
-        assert self._baseline
-        bins, expected = self._baseline.score
-        return {"labels": list(bins.labels), **compare_shares(expected, self._score_counts.tolist())}
+    def score_counts(self) -> list[int]:
+        """The rows in each bin of the score; none without a baseline."""
+        return [int(rows) for rows in self._score_counts]
 
 
 def _codes(table: FeatureTable, names: list[str], classes: tuple[str, ...], start: int) -> np.ndarray:
@@ -149,19 +152,30 @@ def _codes(table: FeatureTable, names: list[str], classes: tuple[str, ...], star
         raise table.bad(f"row {row}: the prediction is {error}", f"one of {', '.join(classes)}") from None
 
 
-def _features_drift(day: ScoredDay, baseline: Baseline) -> list[dict[str, Any]]:
+def _drift(day: ScoredDay, baseline: Baseline, predictions: _Predictions, confidence: float) -> dict[str, Any]:
+    """Each feature and the score: the shares of the bins, expected and on this day, and how far they are apart."""
+    of_score, expected_scores = baseline.score
+    return {
+        "features": [
+            {"name": name, "kind": kind, "labels": list(bins.labels), **compare_shares(expected, actual, confidence)}
+            for (name, kind, bins, expected), actual in zip(
+                baseline.features, _count_features(day, baseline), strict=True
+            )
+        ],
+        "score": {
+            "labels": list(of_score.labels),
+            **compare_shares(expected_scores, predictions.score_counts(), confidence),
+        },
+    }
+
+
+def _count_features(day: ScoredDay, baseline: Baseline) -> list[list[int]]:
+    """The day's rows in each bin of each feature."""
     counts = [np.zeros(len(bins.labels), dtype=np.int64) for _, _, bins, _ in baseline.features]
     for chunk in open_features(day.features, day.model.encoder).chunks():
         for number, (_, _, bins, _) in enumerate(baseline.features):
             counts[number] += bins.count(chunk.numbers[:, number])
-    return [
-        _feature_drift(name, kind, bins, expected, actual.tolist())
-        for (name, kind, bins, expected), actual in zip(baseline.features, counts, strict=True)
-    ]
-
-
-def _feature_drift(name: str, kind: str, bins: Bins, expected: Sequence[int], actual: Sequence[int]) -> dict[str, Any]:
-    return {"name": name, "kind": kind, "labels": list(bins.labels), **compare_shares(expected, actual)}
+    return [actual.tolist() for actual in counts]
 
 
 def _log(evaluation: Mapping[str, Any]) -> None:
@@ -177,7 +191,7 @@ def _log(evaluation: Mapping[str, Any]) -> None:
     if target and not metrics:
         log.warning("no prediction of %s has a target of a class that the model knows: no metrics", evaluation["ds"])
     for name, value in (metrics or {}).items():
-        if value is None and name != "threshold":
+        if value is None and name in FIGURES:
             log.warning("%s has no value: it needs rows of two classes", name)
     for breach in evaluation["breaches"]:
         log.warning("%s", breach["text"])
@@ -192,7 +206,8 @@ def _result(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "target": target and {key: value for key, value in target.items() if key != "examples"},
         "metrics": {key: metrics[key] for key in IN_RESULT} if metrics else None,
         "drift": _drift_in_short(evaluation["drift"]),
-        "breaches": [breach["text"] for breach in evaluation["breaches"]],
+        # Not `breaches`: whether these count, `confirm` decides with the days before.
+        "crossed": [breach["text"] for breach in evaluation["breaches"]],
     }
 
 

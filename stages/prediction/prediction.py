@@ -5,16 +5,18 @@ Commands:
   predict   scores a day's features with a validated model
   compare   measures a validated model and the champion on the same rows, and decides whether it may replace it
   evaluate  measures a scored day with the labels that have come since, and how far its data has moved
+  confirm   decides which crossed limits count, from the day and the evaluated days before it
 
 Reads  models/{ds}: model.txt, encoder.json, reference_scores.csv (validate); metrics.json, baseline.json (the others)
        processed/{ds}: val.csv (validate, compare)
        features/{ds}: features.csv (predict, evaluate)
        comparisons/{ds}: val.csv, the same rows in the champion's encoding (compare --champion)
        predictions/{ds}: predictions.csv; labels/{ds}: labels.csv, if raw/{ds} has a target.csv (evaluate)
+       reports/{ds} and earlier days: evaluation.json (confirm)
 Writes models/{ds}: metrics.json, curves.json, baseline.json (validate)
        predictions/{ds}: predictions.csv (predict)
        comparisons/{ds}: comparison.json (compare)
-       reports/{ds}: evaluation.json (evaluate)
+       reports/{ds}: evaluation.json (evaluate), breaches.json (confirm)
 Exit codes: 0 done, also if a model does not pass or a day breaks a rule; 1 failed, such as a full disk; 2 wrong
 usage; 3 bad input, such as a damaged model, another model's features, or scores that differ from LightGBM's; 4 a
 partition is not there yet, or the model is not validated.
@@ -67,6 +69,7 @@ COMMANDS = (
         ),
     ),
     Command("evaluate", "measure a scored day, write evaluation.json", "evaluate:evaluate", options=(RULES,)),
+    Command("confirm", "decide which crossed limits count, write breaches.json", "confirm:confirm", options=(RULES,)),
 )
 
 

@@ -27,8 +27,11 @@ MONITORING: Mapping[str, Any] = {
     "floors": {"roc_auc": 0.7},
     "rejected": 0.05,
     "unusable_labels": 0.1,
+    "confidence": 0.99,
+    "days": {"agree": 2, "of": 3},
 }
 MOST_RESAMPLES = 100_000
+MOST_DAYS = 31
 # Figures and their differences are rounded to so many decimals before a rule compares them.
 DECIMALS = 10
 
@@ -46,6 +49,16 @@ def _is_floors(value: Any) -> bool:
     return isinstance(value, dict) and all(key in HIGHER_IS_BETTER and _is_number(of) for key, of in value.items())
 
 
+def _is_days(value: Any) -> bool:
+    if (
+        not isinstance(value, dict)
+        or value.keys() != {"agree", "of"}
+        or any(type(n) is not int for n in value.values())
+    ):
+        return False
+    return bool(1 <= value["agree"] <= value["of"] <= MOST_DAYS)
+
+
 METRICS = ", ".join(HIGHER_IS_BETTER)
 METRIC = (lambda value: value in list(HIGHER_IS_BETTER), f"one of {METRICS}")
 FLOORS = (_is_floors, f'an object such as {{"roc_auc": 0.75}}, of {METRICS}')
@@ -56,6 +69,7 @@ RESAMPLES = (
     f"a whole number from 1 to {MOST_RESAMPLES}",
 )
 CONFIDENCE = (lambda value: _is_number(value) and 0 < value < 1, "a number between 0 and 1")
+DAYS = (_is_days, f'whole numbers such as {{"agree": 2, "of": 3}}, 1 <= agree <= of <= {MOST_DAYS}')
 EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "metric": METRIC,
     "floors": FLOORS,
@@ -67,6 +81,7 @@ EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "most_drop": NOT_NEGATIVE,
     "rejected": SHARE,
     "unusable_labels": SHARE,
+    "days": DAYS,
 }
 
 

@@ -13,7 +13,7 @@ from tables import IMPORTANCE_FILE, REJECTED_FILE, read_importances, read_reject
 
 Content = TypeVar("Content")
 PREDICTIONS, EVALUATION, COMPARISON = "predictions.csv", "evaluation.json", "comparison.json"
-CURVES, ENCODER = "curves.json", "encoder.json"
+CURVES, ENCODER, BREACHES = "curves.json", "encoder.json", "breaches.json"
 MOST_PARTITIONS = 200
 MODEL_FILES = (CURVES, ENCODER, IMPORTANCE_FILE)
 # The roles of fields that identify a person or say nothing about the model. Their values are never shown.
@@ -24,12 +24,13 @@ HIDDEN_ROLES = ("entity", "ignore")
 class Day:
     """All that the page of a day is made from. What the data folder does not have is None or empty.
 
-    `since` is the first day that the model scores, and the number of days since. `open_fields` are the fields whose
-    values may be shown.
+    `breaches` says which crossed thresholds count; None if `confirm` has not decided it. `since` is the first day that
+    the model scores, and the number of days since. `open_fields` are the fields whose values may be shown.
     """
 
     ds: str
     evaluation: Mapping[str, Any]
+    breaches: Mapping[str, Any] | None
     model: str
     version: str
     since: tuple[str, int]
@@ -45,6 +46,7 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
     """The partitions that were read, and what they hold. Errors: NotReady if the day is not scored or not evaluated."""
     predictions = read_partition(root, f"predictions/{ds}", [PREDICTIONS])
     report = read_partition(root, f"reports/{ds}", [EVALUATION])
+    decided = read_published(root, report.name, [BREACHES])
     require_evaluation_of(report, predictions)
     model_name, version = scored_by(predictions)
     model = read_published(root, model_name, MODEL_FILES)
@@ -52,9 +54,12 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
     comparison = newest(root, "comparisons", ds, COMPARISON)
     read = [partition for partition in (predictions, report, model, features, comparison) if partition]
     reader = Reader(root, most_partitions=MOST_PARTITIONS)
-    return read, Day(
+    # What counts also follows from the days before. They are inputs, but not what the figures were made from.
+    all_read = [*read, *([decided] if decided else [])]
+    return all_read, Day(
         ds=ds,
         evaluation=read_document(report, EVALUATION),
+        breaches=_read(decided, BREACHES, lambda partition: read_document(partition, BREACHES)),
         model=model_name,
         version=version,
         since=scored_since(root, ds),
@@ -65,6 +70,13 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
         comparison=_read(comparison, COMPARISON, lambda partition: read_document(partition, COMPARISON)),
         lineage=reader.follow([path for partition in read for path in partition.hashes]),
     )
+
+
+def breaches(day: Day) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """The thresholds that the day crossed: those that count, and those that wait for another day to agree."""
+    if day.breaches is None:
+        return day.evaluation["breaches"], []
+    return day.breaches["confirmed"], day.breaches["unconfirmed"]
 
 
 def require_evaluation_of(report: Partition, predictions: Partition) -> None:

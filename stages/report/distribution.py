@@ -12,8 +12,12 @@ MOST_BINS = 24
 WIDTH, HEIGHT = 300.0, 112.0
 
 
-def verdict(psi: float) -> str:
-    """The word for a population stability index, by the usual scale: Siddiqi, Credit Risk Scorecards (2006)."""
+def verdict(drift: Mapping[str, Any]) -> str:
+    """The word for a population stability index beyond what chance explains in so few rows.
+
+    The scale is the usual one: Siddiqi, Credit Risk Scorecards (2006).
+    """
+    psi = drift["psi"] - (drift.get("by_chance") or 0.0)
     return "stable" if psi < STABLE else "moderate" if psi <= STRONG else "strong"
 
 

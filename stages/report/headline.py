@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from day import Day
+from day import Day, breaches
 from svg import number, percent, short
 from words import figure_name, named, plural
 
@@ -16,27 +16,41 @@ ALWAYS_MEASURED = ("roc_auc", "average_precision", "log_loss")
 MOST_UNMEASURED = 0.05
 
 
-def headline(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def headline(day: Day) -> dict[str, Any]:
     """The state of the day: good if no threshold was crossed and all was measured, on almost all predictions."""
-    crossed = [short(breach["text"], 300) for breach in evaluation["breaches"]]
+    evaluation = day.evaluation
+    confirmed, unconfirmed = ([_sentence(breach) for breach in found] for found in breaches(day))
     figures, predictions = missing_figures(evaluation), predictions_without_target(evaluation)
-    found = f"{plural(len(crossed), 'threshold was', 'thresholds were')} crossed"
-    if crossed:
-        state, sign, word, text = "bad", "◆", f"{found}.", ""
+    if confirmed:
+        found = plural(len(confirmed), "threshold was", "thresholds were")
+        state, sign, word, text = "bad", "◆", f"{found} crossed.", ""
+    elif unconfirmed:
+        state, sign, word, text = "fair", "▲", "Not confirmed.", "This day alone crossed a threshold."
     elif figures or unmeasured_share(evaluation) > MOST_UNMEASURED:
         state, sign, word, text = "fair", "▲", "Not everything was measured.", "No threshold was crossed."
     else:
         state, sign, word, text = "good", "●", "Good.", "No threshold was crossed."
-    more = len(crossed) - MOST_LINES
+    titles = {"bad": f"{len(confirmed)} crossed", "fair": "partly measured", "good": "good"}
     return {
         "state": state,
         "sign": sign,
         "word": word,
         "text": text,
-        "title": {"bad": f"{len(crossed)} crossed", "fair": "partly measured", "good": "good"}[state],
-        "crossed": [*crossed[:MOST_LINES], *([f"and {more} more."] if more > 0 else [])],
+        "title": "not confirmed" if unconfirmed and not confirmed else titles[state],
+        "crossed": _first(confirmed),
+        "unconfirmed": _first(unconfirmed),
         "not_measured": [*figures, *predictions],
     }
+
+
+def _sentence(breach: Mapping[str, Any]) -> str:
+    earlier = breach.get("days", [])[1:]
+    return short(breach["text"], 300) + (f" (also on {', '.join(earlier)})" if earlier else "")
+
+
+def _first(sentences: list[str]) -> list[str]:
+    more = len(sentences) - MOST_LINES
+    return [*sentences[:MOST_LINES], *([f"and {more} more."] if more > 0 else [])]
 
 
 def missing_figures(evaluation: Mapping[str, Any]) -> list[str]:
@@ -83,7 +97,8 @@ def tiles(day: Day, main: Mapping[str, Any] | None, strongest: Mapping[str, Any]
         _tile("Model in production", named(model), version + since, is_text=True),
     ]
     if main and evaluation.get("metrics") is not None:
-        shown.append(_tile(main["name"], main["after"], f"{main['before']} in training"))
+        interval = f", {main['interval']}" if main["interval"] else ""
+        shown.append(_tile(main["name"], main["after"], f"{main['before']} in training{interval}"))
     else:
         shown.append(_tile("Quality of the scores", "not measured", "no target has come", is_text=True))
     if strongest:

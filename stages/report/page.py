@@ -12,7 +12,7 @@ from typing import Any
 from stagekit import Publication, publish
 from stagekit.lineage import Lineage
 
-from day import Day, read_day
+from day import Day, breaches, read_day
 from options import PageOptions, read_options
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -30,9 +30,9 @@ def run(args: Namespace) -> Mapping[str, Any]:
     def work(publication: Publication) -> Mapping[str, Any]:
         page = render(day, options).encode()
         publication.path("index.html").write_bytes(page)
-        crossed = len(day.evaluation["breaches"])
-        log.info("wrote %s/index.html: %d bytes, %d thresholds crossed", publication.name, len(page), crossed)
-        return {"partition": publication.name, "page": "index.html", "bytes": len(page), "crossed": crossed}
+        number = len(breaches(day)[0])
+        log.info("wrote %s/index.html: %d bytes, %d breaches", publication.name, len(page), number)
+        return {"partition": publication.name, "page": "index.html", "bytes": len(page), "crossed": number}
 
     return publish(args, f"reports/{args.ds}", "page", work, inputs=read, parameters=parameters)
 

@@ -32,7 +32,7 @@ def all_sections(day: Day, options: PageOptions) -> dict[str, Any]:
     return {
         "ds": day.ds,
         "title": options.model_name,
-        "headline": headline(day.evaluation),
+        "headline": headline(day),
         "tiles": tiles(day, figures["main"], drifts["strongest"]),
         "quality": quality(day),
         "drift": drifts,
@@ -57,8 +57,14 @@ def measures(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) 
         difference, word = _difference(a, b, more_is_better)
         better = "more is better" if more_is_better else "less is better"
         row = {"key": key, "name": figure_name(key), "better": better, "before": number(a), "after": number(b)}
+        row["interval"] = _interval((after or {}).get("intervals") or {}, key)
         rows.append({**row, "difference": difference, "word": word, "shown": word in ("better", "worse")})
     return rows
+
+
+def _interval(intervals: Mapping[str, Any], key: str) -> str:
+    bounds = intervals.get(key)
+    return f"{number(bounds[0])} to {number(bounds[1])}" if bounds else ""
 
 
 def _difference(a: float | None, b: float | None, more_is_better: bool) -> tuple[str, str]:
@@ -97,10 +103,11 @@ def drift(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drift_summary(judged: Sequence[Mapping[str, Any]], calendar: int) -> str:
-    words = [distribution.verdict(one["psi"]) for one in judged]
+    words = [distribution.verdict(one) for one in judged]
     counts = [f"{words.count(word):,} {'is' if words.count(word) == 1 else 'are'} {word}" for word in SIGNS]
     stable, moderate, strong = SIGNS.values()
-    scale = f"Below 0.1 is {stable} stable, up to 0.25 {moderate} moderate, above {strong} strong."
+    scale = f"Below 0.1 is {stable} stable, up to 0.25 {moderate} moderate, above {strong} strong, "
+    scale += "each plus what chance explains in so few rows."
     not_judged = (
         f" {calendar:,} of the calendar {'is' if calendar == 1 else 'are'} not judged: "
         "a day has one weekday and one day of the month."
@@ -122,13 +129,14 @@ def _most_psi(features: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _card(shares: Mapping[str, Any], name: str) -> dict[str, Any]:
-    word = "calendar" if shares["kind"] in CALENDAR else distribution.verdict(shares["psi"])
+    word = "calendar" if shares["kind"] in CALENDAR else distribution.verdict(shares)
     bins = list(zip(shares["labels"], map(percent, shares["expected"]), map(percent, shares["actual"]), strict=True))
     more = len(bins) - distribution.MOST_BINS
     return {
         "name": name,
         "kind": shares["kind"],
         "psi": number(float(shares["psi"])),
+        "by_chance": number(float(shares["by_chance"])) if shares.get("by_chance") is not None else "",
         "word": word,
         "sign": SIGNS.get(word, "○"),
         "chart": distribution.distribution(shares, name),

@@ -15,7 +15,10 @@ RESULTS: dict[str, dict[str, dict[str, Any]]] = {
         "resolve": {"version": "2", "model": "models/2026-11-21", "source": "champion"},
         "predict": {"rows": 988, "predicted": {"0": 900, "1": 88}},
     },
-    "monitor": {"evaluate": {"trained_on_day": False, "metrics": None, "drift": None, "breaches": []}},
+    "monitor": {
+        "evaluate": {"trained_on_day": False, "metrics": None, "drift": None},
+        "confirm": {"breaches": [], "unconfirmed": []},
+    },
 }
 
 

@@ -58,6 +58,7 @@ STEPS = {
         lambda ds, _: ["features", f"--ds={ds}", f"--model={MODEL}"],
         lambda ds: [("generate", ds), ("validate", SMALL)],
     ),
+    "label": Step("preprocessing", lambda ds, _: ["label", f"--ds={ds}"], lambda ds: [("predict", ds)]),
     "predict": Step(
         "prediction", lambda ds, _: ["predict", f"--ds={ds}", f"--model={MODEL}"], lambda ds: [("features", ds)]
     ),

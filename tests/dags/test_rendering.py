@@ -293,6 +293,7 @@ def test_monitoring_takes_its_rules_and_what_the_report_shows(airflow: Airflow) 
     run = airflow.manual("monitor", NIGHT, {"ds": "2026-11-15"})
     monitoring = f"--rules-json={json.dumps(read_rules()['monitoring'])}"
     assert airflow.arguments(run, "evaluate") == ["evaluate", "--ds=2026-11-15", monitoring]
+    assert airflow.arguments(run, "confirm") == ["confirm", "--ds=2026-11-15", monitoring]
     assert airflow.arguments(run, "page") == ["page", "--ds=2026-11-15", "--images-json={}"]
 
 
@@ -309,7 +310,7 @@ def test_training_starts_on_a_breach_where_that_is_asked_for(
     airflow: Airflow, form: dict[str, object], breaches: list[str], state: str, started: int
 ) -> None:
     run = airflow.manual("monitor", NIGHT, {"ds": "2026-09-09", **form})
-    airflow.set_result(run, "evaluate", {"breaches": breaches})
+    airflow.set_result(run, "confirm", {"breaches": breaches})
     assert airflow.run_task(run, "retrain").ti.state == state
     found = airflow.runs("train_model", "breach__2026-09-09")
     assert [found_run.conf for found_run in found] == [{"ds": "2026-09-09"}] * started

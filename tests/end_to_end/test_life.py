@@ -179,7 +179,8 @@ def test_day_is_evaluated_reported_and_logged(stack: Stack, mlflow: Mlflow, firs
     assert "<script src" not in page
 
 
-MOVED = "2026-10-25"
+# Of two days that have moved, the second confirms what the first one found.
+NOTICED, MOVED = "2026-10-24", "2026-10-25"
 # The same payments in another currency, as a feed's mistake would have them.
 OTHER_CURRENCY = f"""
 import csv, pathlib
@@ -203,19 +204,23 @@ with (raw / 'data.csv').open(newline='') as source, (folder / 'data.csv').open('
 
 def test_day_that_has_moved_sends_an_alert_and_starts_a_training_if_asked(stack: Stack, first: object) -> None:
     data.python(OTHER_CURRENCY)
-    files = [f"--{kind}=/data/import/moved/{kind}.csv" for kind in ("data", "target")]
-    data.stage("preprocessing", "import", f"--ds={MOVED}", *files, "--schema=/data/import/moved/schema.json")
-    predict_with(stack, MOVED, max_rejected=0.5)
-    run = stack.run("monitor", {"ds": MOVED, "retrain": True})
-    evaluated = stack.results("monitor", run)["prediction", "evaluate"]
-    assert evaluated["drift"]["max_feature"]["name"] == "amount"
-    assert any("amount" in breach for breach in evaluated["breaches"])
+    files = [f"--{kind}=/data/import/moved/{kind}.csv" for kind in ("data", "target", "schema")]
+    results = []
+    for ds in (NOTICED, MOVED):
+        data.stage("preprocessing", "import", f"--ds={ds}", *files[:2], files[2].replace(".csv", ".json"))
+        predict_with(stack, ds, max_rejected=0.5)
+        results.append(stack.results("monitor", stack.run("monitor", {"ds": ds, "retrain": True})))
+    noticed, confirmed = (of_day["prediction", "confirm"] for of_day in results)
+    assert results[-1]["prediction", "evaluate"]["drift"]["max_feature"]["name"] == "amount"
+    assert not any("amount" in breach for breach in noticed["breaches"])
+    assert any("amount" in breach for breach in noticed["unconfirmed"])
+    assert any("amount" in breach for breach in confirmed["breaches"])
     assert stack.airflow.wait("train_model", f"breach__{MOVED}", RUN_TIMEOUT_S) == "success"
     run_of_breach = stack.airflow.request("GET", f"/dags/train_model/dagRuns/breach__{MOVED}")
     assert run_of_breach["conf"] == {"ds": MOVED}
     shown = alerts.last(alerts.read_alerts(), 20)
     assert MOVED in shown
-    assert evaluated["breaches"][0] in shown
+    assert confirmed["breaches"][0] in shown
 
 
 LOAD = """

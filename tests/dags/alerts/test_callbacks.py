@@ -201,7 +201,7 @@ def test_whole_run_with_a_breach_is_one_alert(
     """The report's page repeats the number of breaches in its result; that was a second, false alert."""
     airflow = Airflow(DAGS)
     results: dict[str, dict[str, Any]] = {
-        "evaluate": {"ds": DAY, "breaches": ["amount has moved: PSI 0.31, above 0.25"]}
+        "confirm": {"ds": DAY, "breaches": ["amount has moved: PSI 0.31, above 0.25"]}
     }
     monkeypatch.setattr(
         StageOperator, "_execute", lambda self, _: results.get(self.task_id, {"ds": DAY, "breaches": 1})
@@ -216,6 +216,6 @@ def test_whole_run_with_a_breach_is_one_alert(
         assert state == ("skipped" if task.task_id == "retrain" and not retrain else "success"), task.task_id
     text = kept.read_text()
     assert text.count("=" * 20) == 1
-    assert f"[warning] monitor: evaluate found 1 breach for {DAY}: amount has moved" in text
+    assert f"[warning] monitor: confirm found 1 breach for {DAY}: amount has moved" in text
     assert "Breach 1: amount has moved: PSI 0.31, above 0.25\n" in text
     assert "composed" not in text

@@ -75,8 +75,9 @@ def test_day_goes_through_all_dags(airflow: Airflow) -> None:
     assert [name for name, _ in airflow.asset_events(scoring)] == ["features", "predictions"]
 
     looking = airflow.scheduled("monitor", TUESDAY, "2026-11-18")
-    _, evaluated, reported = run_all(airflow, looking, ["label", "evaluate", "page"])
+    _, evaluated, confirmed, reported = run_all(airflow, looking, ["label", "evaluate", "confirm", "page"])
     assert evaluated["model"]["name"] == f"models/{MONDAY}"
+    assert confirmed["days"] == [TUESDAY]
     assert reported["partition"] == f"reports/{TUESDAY}"
 
 

@@ -40,9 +40,8 @@ with DAG("alert_short", schedule=None, **quick()):
     probe("generator", "--rows=500000")
 
 with DAG("alert_breach", schedule=None, **quick()):
-    probe(
-        "prediction", "evaluate", f"--rules-json={json.dumps(read_rules()['monitoring'] | {'floors': {'roc_auc': 1}})}"
-    )
+    alone = {"days": {"agree": 1, "of": 1}}
+    probe("prediction", "confirm", f"--rules-json={json.dumps(read_rules()['monitoring'] | alone)}")
 
 LATE = DeadlineAlert(
     reference=DeadlineReference.DAGRUN_LOGICAL_DATE,

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chi2
 from stagekit.contract import Encoder, Feature
 
-from drift import compare_shares, make_baseline, make_bins, psi, read_bins
+from drift import compare_shares, make_baseline, make_bins, psi, psi_by_chance, read_bins
 
 COUNTS = st.lists(st.integers(0, 10_000), min_size=2, max_size=20).filter(any)
 VALUES = st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), min_size=1, max_size=200)
@@ -16,14 +17,14 @@ VALUES = st.lists(st.floats(-1e6, 1e6) | st.just(math.nan), min_size=1, max_size
 
 def test_psi_is_that_of_a_table_worked_out_by_hand() -> None:
     # e, a, (a - e) ln(a / e): 0.25 0.20 0.011157; 0.50 0.40 0.022314; 0.25 0.40 0.070501.
-    found = compare_shares([50, 100, 50], [20, 40, 40])
+    found = compare_shares([50, 100, 50], [20, 40, 40], 0.99)
     assert found["expected"] == [0.25, 0.5, 0.25]
     assert found["actual"] == [0.2, 0.4, 0.4]
     assert found["psi"] == pytest.approx(0.011157 + 0.022314 + 0.070501, abs=1e-6)
 
 
 def test_psi_of_an_empty_bin_counts_it_as_one_in_ten_thousand() -> None:
-    found = compare_shares([100, 0], [50, 50])
+    found = compare_shares([100, 0], [50, 50], 0.99)
     assert found["psi"] == pytest.approx(-0.5 * math.log(0.5) + (0.5 - 1e-4) * math.log(0.5 / 1e-4), abs=1e-9)
 
 
@@ -31,14 +32,35 @@ def test_psi_of_an_empty_bin_counts_it_as_one_in_ten_thousand() -> None:
 def test_psi_is_never_negative_and_the_same_both_ways(expected: list[int], data: st.DataObject) -> None:
     counts = st.lists(st.integers(0, 10_000), min_size=len(expected), max_size=len(expected)).filter(any)
     actual = data.draw(counts)
-    there, back = compare_shares(expected, actual)["psi"], compare_shares(actual, expected)["psi"]
+    shares = [np.array(counts) / sum(counts) for counts in (expected, actual)]
+    there, back = psi(*shares), psi(*reversed(shares))
     assert there >= 0
     assert there == pytest.approx(back, abs=1e-9)
 
 
 @given(COUNTS, st.integers(1, 50))
 def test_psi_of_equal_shares_is_zero(counts: list[int], times: int) -> None:
-    assert compare_shares(counts, [count * times for count in counts])["psi"] == 0
+    assert psi(np.array(counts) / sum(counts), np.array(counts) * times / (sum(counts) * times)) == 0
+
+
+@pytest.mark.parametrize(("baseline", "rows"), [(5_000, 20_000), (5_000, 2_000), (200_000, 1_000_000)])
+def test_psi_by_chance_of_many_rows_is_a_quantile_of_the_chi_square_distribution(baseline: int, rows: int) -> None:
+    found = psi_by_chance([baseline // 10] * 10, [rows // 10] * 10, 0.99)
+    assert found == pytest.approx((1 / baseline + 1 / rows) * chi2.ppf(0.99, df=9), rel=0.1)
+
+
+def test_psi_by_chance_of_few_rows_counts_on_empty_bins() -> None:
+    found = psi_by_chance([500] * 10, [3] * 10, 0.99)
+    assert found > 1.5 > (1 / 5_000 + 1 / 30) * chi2.ppf(0.99, df=9)
+
+
+def test_rows_of_the_baseline_itself_stay_below_what_chance_explains() -> None:
+    """Small samples of the very rows that the baseline was made from once were reported as moved."""
+    baseline, draw = np.array([480, 900, 20, 600, 2_000, 1_000, 0]), np.random.default_rng(7)
+    for rows in (30, 140, 1_000):
+        samples = draw.multinomial(rows, baseline / baseline.sum(), size=50)
+        found = [compare_shares(baseline.tolist(), sample.tolist(), 0.99) for sample in samples]
+        assert sum(one["psi"] > one["by_chance"] for one in found) <= 3
 
 
 @given(VALUES)

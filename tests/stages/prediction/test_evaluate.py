@@ -11,6 +11,7 @@ from conftest import DAY, EARLIER_DAY, World, load_fixture
 from scored import EVALUATION, LENIENT, MODEL, evaluate, scored, targets_of
 from sklearn.metrics import f1_score, roc_auc_score
 from stagekit import Publication, read_partition
+from stagekit.contract import HIGHER_IS_BETTER
 
 import labels
 from feature_table import CHUNK_ROWS
@@ -25,14 +26,17 @@ def test_day_like_the_validation_rows_has_their_metrics_and_no_drift(world: Worl
     found = world.json(EVALUATION)
     trained = world.json(f"{MODEL}/metrics.json")
     assert found["trained"] == trained
+    intervals = found["metrics"].pop("intervals")
     assert found["metrics"] == {key: value for key, value in trained.items() if key != "reproduction"}
+    assert all(low <= found["metrics"][name] <= high for name, (low, high) in intervals.items())
+    assert intervals.keys() == HIGHER_IS_BETTER.keys()
     assert found["curves"] == world.json(f"{MODEL}/curves.json")["curves"]
     assert [feature["name"] for feature in found["drift"]["features"]] == world.fixture.features
     assert {feature["psi"] for feature in found["drift"]["features"]} == {0.0}
     assert found["drift"]["score"]["psi"] == 0.0
     assert found["model"] == {"name": MODEL, "version": "3", "run_id": "0a1b"}
     assert found["trained_on_day"] is result["trained_on_day"] is False
-    assert found["breaches"] == result["breaches"] == []
+    assert found["breaches"] == result["crossed"] == []
     assert result["rows"] == found["rows"] == 200
     assert result["metrics"]["roc_auc"] == trained["roc_auc"]
 
@@ -77,7 +81,7 @@ def test_class_that_the_model_does_not_know_is_a_breach_and_in_no_metric(world: 
     found = evaluate(world)
     assert found["target"]["new_classes"] == {"2": 2, "lost": 1}
     assert found["metrics"]["rows"] == 197
-    assert found["breaches"] == [
+    assert found["crossed"] == [
         "2 rows are of class '2', which the model does not know; they are in no metric",
         "1 rows are of class 'lost', which the model does not know; they are in no metric",
     ]
@@ -128,7 +132,7 @@ def test_target_of_other_rows_gives_no_metrics(world: World) -> None:
     found = evaluate(world)
     assert found["metrics"] is None
     assert (found["target"]["matched"], found["target"]["without_prediction"]) == (0, 5)
-    assert found["breaches"] == [
+    assert found["crossed"] == [
         "roc_auc was not measured: none of 200 predictions has a label of a class that the model knows",
         "5 of 5 rows of target.csv cannot be used (without prediction 5): 100.00%, more than 10.00%",
     ]
@@ -137,16 +141,16 @@ def test_target_of_other_rows_gives_no_metrics(world: World) -> None:
 def test_labels_that_cannot_be_used_are_a_breach_with_an_example(world: World) -> None:
     scored(world)
     rows = targets_of(world)
-    for row in rows[:30]:
+    for row in rows[:40]:
         row[2] = ""
     world.target(rows)
     found = evaluate(world)
-    assert found["breaches"] == [
-        "30 of 200 rows of target.csv cannot be used (missing 30): 15.00%, more than 10.00%; "
+    assert found["crossed"] == [
+        "40 of 200 rows of target.csv cannot be used (missing 40): 20.00%, more than 10.00%; "
         "such as target.csv line 2: returned: missing, a value is required"
     ]
     assert len(world.json(EVALUATION)["target"]["examples"]) == 5
-    assert evaluate(world, json.dumps({**json.loads(LENIENT), "unusable_labels": 0.15}))["breaches"] == []
+    assert evaluate(world, json.dumps({**json.loads(LENIENT), "unusable_labels": 0.15}))["crossed"] == []
 
 
 def test_day_whose_labels_cannot_be_read_is_not_good(world: World) -> None:
@@ -154,7 +158,7 @@ def test_day_whose_labels_cannot_be_read_is_not_good(world: World) -> None:
     world.target(targets_of(world))
     rejected = "file,line,reason,row\ntarget.csv,2,returned: 'x' is no integer,x\n"
     world.label([], counts={"rows": 200, "unreadable": 200}, rejected=rejected)
-    assert evaluate(world)["breaches"] == [
+    assert evaluate(world)["crossed"] == [
         "roc_auc was not measured: none of 200 predictions has a label of a class that the model knows",
         "200 of 200 rows of target.csv cannot be used (unreadable 200): 100.00%, more than 10.00%; "
         "such as target.csv line 2: returned: 'x' is no integer",
@@ -176,9 +180,11 @@ def test_what_has_moved_is_reported(world: World) -> None:
     psi = float(((actual - expected) * np.log(actual / expected)).sum())
     assert drift["features"][0]["psi"] == pytest.approx(psi, abs=1e-8)
     assert found["drift"]["max_feature"] == {"name": moved, "psi": drift["features"][0]["psi"]}
-    assert found["breaches"] == [
-        f"the score has moved: PSI {drift['score']['psi']:.4g}, above 0",
-        f"the feature {moved} has moved: PSI {psi:.4g}, above 5",
+    assert found["crossed"] == [
+        f"the score has moved: PSI {drift['score']['psi']:.4g}, above 0 and the "
+        f"{drift['score']['by_chance']:.2g} that chance explains",
+        f"the feature {moved} has moved: PSI {psi:.4g}, above 5 and the "
+        f"{drift['features'][0]['by_chance']:.2g} that chance explains",
     ]
 
 
@@ -195,7 +201,7 @@ def test_weekday_and_day_of_the_month_always_move_and_break_no_rule(world: World
     found = evaluate(world, json.dumps({"score_psi": 99}))
     assert world.json(EVALUATION)["drift"]["features"][0]["psi"] > 1
     assert found["drift"]["max_feature"]["psi"] == 0
-    assert found["breaches"] == []
+    assert found["crossed"] == []
 
 
 def test_worse_day_breaks_the_rules_of_metrics(world: World) -> None:
@@ -204,12 +210,39 @@ def test_worse_day_breaks_the_rules_of_metrics(world: World) -> None:
     rules = {"metric": "roc_auc", "most_drop": 0.1, "floors": {"roc_auc": 0.7, "log_loss": 0.1}}
     found = evaluate(world, json.dumps(rules))
     before, now = world.json(f"{MODEL}/metrics.json")["roc_auc"], found["metrics"]["roc_auc"]
+    auc, loss = (
+        f"{metrics[name]:.6g} ({metrics['intervals'][name][0]:.3g} to {metrics['intervals'][name][1]:.3g})"
+        for metrics in [world.json(EVALUATION)["metrics"]]
+        for name in ("roc_auc", "log_loss")
+    )
     assert now == pytest.approx(1 - before)
-    assert found["breaches"] == [
-        f"roc_auc {now:.6g} is {before - now:.6g} worse than {before:.6g} at validation, more than 0.1",
-        f"roc_auc {now:.6g} is below the floor 0.7",
-        f"log_loss {found['metrics']['log_loss']:.6g} is above the highest value allowed, 0.1",
+    assert found["crossed"] == [
+        f"roc_auc {auc} is {before - now:.6g} worse than {before:.6g} at validation, more than 0.1",
+        f"roc_auc {auc} is below the floor 0.7",
+        f"log_loss {loss} is above the highest value allowed, 0.1",
     ]
+
+
+@pytest.mark.parametrize(("rows", "crossed"), [(6, []), (200, ["most_drop", "floors"])])
+def test_metric_breaks_a_rule_only_if_its_interval_does(world: World, rows: int, crossed: list[str]) -> None:
+    """The same fall of the figure, on few rows and on many."""
+    scored(world)
+    worse = [1 - code if number % 3 else code for number, code in enumerate(world.codes())]
+    world.target(targets_of(world, worse)[:rows])
+    evaluate(world, json.dumps({"most_drop": 0.1, "floors": {"roc_auc": 0.7}}))
+    found = world.json(EVALUATION)
+    assert found["metrics"]["roc_auc"] < 0.7
+    assert [breach["what"] for breach in found["breaches"] if breach["subject"] == "roc_auc"] == crossed
+
+
+def test_few_rows_of_one_class_are_not_measured_and_break_no_rule(world: World) -> None:
+    """Three rows of the common class say nothing; two hundred would be a fault of the labels."""
+    scored(world)
+    world.target(targets_of(world, [0] * 200)[:3])
+    evaluate(world, json.dumps({"floors": {}, "most_drop": 9}))
+    found = world.json(EVALUATION)
+    assert found["metrics"]["roc_auc"] is None
+    assert found["breaches"] == []
 
 
 def test_rejected_rows_are_those_that_the_mark_of_the_features_records(world: World) -> None:
@@ -218,13 +251,13 @@ def test_rejected_rows_are_those_that_the_mark_of_the_features_records(world: Wo
     world.prepare(MODEL)
     mark = world.root / "features" / DAY / "_meta.json"
     content = json.loads(mark.read_text())
-    prepared = {"rows_in": 220, "rows_out": 200, "rejected": {"data.csv": 20}, "reasons": {"size: missing": 20}}
+    prepared = {"rows_in": 230, "rows_out": 200, "rejected": {"data.csv": 30}, "reasons": {"size: missing": 30}}
     content["steps"]["features"]["result"] = {"partition": f"features/{DAY}", **prepared}
     mark.write_text(json.dumps(content))
     assert world.run("predict", "--ds", DAY, "--model", MODEL).code == 0
     found = evaluate(world)
     assert world.json(EVALUATION)["quality"] == prepared
-    assert found["breaches"] == ["20 of 220 rows of data.csv were rejected: 9.09%, more than 5.00%"]
+    assert found["crossed"] == ["30 of 230 rows of data.csv were rejected: 13.04%, more than 5.00%"]
     step = read_partition(world.root, f"reports/{DAY}", []).meta["steps"]["evaluate"]
     assert step["parameters"]["quality"] == prepared
 

@@ -62,6 +62,48 @@ def test_page_says_which_thresholds_were_crossed(world: World) -> None:
     assert "Good" not in top
 
 
+@pytest.mark.parametrize(
+    ("confirmed", "unconfirmed", "state", "sentence"),
+    [
+        ([], [], "● Good. No threshold was crossed.", "No threshold was crossed."),
+        (["amount"], [], "◆ 1 threshold was crossed.", "amount moved (also on 2026-11-20)"),
+        ([], ["amount"], "▲ Not confirmed. This day alone crossed a threshold.", "not on enough of the days before"),
+        (["amount"], ["score"], "◆ 1 threshold was crossed.", "not on enough of the days before"),
+    ],
+)
+def test_headline_counts_the_breaches_that_are_confirmed(
+    world: World, confirmed: list[str], unconfirmed: list[str], state: str, sentence: str
+) -> None:
+    breaches = [{"what": "feature_psi", "subject": name, "text": f"{name} moved"} for name in confirmed + unconfirmed]
+    world.whole_day(breaches=breaches)
+    dated = [{**one, "days": [DAY, "2026-11-20"] if one["subject"] in confirmed else [DAY]} for one in breaches]
+    content = {
+        "version": 1, "ds": DAY, "days": [DAY, "2026-11-20"],
+        "confirmed": dated[: len(confirmed)], "unconfirmed": dated[len(confirmed) :],
+    }  # fmt: skip
+    world.publish(f"reports/{DAY}", "confirm", {"breaches.json": content}, [f"reports/{DAY}/evaluation.json"])
+    page = world.day()
+    assert state in page.text("")
+    assert sentence in page.text("")
+
+
+def test_figures_of_the_day_are_shown_with_their_intervals(world: World) -> None:
+    measured = {**evaluation()["metrics"], "intervals": {"roc_auc": [0.8712, 0.9087], "recall": None}}
+    page = world.whole_day(metrics=measured).day()
+    assert "0.8712 to 0.9087" in page.text("metrics")
+    assert "0.8712 to 0.9087" in page.text("")
+
+
+def test_drift_that_chance_explains_is_not_called_strong(world: World) -> None:
+    world.whole_day()
+    content = evaluation()
+    content["drift"]["features"][0]["by_chance"] = 0.25
+    world.evaluate(content)
+    page = world.day()
+    assert "0 are strong" in page.text("drift")
+    assert "by chance 0.25" in page.text("drift")
+
+
 def test_page_says_since_when_the_model_scores(world: World) -> None:
     world.model()
     world.model("2026-11-08")
