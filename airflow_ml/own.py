@@ -221,7 +221,10 @@ def publish(own: Own, ds: str, container: list[str], data: Data) -> Result:
     files = {**own.files, "schema": own.schema}
     named = [f"--{option}={in_container(option, path)}" for option, path in files.items()]
     arguments = ["import", f"--ds={ds}", *named, *container]
-    return run_stage(data, "preprocessing", arguments, data.mount(DATA_FOLDER, writable=True), files=files)
+    result = run_stage(data, "preprocessing", arguments, data.mount(DATA_FOLDER, writable=True), files=files)
+    for file, how in result.get("read", {}).items():
+        print(f"    read {file} as {how}", file=sys.stderr)
+    return result
 
 
 def take_day(airflow: Airflow, own: Own, ds: str) -> dict[str, Results]:
