@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run own up down clean test test-fast test-nightly bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook alerts pictures
+.PHONY: help run own up down clean test test-fast test-nightly bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook status doctor models alerts pictures
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -53,6 +53,15 @@ test-nightly: engine ## what takes longer and changes rarely: the rebuild on an 
 
 notebook: images ## open a notebook on a day's raw data; ends with Ctrl-C
 	@./airflow-ml notebook
+
+status: ## show what runs, the champion, the newest days, the last run of each Dag
+	@./airflow-ml status
+
+doctor: ## look for what is wrong with this installation, and say what to do
+	@./airflow-ml doctor
+
+models: ## show the versions of the model: how good, who, when, why
+	@./airflow-ml models
 
 alerts: ## show the last alerts, and whether they were sent
 	@./airflow-ml alerts

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from airflow_ml import machine
-from airflow_ml.common import ROOT, AirflowMlError
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError
 
-WRONG_USAGE, INTERRUPTED = 2, 130
+INTERRUPTED = 130
 VENV = ROOT / ".venv"
 
 

@@ -1,7 +1,8 @@
 """Asks a vulnerability service about every version in the locks, with pip-audit.
 
 maintain/audit-ignore.toml lists the vulnerabilities that can wait, each with a reason and a last day. Exit codes:
-0 nothing to act on; 1 a known vulnerability; 3 the service did not answer for every version, so nothing is known.
+0 nothing to act on; 1 a known vulnerability; 2 wrong usage; 3 the service did not answer for every version, so nothing
+is known.
 """
 
 import argparse

@@ -13,10 +13,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from airflow_ml.airflow_api import FINAL_STATES, Airflow
-from airflow_ml.common import AirflowMlError, day, number_from_1
+from airflow_ml.common import WRONG_USAGE, AirflowMlError, day, number_from_1
 from airflow_ml.run_day import connect, require_switched_on
 
-WRONG_USAGE = 2
 # The Dags that have a day to work on, in the order of a day.
 DAILY = ("generate_data", "train_model", "predict", "monitor")
 DEFAULT = ("predict", "monitor")

@@ -12,6 +12,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK_VERSION = 1
+# The exit code for arguments that are wrong.
+WRONG_USAGE = 2
 # The user inside the images, who owns the data in a volume.
 IMAGE_UID = 10001
 # What docker writes if no engine answers.

@@ -2,7 +2,8 @@
 
 uv resolves the versions. A locked version stays until somebody names its package: then the package gets the newest
 version that fits, in every lock that holds it, and no other package moves.
-Needs the package index. Exit codes: 0 done; 1 a lock cannot be resolved, and no file was changed.
+Needs the package index. Exit codes: 0 done; 1 a lock cannot be resolved, and no file was changed; 2 wrong
+usage.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from airflow_ml.common import ROOT, AirflowMlError, write_atomic
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, write_atomic
 
 FOLDERS = ("base-image", "services", "stages", "tests")
 SOURCE, LOCK = "requirements.in", "requirements.txt"
@@ -113,7 +114,9 @@ def parse_package(text: str) -> tuple[str, str]:
     """The package, and the version that somebody asks for; an empty text for the newest that fits."""
     match = PACKAGE.fullmatch(text)
     if not match:
-        raise AirflowMlError(f"found the package {text!r}", expected="NAME or NAME==VERSION, such as numpy")
+        raise AirflowMlError(
+            f"found the package {text!r}", expected="NAME or NAME==VERSION, such as numpy", exit_code=WRONG_USAGE
+        )
     return normal(match[1]), match[2] or ""
 
 
@@ -144,7 +147,11 @@ def upgrade(root: Path, locks: Mapping[str, str], names: Sequence[str], wanted: 
     """
     held = {name: pins(locks[name]) for name in names if pins(locks[name]).keys() & wanted.keys()}
     if unknown := sorted(wanted.keys() - {package for found in held.values() for package in found}):
-        raise AirflowMlError(f"no lock holds {', '.join(unknown)}", expected="a package that a requirements.txt pins")
+        raise AirflowMlError(
+            f"no lock holds {', '.join(unknown)}",
+            expected="a package that a requirements.txt pins",
+            exit_code=WRONG_USAGE,
+        )
     limits = {
         (package, held[name][package]): f"{package}=={version}" if version else package
         for name in held

@@ -10,10 +10,8 @@ from typing import Any
 from airflow_ml import stack
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.builder import become
-from airflow_ml.common import ROOT, AirflowMlError, number_from_1
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, number_from_1
 from airflow_ml.run_day import connect
-
-WRONG_USAGE = 2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

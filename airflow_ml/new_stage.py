@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from string import Template
 
-from airflow_ml.common import ROOT, AirflowMlError, image_lock, try_docker, write_atomic
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, image_lock, try_docker, write_atomic
 from airflow_ml.images.lock import write_lock
 from airflow_ml.images.tags import image_folders, own_platform
 
@@ -75,23 +75,31 @@ def check_name(root: Path, name: str) -> None:
             expected=f"lower-case letters, digits and single underscores, a letter first, {LONGEST_NAME} at most, "
             "because it names a Python module and an image",
             do=f"make stage NAME={such}",
+            exit_code=WRONG_USAGE,
         )
     if keyword.iskeyword(name) or name in sys.stdlib_module_names or name in TAKEN:
-        raise AirflowMlError(
-            f"a module {name}.py would hide Python's, stagekit's or the stage's own {name}", do="take another name"
-        )
+        raise another_name(f"a module {name}.py would hide Python's, stagekit's or the stage's own {name}")
     if found := image_folders(root).get(name):
-        raise AirflowMlError(f"{found.relative_to(root)} has the name {name} already", do="take another name")
+        raise another_name(f"{found.relative_to(root)} has the name {name} already")
     for folder in (root / "stages" / name, root / "tests/stages" / name):
         if folder.exists():
-            raise AirflowMlError(f"{folder.relative_to(root)} exists and is not touched", do="take another name")
+            raise another_name(f"{folder.relative_to(root)} exists and is not touched")
+
+
+def another_name(found: str) -> AirflowMlError:
+    """The error of a name that is taken."""
+    return AirflowMlError(found, do="take another name", exit_code=WRONG_USAGE)
 
 
 def package_of(requirement: str) -> str:
     """The package that a requirement names. Errors: AirflowMlError if it is none that can be locked."""
     match = LIBRARY.fullmatch(requirement)
     if not match:
-        raise AirflowMlError(f"{requirement!r} is no package", expected="a name, such as jinja2, or 'jinja2>=3,<4'")
+        raise AirflowMlError(
+            f"{requirement!r} is no package",
+            expected="a name, such as jinja2, or 'jinja2>=3,<4'",
+            exit_code=WRONG_USAGE,
+        )
     return normal(match[1])
 
 
@@ -264,7 +272,7 @@ def make_stage(root: Path, name: str, requirement: str) -> None:
         entries = locked(folder)
         module = import_name(root, package, entries[package])
         if name in {module, *(entry.replace("-", "_") for entry in entries)}:
-            raise AirflowMlError(f"a module {name}.py would hide the library {name}", do="take another name")
+            raise another_name(f"a module {name}.py would hide the library {name}")
         shared = [package for package in shared_packages(root) if package in entries]
         write_stage(root, name, package, module, shared, BUDGET_MB)
         undo.callback(forget_image, root, name)

@@ -2,7 +2,7 @@
 
 Reads the files of the image as the engine exports them; no program of the image runs. cyclonedx-py lists the Python
 packages; Debian's packages are in the records that the base keeps. The same image gives the same bytes.
-Exit codes: 0 done; 1 an image is missing.
+Exit codes: 0 done; 1 an image is missing; 2 wrong usage.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_ml.common import ROOT, AirflowMlError, docker, image_lock, write_atomic
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, image_lock, write_atomic
 
 FOLDER = ".cache/sbom"
 CYCLONEDX = ROOT / ".venv" / "bin" / "cyclonedx-py"
@@ -47,11 +47,13 @@ def write_boms(root: Path, names: Sequence[str] = ()) -> Iterator[tuple[Path, Js
     Errors: AirflowMlError for an image that the image lock does not name, or that the engine does not have.
     """
     entries = image_lock(root)
-    if unknown := sorted(set(names) - set(entries)) or ([] if entries else ["any image"]):
+    if not entries:
+        raise AirflowMlError("there is no image lock", expected="dags/images.lock.json", do="./airflow-ml build")
+    if unknown := sorted(set(names) - set(entries)):
         raise AirflowMlError(
             f"the image lock does not name {', '.join(unknown)}",
-            expected=f"one of {', '.join(sorted(entries))}" if entries else "dags/images.lock.json",
-            do="./airflow-ml build",
+            expected=f"one of {', '.join(sorted(entries))}",
+            exit_code=WRONG_USAGE,
         )
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     for name in sorted(names or entries):

@@ -7,7 +7,7 @@ import argparse
 
 from airflow_ml import machine
 from airflow_ml.builder import become
-from airflow_ml.common import ROOT, locked_image
+from airflow_ml.common import ROOT, AirflowMlError, inspect_images, locked_image
 
 OPTIONS = (
     *("--rm", "--read-only", "--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
@@ -33,6 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the tests in the image that the Dags run; its second tag, latest, may be another checkout's."""
     image = locked_image(arguments.stage)
+    if not inspect_images([image]):
+        raise AirflowMlError(f"the engine has no image {image}", do="./airflow-ml build")
     machine.ensure("venv")
     tests = f"tests/stages/{arguments.stage}"
     pytest = ("--", "python", "-m", "pytest", "-p", "no:cacheprovider", tests, *arguments.pytest)

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from airflow_ml.common import ROOT, AirflowMlError, docker, image_lock, inspect_images, try_docker
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, image_lock, inspect_images, try_docker
 from airflow_ml.images.build import build
 from airflow_ml.images.explain import explain
 from airflow_ml.images.lock import Entry, entry_of, revision_of, write_lock, write_service_images
@@ -198,15 +198,15 @@ def check(arguments: argparse.Namespace) -> tuple[list[str], str | None]:
         raise AirflowMlError(
             f"the engine's store holds one platform an image, not {', '.join(platforms)}",
             do="add --push ADDRESS, or name one platform",
+            exit_code=WRONG_USAGE,
         )
-    if len(platforms) > 1 and address:
-        require_multi_platform_builder(",".join(platforms))
     return platforms, address
 
 
-def publish(root: Path, arguments: argparse.Namespace) -> None:
+def publish(root: Path, arguments: argparse.Namespace, platforms: list[str], address: str | None) -> None:
     """Build or fetch the images, write the lock, and push if that is asked for."""
-    platforms, address = check(arguments)
+    if len(platforms) > 1 and address:
+        require_multi_platform_builder(",".join(platforms))
     images = discover(root, platforms)
     if arguments.pull:
         entries = image_lock(root)
@@ -225,17 +225,18 @@ def publish(root: Path, arguments: argparse.Namespace) -> None:
 
 def run(arguments: argparse.Namespace, root: Path = ROOT) -> int:
     """Do what the options name."""
+    platforms, address = check(arguments)
     make_env(root)
     with only_build(root):
         try:
             if arguments.prune:
                 run_prune(discover(root), image_lock(root))
             elif arguments.dry_run or arguments.explain:
-                images, lock = discover(root, check(arguments)[0]), image_lock(root)
+                images, lock = discover(root, platforms), image_lock(root)
                 wanted, missing = select(images, arguments.stage, look(images, lock))
                 print("\n".join(explain(images, wanted, missing, lock, arguments.explain)))
             else:
-                publish(root, arguments)
+                publish(root, arguments, platforms, address)
         except KeyboardInterrupt:
             print("the images that were built are kept, the image lock has not changed", file=sys.stderr)
             raise

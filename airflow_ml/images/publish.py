@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow_ml.common import AirflowMlError, docker, inspect_images, try_docker
+from airflow_ml.common import WRONG_USAGE, AirflowMlError, docker, inspect_images, try_docker
 from airflow_ml.images.lock import Entry
 
 ADDRESS = re.compile(r"[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)*")
@@ -16,7 +16,9 @@ def parse_address(text: str) -> str:
     """The address of an image registry. Errors: AirflowMlError if the text is none."""
     if not ADDRESS.fullmatch(text):
         raise AirflowMlError(
-            f"{text!r} is no image registry", expected="HOST[:PORT][/PATH] without https://, such as ghcr.io/team"
+            f"{text!r} is no image registry",
+            expected="HOST[:PORT][/PATH] without https://, such as ghcr.io/team",
+            exit_code=WRONG_USAGE,
         )
     return text
 

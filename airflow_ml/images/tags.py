@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from airflow_ml.common import ROOT, AirflowMlError
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError
 from airflow_ml.images.context import ContextFile, read_context
 
 PREFIX = "airflow-ml-"
@@ -78,7 +78,11 @@ def parse_platforms(text: str | None) -> list[str]:
     names = sorted({name.strip() for name in text.split(",")}) if text is not None else [own_platform()]
     for name in names:
         if not PLATFORM.fullmatch(name):
-            raise AirflowMlError(f"{name!r} is no platform", expected="such as linux/amd64 or linux/amd64,linux/arm64")
+            raise AirflowMlError(
+                f"{name!r} is no platform",
+                expected="such as linux/amd64 or linux/amd64,linux/arm64",
+                exit_code=WRONG_USAGE,
+            )
     return names
 
 

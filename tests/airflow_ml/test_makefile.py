@@ -29,6 +29,6 @@ def test_day_reaches_the_tool() -> None:
     assert './airflow-ml run --ds "2026-11-21"' in make("run", "DS=2026-11-21", "--dry-run").stdout
 
 
-@pytest.mark.parametrize("target", ["run", "up", "down", "clean", "test", "test-fast"])
+@pytest.mark.parametrize("target", ["run", "up", "down", "clean", "test", "test-fast", "status", "doctor", "models"])
 def test_target_is_in_the_help(target: str) -> None:
     assert f"  make {target} " in make("help").stdout
