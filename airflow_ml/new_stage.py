@@ -180,8 +180,8 @@ def shared_packages(root: Path) -> list[str]:
         if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "SHARED"
     )
     stacks = [layers_of(folder / "Dockerfile") for folder in stage_folders(root)]
-    order = [name for name in max(stacks, key=len, default=[]) if name in known]
-    return [*order, *(name for name in known if name not in order)]
+    stacked = [name for stack in sorted(stacks, key=len, reverse=True) for name in stack if name in known]
+    return list(dict.fromkeys([*stacked, *known]))
 
 
 def layers_of(dockerfile: Path) -> list[str]:

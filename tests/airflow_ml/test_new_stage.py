@@ -213,6 +213,19 @@ def test_budget_is_a_little_more_than_the_size(root: Path, megabytes: float, bud
     assert f'size-budget-mb="{budget}"' in (root / "stages/columns/Dockerfile").read_text()
 
 
+def test_each_stack_of_shared_layers_keeps_its_order(tmp_path: Path) -> None:
+    """Two stages share a layer only if those below it are the same: of two stacks, the shorter one counts too."""
+    layers = tmp_path / "base-image/build/layers.py"
+    layers.parent.mkdir(parents=True)
+    layers.write_text('SHARED = ("a", "b", "x", "y", "z")\n')
+    for name, stack in {"one": ("z", "b"), "two": ("y", "x", "a")}.items():
+        folder = tmp_path / "stages" / name
+        folder.mkdir(parents=True)
+        lines = "".join(f"COPY --from=build /layers/{layer}/ /\n" for layer in (*stack, "wheels", "code"))
+        (folder / "Dockerfile").write_text(lines)
+    assert new_stage.shared_packages(tmp_path) == ["y", "x", "a", "z", "b"]
+
+
 def test_layers_that_others_share_come_first_and_in_their_order(root: Path) -> None:
     other = root / "stages/one/Dockerfile"
     other.write_text(
