@@ -1,6 +1,7 @@
 """Looks for what is wrong with this installation, and says what to do about it.
 
-Looks at the engine and its plugins, disk, memory, clock, .env, images, ports, data and services. Changes nothing.
+Looks at the engine and its plugins, disk, memory, clock, .env, images, ports, data, its file system and services.
+Changes nothing; the check of the file system writes a folder below the data, and removes it.
 Exit codes: 0 nothing is wrong; 1 something is, a line says what; 2 wrong usage.
 """
 
@@ -10,6 +11,7 @@ import re
 import shutil
 import socket
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,7 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml import stack
-from airflow_ml.common import ROOT, AirflowMlError, image_lock, inspect_images, read_env, settings, try_docker
+from airflow_ml.common import (
+    ROOT,
+    AirflowMlError,
+    image_lock,
+    inspect_images,
+    locked_image,
+    read_env,
+    settings,
+    try_docker,
+)
 from airflow_ml.lineage.data import DATA_FOLDER, load_data, require_data, run_in_base
 from airflow_ml.text_table import aligned, size_text
 
@@ -30,6 +41,7 @@ import json, os, pathlib, sys
 json.load(sys.stdin)
 print(json.dumps({"writable": os.access("/data", os.W_OK), "owner": pathlib.Path("/data").stat().st_uid}))
 """
+CHECK_STORAGE = ("-m", "stagekit.check_storage", "--changes=20")
 PORTS = {"ML_AIRFLOW_PORT": "Airflow", "ML_MLFLOW_PORT": "MLflow", "ML_REPORTS_PORT": "the reports"}
 
 
@@ -172,6 +184,19 @@ def data_folder(info: dict[str, Any]) -> Iterator[Finding]:
     found = run_in_base(data, ("-c", WRITE), {}, mount)
     text = f"{data.source!r} belongs to user {found['owner']}, stages run as {data.user.partition(':')[0]}"
     yield Finding("data", text, "" if found["writable"] else "set ML_UID and ML_GID in .env to the owner, then make up")
+    if found["writable"]:
+        yield storage(try_docker("run", "--rm", *data.confined, mount, locked_image("base"), *CHECK_STORAGE))
+
+
+def storage(done: "subprocess.CompletedProcess[str]") -> Finding:
+    """Whether the data's file system keeps what partitions rely on, from the check's result line or its error."""
+    if done.returncode:
+        error = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1].split("check-storage: ")[-1]
+        return Finding("storage", error, "docs/operate.md, Put the data on a shared file system")
+    result = json.loads(done.stdout)
+    return Finding(
+        "storage", f"{result['file_system']} keeps locks and renames ({result['changes']} changes by two processes)"
+    )
 
 
 def services(info: dict[str, Any]) -> Iterator[Finding]:

@@ -4,7 +4,8 @@ The end-to-end tests wait most of their time for Airflow's scheduler; the other 
 part's output is in .cache/tests/PART.log and is printed when the part ends. A failed part does not stop the others.
 Exit codes: 0 every part passed, 1 at least one failed.
 
---nightly  runs the nightly tests instead: the rebuild on an empty engine, the image report, the benchmarks on few rows
+--nightly  runs the nightly tests instead: the rebuild on an empty engine, the image report, 50 kills of a host on
+           shared storage, the benchmarks on few rows
 """
 
 import argparse
@@ -62,9 +63,15 @@ ON_ENGINE = [
     *stage_parts(),
     Part("images", [("setup/ensure_browser.sh",), (*PYTEST, *BY_FILE, "tests/images")]),
     Part("dags-on-engine", [(*PYTEST, "tests/dags/engine")]),
+    Part("shared-storage", [(*PYTEST, "tests/shared_storage")]),
     Part("notebook", [(*PYTEST, "tests/notebook")]),
 ]
-NIGHTLY = [Part("nightly", [(*PYTEST, "tests/nightly")]), Part("benchmarks", [(*PYTEST, "tests/benchmarks")])]
+MANY_HOST_KILLS = ("env", "ML_TEST_HOST_KILLS=50", *PYTEST, "tests/shared_storage", "-k", "host_that_is_killed")
+NIGHTLY = [
+    Part("nightly", [(*PYTEST, "tests/nightly")]),
+    Part("host-kills", [MANY_HOST_KILLS]),
+    Part("benchmarks", [(*PYTEST, "tests/benchmarks")]),
+]
 
 
 def run(part: Part) -> Outcome:

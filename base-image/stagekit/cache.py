@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stagekit.errors import BadInput
-from stagekit.mark import META, damage, load_mark, locked
+from stagekit.mark import META, damage, load_mark
 
 # How much of a value a message shows.
 SHOWN = 60
@@ -49,10 +49,9 @@ def compare_with_mark(folder: Path, name: str, step: str, wanted: Mapping[str, A
         changed = [*differences(record, wanted)] or [*_damages(folder, outputs)]
         if changed:
             return Comparison(changed, record)
-        # Files that were replaced while they were read have another mark by now.
-        with locked(folder):
-            if _done(folder, name, step) != (record, outputs):
-                return Comparison(["it was published again just now"], record)
+        # Files that were replaced while they were read have another mark by now: a writer changes the mark first.
+        if _done(folder, name, step) != (record, outputs):
+            return Comparison(["it was published again just now"], record)
     except (BadInput, FileNotFoundError, NotADirectoryError):
         return Comparison([f"{name}/{META} cannot be read"])
     except (AttributeError, KeyError, TypeError):

@@ -1,11 +1,9 @@
-"""The commit mark of a partition, `_meta.json`: reading and writing it, and the lock under which it changes."""
+"""The commit mark of a partition, `_meta.json`: reading, checking and writing it."""
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -114,31 +112,17 @@ def _damaged(label: str, error: ShapeError) -> BadInput:
     )
 
 
-def write_mark(mark: Mapping[str, Any], temporary: Path, folder: int) -> None:
-    """Replace a partition's mark in one step, from a `temporary` folder in the partition's folder.
-
-    `folder` is the descriptor of the partition's folder.
-    """
+def write_mark(mark: Mapping[str, Any], temporary: Path) -> None:
+    """Replace a partition's mark in one step, from a `temporary` folder in the partition's folder."""
     path = temporary / META
     path.write_text(json.dumps(mark, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     fsync(path)
     path.replace(temporary.parent / META)
-    os.fsync(folder)
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """Hold a folder's lock, across processes and containers; yields its descriptor."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    fsync(temporary.parent)
 
 
 def fsync(path: Path) -> None:
-    """Wait until the bytes of a file are on the disk."""
+    """Wait until the bytes of a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

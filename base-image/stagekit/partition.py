@@ -6,12 +6,14 @@ sha256, size and rows, and for each step that wrote some of them the inputs' has
 line, image, library versions, Dag run and result. Several steps may add to one partition (`prepare`, then `split`).
 """
 
+import errno
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stagekit.errors import BadInput, NotReady, UsageError
+from stagekit.locks import unchanging
 from stagekit.mark import META, damage, load_mark
 from stagekit.shapes import ShapeError, read_object
 
@@ -77,10 +79,26 @@ def partition_name(root: Path, text: str) -> str:
 def read_partition(root: Path, name: str, files: Iterable[str]) -> Partition:
     """Verify a partition and the `files` of it that will be read.
 
+    A look that fails may have met a step that publishes, so it is repeated while nobody does.
     Errors: NotReady where the partition, or one of the files in its mark, is not there yet; BadInput where
     the mark is damaged or foreign, or a file is not the bytes that were published.
     """
-    path, files = root / name, tuple(files)
+    files = tuple(files)
+    try:
+        return _verified(root, name, files)
+    except (NotReady, BadInput):
+        if not (root / name / META).is_file():
+            raise
+    except OSError as error:
+        # What a shared file system says where a file was replaced between its name and its content.
+        if error.errno not in (errno.ENOENT, errno.ESTALE):
+            raise
+    with unchanging(root / name):
+        return _verified(root, name, files)
+
+
+def _verified(root: Path, name: str, files: tuple[str, ...]) -> Partition:
+    path = root / name
     if not (path / META).is_file():
         there = sorted(p.name for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else []
         found = f"it holds {', '.join(there)} but no {META}" if there else "there is no such partition"

@@ -4,7 +4,6 @@ import enum
 import json
 import logging
 import os
-import shutil
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -15,14 +14,13 @@ from typing import Any, Final
 from stagekit.cache import Comparison, compare_with_mark
 from stagekit.call import Call, call_of
 from stagekit.errors import BadInput
-from stagekit.mark import META, META_VERSION, file_sha256, fsync, intact, load_mark, locked, write_mark
+from stagekit.locks import locked
+from stagekit.mark import META, META_VERSION, file_sha256, fsync, intact, load_mark, write_mark
 from stagekit.partition import Partition
 from stagekit.workspace import Workspace
 
 # A longer result is not kept, so its step is always done: everybody reads marks, so they must stay small.
 MOST_RESULT_BYTES = 64 << 10
-# The scratch folder's name among the outputs.
-SCRATCH = ".scratch"
 # How many changes a log line names.
 SHOWN_CHANGES = 6
 
@@ -72,9 +70,7 @@ class Publication:
     @property
     def scratch(self) -> Path:
         """A folder for files that are not published: it is removed before the outputs are published."""
-        folder = self.path(SCRATCH)
-        folder.mkdir(exist_ok=True)
-        return folder
+        return self._workspace.scratch
 
     def set_parameters(self, parameters: Mapping[str, Any], seed: int | None = None) -> None:
         """Give the parameters of a publication with `parameters=LATER`; the mark records them."""
@@ -99,21 +95,20 @@ class Publication:
         return compare_with_mark(self.folder, self.name, self.step, _plain(self._identity()))
 
     def _publish(self) -> None:
-        shutil.rmtree(self.path(SCRATCH), ignore_errors=True)
         outputs = {}
-        for path in sorted(self._workspace.path.iterdir()):
+        for path in self._workspace.outputs():
             fsync(path)
             output: dict[str, Any] = {"sha256": file_sha256(path), "size": path.stat().st_size, "step": self.step}
             if path.name in self.rows:
                 output["rows"] = self.rows[path.name]
             outputs[path.name] = output
         self._record = _plain(self._step_record())
-        with locked(self.folder) as folder:  # two steps may finish in the same moment
+        with locked(self.folder):  # two steps may finish in the same moment
             kept = self._still_valid(outputs)
-            self._replace_files(kept, outputs, folder)
+            self._replace_files(kept, outputs)
             kept["outputs"].update(outputs)
             kept["steps"][self.step] = self._record
-            write_mark(kept, self._workspace.path, folder)
+            write_mark(kept, self._workspace.path)
 
     def _still_valid(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """The present mark without what this step wrote before and without what was made from that."""
@@ -150,17 +145,17 @@ class Publication:
         meta["steps"] = {step: record for step, record in meta["steps"].items() if step not in stale}
         return meta
 
-    def _replace_files(self, kept: Mapping[str, Any], outputs: Mapping[str, Any], folder: int) -> None:
+    def _replace_files(self, kept: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         """Remove what changes from the mark, so that no reader finds new bytes under an old mark; then rename."""
         changed = [file for file, output in outputs.items() if kept["outputs"].get(file) != output]
         # The mark names the same bytes already, but somebody has edited or deleted the file.
         spoilt = [file for file in outputs.keys() - {*changed} if not intact(self.folder / file, outputs[file])]
         if changed and (self.folder / META).exists():
             unmarked = {f: o for f, o in kept["outputs"].items() if f not in changed}
-            write_mark({**kept, "outputs": unmarked}, self._workspace.path, folder)
+            write_mark({**kept, "outputs": unmarked}, self._workspace.path)
         for file in changed + spoilt:
             self.path(file).replace(self.folder / file)
-        os.fsync(folder)
+        fsync(self.folder)
 
     def _identity(self) -> dict[str, Any]:
         """What decides the outputs, as a mark records it."""

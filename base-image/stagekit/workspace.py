@@ -1,14 +1,16 @@
 """Where a step writes before it publishes: a hidden folder in the partition's, claimed by its writer."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
-from stagekit.mark import locked
+from stagekit.locks import CLAIM, claim, is_claimed, locked
 from stagekit.process import at_termination
+
+# The name, in the workspace, of the folder for files that are not published.
+SCRATCH = ".scratch"
 
 
 class Workspace:
@@ -20,38 +22,40 @@ class Workspace:
     def __init__(self, folder: Path, step: str) -> None:
         self._folder = folder
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked(folder.parent):
+        with locked(folder):
             folder.mkdir(exist_ok=True)
             _remove_abandoned(folder)
             self.path = Path(tempfile.mkdtemp(prefix=f".{step}-", suffix=".tmp", dir=folder))
-            # Held for as long as this process lives: how other writers know that somebody writes here.
-            self._claim = os.open(self.path, os.O_RDONLY)
-            fcntl.flock(self._claim, fcntl.LOCK_EX)
+            self._claim = claim(self.path)
         self._forget = at_termination(self._discard)
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for files that are not published."""
+        folder = self.path / SCRATCH
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def outputs(self) -> list[Path]:
+        """The files to publish, by name; the scratch folder goes."""
+        shutil.rmtree(self.path / SCRATCH, ignore_errors=True)
+        return sorted(path for path in self.path.iterdir() if path.name != CLAIM)
 
     def close(self) -> None:
         """Remove the folder, and the partition's where nothing was published in it."""
         self._forget()
         self._discard()
-        os.close(self._claim)
 
     def _discard(self) -> None:
+        os.close(self._claim)  # first: on NFS a file that is open leaves a name behind
         shutil.rmtree(self.path, ignore_errors=True)
-        with locked(self._folder.parent), contextlib.suppress(OSError):
+        with locked(self._folder), contextlib.suppress(OSError):
             self._folder.rmdir()  # only an empty folder goes
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove the temporary folders of writers that were killed: nobody holds their lock any more."""
+    """Remove the temporary folders of writers that were killed: nobody claims them any more."""
     for path in folder.glob(".*.tmp"):
-        try:
-            claim = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(claim)
+        with contextlib.suppress(FileNotFoundError):
+            if not is_claimed(path):
+                shutil.rmtree(path, ignore_errors=True)

@@ -1,6 +1,7 @@
 """What the doctor finds wrong, from what the engine and the machine say."""
 
 import socket
+import subprocess
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,29 @@ def test_port_of_another_program_is_found() -> None:
         port = server.getsockname()[1]
         assert doctor.is_taken(port)
     assert not doctor.is_taken(port)
+
+
+@pytest.mark.parametrize(
+    ("code", "stdout", "stderr", "text", "is_wrong"),
+    [
+        (
+            0,
+            '{"file_system": "ext4", "changes": 40}',
+            "",
+            "ext4 keeps locks and renames (40 changes by two processes)",
+            False,
+        ),
+        (
+            3,
+            "",
+            "2026-11-27T16:50:33Z ERROR check-storage check-storage: /data (nfs4) is not safe",
+            "/data (nfs4) is not safe",
+            True,
+        ),
+        (125, "", "docker: invalid mount", "docker: invalid mount", True),
+        (137, "", "", "exit code 137", True),
+    ],
+)
+def test_storage_that_loses_changes_is_named(code: int, stdout: str, stderr: str, text: str, is_wrong: bool) -> None:
+    found = doctor.storage(subprocess.CompletedProcess([], code, stdout, stderr))
+    assert (found.text, bool(found.do)) == (text, is_wrong)

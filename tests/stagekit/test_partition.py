@@ -1,15 +1,19 @@
 """What is published is read back whole, and nothing else ever is."""
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from stagekit import META, BadInput, NotReady, Publication, StageError, UsageError, partition_name, read_partition
+from stagekit.locks import LOCK, claim
 
 NAME = "raw/2026-11-21"
 
@@ -291,3 +295,72 @@ def test_partition_name_takes_absolute_and_relative_paths(text: str) -> None:
 def test_partition_name_refuses_what_is_not_below_the_data_folder(text: str) -> None:
     with pytest.raises(UsageError):
         partition_name(Path("/data"), text)
+
+
+def test_reader_that_meets_a_publication_reads_the_old_or_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer replaces two files over and over, a reader verifies both: it never sees a mix, nor fails."""
+    # So that many publications meet many looks.
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(metadata, "distributions", lambda: [])
+    texts = ["a\n", "longer\n"]
+
+    def write(text: str) -> None:
+        with Publication(tmp_path, NAME, "generate") as publication:
+            for file in ("data.csv", "target.csv"):
+                publication.path(file).write_text(text)
+
+    def write_all() -> None:
+        for turn in range(100):
+            write(texts[turn % 2])
+
+    write(texts[1])
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write_all)
+        looks = 0
+        while not writing.done():
+            partition = read_partition(tmp_path, NAME, ["data.csv", "target.csv"])
+            assert len(set(partition.hashes.values())) == 1
+            looks += 1
+        writing.result()
+    assert looks
+
+
+@pytest.mark.parametrize("lock_of_an_earlier_release", [False, True])
+def test_living_writer_keeps_its_workspace_and_a_dead_one_loses_it(
+    tmp_path: Path, lock_of_an_earlier_release: bool
+) -> None:
+    """An image of an earlier release claims its folder by a lock of the folder itself."""
+    left = tmp_path / NAME / ".fit-x.tmp"
+    left.mkdir(parents=True)
+    descriptor = os.open(left, os.O_RDONLY) if lock_of_an_earlier_release else claim(left)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    publish(tmp_path, "a\n")
+    assert left.is_dir()
+    os.close(descriptor)
+    publish(tmp_path, "b\n")
+    assert not left.exists()
+
+
+def test_lock_of_a_kind_can_be_taken_by_every_user_who_may_write_there(tmp_path: Path) -> None:
+    publish(tmp_path, "a\n")
+    assert (tmp_path / "raw" / LOCK).stat().st_mode & 0o777 == 0o666
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
+def test_file_that_is_replaced_between_its_name_and_its_content_is_read_again(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a shared file system, which finds the old file's name and then no content."""
+    publish(tmp_path, "a\n")
+    real, failures = Path.read_bytes, [number]
+
+    def read_bytes(path: Path) -> bytes:
+        if failures:
+            raise OSError(failures.pop(), os.strerror(number))
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert read_partition(tmp_path, NAME, ["data.csv"]).files == ("data.csv",)
+    assert not failures

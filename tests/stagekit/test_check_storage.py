@@ -1,0 +1,86 @@
+"""The check of a data folder: a sound one passes, one that loses changes is refused by name."""
+
+import contextlib
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from stagekit import check_storage
+
+FEW = ["--changes", "20", "--wait", "30"]
+
+
+def check(*arguments: str) -> int:
+    return check_storage.main([*FEW, *arguments])
+
+
+@pytest.fixture(autouse=True)
+def _as_in_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stagekit.cli.end_on_signals", lambda: None)  # a process has one call; here it has several
+    monkeypatch.setenv("PYTHONPATH", str(Path(check_storage.__file__).parents[1]))
+
+
+def test_sound_folder_passes_and_is_left_clean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check("--data-dir", str(tmp_path)) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert (line["hosts"], line["changes"]) == (1, 40)
+    assert line["file_system"] != "unknown"
+    assert not [path for path in (tmp_path / check_storage.FOLDER).iterdir() if path.is_dir()]
+
+
+def lead_and_join(root: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Both sides of a check in threads; returns the leader's exit code, and what both logged."""
+    codes: list[int] = []
+    leader = threading.Thread(target=lambda: codes.append(check("--data-dir", str(root), "--hosts", "2")))
+    leader.start()
+    words: list[str] = []
+    while not words and leader.is_alive():
+        words = [path.parent.name for path in (root / check_storage.FOLDER).glob("*/count")]
+    check("--data-dir", str(root), "--join", words[0])
+    leader.join()
+    return codes[0], capsys.readouterr().err
+
+
+def test_two_sides_of_a_sound_folder_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, log = lead_and_join(tmp_path, capsys)
+    assert code == 0, log
+    assert "run this on the other host" in log
+
+
+def test_lock_that_both_sides_get_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a file system grants locks on each host alone."""
+    monkeypatch.setattr(check_storage, "locked", lambda _: contextlib.nullcontext())
+    code, log = lead_and_join(tmp_path, capsys)
+    assert code == 3
+    assert "changes were lost, because two processes held one lock" in log
+    assert "do: use a file system whose locks" in log
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--join", "12345678"], 1, "nobody leads the check 12345678"),
+        (["--hosts", "2", "--wait", "1"], 1, "nobody joined"),
+        (["--data-dir", "/no/such/folder"], 2, "there is no folder /no/such/folder"),
+    ],
+)
+def test_check_that_cannot_be_made_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
+) -> None:
+    assert check("--data-dir", str(tmp_path), *arguments) == code
+    assert message in capsys.readouterr().err
+
+
+def test_file_system_is_that_of_the_nearest_mount(tmp_path: Path) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "1 0 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+        f"2 1 0:9 / {tmp_path} rw - fuse.juicefs JuiceFS:lab rw\n"
+        f"3 1 0:9 / {tmp_path}/a\\040b rw - nfs4 server:/x rw\n"
+    )
+    assert check_storage.file_system(tmp_path, mounts) == "fuse.juicefs"
+    assert check_storage.file_system(tmp_path / "a b" / "c", mounts) == "nfs4"
+    assert check_storage.file_system(Path("/"), mounts) == "ext4"
