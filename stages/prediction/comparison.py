@@ -12,7 +12,7 @@ from stagekit.contract import write_document
 from bootstrap import interval
 from contenders import Comparison, Contender
 from curves import curve_list
-from gate import Verdict, judge
+from gate import FAILED, PASSED, Verdict, is_accepted, judge, outcome
 from metrics import LabelledRows, measure, predict_codes, rounded
 from scoring import load_trees, read_validation
 
@@ -33,8 +33,9 @@ def compare_models(comparison: Comparison, publication: Publication) -> dict[str
     """Write `comparison.json`; returns the result."""
     candidate = _measure_candidate(comparison.candidate)
     champion = _measure_champion(comparison, candidate) if comparison.champion else None
-    verdicts = _judge(comparison, candidate, champion)
-    content = _document(comparison, candidate, champion, verdicts)
+    difference = _difference(candidate, champion, comparison.rules)
+    verdicts = _judge(comparison, candidate, champion, difference["interval"])
+    content = _document(comparison, candidate, champion, difference, verdicts)
     write_document(publication.path("comparison.json"), content)
     return _result(content)
 
@@ -98,19 +99,28 @@ def align(scored: LabelledRows, classes: Sequence[str]) -> LabelledRows:
     return LabelledRows(scored.codes, probabilities, place[scored.predicted], tuple(union), len(classes))
 
 
-def _judge(comparison: Comparison, candidate: MeasuredModel, champion: MeasuredModel | None) -> list[Verdict]:
-    verdicts = judge(candidate.figures, champion.figures if champion else None, comparison.rules)
+def _judge(
+    comparison: Comparison,
+    candidate: MeasuredModel,
+    champion: MeasuredModel | None,
+    bounds: Sequence[float] | None,
+) -> list[Verdict]:
+    verdicts = judge(candidate.figures, champion.figures if champion else None, bounds, comparison.rules)
     if comparison.champion_version and not champion:
         name = comparison.champion_version["model"]
         reason = f"the champion {name} cannot be measured on these rows: {comparison.incomparable}"
-        verdicts.insert(0, Verdict(False, reason))
+        verdicts.insert(0, Verdict(FAILED, reason))
     for verdict in verdicts:
-        log.log(logging.INFO if verdict.passed else logging.WARNING, "%s", verdict.reason)
+        log.log(logging.INFO if verdict.outcome == PASSED else logging.WARNING, "%s", verdict.reason)
     return verdicts
 
 
 def _document(
-    comparison: Comparison, candidate: MeasuredModel, champion: MeasuredModel | None, verdicts: Sequence[Verdict]
+    comparison: Comparison,
+    candidate: MeasuredModel,
+    champion: MeasuredModel | None,
+    difference: Mapping[str, Any],
+    verdicts: Sequence[Verdict],
 ) -> dict[str, Any]:
     """The content of `comparison.json`."""
     version, rules = comparison.champion_version, comparison.rules
@@ -121,11 +131,12 @@ def _document(
         "champion": {**version, "metrics": champion.figures} if version and champion else None,
         "incomparable": {**version, "why": comparison.incomparable} if version and not champion else None,
         "rows": len(candidate.rows.codes),
-        **_difference(candidate, champion, rules),
+        **difference,
         "confidence": rules["confidence"],
         "resamples": rules["resamples"],
         "rule": rules,
-        "passed": all(verdict.passed for verdict in verdicts),
+        "outcome": outcome(verdicts),
+        "passed": is_accepted(verdicts, rules),
         "reasons": [verdict.reason for verdict in verdicts],
         "curves": {
             "candidate": curve_list(candidate.rows),
@@ -148,7 +159,7 @@ def _difference(candidate: MeasuredModel, champion: MeasuredModel | None, rules:
 
 def _result(content: Mapping[str, Any]) -> dict[str, Any]:
     """The result line: the verdict, and the metric of both models."""
-    kept = ("passed", "reasons", "metric", "difference", "interval")
+    kept = ("outcome", "passed", "reasons", "metric", "difference", "interval")
     return {**{key: content[key] for key in kept}, **{side: _metric_of(content, side) for side in SIDES}}
 
 

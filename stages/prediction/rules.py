@@ -11,11 +11,14 @@ from typing import Any
 from stagekit import UsageError
 from stagekit.contract import HIGHER_IS_BETTER
 
+# What to do with a candidate that cannot be distinguished from the champion.
+KEEP, TAKE = "keep", "take"
 # The same numbers as in dags/rules.json: a test compares them.
 GATE: Mapping[str, Any] = {
     "metric": "average_precision",
     "floors": {"roc_auc": 0.75},
     "tolerance": 0.01,
+    "undecided": KEEP,
     "resamples": 200,
     "confidence": 0.95,
 }
@@ -75,6 +78,7 @@ EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "floors": FLOORS,
     "tolerance": NOT_NEGATIVE,
     "resamples": RESAMPLES,
+    "undecided": (lambda value: value in (KEEP, TAKE), '"keep" (the champion) or "take" (the newer one)'),
     "confidence": CONFIDENCE,
     "feature_psi": NOT_NEGATIVE,
     "score_psi": NOT_NEGATIVE,

@@ -28,9 +28,11 @@ log = logging.getLogger("registry")
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `prediction compare` found: whether the candidate passed, against which champion, and why."""
+    """What `prediction compare` found: whether the candidate may replace which champion, and why."""
 
     passed: bool
+    # `passed`, `failed` or `undecided`; empty in a comparison of before there was a third outcome.
+    outcome: str
     reasons: tuple[str, ...]
     # The version of the champion it was compared with; empty where there was none, or it had no version.
     champion: str
@@ -59,6 +61,7 @@ def decide(args: Namespace) -> dict[str, Any]:
         "decision": decision,
         "promoted": decision == PROMOTED,
         "passed": comparison.passed,
+        "outcome": comparison.outcome,
         "reasons": list(reasons),
         "champion": read_registered_model(server).champion,
     }
@@ -77,7 +80,9 @@ def _read_comparison(partition: Partition, model: Partition) -> Comparison:
     content = read_document(partition, COMPARISON_FILE)
     champion = content.get("champion")
     version = str(champion.get("version") or "") if champion else ""
-    return Comparison(content["passed"], tuple(content["reasons"]), version, champion is not None)
+    return Comparison(
+        content["passed"], content.get("outcome") or "", tuple(content["reasons"]), version, champion is not None
+    )
 
 
 def _find_versions(server: Server, model: Partition) -> tuple[Version, list[str]]:

@@ -222,9 +222,7 @@ def comparison(content: Mapping[str, Any] | None) -> dict[str, Any] | None:
     )
     return {
         "intro": _compared(content),
-        "state": "good" if content["passed"] else "bad",
-        "sign": SIGNS["stable" if content["passed"] else "strong"],
-        "verdict": "Passed." if content["passed"] else "Did not pass.",
+        **_verdict(content),
         "difference": _compared_difference(content) if measured else "",
         "reasons": content["reasons"][:MOST_LINES],
         "table": measures(metrics.get("champion"), candidate["metrics"]),
@@ -235,6 +233,16 @@ def comparison(content: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _compared(content: Mapping[str, Any]) -> Markup:
     """The sentence on what was compared with what."""
+def _verdict(content: Mapping[str, Any]) -> dict[str, str]:
+    """What the gate said, with a state and a sign. Older comparisons have no third outcome."""
+    if content.get("outcome") == "undecided":
+        kept = "The newer one is taken." if content["passed"] else "The champion is kept."
+        return {"state": "fair", "sign": SIGNS["moderate"], "verdict": f"Cannot be distinguished. {kept}"}
+    if content["passed"]:
+        return {"state": "good", "sign": SIGNS["stable"], "verdict": "Passed."}
+    return {"state": "bad", "sign": SIGNS["strong"], "verdict": "Did not pass."}
+
+
     champion, other = content.get("champion"), content.get("incomparable")
     head = Markup("On {}, on {:,} validation rows: candidate {}").format(
         content["ds"], content["rows"], named(content["candidate"]["model"])

@@ -429,7 +429,7 @@ def test_decide_promotes_what_has_passed_once(server: Server, second: Data) -> N
     assert f"registry promote --version {candidate}" in left.log
     for _ in range(2):
         decided = made.registry(*asked, "auto", "--by", "the gate", run=RUN).line
-        assert decided.items() >= {"promoted": True, "champion": candidate, "passed": True}.items()
+        assert decided.items() >= {"promoted": True, "champion": candidate, "outcome": "passed"}.items()
     assert made.register(SECOND, run="manual__later")["version"] == candidate
     held = made.registry(*asked, "auto", run="manual__later").line
     assert held.items() >= {"promoted": False, "decision": "stays champion", "champion": candidate}.items()
@@ -451,7 +451,7 @@ def test_decide_keeps_what_has_not_passed_and_what_was_compared_with_another(ser
     decide = ("decide", "--ds", SECOND, "--promote", "auto")
     compare(second, "1", tolerance=0.0, floors={"roc_auc": 1.0})
     kept = made.registry(*decide, run=RUN)
-    assert kept.line.items() >= {"promoted": False, "passed": False, "decision": "stays challenger"}.items()
+    assert kept.line.items() >= {"promoted": False, "outcome": "failed", "decision": "stays challenger"}.items()
     assert kept.line["reasons"]
     compare(second, "7", tolerance=1.0, floors={})
     other = made.registry(*decide, run=RUN)

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from stagekit import read_partition
 
 from comparison import align
-from gate import Verdict, judge
+from gate import FAILED, PASSED, UNDECIDED, Verdict, is_accepted, judge, outcome
 from metrics import LabelledRows, measure
 from rules import GATE
 
@@ -81,7 +81,10 @@ def test_compare_with_itself_gives_no_difference_and_passes(world: World) -> Non
     result = compare(world, "--champion", model)
     assert result.code == 0, result.errors
     assert (result.result["passed"], result.result["difference"], result.result["interval"]) == (True, 0.0, [0.0, 0.0])
-    assert re.match(r"average_precision [0-9.]+ is equal to the champion's [0-9.]+$", result.result["reasons"][0])
+    assert re.match(
+        r"average_precision [0-9.]+ is equal to the champion's [0-9.]+, between \+0 and \+0: not worse",
+        result.result["reasons"][0],
+    )
     found = world.json(COMPARISON)
     assert found["candidate"]["metrics"] == found["champion"]["metrics"]
     assert found["curves"]["candidate"] == found["curves"]["champion"]
@@ -118,32 +121,64 @@ def test_compare_that_cannot_measure_the_champion_leaves_it_to_a_person(world: W
 
 
 FIGURES = {"roc_auc": 0.9, "average_precision": 0.412, "log_loss": 0.2}
-VERDICTS = {
+VERDICTS: dict[str, tuple[dict[str, Any], dict[str, float], list[float] | None, str, str]] = {
+    "noise": (
+        {}, {"average_precision": 0.442}, [-0.072, 0.021], UNDECIDED,
+        "average_precision 0.412 is 0.03 worse than the champion's 0.442, between -0.072 and +0.021: they cannot be "
+        "distinguished within the tolerance 0.01, the champion is kept",
+    ),
+    "noise_taken": (
+        {"undecided": "take"}, {"average_precision": 0.442}, [-0.072, 0.021], UNDECIDED,
+        "average_precision 0.412 is 0.03 worse than the champion's 0.442, between -0.072 and +0.021: they cannot be "
+        "distinguished within the tolerance 0.01, the newer one is taken",
+    ),
     "worse": (
-        {}, {"average_precision": 0.443}, False,
-        "average_precision 0.412 is 0.031 worse than the champion's 0.443, more than the tolerance 0.01",
+        {}, {"average_precision": 0.443}, [-0.05, -0.012], FAILED,
+        "average_precision 0.412 is 0.031 worse than the champion's 0.443, between -0.05 and -0.012: worse by more "
+        "than the tolerance 0.01",
     ),
     "a_little_worse": (
-        {}, {"average_precision": 0.422}, True,
-        "average_precision 0.412 is 0.01 worse than the champion's 0.422, within the tolerance 0.01",
+        {}, {"average_precision": 0.416}, [-0.01, 0.002], PASSED,
+        "average_precision 0.412 is 0.004 worse than the champion's 0.416, between -0.01 and +0.002: not worse by more "
+        "than the tolerance 0.01",
     ),
-    "better": ({}, {"average_precision": 0.4}, True, "average_precision 0.412 is 0.012 better than the champion's 0.4"),
+    "better": (
+        {}, {"average_precision": 0.4}, [0.002, 0.022], PASSED,
+        "average_precision 0.412 is 0.012 better than the champion's 0.4, between +0.002 and +0.022: not worse by more "
+        "than the tolerance 0.01",
+    ),
     "loss_fell": (
-        {"metric": "log_loss"}, {"log_loss": 0.25}, True, "log_loss 0.2 is 0.05 better than the champion's 0.25",
+        {"metric": "log_loss"}, {"log_loss": 0.25}, [-0.06, -0.04], PASSED,
+        "log_loss 0.2 is 0.05 better than the champion's 0.25, between +0.04 and +0.06: not worse by more than the "
+        "tolerance 0.01",
     ),
     "loss_rose": (
-        {"metric": "log_loss"}, {"log_loss": 0.15}, False,
-        "log_loss 0.2 is 0.05 worse than the champion's 0.15, more than the tolerance 0.01",
+        {"metric": "log_loss"}, {"log_loss": 0.15}, [0.04, 0.06], FAILED,
+        "log_loss 0.2 is 0.05 worse than the champion's 0.15, between -0.06 and -0.04: worse by more than the "
+        "tolerance 0.01",
+    ),
+    "no_interval": (
+        {}, {"average_precision": 0.4}, None, FAILED,
+        "average_precision could not be measured for both models, so they cannot be compared",
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("rules", "champion", "good", "said"), VERDICTS.values(), ids=VERDICTS)
+@pytest.mark.parametrize(("rules", "champion", "bounds", "expected", "said"), VERDICTS.values(), ids=VERDICTS)
 def test_rule_says_with_numbers_whether_it_is_kept(
-    rules: dict[str, Any], champion: dict[str, float], good: bool, said: str
+    rules: dict[str, Any], champion: dict[str, float], bounds: list[float] | None, expected: str, said: str
 ) -> None:
-    verdicts = judge(FIGURES, {**FIGURES, **champion}, {**GATE, **rules})
-    assert verdicts == [Verdict(good, said), Verdict(True, "roc_auc 0.9 reaches the floor 0.75")]
+    rules = {**GATE, **rules}
+    verdicts = judge(FIGURES, {**FIGURES, **champion}, bounds, rules)
+    assert verdicts == [Verdict(expected, said), Verdict(PASSED, "roc_auc 0.9 reaches the floor 0.75")]
+    assert outcome(verdicts) == expected
+    assert is_accepted(verdicts, rules) is (expected == PASSED or rules["undecided"] == "take")
+
+
+def test_floor_that_is_not_reached_decides_over_a_difference_that_cannot() -> None:
+    rules = {**GATE, "undecided": "take", "floors": {"roc_auc": 0.95}}
+    verdicts = judge(FIGURES, {**FIGURES, "average_precision": 0.442}, [-0.072, 0.021], rules)
+    assert (outcome(verdicts), is_accepted(verdicts, rules)) == (FAILED, False)
 
 
 def test_class_that_the_champion_lacks_has_probability_zero_there() -> None:

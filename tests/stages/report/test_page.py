@@ -244,6 +244,26 @@ def test_page_shows_the_newest_comparison_up_to_its_day(world: World) -> None:
     world.whole_day()
     world.model("2026-11-18")
     world.compare(comparison(ds="2026-11-18", passed=False, rows=777), "2026-11-18")
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"outcome": "passed"}, "Passed."),
+        ({"outcome": "failed", "passed": False}, "Did not pass."),
+        ({"outcome": "undecided", "passed": False}, "Cannot be distinguished. The champion is kept."),
+        ({"outcome": "undecided", "passed": True}, "Cannot be distinguished. The newer one is taken."),
+    ],
+)
+def test_page_says_what_the_gate_said(world: World, found: dict[str, Any], said: str) -> None:
+    world.model()
+    world.compare(comparison(**found))
+    world.scored()
+    world.evaluate(evaluation())
+    verdicts = ("Passed.", "Did not pass.", "Cannot be distinguished.")
+    text = world.day().text("comparison")
+    assert said in text
+    assert [one for one in verdicts if one in text] == [one for one in verdicts if said.startswith(one)]
+
+
     world.model("2026-11-22")
     world.compare(comparison(ds="2026-11-22", rows=888), "2026-11-22")
     text = world.day().text("comparison")
