@@ -18,6 +18,9 @@ from stagekit.errors import FAILED, StageError, explain_os_error, to_os_error
 from stagekit.options import Option
 from stagekit.process import end_on_signals, heartbeat
 
+# What a result line has at most of `warnings`, and how long each is.
+MOST_WARNINGS, LONGEST_WARNING = 20, 300
+
 log = logging.getLogger("stagekit")
 
 
@@ -69,13 +72,25 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     started = time.monotonic()
     try:
         with heartbeat(f"running {command.name}"):
-            result = command.load()(args)
+            result = _warn(command.load()(args))
     except Exception as error:
         return _report(error, str(args.data_dir))
     head = {"stage": stage, "command": command.name, **({"ds": args.ds} if command.needs_ds else {})}
     sys.stderr.flush()
     print(json.dumps({**head, **result, "seconds": round(time.monotonic() - started, 3)}), flush=True)
     return 0
+
+
+def _warn(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Log the result's `warnings`, sentences for an expert; returns the result with as many as fit its line."""
+    warnings = [str(warning) for warning in result.get("warnings") or []]
+    if not warnings:
+        return result
+    for warning in warnings:
+        log.warning("%s", warning)
+    more = len(warnings) - MOST_WARNINGS
+    kept = [w if len(w) <= LONGEST_WARNING else f"{w[: LONGEST_WARNING - 1]}…" for w in warnings[:MOST_WARNINGS]]
+    return {**result, "warnings": [*kept, *([f"and {more} more, in the log"] if more > 0 else [])]}
 
 
 def _report(error: Exception, root: str) -> int:

@@ -88,6 +88,7 @@ EVALUATION = {
             "score": EqualLengths(SHARES, SHARE_LISTS),
         }
     ),
+    "missing_as_zero": Maybe(Values(int)),
     "quality": {
         "rows_in": Maybe(int),
         "rows_out": Maybe(int),

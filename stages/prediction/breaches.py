@@ -23,13 +23,16 @@ Breach = dict[str, Any]
 
 def find_breaches(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> list[Breach]:
     """The breaches of a day, given the content of `evaluation.json`."""
+    # What a model says of rows that it has learned from says nothing about it.
+    figures = [] if evaluation["trained_on_day"] else [*_of_metrics(evaluation, rules)]
     return [
         *_of_drift(evaluation["drift"], rules),
-        *_of_metrics(evaluation["metrics"], evaluation["trained"], rules),
+        *figures,
         *_of_missing_figures(evaluation, rules),
         *_of_labels(evaluation["target"], rules),
         *_of_classes(evaluation["target"]),
         *_of_quality(evaluation["quality"], rules),
+        *_of_missing_values(evaluation, rules),
     ]
 
 
@@ -54,9 +57,8 @@ def _of_psi(what: str, subject: str, name: str, found: Mapping[str, Any], rules:
         yield _breach(what, subject, psi, limit, text)
 
 
-def _of_metrics(
-    metrics: Mapping[str, Any] | None, trained: Mapping[str, Any], rules: Mapping[str, Any]
-) -> Iterator[Breach]:
+def _of_metrics(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
+    metrics, trained = evaluation["metrics"], evaluation["trained"]
     if not metrics:
         return
     metric, limit = rules["metric"], rules["most_drop"]
@@ -144,3 +146,14 @@ def _of_quality(quality: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterato
             share = round(rejected / rows, DECIMALS)
             text = f"{rejected} of {rows} rows of {file} were rejected: {share:.2%}, more than {limit:.2%}"
             yield _breach("rejected", file, share, limit, text)
+
+
+def _of_missing_values(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
+    """Features without a value that always had one in training: the model reads 0, which is a number like any other."""
+    rows, limit = evaluation["rows"], rules["missing_as_zero"]
+    for name, missing in evaluation["missing_as_zero"].items():
+        if rows and share_interval(missing, rows, rules["confidence"])[0] > limit:
+            share = round(missing / rows, DECIMALS)
+            text = f"{name} is missing in {missing} of {rows} rows: {share:.2%}, more than {limit:.2%}; "
+            text += "it never was in training, so the model reads 0 there"
+            yield _breach("missing_as_zero", name, share, limit, text)

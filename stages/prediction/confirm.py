@@ -18,7 +18,7 @@ from rules import MONITORING, read_rules
 
 EVALUATION_FILE, BREACHES_FILE = "evaluation.json", "breaches.json"
 # Breaches of these kinds are counts of rows that were seen. The others are measured on a sample.
-COUNTED = ("rejected", "unusable_labels", "new_class")
+COUNTED = ("rejected", "unusable_labels", "new_class", "missing_as_zero")
 
 Breach = dict[str, Any]
 

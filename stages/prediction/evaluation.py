@@ -22,7 +22,7 @@ from labels import Labels
 from metrics import FIGURES, LabelledRows, measure
 from model_partition import BASELINE_FILE, METRICS_FILE
 from scored_day import ScoredDay
-from scoring import open_features, open_table
+from scoring import MissingAsZero, open_features, open_table
 
 IN_RESULT = ("rows", "roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "precision", "recall", "f1")
 
@@ -34,6 +34,7 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
     baseline, confidence = _read_baseline(day), rules["confidence"]
     predictions = _Predictions(day, baseline)
     labelled = predictions.labelled()
+    counts, missing = _count_features(day, baseline)
     evaluation: dict[str, Any] = {
         "version": 1,
         "ds": day.ds,
@@ -44,7 +45,8 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
         "metrics": _measure(labelled, day.model.threshold, confidence) if labelled else None,
         "trained": read_document(day.model.partition, METRICS_FILE),
         "curves": curve_list(labelled) if labelled else None,
-        "drift": _drift(day, baseline, predictions, confidence) if baseline else None,
+        "drift": _drift(baseline, counts, predictions, confidence) if baseline else None,
+        "missing_as_zero": missing,
         "quality": day.quality,
         "rules": rules,
     }
@@ -152,15 +154,15 @@ def _codes(table: FeatureTable, names: list[str], classes: tuple[str, ...], star
         raise table.bad(f"row {row}: the prediction is {error}", f"one of {', '.join(classes)}") from None
 
 
-def _drift(day: ScoredDay, baseline: Baseline, predictions: _Predictions, confidence: float) -> dict[str, Any]:
+def _drift(
+    baseline: Baseline, counts: Sequence[Sequence[int]], predictions: _Predictions, confidence: float
+) -> dict[str, Any]:
     """Each feature and the score: the shares of the bins, expected and on this day, and how far they are apart."""
     of_score, expected_scores = baseline.score
     return {
         "features": [
             {"name": name, "kind": kind, "labels": list(bins.labels), **compare_shares(expected, actual, confidence)}
-            for (name, kind, bins, expected), actual in zip(
-                baseline.features, _count_features(day, baseline), strict=True
-            )
+            for (name, kind, bins, expected), actual in zip(baseline.features, counts, strict=True)
         ],
         "score": {
             "labels": list(of_score.labels),
@@ -169,13 +171,15 @@ def _drift(day: ScoredDay, baseline: Baseline, predictions: _Predictions, confid
     }
 
 
-def _count_features(day: ScoredDay, baseline: Baseline) -> list[list[int]]:
-    """The day's rows in each bin of each feature."""
-    counts = [np.zeros(len(bins.labels), dtype=np.int64) for _, _, bins, _ in baseline.features]
+def _count_features(day: ScoredDay, baseline: Baseline | None) -> tuple[list[list[int]], dict[str, int]]:
+    """The day's rows in each bin of each feature, and by feature those that the model reads as 0.0 without a value."""
+    all_bins = [bins for _, _, bins, _ in baseline.features] if baseline else []
+    counts, missing = [np.zeros(len(bins.labels), dtype=np.int64) for bins in all_bins], MissingAsZero(day.model)
     for chunk in open_features(day.features, day.model.encoder).chunks():
-        for number, (_, _, bins, _) in enumerate(baseline.features):
+        missing.add(chunk.numbers)
+        for number, bins in enumerate(all_bins):
             counts[number] += bins.count(chunk.numbers[:, number])
-    return [actual.tolist() for actual in counts]
+    return [actual.tolist() for actual in counts], missing.rows
 
 
 def _log(evaluation: Mapping[str, Any]) -> None:

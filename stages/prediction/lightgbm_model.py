@@ -57,6 +57,22 @@ class Unsupported(ValueError):
     """The model uses a feature of LightGBM that this module cannot score."""
 
 
+def features_that_read_missing_as_zero(path: Path) -> set[int]:
+    """The numbers of the features that a split reads as 0.0 where they are missing: no training row lacked them."""
+    found: set[int] = set()
+    split: list[str] = []
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            key, _, value = line.partition("=")
+            if key == "split_feature":
+                split = value.split()
+            elif key == "decision_type":
+                kinds = map(int, value.split())
+                numerical = [(int(one), kind >> 2) for one, kind in zip(split, kinds, strict=True) if not kind & 1]
+                found |= {one for one, missing in numerical if missing == MISSING_IS_ZERO}
+    return found
+
+
 def check_node_layout(layout: np.dtype) -> None:
     """Raise ImportError unless the node table of this scikit-learn is the one that we fill."""
     found = {name: layout[name].str[1:] for name in layout.names or () if name in NODE_FIELDS}

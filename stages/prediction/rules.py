@@ -30,6 +30,7 @@ MONITORING: Mapping[str, Any] = {
     "floors": {"roc_auc": 0.7},
     "rejected": 0.05,
     "unusable_labels": 0.1,
+    "missing_as_zero": 0.01,
     "confidence": 0.99,
     "days": {"agree": 2, "of": 3},
 }
@@ -77,14 +78,15 @@ EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "metric": METRIC,
     "floors": FLOORS,
     "tolerance": NOT_NEGATIVE,
-    "resamples": RESAMPLES,
     "undecided": (lambda value: value in (KEEP, TAKE), '"keep" (the champion) or "take" (the newer one)'),
+    "resamples": RESAMPLES,
     "confidence": CONFIDENCE,
     "feature_psi": NOT_NEGATIVE,
     "score_psi": NOT_NEGATIVE,
     "most_drop": NOT_NEGATIVE,
     "rejected": SHARE,
     "unusable_labels": SHARE,
+    "missing_as_zero": SHARE,
     "days": DAYS,
 }
 

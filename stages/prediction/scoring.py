@@ -13,7 +13,7 @@ from stagekit import BadInput, Partition, Publication
 from stagekit.contract import Encoder
 
 from feature_table import FeatureTable
-from lightgbm_model import LightGBMModel, read_model
+from lightgbm_model import LightGBMModel, features_that_read_missing_as_zero, read_model
 from metrics import predict_codes
 from model_partition import ENCODER_FILE, MODEL_FILE, ValidatedModel
 
@@ -30,11 +30,38 @@ def predict_day(model: ValidatedModel, features: Partition, publication: Publica
     encoder = model.encoder
     trees = load_trees(model.partition, encoder)
     table = open_features(features, encoder)
-    summary = ScoreSummary(encoder.classes)
-    scored = summary.count(_score_chunks(table, trees, model.threshold))
+    summary, missing = ScoreSummary(encoder.classes), MissingAsZero(model)
+    scored = summary.count(_score_chunks(table, trees, model.threshold, missing))
     rows = _write_predictions(publication.path("predictions.csv"), encoder, scored)
     publication.rows["predictions.csv"] = rows
-    return {"threshold": model.threshold, **summary.result()}
+    return {"threshold": model.threshold, **summary.result(), **missing.warnings(rows)}
+
+
+class MissingAsZero:
+    """Counts the missing values that the model reads as 0.0, because no training row lacked the feature."""
+
+    def __init__(self, model: ValidatedModel) -> None:
+        self._names = model.encoder.feature_names
+        self._features = sorted(features_that_read_missing_as_zero(model.partition / MODEL_FILE))
+        self._counts = np.zeros(len(self._features), dtype=np.int64)
+
+    def add(self, features: np.ndarray) -> None:
+        """Count more rows, float64 of shape (rows, features)."""
+        self._counts += np.isnan(features[:, self._features]).sum(axis=0)
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """The number of rows by feature, the most frequent first; features that no row lacks are left out."""
+        found = zip((self._names[number] for number in self._features), self._counts.tolist(), strict=True)
+        return dict(sorted(((name, rows) for name, rows in found if rows), key=lambda one: -one[1]))
+
+    def warnings(self, rows: int) -> dict[str, list[str]]:
+        """A sentence for each feature, as a result line has them; nothing if there are none."""
+        sentences = [
+            f"{name} is missing in {missing} of {rows} rows; it never was in training, so the model reads 0 there"
+            for name, missing in self.rows.items()
+        ]
+        return {"warnings": sentences} if sentences else {}
 
 
 def load_trees(model: Partition, encoder: Encoder) -> LightGBMModel:
@@ -110,8 +137,11 @@ class Scored:
     probabilities: np.ndarray
 
 
-def _score_chunks(table: FeatureTable, trees: LightGBMModel, threshold: float | None) -> Iterator[Scored]:
+def _score_chunks(
+    table: FeatureTable, trees: LightGBMModel, threshold: float | None, missing: MissingAsZero
+) -> Iterator[Scored]:
     for number, chunk in enumerate(table.chunks(), start=1):
+        missing.add(chunk.numbers)
         probabilities = trees.probabilities(chunk.numbers)
         yield Scored(chunk.texts, predict_codes(probabilities, threshold), probabilities)
         if number % PROGRESS_CHUNKS == 0:

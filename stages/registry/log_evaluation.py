@@ -53,8 +53,12 @@ def points_of(evaluation: Mapping[str, Any], ds: str) -> list[Point]:
     day = date.fromisoformat(ds)
     step = (day - date(1970, 1, 1)).days
     moment = int(datetime.combine(day, time(), UTC).timestamp() * 1000)
-    measured = figures(evaluation.get("metrics") or {})
-    values = {f"live.{key}": value for key, value in measured.items() if key not in NO_MEASURES}
+    # The figures of a day that the model learned from are no live figures.
+    metrics = {} if evaluation.get("trained_on_day") else evaluation.get("metrics") or {}
+    values = {f"live.{key}": value for key, value in figures(metrics).items() if key not in NO_MEASURES}
+    for key, bounds in (metrics.get("intervals") or {}).items():
+        if bounds:
+            values |= {f"live.{key}_low": float(bounds[0]), f"live.{key}_high": float(bounds[1])}
     if drift := evaluation.get("drift"):  # a model without a baseline has no drift
         named = [(feature["name"], feature["psi"]) for feature in drift["features"]]
         values |= drift_metrics([("score", drift["score"]["psi"]), *named])

@@ -56,7 +56,9 @@ def _first(sentences: list[str]) -> list[str]:
 def missing_figures(evaluation: Mapping[str, Any]) -> list[str]:
     """What is not known of the day at all, a sentence each."""
     metrics, sentences = evaluation.get("metrics"), []
-    if metrics is None:
+    if evaluation.get("trained_on_day"):
+        sentences.append("How good the scores are on new rows: the model was trained on this day.")
+    elif metrics is None:
         why = "no prediction has a usable target" if evaluation.get("target") else "no target has come for this day yet"
         sentences.append(f"How good the scores are: {why}.")
     else:
@@ -98,7 +100,8 @@ def tiles(day: Day, main: Mapping[str, Any] | None, strongest: Mapping[str, Any]
     ]
     if main and evaluation.get("metrics") is not None:
         interval = f", {main['interval']}" if main["interval"] else ""
-        shown.append(_tile(main["name"], main["after"], f"{main['before']} in training{interval}"))
+        name = f"{main['name']} of a training day" if evaluation.get("trained_on_day") else main["name"]
+        shown.append(_tile(name, main["after"], f"{main['before']} in training{interval}"))
     else:
         shown.append(_tile("Quality of the scores", "not measured", "no target has come", is_text=True))
     if strongest:

@@ -149,15 +149,17 @@ def outcome(day: Day) -> dict[str, Any]:
     """The figures of the day beside those of training, and the curves of both."""
     evaluation = day.evaluation
     metrics, trained = evaluation.get("metrics"), evaluation.get("trained")
-    sets = _named_sets({"this day": evaluation.get("curves"), "in training": day.trained_curves})
+    own = "training day" if evaluation.get("trained_on_day") else "this day"
+    sets = _named_sets({own: evaluation.get("curves"), "in training": day.trained_curves})
     bins = _named_sets(
-        {name: (one or {}).get("calibration") for name, one in (("this day", metrics), ("in training", trained))}
+        {name: (one or {}).get("calibration") for name, one in ((own, metrics), ("in training", trained))}
     )
     table = measures(trained, metrics)
     watched = (evaluation.get("rules") or {}).get("metric")
     threshold = (trained or {}).get("threshold")
     return {
         "known": metrics is not None,
+        "own": own,
         "main": next((row for row in table if row["key"] == watched), table[0] if table else None),
         "notes": list(_target_notes(evaluation)),
         "table": table,
@@ -231,8 +233,6 @@ def comparison(content: Mapping[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def _compared(content: Mapping[str, Any]) -> Markup:
-    """The sentence on what was compared with what."""
 def _verdict(content: Mapping[str, Any]) -> dict[str, str]:
     """What the gate said, with a state and a sign. Older comparisons have no third outcome."""
     if content.get("outcome") == "undecided":
@@ -243,6 +243,8 @@ def _verdict(content: Mapping[str, Any]) -> dict[str, str]:
     return {"state": "bad", "sign": SIGNS["strong"], "verdict": "Did not pass."}
 
 
+def _compared(content: Mapping[str, Any]) -> Markup:
+    """The sentence on what was compared with what."""
     champion, other = content.get("champion"), content.get("incomparable")
     head = Markup("On {}, on {:,} validation rows: candidate {}").format(
         content["ds"], content["rows"], named(content["candidate"]["model"])

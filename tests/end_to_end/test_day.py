@@ -27,7 +27,7 @@ FILES = {
     "features": {"features.csv", "rejected.csv"},
     "predictions": {"predictions.csv"},
     "labels": {"labels.csv", "rejected.csv"},
-    "reports": {"evaluation.json", "index.html"},
+    "reports": {"evaluation.json", "breaches.json", "index.html"},
 }  # fmt: skip
 
 READ = """

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ def act(args):
             print("ready", flush=True)
             hashlib.pbkdf2_hmac('sha256', b'a', b'b', 10**9)  # minutes of native code, as a fit would be
     if what: raise eval(what)
-    return {"rows": 3}
+    return {"rows": 3, **({"warnings": eval(os.environ["WARN"])} if "WARN" in os.environ else {})}
 
 names = ["act", "other"] if "--two" in sys.argv else ["act"]
 commands = [Command(name, "Act.", "__main__:act") for name in names]
@@ -40,6 +41,7 @@ sys.exit(run_stage("demo", "Demonstrates.", commands, [a for a in sys.argv[1:] i
 def started(data: Path, *arguments: str, act: str = "") -> "Iterator[subprocess.Popen[str]]":
     """The demonstration stage as a process, which does not outlive the test."""
     environment = {"PYTHONPATH": str(BASE_IMAGE), "ACT": act, "ML_DATA_DIR": str(data)}
+    environment |= {name: os.environ[name] for name in ("WARN",) if name in os.environ}
     command = [sys.executable, "-c", STAGE, *arguments]
     with subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -62,6 +64,29 @@ def test_result_is_one_json_object_on_the_last_line(tmp_path: Path) -> None:
     assert code == 0
     assert result.pop("seconds") >= 0
     assert result == {"stage": "demo", "command": "act", "ds": "2026-11-21", "rows": 3}
+
+
+@pytest.mark.parametrize(
+    ("warnings", "logged", "kept"),
+    [
+        ("[]", [], []),
+        ("['amount decides the target']", ["amount decides the target"], ["amount decides the target"]),
+        ("['w' * 301]", ["w" * 301], ["w" * 299 + "…"]),
+        (
+            "[str(n) for n in range(23)]",
+            [str(n) for n in range(23)],
+            [*(str(n) for n in range(20)), "and 3 more, in the log"],
+        ),
+    ],
+)
+def test_warnings_of_a_result_are_logged_and_bounded_in_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: str, logged: list[str], kept: list[str]
+) -> None:
+    monkeypatch.setenv("WARN", warnings)
+    code, out, err = run(tmp_path, "--ds", "2026-11-21")
+    assert code == 0
+    assert [line.partition(" demo act: ")[2] for line in err.splitlines() if " WARNING " in line] == logged
+    assert json.loads(out.splitlines()[-1])["warnings"] == kept
 
 
 def test_stage_with_two_commands_takes_sub_commands(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from breaches import find_breaches
 from confirm import confirm_breaches
 from drift import Bins, psi, psi_by_chance, read_bins, score_of
 from intervals import intervals
+from lightgbm_model import features_that_read_missing_as_zero
 from metrics import FIGURES, LabelledRows, predict_codes
 from rules import MONITORING
 from scoring import load_trees, open_features
@@ -45,6 +46,7 @@ class Watch:
         model = read_partition(ROOT, name, ["model.txt", "encoder.json", "metrics.json", "baseline.json"])
         self.encoder, self.trained = read_encoder(model), read_document(model, "metrics.json")
         self.trees = load_trees(model, self.encoder)
+        self.read_as_zero = sorted(features_that_read_missing_as_zero(model / "model.txt"))
         baseline = read_document(model, "baseline.json")
         self.features = [(one, read_bins(one)) for one in baseline["features"]]
         self.score = (baseline["score"], read_bins(baseline["score"], missing=False))
@@ -79,6 +81,8 @@ class Watch:
         score = self._shares(*self.score, score_of(probabilities), MONITORING["score_psi"], evidence=evidence)
         evaluation = {
             "rows": rows,
+            "trained_on_day": False,
+            "missing_as_zero": self._missing_as_zero(pool.features[drawn]),
             "target": {"rows": 0},
             "metrics": self._metrics(labelled, evidence=evidence),
             "trained": self.trained if evidence else {**self.trained, "class_rows": None},
@@ -87,6 +91,12 @@ class Watch:
         }
         rules = MONITORING if evidence else {**MONITORING, "confidence": 1e-9}
         return find_breaches(evaluation, rules)
+
+    def _missing_as_zero(self, features: np.ndarray) -> dict[str, int]:
+        counts = np.isnan(features[:, self.read_as_zero]).sum(axis=0).tolist()
+        return {
+            self.encoder.feature_names[one]: rows for one, rows in zip(self.read_as_zero, counts, strict=True) if rows
+        }
 
     def _shares(self, one: Any, bins: Bins, values: np.ndarray, limit: float, *, evidence: bool) -> dict[str, Any]:
         """PSI, and what chance explains where it matters: below the limit it cannot."""

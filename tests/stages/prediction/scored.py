@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from conftest import DAY, EARLIER_DAY, World, load_fixture
+from conftest import DAY, EARLIER_DAY, World, csv_text, load_fixture
 
 MODEL = f"models/{EARLIER_DAY}"
 EVALUATION = f"reports/{DAY}/evaluation.json"
@@ -30,3 +30,12 @@ def evaluate(world: World, rules: str = LENIENT, *arguments: str) -> dict[str, A
 def targets_of(world: World, codes: list[int] | None = None) -> list[list[str]]:
     rows = world.codes() if codes is None else codes
     return [["00000", str(number), world.fixture.classes[code]] for number, code in enumerate(rows)]
+
+
+def without(world: World, column: str, rows: int) -> str:
+    """features.csv without a value of a feature in its first rows, and with a value everywhere else."""
+    header, *lines = (line.split(",") for line in world.features().splitlines())
+    filled = [[cell or "1" for cell in line] for line in lines]
+    for line in filled[:rows]:
+        line[header.index(column)] = ""
+    return csv_text(header, filled)

@@ -46,6 +46,7 @@ CASES: dict[str, tuple[dict[str, Iterable[tuple[str, str]]], list[str], list[str
     "days_without_evaluation": ({"2026-10-01": [AMOUNT], DAY: [AMOUNT]}, [f"amount on {DAY} (also on 2026-10-01)"], []),
     "later_days": ({DAY: [AMOUNT], "2026-11-22": [AMOUNT]}, [], [f"amount on {DAY}"]),
     "counted_rows": ({DAY: [REJECTED, SCORE]}, [f"data.csv on {DAY}"], [f"score on {DAY}"]),
+    "counted_values": ({DAY: [("missing_as_zero", "amount")]}, [f"amount on {DAY}"], []),
 }
 
 

@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 from conftest import DAY, EARLIER_DAY, World, load_fixture
-from scored import EVALUATION, LENIENT, MODEL, evaluate, scored, targets_of
+from scored import EVALUATION, LENIENT, MODEL, evaluate, scored, targets_of, without
 from sklearn.metrics import f1_score, roc_auc_score
 from stagekit import Publication, read_partition
 from stagekit.contract import HIGHER_IS_BETTER
@@ -348,3 +348,43 @@ def test_quoted_keys_are_joined(world: World) -> None:
     assert world.run("predict", "--ds", DAY, "--model", MODEL).code == 0
     world.target([["c\nd", "é", "1"], ["a,b", '"q"', "0"]])
     assert evaluate(world)["target"]["matched"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "found"),
+    [
+        ("binary", 40, {}),
+        ("binary_complete", 0, {}),
+        ("binary_complete", 2, {"wait": 2}),
+        ("binary_complete", 40, {"wait": 40}),
+    ],
+)
+def test_values_that_the_model_reads_as_zero_are_a_breach_above_the_limit(
+    world: World, name: str, rows: int, found: dict[str, int]
+) -> None:
+    """The model of `binary_complete` never saw a missing value. Two of 200 rows are within the limit of 1 %."""
+    world.fixture = load_fixture(name)
+    scored(world, name, without(world, "wait", rows))
+    result = evaluate(world, json.dumps({"feature_psi": 99, "score_psi": 99}))
+    evaluation = world.json(EVALUATION)
+    assert evaluation["missing_as_zero"] == found
+    said = "wait is missing in 40 of 200 rows: 20.00%, more than 1.00%; "
+    said += "it never was in training, so the model reads 0 there"
+    assert result["crossed"] == ([said] if found == {"wait": 40} else [])
+
+
+def test_figures_of_the_day_that_the_model_was_trained_on_break_no_rule(world: World) -> None:
+    """They are of rows that it has learned from, so they say nothing about it, good or bad."""
+    model = world.validated(DAY)
+    world.prepare(model)
+    assert world.run("predict", "--ds", DAY, "--model", model).code == 0
+    world.target(targets_of(world))
+    impossible = json.dumps({"floors": {"roc_auc": 1.0}, "most_drop": 0})
+    assert evaluate(world, impossible)["crossed"] == []
+    assert world.json(EVALUATION)["trained_on_day"] is True
+
+
+def test_same_figures_of_another_day_break_the_rule(world: World) -> None:
+    scored(world)
+    world.target(targets_of(world))
+    assert len(evaluate(world, json.dumps({"floors": {"roc_auc": 1.0}}))["crossed"]) == 1

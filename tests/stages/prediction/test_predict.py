@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from conftest import DAY, EARLIER_DAY, World, load_fixture
+from scored import without
 from stagekit import read_partition
 
 from feature_table import CHUNK_ROWS
@@ -265,3 +266,17 @@ def test_wrong_usage_ends_with_2(world: World, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         world.run(*arguments)
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(("name", "said"), [("binary", False), ("binary_complete", True)])
+def test_predict_warns_of_values_that_are_missing_and_never_were_in_training(
+    world: World, name: str, said: bool
+) -> None:
+    """LightGBM reads such a value as 0; the model of `binary` has learned from missing values."""
+    world.fixture = load_fixture(name)
+    model = world.validated()
+    world.prepare(model, without(world, "wait", 7))
+    result = world.run("predict", "--ds", DAY, "--model", model)
+    expected = ["wait is missing in 7 of 200 rows; it never was in training, so the model reads 0 there"]
+    assert result.result.get("warnings", []) == (expected if said else [])
+    assert (expected[0] in result.errors) is said

@@ -137,6 +137,10 @@ def test_page_shows_the_figures_of_the_files(world: World) -> None:
 def test_page_warns_of_figures_of_the_day_that_the_model_was_trained_on(world: World, own: bool) -> None:
     page = world.whole_day(trained_on_day=own).day()
     assert ("so the figures flatter it" in page.text("metrics")) is own
+    head = page.text("")
+    assert ("How good the scores are on new rows: the model was trained on this day." in head) is own
+    assert ("Good." in head) is not own
+    assert (page.row("figure")[2] == "training day") is own
 
 
 def test_page_shows_rejects_with_reasons_and_examples(world: World) -> None:
@@ -240,10 +244,6 @@ def test_page_shows_the_last_comparison(world: World) -> None:
     assert [cell.strip() for cell in rows[1][1:3]] == ["0.4009", "0.4112"]
 
 
-def test_page_shows_the_newest_comparison_up_to_its_day(world: World) -> None:
-    world.whole_day()
-    world.model("2026-11-18")
-    world.compare(comparison(ds="2026-11-18", passed=False, rows=777), "2026-11-18")
 @pytest.mark.parametrize(
     ("found", "said"),
     [
@@ -264,6 +264,10 @@ def test_page_says_what_the_gate_said(world: World, found: dict[str, Any], said:
     assert [one for one in verdicts if one in text] == [one for one in verdicts if said.startswith(one)]
 
 
+def test_page_shows_the_newest_comparison_up_to_its_day(world: World) -> None:
+    world.whole_day()
+    world.model("2026-11-18")
+    world.compare(comparison(ds="2026-11-18", passed=False, rows=777), "2026-11-18")
     world.model("2026-11-22")
     world.compare(comparison(ds="2026-11-22", rows=888), "2026-11-22")
     text = world.day().text("comparison")
