@@ -39,7 +39,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
 
         require_followable(schema, str(files[SCHEMA]))
         day = RawDay(schema, publication)
-        for name in (DATA, TARGET):
+        for name in (TARGET, DATA):
             if name in files:
                 columns = schema.data_columns if name == DATA else schema.target_columns
                 wanted = [*columns, *schema.named("target")]

@@ -1,21 +1,72 @@
-"""`infer-schema`: draft a schema.json from own CSV files, for a person to correct."""
+"""`infer-schema`: draft a schema.json from own files, for a person to correct."""
 
 import json
-from argparse import Namespace
+import logging
+import tempfile
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from stagekit import UsageError
 
+log = logging.getLogger(__name__)
+
+# A result line is bounded.
+MOST_WARNINGS, MOST_NAMES = 20, 200
+
 
 def run(args: Namespace) -> Mapping[str, Any]:
-    """CSV files to the file that --out names."""
+    """Own files, in any container, to the file that --out names: a Table Schema whose descriptions hold the reasons."""
     if args.out.exists() and not args.force:
         raise UsageError(f"{args.out} exists already", do="name another file with --out, or add --force")
+    for path in filter(None, (args.data, args.target)):
+        if not path.is_file():
+            raise UsageError(f"there is no file {path}", do="correct it")
+    if args.target and args.target_column:
+        raise UsageError(
+            "--target and --target-column are both given",
+            expected="one of them: the labels are in a file of their own or in the data",
+            do="leave one out",
+        )
+    from file_look import Facts
     from schema_draft import draft_schema
 
-    schema = draft_schema(args.data, args.target, args.key, args.entity, args.missing)
-    text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-    args.out.write_text(text, encoding="utf-8")
-    roles = {field["name"]: f"{field['role']} ({field['type']})" for field in schema["fields"]}
-    return {"schema": str(args.out), "fields": roles}
+    facts = Facts(
+        args.key, args.entity, args.target_column, args.missing, dict(args.assume), args.delimiter, args.encoding
+    )
+    with tempfile.TemporaryDirectory(prefix=".draft-", dir=args.out.absolute().parent) as scratch:
+        draft = draft_schema(args.data, args.target, facts, Path(scratch))
+        text = json.dumps(draft.document, indent=2, ensure_ascii=False) + "\n"
+        written = Path(scratch) / "schema.json"
+        written.write_text(text, encoding="utf-8")
+        written.replace(args.out)
+    fields = draft.document["fields"]
+    positive = [field["positiveClass"] for field in fields if "positiveClass" in field]
+    for field in fields:
+        log.info("%s: %s, %s: %s", field["name"], field["role"], field["type"], field["description"])
+    for warning in draft.warnings:
+        log.warning("%s", warning)
+    return {
+        "schema": str(args.out),
+        "rows": draft.rows,
+        "fields": {field["name"]: f"{field['role']} ({field['type']})" for field in fields[:MOST_NAMES]},
+        "key": draft.named("key"),
+        "target": next(iter(draft.named("target")), None),
+        **({"positive_class": positive[0]} if positive else {}),
+        "ignored": draft.named("ignore")[:MOST_NAMES],
+        "warnings": _bounded(draft.warnings),
+    }
+
+
+def assumption(text: str) -> tuple[str, str]:
+    """The type of the option --assume: the column and how it is read."""
+    column, equals, format_ = text.rpartition("=")
+    if not (column and equals and format_):
+        raise ArgumentTypeError(f"{text!r} is not COLUMN=FORMAT, such as when=%d/%m/%Y")
+    return column, format_
+
+
+def _bounded(warnings: list[str]) -> list[str]:
+    more = len(warnings) - MOST_WARNINGS
+    return [*warnings[:MOST_WARNINGS], *([f"and {more} more, see the log"] if more > 0 else [])]

@@ -5,8 +5,8 @@ Reads   prepare            raw/{ds}: data.csv, target.csv, schema.json
         features           raw/{ds}: data.csv, schema.json; the model's encoder.json
         label              raw/{ds}: target.csv, schema.json; the encoder.json of the model that predictions/{ds} names
         encode-validation  processed/{ds}: val_data.csv, encoder.json; the model's encoder.json
-        import             data.csv, target.csv and schema.json, in any folder; or incoming/{ds}
-        infer-schema       CSV files, in any folder
+        import             CSV or Parquet files and a schema.json, in any folder; or incoming/{ds}
+        infer-schema       CSV or Parquet files, in any folder
 Writes  prepare            processed/{ds}: train_data.csv, rejected.csv
         split              processed/{ds}: train.csv, val.csv, val_data.csv, encoder.json
         features           features/{ds}: features.csv, rejected.csv
@@ -25,6 +25,7 @@ from stagekit import Command, option, run_stage
 from stagekit.options import fraction, inner_fraction, whole_number
 
 from container_options import DELIMITER, ENCODING
+from infer_schema import assumption
 from table_schema import MOST_CATEGORIES
 
 MAX_REJECTED = option(
@@ -106,13 +107,14 @@ COMMANDS = (
     ),
     Command(
         "infer-schema",
-        "Draft a schema.json from CSV files.",
+        "Draft a schema.json from own files, with the reasons in it.",
         "infer_schema:run",
         needs_ds=False,
         publishes=False,
         options=(
-            option("--data", type=Path, required=True, metavar="FILE", help="a data.csv"),
-            option("--target", type=Path, metavar="FILE", help="its target.csv"),
+            option("--data", type=Path, required=True, metavar="FILE", help="the rows, in CSV or Parquet"),
+            option("--target", type=Path, metavar="FILE", help="the key and the target, if they are in their own file"),
+            option("--target-column", metavar="COLUMN", help="the target, if it is a column of the data"),
             option("--key", action="append", default=[], metavar="COLUMN", help="identifies a row; can be repeated"),
             option("--entity", metavar="COLUMN", help="what rows belong to, such as a customer"),
             option(
@@ -122,6 +124,17 @@ COMMANDS = (
                 metavar="TEXT",
                 help='a text that means "missing", such as NA; can be repeated',
             ),
+            option(
+                "--assume",
+                action="append",
+                type=assumption,
+                default=[],
+                metavar="COLUMN=FORMAT",
+                help="how to read a column: string, integer, number, boolean, date, datetime, epoch, epoch-ms, "
+                "decimal-comma (1.234,5), decimal-point (1,234.5) or a pattern such as %%d/%%m/%%Y; can be repeated",
+            ),
+            DELIMITER,
+            ENCODING,
             option("--out", type=Path, required=True, metavar="FILE", help="where to write the schema"),
             option("--force", action="store_true", help="overwrite that file"),
         ),

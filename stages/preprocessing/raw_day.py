@@ -6,7 +6,7 @@ that is plain CSV already is copied as it is if a row of it is malformed: its ow
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from stagekit import BadInput, Publication
 
 from csv_input import LINE, TEXT
 from csv_output import CsvWriter
+from key_match import KeyMatch
 from source_rows import Malformed, Rows, SourceTable
 from table_schema import Schema
 
@@ -42,34 +43,54 @@ class RawDay:
         self._schema, self._publication = schema, publication
         self.read: dict[str, str] = {}
         self.malformed: dict[str, int] = {}
+        self._match: KeyMatch | None = None
+
+    def write_target(self, table: SourceTable, path: Path) -> None:
+        """Write target.csv, from a file of its own."""
+        made_up = self._schema.row_number
+        _require_columns(table, [name for name in self._schema.target_columns if name != made_up], made_up)
+        batches: list[pl.DataFrame] = []
+        outputs = [Output(TARGET, [*([made_up] if made_up else []), *table.header])]
+        self._write(table, path, outputs, lambda rows: None if batches else batches.append(rows))
+        if batches and not made_up:
+            self._match = KeyMatch(self._schema.of(self._schema.named("key")), batches[0], table.label)
 
     def write_data(self, table: SourceTable, path: Path) -> None:
-        """Write data.csv, and target.csv too if the label is in this table."""
+        """Write data.csv, and target.csv too if the label is in this table. A target.csv comes before."""
         target, made_up = self._schema.named("target"), self._schema.row_number
         inside = [name for name in target if name in table.header]
         expected = [name for name in self._schema.data_columns if name != made_up]
         _require_columns(table, [*expected, *inside], made_up)
+        if inside and TARGET in self._publication.rows:
+            raise BadInput(
+                f"{table.label} has the target {inside[0]}, and a target.csv is named too",
+                expected="the target in one of them",
+                do="leave out --target, or remove that column from the data",
+            )
         numbered = [made_up] if made_up else []
         outputs = [Output(DATA, [*numbered, *(name for name in table.header if name not in inside)])]
         if inside:
             log.info("%s holds the target %s: it becomes target.csv", table.label, inside[0])
             outputs.append(Output(TARGET, [*self._schema.named("key"), *inside], keeps_malformed=False))
-        self._write(table, path, outputs)
+        match = self._match
+        self._write(table, path, outputs, match.look_at if match else None)
+        if match:
+            match.require_matches(table.label)
+        if not inside and TARGET in self._publication.rows:
+            self._require_as_many_rows()
 
-    def write_target(self, table: SourceTable, path: Path) -> None:
-        """Write target.csv."""
-        made_up = self._schema.row_number
-        _require_columns(table, [name for name in self._schema.target_columns if name != made_up], made_up)
-        self._write(table, path, [Output(TARGET, [*([made_up] if made_up else []), *table.header])])
+    def _require_as_many_rows(self) -> None:
         rows = self._publication.rows
-        if made_up and rows[DATA] != rows[TARGET]:
+        if self._schema.row_number and rows[DATA] != rows[TARGET]:
             raise BadInput(
                 f"the data has {rows[DATA]:,} rows and the target {rows[TARGET]:,}; the key is the row's number",
                 expected="the same rows in both files, in the same order",
                 do="give both files a key column, or put the label into the data file",
             )
 
-    def _write(self, table: SourceTable, path: Path, outputs: Sequence[Output]) -> None:
+    def _write(
+        self, table: SourceTable, path: Path, outputs: Sequence[Output], watch: Callable[[pl.DataFrame], None] | None
+    ) -> None:
         malformed = Malformed(table.label, len(table.header))
         as_it_is = [*outputs[0].columns] == [*table.header]
         with ExitStack() as stack:
@@ -78,6 +99,8 @@ class RawDay:
                 writer.write(pl.DataFrame(schema=dict.fromkeys(output.columns, pl.String)))
             for rows in _numbered(table.rows(), self._schema.row_number):
                 malformed.add(rows)
+                if watch:
+                    watch(rows.texts)
                 for output, writer in zip(outputs, writers, strict=True):
                     _write_rows(writer, output, rows, as_it_is)
         malformed.require_rows_of_the_header()

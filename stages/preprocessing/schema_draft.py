@@ -1,123 +1,252 @@
-"""A draft of a Table Schema: the type and the role of each column, from its values."""
+"""A draft of a Table Schema: the type and the role of each column, from its values, with the reasons."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from stagekit import BadInput, UsageError
 
-from checks import RAW, convert
-from csv_input import CsvFile
+from column_choice import Choice, choose
+from column_values import Column
+from draft_field import field_document
+from draft_keys import is_named_like_a_key, made_up_name
+from draft_target import describe_target
+from file_look import Facts, FileLook, Head, JoinedPairs
+from key_match import KeyMatch
+from label_pairs import LabelPairs
+from readings import BOOLEAN, INTEGER, TEXT, TIMES, Reading
 from table_schema import Field
 
-# The first of these that fits all values of a column is its type.
-CANDIDATES = (
-    Field("", "boolean", "", "default", {}, ("true", "True", "TRUE"), ("false", "False", "FALSE")),
-    Field("", "integer", "", "default", {}, (), ()),
-    Field("", "number", "", "default", {}, (), ()),
-    Field("", "date", "", "default", {}, (), ()),
-    Field("", "datetime", "", "default", {}, (), ()),
-    Field("", "datetime", "", "%Y-%m-%d %H:%M:%S", {}, (), ()),
-)
-TEXT_FIELD = Field("", "string", "", "default", {}, (), ())
 # If texts do not repeat in this many rows or more, they are names, not descriptions.
 IDENTIFIER_ROWS = 50
 
 
-class Column:
-    """A column after some batches: the types that all its values fit, and whether values repeat."""
+@dataclass
+class Draft:
+    """A Table Schema, the rows that it was made from, and what a person should look at."""
 
-    def __init__(self, name: str, missing: Collection[str]) -> None:
-        self.name, self._missing = name, ["", *missing]
-        self._fitting = list(CANDIDATES)
-        self._values, self._repeats = 0, False
+    document: dict[str, Any]
+    rows: int
+    warnings: list[str]
 
-    def look_at(self, rows: pl.DataFrame) -> None:
-        """Drop the types that a value of this batch does not fit."""
-        values = rows.select(pl.col(self.name).alias(RAW)).filter(~pl.col(RAW).is_in(self._missing))
-        self._fitting = [field for field in self._fitting if values.select(_misfits(field)).item() == 0]
-        self._repeats = self._repeats or values[RAW].is_duplicated().any()
-        self._values += values.height
-
-    @property
-    def type(self) -> Field:
-        return self._fitting[0] if self._fitting and self._values else TEXT_FIELD
-
-    @property
-    def is_no_feature(self) -> bool:
-        """Whether it has no value at all, or texts that never repeat."""
-        names = self.type is TEXT_FIELD and not self._repeats and self._values >= IDENTIFIER_ROWS
-        return not self._values or names
-
-    def document(self, role: str) -> dict[str, Any]:
-        """The column as a field of a Table Schema."""
-        kind = self.type
-        # Identifiers and classes are compared as texts, never as rounded numbers or times.
-        if role in ("key", "entity", "target") and kind.type not in ("integer", "boolean"):
-            kind = TEXT_FIELD
-        document: dict[str, Any] = {"name": self.name, "type": kind.type}
-        if kind.format != "default":
-            document["format"] = kind.format
-        if role == "feature" and kind.type in ("date", "datetime"):
-            role = "time"
-        document["role"] = "ignore" if role == "feature" and self.is_no_feature else role
-        if role in ("key", "target"):
-            document["constraints"] = {"required": True}
-        return document
+    def named(self, role: str) -> list[str]:
+        """The fields of this role."""
+        return [field["name"] for field in self.document["fields"] if field["role"] == role]
 
 
-def _misfits(field: Field) -> pl.Expr:
-    """How many values are not of the field's type. A number with a leading zero is a code, such as a postcode."""
-    raw, value = pl.col(RAW), convert(field, pl.col(RAW))
-    fits = value.is_not_null()
-    if field.type in ("integer", "number"):
-        fits &= ~raw.str.contains(r"^[+-]?0\d")
-    if field.type == "number":
-        fits &= value.is_finite()
-    return (~fits).sum()
+def draft_schema(data: Path, target: Path | None, facts: Facts, scratch: Path) -> Draft:
+    """Draft a Table Schema. Temporary files go to the folder `scratch`.
 
-
-def _look(path: Path, missing: Collection[str]) -> dict[str, Column]:
-    file = CsvFile(path, str(path))
-    columns = {name: Column(name, missing) for name in file.header}
-    for batch in file.batches():
-        for column in columns.values():
-            column.look_at(batch.rows)
-    return columns
-
-
-def draft_schema(
-    data: Path, target: Path | None, key: Sequence[str], entity: str | None, missing: Sequence[str]
-) -> dict[str, Any]:
-    """Draft a Table Schema. If no key is named, the key is the columns that both files have.
-
-    Errors: UsageError if no key is known or a named column does not exist; BadInput if target.csv does not have
-    exactly one column beside the key.
+    If no key is named, it is the columns that both files have; of one file a column in which no value repeats, or else
+    the number of the row.
+    Errors: UsageError if a named column does not exist; BadInput if a column has two readings, if the target is no
+    column of classes, or if target.csv does not have exactly one column beside the key.
     """
-    columns = _look(data, missing)
-    targets = _look(target, missing) if target else {}
-    key = list(key) or [name for name in columns if name in targets]
+    rows = FileLook(data, facts, scratch)
+    if target:
+        return _draft_of_two(rows, FileLook(target, facts, scratch), facts)
+    _require_columns(rows.header, [*facts.key, facts.entity, facts.target_column, *facts.assume], rows.label)
+    pairs = LabelPairs(rows.header, facts.target_column) if facts.target_column else None
+    rows.read(*([pairs] if pairs else []))
+    label = rows.columns[facts.target_column] if facts.target_column else None
+    drafting = Drafting(rows, facts, label, pairs)
+    drafting.take_key(facts.key)
+    return drafting.draft()
+
+
+def _draft_of_two(rows: FileLook, labels: FileLook, facts: Facts) -> Draft:
+    key = list(facts.key) or [name for name in rows.header if name in labels.header]
     if not key:
-        found = "the two files have no column in common" if target else "without --target no column is known as the key"
-        raise UsageError(found, expected="the columns that identify a row", do="name each with --key COLUMN")
-    for name in [*key, *([entity] if entity else [])]:
-        if name not in columns or (target and name in key and name not in targets):
-            raise UsageError(
-                f"there is no column {name!r} in {data if name not in columns else target}", do="correct it"
-            )
-    predicted = [column for name, column in targets.items() if name not in key]
-    if target and (len(predicted) != 1 or predicted[0].name in columns):
+        raise UsageError(
+            "the two files have no column in common",
+            expected="the columns that identify a row",
+            do="name each with --key COLUMN, or put the label into the data file and name it with --target-column",
+        )
+    _require_columns(rows.header, [*key, facts.entity], rows.label)
+    _require_columns(labels.header, key, labels.label)
+    _require_columns([*rows.header, *labels.header], facts.assume, f"{rows.label} or {labels.label}")
+    predicted = [name for name in labels.header if name not in key]
+    if len(predicted) != 1 or predicted[0] in rows.header:
         raise BadInput(
-            f"{target} has the columns {', '.join(targets)}; beside the key {', '.join(key)} that is "
-            f"{', '.join(column.name for column in predicted) or 'nothing'}",
+            f"{labels.label} has the columns {', '.join(labels.header)}; beside the key {', '.join(key)} that is "
+            f"{', '.join(predicted) or 'nothing'}",
             expected="the key and exactly one column, what is to be predicted, which the data does not have",
             do="correct the file, or name the key with --key",
         )
+    head = Head()
+    labels.read(head)
+    texts_or_numbers = [_key_field(name, facts) for name in key]
+    match = KeyMatch(texts_or_numbers, head.rows, labels.label)
+    joined = JoinedPairs(rows.header, key, predicted[0], head.rows)
+    rows.read(match, joined)
+    match.require_matches(rows.label)
+    drafting = Drafting(rows, facts, labels.columns[predicted[0]], joined.pairs)
+    drafting.take_key(key)
+    drafting.warn_of_malformed(labels)
+    return drafting.draft()
 
-    def role(name: str) -> str:
-        return "key" if name in key else "entity" if name == entity else "feature"
 
-    fields = [column.document(role(name)) for name, column in columns.items()]
-    fields += [column.document("target") for column in predicted]
-    return {"fields": fields, "primaryKey": key, "missingValues": ["", *missing]}
+def _require_columns(header: Collection[str], names: Collection[str | None], label: str) -> None:
+    for name in names:
+        if name is not None and name not in header:
+            raise UsageError(f"there is no column {name!r} in {label}: it has {', '.join(header)}", do="correct it")
+
+
+def _key_field(name: str, facts: Facts) -> Field:
+    reading = INTEGER if facts.assume.get(name) == INTEGER.assume else TEXT
+    return replace(reading.field, name=name)
+
+
+class Drafting:
+    """A draft in the making: of the columns of the data, and the target's if it is known."""
+
+    def __init__(self, rows: FileLook, facts: Facts, target: Column | None, pairs: LabelPairs | None) -> None:
+        self._rows, self._facts, self._target = rows, facts, target
+        self._equal = pairs.equal() if pairs else {}
+        self._key: list[str] = []
+        self._made_up: dict[str, Any] | None = None
+        self._key_reason = ""
+        self.warnings: list[str] = []
+        self.warn_of_malformed(rows)
+        choices = {name: self._choose(column) for name, column in self._columns.items()}
+        # A file that writes decimal commas somewhere may write points between thousands elsewhere.
+        if any(choice.reading.field.decimal_char == "," and not choice.undecided for choice in choices.values()):
+            choices = {name: self._choose(column, decimal_commas=True) for name, column in self._columns.items()}
+        self._choices = choices
+
+    @property
+    def _columns(self) -> dict[str, Column]:
+        return self._rows.columns | ({self._target.name: self._target} if self._target else {})
+
+    def _choose(self, column: Column, *, decimal_commas: bool = False) -> Choice:
+        return choose(column, is_assumed=column.name in self._facts.assume, has_decimal_commas=decimal_commas)
+
+    def warn_of_malformed(self, look: FileLook) -> None:
+        """Warn of rows that `prepare` will reject."""
+        if look.malformed.count:
+            examples = "; ".join(look.malformed.examples)
+            self.warnings.append(f"{look.label}: {look.malformed.count} rows are malformed: {examples}")
+
+    # --- the key ---
+
+    def take_key(self, key: Sequence[str]) -> None:
+        """Take these columns as the key; if there is none, a column in which no value repeats, or the row's number."""
+        unique = self._rows.keys.unique()
+        self._key = list(key) or self._candidates(unique)[:1]
+        if key:
+            self._key_reason = "as named" if self._facts.key else "in both files"
+            if len(key) == 1 and key[0] not in unique:
+                self.warnings.append(f"{key[0]}: a key whose values repeat or are missing: prepare rejects such rows")
+        elif self._key:
+            what = "named like a key" if is_named_like_a_key(self._key[0]) else "the first column"
+            self._key_reason = f"{what}, no value repeats or is missing; --key names another one"
+        else:
+            name = made_up_name([*self._columns])
+            reason = (
+                "made up by import, the number of the row: no column that could be a key has another value in each row"
+            )
+            self._made_up = {"name": name, "type": "integer", "role": "key", "rowNumber": True}
+            self._made_up |= {"constraints": {"required": True}, "description": reason}
+
+    def _candidates(self, unique: Sequence[str]) -> list[str]:
+        others = (self._facts.entity, self._target.name if self._target else None)
+        kinds = (INTEGER.field.type, TEXT.field.type)
+        return [name for name in unique if name not in others and self._choices[name].reading.field.type in kinds]
+
+    # --- the document ---
+
+    def draft(self) -> Draft:
+        """The whole draft. Errors: BadInput if a column has two readings."""
+        undecided = [self._choices[name].undecided for name in self._columns if not self._is_identity(name)]
+        if undecided := list(filter(None, undecided)):
+            raise BadInput(
+                "; ".join(undecided),
+                expected="one reading for each column",
+                do="choose with --assume; nothing was written",
+            )
+        self._missing = self._missing_texts()
+        fields = [self._made_up] if self._made_up else []
+        fields += [self._field(column) for name, column in self._rows.columns.items() if column is not self._target]
+        if self._target:
+            document, warnings = describe_target(self._target, self._choices[self._target.name], self._missing)
+            self.warnings += warnings
+            fields.append(document)
+        else:
+            self.warnings.append(
+                "no target is named, so this schema can only score: --target-column or --target names it"
+            )
+        key = [field["name"] for field in fields if field["role"] == "key"]
+        document = {"fields": fields, "primaryKey": key, "missingValues": ["", *self._missing]}
+        return Draft(document, self._rows.rows, self.warnings)
+
+    def _is_identity(self, name: str) -> bool:
+        """Whether the values are compared as they are, so that no number or time is read from them."""
+        target = self._target.name if self._target else None
+        return name in (*self._key, self._facts.entity, target) and name not in self._facts.assume
+
+    def _missing_texts(self) -> list[str]:
+        found = [
+            text for name, choice in self._choices.items() if not self._is_identity(name) for text in choice.missing
+        ]
+        return list(dict.fromkeys([*self._facts.missing, *found]))
+
+    def _field(self, column: Column) -> dict[str, Any]:
+        name, choice = column.name, self._choices[column.name]
+        why = [*choice.why]
+        if name in self._key or name == self._facts.entity:
+            role, reading = ("key", "entity")[name not in self._key], _identity(column, choice)
+            if name not in self._facts.assume:
+                why = [f"compared as {reading.what}"]
+            why.insert(0, self._key_reason if role == "key" else "as named")
+        else:
+            role, reading = self._role(column, choice, why), choice.reading
+            self.warnings += choice.warnings
+        self._note_missing(column, reading, why)
+        return field_document(name, reading, role, why)
+
+    def _role(self, column: Column, choice: Choice, why: list[str]) -> str:
+        """The role of a column that is neither key nor entity nor target; adds the reasons and the warnings."""
+        name = column.name
+        never = not column.repeats and column.filled >= IDENTIFIER_ROWS
+        reason = ""
+        if not column.readable:
+            reason = choice.why[0]
+        elif never and choice.reading is TEXT:
+            reason = f"no text repeats in {column.filled:,} rows, so they are names or free text, no categories"
+        elif never and choice.reading is INTEGER and is_named_like_a_key(name):
+            reason = (
+                f"named like a key, and no value repeats in {column.filled:,} rows, so it says nothing of other rows"
+            )
+        if reason:
+            why.append("ignored")
+            self.warnings.append(f"{name}: ignored: {reason}; change its role in the schema if this is wrong")
+            return "ignore"
+        if column.distinct == 1 and column.readable == column.rows:
+            value = next(iter(column.values.counts))
+            self._warn(name, f"always {value!r}, so it says nothing", why)
+        if name in self._equal:
+            self._warn(name, f"equals the target ({self._equal[name]}): is it known before the target is?", why)
+        return "time" if choice.reading.field.type in TIMES else "feature"
+
+    def _warn(self, name: str, sentence: str, why: list[str]) -> None:
+        why.append(sentence)
+        self.warnings.append(f"{name}: {sentence}")
+
+    def _note_missing(self, column: Column, reading: Reading, why: list[str]) -> None:
+        """Warn of texts that are missing because they are so in other columns."""
+        if reading is not TEXT or not column.readable:
+            return
+        for text in column.known.counts.keys() & {*self._missing} - {*self._facts.missing}:
+            count, line = column.known.counts[text], column.known.lines[text]
+            self._warn(
+                column.name,
+                f"{text!r} in line {line} ({count} in all) is missing here too, as in the columns of numbers",
+                why,
+            )
+
+
+def _identity(column: Column, choice: Choice) -> Reading:
+    """Identifiers are compared as texts, never as rounded numbers or times, unless all are whole numbers."""
+    whole = choice.reading in (INTEGER, BOOLEAN) and not choice.warnings and not choice.missing
+    return choice.reading if whole or choice.reading.reads_codes else TEXT

@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def refused(day: Day, files: dict[str, Path], data: bytes, *options: str, schema
 CELL = st.text(st.sampled_from('a1é€,;|\t"\n '), max_size=5)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     cells=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=6),
     delimiter=st.sampled_from(",;\t|"),
@@ -322,3 +323,74 @@ def test_row_number_is_an_integer_key(day: Day, files: dict[str, Path], change: 
     run = day.run("import", *put(files, "kilos,breed\n1,x\n", "grade\nA\n", json.loads(json.dumps({"fields": fields}))))
     assert run.code == 3
     assert "rowNumber" in run.log
+
+
+@pytest.mark.parametrize(
+    ("data", "target", "message"),
+    [
+        ("tag-007", "tag-7", "tag is 'tag-007' in the first row of the data and 'tag-7' in the target"),
+        ("007", "7", "the same tag is '007' in the data and '7' in the target"),
+        ("Tag-7", "tag-7", "the same tag is 'Tag-7' in the data and 'tag-7' in the target"),
+    ],
+)
+def test_keys_of_which_none_matches_are_refused(
+    day: Day, files: dict[str, Path], data: str, target: str, message: str
+) -> None:
+    fields = [{key: value for key, value in f.items() if key != "constraints"} for f in SCHEMA["fields"]]
+    rows = to_csv(DATA_HEADER, [[data, *sheep(number)[1:]] for number in range(9)])
+    run = day.run("import", *put(files, rows, to_csv(["tag", "grade"], [[target, "A"]]), {"fields": fields}))
+    assert run.code == 3
+    assert message in run.log
+
+
+def test_key_of_whole_numbers_matches_however_it_is_written(day: Day, files: dict[str, Path]) -> None:
+    fields = [field("id", "integer", "key"), field("x", "number", "feature"), field("y", "string", "target")]
+    assert day.run("import", *put(files, "id,x\n007,1\n", "id,y\n7,A\n", {"fields": fields})).code == 0
+
+
+def test_target_in_both_files_is_refused(day: Day, files: dict[str, Path]) -> None:
+    table = [[*sheep(number), graded(number)[1]] for number in range(60)]
+    run = day.run("import", *put(files, to_csv([*DATA_HEADER, "grade"], table), flock(60)[1]))
+    assert run.code == 3
+    assert "has the target grade, and a target.csv is named too" in run.log
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cents=st.lists(st.integers(-(10**9), 10**9), min_size=20, max_size=40, unique=True),
+    mark=st.sampled_from([(",", ""), (",", "."), (",", " "), (".", ","), (".", "'"), (".", "")]),
+    sign=st.sampled_from(["", " €", " %"]),
+    times=st.sampled_from(["%d.%m.%Y %H:%M", "%Y-%m-%d %H:%M", "%Y/%m/%d %I:%M %p", "%d %b %Y %H:%M"]),
+    missing=st.sampled_from(["NA", "-", "?", "nan"]),
+)
+def test_any_way_to_write_values_gives_the_same_prepared_table(
+    day: Day, files: dict[str, Path], cents: list[int], mark: tuple[str, str], sign: str, times: str, missing: str
+) -> None:
+    """The draft recognises the way, and `prepare` then makes the bytes that it makes of plain values."""
+    start = datetime(2026, 11, 1, 13, 30)
+
+    def table(number: Callable[[int], str], time: Callable[[datetime], str], nothing: str) -> str:
+        rows = [[n, number(cent), time(start + timedelta(hours=7 * n)), "ab"[n % 2]] for n, cent in enumerate(cents)]
+        return to_csv(["id", "x", "t", "y"], [*rows, [len(cents), nothing, nothing, "a"]])
+
+    def marked(cent: int) -> str:
+        decimal, group = mark
+        whole, _, rest = f"{cent / 100:,.2f}".partition(".")
+        return f"{whole.replace(',', group)}{decimal}{rest}{sign}"
+
+    prepared = []
+    for text in (
+        table(lambda cent: f"{cent / 100:.2f}", lambda time: time.isoformat(), ""),
+        table(marked, lambda time: time.strftime(times), missing),
+    ):
+        put(files, text, "")
+        named = ["--data", str(files["data.csv"])]
+        out = ["--out", str(files["schema.json"]), "--force", "--target-column", "y"]
+        run = day.run("infer-schema", *named, *out, ds=None)
+        assert run.code == 0, run.log
+        assert day.run("import", *named, "--schema", str(files["schema.json"])).code == 0
+        assert day.run("prepare", "--max-rejected", "0").code == 0
+        assert day.run("split", "--val-fraction", "0.4").code == 0
+        folder = day.file(f"processed/{DS}")
+        prepared.append([(folder / name).read_bytes() for name in ("train_data.csv", "train.csv", "val.csv")])
+    assert prepared[0] == prepared[1]

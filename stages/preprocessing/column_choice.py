@@ -1,0 +1,230 @@
+"""How a column is to be read: the choice between the readings, the reasons for it and what would be lost."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from column_values import Column, Fit
+from draft_keys import words_of
+from readings import COMPACT_DATE, INTEGER, MILLISECONDS, NUMBER, NUMBERS, SECONDS, TEXT, TIMES, Reading
+from table_schema import MOST_CATEGORIES
+
+# A column is read so if this share of its values fits.
+NEARLY_ALL = 0.95
+# Fewer values are little evidence.
+FEW_VALUES = 20
+SHOWN_TEXTS = 3
+# Texts that mean "missing" in a column of numbers, times or booleans.
+KNOWN_MISSING = (
+    *(
+        "NA",
+        "N/A",
+        "na",
+        "n/a",
+        "n.a.",
+        "N.A.",
+        "#N/A",
+        "<NA>",
+        "NaN",
+        "nan",
+        "NAN",
+        "NaT",
+        "NULL",
+        "Null",
+        "null",
+        "(null)",
+    ),
+    *("\\N", "None", "none", "nil", "-", "--", "---", "?", "??", ".", "..", "missing", "Missing", "unknown", "Unknown"),
+    *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!"),
+)
+# Words in the name of a column that say that its whole numbers are times.
+TIME_WORDS = re.compile(
+    r"(^|[^a-z])(time|timestamp|date|datetime|ts|epoch|at|when|created|updated|unix)([^a-z]|$)", re.I
+)
+# From 2000 on, before 2040.
+EPOCH = {SECONDS: (946_684_800, 2_208_988_800), MILLISECONDS: (946_684_800_000, 2_208_988_800_000)}
+
+
+@dataclass
+class Choice:
+    """The reading of a column, the reasons, what a person should look at, and the readings that are as likely."""
+
+    reading: Reading
+    why: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    undecided: str = ""
+    # Texts that the schema has to list as missing.
+    missing: tuple[str, ...] = ()
+
+
+def choose(column: Column, *, is_assumed: bool, has_decimal_commas: bool = False) -> Choice:
+    """Choose the reading of a column. `has_decimal_commas`: another column of the file has them for sure."""
+    if not column.readable:
+        return _empty(column)
+    # That numbers are seconds since 1970 takes more evidence than that they are numbers.
+    fits = [fit for fit in column.fits if is_assumed or fit.reading not in EPOCH]
+    best = max(fits, key=lambda fit: fit.count, default=None)
+    if best is not None and not is_assumed:
+        best = _special(column, best) or best
+    if best is None or not (is_assumed or _is_enough(column, best)):
+        return _text(column, best)
+    choice = Choice(best.reading, missing=tuple(column.known.counts))
+    if rivals := list(_rivals(column, best, has_decimal_commas)):
+        choice.undecided = _dilemma(column, best, rivals)
+    choice.why += [*_evidence(column, best, is_assumed), *_notes(column, best)]
+    choice.warnings += _losses(column, best)
+    return choice
+
+
+def _empty(column: Column) -> Choice:
+    if not column.filled:
+        return Choice(TEXT, ["no value at all"])
+    shown = _listed(column.known.counts, column.known.lines)
+    return Choice(TEXT, [f"only texts that usually mean missing: {shown}"])
+
+
+def _is_enough(column: Column, fit: Fit) -> bool:
+    return fit.count >= NEARLY_ALL * column.readable and not _codes(fit)
+
+
+def _codes(fit: Fit) -> list[str]:
+    """The texts that begin with a zero, as codes do and numbers do not, if the reading is one of numbers."""
+    return [text for text in fit.misfits.counts if fit.reading.field.type in NUMBERS and re.match(r"[+-]?0\d", text)]
+
+
+def _special(column: Column, best: Fit) -> Fit | None:
+    """Whole numbers that are dates written without marks, or seconds since 1970 if the column's name says so."""
+    if best.reading is not INTEGER:
+        return None
+    for fit in column.fits:
+        if fit.count < best.count:
+            continue
+        if fit.reading.assume == COMPACT_DATE and column.least[:2] >= "19" and column.greatest[:2] <= "20":
+            return fit
+        if _is_epoch(column, fit.reading) and TIME_WORDS.search(words_of(column.name)):
+            return fit
+    return None
+
+
+def _is_epoch(column: Column, reading: Reading) -> bool:
+    limits = EPOCH.get(reading)
+    if not limits or len(column.least) != len(column.greatest) or not column.least.isdecimal():
+        return False
+    return limits[0] <= int(column.least) and int(column.greatest) < limits[1]
+
+
+def _rivals(column: Column, best: Fit, has_decimal_commas: bool) -> Iterator[Fit]:
+    """The readings that fit as well and give other values."""
+    if best.reading is INTEGER or best.reading in EPOCH or best.reading.assume == COMPACT_DATE:
+        return
+    seen = {best.reading.assume}
+    for fit in column.fits:
+        differs = best.reading in fit.differs or fit.reading in best.differs
+        # What is a number as it stands is taken for that, unless the file writes numbers in another way.
+        overruled = best.reading is NUMBER and not (has_decimal_commas and fit.reading.field.group_char == ".")
+        if fit.count == best.count and differs and not overruled and fit.reading.assume not in seen:
+            seen.add(fit.reading.assume)
+            yield fit
+
+
+def _dilemma(column: Column, best: Fit, rivals: list[Fit]) -> str:
+    text = rivals[0].differs.get(best.reading) or best.differs[rivals[0].reading]
+    fits = [best, *rivals]
+    meanings = " or ".join(f"{_shown(fit.reading, text)} ({fit.reading.assume})" for fit in fits)
+    options = " or ".join(f"--assume '{column.name}={fit.reading.assume}'" for fit in fits)
+    return f"{column.name}: all {best.count} values have {len(fits)} readings: {text!r} is {meanings}; choose {options}"
+
+
+def _shown(reading: Reading, text: str) -> str:
+    return str(reading.values(pl.Series([text])).item())
+
+
+def _evidence(column: Column, fit: Fit, is_assumed: bool) -> Iterator[str]:
+    yield f"{fit.count} of {column.readable} values are {fit.reading.what}"
+    if column.known.counts:
+        yield f"{_listed(column.known.counts, column.known.lines)}: taken as missing"
+    if column.filled < column.rows:
+        yield f"empty in {_rows(column.rows - column.filled)}"
+    if column.padded:
+        yield f"blanks around {column.padded} values are left out"
+    for other in (*column.fits, *column.given_up):
+        if other.count < fit.count and {fit.reading.field.type, other.reading.field.type} <= {*TIMES}:
+            text = next(iter(other.misfits.counts))
+            yield f"not {other.reading.assume}, because of {text!r} in line {other.misfits.lines[text]}"
+    if is_assumed:
+        yield "as --assume says"
+    elif fit.count < column.readable or column.readable < FEW_VALUES:
+        yield "likely" if column.readable >= FEW_VALUES else f"little evidence, only {column.readable} values"
+    else:
+        yield "sure"
+
+
+def _notes(column: Column, fit: Fit) -> Iterator[str]:
+    if fit.reading.assume == COMPACT_DATE:
+        yield f"as whole numbers: --assume '{column.name}=integer'"
+    if fit.reading in EPOCH:
+        first, last = (_shown(fit.reading, text) for text in (column.least, column.greatest))
+        yield f"from {first} to {last}, because of its name; as whole numbers: --assume '{column.name}=integer'"
+
+
+def _losses(column: Column, fit: Fit) -> Iterator[str]:
+    """What is lost, or may be, when the column is read so."""
+    bad = column.readable - fit.count
+    if bad:
+        shown = _listed(fit.misfits.counts, fit.misfits.lines)
+        yield (
+            f"{column.name}: {fit.count} of {column.readable} values are {fit.reading.what}, but not {shown}: prepare "
+            f"rejects {_rows(bad)}; --missing TEXT takes a text as missing, --assume '{column.name}=string' reads texts"
+        )
+    units = [] if fit.reading.field.bare_number else sorted(unit for unit in column.units if unit)
+    without = column.units.get("", 0)
+    if len(units) > 1 or (units and without):
+        shown = ", ".join(f"{unit!r} ({column.units[unit]})" for unit in units[:SHOWN_TEXTS])
+        beside = f" and none ({without})" if without else ""
+        yield f"{column.name}: its numbers have the signs {shown}{beside}, and the signs are left out: is it one unit?"
+    if fit.reading is INTEGER and (epoch := next((one for one in EPOCH if _is_epoch(column, one)), None)):
+        first, last = (_shown(epoch, text) for text in (column.least, column.greatest))
+        yield (
+            f"{column.name}: these whole numbers could be {epoch.what}, from {first} to {last}; "
+            f"--assume '{column.name}={epoch.assume}' reads them so"
+        )
+
+
+def _text(column: Column, best: Fit | None) -> Choice:
+    """A column of texts."""
+    number = f"{column.distinct:,}" if column.distinct is not None else f"more than {column.values.most:,}"
+    choice = Choice(TEXT, [f"{number} different texts in {_rows(column.filled)}"])
+    if best is not None and best.count >= 0.5 * column.readable:
+        codes = _codes(best)
+        text = (codes or [*best.misfits.counts])[0]
+        line = best.misfits.lines[text]
+        if codes:
+            choice.why.append(f"{text!r} in line {line} begins with a zero, so these are codes and no numbers")
+        else:
+            found = (
+                f"only {best.count} of {column.readable} values are {best.reading.what}, not {text!r} in line {line}"
+            )
+            choice.why.append(found)
+            other = f"--assume '{column.name}={best.reading.assume}'"
+            choice.warnings.append(f"{column.name}: {found}: drafted as texts; {other} rejects the rest")
+    if column.filled < column.rows:
+        choice.why.append(f"empty in {_rows(column.rows - column.filled)}")
+    if column.distinct is None or column.distinct > MOST_CATEGORIES:
+        choice.why.append(f"the encoder keeps the {MOST_CATEGORIES} most frequent")
+    return choice
+
+
+def _listed(counts: dict[str, int], lines: dict[str, int]) -> str:
+    """Some texts with the line of the first one each."""
+    shown = [
+        f"{text!r} in line {lines[text]}" + (f" ({count} times)" if count > 1 else "") for text, count in counts.items()
+    ]
+    return ", ".join(shown[:SHOWN_TEXTS]) + (
+        f" and {len(shown) - SHOWN_TEXTS} more" if len(shown) > SHOWN_TEXTS else ""
+    )
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} row{'s' * (number != 1)}"

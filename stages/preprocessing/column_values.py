@@ -1,0 +1,175 @@
+"""What is seen of a column while its file is read: which readings fit, what does not and where, which values repeat."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from csv_input import LINE
+from readings import NUMBERS, TEXT_COLUMN, TIMES, Reading, fitting, of_the_look
+
+FIRST, COUNT = "first", "count"
+# A reading that fits fewer of the first values, or of all values so far, is given up.
+LEAST_SHARE, FEW, SAMPLE = 0.5, 20, 500
+# How many different texts are kept: those that do not fit a reading, and the values of a column.
+MOST_MISFITS, MOST_VALUES = 50, 1000
+
+
+@dataclass
+class Texts:
+    """Some different texts with their numbers and first lines. `is_complete` is False if there were more."""
+
+    most: int
+    counts: Counter[str] = field(default_factory=Counter)
+    lines: dict[str, int] = field(default_factory=dict)
+    is_complete: bool = True
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Count the texts of a frame (TEXT_COLUMN, LINE), as long as there is room."""
+        found = frame.group_by(TEXT_COLUMN).agg(pl.len().alias(COUNT), pl.col(LINE).min().alias(FIRST)).sort(FIRST)
+        self.is_complete = self.is_complete and found.height <= self.most
+        for text, count, line in found.head(self.most).iter_rows():
+            if text in self.counts or len(self.counts) < self.most:
+                self.counts[text] += count
+                self.lines.setdefault(text, line)
+            else:
+                self.is_complete = False
+
+
+@dataclass
+class Fit:
+    """How a reading fits so far. `differs` has a text that it reads in another way, by reading."""
+
+    reading: Reading
+    count: int = 0
+    misfits: Texts = field(default_factory=lambda: Texts(MOST_MISFITS))
+    differs: dict[Reading, str] = field(default_factory=dict)
+
+
+class Column:
+    """A column after some batches. `known_missing` are texts that mean "missing" where the other values are numbers."""
+
+    def __init__(
+        self, name: str, readings: Sequence[Reading], missing: Sequence[str], known_missing: Sequence[str]
+    ) -> None:
+        self.name, self._missing, self._known = name, missing, known_missing
+        self._candidates: Sequence[Reading] = readings
+        self._sampled = False
+        self.fits: list[Fit] = []
+        self.given_up: list[Fit] = []
+        self.rows = self.filled = self.padded = 0
+        # As they are in the file, and those that may mean "missing", without blanks around them.
+        self.values, self.known = Texts(MOST_VALUES), Texts(len(known_missing))
+        self.repeats = False
+        # The first and the last text in the order of texts, of those that are not missing.
+        self.least = self.greatest = ""
+        self.units: Counter[str] = Counter()
+
+    def look_at(self, texts: pl.DataFrame) -> None:
+        """Take in the values of a batch (LINE and the columns)."""
+        self.rows += texts.height
+        raw = texts.select(LINE, pl.col(self.name).alias(TEXT_COLUMN))
+        bare = pl.col(TEXT_COLUMN).str.strip_chars()
+        raw = raw.filter((bare != "") & ~bare.is_in(self._missing))
+        self.filled += raw.height
+        self._note_values(raw)
+        stripped = raw.with_columns(bare)
+        self.padded += (stripped[TEXT_COLUMN] != raw[TEXT_COLUMN]).sum()
+        is_known = stripped[TEXT_COLUMN].is_in(self._known)
+        self.known.add(stripped.filter(is_known))
+        self._fit(stripped.filter(~is_known))
+
+    @property
+    def readable(self) -> int:
+        """How many values are none of the texts that may mean "missing"."""
+        return self.filled - self.known.counts.total()
+
+    @property
+    def distinct(self) -> int | None:
+        """How many different values there are; None if there are too many to be counted."""
+        return len(self.values.counts) if self.values.is_complete else None
+
+    def _note_values(self, raw: pl.DataFrame) -> None:
+        if self.values.is_complete:
+            self.values.add(raw)
+            self.repeats = self.repeats or any(count > 1 for count in self.values.counts.values())
+        self.repeats = self.repeats or bool(raw[TEXT_COLUMN].is_duplicated().any())
+
+    def _fit(self, stripped: pl.DataFrame) -> None:
+        if not stripped.height:
+            return
+        if not self._sampled:
+            self._sample(stripped.head(SAMPLE))
+        self.least = min(filter(None, (self.least, stripped[TEXT_COLUMN].min())))
+        self.greatest = max(self.greatest, stripped[TEXT_COLUMN].max())
+        read = _Batch(stripped)
+        for fit in self.fits:
+            values = read.values(fit.reading)
+            fit.count += values.count()
+            if values.null_count():
+                fit.misfits.add(stripped.filter(values.is_null()))
+        self._compare(read)
+        if any(not fit.reading.field.bare_number for fit in self.fits):
+            units = stripped[TEXT_COLUMN].str.replace_all(r"[0-9.,'’+\s\u00a0\u202f-]", "").str.slice(0, 10)
+            self.units.update(dict(units.value_counts().iter_rows()))
+
+    def _sample(self, sample: pl.DataFrame) -> None:
+        """Decide on the first values which readings are looked at."""
+        few = sample.head(FEW)[TEXT_COLUMN]
+        possible = fitting(of_the_look(self._candidates, few), few, 0)
+        chosen = fitting(possible, sample[TEXT_COLUMN], LEAST_SHARE)
+        self.fits, self._sampled = [Fit(reading) for reading in chosen], True
+        for reading in possible:
+            if reading not in chosen:
+                fit = Fit(reading)
+                fit.misfits.add(sample.filter(reading.values(sample[TEXT_COLUMN]).is_null()))
+                self.given_up.append(fit)
+
+    def _compare(self, read: "_Batch") -> None:
+        """Note where two readings that are still possible give different values."""
+        for family in (NUMBERS, TIMES):
+            fits = [fit for fit in self.fits if fit.reading.field.type in family]
+            for number, fit in enumerate(fits):
+                for before in fits[:number]:
+                    if before.reading not in fit.differs and not _are_akin(before.reading, fit.reading):
+                        text = read.difference(before.reading, fit.reading)
+                        if text is not None:
+                            fit.differs[before.reading] = text
+
+
+class _Batch:
+    """The values of a batch by reading, each computed once."""
+
+    def __init__(self, stripped: pl.DataFrame) -> None:
+        self._texts = stripped[TEXT_COLUMN]
+        self._values: dict[Reading, pl.Series] = {}
+
+    def values(self, reading: Reading) -> pl.Series:
+        if reading not in self._values:
+            base = self.values(reading.base) if reading.base else None
+            if base is None or base.null_count() == base.len():
+                self._values[reading] = reading.values(self._texts)
+            elif not base.null_count():
+                self._values[reading] = base
+            else:
+                unread = base.is_null().arg_true()
+                read = reading.values(self._texts.gather(unread))
+                self._values[reading] = base.cast(read.dtype).scatter(unread, read)
+        return self._values[reading]
+
+    def difference(self, one: Reading, other: Reading) -> str | None:
+        """The first text with two values."""
+        left, right = self.values(one), self.values(other)
+        if left is right:
+            return None
+        dtype = pl.Float64() if one.field.type in NUMBERS else pl.Datetime("us")
+        differ = (left.cast(dtype) != right.cast(dtype)).fill_null(False)
+        return str(self._texts.filter(differ)[0]) if differ.any() else None
+
+
+def _are_akin(one: Reading, other: Reading) -> bool:
+    """Whether two readings of numbers read each text that both can read in the same way."""
+    if one.field.type in TIMES:
+        return False
+    return one.field.decimal_char == other.field.decimal_char and one.field.group_char != "." != other.field.group_char

@@ -1,0 +1,78 @@
+"""The target of a draft: its classes, and which of two is the positive one."""
+
+from collections import Counter
+from typing import Any
+
+from stagekit import BadInput
+
+from column_choice import FEW_VALUES, Choice
+from column_values import Column
+from draft_field import field_document
+from readings import BOOLEAN, INTEGER, NUMBER, TEXT, Reading
+
+# More classes are unusual.
+MANY_CLASSES, SHOWN_CLASSES = 50, 5
+# Numbers below this are read exactly.
+SAFE = 1 << 53
+
+
+def describe_target(column: Column, choice: Choice, missing: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The target as a field of a Table Schema, and the warnings. Errors: BadInput if these are no classes."""
+    _require_classes(column)
+    reading = _reading(column, choice)
+    classes: Counter[Any] = Counter()
+    for text, count in column.values.counts.items():
+        if text.strip() not in missing:
+            classes[_class(reading, text)] += count
+    common = classes.most_common(SHOWN_CLASSES)
+    shown = ", ".join(f"{name} ({count:,})" for name, count in common) + (", ..." if len(classes) > len(common) else "")
+    why, warnings = [f"{len(classes)} classes: {shown}"], list[str]()
+    if lacking := column.rows - classes.total():
+        warnings.append(f"{column.name}: {lacking:,} of {column.rows:,} rows have no label: prepare rejects them")
+    for text in column.known.counts.keys() - {*missing} if reading is TEXT else ():
+        warnings.append(f"{column.name}: {text!r} is a class; if it means missing, name it with --missing '{text}'")
+    if len(classes) < 2:
+        warnings.append(f"{column.name}: there is only one class, {shown}: nothing can be learned from this file")
+    if len(classes) > MANY_CLASSES:
+        warnings.append(f"{column.name}: {len(classes)} classes are many: is it a number? Numbers are not predicted")
+    document = field_document(column.name, reading, "target", why)
+    if len(classes) == 2:
+        document["positiveClass"] = positive = min(sorted(classes, reverse=True), key=lambda name: classes[name])
+        equal = len({*classes.values()}) == 1
+        reason = "both are as frequent, this is the later one" if equal else "the rarer one"
+        document["description"] += f"; the positive class is {positive}, {reason}"
+    return document, warnings
+
+
+def _require_classes(column: Column) -> None:
+    rare = column.distinct is None or (column.distinct > column.filled / 2 and column.filled >= FEW_VALUES)
+    if rare:
+        number = f"more than {column.values.most:,}" if column.distinct is None else f"{column.distinct:,}"
+        raise BadInput(
+            f"the target {column.name} has {number} different values in {column.filled:,} rows",
+            expected="a column of classes, each of them in many rows; numbers are not predicted",
+            do="name another column, or one that says in which class the number is",
+        )
+
+
+def _reading(column: Column, choice: Choice) -> Reading:
+    """Classes are whole numbers, booleans or texts. 1.0 is the whole number 1."""
+    if choice.reading.reads_codes or (choice.reading in (INTEGER, BOOLEAN) and not choice.warnings):
+        return choice.reading
+    texts = [text.strip() for text in column.values.counts if text.strip() not in column.known.counts]
+    if choice.reading is NUMBER and not choice.warnings and all(_is_whole(text) for text in texts):
+        return INTEGER
+    return TEXT
+
+
+def _is_whole(text: str) -> bool:
+    return float(text).is_integer() and abs(float(text)) < SAFE
+
+
+def _class(reading: Reading, text: str) -> Any:
+    """A class as JSON has it."""
+    if reading.field.type == "integer":
+        return int(float(text)) if abs(float(text)) < SAFE else int(text)
+    if reading is BOOLEAN:
+        return text.strip().lower() == "true"
+    return text

@@ -1,0 +1,67 @@
+"""Whether the keys of data and target are written alike: some keys of the target are looked for in all of the data."""
+
+from collections.abc import Sequence
+
+import polars as pl
+from stagekit import BadInput
+
+from checks import convert
+from table_schema import Field
+
+# How many keys of the target are looked for.
+MOST_KEYS = 10_000
+KEY, LOOSE, SHOWN = "\0key", "\0loose", "\0shown"
+SEPARATOR = "\x1f"
+
+
+class KeyMatch:
+    """Some keys of the target, of the file `label`. Keys are the same if their values are, not their texts."""
+
+    def __init__(self, fields: Sequence[Field], target: pl.DataFrame, label: str) -> None:
+        self._fields, self._label = fields, label
+        self._wanted = self._keys(target.head(MOST_KEYS)).drop_nulls(KEY).unique(KEY, maintain_order=True)
+        self._missed = self._wanted
+        self._loosely_alike: tuple[str, str] | None = None
+        self._shown = ""
+
+    def look_at(self, data: pl.DataFrame) -> None:
+        """Look for the keys in some rows of the data."""
+        if not self._missed.height or not data.height:
+            return
+        keys = self._keys(data)
+        self._shown = self._shown or keys[SHOWN][0]
+        self._missed = self._missed.join(keys, on=KEY, how="anti", maintain_order="left")
+        if self._loosely_alike is None and self._missed.height == self._wanted.height:
+            alike = keys.join(self._missed, on=LOOSE, maintain_order="left").head(1)
+            self._loosely_alike = next(alike.select(SHOWN, f"{SHOWN}_right").iter_rows(), None)
+
+    def require_matches(self, data: str) -> None:
+        """Errors: BadInput if `data` has none of the keys; the message says if they are only written differently."""
+        if not self._wanted.height or self._missed.height < self._wanted.height:
+            return
+        target = self._label
+        name = ", ".join(field.name for field in self._fields)
+        if self._loosely_alike:
+            one, other = self._loosely_alike
+            raise BadInput(
+                f"no key of {target} is in {data}: the same {name} is {one!r} in the data and {other!r} in the target",
+                expected="keys that are written alike",
+                do="write them alike, or make the key an integer in schema.json (of infer-schema: "
+                f"--assume '{name}=integer') if all are whole numbers",
+            )
+        raise BadInput(
+            f"no key of {target} is in {data}: {name} is {self._shown!r} in the first row of the data "
+            f"and {self._wanted[SHOWN][0]!r} in the target",
+            expected="the same rows in both files",
+            do="name the file that belongs to the data, or name the right key",
+        )
+
+    def _keys(self, rows: pl.DataFrame) -> pl.DataFrame:
+        texts = [pl.col(field.name) for field in self._fields]
+        values = [convert(field, pl.col(field.name).str.strip_chars()).cast(pl.String) for field in self._fields]
+        loose = [
+            text.str.strip_chars().str.to_lowercase().str.replace(r"^0+([0-9])", "$1").str.replace(r"\.0+$", "")
+            for text in texts
+        ]
+        columns = {KEY: values, LOOSE: loose, SHOWN: texts}
+        return rows.select(pl.concat_str(parts, separator=SEPARATOR).alias(name) for name, parts in columns.items())

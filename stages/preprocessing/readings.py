@@ -1,0 +1,176 @@
+"""The ways in which the values of a column may be read: a field of a Table Schema each, the simplest first."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cache
+
+import polars as pl
+from stagekit import UsageError
+
+from checks import DTYPES, convert
+from table_schema import FALSE_VALUES, TRUE_VALUES, TYPES, Field
+from times import HOURS, fault_of_format
+
+TEXT_COLUMN = "text"
+NUMBERS, TIMES = ("integer", "number"), ("date", "datetime")
+# What may be between thousands beside the point and the comma: blanks of three widths, two apostrophes.
+OTHER_GROUPS = (" ", "\u00a0", "\u202f", "'", "\u2019")
+MARKS = ((".", ","), (",", ""), (",", "."), *((decimal, group) for group in OTHER_GROUPS for decimal in ".,"))
+# With points between them, nobody writes the month first.
+DAYS = (
+    *("%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%Y"),
+    *("%d/%m/%y", "%m/%d/%y", "%y/%m/%d", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d", "%d.%m.%y"),
+    *("%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
+)
+CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S%.f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p")
+OFFSETS = ("", "%z", " %z")
+OTHER_TIMES = ("%Y%m%d%H%M%S", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z", "%a, %d %b %Y %H:%M:%S %z")
+# What --assume knows beside the types and patterns.
+WORDS = ("epoch", "epoch-ms", "decimal-comma", "decimal-point")
+# What of a format stands for digits alone. The default format has separators, so something is left of it.
+CODE = re.compile(r"%[A-Za-z]|epoch|-ms")
+LEADING_ZERO = r"^[^0-9]*0[0-9]"
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One way to read values. `what` names it for people, `assume` is what --assume calls it.
+
+    A number that begins with a zero, such as 007, is a code, unless `reads_codes`.
+    """
+
+    field: Field
+    what: str
+    assume: str
+    reads_codes: bool = False
+
+    @property
+    def base(self) -> "Reading | None":
+        """A simpler reading with the same value for each text that it can read."""
+        if self.field.type not in NUMBERS or self.reads_codes or self is INTEGER:
+            return None
+        return (
+            NUMBER if self.field.type == "number" and self.field.decimal_char == "." and self is not NUMBER else INTEGER
+        )
+
+    def values(self, texts: pl.Series) -> pl.Series:
+        """The values of texts without blanks around them; null where a text is none."""
+        return texts.to_frame(TEXT_COLUMN).select(_value(self)).to_series()
+
+
+def of_the_look(readings: Iterable[Reading], texts: pl.Series) -> list[Reading]:
+    """The readings that are not out of the question for texts without any digit, or of digits alone; it saves time."""
+    look = "".join(texts)
+    if not any(character.isdigit() for character in look):
+        return [reading for reading in readings if reading.field.type == "boolean"]
+    if look.isdigit():
+        return [one for one in readings if one.field.type not in TIMES or not CODE.sub("", one.field.format)]
+    return list(readings)
+
+
+def fitting(readings: Iterable[Reading], texts: pl.Series, share: float) -> list[Reading]:
+    """The readings that fit at least this share of the texts."""
+    names = {f"{number}": reading for number, reading in enumerate(readings)}
+    if not names:
+        return []
+    counts = (_value(reading).count().alias(name) for name, reading in names.items())
+    found = texts.to_frame(TEXT_COLUMN).select(counts).row(0, named=True)
+    return [reading for name, reading in names.items() if found[name] >= max(share * texts.len(), 1)]
+
+
+@cache
+def _value(reading: Reading) -> pl.Expr:
+    """The value of each text in the column TEXT_COLUMN."""
+    text, field = pl.col(TEXT_COLUMN), reading.field
+    value = convert(field, text)
+    if field.type in NUMBERS:
+        if not reading.reads_codes:
+            value = pl.when(~text.str.contains(LEADING_ZERO)).then(value)
+        if field.group_char:  # 0,123 are no thousands
+            value = pl.when(~text.str.contains(rf"^[^0-9]*0[{field.group_char}]")).then(value)
+    if field.type == "number":
+        value = pl.when(value.is_finite()).then(value)
+    return value.cast(DTYPES[field.type])
+
+
+def _field(kind: str, **properties: object) -> Field:
+    return replace(Field("", kind, "", "default", {}, TRUE_VALUES, FALSE_VALUES), **properties)  # type: ignore[arg-type]
+
+
+TEXT = Reading(_field("string"), "texts", "string")
+BOOLEAN = Reading(
+    _field("boolean", true_values=TRUE_VALUES[:3], false_values=FALSE_VALUES[:3]), "true or false", "boolean"
+)
+INTEGER = Reading(_field("integer"), "whole numbers", "integer")
+NUMBER = Reading(_field("number"), "numbers", "number")
+SECONDS = Reading(_field("datetime", format="epoch"), "seconds since 1970", "epoch")
+MILLISECONDS = Reading(_field("datetime", format="epoch-ms"), "milliseconds since 1970", "epoch-ms")
+COMPACT_DATE = "%Y%m%d"
+
+
+@cache
+def all_readings() -> tuple[Reading, ...]:
+    """Every reading, the simplest first. Texts are not among them: what fits none of these is a text."""
+    return (BOOLEAN, *_numbers(), *_times(), SECONDS, MILLISECONDS)
+
+
+def _numbers() -> list[Reading]:
+    found = [INTEGER, NUMBER]
+    for bare in (True, False):
+        for decimal, group in (*MARKS,) if bare else ((".", ""), *MARKS):
+            assume = "decimal-comma" if decimal == "," else "decimal-point"
+            for kind in NUMBERS if group or not bare else NUMBERS[1:]:
+                field = _field(kind, decimal_char=decimal, group_char=group, bare_number=bare)
+                found.append(Reading(field, _name_of_numbers(field), assume))
+    return found
+
+
+def _name_of_numbers(field: Field) -> str:
+    parts = [
+        f"{field.decimal_char!r} before decimals"
+        if field.type == "number" and (field.group_char or field.decimal_char == ",")
+        else "",
+        f"{field.group_char!r} between thousands" if field.group_char else "",
+        "a currency or percent sign" if not field.bare_number else "",
+    ]
+    kind = "whole numbers" if field.type == "integer" else "numbers"
+    return f"{kind} with {' and '.join(part for part in parts if part)}"
+
+
+def _times() -> list[Reading]:
+    found = [Reading(_field("date"), "dates (YYYY-MM-DD)", "date")]
+    found.append(Reading(_field("datetime"), "times (YYYY-MM-DDThh:mm:ss)", "datetime"))
+    found += [of_pattern(day) for day in DAYS]
+    found += [of_pattern(f"{day} {clock}") for day in DAYS for clock in CLOCKS]
+    iso = [f"%Y-%m-%d{between}{clock}" for between in " T" for clock in CLOCKS]
+    found += [of_pattern(f"{moment}{offset}") for offset in OFFSETS for moment in iso]
+    return [*found, *map(of_pattern, OTHER_TIMES)]
+
+
+def of_pattern(pattern: str) -> Reading:
+    """Dates or times of a form such as %d/%m/%Y."""
+    kind = "datetime" if any(code in pattern for code in HOURS) else "date"
+    return Reading(
+        _field(kind, format=pattern), f"{kind}s of the form {pattern}".replace("datetimes", "times"), pattern
+    )
+
+
+def assumed(format_: str) -> list[Reading]:
+    """The readings that a FORMAT of --assume allows. Errors: UsageError if it is unknown."""
+    if "%" in format_:
+        reading = of_pattern(format_)
+        if fault := fault_of_format(reading.field.type, format_):
+            raise UsageError(f"--assume: the format {format_!r} cannot be followed: {fault}", do="correct it")
+        return [reading]
+    if format_ == TEXT.assume:
+        return [TEXT]
+    allowed = [reading for reading in all_readings() if format_ in (reading.assume, reading.field.type)]
+    found = [replace(reading, reads_codes=True) for reading in allowed]
+    if not found:
+        raise UsageError(
+            f"--assume: {format_!r} is unknown",
+            expected=f"one of {', '.join((*TYPES, *WORDS))}, or a pattern such as %d/%m/%Y",
+            do="correct it",
+        )
+    return found

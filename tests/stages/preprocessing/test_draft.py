@@ -1,0 +1,364 @@
+"""infer-schema: what is believed of a column, why, what does not fit, and what is left to a person."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Day, Run, put, to_csv
+
+# A column of 100 values, or fewer that are repeated; line 2 is the first.
+SURE, ONE_TO_100 = "sure", [str(number) for number in range(1, 101)]
+
+
+def draft(
+    day: Day, files: dict[str, Path], table: list[list[Any]], *options: str, target: str = "y"
+) -> tuple[Run, Any]:
+    """Draft a schema of one file with the label inside; returns the run and the document, None if there is none."""
+    put(files, "", "")
+    files["schema.json"].unlink()
+    files["data.csv"].write_text(to_csv(table[0], table[1:]))
+    named = ["--data", str(files["data.csv"]), *(["--target-column", target] if target else [])]
+    run = day.run("infer-schema", *named, "--out", str(files["schema.json"]), *options, ds=None)
+    assert "Traceback" not in run.log
+    path = files["schema.json"]
+    return run, json.loads(path.read_text()) if path.exists() else None
+
+
+def table_of(values: list[str], name: str = "x", rows: int = 100) -> list[list[Any]]:
+    return [["id", name, "y"], *([n, values[n % len(values)], "ab"[n % 2]] for n in range(rows))]
+
+
+def drafted(schema: Any, name: str = "x") -> dict[str, Any]:
+    return next(f for f in schema["fields"] if f["name"] == name)
+
+
+NUMBER, WHOLE = {"type": "number", "role": "feature"}, {"type": "integer", "role": "feature"}
+COMMA = {**NUMBER, "decimalChar": ","}
+TIME, DATE = {"type": "datetime", "role": "time"}, {"type": "date", "role": "time"}
+MINUTES = [f"2026-11-{1 + n % 28:02d} {n % 24:02d}:{n % 60:02d}" for n in range(100)]
+BRITISH = [f"{1 + n % 28:02d}/{1 + n % 12:02d}/2026" for n in range(100)]
+AMERICAN = [f"{1 + n % 12:02d}/{1 + n % 28:02d}/2026 {1 + n % 12:02d}:30 {'AP'[n % 2]}M" for n in range(100)]
+
+CASES: dict[str, tuple[list[str], dict[str, Any], list[str], list[str]]] = {
+    "one NA": (
+        [*ONE_TO_100[:3], "NA", *ONE_TO_100[4:]],
+        WHOLE,
+        ["99 of 99 values are whole numbers", "'NA' in line 5: taken as missing", SURE],
+        ["NA"],
+    ),
+    "a blank before each": (
+        [f" {n}.5" for n in range(100)],
+        NUMBER,
+        ["100 of 100 values", "blanks around 100 values"],
+        [],
+    ),
+    "decimal comma": ([f"{n},5" for n in range(100)], COMMA, ["numbers with ',' before decimals", SURE], []),
+    "decimal comma, points between thousands": (
+        [f"{n}.{n}00,5" for n in range(1, 10)],
+        {**COMMA, "groupChar": "."},
+        ["'.' between thousands"],
+        [],
+    ),
+    "dollars": ([f"${n}" for n in range(100)], {**WHOLE, "bareNumber": False}, ["a currency or percent sign"], []),
+    "euros": ([f"{n},50 €" for n in range(100)], {**COMMA, "bareNumber": False}, ["a currency or percent sign"], []),
+    "dash": (["-", *ONE_TO_100], WHOLE, ["'-' in line 2: taken as missing"], ["-"]),
+    "question mark": (["1.5", "?"], NUMBER, ["'?' in line 3 (50 times): taken as missing"], ["?"]),
+    "nan": (["1.5", "nan", "2"], NUMBER, ["'nan' in line 3"], ["nan"]),
+    "times without seconds": (MINUTES, {**TIME, "format": "%Y-%m-%d %H:%M"}, ["times of the form %Y-%m-%d %H:%M"], []),
+    "dd/mm/yyyy": (BRITISH, {**DATE, "format": "%d/%m/%Y"}, ["not %m/%d/%Y, because of '13/01/2026' in line 14"], []),
+    "mm/dd/yyyy AM/PM": (AMERICAN, {**TIME, "format": "%m/%d/%Y %I:%M %p"}, ["of the form %m/%d/%Y %I:%M %p"], []),
+    "dd.mm.yyyy": (["03.04.2026", "05.06.2026"], {**DATE, "format": "%d.%m.%Y"}, ["of the form %d.%m.%Y"], []),
+    "yyyymmdd": (
+        [f"202611{1 + n % 28:02d}" for n in range(100)],
+        {**DATE, "format": "%Y%m%d"},
+        ["dates of the form %Y%m%d", "--assume 'x=integer'"],
+        [],
+    ),
+    "ISO with offset": (["2026-11-21T10:11:12+00:00"], TIME, ["times (YYYY-MM-DDThh:mm:ss)"], []),
+    "blank and offset": (
+        ["2026-11-21 10:11:12+00:00", "2026-11-22 10:11:12+01:00"],
+        {**TIME, "format": "%Y-%m-%d %H:%M:%S%z"},
+        ["of the form %Y-%m-%d %H:%M:%S%z"],
+        [],
+    ),
+    "fractions in some": (
+        ["2026-11-21 10:11:12", "2026-11-21 10:11:12.25"],
+        {**TIME, "format": "%Y-%m-%d %H:%M:%S%.f"},
+        ["%S%.f"],
+        [],
+    ),
+    "commas between thousands": (
+        ["1,234", "5", "1,234,567"],
+        {**WHOLE, "groupChar": ","},
+        ["whole numbers with ',' between thousands"],
+        [],
+    ),
+    "thousands and decimals": (["1,234.5", "5"], {**NUMBER, "groupChar": ","}, ["',' between thousands"], []),
+    "blanks between thousands": (["1 234", "5"], {**WHOLE, "groupChar": " "}, ["' ' between thousands"], []),
+    "percent": (["5%", "7.5 %"], {**NUMBER, "bareNumber": False}, ["a currency or percent sign"], []),
+    "postcodes": (
+        ["01234", "56789"],
+        {"type": "string", "role": "feature"},
+        ["'01234' in line 2 begins with a zero"],
+        [],
+    ),
+    "numbers as they are": (["1.234", "5.678"], NUMBER, ["numbers", SURE], []),
+    "missing everywhere": (["NA"], {"type": "string", "role": "ignore"}, ["usually mean missing: 'NA' in line 2"], []),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_column_is_drafted_with_its_reasons(day: Day, files: dict[str, Path], name: str) -> None:
+    values, expected, reasons, missing = CASES[name]
+    run, schema = draft(day, files, table_of(values))
+    assert run.code == 0, run.log
+    found = drafted(schema)
+    for reason in reasons:
+        assert reason in found["description"]
+        assert reason in run.log
+    del found["description"]
+    assert found == {"name": "x", **expected}
+    assert schema["missingValues"] == ["", *missing]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if CASES[name][1]["role"] != "ignore"])
+def test_draft_costs_no_row(day: Day, files: dict[str, Path], name: str) -> None:
+    run, _ = draft(day, files, table_of(CASES[name][0]))
+    assert run.result["ignored"] == []
+    named = ["--data", str(files["data.csv"]), "--schema", str(files["schema.json"])]
+    assert day.run("import", *named).code == 0
+    run = day.run("prepare", "--max-rejected", "0")
+    assert (run.code, run.result["rows_out"]) == (0, 100), run.log
+
+
+AMBIGUOUS = {
+    "dates": (
+        ["03/04/2026", "05/06/2026"],
+        "'03/04/2026' is 2026-04-03 (%d/%m/%Y) or 2026-03-04 (%m/%d/%Y)",
+        "%m/%d/%Y",
+    ),
+    "times": (
+        ["03/04/2026 10:00", "05/06/2026 11:00"],
+        "2026-04-03 10:00:00 (%d/%m/%Y %H:%M) or 2026-03-04 10:00:00 (%m/%d/%Y %H:%M)",
+        "%d/%m/%Y %H:%M",
+    ),
+    "two digits": (["03/04/05", "05/06/07"], "have 3 readings", "%y/%m/%d"),
+    "thousands": (["1,234", "5", "2,000"], "'1,234' is 1234 (decimal-point) or 1.234 (decimal-comma)", "decimal-comma"),
+}
+
+
+@pytest.mark.parametrize("name", AMBIGUOUS)
+def test_two_readings_are_left_to_a_person(day: Day, files: dict[str, Path], name: str) -> None:
+    values, message, format_ = AMBIGUOUS[name]
+    run, schema = draft(day, files, table_of(values))
+    assert (run.code, schema) == (3, None)
+    assert "x: all 100 values have" in run.log
+    assert message in run.log
+    assert f"--assume 'x={format_}'" in run.log
+    assert not list(files["data.csv"].parent.glob(".draft-*"))
+    run, schema = draft(day, files, table_of(values), "--assume", f"x={format_}")
+    assert run.code == 0, run.log
+    assert "as --assume says" in drafted(schema)["description"]
+
+
+def test_dates_that_are_the_same_either_way_are_no_dilemma(day: Day, files: dict[str, Path]) -> None:
+    assert draft(day, files, table_of(["03/03/2026", "04/04/2026"]))[0].code == 0
+
+
+def test_points_are_in_doubt_where_a_column_has_decimal_commas(day: Day, files: dict[str, Path]) -> None:
+    rows = [[n, f"{n}.500", f"{n},25", "ab"[n % 2]] for n in range(1, 101)]
+    run, schema = draft(day, files, [["id", "x", "z", "y"], *rows])
+    assert (run.code, schema) == (3, None)
+    assert "'1.500' is 1.5 (number) or 1500 (decimal-comma)" in run.log
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("created_at", {**TIME, "format": "epoch"}), ("eventTime", {**TIME, "format": "epoch"}), ("amount", WHOLE)],
+)
+def test_seconds_since_1970_are_known_by_the_name(day: Day, files: dict[str, Path], name: str, expected: Any) -> None:
+    run, schema = draft(day, files, table_of([str(1_790_000_000 + n) for n in range(100)], name))
+    found = drafted(schema, name)
+    del found["description"]
+    assert found == {"name": name, **expected}
+    assert "from 2026-09-21 14:13:20 to 2026-09-21 14:14:59" in run.log
+    assert f"--assume '{name}={'integer' if expected != WHOLE else 'epoch'}'" in run.log
+
+
+def test_few_values_that_do_not_fit_are_named(day: Day, files: dict[str, Path]) -> None:
+    run, schema = draft(day, files, table_of([*ONE_TO_100[:6], "abc", *ONE_TO_100[7:]]))
+    assert drafted(schema)["type"] == "integer"
+    warning = "x: 99 of 100 values are whole numbers, but not 'abc' in line 8: prepare rejects 1 row"
+    assert any(warning in text for text in run.result["warnings"])
+    assert f"WARNING preprocessing infer-schema: {warning}" in run.log
+
+
+def test_many_values_that_do_not_fit_make_a_text(day: Day, files: dict[str, Path]) -> None:
+    run, schema = draft(day, files, table_of(["1", "2", "abc"]))
+    assert drafted(schema)["type"] == "string"
+    assert "only 67 of 100 values are whole numbers, not 'abc' in line 4" in run.log
+    assert "--assume 'x=integer'" in run.log
+
+
+def test_different_signs_are_named(day: Day, files: dict[str, Path]) -> None:
+    run, _ = draft(day, files, table_of(["$5", "7 €", "9"]))
+    assert "its numbers have the signs '$' (34), '€' (33) and none (33)" in run.log
+
+
+def test_what_is_ignored_is_named(day: Day, files: dict[str, Path]) -> None:
+    rows = [[n, f"name {n}", "", 7000 + n, n % 5, "ab"[n % 2]] for n in range(100)]
+    run, schema = draft(day, files, [["id", "who", "nothing", "account_id", "x", "y"], *rows])
+    assert run.result["ignored"] == ["who", "nothing", "account_id"]
+    assert [drafted(schema, name)["role"] for name in run.result["ignored"]] == ["ignore"] * 3
+    for name, reason in (
+        ("who", "no text repeats"),
+        ("nothing", "no value at all"),
+        ("account_id", "named like a key"),
+    ):
+        assert f"WARNING preprocessing infer-schema: {name}: ignored: {reason}" in run.log
+
+
+def test_missing_text_of_numbers_is_named_where_it_is_a_text_too(day: Day, files: dict[str, Path]) -> None:
+    rows = [[n, ["1", "NA"][n % 2], ["NA", "ZA", "DE"][n % 3], "ab"[n % 2]] for n in range(99)]
+    run, _ = draft(day, files, [["id", "x", "country", "y"], *rows])
+    assert "country: 'NA' in line 2 (33 in all) is missing here too" in run.log
+
+
+KEYS = {
+    "named id": (["x", "id"], lambda n: [n % 3, n], ["id"], "named like a key"),
+    "named customerId": (["x", "customerId"], lambda n: [n % 3, f"c{n}"], ["customerId"], "named like a key"),
+    "first column": (["ref", "x"], lambda n: [f"r{n}", n % 3], ["ref"], "the first column"),
+    "id that repeats": (["id", "x"], lambda n: [n % 50, n % 3], ["row"], "made up by import, the number of the row"),
+    "id that is missing once": (["id", "x"], lambda n: [n or "", n % 3], ["row"], "made up by import"),
+    "numbers with fractions": (["size", "x"], lambda n: [n / 7, n % 3], ["row"], "made up by import"),
+    "name taken": (["row", "x"], lambda n: [n % 50, n % 3], ["row_number"], "made up by import"),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_key_is_proposed_or_made_up(day: Day, files: dict[str, Path], name: str) -> None:
+    header, row, key, reason = KEYS[name]
+    run, schema = draft(day, files, [[*header, "y"], *([*row(n), "ab"[n % 2]] for n in range(100))])
+    assert (run.result["key"], schema["primaryKey"]) == (key, key)
+    found = drafted(schema, key[0])
+    assert found.get("rowNumber", False) is (found["description"].startswith("made up"))
+    assert reason in found["description"]
+    assert reason in run.log
+    assert day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"])).code == 0
+    assert (day.run("prepare").code, day.run("split").code) == (0, 0)
+
+
+TARGETS: dict[str, tuple[list[Any], str, Any]] = {
+    "fraud is rarer": (["legit"] * 9 + ["fraud"], "string", "fraud"),
+    "zeros are rarer": (["1", "1", "0"], "integer", 0),
+    "as frequent": (["no", "yes"], "string", "yes"),
+    "booleans": (["True", "False", "False"], "boolean", True),
+    "1.0 is 1": (["0.0", "1.0", "0"], "integer", 1),
+    "fractions": (["0.5", "1.5", "1.5"], "string", "0.5"),
+    "codes": (["01", "02", "02"], "string", "01"),
+    "three": (["a", "b", "c"], "string", None),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_positive_class_is_the_rarer_one(day: Day, files: dict[str, Path], name: str) -> None:
+    labels, kind, positive = TARGETS[name]
+    rows = [[n, n % 7, labels[n % len(labels)]] for n in range(90)]
+    run, schema = draft(day, files, [["id", "x", "y"], *rows])
+    found = drafted(schema, "y")
+    assert (found["type"], found["role"], found.get("positiveClass")) == (kind, "target", positive)
+    assert run.result.get("positive_class") == positive
+    if positive is not None:
+        assert f"the positive class is {positive}" in run.log
+    assert day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"])).code == 0
+    assert (day.run("prepare").code, day.run("split").code) == (0, 0)
+    if positive is not None:
+        encoder = json.loads(day.file("processed/2026-11-21/encoder.json").read_text())
+        assert encoder["target"]["classes"][1] == (str(positive).lower() if kind == "boolean" else str(positive))
+
+
+def test_target_of_numbers_is_refused(day: Day, files: dict[str, Path]) -> None:
+    run, schema = draft(day, files, [["id", "x", "y"], *([n, n % 7, n / 3] for n in range(90))])
+    assert (run.code, schema) == (3, None)
+    assert "the target y has 90 different values in 90 rows" in run.log
+
+
+def test_rows_without_a_label_are_named(day: Day, files: dict[str, Path]) -> None:
+    run, _ = draft(day, files, [["id", "x", "y"], *([n, n % 7, ["a", "b", ""][n % 3]] for n in range(90))])
+    assert "y: 30 of 90 rows have no label" in run.log
+    run, _ = draft(day, files, [["id", "x", "y"], *([n, n % 7, ["a", "b", "?"][n % 3]] for n in range(90))])
+    assert "y: '?' is a class; if it means missing, name it with --missing '?'" in run.log
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_constant_and_copy_of_the_target_are_warned_of(day: Day, files: dict[str, Path], inside: bool) -> None:
+    rows = [[n, "same", n % 2, n % 7, "ab"[n % 2]] for n in range(90)]
+    header = ["id", "constant", "copy", "x", "y"]
+    if inside:
+        run, schema = draft(day, files, [header, *rows])
+    else:
+        put(files, to_csv(header[:4], (row[:4] for row in rows)), to_csv(["id", "y"], (row[::4] for row in rows)))
+        named = [text for name in ("data", "target") for text in (f"--{name}", str(files[f"{name}.csv"]))]
+        run = day.run("infer-schema", *named, "--out", str(files["schema.json"]), "--force", ds=None)
+        schema = json.loads(files["schema.json"].read_text())
+    for name, warning in (("constant", "always 'same'"), ("copy", "equals the target ('0' is 'a', '1' is 'b')")):
+        assert warning in drafted(schema, name)["description"]
+        assert f"WARNING preprocessing infer-schema: {name}: {warning}" in run.log
+
+
+def test_keys_that_are_written_in_two_ways_are_named(day: Day, files: dict[str, Path]) -> None:
+    rows = [[f"{n:03d}", n % 7] for n in range(60)]
+    options = put(files, to_csv(["id", "x"], rows), to_csv(["id", "y"], [[n, n % 2] for n in range(60)]))
+    named = [*options[:4], "--out", str(files["schema.json"]), "--force"]
+    run = day.run("infer-schema", *named, ds=None)
+    assert run.code == 3
+    assert "the same id is '000' in the data and '0' in the target" in run.log
+    assert "--assume 'id=integer'" in run.log
+    assert day.run("infer-schema", *named, "--assume", "id=integer", ds=None).code == 0
+    assert (day.run("import", *options).code, day.run("prepare").result["rows_out"]) == (0, 60)
+
+
+def test_schema_without_a_target_is_a_warning(day: Day, files: dict[str, Path]) -> None:
+    run, schema = draft(day, files, [["id", "x"], *([n, n % 7] for n in range(90))], target="")
+    assert (run.code, run.result["target"]) == (0, None)
+    assert "no target is named" in run.log
+    assert [f["role"] for f in schema["fields"]] == ["key", "feature"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--assume", "x=%d"], "cannot be followed"),
+        (["--assume", "x=klingon"], "'klingon' is unknown"),
+        (["--assume", "z=integer"], "there is no column 'z'"),
+        (["--entity", "z"], "there is no column 'z'"),
+    ],
+)
+def test_wrong_usage_is_explained(day: Day, files: dict[str, Path], options: list[str], message: str) -> None:
+    run, schema = draft(day, files, table_of(ONE_TO_100), *options)
+    assert (run.code, schema) == (2, None)
+    assert message in run.log
+
+
+def test_draft_of_any_container(day: Day, files: dict[str, Path]) -> None:
+    put(files, "", "")
+    text = (
+        to_csv(["id", "größe", "y"], [[n, f"{n},5", "ab"[n % 2]] for n in range(100)])
+        .replace('"', "")
+        .replace(",5,", ".5,")
+    )
+    text = text.replace(",", ";").replace(".5;", ",5;")
+    files["data.csv"].write_bytes(gzip.compress(text.encode("utf-16")))
+    named = ["--data", str(files["data.csv"]), "--target-column", "y", "--out", str(files["schema.json"]), "--force"]
+    assert day.run("infer-schema", *named, ds=None).code == 0
+    found = drafted(json.loads(files["schema.json"].read_text()), "größe")
+    assert (found["type"], found["decimalChar"]) == ("number", ",")
+
+
+def test_result_line_is_bounded(day: Day, files: dict[str, Path]) -> None:
+    header = ["id", *(f"c{number}" for number in range(60)), "y"]
+    run, _ = draft(day, files, [header, *([n, *[""] * 60, "ab"[n % 2]] for n in range(20))])
+    assert len(run.result["warnings"]) == 21
+    assert run.result["warnings"][-1].startswith("and 4")
