@@ -16,9 +16,9 @@ from bundle import MODEL_FILE, TAG, model_hash, read_model
 from events import of_run
 from promote import promote_version
 from registered_model import RegisteredModel, read_registered_model, run_key
-from runs import shorten, upload
+from runs import shorten, tag_run, upload
 from server import Server, connect, explained
-from versions import Version, same_model, versions_of
+from versions import Version, same_model, tag_version, versions_of
 
 COMPARISON_FILE = "comparison.json"
 PROMOTED, KEPT, LEFT, HELD = "promoted", "stays challenger", "left to a person", "stays champion"
@@ -145,5 +145,5 @@ def _record(server: Server, version: Version, partition: Partition, decision: st
     tags = {f"{TAG}decision": decision, f"{TAG}decision_reasons": shorten("; ".join(reasons))}
     with explained(server, "recording the decision"):
         for key, value in tags.items():
-            server.client.set_tag(version.run_id, key, value)
-            server.client.set_model_version_tag(server.name, version.number, key, value)
+            tag_run(server, version.run_id, key, value)
+            tag_version(server, version.number, key, value)

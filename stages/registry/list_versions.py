@@ -8,6 +8,7 @@ from typing import Any
 
 from events import Event, format_moment
 from registered_model import RegisteredModel, read_registered_model
+from rest import Refused
 from runs import shorten
 from server import Server, connect, explained
 from versions import Version, all_versions
@@ -59,13 +60,11 @@ def _describe(server: Server, version: Version, registered: RegisteredModel) -> 
 
 def _figures(server: Server, version: Version) -> Mapping[str, float]:
     """The metrics of a version's run; none where it cannot be read."""
-    from mlflow.exceptions import MlflowException
-
     with explained(server, f"reading the run of version {version.number}"):
         try:
-            found = server.client.get_run(version.run_id).data.metrics
-            return {str(key): float(value) for key, value in found.items() if math.isfinite(value)}
-        except MlflowException as error:
+            found = server.rest.run(version.run_id)["data"].get("metrics", [])
+            return {str(one["key"]): value for one in found if math.isfinite(value := float(one["value"]))}
+        except Refused as error:
             log.warning("the run of version %s cannot be read: %s", version.number, shorten(str(error)))
     return {}
 

@@ -14,9 +14,9 @@ from stagekit import Partition, read_partition
 from stagekit.contract import read_document
 
 from bundle import MODEL_FILE, TAG
-from runs import Point, figures, log_points, upload
+from runs import Point, figures, log_points, tag_run, upload
 from server import Server, connect, explained
-from versions import Version, find_version, versions_of
+from versions import Version, find_version, tag_version, versions_of
 
 EVALUATION_FILE, REPORT_FILE = "evaluation.json", "index.html"
 # How the model is used, or how much of it was looked at; not how good it is.
@@ -93,5 +93,5 @@ def _find_version(server: Server, report: Partition, model: Mapping[str, Any]) -
 def _link(server: Server, version: Version, ds: str) -> None:
     key, address = f"{TAG}report.{ds}", f"{server.settings.reports_page}/{ds}/"
     with explained(server, "linking the report"):
-        server.client.set_tag(version.run_id, key, address)
-        server.client.set_model_version_tag(server.name, version.number, key, address)
+        tag_run(server, version.run_id, key, address)
+        tag_version(server, version.number, key, address)

@@ -16,20 +16,32 @@ from stagekit.mark import file_sha256
 from bundle import METRICS_FILE, MODEL_FILE, PARAMETERS_FILE, TAG, file_hashes, model_hash, read_model
 from mlmodel import write_loading_files
 from registered_model import dag_run, set_challenger
+from rest import EXISTS, Refused
 from runs import (
     Point,
     add_reuse,
+    as_list,
     describe,
     ensure_run,
     figures,
     log_params,
     log_points,
     milliseconds,
+    milliseconds_now,
     run_tags,
+    tag_run,
     upload,
 )
-from server import Server, already_exists, connect, explained
-from versions import FOLDER, Version, as_version, get_version, registered_version, require_complete
+from server import Server, connect, explained
+from versions import (
+    FOLDER,
+    Version,
+    as_version,
+    get_version,
+    registered_version,
+    require_complete,
+    tag_version,
+)
 
 ACTIVE = "active"
 
@@ -52,7 +64,8 @@ def register(args: Namespace) -> dict[str, Any]:
     set_challenger(server, number)
     version = get_version(server, number)
     with explained(server, "ending the run"):
-        server.client.set_terminated(version.run_id, "FINISHED")
+        now = milliseconds_now()
+        server.rest.post("runs/update", run_id=version.run_id, status="FINISHED", end_time=now)
     aliases = ", ".join(version.aliases) or "no alias"
     log.info("%s is registered%s: %s", version.label, " already" if known else "", aliases)
     return {
@@ -107,7 +120,7 @@ def _reusable_version(server: Server, model: Partition) -> Version | None:
     if version is None:
         return None
     with explained(server, f"reading the run of version {version.number}"):
-        stage = server.client.get_run(version.run_id).info.lifecycle_stage
+        stage = server.rest.run(version.run_id)["info"]["lifecycle_stage"]
     if stage != ACTIVE:
         log.warning("the run of version %s is deleted; the model gets a new version", version.number)
         return None
@@ -122,13 +135,13 @@ def _complete(server: Server, version: Version, model: Partition, val: Path | No
         log.warning("%s; uploading it again", error)
         files = _upload_bundle(server, version.run_id, model, val)
         with explained(server, f"recording the files of version {version.number}"):
-            server.client.set_model_version_tag(server.name, version.number, f"{TAG}files", json.dumps(files))
+            tag_version(server, version.number, f"{TAG}files", json.dumps(files))
     if version.tag("dag_run_id") != dag_run():
         text = add_reuse(version.description, server.settings)
         with explained(server, f"describing version {version.number}"):
-            server.client.set_model_version_tag(server.name, version.number, f"{TAG}reused_by", dag_run())
-            server.client.update_model_version(server.name, version.number, text)
-            server.client.set_tag(version.run_id, "mlflow.note.content", text)
+            tag_version(server, version.number, f"{TAG}reused_by", dag_run())
+            server.rest.patch("model-versions/update", name=server.name, version=version.number, description=text)
+            tag_run(server, version.run_id, "mlflow.note.content", text)
 
 
 def _register_new(args: Namespace, server: Server, model: Partition, plots: Partition | None, val: Path | None) -> str:
@@ -136,8 +149,8 @@ def _register_new(args: Namespace, server: Server, model: Partition, plots: Part
     tags = run_tags(args.data_dir, args.ds, model)
     text = describe(server.settings, args.ds, model.name)
     run = ensure_run(server, args.ds, tags, text)
-    files = _upload_bundle(server, run.info.run_id, model, val)
-    _record_figures(server, run.info.run_id, model, plots)
+    files = _upload_bundle(server, run["info"]["run_id"], model, val)
+    _record_figures(server, run["info"]["run_id"], model, plots)
     return _create_version(server, run, {**tags, f"{TAG}files": json.dumps(files)}, text)
 
 
@@ -188,17 +201,20 @@ def _upload_plots(server: Server, run_id: str, plots: Partition) -> None:
 
 def _create_version(server: Server, run: Any, tags: Mapping[str, str], text: str) -> str:
     """A version of what the run holds; the registered model too, if this is its first version."""
-    from mlflow.exceptions import MlflowException
-
     with explained(server, "creating the version"):
         try:
-            server.client.create_registered_model(server.name)
-        except MlflowException as error:
-            if not already_exists(error):
+            server.rest.post("registered-models/create", name=server.name)
+        except Refused as error:
+            if error.code != EXISTS:
                 raise
         # An address below the run's own artifacts: the page reads MLmodel through it, clients their files.
-        source = f"{run.info.artifact_uri}/{FOLDER}"
-        made = server.client.create_model_version(
-            server.name, source, run.info.run_id, tags=dict(tags), description=text, await_creation_for=0
+        source, run_id = f"{run['info']['artifact_uri']}/{FOLDER}", run["info"]["run_id"]
+        made = server.rest.post(
+            "model-versions/create",
+            name=server.name,
+            source=source,
+            run_id=run_id,
+            tags=as_list(tags),
+            description=text,
         )
-        return as_version(made).number
+        return as_version(made["model_version"]).number

@@ -13,7 +13,8 @@ from typing import Any
 from stagekit import BadInput, StageError
 
 from events import VERSION, Event, champion, format_moment, parse_events
-from server import Server, explained, is_missing
+from rest import MISSING, Refused
+from server import Server, explained
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 BY_HAND = "by hand"
@@ -46,15 +47,13 @@ def run_key() -> str:
 
 def read_registered_model(server: Server) -> RegisteredModel:
     """The registered model as it is now; empty before the first version. Errors: BadInput for a malformed tag."""
-    from mlflow.exceptions import MlflowException
-
     with explained(server, "reading the registered model"):
         try:
-            found: Any = server.client.get_registered_model(server.name)
-            tags = {str(key): str(value) for key, value in found.tags.items()}
-            aliases = {str(alias): str(version) for alias, version in found.aliases.items()}
-        except MlflowException as error:
-            if is_missing(error):
+            found = server.rest.get("registered-models/get", name=server.name)["registered_model"]
+            tags = {str(tag["key"]): str(tag["value"]) for tag in found.get("tags", [])}
+            aliases = {str(alias["alias"]): str(alias["version"]) for alias in found.get("aliases", [])}
+        except Refused as error:
+            if error.code == MISSING:
                 return RegisteredModel()
             raise
     try:
@@ -72,9 +71,10 @@ def read_registered_model(server: Server) -> RegisteredModel:
 def add_event(server: Server, event: Event) -> None:
     """Record an event, also as a tag of its version for people, and set the alias."""
     with explained(server, f"recording the {event.kind} of version {event.version}"):
-        server.client.set_registered_model_tag(server.name, event.key, event.value)
-        server.client.set_model_version_tag(
-            server.name, event.version, "airflow_ml.promoted", f"{format_moment(event.at)} by {event.by} ({event.kind})"
+        server.rest.post("registered-models/set-tag", name=server.name, key=event.key, value=event.value)
+        promoted = f"{format_moment(event.at)} by {event.by} ({event.kind})"
+        server.rest.post(
+            "model-versions/set-tag", name=server.name, version=event.version, key="airflow_ml.promoted", value=promoted
         )
     set_champion(server)
 
@@ -88,7 +88,7 @@ def set_champion(server: Server) -> None:
             _retire_challenger(server, model)
             return
         with explained(server, f"setting the alias {CHAMPION}"):
-            server.client.set_registered_model_alias(server.name, CHAMPION, number)
+            server.rest.post("registered-models/alias", name=server.name, alias=CHAMPION, version=number)
     raise StageError(
         f"the alias {CHAMPION} of {server.name} is being set by others all the time",
         expected="that it stays at the version of the last event", do="see who else sets it, then run this again",
@@ -99,7 +99,7 @@ def _retire_challenger(server: Server, model: RegisteredModel) -> None:
     """A champion does not challenge itself."""
     if model.champion and model.aliases.get(CHALLENGER) == model.champion:
         with explained(server, f"removing the alias {CHALLENGER}"):
-            server.client.delete_registered_model_alias(server.name, CHALLENGER)
+            server.rest.delete("registered-models/alias", name=server.name, alias=CHALLENGER)
 
 
 def set_challenger(server: Server, number: str) -> None:
@@ -108,7 +108,7 @@ def set_challenger(server: Server, number: str) -> None:
     newest = int(model.aliases.get(CHALLENGER, 0))
     if newest < int(number) and all(event.version != number for event in model.events):
         with explained(server, f"setting the alias {CHALLENGER}"):
-            server.client.set_registered_model_alias(server.name, CHALLENGER, number)
+            server.rest.post("registered-models/alias", name=server.name, alias=CHALLENGER, version=number)
 
 
 def describe_event(

@@ -10,7 +10,7 @@ from stagekit import BadInput, NotReady, Partition, Publication, publish
 
 from bundle import MARK_FILE, Bundle, file_hashes, parse_rows, read_model
 from server import Server
-from versions import Version, fetch
+from versions import Version, artifacts_of, fetch
 
 log = logging.getLogger("registry")
 
@@ -43,13 +43,13 @@ def _as_registered(root: Path, name: str, number: str, bundle: Bundle) -> Partit
 
 def _restore(args: Namespace, name: str, server: Server, version: Version) -> None:
     """Publish the version's files as a partition of their own: the day's partition may hold a later training."""
-    bundle = version.bundle()
+    bundle, place = version.bundle(), artifacts_of(server, version)
 
     def work(publication: Publication) -> dict[str, Any]:
-        mark = fetch(server, version, MARK_FILE, publication.scratch).read_bytes()
+        mark = fetch(server, version, place, MARK_FILE, publication.scratch).read_bytes()
         publication.rows.update(parse_rows(mark, bundle.model_files))
         for file in sorted(bundle.model_files):
-            shutil.move(fetch(server, version, file, publication.scratch), publication.path(file))
+            shutil.move(fetch(server, version, place, file, publication.scratch), publication.path(file))
         return {}
 
     origin = {"version": version.number, "run_id": version.run_id, "model": bundle.model, "name": server.name}

@@ -5,8 +5,8 @@ import logging
 import math
 import os
 import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import batched
 from pathlib import Path
@@ -17,7 +17,8 @@ from stagekit.lineage import Reader
 
 from bundle import TAG, model_hash
 from registered_model import BY_HAND, dag_run
-from server import Server, Settings, already_exists, explained
+from rest import EXISTS, MISSING, Refused, artifact_folder
+from server import Server, Settings, explained
 
 # What MLflow takes in one request, and of one value.
 MOST_PARAMS, MOST_METRICS, LONGEST_VALUE = 100, 1000, 5000
@@ -97,53 +98,87 @@ def ensure_run(server: Server, ds: str, tags: Mapping[str, str], text: str) -> A
     experiment = _ensure_experiment(server)
     known = " AND ".join(f"tags.`{TAG}{name}` = '{tags[TAG + name]}'" for name in ("ds", "dag_run_id", "model_sha256"))
     with explained(server, "looking for the run"):
-        found = server.client.search_runs([experiment], known, max_results=1, order_by=["attributes.start_time ASC"])
-        run = found[0] if found else server.client.create_run(experiment, tags=dict(tags), run_name=ds)
-        run_id = run.info.run_id
+        found = server.rest.post(
+            "runs/search", experiment_ids=[experiment], filter=known, max_results=1,
+            order_by=["attributes.start_time ASC"],
+        ).get("runs")  # fmt: skip
+        run = found[0] if found else _create_run(server, experiment, ds, tags)
+        run_id = run["info"]["run_id"]
+        set_already = {tag["key"]: tag["value"] for tag in run["data"].get("tags", [])}
         for key, value in {**tags, "mlflow.note.content": text}.items():
-            if run.data.tags.get(key) != value:
-                server.client.set_tag(run_id, key, value)
+            if set_already.get(key) != value:
+                tag_run(server, run_id, key, value)
     log.info("MLflow run %s of experiment %s%s", run_id, server.name, ", begun before" if found else "")
     return run
 
 
-def _ensure_experiment(server: Server) -> str:
-    from mlflow.exceptions import MlflowException
+def _create_run(server: Server, experiment: str, ds: str, tags: Mapping[str, str]) -> Any:
+    made = server.rest.post(
+        "runs/create", experiment_id=experiment, run_name=ds, start_time=milliseconds_now(), tags=as_list(tags)
+    )
+    return made["run"]
 
+
+def as_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tags as MLflow takes them."""
+    return [{"key": key, "value": value} for key, value in tags.items()]
+
+
+def tag_run(server: Server, run_id: str, key: str, value: str) -> None:
+    """Set a tag of a run. To be called where refusals are explained."""
+    server.rest.post("runs/set-tag", run_id=run_id, key=key, value=value)
+
+
+def _ensure_experiment(server: Server) -> str:
+    """The id of the experiment, which is made where there is none."""
     with explained(server, "looking for the experiment"):
-        found = server.client.get_experiment_by_name(server.name)
-        if found is None:
-            try:
-                return str(server.client.create_experiment(server.name))
-            except MlflowException as error:
-                if not already_exists(error):
-                    raise
-                found = server.client.get_experiment_by_name(server.name)
-    if found.lifecycle_stage != "active":
+        found = _find_experiment(server) or _create_experiment(server)
+        number, active = str(found["experiment_id"]), found["lifecycle_stage"] == "active"
+    if not active:
         raise BadInput(
             f"the experiment {server.name} is deleted", expected="an active one",
-            do=f"restore it (`mlflow experiments restore --experiment-id {found.experiment_id}`)",
+            do=f"restore it (`mlflow experiments restore --experiment-id {number}`)",
         )  # fmt: skip
-    return str(found.experiment_id)
+    return number
+
+
+def _find_experiment(server: Server) -> Any:
+    """The experiment; None where there is none yet."""
+    try:
+        return server.rest.get("experiments/get-by-name", experiment_name=server.name)["experiment"]
+    except Refused as error:
+        if error.code != MISSING:
+            raise
+    return None
+
+
+def _create_experiment(server: Server) -> Any:
+    """The new experiment; or the one that somebody else has made meanwhile."""
+    try:
+        server.rest.post("experiments/create", name=server.name)
+    except Refused as error:
+        if error.code != EXISTS:
+            raise
+    return _find_experiment(server)
 
 
 def upload(server: Server, run_id: str, folder: Path, to: str) -> None:
     """Upload the files of a folder as artifacts of a run."""
     files = sorted(path.name for path in folder.iterdir())
     with explained(server, f"uploading {to}/"):
-        server.client.log_artifacts(run_id, str(folder), to)
+        place = artifact_folder(server.rest.run(run_id))
+        for file in files:
+            server.rest.upload(folder / file, f"{place}/{to}/{file}")
     log.info("uploaded %d files to %s/: %s", len(files), to, ", ".join(files))
 
 
 def log_params(server: Server, run_id: str, values: Mapping[str, Any]) -> None:
     """Log parameters; one that a run has already stays, because MLflow allows no change."""
-    from mlflow.entities import Param
-
     with explained(server, "logging the parameters"):
-        known = server.client.get_run(run_id).data.params
-        missing = [Param(key, shorten(value)) for key, value in values.items() if key not in known]
-        for some in batched(missing, MOST_PARAMS):
-            server.client.log_batch(run_id, params=list(some))
+        known = {param["key"] for param in server.rest.run(run_id)["data"].get("params", [])}
+        missing = {key: shorten(value) for key, value in values.items() if key not in known}
+        for some in batched(as_list(missing), MOST_PARAMS):
+            server.rest.post("runs/log-batch", run_id=run_id, params=some)
 
 
 def shorten(value: Any) -> str:
@@ -168,31 +203,46 @@ def log_points(server: Server, run_id: str, points: Sequence[Point]) -> int:
     MLflow keeps every point that it ever got. Where the value of a step has changed, the new point gets a time after
     the old one's: MLflow shows the latest point as the step's value.
     """
-    from mlflow.entities import Metric
-
-    new = [point for key in dict.fromkeys(p.key for p in points) for point in _unknown(server, run_id, key, points)]
+    with explained(server, "reading the metrics"):
+        newest = [_point(metric) for metric in server.rest.run(run_id)["data"].get("metrics", [])]
+        known = {(point.key, point.step): point for point in newest}
+        # A run shows the last step of each metric; only for another step its history is read.
+        shown = {point.key for point in newest}
+        for key in dict.fromkeys(point.key for point in points if (point.key, point.step) not in known):
+            history = _history(server, run_id, key) if key in shown else []
+            known.update({(point.key, point.step): point for point in history})
+    new = [logged for point in points if (logged := _unless_known(point, known.get((point.key, point.step))))]
     with explained(server, "logging the metrics"):
         for some in batched(new, MOST_METRICS):
-            batch = [Metric(point.key, point.value, point.timestamp, point.step) for point in some]
-            server.client.log_batch(run_id, metrics=batch)
+            server.rest.post("runs/log-batch", run_id=run_id, metrics=[asdict(point) for point in some])
     return len(new)
 
 
-def _unknown(server: Server, run_id: str, key: str, points: Iterable[Point]) -> list[Point]:
-    """The points of a metric that are not the latest at their step in the run's history."""
-    with explained(server, f"reading the points of {key}"):
-        history = server.client.get_metric_history(run_id, key)
-        known = {point.step: point for point in sorted(history, key=lambda point: point.timestamp)}
-    new = []
-    for point in (point for point in points if point.key == key):
-        latest = known.get(point.step)
-        if latest is None:
-            new.append(point)
-        elif latest.value != point.value:
-            new.append(Point(key, point.value, point.step, max(point.timestamp, latest.timestamp + 1)))
-    return new
+def _point(metric: Mapping[str, Any]) -> Point:
+    # A figure of 0 and a step of 0 may be left out of an answer.
+    return Point(metric["key"], float(metric.get("value", 0)), int(metric.get("step", 0)), int(metric["timestamp"]))
+
+
+def _history(server: Server, run_id: str, key: str) -> list[Point]:
+    """Every point of a metric in the run, the latest last."""
+    found = server.rest.pages("metrics/get-history", "metrics", run_id=run_id, metric_key=key)
+    return sorted(map(_point, found), key=lambda point: point.timestamp)
+
+
+def _unless_known(point: Point, latest: Point | None) -> Point | None:
+    """The point to log, after the latest one at its step; None where that has the same value."""
+    if latest is None:
+        return point
+    if latest.value == point.value:
+        return None
+    return Point(point.key, point.value, point.step, max(point.timestamp, latest.timestamp + 1))
 
 
 def milliseconds(moment: str) -> int:
     """A mark's time as MLflow counts it."""
     return int(datetime.fromisoformat(moment).astimezone(UTC).timestamp() * 1000)
+
+
+def milliseconds_now() -> int:
+    """The present time as MLflow counts it."""
+    return int(datetime.now(UTC).timestamp() * 1000)

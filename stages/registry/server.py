@@ -1,7 +1,6 @@
-"""The MLflow server: where it is, whether it answers, and MLflow's client for it.
+"""The MLflow server: where it is, whether it answers, and what its refusals mean.
 
-Reads the environment (ML_MLFLOW_URI, ML_MODEL_NAME, the pages) and the server. Writes nothing. How long MLflow's client
-waits, and what it reports elsewhere, are variables of the image: see the Dockerfile.
+Reads the environment (ML_MLFLOW_URI, ML_MODEL_NAME, the pages) and the server. Writes nothing.
 """
 
 import json
@@ -15,13 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any
 
 from stagekit import BadInput, StageError, UsageError
 
+from rest import ANSWER_S, Refused, Rest
+
 OK, FORBIDDEN, MISSING, SERVER_ERROR = 200, (401, 403), 404, 500
-# MLflow's error codes of a server that may work later; a connection that fails has the first one.
-TEMPORARY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"}
 START = "start it (`docker compose up -d mlflow`) and look at its log, then run this again"
 # The name that compose gives the network, unless the project has another name.
 ADD_NETWORK = "add `--network airflow-ml_mlflow` to `docker run`, before the image's name"
@@ -60,10 +58,10 @@ def read_settings() -> Settings:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that has answered, and MLflow's client for it."""
+    """A server that has answered."""
 
     settings: Settings
-    client: Any
+    rest: Rest
 
     @property
     def name(self) -> str:
@@ -72,31 +70,18 @@ class Server:
 
 
 def connect() -> Server:
-    """The server, and its client. Errors: OutOfReach where it does not answer, or not as MLflow does."""
+    """The server. Errors: OutOfReach where it does not answer, or not as MLflow does."""
     settings = read_settings()
     require_answer(settings)
-    return Server(settings, load_client(settings))
-
-
-def load_client(settings: Settings) -> Any:
-    """Import MLflow's client, which takes a second, and let it and its libraries log errors only."""
-    from mlflow import set_tracking_uri
-    from mlflow.tracking import MlflowClient
-
-    for name in ("mlflow", "urllib3"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    set_tracking_uri(settings.uri)  # what downloads artifacts has no other way to know it
-    return MlflowClient(settings.uri, settings.uri)
+    return Server(settings, Rest(settings.uri))
 
 
 def require_answer(settings: Settings) -> None:
     """Ask for the experiment: the answer needs the address, the server's check of host names, and its database."""
     query = urllib.parse.urlencode({"experiment_name": settings.name})
     address = f"{settings.uri}/api/2.0/mlflow/experiments/get-by-name?{query}"
-    # One limit for this request and for those of MLflow's client.
-    seconds = float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"))
     try:
-        with urllib.request.urlopen(address, timeout=seconds) as answer:
+        with urllib.request.urlopen(address, timeout=ANSWER_S) as answer:
             status, body = answer.status, answer.read()
     except urllib.error.HTTPError as error:
         status, body = error.code, error.read()
@@ -104,7 +89,7 @@ def require_answer(settings: Settings) -> None:
         reason = getattr(error, "reason", None) or error
         raise OutOfReach(
             f"the MLflow server at {settings.uri} is out of reach ({reason})",
-            expected=f"an answer within {seconds:g} s", do=_advise(settings.uri, reason),
+            expected=f"an answer within {ANSWER_S} s", do=_advise(settings.uri, reason),
         ) from None  # fmt: skip
     if not _is_answer(status, body):
         raise _refusal(settings.uri, status, body)
@@ -152,27 +137,22 @@ def _refusal(uri: str, status: int, body: bytes) -> StageError:
 
 @contextmanager
 def explained(server: Server, what: str) -> Iterator[None]:
-    """Turn what MLflow's client raises into an error that names the server and the action.
+    """Turn a refusal into an error that names the server and the action.
 
-    The block holds calls of the client only. Errors: OutOfReach where a later try may succeed; BadInput where the
-    client does not understand the server's answer; StageError.
+    The block asks the server and reads its answers, nothing else. Errors: OutOfReach where a later try may succeed;
+    BadInput for an answer that is not MLflow's; StageError.
     """
-    from mlflow.exceptions import MlflowException
-    from requests import RequestException
-
     failed = f"the MLflow server at {server.settings.uri} failed while {what}"
     try:
         yield
     except StageError:
         raise
-    except (MlflowException, RequestException) as error:
-        log.debug("the error behind the message", exc_info=error)
-        temporary = getattr(error, "error_code", "INTERNAL_ERROR") in TEMPORARY
-        raise (OutOfReach if temporary else StageError)(
+    except Refused as error:
+        raise (OutOfReach if error.temporary else StageError)(
             f"{failed}: {_shorten(error)}", expected="an answer of the MLflow server",
             do="look at the server's log, then run this again: it completes what exists",
         ) from None  # fmt: skip
-    except Exception as error:  # whatever the client makes of an answer that is not MLflow's
+    except Exception as error:  # whatever reading an answer raises that is not MLflow's
         log.debug("the error behind the message", exc_info=error)
         raise BadInput(
             f"{failed}: its answer is not understood ({type(error).__name__}: {_shorten(error)})",
@@ -182,13 +162,3 @@ def explained(server: Server, what: str) -> Iterator[None]:
 
 def _shorten(error: Exception) -> str:
     return " ".join(str(error).split())[:LONGEST_ERROR]
-
-
-def is_missing(error: Any) -> bool:
-    """Whether this exception of MLflow's says that something does not exist."""
-    return getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
-
-
-def already_exists(error: Any) -> bool:
-    """Whether this exception of MLflow's says that somebody else has made it meanwhile."""
-    return getattr(error, "error_code", "") == "RESOURCE_ALREADY_EXISTS"

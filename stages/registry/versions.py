@@ -11,14 +11,14 @@ from stagekit import BadInput, Partition, UsageError
 from stagekit.mark import file_sha256
 
 from bundle import TAG, Bundle, model_hash, parse_bundle
-from server import Server, explained, is_missing
+from rest import MISSING, Refused, artifact_folder
+from server import Server, explained
 
 # The folder of a run's artifacts that holds the bundle.
 FOLDER = "model"
-# Where runs keep their artifacts: at the server, and nowhere else that a run may name.
-SERVED = "mlflow-artifacts:/"
 CHOOSE = "use another version (`registry list`)"
 MOST_NAMED = 20
+GONE = 404
 
 log = logging.getLogger("registry")
 
@@ -53,10 +53,10 @@ class Version:
 
 
 def as_version(found: Any) -> Version:
-    """A version, from what MLflow's client returns."""
-    tags = {str(key): str(value) for key, value in found.tags.items()}
-    aliases = tuple(map(str, found.aliases or ()))
-    return Version(str(int(found.version)), str(found.run_id or ""), tags, aliases, str(found.description or ""))
+    """A version, from what MLflow answers."""
+    tags = {str(tag["key"]): str(tag["value"]) for tag in found.get("tags", [])}
+    aliases = tuple(map(str, found.get("aliases", [])))
+    return Version(str(int(found["version"])), found.get("run_id", ""), tags, aliases, found.get("description", ""))
 
 
 def all_versions(server: Server) -> list[Version]:
@@ -70,15 +70,9 @@ def versions_of(server: Server, model_sha256: str) -> list[Version]:
 
 
 def _search(server: Server, condition: str) -> list[Version]:
-    found: list[Version] = []
-    token: str | None = None
     with explained(server, "listing the model's versions"):
-        while True:
-            page = server.client.search_model_versions(condition, max_results=1000, page_token=token)
-            found += [as_version(version) for version in page]
-            token = page.token
-            if not token:
-                return sorted(found, key=lambda version: -int(version.number))
+        pages = server.rest.pages("model-versions/search", "model_versions", filter=condition, max_results=1000)
+        return sorted(map(as_version, pages), key=lambda version: -int(version.number))
 
 
 def same_model(versions: Iterable[Version], model: Partition) -> Version | None:
@@ -99,13 +93,11 @@ def registered_version(server: Server, model: Partition) -> Version | None:
 
 def find_version(server: Server, number: str) -> Version | None:
     """One version; None where there is none of that number."""
-    from mlflow.exceptions import MlflowException
-
     with explained(server, f"reading version {number}"):
         try:
-            return as_version(server.client.get_model_version(server.name, number))
-        except MlflowException as error:
-            if not is_missing(error):
+            return as_version(server.rest.get("model-versions/get", name=server.name, version=number)["model_version"])
+        except Refused as error:
+            if error.code != MISSING:
                 raise
     return None
 
@@ -133,37 +125,44 @@ def require_complete(server: Server, version: Version) -> None:
 
     Errors: BadInput where one is gone, or is not what was registered.
     """
+    place = artifacts_of(server, version)
     for file in sorted(version.bundle().files):
         with tempfile.TemporaryDirectory() as folder:
-            fetch(server, version, file, Path(folder))
+            fetch(server, version, place, file, Path(folder))
 
 
-def fetch(server: Server, version: Version, file: str, folder: Path) -> Path:
-    """Download one file of a version into a folder. Errors: BadInput where it is not what was registered."""
-    from mlflow.exceptions import MlflowException
+def tag_version(server: Server, number: str, key: str, value: str) -> None:
+    """Set a tag of a version. To be called where refusals are explained."""
+    server.rest.post("model-versions/set-tag", name=server.name, version=number, key=key, value=value)
 
-    expected = version.bundle().files[file]
+
+def artifacts_of(server: Server, version: Version) -> str:
+    """Where the server keeps the files of a version. Errors: BadInput where its run keeps them elsewhere."""
+    with explained(server, f"reading the run of {version.label}"):
+        run = server.rest.run(version.run_id)
+        try:
+            return f"{artifact_folder(run)}/{FOLDER}"
+        except ValueError as error:
+            raise _incomplete(version, str(error)) from None
+
+
+def fetch(server: Server, version: Version, place: str, file: str, folder: Path) -> Path:
+    """Download one file of a version, whose files are at `place`, into a folder.
+
+    Errors: BadInput where it is not what was registered.
+    """
+    expected, path = version.bundle().files[file], folder / file
     with explained(server, f"fetching {file} of {version.label}"):
         try:
-            artifacts = str(server.client.get_run(version.run_id).info.artifact_uri)
-            if not artifacts.startswith(SERVED):
-                raise _incomplete(version, f"its run keeps its artifacts at {artifacts[:100]!r}, not at the server")
-            path = Path(server.client.download_artifacts(version.run_id, f"{FOLDER}/{file}", str(folder)))
-        except MlflowException as error:
-            if not _is_gone(error):
+            server.rest.download(f"{place}/{file}", path)
+        except Refused as error:
+            if error.status != GONE:
                 raise
             raise _incomplete(version, f"{file} is gone from the server's artifacts") from None
-    if not path.is_file():
-        raise _incomplete(version, f"{file} is no file among the server's artifacts")
     found = file_sha256(path)
     if found != expected:
         raise _incomplete(version, f"{file} has sha256 {found[:12]}…, not {expected[:12]}…")
     return path
-
-
-def _is_gone(error: Any) -> bool:
-    """Whether the run or the file does not exist; what the artifact proxy answers has no code, but a status."""
-    return is_missing(error) or "404" in str(error)
 
 
 def _incomplete(version: Version, found: str) -> BadInput:
