@@ -128,7 +128,7 @@ class Airflow:
                     on_task(task)
             if state in FINAL_STATES:
                 return state
-            time.sleep(0.5)
+            time.sleep(0.2)
         raise AirflowMlError(f"run {run} of {dag} did not end within {timeout_s:.0f} s; its tasks: {seen}")
 
     def results(self, dag: str, run: str) -> Iterator[Answer]:

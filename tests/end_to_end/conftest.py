@@ -6,7 +6,7 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,9 +61,14 @@ class Stack:
 
     def run(self, dag: str, conf: dict[str, Any], logical_date: str | None = None) -> str:
         """Run a Dag to its end and expect success; returns the run's id."""
-        run = self.airflow.trigger(dag, conf, logical_date)
-        assert self.airflow.wait(dag, run, RUN_TIMEOUT_S) == "success", self.explain(dag, run)
-        return run
+        return self.run_together([(dag, conf)], logical_date)[0]
+
+    def run_together(self, runs: Sequence[tuple[str, dict[str, Any]]], logical_date: str | None = None) -> list[str]:
+        """Run Dags at the same time, each with its `conf`, and expect success; returns the runs' ids."""
+        started = [(dag, self.airflow.trigger(dag, conf, logical_date)) for dag, conf in runs]
+        for dag, run in started:
+            assert self.airflow.wait(dag, run, RUN_TIMEOUT_S) == "success", self.explain(dag, run)
+        return [run for _, run in started]
 
     def explain(self, dag: str, run: str) -> str:
         """The states of a run's tasks and the logs of those that failed."""

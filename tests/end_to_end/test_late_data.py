@@ -3,16 +3,17 @@
 import json
 import subprocess
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from .conftest import RUN_TIMEOUT_S, Stack, compose_stack, data
+from .conftest import RUN_TIMEOUT_S, Results, Stack, compose_stack, data
 
-TASK = "wait_for_raw"
+TASK, LATE = "wait_for_raw", "2026-05-10"
 # Eleven seconds. The scheduler looks every 15 whose wait is over.
 BRIEF_HOURS = 0.003
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 def task_of(stack: Stack, dag: str, run: str) -> dict[str, Any]:
@@ -32,38 +33,50 @@ def generate(ds: str) -> None:
     data.generate(ds)
 
 
-@pytest.mark.usefixtures("day")
-def test_run_waits_deferred_for_late_data_and_goes_on(stack: Stack) -> None:
-    ds = "2026-05-10"
-    run = stack.airflow.trigger("predict", {"ds": ds})
-    wait_for_state(stack, "predict", run, "deferred")
-    time.sleep(20)  # more than one look of the triggerer
-    states = {task["task_id"]: task["state"] for task in stack.airflow.tasks("predict", run)}
-    assert states.pop(TASK) == "deferred"
-    assert states
-    assert set(states.values()) == {None}
-    generate(ds)
-    assert stack.airflow.wait("predict", run, RUN_TIMEOUT_S) == "success", stack.explain("predict", run)
-    assert f"predictions/{ds}/predictions.csv" in data.files()
-    log = stack.airflow.log_of("predict", run, task_of(stack, "predict", run))
-    assert f"Waiting for /data/raw/{ds}/_meta.json, 12 hours at most; now there is no /data/raw/{ds}" in log
-    assert f"Found /data/raw/{ds}/_meta.json" in log
+@dataclass(frozen=True)
+class Waiting:
+    """A run that waits for LATE, its tasks meanwhile, and what became of other waits while another Dag ran."""
+
+    run: str
+    tasks: dict[str, str | None]
+    others: list[str]
 
 
-def test_waiting_runs_hold_no_worker(stack: Stack) -> None:
-    """As many waits as there are workers; another Dag still runs at once."""
+@pytest.fixture(scope="module")
+def waiting(stack: Stack, day: Results) -> Waiting:
+    """As many runs wait for their day as there are workers; all but the first are given up then."""
     # A Dag has at most three runs at a time, training one.
-    waits = [("predict", f"2026-04-0{day}") for day in (1, 2, 3)] + [("train_model", "2026-04-01")]
+    waits = [("predict", LATE), ("predict", "2026-04-01"), ("predict", "2026-04-02"), ("train_model", "2026-04-01")]
     runs = [(dag, stack.airflow.trigger(dag, {"ds": ds})) for dag, ds in waits]
+    assert len(runs) >= int(compose_stack.settings()["ML_PARALLELISM"])
     try:
         for dag, run in runs:
             wait_for_state(stack, dag, run, "deferred")
-        assert len(runs) >= int(compose_stack.settings()["ML_PARALLELISM"])
         stack.run("generate_data", {"ds": "2026-04-30", "rows": 1000})
-        assert [task_of(stack, dag, run)["state"] for dag, run in runs] == ["deferred"] * len(runs)
+        time.sleep(16)  # one look of the triggerer at least
+        tasks = {task["task_id"]: task["state"] for task in stack.airflow.tasks(*runs[0])}
+        return Waiting(runs[0][1], tasks, [task_of(stack, dag, run)["state"] for dag, run in runs[1:]])
     finally:
-        for dag, run in runs:
+        for dag, run in runs[1:]:
             stack.airflow.request("PATCH", f"/dags/{dag}/dagRuns/{run.replace('+', '%2B')}", {"state": "failed"})
+
+
+def test_waiting_runs_hold_no_worker(waiting: Waiting) -> None:
+    """Another Dag has run to its end meanwhile, and those that wait go on waiting."""
+    assert waiting.others == ["deferred"] * len(waiting.others)
+
+
+def test_run_waits_deferred_for_late_data_and_goes_on(stack: Stack, waiting: Waiting) -> None:
+    run, states = waiting.run, dict(waiting.tasks)
+    assert states.pop(TASK) == "deferred"
+    assert states
+    assert set(states.values()) == {None}
+    generate(LATE)
+    assert stack.airflow.wait("predict", run, RUN_TIMEOUT_S) == "success", stack.explain("predict", run)
+    assert f"predictions/{LATE}/predictions.csv" in data.files()
+    log = stack.airflow.log_of("predict", run, task_of(stack, "predict", run))
+    assert f"Waiting for /data/raw/{LATE}/_meta.json, 12 hours at most; now there is no /data/raw/{LATE}" in log
+    assert f"Found /data/raw/{LATE}/_meta.json" in log
 
 
 def restarts_of_triggerer() -> int:
@@ -103,21 +116,29 @@ def test_wait_outlives_the_triggerer_that_watched(stack: Stack) -> None:
     assert f"Found /data/raw/{ds}/_meta.json" in log
 
 
-@pytest.mark.parametrize(
-    ("dag", "ds", "torn", "found"),
-    [
-        ("predict", "2026-05-12", False, "there is no /data/raw/2026-05-12; "),
-        ("train_model", "2026-05-13", True, "/data/raw/2026-05-13 holds data.csv, without a mark"),
-    ],
-)
+# What is found instead of a day by the wait of a Dag that ends.
+FOUND = {
+    ("predict", "2026-05-12"): "there is no /data/raw/2026-05-12; ",
+    ("train_model", "2026-05-13"): "/data/raw/2026-05-13 holds data.csv, without a mark",
+}
+
+
+@pytest.fixture(scope="module")
+def ended(stack: Stack) -> dict[str, str]:
+    """A run of each of these Dags, at the same time, whose wait has ended; the run by Dag."""
+    torn = "/data/raw/2026-05-13"
+    data.python(f"import os; os.makedirs('{torn}'); open('{torn}/data.csv', 'w').write('a,b')")
+    runs = {dag: stack.airflow.trigger(dag, {"ds": ds, "wait_hours": BRIEF_HOURS}) for dag, ds in FOUND}
+    for dag, run in runs.items():
+        assert stack.airflow.wait(dag, run, RUN_TIMEOUT_S) == "failed"
+    return runs
+
+
+@pytest.mark.parametrize(("dag", "ds"), FOUND)
 def test_wait_that_ends_without_the_data_says_what_is_there(
-    stack: Stack, dag: str, ds: str, torn: bool, found: str
+    stack: Stack, ended: dict[str, str], dag: str, ds: str
 ) -> None:
-    if torn:
-        data.python(f"import os; os.makedirs('/data/raw/{ds}'); open('/data/raw/{ds}/data.csv', 'w').write('a,b')")
-    run = stack.airflow.trigger(dag, {"ds": ds, "wait_hours": BRIEF_HOURS})
-    wait_for_state(stack, dag, run, "deferred")
-    assert stack.airflow.wait(dag, run, RUN_TIMEOUT_S) == "failed"
+    run, found = ended[dag], FOUND[dag, ds]
     task = task_of(stack, dag, run)
     assert (task["state"], task["try_number"]) == ("failed", 1)
     log = stack.airflow.log_of(dag, run, task)

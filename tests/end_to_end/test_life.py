@@ -39,8 +39,7 @@ def mlflow(stack: Stack) -> Mlflow:
 @pytest.fixture(scope="module")
 def first(stack: Stack, mlflow: Mlflow) -> Results:
     """The results of the first training; other tests may have trained before."""
-    for ds in (FIRST, SECOND, THIRD):
-        stack.run("generate_data", {"ds": ds, **SMALL})
+    stack.run_together([("generate_data", {"ds": ds, **SMALL}) for ds in (FIRST, SECOND, THIRD)])
     before = mlflow.champion()
     results = stack.results("train_model", stack.run("train_model", {"ds": FIRST, **FEW_TREES}))
     if not results["registry", "decide"]["promoted"]:
@@ -240,9 +239,9 @@ print(json.dumps({"rows": len(ours), "difference": float(np.abs(scores - ours).m
 
 
 @pytest.mark.usefixtures("first")
-def test_anyone_loads_the_champion_and_scores_alike(stack: Stack) -> None:
+def test_anyone_loads_the_champion_and_scores_alike() -> None:
     """With MLflow and LightGBM alone, from the registry, without a file or a line of ours."""
-    predict_with(stack, THIRD)
+    data.score(THIRD, registry("resolve").line["model"])
     files = (f"features/{THIRD}/features.csv", f"predictions/{THIRD}/predictions.csv")
     texts = json.dumps([data.read(file) for file in files])
     loaded = json.loads(run_mlflow_client(f"TEXTS = {texts!r}\n{LOAD}").splitlines()[-1])
@@ -250,8 +249,9 @@ def test_anyone_loads_the_champion_and_scores_alike(stack: Stack) -> None:
     assert loaded["difference"] <= 1e-12
 
 
-def test_without_mlflow_the_day_is_scored_and_says_so(stack: Stack, first: object) -> None:
-    expected = predict_with(stack, THIRD)
+@pytest.mark.usefixtures("first")
+def test_without_mlflow_the_last_champion_serves_and_the_log_says_so() -> None:
+    expected = registry("resolve").line
     assert compose_stack.compose("stop", "mlflow").returncode == 0
     try:
         done = registry("resolve", "--or-last")

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import time
 from typing import Any
 
@@ -53,8 +52,7 @@ def test_backfill_fills_in_each_day_in_any_order_with_the_bytes_of_daily_runs(st
         files = {path: digest for path, digest in data.files().items() if path.startswith("predictions/2026-08")}
         found = {path.split("/")[1] for path in files if path.endswith("predictions.csv")}
         assert found == set(days)
-        for ds in days[:2]:
-            stack.run("predict", {"ds": ds, "force": True})
+        stack.run_together([("predict", {"ds": ds, "force": True}) for ds in days[:2]])
         again = data.files()
         tables = [path for path in files if path.endswith(".csv")]
         assert {path: again[path] for path in tables} == {path: files[path] for path in tables}
@@ -97,21 +95,12 @@ def test_health_check_notices_a_component_that_hangs(stack: Stack) -> None:
     assert health() == 0
     signal_all(signal.SIGSTOP)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while health() == 0 and time.monotonic() < deadline:
             time.sleep(2)
         assert health() == 1
     finally:
         signal_all(signal.SIGCONT)
-    while health() and time.monotonic() < deadline + 120:
+    while health() and time.monotonic() < deadline + 300:
         time.sleep(2)
     assert health() == 0
-
-
-def test_stack_heals_after_its_database_restarts(stack: Stack) -> None:
-    assert compose_stack.compose("restart", "postgres").returncode == 0
-    subprocess.run(
-        ["docker", "compose", "up", "--detach", "--wait"], cwd=compose_stack.ROOT, check=True, capture_output=True
-    )
-    stack.run("generate_data", {"ds": "2026-06-01", **SMALL})
-    assert "raw/2026-06-01/data.csv" in data.files()
