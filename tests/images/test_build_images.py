@@ -106,29 +106,21 @@ def test_lock_names_what_the_engine_has(built: Checkout) -> None:
     assert f"ML_THREE_IMAGE={lock['three']['image']}\n" in (built.root / ".env").read_text()
 
 
-def test_nothing_changed_builds_nothing_within_two_seconds(built: Checkout) -> None:
-    lock, seconds = built.root / "dags/images.lock.json", []
+def test_nothing_changed_builds_nothing(built: Checkout) -> None:
+    """How long that takes, and the build of one image, is among the benchmarks."""
+    lock = built.root / "dags/images.lock.json"
     before = (lock.stat().st_ino, lock.read_bytes())
-    for _ in range(3):
-        started = time.monotonic()
-        assert built.run().stderr == ""
-        seconds.append(time.monotonic() - started)
+    assert built.run().stderr == ""
     assert (lock.stat().st_ino, lock.read_bytes()) == before
-    assert min(seconds) < 2
 
 
-def test_changed_line_builds_that_image_alone_within_five_seconds(built: Checkout) -> None:
-    before, seconds = built.ids(), []
-    for number in range(3):
-        (built.root / "stages/one/one.py").write_text(f"changed {number}\n")
-        started = time.monotonic()
-        output = built.run().stderr
-        seconds.append(time.monotonic() - started)
-        assert output.startswith("building one\n")
+def test_changed_line_builds_that_image_alone(built: Checkout) -> None:
+    before = built.ids()
+    (built.root / "stages/one/one.py").write_text("changed\n")
+    assert built.run().stderr.startswith("building one\n")
     after = built.ids()
     assert {name for name in NAMES if before[name] != after[name]} == {"one"}
-    assert files_in(built.lock()["one"]["image"])["one.py"][0] == b"changed 2\n"
-    assert min(seconds) < 5
+    assert files_in(built.lock()["one"]["image"])["one.py"][0] == b"changed\n"
 
 
 def test_changed_base_builds_everything_on_the_new_base(built: Checkout) -> None:

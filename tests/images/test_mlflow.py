@@ -317,9 +317,9 @@ def test_server_says_that_the_database_is_away_and_heals(server: Server) -> None
 def test_restart_keeps_runs_artifacts_and_models(server: Server, run: dict[str, Any]) -> None:
     assert server.send("PUT", artifact(run, "kept.txt"), b"kept")[0] == 200
     server.python("open('/opt/mlflow/tmp/left-by-a-kill', 'w')")
-    started = time.monotonic()
     docker("stop", server.name)
-    assert time.monotonic() - started < 9, "it heard the signal"
+    state = json.loads(docker("inspect", server.name).stdout)[0]["State"]
+    assert state["ExitCode"] != 137, "it heard the signal"
     docker("start", server.name)
     wait_until(server.is_healthy, "the server is healthy after its restart")
     assert server.call("GET", f"runs/get?run_id={run['run_id']}")["run"]["info"]["run_uuid"] == run["run_id"]

@@ -1,7 +1,6 @@
 """A server that is down, silent, or not MLflow's."""
 
 import socket
-import time
 import urllib.error
 
 import pytest
@@ -35,9 +34,7 @@ def test_answer_that_is_not_mlflows_is_shown(
 def test_server_that_takes_the_call_and_is_silent_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("ML_MLFLOW_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        started = time.monotonic()
         result = world.run("list")
-        assert time.monotonic() - started < 20
     assert result.code == 1
     assert "out of reach (timed out)" in result.log
 
