@@ -1,7 +1,8 @@
-"""Sets up and runs every test: first what needs no engine, then two lanes side by side.
+"""Sets up and runs every test, in three lanes side by side.
 
-The end-to-end tests wait most of their time for Airflow's scheduler; the other lane uses the processors meanwhile. Each
-part's output is in .cache/tests/PART.log and is printed when the part ends. A failed part does not stop the others.
+The end-to-end tests wait most of their time for Airflow's scheduler, the tests of images for the engine: each have a
+lane. The third one uses the processors. Each part's output is in .cache/tests/PART.log and is printed when the part
+ends. A failed part does not stop the others.
 Exit codes: 0 every part passed, 1 at least one failed.
 
 --nightly  runs the nightly tests instead: the rebuild on an empty engine, the image report, 50 kills of a host on
@@ -49,23 +50,24 @@ def stage_parts() -> list[Part]:
     return [Part(f"stage-{folder.name}", [("./airflow-ml", "test-stage", folder.name, "-q")]) for folder in folders]
 
 
-PREPARATION = Part("set-up", [("setup/ensure_venv.sh",), ("./build_images.sh",)])
+PREPARATION = Part("set-up", [("setup/ensure_venv.sh",), ("setup/ensure_browser.sh",), ("./build_images.sh",)])
 WITHOUT_ENGINE = Part("without-engine", [("maintain/test_fast.sh", "-q")])
 END_TO_END = Part(
     "end-to-end",
     [
-        ("setup/ensure_browser.sh",),
         ("./airflow-ml", "mlflow-client"),
         (*PYTEST, "-v", "tests/end_to_end"),
     ],
 )
-ON_ENGINE = [
+IMAGES = Part("images", [(*PYTEST, *BY_FILE, "tests/images")])
+OTHERS = [
+    WITHOUT_ENGINE,
     *stage_parts(),
-    Part("images", [("setup/ensure_browser.sh",), (*PYTEST, *BY_FILE, "tests/images")]),
     Part("dags-on-engine", [(*PYTEST, "tests/dags/engine")]),
     Part("shared-storage", [(*PYTEST, "tests/shared_storage")]),
     Part("notebook", [(*PYTEST, "tests/notebook")]),
 ]
+LANES = [[END_TO_END], [IMAGES], OTHERS]
 MANY_HOST_KILLS = ("env", "ML_TEST_HOST_KILLS=50", *PYTEST, "tests/shared_storage", "-k", "host_that_is_killed")
 NIGHTLY = [
     Part("nightly", [(*PYTEST, "tests/nightly")]),
@@ -108,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     outcomes = [run(PREPARATION)]
     if outcomes[0].passed:
-        outcomes += run_lanes([NIGHTLY]) if nightly else [run(WITHOUT_ENGINE), *run_lanes([[END_TO_END], ON_ENGINE])]
+        outcomes += run_lanes([NIGHTLY] if nightly else LANES)
     failed = [outcome.part.name for outcome in outcomes if not outcome.passed]
     print(f"\n==> {'FAILED: ' + ', '.join(failed) if failed else 'Every test passed'}")
     for outcome in outcomes:
