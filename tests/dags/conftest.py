@@ -29,6 +29,10 @@ os.environ.update(
     AIRFLOW__CORE__PLUGINS_FOLDER=str(DAGS / "plugins"),
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
+    # The tests of a process share a database. By default Airflow keeps a Dag as it was read in the last 30 s, and the
+    # fields of the last 30 runs: a test would depend on what ran before it, and how long ago.
+    AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL="0",
+    AIRFLOW__CORE__NUM_DAG_RUNS_TO_RETAIN_RENDERED_FIELDS="0",
     AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
     ML_IMAGE_LOCK=str(LOCK),
     ML_DATA="data",
