@@ -27,7 +27,7 @@ RESTRICTED = (
 CONFINED = (*RESTRICTED, "--network=none")
 LIST_FILES = """
 import hashlib, json, pathlib
-files = [path for path in sorted(pathlib.Path('/data').rglob('*')) if path.is_file()]
+files = [path for path in sorted(pathlib.Path('/data').rglob('*')) if path.is_file() and path.name != '.lock']
 print(json.dumps({
     str(path.relative_to('/data')): [
         hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns, path.stat().st_ino
@@ -137,7 +137,7 @@ class Data:
         self.python(f"import shutil; shutil.rmtree('/data/{path}')")
 
     def inodes(self) -> dict[str, list[Any]]:
-        """Sha256, time of change and inode of every file, marks and leftovers too."""
+        """Sha256, time of change and inode of every file but locks; marks and leftovers too."""
         return dict(json.loads(self.python(LIST_FILES)))
 
     def files(self) -> dict[str, str]:

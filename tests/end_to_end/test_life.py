@@ -169,10 +169,12 @@ def test_day_is_evaluated_reported_and_logged(stack: Stack, mlflow: Mlflow, firs
     assert [point["value"] for point in history] == [pytest.approx(evaluated["metrics"]["roc_auc"])]
     stack.run("monitor", {"ds": THIRD, "force": True})
     assert len(mlflow.history(used["run_id"], "live.roc_auc")) == 1
-    # The link of the task's page in Airflow leads to the report, that of the registry's to the version that scored.
+    # The link of the task's page leads to the report, those of the registry's to the version and the run.
     assert stack.links("monitor", run, "page") == {"Report": f"http://localhost:{PORT + 2}/{THIRD}/"}
-    version = f"http://localhost:{PORT + 1}/#/models/airflow-ml/versions/{used['version']}"
-    assert stack.links("monitor", run, "log_evaluation") == {"MLflow": version}
+    assert stack.links("monitor", run, "log_evaluation") == {
+        "MLflow version": f"http://localhost:{PORT + 1}/#/models/airflow-ml/versions/{used['version']}",
+        "MLflow run": f"http://localhost:{PORT + 1}/#/runs/{used['run_id']}",
+    }
     page = stack.page(f"http://localhost:{PORT + 2}/{THIRD}/")
     assert THIRD in page
     assert "<script src" not in page

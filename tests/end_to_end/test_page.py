@@ -46,7 +46,7 @@ def test_page_shows_the_green_dags(stack: Stack, page: Page) -> None:
 def test_page_shows_the_form_with_its_day(stack: Stack, page: Page) -> None:
     page.goto(f"{stack.url}/dags/generate_data")
     page.get_by_role("button", name="Trigger").first.click()
-    expect(page.get_by_text("The day whose data to work on. Empty: the day of the run.")).to_be_visible()
+    expect(page.get_by_text("The day whose data the run works on.")).to_be_visible()
 
 
 @pytest.mark.parametrize(

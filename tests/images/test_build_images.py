@@ -359,7 +359,7 @@ def test_other_platform_is_built_under_another_tag(built: Checkout) -> None:
 
 
 def test_several_platforms_need_a_registry(built: Checkout) -> None:
-    done = built.run("--platform", "linux/amd64,linux/arm64", code=1)
+    done = built.run("--platform", "linux/amd64,linux/arm64", code=2)
     assert "the engine's store holds one platform an image, not linux/amd64, linux/arm64" in done.stderr
     assert "do: add --push ADDRESS, or name one platform" in done.stderr
 

@@ -73,9 +73,9 @@ def mlflow(monkeypatch: pytest.MonkeyPatch, answering: Answering) -> Mlflow:
 
 
 def files_below(world: World) -> set[str]:
-    """The files of the whole test, also those beside the data folder."""
+    """The files of the whole test but locks, also those beside the data folder."""
     top = world.root.parent
-    return {str(path.relative_to(top)) for path in top.rglob("*") if path.is_file()}
+    return {str(path.relative_to(top)) for path in top.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
 def test_genuine_version_is_restored(world: World, mlflow: Mlflow, answering: Answering) -> None:
