@@ -3,6 +3,7 @@
 import json
 import logging
 import shlex
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,8 @@ DATA_FOLDER = "/data"
 PIDS_LIMIT = 512
 # Airflow kills a task 5 s after it asks the task to stop. A stage ends immediately; this bounds one that does not.
 STOP_SECONDS = 2
+# For two seconds in all.
+OUT_OF_MEMORY_LOOKS = 10
 
 # An input that is not there yet is looked for again every 5 minutes, for an hour.
 WAIT, MAX_WAITS = timedelta(minutes=5), 12
@@ -293,9 +296,17 @@ class StageOperator(DockerOperator):
         raise StageFailed(self.outcome.failure(self.stage, "a retry may help"))
 
     def _meaning(self, exit_code: int) -> str:
-        if exit_code == KILLED and self.cli.inspect_container(self.container["Id"])["State"]["OOMKilled"]:
+        if exit_code == KILLED and self._was_out_of_memory():
             return f"out of memory, it may use {self.mem_limit}; do: raise ML_STAGE_MEMORY or give it fewer rows"
         return MEANING.get(exit_code, "not an exit code of ours")
+
+    def _was_out_of_memory(self) -> bool:
+        """Whether the engine says so. It learns that by another event than the end, which may come later."""
+        for _ in range(OUT_OF_MEMORY_LOOKS):
+            if self.cli.inspect_container(self.container["Id"])["State"]["OOMKilled"]:
+                return True
+            time.sleep(0.2)
+        return False
 
     def _look_again(self, left: int) -> NoReturn:
         self.log.warning("%s; looking again in %s, %s times at most", self.outcome.meaning, WAIT, left)

@@ -52,11 +52,11 @@ def test_alert_of_bad_data_has_the_last_lines_and_a_command_that_repeats_it(
 
 
 def test_alert_names_a_container_out_of_memory(probes: Airflow, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ML_STAGE_MEMORY", "32m")
+    monkeypatch.setenv("ML_STAGE_MEMORY", "128m")  # with less, an engine under load may fail to start the container
     code = "import sys; print('a line', file=sys.stderr, flush=True); x = b'x' * 2**30"
     assert run_probe(probes, code, tries=3) == "failed"
-    assert f"[error] probes: probe failed for {DAY}: out of memory, it may use 32m; do: raise" in kept.read_text()
-    assert kept.read_text().count("Exit code: 137: out of memory, it may use 32m; do: raise ML_STAGE_MEMORY") == 1
+    assert f"[error] probes: probe failed for {DAY}: out of memory, it may use 128m; do: raise" in kept.read_text()
+    assert kept.read_text().count("Exit code: 137: out of memory, it may use 128m; do: raise ML_STAGE_MEMORY") == 1
 
 
 def test_alert_of_a_missing_image_says_what_to_do(
