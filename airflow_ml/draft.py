@@ -47,12 +47,17 @@ def draft(data: Data, files: Mapping[str, Path], facts: Sequence[str], path: Pat
     # The file may be readable by its owner alone, and the draft shall be the owner's too.
     own = replace(data, user=f"{os.getuid()}:{os.getgid()}")
     with tempfile.TemporaryDirectory(prefix="airflow-ml-draft-") as folder:
-        named = [f"--{option}={in_container(option, file)}" for option, file in files.items()]
-        arguments = ["infer-schema", *named, *facts, f"--out={OUT}/schema.json"]
+        arguments = draft_arguments(files, facts, f"{OUT}/schema.json")
         run_stage(own, "preprocessing", arguments, bind(Path(folder), OUT), files=files)
         text = (Path(folder) / "schema.json").read_text(encoding="utf-8")
     write_atomic(path, text)
     return read_draft(path)
+
+
+def draft_arguments(files: Mapping[str, Path], facts: Sequence[str], out: str) -> list[str]:
+    """The arguments of `infer-schema`; `out` is the path of the draft in the container."""
+    named = [f"--{option}={in_container(option, file)}" for option, file in files.items()]
+    return ["infer-schema", *named, *facts, f"--out={out}"]
 
 
 def read_draft(path: Path) -> Schema:

@@ -176,9 +176,13 @@ def ensure_schema(own: Own, arguments: argparse.Namespace, data: Data) -> dict[s
     if own.schema.exists():
         return read_draft(own.schema)
     print(f"==> Drafting {own.schema} from {own.data}", file=sys.stderr)
-    facts = options(arguments, (*FACTS, *CONTAINER))
+    return draft(data, own.files, draft_facts(arguments), own.schema)
+
+
+def draft_facts(arguments: argparse.Namespace) -> list[str]:
+    """What the arguments say of the files, as `infer-schema` takes it."""
     target = [f"--target-column={arguments.target}"] if arguments.target else []
-    return draft(data, own.files, [*target, *facts], own.schema)
+    return [*target, *options(arguments, (*FACTS, *CONTAINER))]
 
 
 def require_own_or_free_day(own: Own, ds: str, data: Data) -> None:
@@ -218,12 +222,17 @@ def publish(own: Own, ds: str, container: list[str], data: Data) -> Result:
     """Publish the files as the raw data of a day; `container` are options that say how to read them."""
     print(f"==> import for {ds}", file=sys.stderr)
     files = {**own.files, "schema": own.schema}
-    named = [f"--{option}={in_container(option, path)}" for option, path in files.items()]
-    arguments = ["import", f"--ds={ds}", *named, *container]
+    arguments = import_arguments(files, ds, container)
     result = run_stage(data, "preprocessing", arguments, data.mount(DATA_FOLDER, writable=True), files=files)
     for file, how in result.get("read", {}).items():
         print(f"    read {file} as {how}", file=sys.stderr)
     return result
+
+
+def import_arguments(files: Mapping[str, Path], ds: str, container: list[str]) -> list[str]:
+    """The arguments of `import` for the files by option, the schema among them."""
+    named = [f"--{option}={in_container(option, path)}" for option, path in files.items()]
+    return ["import", f"--ds={ds}", *named, *container]
 
 
 def take_day(airflow: Airflow, own: Own, ds: str) -> dict[str, Results]:

@@ -63,6 +63,7 @@ IMAGES = Part("images", [(*PYTEST, *BY_FILE, "tests/images")])
 OTHERS = [
     WITHOUT_ENGINE,
     *stage_parts(),
+    Part("data-sets", [(*PYTEST, "tests/data_sets")]),
     Part("dags-on-engine", [(*PYTEST, "tests/dags/engine")]),
     Part("shared-storage", [(*PYTEST, "tests/shared_storage")]),
     Part("notebook", [(*PYTEST, "tests/notebook")]),
