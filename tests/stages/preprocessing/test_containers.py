@@ -168,6 +168,61 @@ def test_parquet_gives_the_texts_of_its_values(day: Day, files: dict[str, Path],
     assert imported(day, files, target=False) == plain
 
 
+def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | values
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.tuples(
+            maybe(st.integers(-(2**53), 2**53)),
+            maybe(st.floats(allow_nan=False, allow_infinity=False)),
+            maybe(st.booleans()),
+            maybe(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1))),
+            maybe(st.text(st.sampled_from('a1é€,;"\n '), min_size=1, max_size=5)),
+        ),
+        min_size=4,
+        max_size=12,
+    ),
+    compression=st.sampled_from(sorted(COMPRESSIONS)),
+    row_group=st.integers(1, 5),
+)
+def test_any_values_of_parquet_give_the_partition_of_plain_csv(
+    day: Day, files: dict[str, Path], rows: list[tuple[Any, ...]], compression: str, row_group: int
+) -> None:
+    kinds = {"id": "integer", "n": "integer", "x": "number", "b": "boolean", "t": "datetime", "s": "string"}
+    roles = {"id": "key", "t": "time"}
+    fields = [field(name, kind, roles.get(name, "feature")) for name, kind in kinds.items()]
+    types = [pl.Int64(), pl.Int64(), pl.Float64(), pl.Boolean(), pl.Datetime("us"), pl.String()]
+    table = pl.DataFrame(
+        [(number, *row) for number, row in enumerate(rows)],
+        schema=dict(zip(kinds, types, strict=True)),
+        orient="row",
+    )
+    labels = to_csv(["id", "y"], [[number, "ab"[number % 2]] for number in range(len(rows))])
+
+    def spelt(value: Any) -> str:
+        if isinstance(value, datetime):
+            return value.isoformat()
+        return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+    def prepared() -> list[bytes]:
+        imported(day, files)
+        assert day.run("prepare", "--max-rejected", "0").code == 0
+        assert day.run("split", "--val-fraction", "0.5").code == 0
+        folder = day.file(f"processed/{DS}")
+        return [(folder / name).read_bytes() for name in ("train_data.csv", "train.csv", "val.csv", "encoder.json")]
+
+    plain_rows = [[number, *map(spelt, row)] for number, row in enumerate(rows)]
+    put(files, to_csv([*kinds], plain_rows), labels, {"fields": [*fields, field("y", "string", "target")]})
+    plain = prepared()
+    content = io.BytesIO()
+    table.write_parquet(content, row_group_size=row_group)
+    files["data.csv"].write_bytes(COMPRESSIONS[compression](content.getvalue()))
+    assert prepared() == plain
+
+
 def test_label_inside_goes_all_the_way(day: Day, files: dict[str, Path]) -> None:
     table = [[*sheep(number), graded(number)[1]] for number in range(60)]
     put(files, to_csv([*DATA_HEADER, "grade"], table), "")
