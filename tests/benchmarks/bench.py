@@ -48,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "training": comparisons.training,
     "scoring": comparisons.scoring,
     "tables": comparisons.tables,
+    "raw-tables": comparisons.raw_tables,
     "memory": comparisons.memory,
     "start": comparisons.start,
     "cold-start": cold_start,
