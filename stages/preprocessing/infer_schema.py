@@ -13,7 +13,7 @@ from stagekit import UsageError
 log = logging.getLogger(__name__)
 
 # A result line is bounded.
-MOST_WARNINGS, MOST_NAMES = 20, 200
+MOST_NAMES = 200
 
 
 def run(args: Namespace) -> Mapping[str, Any]:
@@ -45,8 +45,6 @@ def run(args: Namespace) -> Mapping[str, Any]:
     positive = [field["positiveClass"] for field in fields if "positiveClass" in field]
     for field in fields:
         log.info("%s: %s, %s: %s", field["name"], field["role"], field["type"], field["description"])
-    for warning in draft.warnings:
-        log.warning("%s", warning)
     return {
         "schema": str(args.out),
         "rows": draft.rows,
@@ -55,7 +53,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
         "target": next(iter(draft.named("target")), None),
         **({"positive_class": positive[0]} if positive else {}),
         "ignored": draft.named("ignore")[:MOST_NAMES],
-        "warnings": _bounded(draft.warnings),
+        "warnings": draft.warnings,
     }
 
 
@@ -65,8 +63,3 @@ def assumption(text: str) -> tuple[str, str]:
     if not (column and equals and format_):
         raise ArgumentTypeError(f"{text!r} is not COLUMN=FORMAT, such as when=%d/%m/%Y")
     return column, format_
-
-
-def _bounded(warnings: list[str]) -> list[str]:
-    more = len(warnings) - MOST_WARNINGS
-    return [*warnings[:MOST_WARNINGS], *([f"and {more} more, see the log"] if more > 0 else [])]

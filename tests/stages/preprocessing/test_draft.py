@@ -361,4 +361,5 @@ def test_result_line_is_bounded(day: Day, files: dict[str, Path]) -> None:
     header = ["id", *(f"c{number}" for number in range(60)), "y"]
     run, _ = draft(day, files, [header, *([n, *[""] * 60, "ab"[n % 2]] for n in range(20))])
     assert len(run.result["warnings"]) == 21
+    assert run.log.count("WARNING preprocessing infer-schema: c59: ignored") == 1
     assert run.result["warnings"][-1].startswith("and 4")
