@@ -107,6 +107,14 @@ def drift_text(drift: dict[str, Any] | None) -> str:
     return f"scores {drift['score']:.3f}, most of all {most['name']} {most['psi']:.3f} (PSI; 0.1 is little, 0.25 much)"
 
 
+def warnings_of(results: dict[str, Results]) -> list[str]:
+    """What the stages warn of, each sentence once."""
+    found = [
+        text for commands in results.values() for result in commands.values() for text in result.get("warnings", [])
+    ]
+    return list(dict.fromkeys(found))
+
+
 def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds: str) -> str:
     """The summary of the day; `source` says how its raw rows came, such as generated."""
     prepared = results["train_model"]["prepare"]
@@ -129,6 +137,7 @@ def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds
         f"  not predicted  {rows - predicted['rows']:,} rows, which were rejected",
         f"  that day       {figures_text(evaluated['metrics'])}{flattering}",
         f"  drift          {drift_text(evaluated['drift'])}",
+        *(f"  warning        {text}" for text in warnings_of(results)),
         *(f"  look           {breach}" for breach in confirmed["breaches"]),
         *(f"  not confirmed  {breach}" for breach in confirmed["unconfirmed"]),
         f"  predictions    /predictions/{ds}/predictions.csv in {data!r}; the first of them:",

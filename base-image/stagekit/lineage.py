@@ -92,6 +92,12 @@ class Step:
         return {name: run.get(name) for name in ("dag_id", "task_id", "run_id", "try_number")}
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """The sentences for an expert in its result."""
+        warnings = (self.record.get("result") or {}).get("warnings")
+        return tuple(map(str, warnings)) if isinstance(warnings, list) else ()
+
+    @property
     def reads(self) -> tuple[str, ...]:
         """The partitions that it read."""
         return tuple(dict.fromkeys(read.path.rpartition("/")[0] for read in self.inputs))

@@ -22,6 +22,9 @@ QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 PROGRESS_CHUNKS = 16
 NOT_NATIVE = re.compile(r"[\s\x00-\x1f\",:\[\]{}]")  # characters that LightGBM replaces in feature names
 
+# Features without a value that have a warning of their own.
+MOST_NAMED = 10
+
 log = logging.getLogger("prediction")
 
 
@@ -59,8 +62,10 @@ class MissingAsZero:
         """A sentence for each feature, as a result line has them; nothing if there are none."""
         sentences = [
             f"{name} is missing in {missing} of {rows} rows; it never was in training, so the model reads 0 there"
-            for name, missing in self.rows.items()
+            for name, missing in list(self.rows.items())[:MOST_NAMED]
         ]
+        if len(self.rows) > MOST_NAMED:
+            sentences.append(f"so are {len(self.rows) - MOST_NAMED} more features, in fewer rows")
         return {"warnings": sentences} if sentences else {}
 
 

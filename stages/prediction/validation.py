@@ -12,6 +12,7 @@ from drift import make_baseline
 from metrics import LabelledRows, best_threshold, measure, predict_codes
 from model_partition import BASELINE_FILE, CURVES_FILE, METRICS_FILE, MODEL_FILE, REFERENCE_FILE
 from scoring import load_trees, open_table, read_validation
+from warn import find_warnings
 
 # LightGBM and this image add and exponentiate in the same order; this leaves room for another C library's last bit.
 TOLERANCE = 1e-12
@@ -39,7 +40,13 @@ def validate_model(
     curves = {"version": 1, "classes": list(encoder.classes), "curves": curve_list(rows)}
     write_document(publication.path(CURVES_FILE), curves)
     write_document(publication.path(BASELINE_FILE), make_baseline(encoder, validation.features, probabilities))
-    return {"model": model.name, **{key: figures[key] for key in IN_RESULT}, "reproduction": reproduction}
+    warnings = find_warnings(encoder, validation.features, validation.codes, figures)
+    return {
+        "model": model.name,
+        **{key: figures[key] for key in IN_RESULT},
+        "reproduction": reproduction,
+        **({"warnings": warnings} if warnings else {}),
+    }
 
 
 def _compare_with_reference(model: Partition, encoder: Encoder, probabilities: np.ndarray) -> dict[str, Any]:

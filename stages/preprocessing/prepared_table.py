@@ -38,6 +38,12 @@ class PreparedTable:
         """Each of a block's rows as its text in the file, without its line end."""
         return self._file.texts(block)
 
+    def first_keys(self) -> pl.DataFrame:
+        """The key columns of the first block, as texts."""
+        schema = dict.fromkeys(self._columns, pl.String())
+        rows = pl.scan_csv(next(self.blocks()).content, has_header=False, schema=schema)
+        return rows.select(self.schema.named("key")).collect()
+
     def typed(self, block: Block) -> pl.DataFrame:
         """The GROUP, the target (as text), and the features and times (with their types) of a block's rows.
 

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 CODE, ROWS = "\0code", "\0rows"
 SHOWN_CLASSES = 10
+# A date of this or the last century, such as 2026-11-21 or T20261121-0042.
+DATE = r"(?:^|\D)(?:19|20)\d\d([-./_]?)(?:0[1-9]|1[0-2])[-./_]?(?:0[1-9]|[12]\d|3[01])"
 GOLDEN = 0x9E3779B9  # spreads small seeds over 32 bits
 
 
@@ -59,7 +61,23 @@ def split(table: PreparedTable, rules: SplitRules, publication: Publication) -> 
         "features": len(encoder.features),
         "classes": counts,
         "categories": {f.name: len(f.values) for f in encoder.features if f.kind == CATEGORY},
+        **_warnings(table),
     }
+
+
+def _warnings(table: PreparedTable) -> dict[str, list[str]]:
+    """The warning on a key with a time that nothing else has; empty if there is none."""
+    if table.schema.named("time"):
+        return {}
+    keys = table.first_keys()
+    fields = table.schema.of(keys.columns)
+    timed = [f.name for f in fields if f.type in ("date", "datetime") or keys[f.name].str.contains(DATE).all()]
+    sentences = [
+        f"each value of the key {name} has a date, and no field has the role time: what the time says is not used, and "
+        "rows of one time both train and validate. Add the time as a field of its own with the role time"
+        for name in timed
+    ]
+    return {"warnings": sentences} if sentences else {}
 
 
 def _write_sides(data: TrainData, validates: pl.Series, encoder: Encoder, publication: Publication) -> dict[str, int]:

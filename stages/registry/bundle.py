@@ -26,6 +26,7 @@ TAG = "airflow_ml."
 # Every tag of ours that a version of any release has: these, and families with a path, a stage or a day after the dot.
 TAGS = {
     *("ds", "dag_id", "dag_run_id", "model", "model_sha256", "files", "reused_by"),
+    "warnings",
     *("decision", "decision_reasons", "promoted"),
 }
 FAMILIES = ("data.", "image.", "report.")

@@ -147,7 +147,7 @@ def _complete(server: Server, version: Version, model: Partition, val: Path | No
 def _register_new(args: Namespace, server: Server, model: Partition, plots: Partition | None, val: Path | None) -> str:
     """Fill a run, then create its version: a version always has all files. Returns the version's number."""
     tags = run_tags(args.data_dir, args.ds, model)
-    text = describe(server.settings, args.ds, model.name)
+    text = describe(server.settings, args.ds, model.name, tags.get(f"{TAG}warnings", ""))
     run = ensure_run(server, args.ds, tags, text)
     files = _upload_bundle(server, run["info"]["run_id"], model, val)
     _record_figures(server, run["info"]["run_id"], model, plots)

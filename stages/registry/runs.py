@@ -38,7 +38,7 @@ class Point:
 
 
 def run_tags(root: Path, ds: str, model: Partition) -> dict[str, str]:
-    """What identifies a run and its version, and what the model was made from."""
+    """What identifies a run and its version, what the model was made from, and the warnings on the way."""
     tags = {
         "ds": ds,
         "dag_id": os.environ.get("ML_DAG_ID") or BY_HAND,
@@ -51,7 +51,7 @@ def run_tags(root: Path, ds: str, model: Partition) -> dict[str, str]:
 
 
 def _origins(root: Path, model: Partition) -> dict[str, str]:
-    """The sha256 of every file that went into a model, as the steps read it, and the images of each stage.
+    """The sha256 of every file that went into a model, as the steps read it, the images of each stage, the warnings.
 
     The marks record both. A partition that is gone or was published again ends the walk there, with a warning.
     """
@@ -64,15 +64,19 @@ def _origins(root: Path, model: Partition) -> dict[str, str]:
         data.update({read.path: read.sha256 for read in step.inputs if read.path not in model.hashes})
         if step.call and (image := step.image["name"]):
             images.setdefault(step.call["stage"], set()).add(image)
+    warnings = [f"{step.command or step.name}: {text}" for step in lineage.in_order() for text in step.warnings]
     return {
+        **({"warnings": shorten("\n".join(warnings))} if warnings else {}),
         **{f"data.{path}": digest for path, digest in sorted(data.items())},
         **{f"image.{stage}": ", ".join(sorted(images[stage])) for stage in sorted(images)},
     }
 
 
-def describe(settings: Settings, ds: str, model: str) -> str:
-    """The first text that a person reads at a run and at a version, with links to more."""
+def describe(settings: Settings, ds: str, model: str, warnings: str = "") -> str:
+    """The first text that a person reads at a run and at a version, with links to more; `warnings` has one a line."""
     lines = [f"The model of {ds}, `{model}`, made by {_dag_run_link(settings)}."]
+    if warnings:
+        lines.append("\n".join(["Warnings:", "", *(f"- {text}" for text in warnings.splitlines())]))
     if settings.reports_page:
         lines.append(f"[The report of the day]({settings.reports_page}/{ds}/), once it is evaluated")
     return "\n\n".join(lines)

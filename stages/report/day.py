@@ -25,7 +25,8 @@ class Day:
     """All that the page of a day is made from. What the data folder does not have is None or empty.
 
     `breaches` says which crossed thresholds count; None if `confirm` has not decided it. `since` is the first day that
-    the model scores, and the number of days since. `open_fields` are the fields whose values may be shown.
+    the model scores, and the number of days since. `open_fields` are the fields whose values may be shown. `warnings`
+    has those of the steps that led to the model and to the scores, each with its step.
     """
 
     ds: str
@@ -40,6 +41,7 @@ class Day:
     trained_curves: list[Mapping[str, Any]] | None
     comparison: Mapping[str, Any] | None
     lineage: Lineage
+    warnings: tuple[tuple[str, str], ...]
 
 
 def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
@@ -69,7 +71,12 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
         trained_curves=_read(model, CURVES, lambda partition: read_document(partition, CURVES)["curves"]),
         comparison=_read(comparison, COMPARISON, lambda partition: read_document(partition, COMPARISON)),
         lineage=reader.follow([path for partition in read for path in partition.hashes]),
+        warnings=_warnings(reader.follow([path for one in (model, predictions, report) if one for path in one.hashes])),
     )
+
+
+def _warnings(lineage: Lineage) -> tuple[tuple[str, str], ...]:
+    return tuple((step.command or step.name, text) for step in lineage.in_order() for text in step.warnings)
 
 
 def breaches(day: Day) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:

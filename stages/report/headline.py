@@ -40,6 +40,7 @@ def headline(day: Day) -> dict[str, Any]:
         "crossed": _first(confirmed),
         "unconfirmed": _first(unconfirmed),
         "not_measured": [*figures, *predictions],
+        "warnings": _first([f"{step}: {short(text, 300)}" for step, text in day.warnings]),
     }
 
 

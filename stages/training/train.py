@@ -31,6 +31,7 @@ def train(args: Namespace) -> Mapping[str, Any]:
         from fitting import NativeLog, fit, load_both, shown
         from lightgbm_parameters import complete, gather, try_out
         from model_files import write_model
+        from warn import find_warnings
 
         given = gather(args.params, args.params_json, args.param)
         parameters = complete(given, len(encoder.classes), available_cpus())
@@ -42,6 +43,7 @@ def train(args: Namespace) -> Mapping[str, Any]:
         log.info("training, objective %s, %d threads, parameters: %s", parameters["objective"], threads, changed)
         fitted = fit(tables, parameters, args.log_every)
         log.info("best iteration %d: %s", fitted.best_iteration, shown(fitted.validation))
+        warnings = find_warnings(tables.rows, encoder.feature_names, fitted)
         return {
             "model": publication.name,
             "rows": tables.rows,
@@ -50,6 +52,7 @@ def train(args: Namespace) -> Mapping[str, Any]:
             "best_iteration": fitted.best_iteration,
             "validation": fitted.validation,
             "top_features": write_model(publication, processed, encoder, fitted, tables.rows),
+            **({"warnings": warnings} if warnings else {}),
         }
 
     # The parameters follow from the command line, the target's classes and the image: LightGBM completes them.

@@ -34,6 +34,15 @@ def test_summary_separates_rows_that_were_not_trained_on_from_those_that_were_no
     assert "not trained on 15 rows: amount: type 12, no target 3" in summary
 
 
+def test_summary_has_the_warnings_of_all_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_day, "first_rows", lambda *_: [])
+    trained = {**RESULTS["train_model"], "train": {"warnings": ["few rows"]}}
+    trained["validate"] = {**trained["validate"], "warnings": ["x equals the target", "few rows"]}
+    summary = run_day.summarize({**RESULTS, "train_model": trained}, "generated", 1000, "data", "2026-11-21")
+    found = [line.split(maxsplit=1)[1] for line in summary.splitlines() if line.startswith("  warning ")]
+    assert sorted(found) == ["few rows", "x equals the target"]
+
+
 def test_summary_says_why_a_person_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_day, "first_rows", lambda *_: [])
     results = {**RESULTS, "promote_model": {"promote": {"reason": "the first model of my.csv"}}}

@@ -385,3 +385,37 @@ def test_rows_that_validate_are_kept_as_they_are_in_train_data(
     assert len(body) < len(content) / 2
     mark = json.loads(day.file(f"{P}/_meta.json").read_text())
     assert mark["outputs"]["val_data.csv"]["rows"] == len(kept)
+
+
+def keyed(kind: str, role: str) -> dict[str, Any]:
+    """The schema with another type of its key, and another role of its time."""
+    changed = {"tag": field("tag", kind, "key"), "weighed": field("weighed", "datetime", role)}
+    return {**SCHEMA, "fields": [changed.get(one["name"], one) for one in SCHEMA["fields"]]}
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "role", "said"),
+    [
+        ("T202611{:02d}-{:06d}", "string", "ignore", True),
+        ("2026-11-{:02d} sheep {:06d}", "string", "ignore", True),
+        ("2026-11-{:02d}T00:00:00.{:06d}", "datetime", "ignore", True),
+        ("T202611{:02d}-{:06d}", "string", "time", False),
+        ("tag-{:02d}-{:06d}", "string", "ignore", False),
+        ("T202699{:02d}-{:06d}", "string", "ignore", False),
+        ("912{:02d}{:06d}", "string", "ignore", False),
+    ],
+)
+def test_key_with_a_date_that_nothing_uses_is_a_warning(day: Day, key: str, kind: str, role: str, said: bool) -> None:
+    def renamed(row: list[str]) -> list[str]:
+        number = int(row[0].removeprefix("tag-"))
+        return [key.format(1 + number % 28, number), *row[1:]]
+
+    data = to_csv(DATA_HEADER, [renamed(sheep(number)) for number in range(120)])
+    target = to_csv(["tag", "grade"], [renamed(graded(number)) for number in range(120)])
+    day.publish(data, target, keyed(kind, role))
+    assert day.run("prepare").code == 0
+    run = day.run("split")
+    assert run.code == 0, run.log
+    warnings = run.result.get("warnings", [])
+    assert len(warnings) == said
+    assert all(one.startswith("each value of the key tag has a date") and one in run.log for one in warnings)

@@ -3,9 +3,10 @@
 import http.server
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ COMPARISON = {
     "version": 1, "ds": DAY, "candidate": {"model": MODEL, "metrics": METRICS}, "champion": None, "rows": 2,
     "metric": "roc_auc", "passed": True, "reasons": ["good"],
 }  # fmt: skip
+NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 SHARES = {"labels": ["a"], "expected": [1.0], "actual": [1.0], "psi": 0.1}
 EVALUATION: dict[str, Any] = {
     "version": 1, "ds": DAY, "model": {"name": MODEL, "version": None, "run_id": None}, "rows": 2, "metrics": None,
@@ -54,22 +56,28 @@ class World:
     root: Path
     capture: pytest.CaptureFixture[str]
 
-    def publish(self, name: str, step: str, files: Mapping[str, str], *inputs: Partition) -> Partition:
+    def publish(
+        self, name: str, step: str, files: Mapping[str, str], *inputs: Partition, warnings: Sequence[str] = ()
+    ) -> Partition:
         with Publication(self.root, name, step, inputs=inputs) as publication:
+            publication.result = {"warnings": warnings}
             for file, content in files.items():
                 publication.path(file).write_text(content, encoding="utf-8")
         return read_partition(self.root, name, files)
 
-    def publish_model(self, name: str = MODEL, trees: str = "tree", classes: int = 2) -> Partition:
+    def publish_model(
+        self, name: str = MODEL, trees: str = "tree", classes: int = 2, warnings: Mapping[str, Sequence[str]] = NONE
+    ) -> Partition:
         """A model and what it was made from, back to the raw data."""
         raw = self.publish(f"raw/{DAY}", "generate", {"data.csv": "id\n1\n", "schema.json": "{}"})
         prepared = self.publish(f"processed/{DAY}", "prepare", {"train_data.csv": "id\n1\n"}, raw)
         tables = {"train.csv": "kind,price,shop\n0,1,2\n", "val.csv": "kind,price,shop\n1,2.5,\n0,,3\n"}
-        processed = self.publish(f"processed/{DAY}", "split", tables, prepared, raw)
+        processed = self.publish(f"processed/{DAY}", "split", tables, prepared, raw, warnings=warnings.get("split", ()))
         params = {"parameters": {"seed": 42}, "best_iteration": 2, "curve": {"auc": [0.5, 0.75]}, "rows": {"train": 1}}
         trained = {"model.txt": trees, "encoder.json": json.dumps(encoder(classes)), "params.json": json.dumps(params)}
         model = self.publish(name, "train", trained, processed)
-        self.publish(name, "validate", {"metrics.json": json.dumps(METRICS)}, model)
+        said = warnings.get("validate", ())
+        self.publish(name, "validate", {"metrics.json": json.dumps(METRICS)}, model, warnings=said)
         return read_partition(self.root, name, [*trained, "metrics.json"])
 
     def run(self, *arguments: str) -> Result:

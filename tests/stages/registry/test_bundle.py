@@ -31,6 +31,7 @@ def with_file(name: str, digest: object = OTHER) -> dict[str, str]:
 
 def test_tags_of_a_version_are_its_bundle_and_tags_of_others_do_not_count() -> None:
     more = {"airflow_ml.data.raw/x.csv": "1", "airflow_ml.report.2026-11-16": "a page", "owner": "a team"}
+    more["airflow_ml.warnings"] = "split: a key has a date"
     bundle = parse_bundle({**tags(), **more})
     assert bundle == Bundle(MODEL, FILES)
     assert set(bundle.model_files) == {"encoder.json", "metrics.json", "params.json", "model.txt"}

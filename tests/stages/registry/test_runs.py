@@ -1,10 +1,11 @@
 """What a run records: where its model comes from, and figures that MLflow can draw."""
 
 import pytest
-from conftest import DAY, World
+from conftest import DAY, MODEL, World
 from stagekit import read_partition
 
-from runs import figures, run_tags
+from runs import describe, figures, run_tags
+from server import Settings
 
 DATA = "airflow_ml.data."
 
@@ -30,6 +31,19 @@ def test_tags_end_with_a_warning_where_the_data_was_published_again(
     data = data_of(run_tags(world.root, DAY, model))
     assert data == model.inputs("model.txt"), "what the training read is known, what that was made from is not"
     assert "not recorded" in caplog.text
+
+
+def test_warnings_of_all_steps_are_a_tag_and_in_the_text_of_the_version(world: World) -> None:
+    model = world.publish_model(warnings={"split": ["a key has a date"], "validate": ["x equals the target", "more"]})
+    tags = run_tags(world.root, DAY, model)
+    said = ["split: a key has a date", "validate: x equals the target", "validate: more"]
+    assert tags["airflow_ml.warnings"].splitlines() == said
+    text = describe(Settings("", "", "", ""), DAY, MODEL, tags["airflow_ml.warnings"])
+    assert "\n".join(f"- {one}" for one in said) in text
+
+
+def test_model_without_warnings_has_no_tag_of_them(world: World) -> None:
+    assert "airflow_ml.warnings" not in run_tags(world.root, DAY, world.publish_model())
 
 
 def test_figures_are_what_mlflow_can_draw() -> None:

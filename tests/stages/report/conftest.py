@@ -174,13 +174,20 @@ class World:
     seconds: int = 0
 
     def publish(
-        self, name: str, step: str, files: Mapping[str, object], reads: Sequence[str] = (), **parameters: Any
+        self,
+        name: str,
+        step: str,
+        files: Mapping[str, object],
+        reads: Sequence[str] = (),
+        warnings: Sequence[str] = (),
+        **parameters: Any,
     ) -> None:
         """Publish files of a partition, each a second after the one before; `reads` are files below the data folder."""
         self.seconds += 1
         self.patch.setattr("stagekit.publication.gmtime", lambda: gmtime(FIRST_START + self.seconds))
         inputs = [read_partition(self.root, path.rpartition("/")[0], [path.rpartition("/")[2]]) for path in reads]
         with Publication(self.root, name, step, inputs=inputs, parameters=parameters) as publication:
+            publication.result = {"warnings": warnings}
             for file, content in files.items():
                 text = content if isinstance(content, str) else json.dumps(content)
                 publication.path(file).write_text(text, encoding="utf-8", errors="surrogatepass")
@@ -202,6 +209,7 @@ class World:
         measured: Mapping[str, Any] | None = None,
         importances: Sequence[Sequence[object]] = IMPORTANCES,
         params: Mapping[str, Any] = PARAMS,
+        warnings: Sequence[str] = (),
     ) -> None:
         """A day of training, from its raw data to the validated model."""
         self.of_run("train_model", f"scheduled__{ds}T02:00:00+00:00")
@@ -215,7 +223,7 @@ class World:
             "feature_importance.csv": table(["feature", "gain", "split"], importances),
             "encoder.json": ENCODER,
         }
-        self.publish(f"models/{ds}", "train", trained, [f"processed/{ds}/train.csv"])
+        self.publish(f"models/{ds}", "train", trained, [f"processed/{ds}/train.csv"], warnings)
         validated = {
             "metrics.json": measured or metrics(classes),
             "curves.json": {"version": 1, "classes": list(classes), "curves": curves(classes, 0.25)},
@@ -231,6 +239,7 @@ class World:
         model: str = MODEL,
         version: str | None = "3",
         rejected: Sequence[Sequence[object]] = REJECTED,
+        warnings: Sequence[str] = (),
     ) -> None:
         """A day of predictions, from its raw data on."""
         self.of_run("predict", f"scheduled__{ds}T03:00:00+00:00")
@@ -238,9 +247,8 @@ class World:
         features = {"features.csv": "1\n", "rejected.csv": table(["file", "line", "reason", "row"], rejected)}
         self.publish(f"features/{ds}", "features", features, [f"raw/{ds}/data.csv"])
         reads = [f"features/{ds}/features.csv", f"{model}/model.txt"]
-        self.publish(
-            f"predictions/{ds}", "predict", {"predictions.csv": f"{ds}\n"}, reads, model=model, version=version
-        )
+        files = {"predictions.csv": f"{ds}\n"}
+        self.publish(f"predictions/{ds}", "predict", files, reads, warnings, model=model, version=version)
 
     def evaluate(self, content: object, ds: str = DAY) -> None:
         self.of_run("monitor", f"scheduled__{ds}T04:00:00+00:00")

@@ -143,6 +143,23 @@ def test_page_warns_of_figures_of_the_day_that_the_model_was_trained_on(world: W
     assert (page.row("figure")[2] == "training day") is own
 
 
+def test_page_shows_the_warnings_on_the_model_and_on_the_scores(world: World) -> None:
+    """Those of another candidate are not about this day."""
+    world.model(warnings=["amount <equals> the target"])
+    world.scored(warnings=["wait is missing"])
+    world.model("2026-11-20", warnings=["of another model"])
+    world.compare(comparison(ds="2026-11-20"), "2026-11-20")
+    world.evaluate(evaluation())
+    page = world.day()
+    said = page.text("")
+    assert "Warnings on the model and on the scores: train: amount <equals> the target predict: wait is missing" in said
+    assert "of another model" not in page.content.decode()
+
+
+def test_page_without_warnings_has_no_list_of_them(world: World) -> None:
+    assert "Warnings" not in world.whole_day().day().text("")
+
+
 def test_page_shows_rejects_with_reasons_and_examples(world: World) -> None:
     page = world.whole_day().day()
     text = page.text("quality")
