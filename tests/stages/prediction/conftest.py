@@ -191,8 +191,9 @@ class World:
             return list(csv.reader(file))
 
     def tree(self) -> dict[str, bytes]:
-        """Every file below the data folder, to see that a failure changed nothing."""
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
+        """Every file below the data folder but lock files, to see that a failure changed nothing."""
+        files = (path for path in self.root.rglob("*") if path.is_file() and path.name != ".lock")
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in files}
 
 
 @pytest.fixture

@@ -133,8 +133,8 @@ class Day:
         return read_csv(self.root / path)
 
     def leftovers(self) -> list[str]:
-        """All files that are not part of a published partition's mark."""
-        marked = set()
+        """All files that are not part of a published partition's mark, except lock files, which stay."""
+        marked = {*self.root.rglob(".lock")}
         for mark in self.root.rglob("_meta.json"):
             marked |= {mark, *(mark.parent / name for name in json.loads(mark.read_text())["outputs"])}
         return sorted(str(p.relative_to(self.root)) for p in self.root.rglob("*") if p.is_file() and p not in marked)

@@ -62,7 +62,7 @@ def refused(day: Day, files: dict[str, Path], data: bytes, *options: str, schema
     run = day.run("import", *named, *options)
     assert run.code == 3, run.log
     assert "Traceback" not in run.log
-    assert not day.file("raw").exists() or not list(day.file("raw").iterdir())
+    assert not day.file("raw").exists() or not list(day.file("raw").glob("[!.]*"))
     return run.log
 
 

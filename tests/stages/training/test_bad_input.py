@@ -186,4 +186,4 @@ def test_help_needs_no_data(capsys: pytest.CaptureFixture[str]) -> None:
 def test_earlier_days_are_not_touched(day: World) -> None:
     day.train("--param", "num_iterations=3")
     assert training.main(["--ds", "2026-11-22", "--data-dir", str(day.root)]) == 4
-    assert sorted(path.name for path in (day.root / "models").iterdir()) == [DAY]
+    assert sorted(path.name for path in (day.root / "models").glob("[!.]*")) == [DAY]
