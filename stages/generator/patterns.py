@@ -26,7 +26,7 @@ def daily_rows(seed: int, day: date) -> int:
 
 
 def minute_starts(day: date, rows: int) -> list[int]:
-    """The number of the first payment of each minute of the day, and `rows` at the end.
+    """The number of the first payment of each of the day's 1,440 minutes, from 0, and `rows` at the end.
 
     Integers throughout, so that the rows are exactly as many as asked for and never depend on rounding.
     """
@@ -46,13 +46,13 @@ def wave(seed: int, day: date, name: str) -> float:
 
 
 def price_level(day: date) -> float:
-    """Prices relative to January 2026: they rise by 3 % a year, within 15 years of then."""
+    """Prices as a factor of those of January 2026: they rise by 3 % a year, within 15 years of then."""
     years = (day - date(2026, 1, 1)).days / 365.25
     return float(1.03 ** min(max(years, -15.0), 15.0))
 
 
 def seasonal_demand(day: date, category: str) -> float:
-    """How much more of a category is bought at this time of the year; 1 on average, about."""
+    """By what factor more of a category is bought at this time of the year; 1 on average, about."""
     if category == "travel":
         return 1.0 + 0.5 * math.cos(math.tau * (day.timetuple().tm_yday - 200) / 365.25)
     if category in ("electronics", "fashion", "gift_cards"):

@@ -24,7 +24,10 @@ Outcome = TypeVar("Outcome")
 
 @dataclass(frozen=True)
 class Order:
-    """Which day to make: together these decide every byte of it."""
+    """Which day to make: together these decide every byte of it.
+
+    `rows` is the number of payments, `dirty` the share of dirty lines, from 0 to 1.
+    """
 
     seed: int
     day: date
@@ -33,7 +36,10 @@ class Order:
 
 
 class Batch(NamedTuple):
-    """Lines of data.csv and target.csv, as the files' bytes, and their counts."""
+    """Lines of data.csv and target.csv, as the files' bytes, without headers, and their counts.
+
+    `frauds` are target lines with the label 1, `dirty_rows` dirty lines by kind.
+    """
 
     data: bytes
     target: bytes
@@ -44,7 +50,10 @@ class Batch(NamedTuple):
 
 
 def make_batches(order: Order, minutes: Iterable[int]) -> Iterator[Batch]:
-    """Make these minutes of the day. Each draws from sources of its own, so any process may make any minute."""
+    """Make these minutes of the day, each from 0 to 1439; yields one batch a minute, in their order.
+
+    Each minute draws from sources of its own, so any process may make any minute.
+    """
     tables = make_tables(order.seed, order.day)
     starts = minute_starts(order.day, order.rows)
     for minute in minutes:
@@ -80,7 +89,11 @@ def _times(rnd: Random, day: date, minute: int, count: int) -> Iterator[str]:
 def make_minute(
     rnd: Random, day: date, minute: int, first: int, end: int, tables: Tables
 ) -> tuple[list[str], list[str]]:
-    """The lines of data.csv and of target.csv for the payments `first` to `end` - 1, by time."""
+    """The lines of data.csv and of target.csv for the payments `first` to `end` - 1, by time.
+
+    `minute` counts from 0 at midnight UTC. A line has the columns of the file in their order, and no line break; the
+    amount is in euros with two digits, the label 1 for fraud.
+    """
     count = end - first
     head = f"T{day.isoformat().replace('-', '')}-"
     keys = [f"{head}{number}" for number in range(FIRST_NUMBER + first, FIRST_NUMBER + end)]

@@ -25,7 +25,11 @@ FAKER_PROVIDERS = [f"faker.providers.{name}" for name in ("company", "geo", "int
 
 
 class Customer(NamedTuple):
-    """One customer; `card_offset` is how many days into a card's life its card was on day 0 of the calendar."""
+    """One customer.
+
+    `usual_amount` is in euros; `card_offset` is how many days into a card's life its card was on day 0 of the calendar;
+    `activity` is the weight among the customers of the country, from 1 to 20.
+    """
 
     id: str
     name: str
@@ -47,7 +51,7 @@ class Merchant(NamedTuple):
 
 
 def make_pools(seed: int) -> tuple[list[Customer], list[Merchant]]:
-    """The customers, by id, and the merchants, some of every category in every country."""
+    """All 6,000 customers, by id, and the merchants: four of every category in every country."""
     # Not at the top: neither --help nor the process that only collects the lines needs Faker's 0.2 seconds.
     from faker import Faker
 

@@ -25,7 +25,10 @@ BASE_RISK = -5.2
 
 
 class Trade(NamedTuple):
-    """A category: price relative to what the customer usually pays, popularity, weight of each channel, risk."""
+    """A category: price as a factor of what the customer usually pays; popularity and channels as weights; risk.
+
+    The channels are in the order of `CHANNELS`. Risks are in logits: a payment's add up to the logit of fraud.
+    """
 
     price: float
     popularity: int
@@ -48,7 +51,7 @@ TRADES = {
 
 
 class Use(NamedTuple):
-    """A channel: how often a PIN or second factor is given, how often it is used abroad, risk."""
+    """A channel: shares of payments with a PIN or second factor and of those abroad, from 0 to 1; risk in logits."""
 
     authenticated: float
     foreign: float
@@ -97,7 +100,10 @@ Spread = tuple[float, float, float]  # factor of the amount, its log, risk
 
 
 class Tables(NamedTuple):
-    """The outcomes of a day, in random order. Purchases are what happens in one country of customers."""
+    """The outcomes of a day, in random order: purchases by day and by night, spreads of the amount, and luck in logits.
+
+    A purchase happens in one country of customers.
+    """
 
     by_day: list[Purchase]
     by_night: list[Purchase]
@@ -107,7 +113,7 @@ class Tables(NamedTuple):
 
 @dataclass(frozen=True)
 class Trends:
-    """What the drift has come to on a day."""
+    """What the drift has come to on a day: risks in logits, the online share as a factor."""
 
     day: date
     risks: dict[str, float]  # by category and country
@@ -158,7 +164,10 @@ def _payer(customer: Customer, day: date) -> Payer:
 
 
 class Way(NamedTuple):
-    """A way to pay a merchant; `away` is how far that country is from the customers', or None for online."""
+    """A way to pay a merchant; risks are in logits, prices factors of what a customer usually pays.
+
+    `away` is how far that country is from the customers', in km, or None for online.
+    """
 
     payers: list[Payer]
     text: str
