@@ -1,4 +1,7 @@
-"""Which LightGBM parameters a run uses: defaults, a file, the command line; what cannot be served is refused."""
+"""Which LightGBM parameters a run uses: defaults, a file, the command line; what cannot be served is refused.
+
+LightGBM takes half a second to load: it is loaded for names and values that were given, and none are in most runs.
+"""
 
 import difflib
 import json
@@ -8,8 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightgbm
-import numpy as np
 from stagekit import UsageError
 
 DEFAULTS: Mapping[str, Any] = {
@@ -110,6 +111,9 @@ def try_out(parameters: Mapping[str, Any], features: int, classes: int) -> None:
 
     Errors: UsageError with what LightGBM says.
     """
+    import lightgbm
+    import numpy as np
+
     rounds = parameters["num_iterations"]
     if not isinstance(rounds, int) or rounds < 1:
         raise UsageError(f"parameter num_iterations is {rounds!r}", expected="a whole number above 0")
@@ -152,6 +156,10 @@ def _pair(pair: str) -> tuple[str, Any]:
 
 def _named(members: Sequence[tuple[str, Any]], where: str) -> dict[str, Any]:
     """Members by LightGBM's main names: `eta` is `learning_rate`."""
+    if not members:
+        return {}
+    import lightgbm
+
     # LightGBM itself only warns of names that it does not know, and trains with its defaults.
     known = lightgbm.basic._ConfigAliases._get_all_param_aliases()
     main_names = {alias: name for name, aliases in known.items() for alias in aliases}
