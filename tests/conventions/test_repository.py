@@ -146,3 +146,10 @@ def test_no_package_index_or_home_folder_is_committed() -> None:
         if path.suffix != ".png" and forbidden.search(path.read_text(errors="replace"))
     ]
     assert found == []
+
+
+def test_each_decision_has_a_number_of_its_own_and_names_it() -> None:
+    decisions = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [int(path.name[:4]) for path in decisions]
+    assert numbers == list(range(1, len(decisions) + 1))
+    assert [path.read_text().split(". ")[0] for path in decisions] == [f"# {number}" for number in numbers]
