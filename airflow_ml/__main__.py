@@ -38,7 +38,12 @@ class Command:
 
 GROUPS: dict[str, tuple[Command, ...]] = {
     "The stack": (
-        Command("run", "airflow_ml.run_day", "set everything up and run one simulated day", "run --ds 2026-11-21"),
+        Command(
+            "run",
+            "airflow_ml.run_day",
+            "set everything up, train on one simulated day and score the next",
+            "run --ds 2026-11-21",
+        ),
         Command("own", "airflow_ml.own", "take a file of your own to a model", "own --data my.csv --target churned"),
         Command("up", "airflow_ml.stack", "start Airflow, MLflow and the reports", "up", run="up"),
         Command("down", "airflow_ml.stack", "stop them; data, database and images are kept", "down", run="down"),

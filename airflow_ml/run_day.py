@@ -1,21 +1,21 @@
-"""Prepares the machine, builds the images, starts the stack, and runs one simulated day through Airflow.
+"""Prepares the machine, builds the images, starts the stack, and runs two simulated days through Airflow.
 
-Starts generate_data, train_model, predict and monitor for the day, one after the other, through the REST API, as
-a person would in the page. Shows each task when it ends, and a summary of the day.
+Starts generate_data for the day and for the day before, train_model for the day before, predict and monitor for the
+day, through the REST API, as a person would in the page. The model is trained on one day and scores another, so the
+figures of the day are of rows that it has not seen. Shows each task when it ends, and a summary of the day.
 Exit codes: 0 the day is done; 1 a task failed, or the stack did not start; 2 wrong usage.
 """
 
 import argparse
 import sys
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from airflow_ml import machine, stack
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import AirflowMlError, day, docker, locked_image, settings
 
-DAGS = ("generate_data", "train_model", "predict", "monitor")
 RUN_TIMEOUT_S = 1800
 LOG_LINES = 15
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "f1")
@@ -36,9 +36,18 @@ def run_dag(airflow: Airflow, dag: str, what: str, conf: dict[str, Any]) -> Resu
 
     Errors: AirflowMlError, with the address of the run if it was started; also for a Dag that is paused.
     """
+    return finish_dag(airflow, dag, what, start_dag(airflow, dag, what, conf))
+
+
+def start_dag(airflow: Airflow, dag: str, what: str, conf: dict[str, Any]) -> str:
+    """Start a run of a Dag; returns its id. Errors: AirflowMlError, also for a Dag that is paused."""
     require_switched_on(airflow, dag)
     print(f"==> {dag} for {what}", file=sys.stderr)
-    run = airflow.trigger(dag, conf)
+    return airflow.trigger(dag, conf)
+
+
+def finish_dag(airflow: Airflow, dag: str, what: str, run: str) -> Results:
+    """Wait for a run; returns its stages' result lines by command. Errors: AirflowMlError with the run's address."""
     page = airflow.page_of(dag, run)
     try:
         if airflow.wait(dag, run, RUN_TIMEOUT_S, show_task) == "success":
@@ -61,6 +70,17 @@ def require_switched_on(airflow: Airflow, dag: str) -> None:
 def run_dags(airflow: Airflow, dags: Iterable[str], ds: str) -> dict[str, Results]:
     """Run Dags for a day, one after the other."""
     return {dag: run_dag(airflow, dag, ds, {"ds": ds}) for dag in dags}
+
+
+def run_days(airflow: Airflow, trained: str, scored: str) -> dict[str, Results]:
+    """Make the data of two days, train on the first one, score and evaluate the second one."""
+    made = {ds: start_dag(airflow, "generate_data", ds, {"ds": ds}) for ds in (trained, scored)}
+    generated = {ds: finish_dag(airflow, "generate_data", ds, run) for ds, run in made.items()}
+    return {
+        "generate_data": generated[scored],
+        **run_dags(airflow, ["train_model"], trained),
+        **run_dags(airflow, ["predict", "monitor"], scored),
+    }
 
 
 def connect() -> Airflow:
@@ -128,6 +148,7 @@ def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds
     lines = [
         f"The day {ds}",
         f"  {source:14} {rows:,} rows",
+        f"  trained on     the data of {prepared['ds']}",
         f"  not trained on {sum(prepared['rejected'].values()):,} rows: {reasons_text(prepared['reasons'])}",
         f"  validation     {figures_text(validated)}",
         f"  decided        version {decided['version']}: {decided['decision']}; {'; '.join(decided['reasons'])}",
@@ -153,14 +174,17 @@ def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     today = datetime.now(timezone.utc).date().isoformat()
-    parser.add_argument("--ds", type=day, default=today, metavar="YYYY-MM-DD", help="the day (default: today, UTC)")
+    parser.add_argument(
+        "--ds", type=day, default=today, metavar="YYYY-MM-DD", help="the day to score (default: today, UTC)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the day and print its summary."""
+    """Run the day and the day before, and print the day's summary."""
+    before = (date.fromisoformat(arguments.ds) - timedelta(days=1)).isoformat()
     machine.images()
     stack.start()
-    results = run_dags(connect(), DAGS, arguments.ds)
+    results = run_days(connect(), before, arguments.ds)
     rows = results["generate_data"]["generate"]["rows"]
     print("\n" + summarize(results, "generated", rows, settings()["ML_DATA"], arguments.ds))
     return 0

@@ -43,7 +43,7 @@ def train(args: Namespace) -> Mapping[str, Any]:
         log.info("training, objective %s, %d threads, parameters: %s", parameters["objective"], threads, changed)
         fitted = fit(tables, parameters, args.log_every)
         log.info("best iteration %d: %s", fitted.best_iteration, shown(fitted.validation))
-        warnings = find_warnings(tables.rows, encoder.feature_names, fitted)
+        warnings = find_warnings(tables.rows, encoder.features, fitted)
         return {
             "model": publication.name,
             "rows": tables.rows,

@@ -4,13 +4,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from stagekit.contract import CATEGORY, HOUR, NUMBER, Feature
+
 from fitting import Fit
 
 FEWEST_ROWS, MOST_NAMES = 50, 5
 
 
-def find_warnings(rows: Mapping[str, int], features: Sequence[str], fitted: Fit) -> list[str]:
-    """The warnings on a model; `rows` are those of train.csv and val.csv, `features` the columns in their order."""
+def find_warnings(rows: Mapping[str, int], features: Sequence[Feature], fitted: Fit) -> list[str]:
+    """The warnings on a model; `rows` are those of train.csv and val.csv, `features` those of the encoder."""
     return [
         *_on_few_rows(rows),
         *_on_constant_features(fitted.model, features),
@@ -27,11 +29,18 @@ def _on_few_rows(rows: Mapping[str, int]) -> Iterator[str]:
         )
 
 
-def _on_constant_features(model: str, features: Sequence[str]) -> Iterator[str]:
-    """LightGBM writes `none` for the range of a feature that it cannot split."""
+def _on_constant_features(model: str, features: Sequence[Feature]) -> Iterator[str]:
+    """LightGBM writes `none` for the range of a feature that it cannot split.
+
+    Parts of the calendar are not named: a day has one weekday and one day of the month.
+    """
     found = re.search(r"(?m)^feature_infos=(.*)$", model)
     ranges = found[1].split() if found else []
-    constant = [name for name, known in zip(features, ranges, strict=True) if known == "none"]
+    constant = [
+        feature.name
+        for feature, known in zip(features, ranges, strict=True)
+        if known == "none" and feature.kind in (NUMBER, CATEGORY, HOUR)
+    ]
     if constant:
         more = f" and {len(constant) - MOST_NAMES} more" if len(constant) > MOST_NAMES else ""
         yield (

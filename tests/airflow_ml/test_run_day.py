@@ -7,7 +7,11 @@ from airflow_ml import run_day
 
 RESULTS: dict[str, dict[str, dict[str, Any]]] = {
     "train_model": {
-        "prepare": {"rejected": {"data.csv": 12, "target.csv": 3}, "reasons": {"amount: type": 12, "no target": 3}},
+        "prepare": {
+            "ds": "2026-11-20",
+            "rejected": {"data.csv": 12, "target.csv": 3},
+            "reasons": {"amount: type": 12, "no target": 3},
+        },
         "validate": {"roc_auc": 0.9},
         "decide": {"version": 2, "decision": "promoted", "reasons": ["there is no champion yet"]},
     },
@@ -29,6 +33,7 @@ def test_summary_separates_rows_that_were_not_trained_on_from_those_that_were_no
     monkeypatch.setattr(run_day, "first_rows", lambda *_: [])
     summary = run_day.summarize(RESULTS, "generated", 1000, "data", "2026-11-21")
     assert "generated      1,000 rows" in summary
+    assert "trained on     the data of 2026-11-20" in summary
     assert "predicted      988 rows" in summary
     assert "not predicted  12 rows, which were rejected" in summary
     assert "not trained on 15 rows: amount: type 12, no target 3" in summary

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from conftest import MODEL, Table, World, make_table
+from conftest import MODEL, SHOPS, Table, World, make_encoder, make_table
 from stagekit import read_partition
 
 FEW = "30 rows train and 20 validate: with fewer than 50, every figure is mostly chance"
@@ -49,6 +49,16 @@ def test_constant_feature_is_named(world: World) -> None:
     result = world.train("--param", "learning_rate=0.3")
     assert result.line["warnings"] == [CONSTANT]
     assert f"WARNING training train: {CONSTANT}" in result.log
+
+
+@pytest.mark.parametrize(("kind", "said"), [("weekday", []), ("day", []), ("hour", [CONSTANT])])
+def test_part_of_the_calendar_that_is_constant_is_no_surprise(world: World, kind: str, said: list[str]) -> None:
+    """A day has one weekday and one day of the month."""
+    train, val = constant(make_table(600, 1), "weight"), make_table(300, 2)
+    encoder = make_encoder(train, ("0", "1"), {"shop": SHOPS})
+    encoder["features"][list(train.header).index("weight") - 1]["kind"] = kind
+    world.publish(train.text(), val.text(), encoder)
+    assert world.train("--param", "learning_rate=0.3").line.get("warnings", []) == said
 
 
 def test_constant_model_is_named_and_kept_in_the_mark(world: World) -> None:
