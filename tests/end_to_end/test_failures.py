@@ -19,7 +19,7 @@ os.environ["ML_ALERT_URLS"] = (
     "json://receiver:8099/hook, mailto://receiver:2525/?from=airflow@example.com&to=you@example.com"
 )
 RECEIVER = f"{PROJECT}-receiver"
-DAY, SCORED = "2026-02-01", "2026-02-02"
+TRAINED, DAY, SCORED = "2026-01-31", "2026-02-01", "2026-02-02"
 PATIENCE_S = 300
 # A message that is not to come has time to come.
 SILENCE_S = 5
@@ -92,8 +92,9 @@ TORN = (
 
 def score_a_day(ds: str) -> None:
     """By hand, as quick as can be: what `evaluate` reads."""
-    data.make_model(ds, '--params-json={"num_boost_round": 5}')
-    data.score(ds, f"models/{ds}")
+    data.make_model(TRAINED, '--params-json={"num_boost_round": 5}')
+    data.generate(ds)
+    data.score(ds, f"models/{TRAINED}")
     data.label(ds)
 
 
