@@ -5,7 +5,8 @@ from stagekit.errors import BadInput, NotReady, StageError, UsageError
 from stagekit.mark import META
 from stagekit.options import option
 from stagekit.partition import Partition, partition_name, read_partition
-from stagekit.process import available_cpus, heartbeat
+from stagekit.process import available_cpus
+from stagekit.progress import progress, track
 from stagekit.publication import LATER, Publication, publish
 
 __all__ = [
@@ -19,10 +20,11 @@ __all__ = [
     "StageError",
     "UsageError",
     "available_cpus",
-    "heartbeat",
     "option",
     "partition_name",
+    "progress",
     "publish",
     "read_partition",
     "run_stage",
+    "track",
 ]

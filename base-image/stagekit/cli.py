@@ -1,4 +1,7 @@
-"""The command line frame of a stage: `--ds`, logs on stderr, one JSON line last on stdout, exit codes."""
+"""The command line frame of a stage: `--ds`, logs on stderr, one JSON line last on stdout, exit codes.
+
+On a terminal a summary for people takes the place of the JSON line.
+"""
 
 import argparse
 import importlib
@@ -16,7 +19,9 @@ from typing import Any
 from stagekit.call import Call
 from stagekit.errors import FAILED, StageError, explain_os_error, to_os_error
 from stagekit.options import Option
-from stagekit.process import end_on_signals, heartbeat
+from stagekit.process import end_on_signals
+from stagekit.progress import LogHandler, show_progress
+from stagekit.summary import summarize
 
 # What a result line has at most of `warnings`, and how long each is.
 MOST_WARNINGS, LONGEST_WARNING = 20, 300
@@ -61,7 +66,7 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     command: Command = args.command
     args.call = Call(stage, command.name if len(commands) > 1 else None, vars(args))
     logging.basicConfig(
-        stream=sys.stderr,
+        handlers=[LogHandler()],
         level=logging.DEBUG if args.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s " + stage + " " + command.name + ": %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%SZ",
@@ -71,13 +76,14 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     end_on_signals()
     started = time.monotonic()
     try:
-        with heartbeat(f"running {command.name}"):
+        with show_progress(command.name):
             result = _warn(command.load()(args))
     except Exception as error:
         return _report(error, str(args.data_dir))
     head = {"stage": stage, "command": command.name, **({"ds": args.ds} if command.needs_ds else {})}
     sys.stderr.flush()
-    print(json.dumps({**head, **result, "seconds": round(time.monotonic() - started, 3)}), flush=True)
+    line = {**head, **result, "seconds": round(time.monotonic() - started, 3)}
+    print(summarize(line) if sys.stdout.isatty() else json.dumps(line), flush=True)
     return 0
 
 

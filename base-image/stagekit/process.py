@@ -1,13 +1,11 @@
-"""The life of a stage's process: a prompt, clean end on SIGTERM, and a sign of life while it works."""
+"""The life of a stage's process: a prompt, clean end on SIGTERM, and how many processors it may use."""
 
 import logging
 import os
 import signal
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from stagekit.errors import TERMINATED
@@ -45,25 +43,6 @@ def end_on_signals() -> None:
         os._exit(128 + number if number else TERMINATED)
 
     threading.Thread(target=wait, name="signals", daemon=True).start()
-
-
-@contextmanager
-def heartbeat(what: str, seconds: float = 60.0) -> Iterator[None]:
-    """Log a line every `seconds` while the body runs: idle log streams are cut by proxies."""
-    done = threading.Event()
-    started = time.monotonic()
-
-    def beat() -> None:
-        while not done.wait(seconds):
-            log.info("still %s after %.0f s", what, time.monotonic() - started)
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:

@@ -8,15 +8,13 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from stagekit import Publication, publish
+from stagekit import Publication, publish, track
 
 from dirt import KINDS
 from patterns import daily_rows
 from payment_schema import DATA_COLUMNS, SCHEMA, TARGET_COLUMNS
 from payments import Batch, Order
 from workers import batches, useful_processes
-
-PROGRESS_ROWS = 1_000_000
 
 log = logging.getLogger("generator")
 
@@ -37,13 +35,14 @@ def write_day(order: Order, processes: int | None, publication: Publication) -> 
     """Write data.csv, target.csv and schema.json; returns the counts. None as `processes`: as many as are useful."""
     count = processes or useful_processes(order.rows)
     log.info("making %s payments of %s with seed %d in %d process(es)", f"{order.rows:,}", order.day, order.seed, count)
-    counts = write_lines(publication, batches(order, count), order.rows)
+    made = track(batches(order, count), "making payments", order.rows, "rows", lambda batch: batch.rows)
+    counts = write_lines(publication, made)
     schema = json.dumps(SCHEMA, indent=2)
     publication.path("schema.json").write_text(schema + "\n", encoding="utf-8")
     return counts
 
 
-def write_lines(publication: Publication, batches: Iterable[Batch], expected_rows: int) -> dict[str, Any]:
+def write_lines(publication: Publication, batches: Iterable[Batch]) -> dict[str, Any]:
     """Write data.csv and target.csv; returns rows, target rows, fraud rate and dirty rows by kind."""
     rows = target_rows = frauds = 0
     dirty_rows = Counter(dict.fromkeys(KINDS, 0))
@@ -56,8 +55,6 @@ def write_lines(publication: Publication, batches: Iterable[Batch], expected_row
         for batch in batches:
             data.write(batch.data)
             target.write(batch.target)
-            if rows // PROGRESS_ROWS < (rows + batch.rows) // PROGRESS_ROWS:
-                log.info("%s of %s payments", f"{rows + batch.rows:,}", f"{expected_rows:,}")
             rows, target_rows, frauds = rows + batch.rows, target_rows + batch.target_rows, frauds + batch.frauds
             dirty_rows.update(batch.dirty_rows)
     publication.rows |= {"data.csv": rows, "target.csv": target_rows}

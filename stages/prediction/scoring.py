@@ -1,7 +1,6 @@
 """Scores rows with a model: the validation rows, or a day's features, chunk by chunk."""
 
 import csv
-import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,23 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stagekit import BadInput, Partition, Publication
+from stagekit import BadInput, Partition, Publication, track
 from stagekit.contract import Encoder
 
-from feature_table import FeatureTable
+from feature_table import Chunk, FeatureTable
 from lightgbm_model import LightGBMModel, features_that_read_missing_as_zero, read_model
 from metrics import predict_codes
 from model_partition import ENCODER_FILE, MODEL_FILE, ValidatedModel
 
 HISTOGRAM_STEPS = 100_000
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
-PROGRESS_CHUNKS = 16
 NOT_NATIVE = re.compile(r"[\s\x00-\x1f\",:\[\]{}]")  # characters that LightGBM replaces in feature names
 
 # Features without a value that have a warning of their own.
 MOST_NAMED = 10
-
-log = logging.getLogger("prediction")
 
 
 def predict_day(model: ValidatedModel, features: Partition, publication: Publication) -> dict[str, Any]:
@@ -34,7 +30,8 @@ def predict_day(model: ValidatedModel, features: Partition, publication: Publica
     trees = load_trees(model.partition, encoder)
     table = open_features(features, encoder)
     summary, missing = ScoreSummary(encoder.classes), MissingAsZero(model)
-    scored = summary.count(_score_chunks(table, trees, model.threshold, missing))
+    chunks = track(table.chunks(), "scoring", features.rows("features.csv"), "rows", lambda chunk: len(chunk.numbers))
+    scored = summary.count(_score_chunks(chunks, trees, model.threshold, missing))
     rows = _write_predictions(publication.path("predictions.csv"), encoder, scored)
     publication.rows["predictions.csv"] = rows
     return {"threshold": model.threshold, **summary.result(), **missing.warnings(rows)}
@@ -143,14 +140,12 @@ class Scored:
 
 
 def _score_chunks(
-    table: FeatureTable, trees: LightGBMModel, threshold: float | None, missing: MissingAsZero
+    chunks: Iterable[Chunk], trees: LightGBMModel, threshold: float | None, missing: MissingAsZero
 ) -> Iterator[Scored]:
-    for number, chunk in enumerate(table.chunks(), start=1):
+    for chunk in chunks:
         missing.add(chunk.numbers)
         probabilities = trees.probabilities(chunk.numbers)
         yield Scored(chunk.texts, predict_codes(probabilities, threshold), probabilities)
-        if number % PROGRESS_CHUNKS == 0:
-            log.info("scored %d rows", chunk.start + len(chunk.numbers))
 
 
 def _write_predictions(path: Path, encoder: Encoder, scored: Iterable[Scored]) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from stagekit import BadInput, Publication
+from stagekit import BadInput, Publication, track
 
 from checks import Checked, FieldChecks
 from csv_input import KINDS, LINE, OFFSET, REASON, REJECTED, TEXT, CsvFile, down, texts_at
@@ -187,7 +187,8 @@ def write_rows(
 
     places = [(number, batch) for number, table in enumerate(tables) for batch in range(table.batches)]
     with CsvWriter(publication.path(file)) as accepted, CsvWriter(publication.path(REJECTED_FILE)) as rejected:
-        for (number, _), (good, bad) in zip(places, in_order(work, places), strict=True):
+        done = track(in_order(work, places), f"writing {file}", len(places), "batches")
+        for (number, _), (good, bad) in zip(places, done, strict=True):
             if good is not None:
                 accepted.write(good)
                 counts.add_written(good)

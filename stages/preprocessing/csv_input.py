@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import polars as pl
-from stagekit import BadInput, StageError
+from stagekit import BadInput, StageError, progress
 
 from parallel import in_order
 from quoting import Cut, Range, cut_damaged_records, cut_records
@@ -101,11 +101,13 @@ class CsvFile:
     def blocks(self) -> Iterator[Block]:
         """The file in blocks of a few MiB, in order. Errors: BadInput for an endless record or a file without rows."""
         offset, size, columns, inside = self._body_offset, BLOCK_BYTES, len(self.header), False
-        with self.path.open("rb") as file:
+        whole = self.path.stat().st_size
+        with self.path.open("rb") as file, progress(f"reading {self.label}", whole, "bytes") as advance:
             while content := _read(file, offset, size):
                 cut = cut_records(content, columns, last=len(content) < size, inside=inside)
                 if cut.end:
                     yield from self._blocks(offset, content[: cut.end], cut)
+                    advance(cut.end)
                     offset, size, inside = offset + cut.end, BLOCK_BYTES, cut.inside
                 elif size > 2 * LONGEST_RECORD:
                     raise self._too_long(offset)

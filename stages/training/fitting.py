@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightgbm
-from stagekit import Partition, StageError
+from stagekit import Partition, StageError, progress
 from stagekit.contract import CATEGORY, Encoder
 
 from lightgbm_tables import READING, check_classes, copy_table
@@ -88,7 +88,9 @@ def fit(tables: Tables, parameters: Mapping[str, Any], log_every: int) -> Fit:
     curve: dict[str, list[float]] = {}
     native, watch = {**parameters, **READING}, _watch(curve, log_every)
     try:
-        booster = lightgbm.train(native, tables.train, valid_sets=[tables.val], callbacks=[watch])
+        with progress("training", parameters["num_iterations"], "iterations") as advance:
+            callbacks = [watch, lambda _: advance(1)]
+            booster = lightgbm.train(native, tables.train, valid_sets=[tables.val], callbacks=callbacks)
     except lightgbm.basic.LightGBMError as error:
         raise StageError(f"LightGBM cannot train: {error}", do="look at the parameters and at the features") from None
     best = booster.best_iteration or booster.current_iteration()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stagekit import BadInput
+from stagekit import BadInput, progress
 
 # How LightGBM reads the copies. two_round reads the file twice instead of holding its text in memory.
 READING = {"header": True, "label_column": 0, "precise_float_parser": True, "two_round": True}
@@ -49,8 +49,8 @@ def copy_table(source: Path, copy: Path, columns: Sequence[str], label: str) -> 
     `columns` are the names that the header must have, the target first. A row is the target's code, never empty,
     then one finite decimal number or an empty field per feature. Errors: BadInput naming `label`, line and column.
     """
-    rows = 0
-    with source.open("rb") as table, copy.open("wb") as out:
+    rows, size = 0, source.stat().st_size
+    with source.open("rb") as table, copy.open("wb") as out, progress(f"copying {label}", size, "bytes") as advance:
         _check_header(table.readline(), columns, label)
         out.write(",".join(["label", *native_names(columns[1:])]).encode() + b"\n")
         while lines := table.readlines(BLOCK_BYTES):
@@ -59,6 +59,7 @@ def copy_table(source: Path, copy: Path, columns: Sequence[str], label: str) -> 
                 _check_lines(lines, rows + 2, columns, label)
             out.write(block)
             rows += len(lines)
+            advance(len(block))
     if not rows:
         raise BadInput(f"{label} has a header but no rows", expected="one row or more", do=AGAIN)
     return rows

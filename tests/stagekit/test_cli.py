@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,14 +136,6 @@ def test_signal_ends_native_code_at_once_and_leaves_nothing(tmp_path: Path, numb
     assert process.returncode == 128 + number
     assert f"ended by {number.name}; nothing was published" in err
     assert not (tmp_path / "raw" / "2026-11-21").exists()
-
-
-def test_heartbeat_logs_while_work_is_silent(caplog: pytest.LogCaptureFixture) -> None:
-    from stagekit import heartbeat
-
-    with caplog.at_level("INFO"), heartbeat("training", seconds=0.01):
-        time.sleep(0.2)
-    assert any("still training after" in message for message in caplog.messages)
 
 
 CALLED = """
