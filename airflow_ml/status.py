@@ -1,20 +1,25 @@
-"""Shows what runs and how far it is: services, the last run of each Dag, the champion, the newest days, the disk.
+"""Shows what runs and how far it is: services, the last run of each Dag, the champion, the newest days, the
+disk, the memory.
 
 Exit codes: 0 every service runs; 1 one does not, or nothing was started; 2 wrong usage.
 """
 
 import argparse
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow_ml import stack
 from airflow_ml.airflow_api import Airflow
-from airflow_ml.common import AirflowMlError
+from airflow_ml.common import AirflowMlError, try_docker
 from airflow_ml.lineage.data import DATA_FOLDER, load_data, require_data, run_in_base
 from airflow_ml.models import list_versions
 from airflow_ml.run_day import connect
 from airflow_ml.text_table import aligned, size_text
 
+# What the engine writes of a container's memory.
+BYTES = re.compile(r"([\d.]+)(B|KiB|MiB|GiB|TiB)\b")
+UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 KINDS = ("raw", "models", "predictions", "reports")
 # The newest published day of each kind, how much the data takes, and how much room is left where it is.
 LOOK = """
@@ -33,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the state of each part; what cannot be asked is shown as such."""
     services = stack.services()
     well = bool(services) and all(service.is_well for service in services)
-    print("\n".join([*services_of(services), *champion(), *newest_days()]))
+    print("\n".join([*services_of(services), *champion(), *newest_days(), *memory()]))
     if well:
         print("\n" + "\n".join(last_runs(connect())))
     return 0 if well else 1
@@ -95,6 +100,25 @@ def disk_of(found: Mapping[str, int], source: str) -> str:
     """The room that the data takes and that is left."""
     free, total = size_text(found["free"]), size_text(found["total"])
     return f"disk        {source!r} takes {size_text(found['size'])}; {free} of {total} are free there"
+
+
+def memory() -> list[str]:
+    """The memory that the running services use."""
+    label = f"label=com.docker.compose.project={stack.project()}"
+    containers = try_docker("ps", "--quiet", "--filter", label).stdout.split()
+    if not containers:
+        return []
+    used = try_docker("stats", "--no-stream", "--format", "{{.MemUsage}}", *containers).stdout.splitlines()
+    return [memory_of(used)]
+
+
+def memory_of(used: Iterable[str]) -> str:
+    """The sum of what the engine says of each container, such as `231.5MiB / 2GiB`."""
+    sizes = [BYTES.match(text) for text in used]
+    if None in sizes or not sizes:
+        return "memory      not known: the engine does not say what each service uses"
+    total = sum(float(size[1]) * UNITS[size[2]] for size in sizes if size)
+    return f"memory      the services use {size_text(round(total))}"
 
 
 def last_runs(airflow: Airflow) -> list[str]:

@@ -100,3 +100,12 @@ def test_logs_are_of_tasks_that_began_in_their_order() -> None:
     assert [task["task_id"] for task in logs.begun(tasks, "resolve", "predict")] == ["resolve"]
     with pytest.raises(AirflowMlError, match=r"predict has no task 'x'\n.*features, resolve, wait_for_raw"):
         logs.begun(tasks, "x", "predict")
+
+
+def test_memory_of_the_services_is_their_sum() -> None:
+    assert status.memory_of(["512MiB / 2GiB", "1.5GiB / 4GiB", "0B / 0B"]) == "memory      the services use 2.1 GB"
+
+
+@pytest.mark.parametrize("used", [[], ["-- / --"], ["512MiB / 2GiB", "N/A"]])
+def test_memory_that_the_engine_does_not_give_is_not_guessed(used: list[str]) -> None:
+    assert "not known" in status.memory_of(used)
