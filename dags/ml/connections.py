@@ -1,16 +1,15 @@
 """Airflow's connections as files, which a container sees for as long as its task runs.
 
-They are in a volume in memory that the scheduler mounts, and of all stages only `exchange`. So nothing secret is in the
-container's variables or arguments, which `docker inspect` shows. Reads: ML_CONNECTIONS_VOLUME, the engine's name of the
-volume, and the connection. Writes: a folder of the task's own in the volume.
+They are in a volume in memory that the scheduler and the triggerer mount, and of all stages only `exchange`. So nothing
+secret is in the container's variables or arguments, which `docker inspect` shows. Reads: ML_CONNECTIONS_VOLUME, the
+engine's name of the volume, and the connection. Writes: a folder of the task's own in the volume.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,10 @@ def volume() -> str | None:
     return os.environ.get("ML_CONNECTIONS_VOLUME") or None
 
 
-@contextmanager
-def as_file(name: str, task: Mapping[str, str]) -> Iterator[str]:
-    """Write a connection as NAME.json to the folder of a task, and remove it at the end; yields the container's folder.
+def write(name: str, task: Mapping[str, str]) -> str:
+    """Write a connection as NAME.json to the folder of a task; returns the container's name of the folder.
 
-    A later try of the task has the same folder: what a killed worker left there is removed with it.
+    A later try of the task has the same folder: what an earlier one left there is removed first.
 
     :param task: what no other task has, the same for each try
     """
@@ -46,24 +44,29 @@ def as_file(name: str, task: Mapping[str, str]) -> Iterator[str]:
             "of the connections; do: set it in the scheduler's environment, as docker-compose.yml does"
         )
     content = json.dumps(_content(name))
-    part = hashlib.sha256(json.dumps(dict(task), sort_keys=True).encode()).hexdigest()[:16]
     if not FOLDER.is_dir():
         raise NoConnection(
             f"there is no {FOLDER} where this task runs, expected the volume of the connections; "
             "do: let the scheduler mount it, as docker-compose.yml does"
         )
-    folder = FOLDER / part
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir()
-        file = folder / f"{name}.json"
-        file.write_text(content, encoding="utf-8")
-        # The stage may run as another user than Airflow: the mount of the volume decides who reads it, not the modes.
-        file.chmod(0o644)
-        folder.chmod(0o755)
-        yield f"{TARGET}/{part}"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    remove(task)
+    folder = _folder(task)
+    folder.mkdir()
+    file = folder / f"{name}.json"
+    file.write_text(content, encoding="utf-8")
+    # The stage may run as another user than Airflow: the mount of the volume decides who reads it, not the modes.
+    file.chmod(0o644)
+    folder.chmod(0o755)
+    return f"{TARGET}/{folder.name}"
+
+
+def remove(task: Mapping[str, str]) -> None:
+    """Remove the folder of a task, if it has one."""
+    shutil.rmtree(_folder(task), ignore_errors=True)
+
+
+def _folder(task: Mapping[str, str]) -> Path:
+    return FOLDER / hashlib.sha256(json.dumps(dict(task), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _content(name: str) -> dict[str, Any]:

@@ -1,36 +1,39 @@
-"""StageOperator: runs a stage's container. The one place in `dags/` that knows the engine."""
+"""StageOperator: runs a stage's container, with the discipline that every stage gets. It knows no engine's API."""
 
 import json
 import logging
 import shlex
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any, NoReturn, cast
 
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
-from docker.errors import APIError, DockerException, NotFound
+from airflow.sdk.bases.operator import TriggerFailureReason
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException, TaskDeferred
 from docker.types import Mount
 
 from ml import connections
 from ml import network as networks
 from ml.container_log import STDERR, STDOUT, lines_of
+from ml.engines.docker import TRY, ContainerGone, DockerEngine, EngineError, Output, State, Work
 from ml.images import image_of
 from ml.links import links_of
 from ml.outcome import HOPELESS, KILLED, MEANING, NOT_READY, Outcome
 from ml.settings import setting
+from ml.trigger import ContainerTrigger
 
 DATA_FOLDER = "/data"
 # tini and Python need a handful, the libraries' thread pools a few per core.
 PIDS_LIMIT = 512
-# Airflow kills a task 5 s after it asks the task to stop. A stage ends immediately; this bounds one that does not.
-STOP_SECONDS = 2
-# For two seconds in all.
-OUT_OF_MEMORY_LOOKS = 10
+# The label with the number of the task's last try, which changes when a person clears the task.
+LAST_TRY = "airflow-ml.last-try"
 
+# How long a worker waits for a container. Most stages end within it; a wait in the triggerer costs the start of another
+# process, some seconds.
+PATIENCE = timedelta(seconds=10)
 # An input that is not there yet is looked for again every 5 minutes, for an hour.
 WAIT, MAX_WAITS = timedelta(minutes=5), 12
 
@@ -43,8 +46,9 @@ class StageOperator(DockerOperator):
     """Runs one command of a stage in a container of its own, with the discipline that every stage gets.
 
     The container has no network, no root rights, no capabilities, a read-only root, limits on memory and
-    processes, and sees /data alone. It is removed whatever happens. The result is the JSON object on the
-    last line of its stdout; the outlets' asset events carry it too.
+    processes, and sees /data alone. The result is the JSON object on the last line of its stdout; the outlets' asset
+    events carry it too. A container that runs for longer than PATIENCE holds no worker. It is removed when it has ended
+    or the task is stopped; if Airflow itself is killed it goes on, and the next try joins it.
 
     :param stage: the stage, as the image lock names it
     :param command: its arguments (templated); an empty one is left out
@@ -79,6 +83,8 @@ class StageOperator(DockerOperator):
         self.network, self.connection = network, connection
         self.addresses = networks.addresses(network)
         self.outcome = Outcome(image.name)
+        self.container_id = ""
+        self.last_line = ""
         self._killed = False
         source = setting("ML_DATA")
         mounts = [Mount(DATA_FOLDER, source, type="bind" if source.startswith("/") else "volume", read_only=read_only)]
@@ -107,67 +113,159 @@ class StageOperator(DockerOperator):
                 **{f"airflow-ml.{key}": template for key, template in run.items()},
                 "airflow-ml.map-index": "{{ ti.map_index }}",
                 "airflow-ml.data": source,
-                "airflow-ml.try": "{{ ti.try_number }}",
+                TRY: "{{ ti.try_number }}",
+                LAST_TRY: "{{ ti.max_tries }}",
             },
             **kwargs,
         )
         self.operator_extra_links = links_of(stage)
 
     def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]  # the parent returns text
-        """Run the container to its end; returns its result.
+        """Start the container, or join the one that an earlier try started; returns its result.
 
-        Errors: AirflowRescheduleException while the input is not there yet; AirflowFailException if a retry cannot
-        help; StageFailed otherwise.
+        Errors: TaskDeferred if it runs for longer than PATIENCE; AirflowRescheduleException while the input is not
+        there yet; AirflowFailException if a retry cannot help; StageFailed otherwise.
         """
+        with self._discipline(context):
+            self.container_id = self._join() or self._start()
+            return self._follow(context, [0, 0])
+
+    def collect(self, context: Context, event: str, logged: list[int]) -> dict[str, Any]:
+        """Go on after the triggerer has waited; `event` is the container, `logged` its lines logged before, by stream.
+
+        Errors: as `execute`.
+        """
+        with self._discipline(context):
+            self.container_id = event
+            return self._follow(context, logged)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the wait. Errors: StageFailed, without a container left, if the wait took too long."""
+        if (next_kwargs or {}).get("error") != TriggerFailureReason.TRIGGER_TIMEOUT:
+            return super().resume_execution(next_method, next_kwargs, context)
+        with self._discipline(context):
+            for container in self._engine.find(self._task_labels()):
+                self._remove(container)
+            raise StageFailed(
+                f"{self.stage} did not end within {self.execution_timeout}, the task's execution_timeout (a retry may "
+                f"help). By hand: {self.outcome.by_hand}"
+            )
+
+    @contextmanager
+    def _discipline(self, context: Context) -> Iterator[None]:
+        """Whatever ends the work inside: the message says it all, and only a container that goes on is left."""
         self.command = [argument for argument in self.command or () if argument]
         self.outcome = Outcome(self.image, self.command_by_hand())
         try:
-            self.outcome.result = self._execute(context)
-        except (StageFailed, AirflowFailException) as failure:
-            # Airflow logs the traceback around the message. These messages say it all, so our frames are left out.
-            raise failure.with_traceback(None) from None
+            yield
+        except TaskDeferred:
+            raise
+        except ContainerGone:
+            raise StageFailed(
+                f"the container {self.container_id[:12]} has been removed by somebody else (a retry may help). "
+                f"By hand: {self.outcome.by_hand}"
+            ) from None
+        except EngineError as error:
+            if context["ti"].try_number > context["ti"].max_tries:  # no try will come that joins or removes it
+                self._remove_container()
+            raise StageFailed(self._engine_trouble(error)).with_traceback(None) from None
+        except BaseException as error:
+            self._remove_container()
+            if isinstance(error, StageFailed | AirflowFailException):
+                # Airflow logs the traceback around the message. These messages say it all, so our frames are left out.
+                raise error.with_traceback(None) from None
+            raise
+        self._remove_container()
+
+    def _join(self) -> str | None:
+        """The container of an earlier try of this very task that does the same work; any other of its is removed.
+
+        A worker that is killed leaves its container running. Another Airflow on the same engine has runs of the same
+        names, but on other data. A task that a person cleared has other labels, so its old container is not joined.
+        """
+        joined = None
+        for container in sorted(self._engine.find(self._task_labels())):
+            if joined is None and self._engine.does(container, self._work()):
+                self.log.info("Container %s of an earlier try does this work: joining it", container[:12])
+                joined = container
+            else:
+                self.log.warning("Removing container %s of an earlier try", container[:12])
+                self._remove(container)
+        return joined
+
+    def _start(self) -> str:
+        self._require_network()
+        self._require_image()
+        self.log.info("By hand: %s", self.outcome.by_hand)
+        try:
+            if self.connection:
+                folder = connections.write(self.connection, self._task_labels())
+                self.environment = {**cast("dict[str, str]", self.environment), "ML_CONNECTIONS": folder}
+        except connections.NoConnection as error:
+            raise AirflowFailException(f"{self.stage} needs a connection: {error}") from None
+        if self._killed:
+            raise AirflowFailException("the task was stopped before its container started")
+        return self._engine.start(self._work())
+
+    def _follow(self, context: Context, logged: Sequence[int]) -> dict[str, Any]:
+        """Log what the container writes until it ends; defer if that takes longer than PATIENCE."""
+        started = monotonic()
+        lines = self._log_output(self._engine.follow(self.container_id, PATIENCE.total_seconds()), logged)
+        state = self._engine.state(self.container_id)
+        if state.exit_code is None:
+            self._defer(timedelta(seconds=monotonic() - started), lines)
+        self.outcome.exit_code = state.exit_code
+        if state.exit_code:
+            self._fail(state, context)
+        self.outcome.result = self._parse_result(self.last_line, context)
         return self.outcome.result
 
-    def _execute(self, context: Context) -> dict[str, Any]:
-        try:
-            self._require_network()
-            self._require_engine()
-            self._require_image()
-            self._remove_earlier_tries()
-            with self._connection_file():
-                line = self._run(context)
-        except (DockerException, OSError) as error:  # requests' errors are OSErrors
-            raise StageFailed(self._engine_trouble(error)) from error
-        return self._parse_result(line, context)
-
-    def _run(self, context: Context) -> str:
-        """Run the container to its end and remove it; returns the last line of its stdout."""
-        self.log.info("By hand: %s", self.outcome.by_hand)
-        self.container = self.cli.create_container(
-            self.image,
-            self.command,
-            user=self.user,
-            environment=self.environment,
-            labels=self.labels,
-            host_config=self._host_config(),
+    def _defer(self, spent: timedelta, logged: list[int]) -> NoReturn:
+        self.log.info("Container %s goes on; the triggerer waits for its end", self.container_id[:12])
+        self.defer(
+            trigger=ContainerTrigger(cast("str", self.docker_url), self.container_id, self._task_labels()),
+            method_name=self.collect.__name__,
+            kwargs={"logged": logged},
+            timeout=max(self.execution_timeout - spent, timedelta(seconds=1)) if self.execution_timeout else None,
         )
-        try:
-            if self._killed:
-                raise AirflowFailException("the task was stopped before its container started")
-            output = self.cli.attach(self.container["Id"], stream=True, demux=True)
-            self.cli.start(self.container["Id"])
-            result = self._log_output(output)
-            self.outcome.exit_code = self.cli.wait(self.container["Id"])["StatusCode"]
-            if self.outcome.exit_code:
-                self._fail(self.outcome.exit_code, context)
-        finally:
-            self._remove_container()
-        return result
 
     def on_kill(self) -> None:
-        """Stop and remove the container: the task is stopped by a person, a timeout or a shutdown."""
+        """Stop and remove the container: the task is stopped by a person, a time limit or a shutdown."""
         self._killed = True
         self._remove_container()
+
+    @property
+    def _engine(self) -> DockerEngine:
+        try:
+            return DockerEngine(self.cli)
+        except AirflowException as error:  # the hook's, whose log line before has the cause
+            raise EngineError(f"does not answer ({error})") from None
+
+    def _work(self) -> Work:
+        return Work(
+            image=self.image,
+            image_id=self.image_id,
+            command=cast("list[str]", self.command),
+            user=cast("str", self.user),
+            environment=cast("dict[str, str]", self.environment),
+            labels=cast("dict[str, str]", self.labels),
+            host={
+                "mounts": self.mounts,
+                "network_mode": self.network_mode,
+                "mem_limit": self.mem_limit,
+                "memswap_limit": self.mem_limit,  # the same: no swap on top
+                "pids_limit": PIDS_LIMIT,
+                "read_only": True,
+                "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev"},  # noqa: S108 - the container's own
+                "cap_drop": ["ALL"],
+                "security_opt": ["no-new-privileges"],
+            },
+        )
+
+    def _task_labels(self) -> dict[str, str]:
+        """What every container of this task carries, whichever try started it."""
+        labels = cast("dict[str, str]", self.labels)
+        return {name: value for name, value in labels.items() if name not in (TRY, LAST_TRY)}
 
     def command_by_hand(self) -> str:
         """The `docker run` that does what this task does."""
@@ -184,108 +282,64 @@ class StageOperator(DockerOperator):
         all_options = [*options.split(), *addresses, "--volume", volume, *files]
         return shlex.join(["docker", "run", *all_options, self.image, *(self.command or ())])
 
-    def _host_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = self.cli.create_host_config(
-            mounts=self.mounts,
-            network_mode=self.network_mode,
-            mem_limit=self.mem_limit,
-            memswap_limit=self.mem_limit,  # the same: no swap on top
-            pids_limit=PIDS_LIMIT,
-            read_only=True,
-            tmpfs={"/tmp": "rw,noexec,nosuid,nodev"},  # noqa: S108 - the container's own
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-        )
-        return config
-
     def _require_network(self) -> None:
         try:
             networks.require(self.network, self.network_mode)
         except networks.NetworkError as error:
             raise AirflowFailException(f"{self.stage} needs a network: {error}") from None
 
-    @contextmanager
-    def _connection_file(self) -> Iterator[None]:
-        """The connection is a file while the container runs; the container's variable names its folder."""
-        if not self.connection:
-            yield
-            return
-        labels = cast("dict[str, str]", self.labels)
-        task = {name: value for name, value in labels.items() if name != "airflow-ml.try"}
-        try:
-            with connections.as_file(self.connection, task) as folder:
-                self.environment = {**cast("dict[str, str]", self.environment), "ML_CONNECTIONS": folder}
-                yield
-        except connections.NoConnection as error:
-            raise AirflowFailException(f"{self.stage} needs a connection: {error}") from None
-
-    def _require_engine(self) -> None:
-        try:
-            self.cli.ping()
-        except AirflowException as error:  # the hook's, whose log line before has the cause
-            raise StageFailed(self._engine_trouble(error)) from None
-
-    def _engine_trouble(self, error: Exception) -> str:
-        found = (
-            f"refuses ({error.explanation or error})" if isinstance(error, APIError) else f"does not answer ({error})"
-        )
+    def _engine_trouble(self, error: EngineError) -> str:
         return (
-            f"the engine at {self.docker_url} {found}; expected it to run {self.image}; do: see whether it and its "
-            "proxy are up (`docker compose ps engine-proxy`). The next try removes what was left running. "
+            f"the engine at {self.docker_url} {error}; expected it to run {self.image}; do: see whether it and its "
+            "proxy are up (`docker compose ps engine-proxy`). The next try joins what was left running. "
             f"By hand: {self.outcome.by_hand}"
         )
 
     def _require_image(self) -> None:
         """Never pull: a name that the engine does not know could be anybody's image elsewhere."""
-        found = [image["Id"] for image in self.cli.images(name=self.image)]
-        if found != [self.image_id]:
-            what = f"is {found[0]} there, not {self.image_id}" if found else "is not there"
+        found = self._engine.image_id(self.image)
+        if found != self.image_id:
+            what = f"is {found} there, not {self.image_id}" if found else "is not there"
             raise AirflowFailException(
                 f"image {self.image} of the image lock {what} (engine {self.docker_url}); do: run ./build_images.sh"
             )
 
-    def _remove_earlier_tries(self) -> None:
-        """Remove what an earlier try of this very task left running when its worker was killed outright.
-
-        Another Airflow on the same engine has runs of the same names, but on other data.
-        """
-        labels = cast("dict[str, str]", self.labels)
-        same = [f"{label}={value}" for label, value in labels.items() if label != "airflow-ml.try"]
-        for container in self.cli.containers(all=True, filters={"label": same}):
-            self.log.warning("Removing container %s of an earlier try", container["Id"][:12])
-            self._stop_and_remove(container["Id"])
-
     def _remove_container(self) -> None:
-        if self.container:
-            self._stop_and_remove(self.container["Id"])
+        """Remove the container of this try, if it has one, and the connection that it reads."""
+        if self.container_id:
+            self._remove(self.container_id)
+        if self.connection:
+            connections.remove(self._task_labels())
 
-    def _stop_and_remove(self, container: str) -> None:
+    def _remove(self, container: str) -> None:
         try:
-            self.cli.stop(container, timeout=STOP_SECONDS)
-            self.cli.remove_container(container, v=True, force=True)
-        except NotFound:
-            self.log.debug("Container %s is gone already", container)
-        except (DockerException, OSError) as error:
+            self._engine.remove(container)
+        except EngineError as error:
             # Not to hide why the task ends; the next try removes it.
-            self.log.warning("Container %s could not be removed: %s", container, error)
+            self.log.warning("Container %s could not be removed: the engine %s", container, error)
 
-    def _log_output(self, output: Iterable[tuple[bytes | None, bytes | None]]) -> str:
-        """Log each line as it comes, with the level that the stage gave it; returns the last line of stdout.
+    def _log_output(self, output: Iterable[Output], logged: Sequence[int]) -> list[int]:
+        """Log each line as it comes, with the level that the stage gave it; returns how many lines each stream had.
 
-        The stage's last error is kept as its complaint; if it logged none, the last line of stderr. The last line
-        of each stream is kept separately, because the engine does not keep the order between the two.
+        The first `logged` lines of each stream are in the log already. The stage's last error is kept as its complaint;
+        if it logged none, the last line of stderr. The last line of each stream is kept separately, because the engine
+        does not keep the order between the two.
         """
-        last, error = ["", ""], ""
+        last, error, counts = ["", ""], "", [0, 0]
         for line in lines_of(output):
-            self.log.log(line.level, "%s", line.text)
+            counts[line.stream] += 1
+            if counts[line.stream] > logged[line.stream]:
+                self.log.log(line.level, "%s", line.text)
             self.outcome.lines.append(line.text)
             last[line.stream] = line.text
             error = line.text if line.level >= logging.ERROR else error
         self.outcome.complaint = error or last[STDERR]
-        return last[STDOUT]
+        self.last_line = last[STDOUT]
+        return counts
 
-    def _fail(self, exit_code: int, context: Context) -> NoReturn:
-        self.outcome.meaning = self._meaning(exit_code)
+    def _fail(self, state: State, context: Context) -> NoReturn:
+        exit_code = cast("int", state.exit_code)
+        self.outcome.meaning = self._meaning(state)
         if exit_code == KILLED:
             self.outcome.complaint = ""  # what a stage logged before SIGKILL does not explain its end
         waits = context.get("task_reschedule_count", 0)
@@ -295,18 +349,10 @@ class StageOperator(DockerOperator):
             raise AirflowFailException(self.outcome.failure(self.stage, "a retry cannot help"))
         raise StageFailed(self.outcome.failure(self.stage, "a retry may help"))
 
-    def _meaning(self, exit_code: int) -> str:
-        if exit_code == KILLED and self._was_out_of_memory():
+    def _meaning(self, state: State) -> str:
+        if state.exit_code == KILLED and state.out_of_memory:
             return f"out of memory, it may use {self.mem_limit}; do: raise ML_STAGE_MEMORY or give it fewer rows"
-        return MEANING.get(exit_code, "not an exit code of ours")
-
-    def _was_out_of_memory(self) -> bool:
-        """Whether the engine says so. It learns that by another event than the end, which may come later."""
-        for _ in range(OUT_OF_MEMORY_LOOKS):
-            if self.cli.inspect_container(self.container["Id"])["State"]["OOMKilled"]:
-                return True
-            time.sleep(0.2)
-        return False
+        return MEANING.get(cast("int", state.exit_code), "not an exit code of ours")
 
     def _look_again(self, left: int) -> NoReturn:
         self.log.warning("%s; looking again in %s, %s times at most", self.outcome.meaning, WAIT, left)

@@ -25,7 +25,7 @@ from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import TaskInstance
 from airflow.sdk.execution_time.supervisor import TaskRunResult, run_task_in_process
 from airflow.sdk.module_loading import import_string
-from airflow.triggers.base import TriggerEvent
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
@@ -142,18 +142,22 @@ class Airflow:
             assert found.trigger is None or found.trigger.kwargs
             return found
 
+    def trigger(self, run: DagRun, task_id: str) -> BaseTrigger:
+        """The trigger of a deferred task, made again from the database, as the triggerer does."""
+        with create_session() as session:
+            row = session.get(Trigger, self.waiting(run, task_id).trigger_id)
+            assert row is not None
+            trigger: BaseTrigger = import_string(row.classpath)(**row.kwargs)
+            return trigger
+
     def fire_trigger(self, run: DagRun, task_id: str, patience_s: float) -> None:
         """Do what the triggerer does: wait for the task's trigger, and send its event."""
-        trigger_id = self.waiting(run, task_id).trigger_id
-        with create_session() as session:
-            row = session.get(Trigger, trigger_id)
-            assert row is not None
-            trigger = import_string(row.classpath)(**row.kwargs)
+        trigger = self.trigger(run, task_id)
 
         async def event() -> TriggerEvent:
             return await asyncio.wait_for(anext(trigger.run()), patience_s)
 
-        Trigger.submit_event(trigger_id, asyncio.run(event()))
+        Trigger.submit_event(self.waiting(run, task_id).trigger_id, asyncio.run(event()))
 
     def let_wait_end(self, run: DagRun, task_id: str) -> None:
         """Let the time of a deferred task be over, as the scheduler sees it."""

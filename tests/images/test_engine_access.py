@@ -1,4 +1,4 @@
-"""Who reaches the engine: of all services, containers and users, only the scheduler, through the proxy's socket.
+"""Who reaches the engine: of all services, containers and users, only scheduler and triggerer, by the proxy's socket.
 
 The proxy runs from docker-compose.yml, in a project of its own. Each service starts for one question, with no port.
 """
@@ -95,28 +95,29 @@ def ask_on_the_host(path: str, user: int | None = None) -> str:
     return subprocess.run(command, text=True, capture_output=True, timeout=60, check=True).stdout.strip()
 
 
-def test_proxy_answers_the_scheduler(project: Project) -> None:
-    assert project.ask_from("scheduler") == ANSWERED
+@pytest.mark.parametrize("service", ["scheduler", "triggerer"])
+def test_proxy_answers_the_services_that_run_tasks(project: Project, service: str) -> None:
+    assert project.ask_from(service) == ANSWERED
 
 
-@pytest.mark.parametrize("service", ["init", "api-server", "dag-processor", "triggerer", "mlflow", "reports"])
+@pytest.mark.parametrize("service", ["init", "api-server", "dag-processor", "mlflow", "reports"])
 def test_proxy_is_out_of_reach_for_the_other_services(project: Project, service: str) -> None:
     """They run as the same user as the scheduler, but have no path to the socket."""
     assert project.ask_from(service) == NO_SOCKET
 
 
-def test_socket_is_mounted_by_proxy_and_scheduler_alone(project: Project) -> None:
-    """The scheduler's tasks are its own processes. It cannot put another socket in the place of the proxy's."""
+def test_socket_is_mounted_by_the_proxy_and_what_runs_tasks_alone(project: Project) -> None:
+    """Tasks are processes of the scheduler, their triggers of the triggerer. Neither can replace the proxy's socket."""
     mounts = {
         (name, mount.get("read_only", False))
         for name, service in project.services().items()
         for mount in service.get("volumes", [])
         if mount["source"] == "engine-socket"
     }
-    assert mounts == {("engine-proxy", False), ("scheduler", True)}
+    assert mounts == {("engine-proxy", False), ("scheduler", True), ("triggerer", True)}
 
 
-def test_connections_are_mounted_by_the_scheduler_alone(project: Project) -> None:
+def test_connections_are_mounted_by_what_runs_tasks_alone(project: Project) -> None:
     """Of the services; the proxy lets the stage exchange mount them as well."""
     mounts = {
         (name, mount["target"])
@@ -124,7 +125,7 @@ def test_connections_are_mounted_by_the_scheduler_alone(project: Project) -> Non
         for mount in service.get("volumes", [])
         if mount["source"] == "connections"
     }
-    assert mounts == {("scheduler", "/run/connections")}
+    assert mounts == {("scheduler", "/run/connections"), ("triggerer", "/run/connections")}
 
 
 WRITE_AND_WAIT = """

@@ -52,10 +52,11 @@ class Engine:
         self.tags.append(tag)
         return {"image": tag, "id": docker("image", "inspect", "--format", "{{.Id}}", tag)}
 
-    def containers(self, run_id: str) -> list[str]:
-        """The containers of a run, running or not."""
-        labels = (f"label=airflow-ml.run={run_id}", f"label=airflow-ml.data={self.name}")
-        return docker("ps", "--all", "--quiet", "--filter", labels[0], "--filter", labels[1]).split()
+    def containers(self, run_id: str, status: str = "") -> list[str]:
+        """The containers of a run, running or not; or only those with a status."""
+        filters = [f"label=airflow-ml.run={run_id}", f"label=airflow-ml.data={self.name}"]
+        filters += [f"status={status}"] if status else []
+        return docker("ps", "--all", "--quiet", *(f"--filter={one}" for one in filters)).split()
 
     def clean_up(self) -> None:
         for tag in self.tags:

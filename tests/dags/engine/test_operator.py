@@ -1,13 +1,16 @@
 """What becomes of a task whose container ends well, ends badly, is killed, hangs, or cannot start."""
 
+import asyncio
 import json
 import os
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ from airflow.models import DagRun
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from ml import operator
+from ml.trigger import ContainerTrigger
+from tests.dags.conftest import DAGS, ROOT
 from tests.dags.engine.conftest import MLFLOW, Engine, docker
 from tests.dags.runs import Airflow, day
 
@@ -267,20 +272,149 @@ def test_task_that_is_killed_leaves_no_container(probes: Airflow, engine: Engine
     assert engine.containers(run.run_id) == []
 
 
-def test_retry_removes_what_an_earlier_try_left_running(probes: Airflow, engine: Engine) -> None:
-    """A worker that is killed outright cannot remove its container; two of them would write the same files."""
+COUNTED = f"""
+import pathlib, time
+with pathlib.Path("/data/starts").open("a") as file:
+    file.write("x")
+time.sleep(4)
+{RESULT}
+"""
+WORKER = """
+import json, sys
+from airflow.models import DagRun
+from airflow.utils.session import create_session
+from tests.dags.runs import Airflow
+airflow = Airflow.__new__(Airflow)  # on the database that is there
+airflow.files = json.loads(sys.argv[1])
+with create_session() as session:
+    run = session.query(DagRun).filter(DagRun.run_id == sys.argv[2]).one()
+airflow.run_task(run, "probe")
+"""
+STARTS = (
+    "import json, pathlib; f = pathlib.Path('/data/starts'); print(json.dumps({'n': len(f.read_text())})); f.unlink()"
+)
+
+
+def test_next_try_joins_the_container_of_a_worker_that_is_killed(probes: Airflow, engine: Engine) -> None:
+    """The work goes on without its worker, and is not done twice."""
+    run = probes.manual("probes", day("2026-11-21"), {"code": COUNTED})
+    places = {**os.environ, "PYTHONPATH": f"{ROOT}:{DAGS}"}
+    files = json.dumps(probes.files)
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, files, run.run_id], env=places)
+    while not engine.containers(run.run_id, "running"):
+        assert worker.poll() is None
+        time.sleep(0.1)
+    worker.kill()
+    worker.wait()
+    assert engine.containers(run.run_id)
+    assert probes.run_task(run, "probe").ti.state == "success"
+    assert probes.result(run, "probe")["rows"] == 3
+    assert engine.containers(run.run_id) == []
+    run, _ = execute(probes, STARTS)
+    assert probes.result(run, "probe") == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"last-try": "0"}, {"last-try": "2", "command": "import time; time.sleep(600)"}]
+)
+def test_container_that_does_other_work_is_removed_not_joined(
+    probes: Airflow, engine: Engine, change: dict[str, str]
+) -> None:
+    """A person cleared the task, or its command is another one: two containers would write the same files."""
     run = probes.manual("probes", day("2026-11-21"), {"code": RESULT})
     labels = {"dag": "probes", "task": "probe", "run": run.run_id, "map-index": "-1", "data": engine.name, "try": "1"}
-    hung = [engine.tags[0], "-c", "import time; time.sleep(600)"]
+    command = change.pop("command", RESULT)
 
     def start(labels: dict[str, str]) -> str:
         options = [word for key, value in labels.items() for word in ("--label", f"airflow-ml.{key}={value}")]
-        return docker("run", "--detach", *options, *hung)[:12]
+        return docker("run", "--detach", *options, engine.tags[0], "-c", command)[:12]
 
-    _, other = start(labels), start({**labels, "task": "another"})
+    start({**labels, **change})
+    other = start({**labels, "task": "another"})
     assert probes.run_task(run, "probe").ti.state == "success"
     assert engine.containers(run.run_id) == [other]
     docker("rm", "--force", other)
+
+
+@pytest.fixture
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every container takes longer than a worker waits."""
+    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
+
+
+SLOW = f"""
+import sys, time
+for number in range(3):
+    print(f"2026-11-21T21:34:26Z WARNING probe run: line {{number}}", file=sys.stderr)
+    time.sleep(1)
+{RESULT}
+"""
+
+
+@pytest.mark.usefixtures("_no_patience")
+def test_long_work_holds_no_worker(probes: Airflow, engine: Engine) -> None:
+    with structlog.testing.capture_logs() as logs:
+        run, outcome = execute(probes, SLOW)
+        assert outcome.ti.state == "deferred"
+        assert engine.containers(run.run_id)
+        probes.fire_trigger(run, "probe", patience_s=60)
+        outcome = probes.run_task(run, "probe", new_try=False)
+    assert outcome.ti.state == "success", outcome.error
+    assert probes.result(run, "probe") == {"ds": "2026-11-21", "rows": 3}
+    assert probes.asset_events(run) == [("raw", {"ds": "2026-11-21", "rows": 3})]
+    assert engine.containers(run.run_id) == []
+    lines = [log["event"] % log.get("positional_args", ()) for log in logs]
+    assert [line for line in lines if line.startswith("line ")] == ["line 0", "line 1", "line 2"]
+
+
+@pytest.mark.usefixtures("_no_patience")
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import time; time.sleep(2); raise SystemExit(1)", "probe ended with exit code 1: the stage failed"),
+        ("import time; time.sleep(600)", "has been removed by somebody else (a retry may help)"),
+    ],
+)
+def test_failure_of_long_work_is_reported_as_that_of_short_work(
+    probes: Airflow, engine: Engine, code: str, message: str
+) -> None:
+    run, _ = execute(probes, code)
+    if "600" in code:
+        docker("rm", "--force", *engine.containers(run.run_id))
+    probes.fire_trigger(run, "probe", patience_s=60)
+    outcome = probes.run_task(run, "probe", new_try=False)
+    assert outcome.ti.state == "up_for_retry"
+    assert message in str(outcome.error)
+    assert engine.containers(run.run_id) == []
+
+
+@pytest.mark.usefixtures("_no_patience")
+def test_time_limit_holds_while_the_triggerer_waits(probes: Airflow, engine: Engine) -> None:
+    run, outcome = execute(probes, "import time; time.sleep(600)", "probe_briefly")
+    assert outcome.ti.state == "deferred"
+    probes.let_wait_end(run, "probe_briefly")
+    outcome = probes.run_task(run, "probe_briefly", new_try=False)
+    assert outcome.ti.state == "up_for_retry"
+    assert "probe did not end within 0:00:03, the task's execution_timeout" in str(outcome.error)
+    assert engine.containers(run.run_id) == []
+
+
+@pytest.mark.usefixtures("_no_patience")
+def test_person_who_stops_the_task_stops_the_container(probes: Airflow, engine: Engine) -> None:
+    run, _ = execute(probes, "import time; time.sleep(600)")
+    assert engine.containers(run.run_id)
+    asyncio.run(probes.trigger(run, "probe").on_kill())
+    assert engine.containers(run.run_id) == []
+
+
+def test_triggerer_waits_for_an_engine_that_does_not_answer(tmp_path: Path) -> None:
+    trigger = ContainerTrigger(f"unix://{tmp_path}/no-engine.sock", "0" * 64, {"airflow-ml.data": "data"})
+
+    async def wait() -> None:
+        await asyncio.wait_for(anext(trigger.run()), timeout=2)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(wait())
 
 
 @pytest.mark.parametrize("change", [{"image": "airflow-ml-base:nowhere"}, {"id": "sha256:0"}])
