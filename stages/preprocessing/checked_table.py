@@ -133,7 +133,8 @@ class CheckedTable:
         return self._good.count
 
     def _read(self, table: RawTable) -> None:
-        file = CsvFile(table.path, table.label, may_be_empty=table.may_be_empty)
+        shows_text = not table.schema.hides_values
+        file = CsvFile(table.path, table.label, may_be_empty=table.may_be_empty, shows_text=shows_text)
         file.require_columns(table.columns)
         checks = FieldChecks(table.fields, table.schema.missing, table.required, "schema.json")
         line = file.first_line

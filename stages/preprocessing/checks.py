@@ -31,6 +31,8 @@ EXPECTED = {
 }
 FORMATS = {"date": "default (YYYY-MM-DD)", "datetime": "default (YYYY-MM-DDThh:mm:ss), epoch, epoch-ms"}
 SHOWN_CHARACTERS, SHOWN_VALUES = 60, 20
+# In place of a value of a sensitive field.
+HIDDEN = "…"
 RAW, BROKEN = "\0raw ", "\0broken "
 
 
@@ -181,7 +183,8 @@ def _checks(field: Field, required: bool, label: str) -> list[Check]:
 
 
 def _check(field: Field, kind: str, broken: pl.Expr, problem: str) -> Check:
-    shown = pl.col(RAW + field.name).str.slice(0, SHOWN_CHARACTERS)
+    value = pl.col(RAW + field.name)
+    shown = pl.lit(HIDDEN) if field.sensitive else value.str.slice(0, SHOWN_CHARACTERS)
     message = pl.concat_str(pl.lit(f"{field.name}: '"), shown, pl.lit(f"' {problem}"))
     return Check(f"{field.name}: {kind}", broken, message)
 

@@ -73,8 +73,8 @@ class CsvFile:
     Errors: BadInput if the file is empty or its header cannot be read.
     """
 
-    def __init__(self, path: Path, label: str, *, may_be_empty: bool = False) -> None:
-        self.path, self.label, self._may_be_empty = path, label, may_be_empty
+    def __init__(self, path: Path, label: str, *, may_be_empty: bool = False, shows_text: bool = True) -> None:
+        self.path, self.label, self._may_be_empty, self._shows_text = path, label, may_be_empty, shows_text
         with path.open("rb") as file:
             first = file.readline(LONGEST_RECORD + 1)
         if not first:
@@ -205,7 +205,8 @@ class CsvFile:
                 return block.decode("utf-8")
             except UnicodeDecodeError as error:
                 at, what = error.start, f"the byte 0x{block[error.start]:02x}, which is no UTF-8,"
-                do = f"export the file again as CSV in UTF-8, or import it with --encoding NAME{_in_cp1252(block, at)}"
+                around = _in_cp1252(block, at) if self._shows_text else ""
+                do = f"export the file again as CSV in UTF-8, or import it with --encoding NAME{around}"
         else:
             what, do = "a NUL byte", "export the file again as CSV in UTF-8"
         raise BadInput(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from checks import DTYPES
+from checks import DTYPES, HIDDEN
 from csv_input import KINDS, LINE, REASON, TEXT
 from spill import Spill
 from table_schema import Field
@@ -42,6 +42,7 @@ class KeyedRows:
             field.name: Spill(folder / f"unique-{number}", PART, {**PLACE, **HASHED, field.name: DTYPES[field.type]})
             for number, field in enumerate(unique)
         }
+        self._hidden = {field.name for field in fields if field.sensitive}
         self.reasons = Spill(folder / "reasons", BATCH, {**PLACE, KINDS: pl.String(), REASON: pl.String()})
 
     def add(self, batch: int, rows: pl.DataFrame, *, valid: bool) -> None:
@@ -73,9 +74,8 @@ class KeyedRows:
         for name, spill in self.unique.items():
             for part in range(self.parts):
                 repeated = _repeated(spill.read(part), [name])
-                reason = pl.concat_str(
-                    pl.lit(f"{name}: '"), pl.col(name).cast(pl.String), pl.lit("' is not unique, it is on line "), OTHER
-                )
+                shown = pl.lit(HIDDEN) if name in self._hidden else pl.col(name).cast(pl.String)
+                reason = pl.concat_str(pl.lit(f"{name}: '"), shown, pl.lit("' is not unique, it is on line "), OTHER)
                 self.reject(repeated, f"{name}: unique", reason)
 
     def take_first(self, keys: pl.DataFrame) -> pl.DataFrame:

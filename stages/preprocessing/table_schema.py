@@ -47,6 +47,7 @@ class Field:
     """One column: its values (`type`, how they are written, `constraints`) and its purpose (`role`).
 
     `group_char` is empty if thousands are not grouped. `positive_class` is a value of a target, as the schema has it.
+    A value of a `sensitive` field is on no page and in no log, alert or message.
     """
 
     name: str
@@ -60,10 +61,12 @@ class Field:
     group_char: str = ""
     bare_number: bool = True
     positive_class: Any = None
+    sensitive: bool = False
 
     def as_written(self) -> "Field":
         """The field as `prepare` writes its values: in the default format, within all constraints."""
-        return Field(self.name, self.type, self.role, "default", {}, TRUE_VALUES[:1], FALSE_VALUES[:1])
+        true, false = TRUE_VALUES[:1], FALSE_VALUES[:1]
+        return Field(self.name, self.type, self.role, "default", {}, true, false, sensitive=self.sensitive)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,11 @@ class Schema:
     def of(self, names: Sequence[str]) -> list[Field]:
         """The fields of these names, in the schema's order."""
         return [field for field in self.fields if field.name in names]
+
+    @property
+    def hides_values(self) -> bool:
+        """Whether a text that could be of any field must not be shown."""
+        return any(field.sensitive for field in self.fields)
 
     @property
     def row_number(self) -> str | None:
@@ -167,6 +175,7 @@ def _field(document: Any, label: str) -> Field:
         document.get("groupChar") or "",
         document.get("bareNumber", True),
         document.get("positiveClass"),
+        document.get("sensitive", False),
     )
 
 
@@ -185,6 +194,10 @@ def _require_properties(document: Mapping[str, Any], at: str) -> None:
         raise _wrong(at, f"decimalChar and groupChar are both {decimal!r}", "two marks that differ")
     if not isinstance(document.get("bareNumber", True), bool):
         raise _wrong(at, f"its bareNumber is {json.dumps(document['bareNumber'])}", "true or false")
+    sensitive = document.get("sensitive", False)
+    if not isinstance(sensitive, bool) or (sensitive and role in ("key", "target")):
+        expected = "true or false; not true for key and target, whose values say which row and class a message means"
+        raise _wrong(at, f"its sensitive is {json.dumps(sensitive)}", expected)
     made_up, positive = document.get("rowNumber", False), document.get("positiveClass")
     if not isinstance(made_up, bool) or (made_up and (kind, role) != ("integer", "key")):
         raise _wrong(at, f"its rowNumber is {json.dumps(made_up)}", "true, on a key of type integer")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stagekit import Partition
-from stagekit.contract import read_encoder
+from stagekit.contract import Encoder, read_encoder
 
 from bundle import MLMODEL_FILE, MODEL_FILE, model_hash
 
@@ -30,7 +30,7 @@ def write_loading_files(folder: Path, model: Partition, val: Path | None, run_id
     """Write all into `folder`. `val` is the table of which the first rows become the input example, if it exists."""
     encoder = read_encoder(model)
     trained = model.step(MODEL_FILE)
-    example = _write_example(folder, encoder.feature_names, val) if val else None
+    example = _write_example(folder, encoder, val) if val else None
     packages = _packages(trained.get("versions", {}))
     _write_environment(folder, packages)
     from mlflow.models import Model
@@ -109,12 +109,14 @@ def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def _write_example(folder: Path, features: Sequence[str], val: Path) -> dict[str, Any]:
-    """The first rows of val.csv without its target, an empty field as null."""
+def _write_example(folder: Path, encoder: Encoder, val: Path) -> dict[str, Any]:
+    """The first rows of val.csv without its target; an empty field, and one of a sensitive field, as null."""
     with val.open(newline="", encoding="utf-8") as file:
         rows = list(islice(csv.reader(file), 1, 1 + EXAMPLE_ROWS))
-    data = [[float(cell) if cell else None for cell in row[1:]] for row in rows]
-    split = {"columns": list(features), "data": data}
+    sensitive = {field["name"] for field in encoder.schema.get("fields", ()) if field.get("sensitive")}
+    shown = [feature.field not in sensitive for feature in encoder.features]
+    data = [[float(cell) if cell and show else None for cell, show in zip(row[1:], shown, strict=True)] for row in rows]
+    split = {"columns": list(encoder.feature_names), "data": data}
     (folder / EXAMPLE_FILE).write_text(json.dumps(split), encoding="utf-8")
     (folder / SERVING_FILE).write_text(json.dumps({"dataframe_split": split}), encoding="utf-8")
     return {

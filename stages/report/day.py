@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stagekit import META, BadInput, NotReady, Partition, StageError, partition_name, read_partition
-from stagekit.contract import read_document, read_encoder
+from stagekit.contract import Encoder, read_document, read_encoder
 from stagekit.lineage import Lineage, Reader
 
 from tables import IMPORTANCE_FILE, REJECTED_FILE, read_importances, read_rejected
@@ -54,19 +54,20 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
     model = read_published(root, model_name, MODEL_FILES)
     features = read_published(root, f"features/{ds}", [REJECTED_FILE])
     comparison = newest(root, "comparisons", ds, COMPARISON)
+    encoder = read_encoder(model) if model and ENCODER in model.files else None
     read = [partition for partition in (predictions, report, model, features, comparison) if partition]
     reader = Reader(root, most_partitions=MOST_PARTITIONS)
     # What counts also follows from the days before. They are inputs, but not what the figures were made from.
     all_read = [*read, *([decided] if decided else [])]
     return all_read, Day(
         ds=ds,
-        evaluation=read_document(report, EVALUATION),
+        evaluation=without_sensitive(read_document(report, EVALUATION), encoder),
         breaches=_read(decided, BREACHES, lambda partition: read_document(partition, BREACHES)),
         model=model_name,
         version=version,
         since=scored_since(root, ds),
         rejected=_read(features, REJECTED_FILE, read_rejected),
-        open_fields=open_fields(model),
+        open_fields=open_fields(encoder),
         importances=_read(model, IMPORTANCE_FILE, read_importances),
         trained_curves=_read(model, CURVES, lambda partition: read_document(partition, CURVES)["curves"]),
         comparison=_read(comparison, COMPARISON, lambda partition: read_document(partition, COMPARISON)),
@@ -98,13 +99,32 @@ def require_evaluation_of(report: Partition, predictions: Partition) -> None:
         )
 
 
-def open_fields(model: Partition | None) -> frozenset[str]:
+def open_fields(encoder: Encoder | None) -> frozenset[str]:
     """The fields of the model's schema whose values may be shown; none if the model has no encoder."""
-    if model is None or ENCODER not in model.files:
-        return frozenset()
-    fields = read_encoder(model).schema.get("fields")
-    named = [field for field in fields if isinstance(field, dict)] if isinstance(fields, list) else []
-    return frozenset(str(field.get("name")) for field in named if field.get("role") not in HIDDEN_ROLES)
+    shown = [
+        field for field in _fields(encoder) if field.get("role") not in HIDDEN_ROLES and not field.get("sensitive")
+    ]
+    return frozenset(str(field.get("name")) for field in shown)
+
+
+def without_sensitive(evaluation: Mapping[str, Any], encoder: Encoder | None) -> Mapping[str, Any]:
+    """The evaluation with a number in place of each value, where a feature is made from a sensitive field."""
+    sensitive = {str(field.get("name")) for field in _fields(encoder) if field.get("sensitive")}
+    hidden = {feature.name for feature in (encoder.features if encoder else ()) if feature.field in sensitive}
+    drift = evaluation.get("drift")
+    if not drift or not hidden:
+        return evaluation
+    features = [_numbered(one) if one["name"] in hidden else one for one in drift["features"]]
+    return {**evaluation, "drift": {**drift, "features": features}}
+
+
+def _numbered(feature: Mapping[str, Any]) -> dict[str, Any]:
+    return {**feature, "labels": [f"value {number}" for number, _ in enumerate(feature["labels"], start=1)]}
+
+
+def _fields(encoder: Encoder | None) -> list[Mapping[str, Any]]:
+    fields = encoder.schema.get("fields") if encoder else None
+    return [field for field in fields if isinstance(field, dict)] if isinstance(fields, list) else []
 
 
 def read_published(root: Path, name: str, files: Iterable[str]) -> Partition | None:

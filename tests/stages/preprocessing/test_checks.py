@@ -497,6 +497,13 @@ def without(name: str) -> dict[str, Any]:
                 ("string", "key", {"rowNumber": True}, "rowNumber is true"),
                 ("integer", "key", {"rowNumber": True}, "rowNumber makes one key of 2"),
                 ("integer", "feature", {"positiveClass": 1}, "positiveClass on the target only"),
+                ("string", "feature", {"sensitive": "yes"}, 'its sensitive is "yes"; expected: true or false'),
+                (
+                    "string",
+                    "key",
+                    {"sensitive": True},
+                    "its sensitive is true; expected: true or false; not true for key",
+                ),
             ]
         ),
         pytest.param(
