@@ -1,5 +1,6 @@
 """The house rules that a person would otherwise have to remember: files, names, documents."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -153,3 +154,22 @@ def test_each_decision_has_a_number_of_its_own_and_names_it() -> None:
     numbers = [int(path.name[:4]) for path in decisions]
     assert numbers == list(range(1, len(decisions) + 1))
     assert [path.read_text().split(". ")[0] for path in decisions] == [f"# {number}" for number in numbers]
+
+
+def test_clone_that_changes_line_ends_has_unix_line_ends(tmp_path: Path) -> None:
+    """Git for Windows sets core.autocrlf. A shell script or an image's content tag must not differ there."""
+    index = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "--stage"], capture_output=True, text=True, check=True
+    ).stdout
+    places = ["git", "--git-dir", _git_folder(), "--work-tree", str(tmp_path), "-c", "core.autocrlf=true"]
+    own_index = {**os.environ, "GIT_INDEX_FILE": str(tmp_path / "index")}
+    subprocess.run([*places, "update-index", "--index-info"], input=index, text=True, env=own_index, check=True)
+    subprocess.run([*places, "checkout-index", "--all", "--quiet"], env=own_index, check=True)
+    cloned = [tmp_path / path.relative_to(ROOT) for path in TRACKED if path.suffix != ".png"]
+    assert [str(path) for path in cloned if path.exists() and b"\r\n" in path.read_bytes()] == []
+    assert sum(path.exists() for path in cloned) > 100
+
+
+def _git_folder() -> str:
+    command = ["git", "-C", str(ROOT), "rev-parse", "--absolute-git-dir"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
