@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -229,6 +230,24 @@ def test_task_whose_process_is_killed_sends_one_alert(stack: Stack, receiver: Re
         for message in receiver.both(run):
             assert "the task's own process ended without a message" in message["text"]
             assert "By hand: docker run --rm " in message["text"]
+    finally:
+        remove_containers(run)
+
+
+def test_person_who_marks_a_long_task_failed_stops_its_container(stack: Stack) -> None:
+    """A task that waits in the triggerer has no process of its own that could be stopped."""
+    run = start(stack, "alert_long", "2026-02-06")
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while [task["state"] for task in stack.airflow.tasks("alert_long", run)] != ["deferred"]:
+            assert time.monotonic() < deadline, stack.explain("alert_long", run)
+            time.sleep(0.5)
+        assert containers(run)
+        task = f"/dags/alert_long/dagRuns/{quote(run)}/taskInstances/probe"
+        stack.airflow.request("PATCH", task, {"new_state": "failed"})
+        while containers(run):
+            assert time.monotonic() < deadline, "the container goes on"
+            time.sleep(0.5)
     finally:
         remove_containers(run)
 
