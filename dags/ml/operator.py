@@ -127,6 +127,7 @@ class StageOperator(DockerOperator):
         there yet; AirflowFailException if a retry cannot help; StageFailed otherwise.
         """
         with self._discipline(context):
+            self.log.info("By hand: %s", self.outcome.by_hand)
             self.container_id = self._join() or self._start()
             return self._follow(context, [0, 0])
 
@@ -196,7 +197,6 @@ class StageOperator(DockerOperator):
     def _start(self) -> str:
         self._require_network()
         self._require_image()
-        self.log.info("By hand: %s", self.outcome.by_hand)
         try:
             if self.connection:
                 folder = connections.write(self.connection, self._task_labels())
