@@ -3,8 +3,7 @@
 import json
 import logging
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, NoReturn, cast
@@ -126,39 +125,41 @@ class StageOperator(DockerOperator):
         Errors: TaskDeferred if it runs for longer than PATIENCE; AirflowRescheduleException while the input is not
         there yet; AirflowFailException if a retry cannot help; StageFailed otherwise.
         """
-        with self._discipline(context):
-            self.log.info("By hand: %s", self.outcome.by_hand)
-            self.container_id = self._join() or self._start()
-            return self._follow(context, [0, 0])
+        return self._disciplined(context, lambda: self._run(context))
+
+    def _run(self, context: Context) -> dict[str, Any]:
+        self.log.info("By hand: %s", self.outcome.by_hand)
+        self.container_id = self._join() or self._start()
+        return self._follow(context, [0, 0])
 
     def collect(self, context: Context, event: str, logged: list[int]) -> dict[str, Any]:
         """Go on after the triggerer has waited; `event` is the container, `logged` its lines logged before, by stream.
 
         Errors: as `execute`.
         """
-        with self._discipline(context):
-            self.container_id = event
-            return self._follow(context, logged)
+        self.container_id = event
+        return self._disciplined(context, lambda: self._follow(context, logged))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the wait. Errors: StageFailed, without a container left, if the wait took too long."""
         if (next_kwargs or {}).get("error") != TriggerFailureReason.TRIGGER_TIMEOUT:
             return super().resume_execution(next_method, next_kwargs, context)
-        with self._discipline(context):
-            for container in self._engine.find(self._task_labels()):
-                self._remove(container)
-            raise StageFailed(
-                f"{self.stage} did not end within {self.execution_timeout}, the task's execution_timeout (a retry may "
-                f"help). By hand: {self.outcome.by_hand}"
-            )
+        return self._disciplined(context, self._give_up)
 
-    @contextmanager
-    def _discipline(self, context: Context) -> Iterator[None]:
-        """Whatever ends the work inside: the message says it all, and only a container that goes on is left."""
+    def _give_up(self) -> NoReturn:
+        for container in self._engine.find(self._task_labels()):
+            self._remove(container)
+        raise StageFailed(
+            f"{self.stage} did not end within {self.execution_timeout}, the task's execution_timeout (a retry may "
+            f"help). By hand: {self.outcome.by_hand}"
+        )
+
+    def _disciplined(self, context: Context, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Whatever ends the work: the message says it all, and only a container that goes on is left."""
         self.command = [argument for argument in self.command or () if argument]
         self.outcome = Outcome(self.image, self.command_by_hand())
         try:
-            yield
+            self.outcome.result = work()
         except TaskDeferred:
             raise
         except ContainerGone:
@@ -177,6 +178,7 @@ class StageOperator(DockerOperator):
                 raise error.with_traceback(None) from None
             raise
         self._remove_container()
+        return self.outcome.result
 
     def _join(self) -> str | None:
         """The container of an earlier try of this very task that does the same work; any other of its is removed.
@@ -217,8 +219,7 @@ class StageOperator(DockerOperator):
         self.outcome.exit_code = state.exit_code
         if state.exit_code:
             self._fail(state, context)
-        self.outcome.result = self._parse_result(self.last_line, context)
-        return self.outcome.result
+        return self._parse_result(self.last_line, context)
 
     def _defer(self, spent: timedelta, logged: list[int]) -> NoReturn:
         self.log.info("Container %s goes on; the triggerer waits for its end", self.container_id[:12])

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from airflow_ml.lineage.data import load_data
-from docker import APIClient
 
 from ml.operator import StageOperator
 from tests.dags.conftest import IMAGES, LOCK
@@ -33,9 +32,7 @@ def test_rerun_confines_a_stage_as_the_operator_does(monkeypatch: pytest.MonkeyP
     for name, value in {"ML_UID": "1000", "ML_GID": "100", "ML_STAGE_MEMORY": "1g"}.items():
         monkeypatch.setenv(name, value)
     task = StageOperator(task_id="any", stage="training", command=[])
-    # It makes the configuration and never connects.
-    monkeypatch.setattr(StageOperator, "cli", APIClient(base_url="unix:///none.sock", version="1.44"))
     by_hand, ours = task.command_by_hand().split(" --volume ")[0], load_data().confined
-    ((folder, how),) = task._host_config()["Tmpfs"].items()
+    ((folder, how),) = task._work().host["tmpfs"].items()
     assert options(by_hand) - {f"tmpfs {folder}", "rm"} == options(" ".join(ours)) - {f"tmpfs {folder}:{how}"}
     assert f"--tmpfs={folder}:{how}" in ours

@@ -90,7 +90,7 @@ def test_day_of_an_alert_is_the_one_that_the_run_is_about(
     airflow: Airflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setenv("ML_ALERTS_FOLDER", str(tmp_path))
-    monkeypatch.setattr(StageOperator, "_execute", fail)
+    monkeypatch.setattr(StageOperator, "_run", fail)
     make_run, expected = RUNS[kind]
     # Not the Dag of another test: two runs of a Dag cannot have one logical date.
     run = make_run(airflow, "monitor")
@@ -298,22 +298,22 @@ def test_monitoring_takes_its_rules_and_what_the_report_shows(airflow: Airflow) 
 
 
 @pytest.mark.parametrize(
-    ("form", "breaches", "state", "started"),
+    ("ds", "form", "breaches", "state", "started"),
     [
-        ({}, [], "skipped", 0),
-        ({"retrain": True}, [], "skipped", 0),
-        ({}, ["amount has moved"], "skipped", 0),
-        ({"retrain": True}, ["amount has moved"], "success", 1),
+        ("2026-09-06", {}, [], "skipped", 0),
+        ("2026-09-07", {"retrain": True}, [], "skipped", 0),
+        ("2026-09-08", {}, ["amount has moved"], "skipped", 0),
+        ("2026-09-09", {"retrain": True}, ["amount has moved"], "success", 1),
     ],
 )
 def test_training_starts_on_a_breach_where_that_is_asked_for(
-    airflow: Airflow, form: dict[str, object], breaches: list[str], state: str, started: int
+    airflow: Airflow, ds: str, form: dict[str, object], breaches: list[str], state: str, started: int
 ) -> None:
-    run = airflow.manual("monitor", NIGHT, {"ds": "2026-09-09", **form})
+    run = airflow.manual("monitor", NIGHT, {"ds": ds, **form})
     airflow.set_result(run, "confirm", {"breaches": breaches})
     assert airflow.run_task(run, "retrain").ti.state == state
-    found = airflow.runs("train_model", "breach__2026-09-09")
-    assert [found_run.conf for found_run in found] == [{"ds": "2026-09-09"}] * started
+    found = airflow.runs("train_model", f"breach__{ds}")
+    assert [found_run.conf for found_run in found] == [{"ds": ds}] * started
 
 
 def test_container_knows_which_task_it_works_for(airflow: Airflow) -> None:
@@ -330,4 +330,5 @@ def test_container_knows_which_task_it_works_for(airflow: Airflow) -> None:
         "airflow-ml.map-index": "-1",
         "airflow-ml.data": "data",
         "airflow-ml.try": "1",
+        "airflow-ml.last-try": "2",
     }

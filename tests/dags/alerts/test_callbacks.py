@@ -13,6 +13,7 @@ from airflow.utils.state import TaskInstanceState
 
 import ml.sensor
 from ml.alerts import callbacks
+from ml.engines.docker import State
 from ml.operator import StageFailed, StageOperator
 from ml.outcome import Outcome
 from tests.dags.conftest import DAGS
@@ -147,9 +148,9 @@ def exit_with(monkeypatch: pytest.MonkeyPatch, exit_code: int) -> None:
 
     def execute(self: StageOperator, context: Any) -> Any:
         self.outcome = Outcome(self.image, "docker run", exit_code, complaint="the file data.csv is torn")
-        self._fail(exit_code, context)
+        self._fail(State(exit_code), context)
 
-    monkeypatch.setattr(StageOperator, "_execute", execute)
+    monkeypatch.setattr(StageOperator, "_run", execute)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_error_is_the_stages_own_sentence_without_frames_of_ours(
     while trace:
         names.append(trace.tb_frame.f_code.co_name)
         trace = trace.tb_next
-    assert names[-1] == "execute"
+    assert names[-2:] == ["execute", "_disciplined"]
     assert (error.__cause__, error.__suppress_context__) == (None, True)
 
 
@@ -203,9 +204,7 @@ def test_whole_run_with_a_breach_is_one_alert(
     results: dict[str, dict[str, Any]] = {
         "confirm": {"ds": DAY, "breaches": ["amount has moved: PSI 0.31, above 0.25"]}
     }
-    monkeypatch.setattr(
-        StageOperator, "_execute", lambda self, _: results.get(self.task_id, {"ds": DAY, "breaches": 1})
-    )
+    monkeypatch.setattr(StageOperator, "_run", lambda self, _: results.get(self.task_id, {"ds": DAY, "breaches": 1}))
     monkeypatch.setattr(ml.sensor, "DATA_FOLDER", tmp_path)
     mark = tmp_path / "predictions" / DAY / ml.sensor.MARK
     mark.parent.mkdir(parents=True)
