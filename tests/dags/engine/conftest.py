@@ -3,11 +3,13 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from ml import operator
 from ml.network import ADDRESSES
 from tests.dags.runs import Airflow
 from tests.harness import images
@@ -82,6 +84,8 @@ def probe_lock(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture
 def _environment(engine: Engine, probe_lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A busy machine must not decide whether a task is deferred.
+    monkeypatch.setattr(operator, "PATIENCE", timedelta(minutes=10))
     monkeypatch.setenv("ML_IMAGE_LOCK", str(probe_lock))
     monkeypatch.setenv("ML_DATA", engine.name)
     monkeypatch.setenv("ML_DOCKER_HOST", docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}"))

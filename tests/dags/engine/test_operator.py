@@ -337,7 +337,7 @@ def test_container_that_does_other_work_is_removed_not_joined(
 
 
 @pytest.fixture
-def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_patience(_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every container takes longer than a worker waits."""
     monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
 
