@@ -168,7 +168,8 @@ class StageOperator(DockerOperator):
                 f"By hand: {self.outcome.by_hand}"
             ) from None
         except EngineError as error:
-            if context["ti"].try_number > context["ti"].max_tries:  # no try will come that joins or removes it
+            ti = context.get("ti")
+            if ti is None or ti.try_number > ti.max_tries:  # no try will come that joins or removes it
                 self._remove_container()
             raise StageFailed(self._engine_trouble(error)).with_traceback(None) from None
         except BaseException as error:

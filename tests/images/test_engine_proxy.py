@@ -333,7 +333,7 @@ def test_stage_operator_runs_a_stage(
     operator = StageOperator(task_id="probe", stage="probe", command=["grumble=working", 'say={"rows": 3}'])
     assert operator.execute({}) == {"rows": 3}
     with pytest.raises(NotFound):
-        engine.inspect_container(operator.container["Id"])
+        engine.inspect_container(operator.container_id)
 
 
 # --- streams ---
