@@ -10,7 +10,7 @@ from typing import Any, NoReturn, cast
 
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import Context
-from airflow.sdk.bases.operator import TriggerFailureReason
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException, TaskDeferred
 from docker.types import Mount
 
@@ -141,18 +141,19 @@ class StageOperator(DockerOperator):
         return self._disciplined(context, lambda: self._follow(context, logged))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the wait. Errors: StageFailed, without a container left, if the wait took too long."""
-        if (next_kwargs or {}).get("error") != TriggerFailureReason.TRIGGER_TIMEOUT:
+        """Go on after the wait. Errors: StageFailed, without a container left, if the wait failed or took too long."""
+        if next_method != TRIGGER_FAIL_REPR:
             return super().resume_execution(next_method, next_kwargs, context)
-        return self._disciplined(context, self._give_up)
+        error = (next_kwargs or {}).get("error")
+        return self._disciplined(context, lambda: self._give_up(error))
 
-    def _give_up(self) -> NoReturn:
+    def _give_up(self, error: Any) -> NoReturn:
         for container in self._engine.find(self._task_labels()):
             self._remove(container)
-        raise StageFailed(
-            f"{self.stage} did not end within {self.execution_timeout}, the task's execution_timeout (a retry may "
-            f"help). By hand: {self.outcome.by_hand}"
-        )
+        is_late = error == TriggerFailureReason.TRIGGER_TIMEOUT
+        limit = f"did not end within {self.execution_timeout}, the task's execution_timeout"
+        found = limit if is_late else f"could not be waited for ({error}; the triggerer's log has the cause)"
+        raise StageFailed(f"{self.stage} {found} (a retry may help). By hand: {self.outcome.by_hand}")
 
     def _disciplined(self, context: Context, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Whatever ends the work: the message says it all, and only a container that goes on is left."""
@@ -163,6 +164,7 @@ class StageOperator(DockerOperator):
         except TaskDeferred:
             raise
         except ContainerGone:
+            self._remove_container()  # the connection that it read is still there
             raise StageFailed(
                 f"the container {self.container_id[:12]} has been removed by somebody else (a retry may help). "
                 f"By hand: {self.outcome.by_hand}"

@@ -46,7 +46,7 @@ def wave(seed: int, day: date, name: str) -> float:
 
 
 def price_level(day: date) -> float:
-    """Prices as a factor of those of January 2026: they rise by 3 % a year, within 15 years of then."""
+    """Prices as a factor of those of January 2026: they rise by 3 % a year, for 15 years before and after."""
     years = (day - date(2026, 1, 1)).days / 365.25
     return float(1.03 ** min(max(years, -15.0), 15.0))
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import rankdata
 from stagekit.contract import CATEGORY, Encoder, Feature
 
-# Fewer rows are told apart by some feature by chance: of 30 rows with 5 of a class, one feature in 70,000 does.
+# With fewer rows some feature separates the classes by chance: of 30 rows with 5 of a class, one in 70,000 does.
 LEAST_ROWS, LEAST_OF_CLASS = 30, 5
 # What a feature alone must reach to decide the target: the area under the ROC curve, or the share of right classes.
 DECIDES, LEAST_RECALL = 0.999, 0.99
@@ -62,7 +62,7 @@ def _equals(feature: Feature, values: np.ndarray, classes: Sequence[str], codes:
 
 
 def _orders(values: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> bool:
-    """Whether a limit on the value tells some class from the rest: the area under the ROC curve, by the ranks."""
+    """Whether a limit on the value separates some class from the rest: the area under the ROC curve, by the ranks."""
     ranks = rankdata(np.where(np.isnan(values), -np.inf, values))
     own, others = counts.astype(float), len(codes) - counts.astype(float)
     enough = (own >= LEAST_OF_CLASS) & (others >= LEAST_OF_CLASS)

@@ -122,7 +122,7 @@ def _rivals(column: Column, best: Fit, has_decimal_commas: bool) -> Iterator[Fit
     seen = {best.reading.assume}
     for fit in column.fits:
         differs = best.reading in fit.differs or fit.reading in best.differs
-        # What is a number as it stands is taken for that, unless the file writes numbers in another way.
+        # A text that is a number already is one, unless the file writes numbers in another way.
         overruled = best.reading is NUMBER and not (has_decimal_commas and fit.reading.field.group_char == ".")
         if fit.count == best.count and differs and not overruled and fit.reading.assume not in seen:
             seen.add(fit.reading.assume)

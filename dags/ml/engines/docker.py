@@ -128,12 +128,6 @@ class DockerEngine:
             time.sleep(OUT_OF_MEMORY_LOOK_S)
         return state
 
-    def output(self, container: str) -> Iterator[Output]:
-        """All that a container has written until now."""
-        with _trouble():
-            yield self._client.logs(container, stdout=True, stderr=False), None
-            yield None, self._client.logs(container, stdout=False, stderr=True)
-
     def last_line(self, container: str) -> str:
         """The last line that a container has written to stderr."""
         with _trouble():

@@ -6,11 +6,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from ml import connections
+from ml import connections, operator
 from tests.dags.engine.conftest import Engine, docker
 from tests.dags.runs import Airflow, day
 
@@ -108,6 +109,22 @@ def test_next_try_removes_what_a_killed_worker_left(probes: Airflow, folder: Pat
         (used / "left.json").touch()
         probes.run_task(run, "probe_with_connection")
     assert {name for name in names if name.parent == folder} == {used}
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_connection_is_there_while_the_triggerer_waits_and_not_longer(
+    probes: Airflow, folder: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, is_gone: bool
+) -> None:
+    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
+    run = probes.manual("probes", day("2026-11-21"), {"code": f"import time; time.sleep(3)\n{READ}"})
+    assert probes.run_task(run, "probe_with_connection").ti.state == "deferred"
+    assert [path.name for path in folder.glob("*/*")] == ["shop.json"]
+    if is_gone:
+        docker("rm", "--force", *engine.containers(run.run_id))
+    probes.fire_trigger(run, "probe_with_connection", patience_s=60)
+    state = probes.run_task(run, "probe_with_connection", new_try=False).ti.state
+    assert state == ("up_for_retry" if is_gone else "success")
     assert list(folder.iterdir()) == []
 
 

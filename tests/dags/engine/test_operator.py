@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import structlog
 from airflow.models import DagRun
+from airflow.models.trigger import Trigger
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from ml import operator
@@ -396,6 +397,16 @@ def test_time_limit_holds_while_the_triggerer_waits(probes: Airflow, engine: Eng
     outcome = probes.run_task(run, "probe_briefly", new_try=False)
     assert outcome.ti.state == "up_for_retry"
     assert "probe did not end within 0:00:03, the task's execution_timeout" in str(outcome.error)
+    assert engine.containers(run.run_id) == []
+
+
+@pytest.mark.usefixtures("_no_patience")
+def test_wait_that_fails_leaves_no_container(probes: Airflow, engine: Engine) -> None:
+    run, _ = execute(probes, "import time; time.sleep(600)")
+    Trigger.submit_failure(probes.waiting(run, "probe").trigger_id)
+    outcome = probes.run_task(run, "probe", new_try=False)
+    assert outcome.ti.state == "up_for_retry"
+    assert "probe could not be waited for" in str(outcome.error)
     assert engine.containers(run.run_id) == []
 
 
