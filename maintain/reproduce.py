@@ -44,18 +44,35 @@ def call(*command: str | Path, host: str | None = None, check: bool = True, quie
 @contextlib.contextmanager
 def second_engine() -> Iterator[str]:
     """A Docker engine with empty caches; yields its address, and leaves nothing of it behind."""
+    with engine_folder() as folder, engine_on(folder) as host:
+        yield host
+
+
+@contextlib.contextmanager
+def engine_folder() -> Iterator[Path]:
+    """An empty folder for an engine, and the bridge for it; both go at the end."""
     if os.geteuid() != 0 or not shutil.which("dockerd") or not shutil.which("ip"):
         raise AirflowMlError(
             "a second engine needs root rights, dockerd and the command ip on this machine",
             do="run this as root on Linux, or name another engine with --host",
         )
     folder = Path(tempfile.mkdtemp(prefix="airflow-ml-again-"))
-    host = f"unix://{folder}/engine.sock"
     call("ip", "link", "delete", BRIDGE, check=False)
     call("ip", "link", "add", BRIDGE, "type", "bridge")
     call("ip", "address", "add", ADDRESS, "dev", BRIDGE)
     call("ip", "link", "set", BRIDGE, "up")
-    with (folder / "log").open("w") as log:
+    try:
+        yield folder
+    finally:
+        call("ip", "link", "delete", BRIDGE, check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def engine_on(folder: Path) -> Iterator[str]:
+    """An engine that keeps its data in a folder, which an engine may have used before; yields its address."""
+    host = f"unix://{folder}/engine.sock"
+    with (folder / "log").open("a") as log:
         engine = subprocess.Popen(
             ["dockerd", f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid",
              f"--host={host}", f"--bridge={BRIDGE}"],
@@ -67,8 +84,6 @@ def second_engine() -> Iterator[str]:
     finally:
         engine.terminate()
         engine.wait(timeout=60)
-        call("ip", "link", "delete", BRIDGE, check=False)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def wait_for(engine: "subprocess.Popen[bytes]", host: str, log: Path) -> None:

@@ -5,8 +5,8 @@ lane. The third one uses the processors. Each part's output is in .cache/tests/P
 ends. A failed part does not stop the others.
 Exit codes: 0 every part passed, 1 at least one failed.
 
---nightly  runs the nightly tests instead: the rebuild on an empty engine, the image report, 50 kills of a host on
-           shared storage, the benchmarks on few rows
+--nightly  runs the nightly tests instead: the rebuild on an empty engine, a build on a damaged one, the image report,
+           50 kills of a host on shared storage, the benchmarks on few rows
 """
 
 import argparse

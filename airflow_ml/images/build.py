@@ -82,8 +82,14 @@ def build(
         builder = {} if address else {"BUILDX_BUILDER": docker("context", "show").strip()}
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
-            progress = Progress([image.name for image in missing], file)
-            if run_build(command, progress, builder):
+            names = [image.name for image in missing]
+            progress = Progress(names, file)
+            failed = run_build(command, progress, builder)
+            if failed and progress.has_lost_layers():
+                print("the engine has lost layers of its build cache: building again without it", file=sys.stderr)
+                progress = Progress(names, file)
+                failed = run_build([*command, "--no-cache"], progress, builder)
+            if failed:
                 raise AirflowMlError(f"{progress.complaint()}\n       the whole log: {log}")
         found = json.loads(metadata.read_text(encoding="utf-8")) if address else {}
         # The builder goes nowhere and has no digest.
@@ -216,6 +222,13 @@ class Progress:
         short = " ".join(word for word in what.split() if not word.startswith(("--mount=", "--chmod=", "--from=")))
         short = short if len(short) <= 80 else f"{short[:77]}..."
         print(f"  {image:15} {seconds:6.1f} s  {short}", file=sys.stderr, flush=True)
+
+    def has_lost_layers(self) -> bool:
+        """Whether the build failed because the build cache names a layer that the engine's store does not have.
+
+        An engine that was killed or lost its power leaves such a cache; only a build without it succeeds.
+        """
+        return any((step.error or "").endswith("layer does not exist") for step in self._steps.values())
 
     def complaint(self) -> str:
         """What went wrong in a build that failed."""

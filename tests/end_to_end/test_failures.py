@@ -176,10 +176,16 @@ def start(stack: Stack, dag: str, ds: str) -> str:
 
 
 def wait_for_try(stack: Stack, dag: str, run: str, number: int) -> None:
+    """Wait until a try runs our code, which begins with the command by hand; Airflow calls it running before."""
     deadline = time.monotonic() + PATIENCE_S
-    while (number, "running") not in {(task["try_number"], task["state"]) for task in stack.airflow.tasks(dag, run)}:
+    while not any(_works(stack, dag, run, task, number) for task in stack.airflow.tasks(dag, run)):
         assert time.monotonic() < deadline, stack.explain(dag, run)
         time.sleep(0.2)
+
+
+def _works(stack: Stack, dag: str, run: str, task: dict[str, Any], number: int) -> bool:
+    is_running = (task["try_number"], task["state"]) == (number, "running")
+    return is_running and "By hand: " in stack.airflow.log_of(dag, run, task)
 
 
 def remove_containers(run: str) -> None:
