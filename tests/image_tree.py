@@ -1,6 +1,7 @@
 """A small checkout of our shape: a base, two stages, a service; its images hold no program, so they build at once."""
 
 import os
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -45,6 +46,10 @@ def make_tree(root: Path) -> Path:
 def make_checkout(root: Path) -> Path:
     """The folders, and the host tool: `build_images.sh` runs there as it runs here."""
     make_tree(root)
+    # Tests run side by side: an engine that removes an image while it writes the same bytes again may lose them.
+    for name in ("tool", "big"):
+        with (root / "base-image" / name).open("r+b") as file:
+            file.write(secrets.token_bytes(4))
     (root / "dags").mkdir()
     ignored = shutil.ignore_patterns("__pycache__", ".*")
     shutil.copytree(ROOT / "airflow_ml", root / "airflow_ml", ignore=ignored)
