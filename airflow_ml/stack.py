@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from airflow_ml import machine
 from airflow_ml.common import ROOT, AirflowMlError, docker, settings, try_docker
+from airflow_ml.images.prune import prune
 from airflow_ml.make_env import make_env
 
-OURS = "airflow-ml-*"
 # What programs write to colour and clear a terminal's lines.
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
@@ -185,7 +185,7 @@ def down(arguments: argparse.Namespace) -> int:
 def clean(arguments: argparse.Namespace) -> int:
     """Stops the stack and removes its database, the data in a volume and our images.
 
-    Keeps .env, and data in a host folder.
+    Keeps .env, data in a host folder, and the images that another stack on this engine needs.
     Exit codes: 0 removed; 1 failed; 2 wrong usage.
     """
     if (ROOT / ".env").exists():
@@ -199,10 +199,11 @@ def clean(arguments: argparse.Namespace) -> int:
             print(f"the data in {data} is yours to remove", file=sys.stderr)
         else:
             remove("volume", [data])
-    names = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={OURS}").split()
-    remove("image", names)
     (ROOT / "dags" / "images.lock.json").unlink(missing_ok=True)
-    print(f"removed the stack and {len(names)} image tags; .env is kept", file=sys.stderr)
+    removed, kept = prune(needed=())
+    try_docker("image", "rm", *{f"{name.rpartition(':')[0]}:latest" for name in removed})
+    lines = [*(f"kept {line}" for line in kept), f"removed the stack and {len(removed)} images; .env is kept"]
+    print("\n".join(lines), file=sys.stderr)
     return 0
 
 

@@ -1,9 +1,10 @@
-"""Removes images of ours that nothing needs any more: old tags, which neither the lock nor a container uses."""
+"""Removes images of ours that nothing needs any more: old tags, which no image lock and no container uses."""
 
 import re
 from collections.abc import Container
+from pathlib import Path
 
-from airflow_ml.common import docker, inspect_images, try_docker
+from airflow_ml.common import ROOT, docker, image_lock, inspect_images, try_docker
 from airflow_ml.images.tags import TAG_DIGITS, prefix
 
 
@@ -23,9 +24,20 @@ def used_by_containers() -> set[str]:
     return set(try_docker("inspect", "--format", "{{.Image}} {{.Config.Image}}", *containers).stdout.split())
 
 
+def needed_by_other_stacks() -> set[str]:
+    """What the image lock of every other stack on this engine names: its next task starts from one of these.
+
+    The containers of a stack, also stopped ones, name its folder. A folder on another machine cannot be read.
+    """
+    form = '{{.Label "com.docker.compose.project.working_dir"}}'
+    service = "label=com.docker.compose.service=engine-proxy"
+    folders = set(docker("ps", "--all", "--filter", service, "--format", form).splitlines()) - {str(ROOT)}
+    return {str(entry["image"]) for folder in folders for entry in image_lock(Path(folder)).values()}
+
+
 def old_tags(needed: Container[str]) -> list[str]:
-    """Our tags without those that are needed and those that any container uses."""
-    used = used_by_containers()
+    """Our tags without those that are needed, here or by another stack, and those that any container uses."""
+    used = used_by_containers() | needed_by_other_stacks()
     found = inspect_images(our_tags())
     return [name for name, details in found.items() if name not in needed and not {name, details["Id"]} & used]
 

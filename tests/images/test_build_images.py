@@ -397,6 +397,39 @@ def test_prune_removes_old_tags_that_nobody_uses(built: Checkout) -> None:
     assert built.run("--prune").stdout.startswith("0 old tags removed;")
 
 
+@contextmanager
+def stack_of(checkout: Checkout) -> Iterator[None]:
+    """A container as `docker compose` makes it for the stack of a checkout; it is never started."""
+    labels = {
+        "com.docker.compose.service": "engine-proxy",
+        "com.docker.compose.project.working_dir": str(checkout.root),
+    }
+    base = json.loads((ROOT / "dags/images.lock.json").read_text())["images"]["base"]["image"]
+    options = [f"--label={name}={value}" for name, value in labels.items()]
+    container = docker("create", *options, base).stdout.strip()
+    try:
+        yield
+    finally:
+        docker("rm", "--force", container)
+
+
+@pytest.mark.parametrize("command", [["build", "--prune"], ["clean"]])
+def test_images_of_another_stack_on_the_engine_are_kept(built: Checkout, tmp_path: Path, command: list[str]) -> None:
+    neighbour = Checkout(tmp_path / "neighbour")
+    neighbour.prefix = built.prefix
+    neighbour.run()
+    theirs = {entry["image"] for entry in neighbour.lock().values()}
+    environment = {**os.environ, "ML_IMAGE_PREFIX": built.prefix}
+    (built.root / ".env").unlink()  # there is no stack of this checkout to stop
+    with stack_of(neighbour):
+        subprocess.run([built.root / "airflow-ml", *command], env=environment, check=True, capture_output=True)
+        assert theirs <= set(built.on_engine())
+    ours = {entry["image"] for entry in built.lock().values()} if command != ["clean"] else set()
+    subprocess.run([built.root / "airflow-ml", *command], env=environment, check=True, capture_output=True)
+    assert {name for name in built.on_engine() if not name.endswith(":latest")} >= ours
+    assert not theirs & set(built.on_engine())
+
+
 # --- a registry ---
 
 
