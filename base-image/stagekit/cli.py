@@ -21,6 +21,7 @@ from stagekit.errors import FAILED, StageError, explain_os_error, to_os_error
 from stagekit.options import Option
 from stagekit.process import end_on_signals
 from stagekit.progress import LogHandler, show_progress
+from stagekit.result import bounded
 from stagekit.summary import summarize
 
 # What a result line has at most of `warnings`, and how long each is.
@@ -56,6 +57,20 @@ class Command:
         return run
 
 
+class Once(argparse.Action):
+    """Stores the value of an option. Errors: an option that is given twice, as it is not clear which one counts."""
+
+    given = False
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, _option: str | None = None
+    ) -> None:
+        if self.given:
+            raise argparse.ArgumentError(self, "is given twice; do: give it one value")
+        self.given = True
+        setattr(namespace, self.dest, value)
+
+
 def run_stage(stage: str, description: str, commands: Sequence[Command], argv: Sequence[str] | None = None) -> int:
     """Parse the command line, run the command, print its result line; returns the exit code.
 
@@ -82,7 +97,7 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
         return _report(error, str(args.data_dir))
     head = {"stage": stage, "command": command.name, **({"ds": args.ds} if command.needs_ds else {})}
     sys.stderr.flush()
-    line = {**head, **result, "seconds": round(time.monotonic() - started, 3)}
+    line = {**head, **bounded(result), "seconds": round(time.monotonic() - started, 3)}
     print(summarize(line) if sys.stdout.isatty() else json.dumps(line), flush=True)
     return 0
 
@@ -131,11 +146,14 @@ def _build_parser(stage: str, description: str, commands: Sequence[Command]) -> 
 
 def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
     if command.needs_ds:
-        parser.add_argument("--ds", type=_ds, required=True, metavar="YYYY-MM-DD", help="the day of the data")
+        parser.add_argument(
+            "--ds", action=Once, type=_ds, required=True, metavar="YYYY-MM-DD", help="the day of the data"
+        )
     for option in command.options:
-        parser.add_argument(*option.flags, **option.keywords)
+        parser.add_argument(*option.flags, **{"action": Once, **option.keywords})
     parser.add_argument(
         "--data-dir",
+        action=Once,
         type=Path,
         default=Path(os.environ.get("ML_DATA_DIR", "/data")),
         metavar="DIR",

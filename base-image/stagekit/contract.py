@@ -15,9 +15,12 @@ from stagekit.errors import BadInput
 from stagekit.partition import Partition
 from stagekit.shapes import EqualLengths, Exactly, Maybe, Passes, ShapeError, Values, check, read_object
 
-# What a feature is made from: a number, a text with known values, or one part of a time.
+# What a feature is made from: a number, a text with known values, one part of a time, or the days between two times.
 NUMBER, CATEGORY, HOUR, WEEKDAY, DAY = "number", "category", "hour", "weekday", "day"
-KINDS = (NUMBER, CATEGORY, HOUR, WEEKDAY, DAY)
+MONTH, YEARDAY, DAYS = "month", "yearday", "days"
+KINDS = (NUMBER, CATEGORY, HOUR, WEEKDAY, DAY, MONTH, YEARDAY, DAYS)
+# The rows of one day have one or few of these values, so these features differ from day to day.
+CALENDAR = (WEEKDAY, DAY, MONTH, YEARDAY)
 
 # Each figure of metrics.json that a rule can be about, and whether a higher value is better.
 HIGHER_IS_BETTER: Mapping[str, bool] = MappingProxyType(
@@ -46,6 +49,7 @@ ENCODER = {
             "field": NAME,
             "kind": Passes(str, KINDS.__contains__, f"one of {', '.join(KINDS)}"),
             "values": Maybe([str]),
+            "since": Maybe(NAME),
         }
     ],
     "schema": dict,
@@ -151,12 +155,16 @@ ENCODER_FILE = "encoder.json"
 
 @dataclass(frozen=True)
 class Feature:
-    """One column of the model's input: it is made from `field`, as `kind` says; a category has `values` by code."""
+    """One column of the model's input: it is made from `field`, as `kind` says; a category has `values` by code.
+
+    `days` count from the time in the field `since`, or from 1970-01-01 if it names none.
+    """
 
     name: str
     field: str
     kind: str
     values: tuple[str, ...] = ()
+    since: str | None = None
 
 
 @dataclass(frozen=True)
@@ -191,7 +199,13 @@ def read_encoder(partition: Partition) -> Encoder:
         target=content["target"]["name"],
         classes=tuple(content["target"]["classes"]),
         features=tuple(
-            Feature(feature["name"], feature["field"], feature["kind"], tuple(feature.get("values") or ()))
+            Feature(
+                feature["name"],
+                feature["field"],
+                feature["kind"],
+                tuple(feature.get("values") or ()),
+                feature.get("since"),
+            )
             for feature in content["features"]
         ),
         schema=content["schema"],
@@ -207,6 +221,8 @@ def write_encoder(path: Path, encoder: Encoder) -> None:
         document = asdict(feature)
         if feature.kind != CATEGORY:
             del document["values"]
+        if feature.since is None:
+            del document["since"]
         features.append(document)
     content = {
         "version": VERSION.value,

@@ -17,10 +17,9 @@ from stagekit.errors import BadInput
 from stagekit.locks import locked
 from stagekit.mark import META, META_VERSION, file_sha256, fsync, intact, load_mark, write_mark
 from stagekit.partition import Partition
+from stagekit.result import bounded
 from stagekit.workspace import Workspace
 
-# A longer result is not kept, so its step is always done: everybody reads marks, so they must stay small.
-MOST_RESULT_BYTES = 64 << 10
 # How many changes a log line names.
 SHOWN_CHANGES = 6
 
@@ -183,17 +182,8 @@ class Publication:
             "run": {key: os.environ.get(f"ML_{key.upper()}") for key in ("dag_id", "task_id", "run_id", "try_number")},
             "started": self._started,
             "seconds": round(monotonic() - self._clock, 3),
-            **self._kept_result(),
+            **({} if self.result is None else {"result": self.result}),
         }
-
-    def _kept_result(self) -> dict[str, Any]:
-        if self.result is None:
-            return {}
-        if len(json.dumps(self.result)) > MOST_RESULT_BYTES:
-            log.warning("the result is longer than %d bytes: it is not kept, so this step is never up to date",
-                        MOST_RESULT_BYTES)  # fmt: skip
-            return {}
-        return {"result": self.result}
 
 
 def publish(
@@ -220,8 +210,9 @@ def publish(
         `publication.set_parameters`, with what follows from image, inputs and command line alone
     :param seed: of the random numbers
     :param reuse: False: what decides the outputs is not all recorded, so the work is always done
-    :return: the result of `work`; if the step was published already from the same image, inputs, parameters, seed and
-        command line, the recorded result with `"cached": True`; with --explain `{"explain": {"hit", "changed"}}`
+    :return: the result of `work`, bounded (see `stagekit.result`); if the step was published already from the same
+        image, inputs, parameters, seed and command line, the recorded result with `"cached": True`; with --explain
+        `{"explain": {"hit", "changed"}}`
     """
     publication = Publication(
         args.data_dir, name, step, inputs=inputs, parameters=parameters, seed=seed, call=call_of(args)
@@ -236,7 +227,8 @@ def publish(
         if found.record is not None:
             log.info("doing it again: %s", _listed(found.changed))
     with publication:
-        publication.result = work(publication)
+        # Every warning is logged with the result line, so none is cut before.
+        publication.result = bounded(work(publication), apart=("warnings",))
     return publication.result
 
 

@@ -7,13 +7,11 @@ bound does, and drift only if it exceeds its limit by more than chance explains.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stagekit.contract import DAY, HIGHER_IS_BETTER, WEEKDAY
+from stagekit.contract import CALENDAR, HIGHER_IS_BETTER
 
 from evidence import share_interval
 from rules import DECIMALS, gain
 
-# Features of these kinds always move: a day has one weekday and one day of the month.
-CALENDAR = (WEEKDAY, DAY)
 # Why a row of target.csv cannot be used; see labels.py.
 UNUSABLE = ("malformed", "missing", "unreadable", "repeated", "without_prediction")
 SHOWN_CLASSES, SHOWN_CHARACTERS = 3, 200

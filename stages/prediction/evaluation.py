@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from stagekit import BadInput, Publication
-from stagekit.contract import read_document, write_document
+from stagekit.contract import CALENDAR, read_document, write_document
 
-from breaches import CALENDAR, find_breaches
+from breaches import find_breaches
 from curves import curve_list
 from drift import compare_shares, read_bins, score_of
 from feature_table import FeatureTable

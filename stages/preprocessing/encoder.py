@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 
 from stagekit import BadInput
-from stagekit.contract import CATEGORY, DAY, HOUR, NUMBER, WEEKDAY, Encoder, Feature
+from stagekit.contract import CATEGORY, DAY, DAYS, HOUR, MONTH, NUMBER, WEEKDAY, YEARDAY, Encoder, Feature
 
-from table_schema import Schema, differences, parse_schema
+from table_schema import TIME_TYPES, Field, Schema, differences, parse_schema
 
+# What becomes of a time whose field names no features.
 TIME_KINDS = {"datetime": (HOUR, WEEKDAY, DAY), "date": (WEEKDAY, DAY)}
 # The types of the fields that a feature of each kind can be made from.
 SOURCES = {
     NUMBER: ("integer", "number", "boolean"),
     CATEGORY: ("string",),
     HOUR: ("datetime",),
-    WEEKDAY: ("datetime", "date"),
-    DAY: ("datetime", "date"),
+    **dict.fromkeys((WEEKDAY, DAY, MONTH, YEARDAY, DAYS), TIME_TYPES),
 }
 
 
@@ -32,6 +32,11 @@ def trained_schema(encoder: Encoder, partition: str) -> Schema:
             raise _damaged(
                 f"{label}: the field {feature.field!r} of the feature {feature.name!r} {found}",
                 f"a field of type {' or '.join(SOURCES[feature.kind])}",
+            )
+        if feature.since is not None and types.get(feature.since) not in TIME_TYPES:
+            raise _damaged(
+                f"{label}: the feature {feature.name!r} counts from {feature.since!r}, which is no time of its schema",
+                f"a field of type {' or '.join(TIME_TYPES)}",
             )
     if [*encoder.key, encoder.target] != [*schema.named("key"), *schema.named("target")]:
         raise _damaged(
@@ -64,16 +69,11 @@ def _few(names: Sequence[str], most: int = 10) -> str:
 def fit_encoder(schema: Schema, classes: Sequence[str], frequent: Mapping[str, Sequence[str]]) -> Encoder:
     """The encoder of a schema. `frequent` has for each text feature its most frequent values, sorted.
 
-    Errors: BadInput if the name of a feature made from a time, such as `time_hour`, is taken.
+    Errors: BadInput if the name of a feature made from a time, such as `time_hour`, is taken, or if there is none.
     """
-    features = []
-    for field in schema.fields:
-        if field.role == "time":
-            features += [Feature(f"{field.name}_{kind}", field.name, kind) for kind in TIME_KINDS[field.type]]
-        elif field.role == "feature" and field.type == "string":
-            features.append(Feature(field.name, field.name, CATEGORY, tuple(frequent[field.name])))
-        elif field.role == "feature":
-            features.append(Feature(field.name, field.name, NUMBER))
+    features = [feature for field in schema.fields for feature in _features(field, frequent)]
+    if not features:
+        raise BadInput("schema.json: its fields make no feature", expected="one or more", do="correct roles or `parts`")
     names = [*schema.named("key", "target"), *(feature.name for feature in features)]
     if taken := sorted({name for name in names if names.count(name) > 1}):
         raise BadInput(
@@ -83,3 +83,18 @@ def fit_encoder(schema: Schema, classes: Sequence[str], frequent: Mapping[str, S
         )
     key, target = schema.named("key"), schema.named("target")
     return Encoder(tuple(key), target[0], tuple(classes), tuple(features), schema.document)
+
+
+def _features(field: Field, frequent: Mapping[str, Sequence[str]]) -> list[Feature]:
+    """What a field becomes."""
+    if field.role == "time":
+        kinds = TIME_KINDS[field.type] if field.parts is None else field.parts
+        return [
+            *(Feature(f"{field.name}_{kind}", field.name, kind) for kind in kinds),
+            *(Feature(f"{field.name}_since_{other}", field.name, DAYS, since=other) for other in field.since),
+        ]
+    if field.role != "feature":
+        return []
+    if field.type == "string":
+        return [Feature(field.name, field.name, CATEGORY, tuple(frequent[field.name]))]
+    return [Feature(field.name, field.name, DAYS if field.type in TIME_TYPES else NUMBER)]

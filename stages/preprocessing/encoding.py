@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import polars as pl
-from stagekit.contract import CATEGORY, DAY, HOUR, NUMBER, WEEKDAY, Encoder, Feature
+from stagekit.contract import CATEGORY, DAY, DAYS, HOUR, MONTH, NUMBER, WEEKDAY, YEARDAY, Encoder, Feature
+
+MICROSECONDS_OF_A_DAY = 86_400_000_000
 
 
 def encode(encoder: Encoder, rows: pl.DataFrame, first: Sequence[str | pl.Expr]) -> pl.DataFrame:
@@ -27,5 +29,19 @@ def _number(feature: Feature) -> pl.Expr:
         HOUR: value.dt.hour,
         WEEKDAY: lambda: value.dt.weekday() - 1,  # polars counts from 1
         DAY: value.dt.day,
+        MONTH: value.dt.month,
+        YEARDAY: value.dt.ordinal_day,
+        DAYS: lambda: _days(feature),
     }
     return numbers[feature.kind]().alias(feature.name)
+
+
+def _days(feature: Feature) -> pl.Expr:
+    """The days from the time in the field `since`, or from 1970-01-01, to the time of the feature."""
+    time = _microseconds(feature.field)
+    start = pl.lit(0) if feature.since is None else _microseconds(feature.since)
+    return (time - start) / MICROSECONDS_OF_A_DAY
+
+
+def _microseconds(field: str) -> pl.Expr:
+    return pl.col(field).cast(pl.Datetime("us")).cast(pl.Int64)

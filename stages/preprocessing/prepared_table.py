@@ -10,7 +10,7 @@ from checks import DTYPES, convert
 from csv_input import Block, CsvFile
 from parallel import in_order
 from spill import Shelf
-from table_schema import Schema, columns_kept
+from table_schema import TIME_TYPES, Schema, columns_kept
 
 GROUP = "\0group"
 UNIT_SEPARATOR = "\x1f"
@@ -50,15 +50,16 @@ class PreparedTable:
         Rows with the same GROUP belong to one entity, or, in a schema without entities, have the same key.
         """
         fields = self.schema.of(self.schema.named("feature", "time"))
-        dtypes = {field.name: DTYPES[field.type] for field in fields if field.role == "feature"}
+        times = [field for field in fields if field.type in TIME_TYPES]
+        dtypes = {field.name: DTYPES[field.type] for field in fields if field not in times}
         schema = {name: dtypes.get(name, pl.String()) for name in self._columns}
         rows = pl.scan_csv(block.content, has_header=False, schema=schema)
-        times = [convert(f.as_written(), pl.col(f.name)).alias(f.name) for f in fields if f.role == "time"]
+        values = [convert(field.as_written(), pl.col(field.name)).alias(field.name) for field in times]
         names = self.schema.named("entity") or self.schema.named("key")
         group = pl.col(names[0]) if len(names) == 1 else pl.concat_str(names, separator=UNIT_SEPARATOR)
         return (
             rows.select(group.alias(GROUP), self.target, *(field.name for field in fields))
-            .with_columns(times)
+            .with_columns(values)
             .collect()
         )
 

@@ -26,12 +26,12 @@ from stagekit.options import fraction, inner_fraction, whole_number
 
 from container_options import DELIMITER, ENCODING
 from infer_schema import assumption
-from table_schema import MOST_CATEGORIES
+from table_schema import MOST_CATEGORIES, MOST_REJECTED
 
 MAX_REJECTED = option(
     "--max-rejected",
     type=fraction,
-    default=0.1,
+    default=MOST_REJECTED,
     metavar="FRACTION",
     help="fail if more than this fraction of a file's rows is rejected (default: %(default)s)",
 )

@@ -13,6 +13,7 @@ from draft_field import field_document
 from draft_keys import is_named_like_a_key, made_up_name
 from draft_target import describe_target
 from file_look import Facts, FileLook, Head, JoinedPairs
+from free_text import may_become_free_text
 from key_match import KeyMatch
 from label_pairs import LabelPairs
 from readings import BOOLEAN, INTEGER, TEXT, TIMES, Reading
@@ -214,6 +215,13 @@ class Drafting:
             reason = choice.why[0]
         elif never and choice.reading is TEXT:
             reason = f"no text repeats in {column.filled:,} rows, so they are names or free text, no categories"
+        elif choice.reading is TEXT and may_become_free_text(
+            column.rows, column.readable, column.most_distinct, column.characters
+        ):
+            reason = (
+                f"its texts are long, {column.characters / column.filled:.0f} characters on average, and mostly "
+                "different, so they are free text, no categories"
+            )
         elif never and choice.reading is INTEGER and is_named_like_a_key(name):
             reason = (
                 f"named like a key, and no value repeats in {column.filled:,} rows, so it says nothing of other rows"

@@ -22,12 +22,13 @@ from csv_input import Block
 from csv_output import CsvWriter, texts_of
 from encoder import fit_encoder
 from encoding import code_of, encode
+from free_text import is_free_text
 from parallel import in_order
 from prepared_table import GROUP, PreparedTable, TrainData
 
 log = logging.getLogger(__name__)
 
-CODE, ROWS = "\0code", "\0rows"
+CODE, ROWS, ALL = "\0code", "\0rows", "\0all"
 SHOWN_CLASSES = 10
 # A date of this or the last century, such as 2026-11-21 or T20261121-0042.
 DATE = r"(?:^|\D)(?:19|20)\d\d([-./_]?)(?:0[1-9]|1[0-2])[-./_]?(?:0[1-9]|[12]\d|3[01])"
@@ -226,20 +227,35 @@ def _frequent(data: TrainData, validates: pl.Series, most: int) -> dict[str, lis
     """For each text feature its most frequent values in the rows that train, at most `most`, sorted."""
     schema = data.table.schema
     names = [field.name for field in schema.of(schema.named("feature")) if field.type == "string"]
-    totals = {name: pl.DataFrame(schema={name: pl.String, ROWS: pl.UInt32}) for name in names}
+    # ROWS that train, and ALL rows.
+    totals = {name: pl.DataFrame(schema={name: pl.String, ROWS: pl.UInt32, ALL: pl.UInt32}) for name in names}
     frames = data.frames(names) if names else iter(())
     for rows, chosen in _with_sides(((frame,) for frame in frames), validates):
-        train = rows.filter(~chosen)
+        sides = rows.with_columns((~chosen).alias(ROWS).cast(pl.UInt32), pl.lit(1, pl.UInt32).alias(ALL))
         for name in names:
-            counts = train.select(pl.col(name).drop_nulls()).group_by(name).agg(pl.len().cast(pl.UInt32).alias(ROWS))
-            totals[name] = pl.concat([totals[name], counts]).group_by(name).agg(pl.col(ROWS).sum())
+            counts = sides.select(name, ROWS, ALL).drop_nulls(name).group_by(name).sum()
+            totals[name] = pl.concat([totals[name], counts]).group_by(name).sum()
     for name in names:
+        _require_categories(name, totals[name], data.table.label)
+        totals[name] = totals[name].filter(pl.col(ROWS) > 0)
         if (seen := totals[name].height) > most:
             log.warning("%s: %d values, the %d most frequent are kept, the others count as unseen", name, seen, most)
     return {
         name: sorted(total.sort([ROWS, name], descending=[True, False])[name].head(most))
         for name, total in totals.items()
     }
+
+
+def _require_categories(name: str, counts: pl.DataFrame, label: str) -> None:
+    """Errors: BadInput if a text feature has free texts. `counts` has the number of rows (ALL) of each text."""
+    rows, characters = counts[ALL].sum(), (counts[name].str.len_chars() * counts[ALL]).sum()
+    if is_free_text(rows, counts.height, characters):
+        raise BadInput(
+            f"{label}: the feature {name!r} has {counts.height:,} different texts in {rows:,} rows, "
+            f"of {characters / rows:.0f} characters on average",
+            expected="a text with values that repeat, because the model knows each value or none of it",
+            do=f"give {name} the role ignore in schema.json, or deliver categories made from it",
+        )
 
 
 def _with_sides(parts: Iterable[tuple[Any, ...]], validates: pl.Series) -> Iterator[tuple[Any, ...]]:

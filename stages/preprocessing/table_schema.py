@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stagekit import BadInput
+from stagekit.contract import DAY, HOUR, MONTH, WEEKDAY, YEARDAY
 from stagekit.shapes import ShapeError, parse_object
 
 ROLES = ("key", "entity", "feature", "time", "target", "ignore")
@@ -23,8 +24,13 @@ CONSTRAINTS = {
     "maxLength": ("string",),
 }
 TYPES = CONSTRAINTS["required"]
+TIME_TYPES = ("date", "datetime")
 # LightGBM and scikit-learn keep a set of categories in 256 bits. One bit is for "unseen".
 MOST_CATEGORIES = 255
+# Which fraction of a file's rows may be rejected, unless --max-rejected says otherwise.
+MOST_REJECTED = 0.1
+# What of a time can become a feature; a date has no hour.
+PARTS = (HOUR, WEEKDAY, DAY, MONTH, YEARDAY)
 # These properties change the meaning of the data, so they are refused.
 UNSUPPORTED = ("missingValues", "categories", "categoriesOrdered")
 NUMBER_PROPERTIES = ("decimalChar", "groupChar", "bareNumber")
@@ -36,7 +42,7 @@ MOST_LENGTH = (1 << 31) - 1
 # What of a field must be the same for a model and a day that it scores.
 COMPARED = (
     *("role", "type", "format", "constraints", "true_values", "false_values"),
-    *("decimal_char", "group_char", "bare_number"),
+    *("decimal_char", "group_char", "bare_number", "parts", "since"),
 )
 PREDICTION, PROBABILITY_PREFIX = "prediction", "probability_"
 BYTE_ORDER_MARK = "\ufeff".encode()
@@ -48,6 +54,7 @@ class Field:
 
     `group_char` is empty if thousands are not grouped. `positive_class` is a value of a target, as the schema has it.
     A value of a `sensitive` field is on no page and in no log, alert or message.
+    `parts` of a time and the times `since` which it counts become features; None: the usual parts.
     """
 
     name: str
@@ -62,6 +69,8 @@ class Field:
     bare_number: bool = True
     positive_class: Any = None
     sensitive: bool = False
+    parts: tuple[str, ...] | None = None
+    since: tuple[str, ...] = ()
 
     def as_written(self) -> "Field":
         """The field as `prepare` writes its values: in the default format, within all constraints."""
@@ -176,6 +185,8 @@ def _field(document: Any, label: str) -> Field:
         document.get("bareNumber", True),
         document.get("positiveClass"),
         document.get("sensitive", False),
+        tuple(document["parts"]) if "parts" in document else None,
+        tuple(document.get("since", ())),
     )
 
 
@@ -198,6 +209,7 @@ def _require_properties(document: Mapping[str, Any], at: str) -> None:
     if not isinstance(sensitive, bool) or (sensitive and role in ("key", "target")):
         expected = "true or false; not true for key and target, whose values say which row and class a message means"
         raise _wrong(at, f"its sensitive is {json.dumps(sensitive)}", expected)
+    _require_features_of_time(document, at)
     made_up, positive = document.get("rowNumber", False), document.get("positiveClass")
     if not isinstance(made_up, bool) or (made_up and (kind, role) != ("integer", "key")):
         raise _wrong(at, f"its rowNumber is {json.dumps(made_up)}", "true, on a key of type integer")
@@ -205,6 +217,20 @@ def _require_properties(document: Mapping[str, Any], at: str) -> None:
         raise _wrong(at, "it has a positiveClass", "positiveClass on the target only")
     if not isinstance(positive, str | int | float | None) or positive == "":
         raise _wrong(at, f"its positiveClass is {json.dumps(positive)}", "a value of the target")
+
+
+def _require_features_of_time(document: Mapping[str, Any], at: str) -> None:
+    """Errors: BadInput if `parts` or `since` are no lists of names on a time. `since` is checked with the schema."""
+    for name in ("parts", "since"):
+        if name in document and (
+            document["role"] != "time" or len(set(_texts(document[name], at, name))) < len(document[name])
+        ):
+            raise _wrong(
+                at, f"its {name} are {json.dumps(document[name])}", f"{name} on the role time, each named once"
+            )
+    known = PARTS if document["type"] == "datetime" else PARTS[1:]
+    if unknown := [part for part in document.get("parts", ()) if part not in known]:
+        raise _wrong(at, f"{unknown[0]!r} is no part of a {document['type']}", f"some of {', '.join(known)}")
 
 
 def _constraints(constraints: Any, kind: str, at: str) -> dict[str, Any]:
@@ -245,18 +271,20 @@ def _require_sound(schema: Schema, label: str, targets: tuple[int, ...]) -> None
         raise _wrong(label, f"entity is the role of {', '.join(schema.named('entity'))}", "at most one")
     if not schema.named("feature", "time"):
         raise _wrong(label, "no field has the role feature or time", "at least one")
+    types = {field.name: field.type for field in schema.fields if field.role in ("time", "feature")}
     for field in schema.fields:
+        if wrong := [other for other in field.since if types.get(other) not in TIME_TYPES or other == field.name]:
+            raise _wrong(
+                f"{label}, field {field.name!r}",
+                f"it counts since {wrong[0]!r}, which is no other time",
+                "a field of type date or datetime with the role time or feature",
+            )
         if both := sorted({*field.true_values} & {*field.false_values}):
             raise _wrong(
                 f"{label}, field {field.name!r}", f"{both[0]!r} is both true and false", "two lists that differ"
             )
-        dated = field.type in ("date", "datetime")
-        if (field.role == "time") != dated and field.role in ("time", "feature"):
-            raise _wrong(
-                f"{label}, field {field.name!r}",
-                f"the role {field.role} on type {field.type}",
-                "time for date and datetime, feature for all others",
-            )
+        if field.role == "time" and field.type not in TIME_TYPES:
+            raise _wrong(f"{label}, field {field.name!r}", f"the role time on type {field.type}", "date or datetime")
     primary = schema.document.get("primaryKey", schema.named("key"))
     primary = [primary] if isinstance(primary, str) else primary
     if not isinstance(primary, list) or sorted(map(str, primary)) != sorted(schema.named("key")):

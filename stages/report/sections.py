@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
-from stagekit.contract import DAY, HIGHER_IS_BETTER, WEEKDAY
+from stagekit.contract import CALENDAR, HIGHER_IS_BETTER
 
 import charts
 import distribution
@@ -21,8 +21,6 @@ from timeline import runs, timeline
 from words import figure_name, named
 
 MOST_FEATURES, OPEN_FEATURES, MOST_CLASSES, MOST_LINES = 50, 11, 12, 20
-# These change by themselves from day to day.
-CALENDAR = (WEEKDAY, DAY)
 SIGNS = {"stable": "●", "moderate": "▲", "strong": "◆"}
 
 

@@ -54,7 +54,9 @@ class Day(Data):
 
     def run(self, step: str, *more: str, image: str | None = None, options: tuple[str, ...] = ()) -> Run:
         """A step in its image, as its Dag starts it, with what Python reports of its imports."""
-        stage, arguments, _ = STEPS[step]
+        stage, usual, _ = STEPS[step]
+        given = {argument.partition("=")[0] for argument in more}
+        arguments = [argument for argument in usual if argument.partition("=")[0] not in given]
         command = [image or image_of(stage), *arguments, f"--ds={DAY}", *more]
         profiled = [self.mount, *self.options, "--env=PYTHONPROFILEIMPORTTIME=1", *options]
         done = docker("run", *CONFINED, *profiled, *command, check=False)

@@ -379,12 +379,6 @@ def test_mark_keeps_the_result_of_what_another_process_published_since(stage: St
     stage.fit()
 
 
-def test_long_result_is_not_kept(stage: Stage) -> None:
-    stage.result = {"text": "x" * 70_000}
-    assert "the result is longer than" in stage.fit().log
-    stage.fit()
-
-
 # Others at work
 def test_outputs_replaced_after_they_were_read_are_no_hit(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.fit()

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 from stagekit import check_storage
 
-FEW = ["--changes", "20", "--wait", "30"]
 
-
-def check(*arguments: str) -> int:
-    return check_storage.main([*FEW, *arguments])
+def check(root: Path | str, *arguments: str, wait: str = "30") -> int:
+    return check_storage.main(["--data-dir", str(root), "--changes", "20", "--wait", wait, *arguments])
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +20,7 @@ def _as_in_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sound_folder_passes_and_is_left_clean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check("--data-dir", str(tmp_path)) == 0
+    assert check(tmp_path) == 0
     line = json.loads(capsys.readouterr().out)
     assert (line["hosts"], line["changes"]) == (1, 40)
     assert line["file_system"] != "unknown"
@@ -32,12 +30,12 @@ def test_sound_folder_passes_and_is_left_clean(tmp_path: Path, capsys: pytest.Ca
 def lead_and_join(root: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """Both sides of a check in threads; returns the leader's exit code, and what both logged."""
     codes: list[int] = []
-    leader = threading.Thread(target=lambda: codes.append(check("--data-dir", str(root), "--hosts", "2")))
+    leader = threading.Thread(target=lambda: codes.append(check(root, "--hosts", "2")))
     leader.start()
     words: list[str] = []
     while not words and leader.is_alive():
         words = [path.parent.name for path in (root / check_storage.FOLDER).glob("*/count")]
-    check("--data-dir", str(root), "--join", words[0])
+    check(root, "--join", words[0])
     leader.join()
     return codes[0], capsys.readouterr().err
 
@@ -60,17 +58,17 @@ def test_lock_that_both_sides_get_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "message"),
+    ("folder", "arguments", "code", "message"),
     [
-        (["--join", "12345678"], 1, "nobody leads the check 12345678"),
-        (["--hosts", "2", "--wait", "1"], 1, "nobody joined"),
-        (["--data-dir", "/no/such/folder"], 2, "there is no folder /no/such/folder"),
+        (".", ["--join", "12345678"], 1, "nobody leads the check 12345678"),
+        (".", ["--hosts", "2"], 1, "nobody joined"),
+        ("/no/such/folder", [], 2, "there is no folder /no/such/folder"),
     ],
 )
 def test_check_that_cannot_be_made_is_no_success(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str, arguments: list[str], code: int, message: str
 ) -> None:
-    assert check("--data-dir", str(tmp_path), *arguments) == code
+    assert check(tmp_path / folder, *arguments, wait="1") == code
     assert message in capsys.readouterr().err
 
 

@@ -27,6 +27,8 @@ def act(args):
             publication.path("half.csv").write_text("half")
             print("ready", flush=True)
             hashlib.pbkdf2_hmac('sha256', b'a', b'b', 10**9)  # minutes of native code, as a fit would be
+    if what == "many":
+        return {"classes": {f"class {number}": number for number in range(10_000)}}
     if what: raise eval(what)
     return {"rows": 3, **({"warnings": eval(os.environ["WARN"])} if "WARN" in os.environ else {})}
 
@@ -136,6 +138,20 @@ def test_signal_ends_native_code_at_once_and_leaves_nothing(tmp_path: Path, numb
     assert process.returncode == 128 + number
     assert f"ended by {number.name}; nothing was published" in err
     assert not (tmp_path / "raw" / "2026-11-21").exists()
+
+
+@pytest.mark.parametrize("option", ["--ds=2026-11-21", "--data-dir=/data"])
+def test_option_given_twice_is_wrong_usage(tmp_path: Path, option: str) -> None:
+    code, _, err = run(tmp_path, "--ds=2026-11-21", "--data-dir=/data", option)
+    assert code == 2
+    assert f"{option.partition('=')[0]}: is given twice" in err
+
+
+def test_result_line_is_bounded(tmp_path: Path) -> None:
+    code, out, _ = run(tmp_path, "--ds", "2026-11-21", act="many")
+    assert code == 0
+    assert len(out.splitlines()[-1]) < 16 << 10
+    assert json.loads(out.splitlines()[-1])["shortened"] == {"classes": "and 9,900 more"}
 
 
 CALLED = """

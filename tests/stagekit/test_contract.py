@@ -238,7 +238,7 @@ def test_encoder_is_written_and_read_back(tmp_path: Path) -> None:
         (put("target", "classes", value=["no"]), "1 classes and 2 features"),
         (put("target", "classes", value=["no", "no"]), "has the column or class 'no' twice"),
         (put("features", value=[]), "2 classes and 0 features; expected: one key column, two classes and one feature"),
-        (put("features", 0, "kind", value="month"), "features[0].kind is 'month'; expected: one of number, category"),
+        (put("features", 0, "kind", value="week"), "features[0].kind is 'week'; expected: one of number, category"),
         (put("features", 1, "values", value="ab"), "features[1].values is a text; expected: a list"),
         (put("features", 1, "name", value="price"), "has the column or class 'price' twice"),
         (put("key", 0, value="probability_no"), "has the column or class 'probability_no' twice"),

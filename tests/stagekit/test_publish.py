@@ -126,15 +126,25 @@ def test_step_that_does_not_reuse_is_always_done(stage: Stage) -> None:
     assert stage.work == 2
 
 
-def test_long_result_is_not_kept(stage: Stage) -> None:
+def test_long_result_is_kept_in_short(stage: Stage) -> None:
     def work(publication: Publication) -> Mapping[str, Any]:
         publication.path("model.txt").write_text("model")
         return {"text": "x" * 70_000}
 
     call = make(stage, work)
-    assert "the result is longer than" in call().log
-    assert "result" not in stage.record()
-    assert "cached" not in call().line
+    assert call().line["shortened"] == {"text": "and 69,000 more"}
+    assert stage.record()["result"] == {"text": "x" * 1000, "shortened": {"text": "and 69,000 more"}}
+    assert call().line["cached"]
+
+
+def test_every_warning_is_logged_although_the_result_is_long(stage: Stage) -> None:
+    warnings = [f"feature {n} {'x' * 400}" for n in range(300)]
+    call = make(stage, lambda _: {"classes": {f"class {n}": n for n in range(10_000)}, "warnings": warnings})
+    for done in (call(), call()):
+        assert [line.partition(" demo fit: ")[2] for line in done.log.splitlines() if " WARNING " in line] == warnings
+        assert len(json.dumps(done.line)) < 16 << 10
+        assert done.line["shortened"]["classes"] == "and 9,900 more"
+    assert done.line["cached"]
 
 
 def test_two_steps_of_one_command_are_each_found_done(stage: Stage) -> None:

@@ -463,7 +463,6 @@ def without(name: str) -> dict[str, Any]:
         pytest.param(without("key"), "no field has the role key", id="no key"),
         pytest.param(without("target"), "0 fields have the role target", id="no target"),
         pytest.param(schema_of(field("x", "string", "target")), "2 fields have the role target", id="two targets"),
-        pytest.param(schema_of(field("x", "date", "feature")), "role feature on type date", id="date as feature"),
         pytest.param(schema_of(field("x", "string", "time")), "role time on type string", id="text as time"),
         pytest.param(
             schema_of(field("x", "string", "ignore", exclusiveMinimum=1)), "exclusiveMinimum", id="unknown constraint"

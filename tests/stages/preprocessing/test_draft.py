@@ -220,6 +220,37 @@ def test_what_is_ignored_is_named(day: Day, files: dict[str, Path]) -> None:
         assert f"WARNING preprocessing infer-schema: {name}: ignored: {reason}" in run.log
 
 
+@pytest.mark.parametrize(
+    ("rows", "different", "long", "role"),
+    [
+        (300, 150, True, "ignore"),
+        (300, 140, True, "ignore"),  # because prepare may reject a tenth of the rows
+        (300, 130, True, "feature"),
+        (300, 290, False, "feature"),
+        (49, 40, True, "feature"),
+        (25_000, 24_000, True, "ignore"),
+        (25_000, 9_000, True, "feature"),
+    ],
+)
+def test_draft_has_no_free_text_that_split_refuses(
+    day: Day, files: dict[str, Path], rows: int, different: int, long: bool, role: str
+) -> None:
+    # The last rows repeat one text; where the draft takes a feature, prepare rejects as many of them as it may.
+    start = "a sheep that was seen near number " if long else ""
+    bad = rows // 10 if role == "feature" else 0
+    table = [[n, start + str(min(n, different - 1)), n % 5 if n < rows - bad else "", "ab"[n % 2]] for n in range(rows)]
+    run, schema = draft(day, files, [["id", "note", "x", "y"], *table])
+    assert drafted(schema, "note")["role"] == role, drafted(schema, "note")["description"]
+    assert ("note: ignored: its texts are long, 3" in run.log) is (role == "ignore")
+    schema["fields"] = [f | {"constraints": {"required": True}} if f["name"] == "x" else f for f in schema["fields"]]
+    files["schema.json"].write_text(json.dumps(schema))
+    assert day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"])).code == 0
+    prepared = day.run("prepare")
+    assert (prepared.code, prepared.result["rows_out"]) == (0, rows - bad)
+    split = day.run("split")
+    assert split.code == 0, split.log
+
+
 def test_missing_text_of_numbers_is_named_where_it_is_a_text_too(day: Day, files: dict[str, Path]) -> None:
     rows = [[n, ["1", "NA"][n % 2], ["NA", "ZA", "DE"][n % 3], "ab"[n % 2]] for n in range(99)]
     run, _ = draft(day, files, [["id", "x", "country", "y"], *rows])

@@ -274,6 +274,89 @@ def test_binary_target_and_date_as_time(day: Day) -> None:
     assert [f["kind"] for f in encoder(day)["features"]] == ["weekday", "day", "number"]
 
 
+def test_features_of_times(day: Day) -> None:
+    """Parts and differences that the schema asks for; a date as a feature is its days since 1970."""
+    schema = {
+        "fields": [
+            field("id", "integer", "key"),
+            {**field("seen", "datetime", "time"), "parts": ["month", "yearday"], "since": ["born", "opened"]},
+            {**field("opened", "datetime", "time"), "parts": []},
+            field("born", "date", "feature"),
+            field("ripe", "boolean", "target"),
+        ]
+    }
+    rows = [
+        [n, f"2024-{1 + n % 12:02d}-29T18:00:00", "2024-01-01T00:00:00" if n % 7 else "", "1969-12-31"]
+        for n in range(60)
+    ]
+    day.publish(
+        to_csv(["id", "seen", "opened", "born"], rows), to_csv(["id", "ripe"], [[n, n % 2] for n in range(60)]), schema
+    )
+    assert day.run("prepare").code == 0
+    assert day.run("split").code == 0
+    assert encoder(day)["features"] == [
+        {"name": "seen_month", "field": "seen", "kind": "month"},
+        {"name": "seen_yearday", "field": "seen", "kind": "yearday"},
+        {"name": "seen_since_born", "field": "seen", "kind": "days", "since": "born"},
+        {"name": "seen_since_opened", "field": "seen", "kind": "days", "since": "opened"},
+        {"name": "born", "field": "born", "kind": "days"},
+    ]
+    found = [row for side in ("train", "val") for row in day.rows(f"{P}/{side}.csv")]
+    for row in found:
+        seen = datetime(2024, int(row["seen_month"]), 29, 18)
+        assert int(row["seen_yearday"]) == seen.timetuple().tm_yday
+        assert float(row["seen_since_born"]) == (seen - datetime(1969, 12, 31)).days + 0.75
+        assert row["seen_since_opened"] in ("", str((seen - datetime(2024, 1, 1)).days + 0.75))
+        assert float(row["born"]) == -1
+    assert len(found) == 60
+    assert sum(row["seen_since_opened"] == "" for row in found) == 9
+    day.publish_model()
+    features = day.run("features", "--model", MODEL)
+    assert features.code == 0, features.log
+    by_id = {row["id"]: row for row in day.rows(f"features/{DS}/features.csv")}
+    assert by_id["2"]["seen_since_opened"] == "88.75"
+    assert by_id["0"]["seen_since_opened"] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "properties", "message"),
+    [
+        ("weighed", {"parts": ["week"]}, "'week' is no part of a datetime"),
+        ("weighed", {"type": "date", "parts": ["hour"]}, "'hour' is no part of a date"),
+        ("weighed", {"parts": "hour"}, 'parts is "hour"'),
+        ("weighed", {"parts": ["hour", "hour"]}, "its parts are"),
+        ("kilos", {"parts": []}, "parts on the role time"),
+        ("weighed", {"since": ["kilos"]}, "it counts since 'kilos', which is no other time"),
+        ("weighed", {"since": ["weighed"]}, "it counts since 'weighed', which is no other time"),
+        ("weighed", {"since": ["nothing"]}, "it counts since 'nothing', which is no other time"),
+    ],
+)
+def test_features_of_times_that_cannot_be_made_are_refused(
+    day: Day, name: str, properties: dict[str, Any], message: str
+) -> None:
+    fields = [{**f, **properties} if f["name"] == name else f for f in SCHEMA["fields"]]
+    day.publish(*flock(20), {**SCHEMA, "fields": fields})
+    run = day.run("prepare")
+    assert run.code == 3
+    assert message in run.log
+
+
+@pytest.mark.parametrize(("long", "different", "code"), [(True, True, 3), (True, False, 0), (False, True, 0)])
+def test_free_text_is_no_category(day: Day, long: bool, different: bool, code: int) -> None:
+    fields = [f if f["name"] != "breed" else field("breed", "string", "feature") for f in SCHEMA["fields"]]
+    texts = [
+        ("a sheep that was seen near number " if long else "") + str(n if different else n % 9) for n in range(300)
+    ]
+    rows = [[*sheep(n)[:5], texts[n], *sheep(n)[6:]] for n in range(300)]
+    day.publish(to_csv(DATA_HEADER, rows), flock(300)[1], {**SCHEMA, "fields": fields})
+    assert day.run("prepare").code == 0
+    run = day.run("split")
+    assert run.code == code
+    assert (
+        "the feature 'breed' has 300 different texts in 300 rows" in run.log and "give breed the role ignore" in run.log
+    ) == bool(code)
+
+
 LABELS = {"text": ("fraud", "legit"), "integer": ("0", "1"), "number": ("1.5", "2"), "boolean": ("no", "yes")}
 
 
