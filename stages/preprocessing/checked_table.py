@@ -11,7 +11,7 @@ import polars as pl
 from stagekit import BadInput, Publication, track
 
 from checks import Checked, FieldChecks
-from csv_input import KINDS, LINE, OFFSET, REASON, REJECTED, TEXT, CsvFile, down, texts_at
+from csv_input import KINDS, LINE, OFFSET, REASON, REJECTED, TEXT, CsvFile, down, not_named, texts_at
 from csv_output import CsvWriter
 from keys import KeyedRows
 from parallel import in_order
@@ -57,17 +57,27 @@ class RawTable:
 
 @dataclass
 class Counts:
-    """What happened to the rows: how many each file has, how many were rejected and why, how many were written."""
+    """What happened to the rows: how many each file has, how many were rejected and why, how many were written.
+
+    `unlabelled` are kinds of faults of a row without a label; where labels may be partial, such a row is no fault of
+    the file, so no limit counts it. `passed_over` has the number of these rows.
+    """
 
     rows: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     written: int = 0
+    extra_columns: dict[str, list[str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    unlabelled: Sequence[str] = ()
+    passed_over: Counter[str] = field(default_factory=Counter)
 
     def add_rejected(self, file: str, bad: pl.DataFrame) -> None:
         """Count rejected rows of a file (the columns of REJECTED)."""
         self.rejected[file] += bad.height
+        without_label = pl.col(KINDS).list.eval(pl.element().is_in(self.unlabelled)).list.all()
+        self.passed_over[file] += bad.filter(without_label).height if self.unlabelled else 0
         self.reasons.update(dict(bad[KINDS].explode().value_counts().iter_rows()))
         for line, reason in bad.select(LINE, REASON).head(SHOWN_REJECTS - len(self.examples)).iter_rows():
             self.examples.append(f"{file} line {line}: {reason}")
@@ -82,8 +92,10 @@ class Counts:
         Errors: BadInput if no row is left, or if more than the fraction `most` of a file's rows was rejected.
         """
         self.log()
+        if unlabelled := self.passed_over["data.csv"]:
+            log.warning("%d of %d rows of %s/data.csv have no label", unlabelled, self.rows["data.csv"], label)
         for file, rejected in self.rejected.items():
-            rows = self.rows[file]
+            rows, rejected = self.rows[file], rejected - self.passed_over[file]
             if rejected > most * rows or (file == "data.csv" and not self.written):
                 raise BadInput(
                     f"{rejected} of {rows} rows of {label}/{file} are rejected ({rejected / rows:.1%}): "
@@ -107,7 +119,14 @@ class Counts:
             "rows_out": self.written,
             "rejected": self.rejected,
             "reasons": dict(sorted(self.reasons.items())),
+            **({"unlabelled": self.passed_over["data.csv"]} if self.unlabelled else {}),
+            **self.extra(),
         }
+
+    def extra(self) -> dict[str, Any]:
+        """What the result line says of columns that nothing reads, and its warnings; empty if there are none."""
+        found = {"extra_columns": self.extra_columns, "warnings": self.warnings}
+        return {name: value for name, value in found.items() if value}
 
     def _reasons(self) -> str:
         return ", ".join(f"{kind} ({number})" for kind, number in self.reasons.most_common())
@@ -135,7 +154,7 @@ class CheckedTable:
     def _read(self, table: RawTable) -> None:
         shows_text = not table.schema.hides_values
         file = CsvFile(table.path, table.label, may_be_empty=table.may_be_empty, shows_text=shows_text)
-        file.require_columns(table.columns)
+        self.extra_columns = file.require_columns(table.columns)
         checks = FieldChecks(table.fields, table.schema.missing, table.required, "schema.json")
         line = file.first_line
         for checked in in_order(lambda block: checks.apply(file.parse(block)), file.blocks()):
@@ -180,6 +199,8 @@ def write_rows(
     counts = counts or Counts()
     counts.rows = {table.name: table.rows for table in tables}
     counts.rejected = dict.fromkeys(counts.rows, 0)
+    counts.extra_columns = {table.name: table.extra_columns for table in tables if table.extra_columns}
+    counts.warnings += [not_named(*extra) for extra in counts.extra_columns.items()]
 
     def work(place: tuple[int, int]) -> tuple[pl.DataFrame | None, pl.DataFrame]:
         number, batch = place

@@ -84,19 +84,9 @@ class CsvFile:
         self.header_line, self._body_offset = first, len(first)
         self.header = self._header(self._decode(first, 0).removeprefix("\ufeff").rstrip("\r\n"))
 
-    def require_columns(self, expected: Sequence[str]) -> None:
-        """Errors: BadInput unless the header holds exactly these columns, in any order."""
-        missing = [name for name in expected if name not in self.header]
-        unknown = [name for name in self.header if name not in expected]
-        if missing or unknown:
-            found = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown {', '.join(unknown)}"] * bool(
-                unknown
-            )
-            raise BadInput(
-                f"the header of {self.label} {' and '.join(found)}; it is {', '.join(self.header)}",
-                expected=f"the columns {', '.join(expected)}, as schema.json says",
-                do="correct the file's header or schema.json",
-            )
+    def require_columns(self, expected: Sequence[str]) -> list[str]:
+        """The columns beside those `expected`, which come in any order. Errors: BadInput if one of them is missing."""
+        return extra_columns(self.header, expected, self.label)
 
     def blocks(self) -> Iterator[Block]:
         """The file in blocks of a few MiB, in order. Errors: BadInput for an endless record or a file without rows."""
@@ -269,6 +259,33 @@ class CsvFile:
             return pl.read_csv(content, **_as_texts(self.header))
         except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
             return None
+
+
+def extra_columns(header: Sequence[str], expected: Sequence[str], label: str, form: str = "") -> list[str]:
+    """The columns of a file beside those `expected`, which nothing reads.
+
+    `form` says how the file was read. Errors: BadInput if a column is missing.
+    """
+    extra = [name for name in header if name not in expected]
+    if missing := [name for name in expected if name not in header]:
+        also = f" and has unknown {in_short(extra)}" if extra else ""
+        raise BadInput(
+            f"the header of {label} lacks {in_short(missing)}{also}; it is {in_short(header)}{form and f' ({form})'}",
+            expected=f"the columns {in_short(expected)}, as schema.json says",
+            do="correct the file's header or schema.json"
+            + ("; --delimiter and --encoding say how to read the file" if form else ""),
+        )
+    return extra
+
+
+def not_named(file: str, extra: Sequence[str]) -> str:
+    """The warning on a file's columns that nothing reads."""
+    return f"{file} has columns that schema.json does not name, they are not used: {in_short(extra)}"
+
+
+def in_short(names: Sequence[str], most: int = 50) -> str:
+    """The names, or the first of them and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def _as_texts(names: Sequence[str]) -> dict[str, Any]:

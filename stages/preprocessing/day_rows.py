@@ -8,7 +8,7 @@ from checked_table import CheckedTable, Counts, RawTable, write_rows
 from checks import DTYPES
 from csv_input import LINE
 from encoding import encode
-from keys import BATCH, PLACE, compare_keys, join_targets
+from keys import BATCH, NO_TARGET, PLACE, compare_keys, join_targets
 from spill import Spill
 from table_schema import Schema, columns_kept
 
@@ -33,7 +33,9 @@ def write_joined(raw: Partition, schema: Schema, publication: Publication) -> Co
             )
         return rows.hstack(targets.select(names)).select(columns_kept(schema))
 
-    return write_rows([checked, of_target], "train_data.csv", publication, joined)
+    partial = [NO_TARGET, *(f"{name}: missing" for name in names)] if schema.labels_are_partial else []
+    counts = Counts(unlabelled=partial)
+    return write_rows([checked, of_target], "train_data.csv", publication, joined, counts)
 
 
 def write_features(raw: Partition, schema: Schema, encoder: Encoder, publication: Publication) -> Counts:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from stagekit import BadInput
 from stagekit.contract import CATEGORY, DAY, DAYS, HOUR, MONTH, NUMBER, WEEKDAY, YEARDAY, Encoder, Feature
 
-from table_schema import TIME_TYPES, Field, Schema, differences, parse_schema
+from table_schema import TIME_TYPES, Field, Schema, differences, parse_schema, unknown_fields
 
 # What becomes of a time whose field names no features.
 TIME_KINDS = {"datetime": (HOUR, WEEKDAY, DAY), "date": (WEEKDAY, DAY)}
@@ -52,7 +52,8 @@ def _damaged(found: str, expected: str) -> BadInput:
 
 def what_cannot_be_compared(ours: Encoder, our_schema: Schema, theirs: Encoder, their_schema: Schema) -> list[str]:
     """How a day differs from the data of a model, if the model cannot score the day's rows: a sentence each."""
-    found = differences(our_schema, their_schema)
+    found = [f"field {name!r} is not in the model" for name in unknown_fields(our_schema, their_schema)]
+    found += differences(our_schema, their_schema)
     if ours.target != theirs.target:
         found.append(f"the target is {ours.target!r} here, {theirs.target!r} in the model")
     if set(ours.classes) == set(theirs.classes) and ours.classes != theirs.classes:

@@ -8,7 +8,7 @@ from stagekit import BadInput, Publication, partition_name, publish, read_partit
 from stagekit.contract import read_encoder
 
 from encoder import trained_schema
-from table_schema import differences, read_schema
+from table_schema import differences, read_schema, unknown_fields
 
 
 def run(args: Namespace) -> Mapping[str, Any]:
@@ -17,20 +17,26 @@ def run(args: Namespace) -> Mapping[str, Any]:
     model = read_partition(args.data_dir, partition_name(args.data_dir, args.model), ["encoder.json"])
     schema = read_schema(raw / "schema.json", f"{raw.name}/schema.json", scoring=True)
     encoder = read_encoder(model)
-    if found := differences(schema, trained_schema(encoder, model.name)):
+    trained = trained_schema(encoder, model.name)
+    if found := differences(schema, trained):
         raise BadInput(
             f"{raw.name}/schema.json differs from the schema of {model.name}: {'; '.join(found)}",
             expected="the same key, feature and time fields as the model was trained on",
             do="correct schema.json, or use a model that was trained on data of this schema",
         )
+    unknown = unknown_fields(schema, trained)
 
     def work(publication: Publication) -> dict[str, Any]:
+        from csv_input import in_short
         from day_rows import write_features
 
         counts = write_features(raw, schema, encoder, publication)
         counts.report(args.max_rejected, raw.name)
+        if unknown:
+            counts.warnings.append(f"{model.name} does not know these fields, they are not used: {in_short(unknown)}")
         result = {"partition": publication.name, **counts.result()}
-        return {**result, "model": model.name, "features": len(encoder.features)}
+        known = {"unknown_fields": unknown} if unknown else {}
+        return {**result, "model": model.name, "features": len(encoder.features), **known}
 
     parameters = {"max_rejected": args.max_rejected, "model": model.name}
     return publish(args, f"features/{args.ds}", "features", work, inputs=[raw, model], parameters=parameters)

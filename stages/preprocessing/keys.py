@@ -19,6 +19,7 @@ from spill import Spill
 from table_schema import Field
 
 BATCH, PART, CONTENT, VALID, OTHER = "\0batch", "\0part", "\0content", "\0valid", "\0other"
+NO_TARGET = "no target for this key"
 RIGHT, HASH = "\0right", "\0hash"  # of the key, or of the value that must be unique: equal ones have equal hashes
 PLACE = {BATCH: pl.Int64(), LINE: pl.Int64()}
 HASHED = {HASH: pl.UInt64(), PART: pl.UInt32()}
@@ -133,10 +134,10 @@ def _match(data: KeyedRows, target: KeyedRows, of_data: pl.DataFrame, of_target:
     unmatched = unmatched.drop(OTHER).join(refused, on=key, how="left")
     why = (
         pl.when(pl.col(OTHER).is_null())
-        .then(pl.lit("no target for this key"))
+        .then(pl.lit(NO_TARGET))
         .otherwise(pl.concat_str(pl.lit(f"its row in {target.label} was rejected (line "), OTHER, pl.lit(")")))
     )
-    data.reject(unmatched, "no target for this key", why)
+    data.reject(unmatched, NO_TARGET, why)
     return matched
 
 

@@ -64,6 +64,7 @@ class LabelCounts(Counts):
             "new_class_rows": self.new_class_rows,
             "new_classes": dict(sorted(self.new_classes.items())),
             "reasons": dict(sorted(self.reasons.items())),
+            **self.extra(),
         }
 
 

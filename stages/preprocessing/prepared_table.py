@@ -5,6 +5,7 @@ from pathlib import Path
 from zlib import crc32
 
 import polars as pl
+from stagekit import BadInput
 
 from checks import DTYPES, convert
 from csv_input import Block, CsvFile
@@ -23,7 +24,10 @@ class PreparedTable:
         self.schema, self.label = schema, label
         self.target = schema.named("target")[0]
         self._file, self._columns = CsvFile(path, label), columns_kept(schema)
-        self._file.require_columns(self._columns)
+        if extra := self._file.require_columns(self._columns):
+            raise BadInput(
+                f"{label} has the column {extra[0]}", expected="what prepare wrote", do="run `prepare` again"
+            )
 
     def blocks(self) -> Iterator[Block]:
         """The file in blocks of whole rows, in order."""

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 from stagekit import BadInput, Publication
 
-from csv_input import LINE, TEXT
+from csv_input import LINE, TEXT, extra_columns, not_named
 from csv_output import CsvWriter
 from key_match import KeyMatch
 from source_rows import Malformed, Rows, SourceTable
@@ -44,11 +44,13 @@ class RawDay:
         self.read: dict[str, str] = {}
         self.malformed: dict[str, int] = {}
         self._match: KeyMatch | None = None
+        self.extra: dict[str, list[str]] = {}
 
     def write_target(self, table: SourceTable, path: Path) -> None:
         """Write target.csv, from a file of its own."""
         made_up = self._schema.row_number
-        _require_columns(table, [name for name in self._schema.target_columns if name != made_up], made_up)
+        expected = [name for name in self._schema.target_columns if name != made_up]
+        self._keep_extra(TARGET, _extra_columns(table, expected, made_up))
         batches: list[pl.DataFrame] = []
         outputs = [Output(TARGET, [*([made_up] if made_up else []), *table.header])]
         self._write(table, path, outputs, lambda rows: None if batches else batches.append(rows))
@@ -60,7 +62,7 @@ class RawDay:
         target, made_up = self._schema.named("target"), self._schema.row_number
         inside = [name for name in target if name in table.header]
         expected = [name for name in self._schema.data_columns if name != made_up]
-        _require_columns(table, [*expected, *inside], made_up)
+        self._keep_extra(DATA, _extra_columns(table, [*expected, *inside], made_up))
         if inside and TARGET in self._publication.rows:
             raise BadInput(
                 f"{table.label} has the target {inside[0]}, and a target.csv is named too",
@@ -109,9 +111,15 @@ class RawDay:
         self._publication.rows |= {output.name: writer.rows for output, writer in zip(outputs, writers, strict=True)}
         self._report(table, outputs[0].name, malformed)
 
+    def _keep_extra(self, name: str, extra: list[str]) -> None:
+        if extra:
+            self.extra[name] = extra
+
     def faults(self) -> dict[str, Any]:
-        """What the result line says of malformed rows; nothing if there is none."""
-        return {"malformed": self.malformed} if self.malformed else {}
+        """What the result line says of malformed rows, and of columns that the schema does not name."""
+        warnings = [not_named(*extra) for extra in self.extra.items()]
+        found = {"malformed": self.malformed, "extra_columns": self.extra, "warnings": warnings}
+        return {name: faults for name, faults in found.items() if faults}
 
     def _report(self, table: SourceTable, name: str, malformed: Malformed) -> None:
         log.info("%s: %s, %d rows", table.label, table.form, malformed.good + malformed.count)
@@ -158,20 +166,12 @@ def _numbered(batches: Iterator[Rows], name: str | None) -> Iterator[Rows]:
         first += lines.len()
 
 
-def _require_columns(table: SourceTable, expected: Sequence[str], made_up: str | None) -> None:
-    """Errors: BadInput unless the table has exactly these columns, in any order."""
-    lacks = [name for name in expected if name not in table.header]
-    unknown = [name for name in table.header if name not in expected]
-    if made_up in unknown:
+def _extra_columns(table: SourceTable, expected: Sequence[str], made_up: str | None) -> list[str]:
+    """The columns beside those `expected`. Errors: BadInput if one is missing, or has the name of the made-up key."""
+    if made_up in table.header:
         raise BadInput(
             f"{table.label} has the column {made_up}, which schema.json makes up (rowNumber)",
             expected="a name that no column has",
             do=f"rename that key in schema.json, or remove its rowNumber so that the column {made_up} is the key",
         )
-    if lacks or unknown:
-        found = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
-        raise BadInput(
-            f"the header of {table.label} {' and '.join(found)}; it is {', '.join(table.header)} ({table.form})",
-            expected=f"the columns {', '.join(expected)}, as schema.json says",
-            do="correct the file's header or schema.json; --delimiter and --encoding say how to read the file",
-        )
+    return extra_columns(table.header, expected, table.label, table.form)

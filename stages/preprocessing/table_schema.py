@@ -105,6 +105,11 @@ class Schema:
         return next((field["name"] for field in self.document["fields"] if field.get("rowNumber")), None)
 
     @property
+    def labels_are_partial(self) -> bool:
+        """Whether rows may come without a label; they are passed over in training."""
+        return any(field.get("partial") for field in self.document["fields"])
+
+    @property
     def data_columns(self) -> list[str]:
         """The columns of data.csv."""
         return [field.name for field in self.fields if field.role != "target"]
@@ -213,6 +218,8 @@ def _require_properties(document: Mapping[str, Any], at: str) -> None:
     made_up, positive = document.get("rowNumber", False), document.get("positiveClass")
     if not isinstance(made_up, bool) or (made_up and (kind, role) != ("integer", "key")):
         raise _wrong(at, f"its rowNumber is {json.dumps(made_up)}", "true, on a key of type integer")
+    if not isinstance(document.get("partial", False), bool) or (document.get("partial") and role != "target"):
+        raise _wrong(at, f"its partial is {json.dumps(document['partial'])}", "true, on the target")
     if positive is not None and role != "target":
         raise _wrong(at, "it has a positiveClass", "positiveClass on the target only")
     if not isinstance(positive, str | int | float | None) or positive == "":
@@ -302,11 +309,14 @@ def _wrong(label: str, found: str, expected: str) -> BadInput:
 
 
 def differences(ours: Schema, theirs: Schema) -> list[str]:
-    """How the key, feature and time fields of a day differ from those of a model: a sentence each."""
+    """How the key, feature and time fields of a day differ from those that a model needs: a sentence each.
+
+    Features and times that the model does not know are `unknown_fields`: a model scores rows that have them.
+    """
     roles = ("key", "feature", "time")
     mine = {field.name: field for field in ours.fields if field.role in roles}
     model = {field.name: field for field in theirs.fields if field.role in roles}
-    found = [f"field {name!r} is not in the model" for name in mine if name not in model]
+    found = [f"the key {name!r} is not in the model" for name in mine if mine[name].role == "key" and name not in model]
     found += [f"field {name!r} of the model is not here" for name in model if name not in mine]
     for name in (name for name in mine if name in model):
         for attribute in COMPARED:
@@ -316,3 +326,9 @@ def differences(ours: Schema, theirs: Schema) -> list[str]:
     if set(ours.missing) != set(theirs.missing):
         found.append(f"missingValues are {list(ours.missing)} here, {list(theirs.missing)} in the model")
     return found
+
+
+def unknown_fields(ours: Schema, theirs: Schema) -> list[str]:
+    """The features and times of a day that a model does not know."""
+    known = theirs.named("key", "feature", "time")
+    return [name for name in ours.named("feature", "time") if name not in known]

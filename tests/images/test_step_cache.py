@@ -55,7 +55,7 @@ class Day(Data):
     def run(self, step: str, *more: str, image: str | None = None, options: tuple[str, ...] = ()) -> Run:
         """A step in its image, as its Dag starts it, with what Python reports of its imports."""
         stage, usual, _ = STEPS[step]
-        given = {argument.partition("=")[0] for argument in more}
+        given = {argument.partition("=")[0] for argument in more} - {"--param"}  # the one that can be repeated
         arguments = [argument for argument in usual if argument.partition("=")[0] not in given]
         command = [image or image_of(stage), *arguments, f"--ds={DAY}", *more]
         profiled = [self.mount, *self.options, "--env=PYTHONPROFILEIMPORTTIME=1", *options]

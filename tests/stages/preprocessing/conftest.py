@@ -152,6 +152,14 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return {name: folder / name for name in ("data.csv", "target.csv", "schema.json")}
 
 
+def with_one_column_more(text: str, name: str) -> str:
+    """The table with one column more, in the middle, and its columns turned round."""
+    rows = [
+        [*row[:2], f"{name} {n}" if n else name, *row[2:]][::-1] for n, row in enumerate(csv.reader(text.splitlines()))
+    ]
+    return to_csv(rows[0], rows[1:])
+
+
 def put(files: dict[str, Path], data: str, target: str, schema: Any = SCHEMA) -> list[str]:
     """Write the files; returns the options of import."""
     files["data.csv"].write_text(data)

@@ -447,6 +447,12 @@ def test_true_and_false_values_are_followed() -> None:
     assert checked.bad[LINE].to_list() == [4]
 
 
+@pytest.mark.parametrize("property_", [{"partial": "yes"}, {"partial": True}])
+def test_only_labels_can_be_partial(property_: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match="partial is"):
+        parse_schema(schema_of({**field("x", "number", "feature"), **property_}), "schema.json")
+
+
 def without(name: str) -> dict[str, Any]:
     return {**SCHEMA, "fields": [f for f in SCHEMA["fields"] if f["role"] != name]}
 
@@ -604,7 +610,12 @@ def changed(name: str, **properties: Any) -> dict[str, Any]:
             changed("lambs", type="number"), ["field 'lambs': type is 'number' here, 'integer' in the model"], id="type"
         ),
         pytest.param(changed("breed", role="ignore"), ["field 'breed' of the model is not here"], id="role"),
-        pytest.param(changed("memo", role="feature"), ["field 'memo' is not in the model"], id="one more"),
+        pytest.param(changed("memo", role="feature"), [], id="one more, which the model does not need"),
+        pytest.param(
+            changed("memo", role="key") | {"primaryKey": ["tag", "memo"]},
+            ["the key 'memo' is not in the model"],
+            id="one more key",
+        ),
         pytest.param(
             {**SCHEMA, "missingValues": [""]}, ["missingValues are [''] here, ['', 'n/a'] in the model"], id="missing"
         ),

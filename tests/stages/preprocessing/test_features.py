@@ -52,6 +52,21 @@ def test_scoring_meets_unknown_categories_and_missing_entities(day: Day) -> None
     ]
 
 
+def test_feature_that_the_model_does_not_know_is_reported_and_not_used(day: Day) -> None:
+    split_day(day)
+    day.publish_model()
+    assert "unknown_fields" not in day.run("features", "--model", MODEL).result
+    plain = day.file(f"features/{DS}/features.csv").read_bytes()
+    fields = [{**f, "role": "feature"} if f["name"] == "memo" else f for f in SCHEMA["fields"]]
+    day.publish(flock(600)[0], None, {**SCHEMA, "fields": fields})
+    run = day.run("features", "--model", MODEL)
+    assert run.code == 0, run.log
+    assert run.result["unknown_fields"] == ["memo"]
+    assert run.result["warnings"] == [f"{MODEL} does not know these fields, they are not used: memo"]
+    assert run.log.count(f"WARNING preprocessing features: {run.result['warnings'][0]}") == 1
+    assert day.file(f"features/{DS}/features.csv").read_bytes() == plain
+
+
 def test_scoring_a_day_of_another_schema_is_refused(day: Day) -> None:
     split_day(day)
     day.publish_model()

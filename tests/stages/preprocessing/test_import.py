@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DATA_HEADER, DS, SCHEMA, Day, flock, graded, put, sheep, to_csv
+from conftest import DATA_HEADER, DS, SCHEMA, Day, flock, graded, put, sheep, to_csv, with_one_column_more
 from stagekit import Publication
 
 
@@ -100,6 +100,16 @@ def test_day_to_be_scored_is_imported_without_target(day: Day, files: dict[str, 
     run = day.run("prepare")
     assert run.code == 4
     assert "has no target.csv" in run.log
+
+
+def test_columns_that_the_schema_does_not_name_are_a_warning(day: Day, files: dict[str, Path]) -> None:
+    data, target = flock(60)
+    run = day.run("import", *put(files, with_one_column_more(data, "wool"), target))
+    assert run.code == 0, run.log
+    assert run.result["extra_columns"] == {"data.csv": ["wool"]}
+    assert run.result["warnings"] == ["data.csv has columns that schema.json does not name, they are not used: wool"]
+    assert run.log.count(run.result["warnings"][0]) == 1
+    assert day.run("prepare").result["warnings"] == run.result["warnings"]
 
 
 def test_mark_holds_the_hashes_of_the_imported_files(day: Day, files: dict[str, Path]) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from conftest import DS, SCHEMA, Day, field, flock, graded, to_csv
+from conftest import DS, SCHEMA, Day, field, flock, graded, to_csv, with_one_column_more
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stagekit import Publication
@@ -62,6 +62,16 @@ def publish_target(day: Day, target: str | bytes, schema: Any = SCHEMA, data: st
 
 def labels(day: Day) -> list[tuple[str, ...]]:
     return [tuple(row.values()) for row in day.rows(OUT)]
+
+
+def test_columns_that_the_schema_does_not_name_are_a_warning(sheep_day: Day) -> None:
+    publish_target(sheep_day, with_one_column_more(flock(120)[1], "butcher"))
+    run = sheep_day.run("label")
+    assert run.code == 0, run.log
+    assert run.result["extra_columns"] == {"target.csv": ["butcher"]}
+    assert run.result["warnings"] == [
+        "target.csv has columns that schema.json does not name, they are not used: butcher"
+    ]
 
 
 def test_each_key_gets_its_class(sheep_day: Day) -> None:

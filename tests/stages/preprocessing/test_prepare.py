@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import DATA_HEADER, SCHEMA, Day, field, flock, graded, sheep, to_csv
+from conftest import DATA_HEADER, SCHEMA, Day, field, flock, graded, sheep, to_csv, with_one_column_more
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -277,6 +277,49 @@ def test_file_that_cannot_be_read_fails_the_day(day: Day, kind: str, messages: l
     assert all(message in run.log for message in messages)
     assert "do: " in run.log
     assert not day.file(f"processed/{DS}").exists()
+
+
+def test_columns_that_the_schema_does_not_name_are_reported_and_not_used(day: Day) -> None:
+    data, target = flock(50)
+    day.publish(data, target)
+    assert not {"extra_columns", "warnings"} & day.run("prepare").result.keys()
+    plain = day.file(f"processed/{DS}/train_data.csv").read_bytes()
+    day.publish(with_one_column_more(data, "wool"), with_one_column_more(target, "butcher"))
+    run = day.run("prepare")
+    assert run.code == 0, run.log
+    assert run.result["extra_columns"] == {"data.csv": ["wool"], "target.csv": ["butcher"]}
+    assert run.result["warnings"] == [
+        f"{file} has columns that schema.json does not name, they are not used: {name}"
+        for file, name in (("data.csv", "wool"), ("target.csv", "butcher"))
+    ]
+    assert run.log.count("WARNING preprocessing prepare: data.csv has columns") == 1
+    assert day.file(f"processed/{DS}/train_data.csv").read_bytes() == plain
+
+
+@pytest.mark.parametrize("partial", [True, False])
+def test_day_with_a_part_of_its_labels_trains_on_them_if_its_schema_allows_it(day: Day, partial: bool) -> None:
+    fields = [{**f, "partial": partial} if f["role"] == "target" else f for f in SCHEMA["fields"]]
+    labels = [["tag-0", ""], *(graded(number) for number in range(1, 40))]
+    day.publish(flock(100)[0], to_csv(["tag", "grade"], labels), {**SCHEMA, "fields": fields})
+    run = day.run("prepare")
+    assert run.code == (0 if partial else 3)
+    if partial:
+        assert (run.result["rows_in"], run.result["rows_out"], run.result["unlabelled"]) == (100, 39, 61)
+        assert "61 of 100 rows of raw/2026-11-21/data.csv have no label" in run.log
+        assert [row["tag"] for row in day.rows(f"processed/{DS}/train_data.csv")] == [f"tag-{n}" for n in range(1, 40)]
+        reasons = {row["reason"] for row in day.rows(f"processed/{DS}/rejected.csv") if row["file"] == "data.csv"}
+        assert reasons == {"no target for this key", "its row in target.csv was rejected (line 2)"}
+
+
+def test_other_faults_count_where_labels_are_partial(day: Day) -> None:
+    fields = [{**f, "partial": True} if f["role"] == "target" else f for f in SCHEMA["fields"]]
+    rows = [[*sheep(n)[:4], "-5" if n < 15 else "1", *sheep(n)[5:]] for n in range(100)]
+    day.publish(
+        to_csv(DATA_HEADER, rows), to_csv(["tag", "grade"], map(graded, range(40))), {**SCHEMA, "fields": fields}
+    )
+    run = day.run("prepare")
+    assert run.code == 3
+    assert f"15 of 100 rows of raw/{DS}/data.csv are rejected" in run.log
 
 
 def test_partition_that_is_not_there_is_not_ready(day: Day) -> None:
