@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "dags" / "images.lock.json"
-# As dags/ml/operator.py starts every stage, but for limits and the network.
+# As dags/ml/engines/docker.py starts every stage, but for limits and the network.
 RESTRICTED = (
     *("--rm", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
     "--tmpfs=/tmp:rw,noexec,nosuid,nodev",

@@ -2,9 +2,11 @@
 
 import json
 import logging
-import shlex
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from inspect import signature
 from time import monotonic
 from typing import Any, NoReturn, cast
 
@@ -12,23 +14,16 @@ from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import Context
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException, TaskDeferred
-from docker.types import Mount
 
-from ml import connections
+from ml import connections, engines, labels
 from ml import network as networks
 from ml.container_log import STDERR, STDOUT, lines_of
-from ml.engines.docker import TRY, ContainerGone, DockerEngine, EngineError, Output, State, Work
+from ml.engines import ContainerGone, Engine, EngineError, Output, State, Work
 from ml.images import image_of
 from ml.links import links_of
 from ml.outcome import HOPELESS, KILLED, MEANING, NOT_READY, Outcome
 from ml.settings import setting
 from ml.trigger import ContainerTrigger
-
-DATA_FOLDER = "/data"
-# tini and Python need a handful, the libraries' thread pools a few per core.
-PIDS_LIMIT = 512
-# The label with the number of the task's last try, which changes when a person clears the task.
-LAST_TRY = "airflow-ml.last-try"
 
 # How long a worker waits for a container. Most stages end within it; a wait in the triggerer costs the start of another
 # process, some seconds.
@@ -49,6 +44,9 @@ class StageOperator(DockerOperator):
     events carry it too. A container that runs for longer than PATIENCE holds no worker. It is removed when it has ended
     or the task is stopped; if Airflow itself is killed it goes on, and the next try joins it.
 
+    DockerOperator gives it the fields that Airflow's users know. Its other parameters are refused: the engine
+    (`ml.engines`) confines the container, and no task may confine it less.
+
     :param stage: the stage, as the image lock names it
     :param command: its arguments (templated); an empty one is left out
     :param network: `mlflow` for a stage that talks to MLflow: the container joins its network and gets the addresses;
@@ -56,9 +54,9 @@ class StageOperator(DockerOperator):
     :param connection: an Airflow connection (templated), which the container gets as a file and as `--connection`
     :param read_only: the stage writes nothing below /data
 
-    From the environment: ML_DOCKER_HOST, ML_DATA, ML_UID, ML_GID, ML_STAGE_MEMORY (see settings.py); for `mlflow` also
-    ML_MLFLOW_NETWORK, the engine's name of that network, and network.ADDRESSES, which the container gets unchanged;
-    for `exchange` ML_EXCHANGE_NETWORK; for a connection ML_CONNECTIONS_VOLUME.
+    From the environment: ML_DATA, ML_UID, ML_GID, ML_STAGE_MEMORY and what the engine needs (see settings.py); for
+    `mlflow` also ML_MLFLOW_NETWORK, the engine's name of that network, and network.ADDRESSES, which the container gets
+    unchanged; for `exchange` ML_EXCHANGE_NETWORK; for a connection ML_CONNECTIONS_VOLUME.
     """
 
     template_fields: Sequence[str] = ("image", "command", "environment", "labels", "connection")
@@ -75,32 +73,30 @@ class StageOperator(DockerOperator):
         read_only: bool = False,
         **kwargs: Any,
     ) -> None:
+        if ignored := sorted(kwargs.keys() & signature(DockerOperator.__init__).parameters.keys()):
+            raise TypeError(
+                f"StageOperator was given {', '.join(ignored)} of DockerOperator, expected none of its parameters: the "
+                "engine confines every stage alike; do: leave it out"
+            )
+        engines.connect()  # an engine that is not there, or lacks a setting, is an import error of the Dag
         image = image_of(stage)
         self.stage = stage
         self.custom_operator_name = stage  # what Airflow's graph writes below the task
         self.image_id = image.id
-        self.network, self.connection = network, connection
+        self.network, self.connection, self.read_only = network, connection, read_only
         self.addresses = networks.addresses(network)
+        self.data = setting("ML_DATA")
         self.outcome = Outcome(image.name)
         self.container_id = ""
         self.last_line = ""
         self._killed = False
-        source = setting("ML_DATA")
-        mounts = [Mount(DATA_FOLDER, source, type="bind" if source.startswith("/") else "volume", read_only=read_only)]
-        if connection:
-            mounts.append(Mount(connections.TARGET, connections.volume(), type="volume", read_only=True))
-            command = [*command, f"--connection={connection}"]
         run = {"dag": "{{ dag.dag_id }}", "task": "{{ task.task_id }}", "run": "{{ run_id }}"}
         super().__init__(
             image=image.name,
-            command=command,
-            docker_url=setting("ML_DOCKER_HOST"),
+            command=[*command, f"--connection={connection}"] if connection else command,
             user=f"{setting('ML_UID')}:{setting('ML_GID')}",
-            mounts=mounts,
-            mount_tmp_dir=False,
             network_mode=networks.engine_name(network),
             mem_limit=setting("ML_STAGE_MEMORY"),
-            auto_remove="force",
             environment={
                 **{f"ML_{key.upper()}_ID": template for key, template in run.items()},
                 "ML_TRY_NUMBER": "{{ ti.try_number }}",
@@ -109,11 +105,13 @@ class StageOperator(DockerOperator):
                 **self.addresses,
             },
             labels={
-                **{f"airflow-ml.{key}": template for key, template in run.items()},
-                "airflow-ml.map-index": "{{ ti.map_index }}",
-                "airflow-ml.data": source,
-                TRY: "{{ ti.try_number }}",
-                LAST_TRY: "{{ ti.max_tries }}",
+                labels.DAG: run["dag"],
+                labels.TASK: run["task"],
+                labels.RUN: run["run"],
+                labels.MAP_INDEX: "{{ ti.map_index }}",
+                labels.DATA: self.data,
+                labels.TRY: "{{ ti.try_number }}",
+                labels.LAST_TRY: "{{ ti.max_tries }}",
             },
             **kwargs,
         )
@@ -190,8 +188,10 @@ class StageOperator(DockerOperator):
         names, but on other data. A task that a person cleared has other labels, so its old container is not joined.
         """
         joined = None
+        work = self._work()
+        work = replace(work, labels={name: value for name, value in work.labels.items() if name != labels.TRY})
         for container in sorted(self._engine.find(self._task_labels())):
-            if joined is None and self._engine.does(container, self._work()):
+            if joined is None and self._engine.does(container, work):
                 self.log.info("Container %s of an earlier try does this work: joining it", container[:12])
                 joined = container
             else:
@@ -227,7 +227,7 @@ class StageOperator(DockerOperator):
     def _defer(self, spent: timedelta, logged: list[int]) -> NoReturn:
         self.log.info("Container %s goes on; the triggerer waits for its end", self.container_id[:12])
         self.defer(
-            trigger=ContainerTrigger(cast("str", self.docker_url), self.container_id, self._task_labels()),
+            trigger=ContainerTrigger(self.container_id, self._task_labels()),
             method_name=self.collect.__name__,
             kwargs={"logged": logged},
             timeout=max(self.execution_timeout - spent, timedelta(seconds=1)) if self.execution_timeout else None,
@@ -238,12 +238,9 @@ class StageOperator(DockerOperator):
         self._killed = True
         self._remove_container()
 
-    @property
-    def _engine(self) -> DockerEngine:
-        try:
-            return DockerEngine(self.cli)
-        except AirflowException as error:  # the hook's, whose log line before has the cause
-            raise EngineError(f"does not answer ({error})") from None
+    @cached_property
+    def _engine(self) -> Engine:
+        return engines.connect()
 
     def _work(self) -> Work:
         return Work(
@@ -251,40 +248,21 @@ class StageOperator(DockerOperator):
             image_id=self.image_id,
             command=cast("list[str]", self.command),
             user=cast("str", self.user),
+            memory=cast("str", self.mem_limit),
+            network=self.network_mode,
+            data=self.data,
+            read_only=self.read_only,
+            connection=self.connection,
             environment=cast("dict[str, str]", self.environment),
             labels=cast("dict[str, str]", self.labels),
-            host={
-                "mounts": self.mounts,
-                "network_mode": self.network_mode,
-                "mem_limit": self.mem_limit,
-                "memswap_limit": self.mem_limit,  # the same: no swap on top
-                "pids_limit": PIDS_LIMIT,
-                "read_only": True,
-                "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev"},  # noqa: S108 - the container's own
-                "cap_drop": ["ALL"],
-                "security_opt": ["no-new-privileges"],
-            },
         )
 
     def _task_labels(self) -> dict[str, str]:
-        """What every container of this task carries, whichever try started it."""
-        labels = cast("dict[str, str]", self.labels)
-        return {name: value for name, value in labels.items() if name not in (TRY, LAST_TRY)}
+        return labels.of_task(self._work().labels)
 
     def command_by_hand(self) -> str:
-        """The `docker run` that does what this task does."""
-        mount = self.mounts[0]
-        volume = f"{mount['Source']}:{mount['Target']}{':ro' if mount['ReadOnly'] else ''}"
-        options = (
-            f"--rm --user {self.user} --network {self.network_mode} --read-only --tmpfs /tmp --cap-drop ALL"
-            f" --security-opt no-new-privileges --pids-limit {PIDS_LIMIT}"
-            f" --memory {self.mem_limit} --memory-swap {self.mem_limit}"
-        )
-        addresses = [word for name, value in self.addresses.items() for word in ("--env", f"{name}={value}")]
-        file = f"{self.connection}.json"
-        files = ["--volume", f"./{file}:{connections.TARGET}/{file}:ro"] if self.connection else []
-        all_options = [*options.split(), *addresses, "--volume", volume, *files]
-        return shlex.join(["docker", "run", *all_options, self.image, *(self.command or ())])
+        """The command line that does what this task does."""
+        return self._engine.by_hand(replace(self._work(), environment=self.addresses))
 
     def _require_network(self) -> None:
         try:
@@ -293,10 +271,10 @@ class StageOperator(DockerOperator):
             raise AirflowFailException(f"{self.stage} needs a network: {error}") from None
 
     def _engine_trouble(self, error: EngineError) -> str:
+        engine = self._engine
         return (
-            f"the engine at {self.docker_url} {error}; expected it to run {self.image}; do: see whether it and its "
-            "proxy are up (`docker compose ps engine-proxy`). The next try joins what was left running. "
-            f"By hand: {self.outcome.by_hand}"
+            f"the engine at {engine.address} {error}; expected it to run {self.image}; do: {engine.advice}. "
+            f"The next try joins what was left running. By hand: {self.outcome.by_hand}"
         )
 
     def _require_image(self) -> None:
@@ -304,8 +282,9 @@ class StageOperator(DockerOperator):
         found = self._engine.image_id(self.image)
         if found != self.image_id:
             what = f"is {found} there, not {self.image_id}" if found else "is not there"
+            where = f"(engine {self._engine.address})"
             raise AirflowFailException(
-                f"image {self.image} of the image lock {what} (engine {self.docker_url}); do: run ./build_images.sh"
+                f"image {self.image} of the image lock {what} {where}; do: run ./build_images.sh"
             )
 
     def _remove_container(self) -> None:

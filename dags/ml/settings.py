@@ -13,6 +13,8 @@ EXPECTED = {
     "ML_PREDICTIONS_FORMAT": "csv, or parquet for both",
     "ML_DEADLINE": "a time of day in UTC such as 06:00, or `none`",
 }
+# What may be left out.
+OPTIONAL = {"ML_ENGINE": "docker"}
 
 
 class SettingError(Exception):
@@ -20,7 +22,7 @@ class SettingError(Exception):
 
     def __init__(self, name: str, found: str) -> None:
         do = "set it in .env, where .env.example explains it, then `make up`"
-        super().__init__(f"{name} {found}, expected {EXPECTED[name]}; do: {do}")
+        super().__init__(f"{name} {found}, expected {(EXPECTED | OPTIONAL)[name]}; do: {do}")
 
 
 def setting(name: str) -> str:

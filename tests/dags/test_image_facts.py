@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from airflow_ml.lineage.data import load_data
 
+from ml.engines.docker import host_config
 from ml.operator import StageOperator
 from tests.dags.conftest import IMAGES, LOCK
 
@@ -33,6 +34,6 @@ def test_rerun_confines_a_stage_as_the_operator_does(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
     task = StageOperator(task_id="any", stage="training", command=[])
     by_hand, ours = task.command_by_hand().split(" --volume ")[0], load_data().confined
-    ((folder, how),) = task._work().host["tmpfs"].items()
+    ((folder, how),) = host_config(task._work())["tmpfs"].items()
     assert options(by_hand) - {f"tmpfs {folder}", "rm"} == options(" ".join(ours)) - {f"tmpfs {folder}:{how}"}
     assert f"--tmpfs={folder}:{how}" in ours

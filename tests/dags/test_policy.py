@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ml import engines
+from ml.engines.docker import host_config
 from ml.images import ImageLockError, image_of
 from ml.operator import StageOperator
 from ml.retrain import TrainOnBreach
@@ -82,24 +84,27 @@ def test_every_task_is_bounded_and_retried(tasks: Tasks) -> None:
 
 def test_every_container_is_confined(tasks: Tasks) -> None:
     for task in tasks:
-        assert task.auto_remove == "force"
-        assert (task.network_mode == "none") is (task.stage != "registry")
         assert task.user == "10001:10001"
-        assert task.mem_limit == "2g"
-        assert [(mount["Source"], mount["Target"], mount["Type"]) for mount in task.mounts] == [
-            ("data", "/data", "volume")
-        ]
-        assert not task.mount_tmp_dir
-        assert not task.retrieve_output
-        assert not task.force_pull
-        assert not task.privileged
-        assert task.container_name is None
+        host = host_config(task._work())
+        (mount,), network = host.pop("mounts"), host.pop("network_mode")
+        assert (mount["Source"], mount["Target"], mount["Type"]) == ("data", "/data", "volume")
+        assert (network == "none") is (task.stage != "registry")
+        assert host == {
+            "mem_limit": "2g", "memswap_limit": "2g", "pids_limit": 512, "read_only": True, "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"], "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev"},  # noqa: S108
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("parameter", ["privileged", "mounts", "network_mode", "auto_remove"])
+def test_no_task_can_confine_its_container_less(parameter: str) -> None:
+    with pytest.raises(TypeError, match=f"was given {parameter} of DockerOperator, expected none"):
+        StageOperator(task_id="any", stage="training", command=[], **{parameter: True})
 
 
 @pytest.mark.parametrize("task_id", ["register", "decide", "promote", "roll_back", "log_evaluation"])
 def test_tasks_that_write_nothing_cannot_write(tasks: Tasks, task_id: str) -> None:
     (task,) = (task for task in tasks if task.task_id == task_id)
-    assert task.mounts[0]["ReadOnly"] is True
+    assert host_config(task._work())["mounts"][0]["ReadOnly"] is True
 
 
 def test_commands_are_lists_whose_day_is_right_in_every_run(tasks: Tasks) -> None:
@@ -115,8 +120,10 @@ def test_environment_decides_where_and_as_whom(monkeypatch: pytest.MonkeyPatch) 
     for name, value in {**settings, "ML_DOCKER_HOST": "unix:///run/engine-proxy/engine.sock"}.items():
         monkeypatch.setenv(name, value)
     task = StageOperator(task_id="any", stage=next(iter(IMAGES)), command=[])
-    assert (task.mounts[0]["Type"], task.mounts[0]["Source"]) == ("bind", "/srv/data")
-    assert (task.user, task.mem_limit, task.docker_url) == ("1000:100", "1g", "unix:///run/engine-proxy/engine.sock")
+    (mount,) = host_config(task._work())["mounts"]
+    assert (mount["Type"], mount["Source"]) == ("bind", "/srv/data")
+    assert (task.user, task.mem_limit) == ("1000:100", "1g")
+    assert engines.connect().address == "unix:///run/engine-proxy/engine.sock"
 
 
 @pytest.mark.parametrize("file", DAG_FILES, ids=lambda file: file.name)
@@ -136,19 +143,32 @@ def test_parsing_looks_nothing_up(parsed_elsewhere: dict[str, Any]) -> None:
 
 
 def test_one_module_alone_knows_the_engine() -> None:
-    """The operator only hands the provider's client and mounts on."""
-    knowing = {path.name for path in DAGS.rglob("*.py") if "docker" in _imported_packages(path)}
-    assert knowing == {"docker.py", "operator.py"}
+    """The operator has the fields of Airflow's DockerOperator, nothing else."""
+    knowing = {
+        path.name: packages for path in DAGS.rglob("*.py") if (packages := {p for p in _imports(path) if "docker" in p})
+    }
+    assert knowing == {
+        "docker.py": {"docker", "docker.errors", "docker.types"},
+        "operator.py": {"airflow.providers.docker.operators.docker"},
+    }
 
 
-def _imported_packages(path: Path) -> set[str]:
+def _imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("ml."):
-            found |= set((node.module or "").split("."))
+        if isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
         if isinstance(node, ast.Import):
-            found |= {word for name in node.names for word in name.name.split(".")}
+            found |= {name.name for name in node.names}
     return found
+
+
+def test_engine_that_is_not_there_is_the_import_error_of_every_dag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_ENGINE", "podman")
+    bag = make_bag(DAGS)
+    assert not bag.dags
+    assert len(bag.import_errors) == len(DAG_FILES)
+    assert all("ML_ENGINE is 'podman', expected docker; do: " in error for error in bag.import_errors.values())
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,13 @@ def _works(stack: Stack, dag: str, run: str, task: dict[str, Any], number: int) 
     return is_running and "By hand: " in stack.airflow.log_of(dag, run, task)
 
 
+def wait_until_none_is_left(run: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while containers(run):
+        assert time.monotonic() < deadline, "the container goes on"
+        time.sleep(0.5)
+
+
 def remove_containers(run: str) -> None:
     """What a try left that could not remove it."""
     for container in containers(run):
@@ -223,15 +230,17 @@ for name in os.listdir('/proc'):
 
 
 def test_task_whose_process_is_killed_sends_one_alert(stack: Stack, receiver: Receiver) -> None:
-    """It cannot send it: the Dag processor does. The container goes on, and the second try joins it."""
+    """It cannot send it: the Dag processor does. The container goes on, and the second try joins it. After the last try
+    nobody will: the scheduler removes it."""
     run = start(stack, "alert_long", "2026-02-04")
     try:
         (container,) = containers(run)
         for number in (1, 2):
             wait_for_try(stack, "alert_long", run, number)
-            assert compose_stack.compose("exec", "-T", "scheduler", "python", "-c", KILL_TASK).stdout
             assert containers(run) == [container]
+            assert compose_stack.compose("exec", "-T", "scheduler", "python", "-c", KILL_TASK).stdout
         assert stack.airflow.wait("alert_long", run, RUN_TIMEOUT_S) == "failed"
+        wait_until_none_is_left(run)
         receiver.wait(run)
         for message in receiver.both(run):
             assert "the task's own process ended without a message" in message["text"]
@@ -241,19 +250,18 @@ def test_task_whose_process_is_killed_sends_one_alert(stack: Stack, receiver: Re
 
 
 def test_person_who_marks_a_long_task_failed_stops_its_container(stack: Stack) -> None:
-    """A task that waits in the triggerer has no process of its own that could be stopped."""
+    """A task that waits in the triggerer has no process of its own that could be stopped. The person is quick: often
+    the triggerer has not begun to wait."""
     run = start(stack, "alert_long", "2026-02-06")
     try:
         deadline = time.monotonic() + PATIENCE_S
         while [task["state"] for task in stack.airflow.tasks("alert_long", run)] != ["deferred"]:
             assert time.monotonic() < deadline, stack.explain("alert_long", run)
-            time.sleep(0.5)
-        assert containers(run)
+            time.sleep(0.05)
         task = f"/dags/alert_long/dagRuns/{quote(run)}/taskInstances/probe"
         stack.airflow.request("PATCH", task, {"new_state": "failed"})
-        while containers(run):
-            assert time.monotonic() < deadline, "the container goes on"
-            time.sleep(0.5)
+        assert stack.airflow.wait("alert_long", run, RUN_TIMEOUT_S) == "failed"
+        wait_until_none_is_left(run)
     finally:
         remove_containers(run)
 

@@ -1,87 +1,71 @@
-"""The Docker engine, as a stage's task needs it. The one place in `dags/` that knows its API."""
+"""The Docker engine. The one place in `dags/` that knows its API."""
 
+import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
 from docker import APIClient
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException
+from docker.types import Mount
 
+from ml import connections
+from ml.engines import ContainerGone, Engine, EngineError, Output, State, Work
 from ml.outcome import KILLED
+from ml.settings import setting
 
+DATA_FOLDER = "/data"
+# tini and Python need a handful, the libraries' thread pools a few per core.
+PIDS_LIMIT = 512
 # A stage ends immediately when it is asked to; this bounds one that does not. Airflow kills a task 5 s after it asks
 # the task to stop.
 STOP_SECONDS = 2
 # Seconds between two looks at a container that has closed its output.
 LOOK_S = 0.1
-
 # The engine learns that a container was out of memory by another event than its end, which may come later.
 OUT_OF_MEMORY_LOOKS, OUT_OF_MEMORY_LOOK_S = 10, 0.2
-# The label with the number of the try that started a container.
-TRY = "airflow-ml.try"
-
-# What stdout and stderr hold, one of them at a time.
-Output = tuple[bytes | None, bytes | None]
+# How the engine says that somebody else has removed a container, or removes it now.
+GONE = ("No such container", "is already in progress")
 
 
-class EngineError(Exception):
-    """The engine does not answer, or refuses; the message says which."""
+class DockerEngine(Engine):
+    """The engine, or the proxy in front of it, at ML_DOCKER_HOST."""
 
+    advice = "see whether it and its proxy are up (`docker compose ps engine-proxy`)"
 
-class ContainerGone(EngineError):
-    """Somebody else has removed the container."""
+    def __init__(self, address: str, patience_s: float) -> None:
+        self.address, self._patience_s = address, patience_s
 
+    @cached_property
+    def _client(self) -> APIClient:
+        return APIClient(base_url=self.address, timeout=self._patience_s)
 
-@dataclass(frozen=True)
-class Work:
-    """What a container is made of. `image_id` is the id that the image lock has for `image`."""
-
-    image: str
-    image_id: str
-    command: Sequence[str]
-    user: str
-    environment: Mapping[str, str]
-    labels: Mapping[str, str]
-    host: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class State:
-    """How a container is: `exit_code` is None until it has ended."""
-
-    exit_code: int | None
-    out_of_memory: bool = False
-
-
-class DockerEngine:
-    """An engine behind a client.
-
-    Every method raises EngineError if the engine does not answer or refuses, ContainerGone if a container is not there.
-    """
-
-    def __init__(self, client: APIClient) -> None:
-        self._client = client
-
-    @classmethod
-    @contextmanager
-    def at(cls, address: str) -> "Iterator[DockerEngine]":
-        """The engine at an address, for as long as the block lasts."""
-        with _trouble():
-            client = APIClient(base_url=address)
-        with closing(client):
-            yield cls(client)
+    def close(self) -> None:
+        if "_client" in vars(self):
+            self._client.close()
 
     def image_id(self, name: str) -> str | None:
-        """The id of an image; None if the engine does not have it."""
         with _trouble():
             return next((str(image["Id"]) for image in self._client.images(name=name)), None)
 
+    def by_hand(self, work: Work) -> str:
+        options = (
+            f"--rm --user {work.user} --network {work.network} --read-only --tmpfs /tmp --cap-drop ALL"
+            f" --security-opt no-new-privileges --pids-limit {PIDS_LIMIT}"
+            f" --memory {work.memory} --memory-swap {work.memory}"
+        )
+        variables = [word for name, value in work.environment.items() for word in ("--env", f"{name}={value}")]
+        file = f"{work.connection}.json"
+        files = ["--volume", f"./{file}:{connections.TARGET}/{file}:ro"] if work.connection else []
+        volume = f"{work.data}:{DATA_FOLDER}{':ro' if work.read_only else ''}"
+        all_options = [*options.split(), *variables, "--volume", volume, *files]
+        return shlex.join(["docker", "run", *all_options, work.image, *work.command])
+
     def start(self, work: Work) -> str:
-        """Start a container; returns its id. A container that cannot start is removed."""
         with _trouble():
             made = self._client.create_container(
                 work.image,
@@ -89,7 +73,7 @@ class DockerEngine:
                 user=work.user,
                 environment=dict(work.environment),
                 labels=dict(work.labels),
-                host_config=self._client.create_host_config(**work.host),
+                host_config=self._client.create_host_config(**host_config(work)),
             )
             container: str = made["Id"]
             try:
@@ -99,25 +83,23 @@ class DockerEngine:
                 raise
             return container
 
-    def find(self, labels: Mapping[str, str], *, running: bool = False) -> set[str]:
-        """The containers with these labels; `running`: only those that have started and not ended."""
+    def find(self, labels: Mapping[str, str], *, running: bool = False) -> dict[str, dict[str, str]]:
         wanted = [f"{name}={value}" for name, value in labels.items()]
         with _trouble():
-            return {str(one["Id"]) for one in self._client.containers(all=not running, filters={"label": wanted})}
+            found = self._client.containers(all=not running, filters={"label": wanted})
+            return {str(one["Id"]): dict(one["Labels"]) for one in found}
 
     def does(self, container: str, work: Work) -> bool:
-        """Whether a container has started with this work's image, command and labels, except the try's."""
         with _trouble():
             found = self._client.inspect_container(container)
             return (
                 found["State"]["Status"] != "created"
                 and found["Image"] == work.image_id
                 and list(found["Config"]["Cmd"] or ()) == list(work.command)
-                and {**work.labels, TRY: ""}.items() <= {**found["Config"]["Labels"], TRY: ""}.items()
+                and work.labels.items() <= found["Config"]["Labels"].items()
             )
 
     def state(self, container: str) -> State:
-        """The state of a container."""
         for _ in range(OUT_OF_MEMORY_LOOKS):
             with _trouble():
                 found = self._client.inspect_container(container)["State"]
@@ -129,17 +111,17 @@ class DockerEngine:
         return state
 
     def last_line(self, container: str) -> str:
-        """The last line that a container has written to stderr."""
         with _trouble():
             written: bytes = self._client.logs(container, stdout=False, stderr=True, tail=1)
             return written.decode("utf-8", errors="replace").strip()
 
     def follow(self, container: str, seconds: float) -> Iterator[Output]:
-        """What a container writes, from its beginning, until it ends or so many seconds have gone."""
         end = time.monotonic() + seconds
+        with _trouble():
+            client = self._client
         chunks: SimpleQueue[Output | Exception | None] = SimpleQueue()
         for stream in ("stdout", "stderr"):
-            Thread(target=self._pump, args=(container, stream, chunks), daemon=True).start()
+            Thread(target=_pump, args=(client, container, stream, chunks), daemon=True).start()
         open_streams = 2
         while open_streams and (left := end - time.monotonic()) > 0:
             try:
@@ -156,20 +138,44 @@ class DockerEngine:
         while time.monotonic() < end and self.state(container).exit_code is None:
             time.sleep(LOOK_S)
 
-    def _pump(self, container: str, stream: str, chunks: "SimpleQueue[Output | Exception | None]") -> None:
-        is_stdout = stream == "stdout"
-        try:
-            for chunk in self._client.logs(container, stdout=is_stdout, stderr=not is_stdout, stream=True, follow=True):
-                chunks.put((chunk, None) if is_stdout else (None, chunk))
-            chunks.put(None)
-        except Exception as error:  # the reader of the queue raises it
-            chunks.put(error)
-
     def remove(self, container: str) -> None:
-        """Stop and remove a container, if it is still there."""
         with suppress(ContainerGone), _trouble():
             self._client.stop(container, timeout=STOP_SECONDS)
             self._client.remove_container(container, v=True, force=True)
+
+
+def connect(patience_s: float) -> DockerEngine:
+    """The engine at ML_DOCKER_HOST. Errors: SettingError."""
+    return DockerEngine(setting("ML_DOCKER_HOST"), patience_s)
+
+
+def host_config(work: Work) -> dict[str, Any]:
+    """How a container is confined, as arguments of `create_host_config`."""
+    kind = "bind" if work.data.startswith("/") else "volume"
+    mounts = [Mount(DATA_FOLDER, work.data, type=kind, read_only=work.read_only)]
+    if work.connection:
+        mounts.append(Mount(connections.TARGET, connections.volume(), type="volume", read_only=True))
+    return {
+        "mounts": mounts,
+        "network_mode": work.network,
+        "mem_limit": work.memory,
+        "memswap_limit": work.memory,  # the same: no swap on top
+        "pids_limit": PIDS_LIMIT,
+        "read_only": True,
+        "tmpfs": {"/tmp": "rw,noexec,nosuid,nodev"},  # noqa: S108 - the container's own
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+    }
+
+
+def _pump(client: APIClient, container: str, stream: str, chunks: "SimpleQueue[Output | Exception | None]") -> None:
+    is_stdout = stream == "stdout"
+    try:
+        for chunk in client.logs(container, stdout=is_stdout, stderr=not is_stdout, stream=True, follow=True):
+            chunks.put((chunk, None) if is_stdout else (None, chunk))
+        chunks.put(None)
+    except Exception as error:  # the reader of the queue raises it
+        chunks.put(error)
 
 
 @contextmanager
@@ -177,7 +183,7 @@ def _trouble() -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        if isinstance(error, NotFound) and "No such container" in str(error.explanation):
+        if any(words in str(error.explanation) for words in GONE):
             raise ContainerGone("does not have the container any more") from error
         raise EngineError(f"refuses ({error.explanation or error})") from error
     except (DockerException, OSError) as error:  # requests' errors are OSErrors

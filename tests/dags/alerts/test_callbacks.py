@@ -13,7 +13,7 @@ from airflow.utils.state import TaskInstanceState
 
 import ml.sensor
 from ml.alerts import callbacks
-from ml.engines.docker import State
+from ml.engines import State
 from ml.operator import StageFailed, StageOperator
 from ml.outcome import Outcome
 from tests.dags.conftest import DAGS

@@ -28,7 +28,6 @@ with DAG("probes", schedule=None, params={"code": ""}, **dag_defaults()):
     StageOperator(task_id="probe", outlets=[RAW], execution_timeout=timedelta(minutes=2), **what)
     StageOperator(task_id="probe_briefly", execution_timeout=timedelta(seconds=3), **what)
     StageOperator(task_id="probe_read_only", read_only=True, **what)
-    StageOperator(task_id="probe_with_an_impatient_client", timeout=1, **what)
     StageOperator(task_id="probe_on_the_network", network="mlflow", **what)
     StageOperator(task_id="probe_with_connection", network="exchange", connection="shop", **what)
 """

@@ -19,7 +19,7 @@ from airflow.models import DagRun
 from airflow.models.trigger import Trigger
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
-from ml import operator
+from ml import engines, operator
 from ml.trigger import ContainerTrigger
 from tests.dags.conftest import DAGS, ROOT
 from tests.dags.engine.conftest import MLFLOW, Engine, docker
@@ -229,14 +229,16 @@ def test_container_knows_its_run_and_image(probes: Airflow, probe_lock: Path) ->
     assert found["ML_IMAGE_ID"] == json.loads(probe_lock.read_text())["images"]["probe"]["id"]
 
 
-def test_container_silent_for_longer_than_the_clients_patience_is_waited_for(probes: Airflow) -> None:
-    _, outcome = execute(probes, f"import time; time.sleep(3); {RESULT}", "probe_with_an_impatient_client")
-    assert outcome.ti.state == "success"
+CLOSING = f"import os, time; {RESULT}; os.close(1); os.close(2); time.sleep(3)".replace("}))", "}), flush=True)")
 
 
-def test_container_that_closes_its_output_is_waited_for(probes: Airflow) -> None:
-    code = f"import os, time; {RESULT}; os.close(1); os.close(2); time.sleep(3)"
-    _, outcome = execute(probes, code.replace("}))", "}), flush=True)"), "probe_with_an_impatient_client")
+@pytest.mark.parametrize("code", [f"import time; time.sleep(3); {RESULT}", CLOSING])
+def test_container_silent_for_longer_than_an_answer_may_take_is_waited_for(
+    probes: Airflow, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    connect = engines.connect
+    monkeypatch.setattr(engines, "connect", lambda: connect(patience_s=1))
+    _, outcome = execute(probes, code)
     assert outcome.ti.state == "success"
 
 
@@ -418,8 +420,9 @@ def test_person_who_stops_the_task_stops_the_container(probes: Airflow, engine: 
     assert engine.containers(run.run_id) == []
 
 
-def test_triggerer_waits_for_an_engine_that_does_not_answer(tmp_path: Path) -> None:
-    trigger = ContainerTrigger(f"unix://{tmp_path}/no-engine.sock", "0" * 64, {"airflow-ml.data": "data"})
+def test_triggerer_waits_for_an_engine_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+    trigger = ContainerTrigger("0" * 64, {"airflow-ml.data": "data"})
 
     async def wait() -> None:
         await asyncio.wait_for(anext(trigger.run()), timeout=2)

@@ -1,0 +1,14 @@
+"""The labels of a container: whose task it is, on which data, and which try of it. Reads and writes nothing."""
+
+from collections.abc import Mapping
+
+DAG, TASK, RUN, MAP_INDEX, DATA = (f"airflow-ml.{name}" for name in ("dag", "task", "run", "map-index", "data"))
+# The number of the try that started the container.
+TRY = "airflow-ml.try"
+# The number of the task's last try, which changes when a person clears the task.
+LAST_TRY = "airflow-ml.last-try"
+
+
+def of_task(labels: Mapping[str, str]) -> dict[str, str]:
+    """Those that every container of the task carries, whichever try started it."""
+    return {name: labels[name] for name in (DAG, TASK, RUN, MAP_INDEX, DATA)}

@@ -1,0 +1,53 @@
+"""Removes orphans: containers whose task has ended or is gone, so that nobody else will remove them.
+
+Airflow's database says which tasks have not ended. Reads it and the engine. Removes containers, and the connections
+that they read.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+
+from airflow.models.taskinstance import TaskInstance
+from airflow.utils.state import State
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ml import connections, engines, labels
+from ml.engines import EngineError
+from ml.settings import setting
+
+# The scheduler waits for it: an engine that hangs must not stop it.
+PATIENCE_S = 5
+# A cleared task has no state: its container is of before, and its next try starts another.
+MAY_HAVE_A_CONTAINER = [state for state in State.unfinished if state is not None]
+
+log = logging.getLogger(__name__)
+
+
+def remove_orphans(session: Session) -> None:
+    """Remove them; without an engine, say so. The next call finds what this one could not remove."""
+    with engines.connect(PATIENCE_S) as engine:
+        try:
+            # In this order: a task that starts a container after the look is not missed.
+            found = engine.find({labels.DATA: setting("ML_DATA")})
+            expected = _expected(session, found.values())
+            for container, marks in found.items():
+                if labels.RUN in marks and _task(marks) not in expected:
+                    log.warning("Removing the container %s: its task has ended: %s", container[:12], marks)
+                    engine.remove(container)
+                    connections.remove(labels.of_task(marks))
+        except EngineError as error:
+            log.info("Containers without a task were not looked for: the engine at %s %s", engine.address, error)
+
+
+def _expected(session: Session, found: Iterable[Mapping[str, str]]) -> set[tuple[str, ...]]:
+    """The tasks in the runs of these containers that may have one."""
+    ti = TaskInstance
+    query = select(ti.dag_id, ti.task_id, ti.run_id, ti.map_index).where(
+        ti.run_id.in_({marks.get(labels.RUN, "") for marks in found}), ti.state.in_(MAY_HAVE_A_CONTAINER)
+    )
+    return {(dag, task, run, str(index)) for dag, task, run, index in session.execute(query)}
+
+
+def _task(marks: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(marks.get(name, "") for name in (labels.DAG, labels.TASK, labels.RUN, labels.MAP_INDEX))

@@ -1,0 +1,155 @@
+"""A container whose task has ended without removing it: whenever a run starts or ends, it is removed."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from airflow.models import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.utils.session import create_session
+from airflow.utils.state import TaskInstanceState
+from sqlalchemy import select
+
+from ml import connections, labels, operator
+from tests.dags.engine.conftest import Engine, docker
+from tests.dags.runs import Airflow, day
+
+pytestmark = pytest.mark.usefixtures("_environment")
+
+SLEEP = "import time; time.sleep(600)"
+
+
+@pytest.fixture
+def run(probes: Airflow, engine: Engine) -> Iterator[DagRun]:
+    run = probes.manual("probes", day("2026-11-21"), {"code": SLEEP})
+    yield run
+    if left := engine.containers(run.run_id):
+        docker("rm", "--force", *left)
+
+
+@pytest.fixture
+def start(engine: Engine, run: DagRun) -> Callable[..., str]:
+    """Start a container as a worker of the run's task `probe` has started it, whose process was killed since."""
+
+    def start(**change: str) -> str:
+        task = {"dag": "probes", "task": "probe", "run": run.run_id, "map-index": "-1", "data": engine.name, **change}
+        marks = [f"--label=airflow-ml.{name}={value}" for name, value in task.items() if value]
+        return docker("run", "--detach", *marks, engine.tags[0], "-c", SLEEP)
+
+    return start
+
+
+def mark(run: DagRun, state: str | None, *tasks: str) -> None:
+    """Give tasks of a run a state, as a person or the scheduler does; all of them if none is named."""
+    with create_session() as session:
+        for ti in session.scalars(select(TaskInstance).where(TaskInstance.run_id == run.run_id)):
+            if ti.task_id in tasks or not tasks:
+                ti.set_state(TaskInstanceState(state) if state else None, session=session)
+
+
+def schedule(probes: Airflow, run: DagRun) -> str:
+    """What the scheduler does with a run; returns its state."""
+    dag = probes.dag(run.dag_id)
+    with create_session() as session:
+        found = session.merge(run)
+        found.dag = dag
+        found.update_state(session=session, execute_callbacks=False)
+        return str(found.state)
+
+
+def start_another_run(probes: Airflow) -> None:
+    other = probes.manual("probes", day("2026-11-22"), {"code": ""})
+    dag = probes.dag("probes")
+    with create_session() as session:
+        found = session.merge(other)
+        found.dag = dag
+        found.set_state("running")
+        found.notify_dagrun_state_changed(msg="started")
+
+
+def test_person_who_marks_a_task_before_the_triggerer_waits_for_it_stops_its_container(
+    probes: Airflow, engine: Engine, run: DagRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trigger is deleted before anybody has loaded it, so that nobody is asked to stop the container."""
+    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
+    assert probes.run_task(run, "probe").ti.state == "deferred"
+    assert engine.containers(run.run_id, "running")
+    mark(run, "failed")
+    assert schedule(probes, run) == "failed"
+    assert engine.containers(run.run_id) == []
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "skipped", None])
+def test_container_whose_task_has_ended_is_removed(
+    probes: Airflow, engine: Engine, run: DagRun, start: Callable[..., str], state: str | None
+) -> None:
+    """The worker of the last try was killed, or a person marked or cleared the task."""
+    start()
+    mark(run, state)
+    start_another_run(probes)
+    assert engine.containers(run.run_id) == []
+
+
+def test_container_of_a_run_that_was_deleted_is_removed(
+    probes: Airflow, engine: Engine, run: DagRun, start: Callable[..., str]
+) -> None:
+    start()
+    mark(run, "running")
+    with create_session() as session:
+        session.delete(session.merge(run))
+    start_another_run(probes)
+    assert engine.containers(run.run_id) == []
+
+
+@pytest.mark.parametrize(
+    "state", ["scheduled", "queued", "running", "restarting", "deferred", "up_for_retry", "up_for_reschedule"]
+)
+def test_container_whose_task_goes_on_is_left(
+    probes: Airflow, engine: Engine, run: DagRun, start: Callable[..., str], state: str
+) -> None:
+    container = start()
+    mark(run, state)
+    start_another_run(probes)
+    assert engine.containers(run.run_id, "running") == [container[:12]]
+
+
+@pytest.mark.parametrize("change", [{"data": "other-data"}, {"run": ""}])
+def test_container_that_is_not_of_this_airflow_is_left(
+    probes: Airflow, run: DagRun, start: Callable[..., str], change: dict[str, str]
+) -> None:
+    """It works on other data, or a person started it by hand."""
+    container = start(**change)
+    mark(run, "failed")
+    assert schedule(probes, run) == "failed"
+    assert docker("inspect", "--format={{.State.Status}}", container) == "running"
+    docker("rm", "--force", container)
+
+
+def test_connection_that_the_container_read_is_removed_too(
+    probes: Airflow, engine: Engine, run: DagRun, start: Callable[..., str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(connections, "FOLDER", tmp_path)
+    monkeypatch.setenv("ML_CONNECTIONS_VOLUME", "any")
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", "{}")
+    names = {labels.DAG: "probes", labels.TASK: "probe", labels.RUN: run.run_id, labels.MAP_INDEX: "-1"}
+    connections.write("shop", {**names, labels.DATA: engine.name})
+    assert list(tmp_path.glob("*/shop.json"))
+    start()
+    mark(run, "failed")
+    assert schedule(probes, run) == "failed"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_ends_though_the_engine_does_not_answer(
+    probes: Airflow, engine: Engine, run: DagRun, start: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = start()
+    mark(run, "failed")
+    with monkeypatch.context() as broken:
+        broken.setenv("ML_DOCKER_HOST", "unix:///no-engine.sock")
+        assert schedule(probes, run) == "failed"
+    assert engine.containers(run.run_id) == [container[:12]]
+    start_another_run(probes)
+    assert engine.containers(run.run_id) == []
