@@ -93,7 +93,11 @@ class Counts:
         """
         self.log()
         if unlabelled := self.passed_over["data.csv"]:
-            log.warning("%d of %d rows of %s/data.csv have no label", unlabelled, self.rows["data.csv"], label)
+            rows = self.rows["data.csv"]
+            self.warnings.append(
+                f"{unlabelled:,} of {rows:,} rows of {label}/data.csv ({unlabelled / rows:.1%}) have no label: "
+                "no model learns from them, and no figure of `validate` is about them"
+            )
         for file, rejected in self.rejected.items():
             rows, rejected = self.rows[file], rejected - self.passed_over[file]
             if rejected > most * rows or (file == "data.csv" and not self.written):

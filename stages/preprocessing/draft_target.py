@@ -33,6 +33,12 @@ def describe_target(column: Column, choice: Choice, missing: list[str]) -> tuple
         warnings.append(f"{column.name}: {text!r} is a class; if it means missing, name it with --missing '{text}'")
     if len(classes) < 2:
         warnings.append(f"{column.name}: there is only one class, {shown}: nothing can be learned from this file")
+    if rare := sorted(str(name) for name, rows in classes.items() if rows < 2):
+        more = f" and {len(rare) - SHOWN_CLASSES:,} more" if len(rare) > SHOWN_CLASSES else ""
+        warnings.append(
+            f"{column.name}: these classes have only one row, so `split` refuses the file: "
+            f"{', '.join(rare[:SHOWN_CLASSES])}{more}"
+        )
     if len(classes) > MANY_CLASSES:
         warnings.append(f"{column.name}: {len(classes)} classes are many: is it a number? Numbers are not predicted")
     document = field_document(column.name, reading, "target", why)

@@ -247,17 +247,21 @@ def _constraints(constraints: Any, kind: str, at: str) -> dict[str, Any]:
         if kind not in CONSTRAINTS.get(name, ()):
             known = [known for known, kinds in CONSTRAINTS.items() if kind in kinds]
             raise _wrong(at, f"the constraint {name} on type {kind}", f"one of {', '.join(known)}")
-        right = {
-            "required": isinstance(value, bool),
-            "unique": isinstance(value, bool),
-            "enum": isinstance(value, list) and bool(value),
-            "pattern": isinstance(value, str),
-            "minLength": _is_length(value),
-            "maxLength": _is_length(value),
-        }.get(name, isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value)))
+        right, expected = {
+            "required": (isinstance(value, bool), "true or false"),
+            "unique": (isinstance(value, bool), "true or false"),
+            "enum": (isinstance(value, list) and bool(value), "a list of one value or more"),
+            "pattern": (isinstance(value, str), "a regular expression"),
+            "minLength": (_is_length(value), f"a whole number from 0 to {MOST_LENGTH}"),
+            "maxLength": (_is_length(value), f"a whole number from 0 to {MOST_LENGTH}"),
+        }.get(name, (_is_bound(value), f"a finite number, or a text that is a {kind}"))
         if not right:
-            raise _wrong(at, f"the constraint {name} is {json.dumps(value)}", f"a value that fits {name}")
+            raise _wrong(at, f"the constraint {name} is {json.dumps(value)}", expected)
     return constraints
+
+
+def _is_bound(value: Any) -> bool:
+    return isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _is_length(value: Any) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stagekit.contract import CATEGORY, HOUR, NUMBER, Feature
+from stagekit.contract import CALENDAR, Feature
 
 from fitting import Fit
 
@@ -32,14 +32,14 @@ def _on_few_rows(rows: Mapping[str, int]) -> Iterator[str]:
 def _on_constant_features(model: str, features: Sequence[Feature]) -> Iterator[str]:
     """LightGBM writes `none` for the range of a feature that it cannot split.
 
-    Parts of the calendar are not named: a day has one weekday and one day of the month.
+    Parts of the calendar are not named: the rows of one day have one weekday, one month, and so on.
     """
     found = re.search(r"(?m)^feature_infos=(.*)$", model)
     ranges = found[1].split() if found else []
     constant = [
         feature.name
         for feature, known in zip(features, ranges, strict=True)
-        if known == "none" and feature.kind in (NUMBER, CATEGORY, HOUR)
+        if known == "none" and feature.kind not in CALENDAR
     ]
     if constant:
         more = f" and {len(constant) - MOST_NAMES} more" if len(constant) > MOST_NAMES else ""

@@ -1,10 +1,15 @@
 """The registry stage against a real MLflow server, with models that the real stages made."""
 
+import csv
+import io
 import json
+import random
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +18,7 @@ from tests.harness import ROOT, Data, data_folder, docker, images
 from .registry_lab import FIRST, RULES, SECOND, Server, in_server, serve, start
 
 MODEL = f"models/{FIRST}"
+ODD = "2026-12-01"
 RUN = "scheduled__2026-11-15T02:00:00+00:00"
 MODEL_FILES = {"model.txt", "encoder.json", "params.json", "metrics.json", "curves.json", "baseline.json"}
 LOADING_FILES = {"MLmodel", "_meta.json", "requirements.txt", "conda.yaml", "python_env.yaml", "input_example.json"}
@@ -500,41 +506,116 @@ def test_evaluation_goes_to_the_run_that_scored_once(server: Server, second: Dat
     assert made.run(run_id)["tags"][key] == made.version("1")["tags"][key] == f"http://localhost:8081/{SECOND}/"
 
 
-LOAD = """
+CHECK = """
 import csv, io, json, sys
-import mlflow, numpy, pandas
 
 given = json.load(sys.stdin)
-booster = mlflow.lightgbm.load_model(given["uri"])
-loaded = mlflow.pyfunc.load_model(given["uri"])
-names = loaded.metadata.get_input_schema().input_names()
-number = lambda cell: float(cell or "nan")
-rows = csv.DictReader(io.StringIO(given["features"]))
-features = pandas.DataFrame([[number(row[name]) for name in names] for row in rows], columns=names)
-expected = [float(row["probability_1"]) for row in csv.DictReader(io.StringIO(given["predictions"]))]
+open("features.csv", "w", encoding="utf-8").write(given["features"])
+exec(given["example"])
+columns = ["probability_" + name for name in given["classes"]][-1 if len(given["classes"]) == 2 else 0 :]
+rows = csv.DictReader(io.StringIO(given["predictions"]))
+expected = [[float(row[column]) for column in columns] for row in rows]
+if len(columns) == 1:
+    expected = [row[0] for row in expected]
+loaded = mlflow.pyfunc.load_model("models:/airflow-ml@champion")
 print(json.dumps({
     "rows": len(features),
-    "class": type(booster).__name__,
-    "lightgbm": float(numpy.abs(booster.predict(features) - expected).max()),
-    "python_function": float(numpy.abs(loaded.predict(features) - expected).max()),
+    "class": type(model).__name__,
+    "names": loaded.metadata.get_input_schema().input_names(),
+    "lightgbm": float(abs(scores - expected).max()),
+    "python_function": float(abs(same_scores - expected).max()),
     "example": len(loaded.predict(loaded.input_example)),
 }))
 """
+# What JSON, CSV, LightGBM or pandas could read in another way, and a name that begins with another one.
+ODD_NAMES = [
+    '"quoted"',
+    "it's",
+    "a b",
+    " blank ",
+    "größe",
+    "体重",
+    "a,b",
+    "[0]",
+    "{x}:1",
+    "Unnamed: 0",
+    "1",
+    "1.1",
+    "x=y",
+]
+
+
+@pytest.fixture(scope="module")
+def odd(server: Server) -> Data:
+    """A day with a model whose features have odd names, trained on the three quarters of the rows that have a label."""
+    data = server.data
+    put_odd_names(data, ODD)
+    for step in (data.prepare, data.split, data.train, data.validate, data.plot):
+        step(ODD)
+    data.score(ODD, f"models/{ODD}")
+    return data
+
+
+def put_odd_names(data: Data, ds: str) -> None:
+    """A day of 400 rows and three classes whose features have odd names; 300 rows have a label."""
+    draw = random.Random(1)
+    rows = [[number, *(draw.randrange(100) for _ in ODD_NAMES)] for number in range(400)]
+    fields = [
+        {"name": "id", "type": "integer", "role": "key"},
+        *({"name": name, "type": "number", "role": "feature"} for name in ODD_NAMES),
+        {"name": "grade", "type": "string", "role": "target", "partial": True},
+    ]
+    labels = [[row[0], "ABC"[row[1] // 34]] for row in rows[:300]]
+    data.write("odd-data.csv", to_csv([["id", *ODD_NAMES], *rows]))
+    data.write("odd-target.csv", to_csv([["id", "grade"], *labels]))
+    data.write("odd-schema.json", json.dumps({"fields": fields}))
+    files = [f"--{file.partition('.')[0]}=/data/odd-{file}" for file in ("data.csv", "target.csv", "schema.json")]
+    data.stage("preprocessing", "import", f"--ds={ds}", *files)
+
+
+def to_csv(rows: list[list[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def scores_elsewhere(server: Server, ds: str, model: str) -> dict[str, Any]:
+    """What the README's example makes of a day's features, compared with predictions.csv."""
+    text = (ROOT / "stages/registry/README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    tables = {name: server.data.read(f"{name}/{ds}/{name}.csv") for name in ("features", "predictions")}
+    classes = server.data.json(f"{model}/encoder.json")["target"]["classes"]
+    question = json.dumps({"example": example, "classes": classes, **tables})
+    client = [str(ROOT / "airflow-ml"), "mlflow-client", server.network, "-c", CHECK]
+    done = subprocess.run(client, input=question, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def test_anyone_with_mlflow_and_lightgbm_gets_the_scores_of_predictions_csv(server: Server, second: Data) -> None:
-    made = server.named("loaded")
+    made = server.named("airflow-ml")
     made.promote(made.register(FIRST)["version"])
-    tables = {name: second.read(f"{name}/{SECOND}/{name}.csv") for name in ("features", "predictions")}
-    question = json.dumps({"uri": "models:/loaded@champion", **tables})
-    client = [str(ROOT / "airflow-ml"), "mlflow-client", server.network, "-c", LOAD]
-    done = subprocess.run(client, input=question, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = scores_elsewhere(made, SECOND, MODEL)
     assert found["class"] == "Booster"
     assert found["rows"] == second.mark(f"predictions/{SECOND}")["outputs"]["predictions.csv"]["rows"] > 2000
     assert (found["lightgbm"], found["python_function"]) == (0.0, 0.0)
     assert found["example"] == 5
+
+
+def test_example_of_loading_works_for_every_feature_name(server: Server, odd: Data) -> None:
+    made = server.named("airflow-ml", odd)
+    made.promote(made.register(ODD)["version"])
+    found = scores_elsewhere(made, ODD, f"models/{ODD}")
+    assert (found["rows"], found["names"]) == (400, ODD_NAMES)
+    assert (found["lightgbm"], found["python_function"]) == (0.0, 0.0)
+
+
+def test_version_says_how_many_rows_had_no_label(server: Server, odd: Data) -> None:
+    made = server.named("partial", odd)
+    version = made.version(made.register(ODD)["version"])
+    said = f"prepare: 100 of 400 rows of raw/{ODD}/data.csv (25.0%) have no label"
+    assert said in version["tags"]["airflow_ml.warnings"]
+    assert said in version["description"]
 
 
 def test_evaluation_of_an_unknown_model_is_no_failure(server: Server, second: Data) -> None:

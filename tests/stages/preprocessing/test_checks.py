@@ -1,4 +1,7 @@
-"""The Table Schema's rules, compared with an oracle in plain Python that was written from the specification."""
+"""The Table Schema's rules, compared with an oracle in plain Python that was written from the specification.
+
+What other programs take or crash on is in test_lenient_input.
+"""
 
 import json
 import math
@@ -533,14 +536,8 @@ def without(name: str) -> dict[str, Any]:
             schema_of(field("x", "string", "ignore"), missingValues="NA"), 'missingValues is "NA"', id="missing"
         ),
         pytest.param(schema_of(field("x", "string", "ignore"), foreignKeys=[]), "foreignKeys", id="foreign keys"),
-        pytest.param(schema_of(field("x", "string", "ignore", minLength=10**100)), "minLength is 1000", id="length"),
         pytest.param(schema_of(field("x", "string", "ignore", maxLength=-1)), "maxLength is -1", id="negative length"),
         pytest.param(schema_of(field("x", "number", "ignore", maximum=1e999)), "maximum is Inf", id="endless"),
-        pytest.param(
-            schema_of({**field("x", "boolean", "ignore"), "trueValues": ["1", "y"], "falseValues": ["y"]}),
-            "'y' is both true and false",
-            id="true and false",
-        ),
     ],
 )
 def test_schema_that_cannot_be_followed_is_refused(document: Any, message: str) -> None:
@@ -557,7 +554,6 @@ def test_schema_that_cannot_be_followed_is_refused(document: Any, message: str) 
         pytest.param(
             field("x", "string", "ignore", pattern="(?=a)"), "pattern '(?=a)' is not understood", id="pattern"
         ),
-        pytest.param(field("x", "string", "ignore", pattern=")("), "pattern ')(' is not understood", id="unbalanced"),
     ],
 )
 def test_constraint_that_cannot_be_followed_is_refused(tested: dict[str, Any], message: str) -> None:
@@ -576,12 +572,8 @@ DEEP = 200_000
         pytest.param(b"{", "it is no JSON", id="cut off"),
         pytest.param(b"\xff", "it is no JSON", id="no UTF-8"),
         pytest.param(b"\xff\xfe{\x00}\x00", "it is no JSON", id="UTF-16"),
-        pytest.param(b"[" * DEEP, "nested too deeply", id="deep"),
         pytest.param(b'{"fields":' * DEEP + b"1" + b"}" * DEEP, "nested too deeply", id="deep objects"),
-        pytest.param(b'{"fields": [], "fields": []}', "fields", id="key twice"),
-        pytest.param(b'{"fields": [{"constraints": {"minimum": NaN}}]}', "NaN", id="NaN"),
         pytest.param(b'{"fields": ' + b"9" * 5000 + b"}", "it is no JSON", id="huge number"),
-        pytest.param(b'{"fields": "\\ud800"}', "ud800", id="half character"),
         pytest.param(b"[]", "a list", id="no object"),
     ],
 )

@@ -394,3 +394,15 @@ def test_result_line_is_bounded(day: Day, files: dict[str, Path]) -> None:
     assert len(run.result["warnings"]) == 21
     assert run.log.count("WARNING preprocessing infer-schema: c59: ignored") == 1
     assert run.result["warnings"][-1].startswith("and 4")
+
+
+def test_classes_of_one_row_are_named_before_split_refuses_them(day: Day, files: dict[str, Path]) -> None:
+    run, _ = draft(day, files, [["id", "x", "y"], *([n, n % 7, "ab"[n % 2] if n < 80 else f"c{n}"] for n in range(87))])
+    assert run.code == 0
+    shown = "c80, c81, c82, c83, c84 and 2 more"
+    assert f"y: these classes have only one row, so `split` refuses the file: {shown}" in run.log
+    assert day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"])).code == 0
+    assert day.run("prepare").code == 0
+    split = day.run("split")
+    assert split.code == 3
+    assert f"these have only one row: {shown}" in split.log

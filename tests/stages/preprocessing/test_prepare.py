@@ -305,7 +305,10 @@ def test_day_with_a_part_of_its_labels_trains_on_them_if_its_schema_allows_it(da
     assert run.code == (0 if partial else 3)
     if partial:
         assert (run.result["rows_in"], run.result["rows_out"], run.result["unlabelled"]) == (100, 39, 61)
-        assert "61 of 100 rows of raw/2026-11-21/data.csv have no label" in run.log
+        # Warnings are also in MLflow and on the report page.
+        (warning,) = run.result["warnings"]
+        assert warning.startswith("61 of 100 rows of raw/2026-11-21/data.csv (61.0%) have no label: ")
+        assert run.log.count(f"WARNING preprocessing prepare: {warning}") == 1
         assert [row["tag"] for row in day.rows(f"processed/{DS}/train_data.csv")] == [f"tag-{n}" for n in range(1, 40)]
         reasons = {row["reason"] for row in day.rows(f"processed/{DS}/rejected.csv") if row["file"] == "data.csv"}
         assert reasons == {"no target for this key", "its row in target.csv was rejected (line 2)"}

@@ -135,13 +135,19 @@ def test_giant_entity_trains(day: Day) -> None:
     [
         ("A" * 20, SCHEMA, "has only one class: grade is 'A' in all rows"),
         ("A" * 10 + "B" * 9 + "C", SCHEMA, "of 3 classes of grade, these have only one row: C"),
+        (
+            "A" * 10 + "BB" + "CDEFGHIJ",
+            SCHEMA,
+            "of 10 classes of grade, these have only one row: C, D, E, F, G and 3 more",
+        ),
         ("AB" * 10, {**SCHEMA, "one farm": True}, "cannot be on both sides: they belong to one farm"),
     ],
-    ids=["one class", "one row of a class", "one entity"],
+    ids=["one class", "one row of a class", "one row of eight classes", "one entity"],
 )
 def test_class_that_cannot_be_on_both_sides_is_refused(day: Day, grades: str, schema: dict, message: str) -> None:
     rows = [["x-" + str(n), "one" if "one farm" in schema else f"farm {n}", *sheep(n)[2:]] for n in range(len(grades))]
     targets = [[f"x-{n}", grade] for n, grade in enumerate(grades)]
+    schema = {**schema, "fields": [{**f, "constraints": {}} if f["role"] == "target" else f for f in schema["fields"]]}
     day.publish(to_csv(DATA_HEADER, rows), to_csv(["tag", "grade"], targets), schema)
     assert day.run("prepare").code == 0
     before = sorted(day.file(P).iterdir())
@@ -150,6 +156,13 @@ def test_class_that_cannot_be_on_both_sides_is_refused(day: Day, grades: str, sc
     assert message in run.log
     assert "do: " in run.log
     assert sorted(day.file(P).iterdir()) == before
+
+
+def test_class_of_two_rows_has_one_on_each_side(day: Day) -> None:
+    rows = [[f"x-{n}", f"farm {n}", *sheep(n)[2:]] for n in range(40)]
+    day.publish(to_csv(DATA_HEADER, rows), to_csv(["tag", "grade"], [[f"x-{n}", "AB"[n > 37]] for n in range(40)]))
+    assert day.run("prepare").code == 0
+    assert day.run("split").result["classes"] == {"A": {"train": 30, "val": 8}, "B": {"train": 1, "val": 1}}
 
 
 def test_encoder_says_what_the_features_are(day: Day) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,21 @@ def test_validation_loss_is_that_of_the_published_model(trained: tuple[World, Ta
     loss = sum(-math.log(row[code]) for row, code in zip(own, val.codes(), strict=True)) / len(own)
     metric = "binary_logloss" if len(own[0]) == 2 else "multi_logloss"
     assert world.params()["validation"][metric] == pytest.approx(loss, rel=1e-9)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_class_of_one_row_is_trained_and_gets_a_small_probability(world: World, classes: int) -> None:
+    def with_one(table: Table) -> Table:
+        """The table with one row of the last class."""
+        last = [row for row in table.rows if row[0] == str(classes - 1)]
+        return Table(table.header, [*(row for row in table.rows if row not in last), last[0]])
+
+    train, val = map(with_one, tables(classes))
+    world.publish_tables(train, val, [str(code) for code in range(classes)])
+    world.train()
+    scores = [row[-1] for row in csv.reader(io.StringIO(world.output("reference_scores.csv").decode()))][1:]
+    assert len(scores) == len(val.rows)
+    assert 0 < statistics.mean(map(float, scores)) < 0.05
 
 
 def test_reference_scores_are_lightgbms_own(trained: tuple[World, Table]) -> None:

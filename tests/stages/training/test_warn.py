@@ -51,7 +51,10 @@ def test_constant_feature_is_named(world: World) -> None:
     assert f"WARNING training train: {CONSTANT}" in result.log
 
 
-@pytest.mark.parametrize(("kind", "said"), [("weekday", []), ("day", []), ("hour", [CONSTANT])])
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("weekday", []), ("day", []), ("month", []), ("yearday", []), ("hour", [CONSTANT]), ("days", [CONSTANT])],
+)
 def test_part_of_the_calendar_that_is_constant_is_no_surprise(world: World, kind: str, said: list[str]) -> None:
     """A day has one weekday and one day of the month."""
     train, val = constant(make_table(600, 1), "weight"), make_table(300, 2)
