@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -35,12 +37,25 @@ def pages() -> dict[str, str]:
     return {name: f"http://localhost:{found[f'ML_{name.upper()}_PORT']}" for name in ("airflow", "mlflow", "reports")}
 
 
+def runs_page(mlflow: str, model: str) -> str:
+    """The page of MLflow with the runs of a model; the list of experiments where MLflow does not name its own yet."""
+    query = urllib.parse.urlencode({"experiment_name": model})
+    try:
+        with urllib.request.urlopen(f"{mlflow}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout=3) as answer:
+            place = f"/{json.load(answer)['experiment']['experiment_id']}/runs"
+    except (OSError, ValueError, LookupError, TypeError):
+        place = ""
+    # MLflow's other workflow, of generative AI, is its default, and its page of an experiment shows no runs.
+    return f"{mlflow}/#/experiments{place}?workflowType=machine_learning"
+
+
 def addresses() -> list[str]:
     """Where the pages are, for people, a line each."""
     found = pages()
+    mlflow = runs_page(found["mlflow"], settings()["ML_MODEL_NAME"])
     return [
         f"Airflow  {found['airflow']}   user admin; its password: grep ML_ADMIN_PASSWORD .env",
-        f"MLflow   {found['mlflow']}   runs, versions, who is champion",
+        f"MLflow   {mlflow}   runs, versions, who is champion",
         f"Reports  {found['reports']}   a page a day",
     ]
 

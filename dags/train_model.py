@@ -93,7 +93,7 @@ with DAG(
     )
     register = stage(
         "registry register",
-        [DS],
+        [DS, BY],
         uses=[MODELS, PLOTS],
         makes=[REGISTRY],
         read_only=True,

@@ -16,10 +16,12 @@ from stagekit.shapes import Exactly, Maybe, Passes, ShapeError, Values, check, p
 
 MODEL_FILE, ENCODER_FILE, METRICS_FILE, PARAMETERS_FILE = "model.txt", "encoder.json", "metrics.json", "params.json"
 MARK_FILE, MLMODEL_FILE = "_meta.json", "MLmodel"
+# The code that encodes raw rows where MLflow loads the model: a copy of the stage's own module.
+CODE_FILE = "airflow_ml_model.py"
 # What registering adds to a model's own files.
 ADDED = {
     *(MARK_FILE, MLMODEL_FILE, "requirements.txt", "python_env.yaml", "conda.yaml"),
-    *("input_example.json", "serving_input_example.json"),
+    *("input_example.json", "serving_input_example.json", CODE_FILE),
 }
 NEEDED = {MODEL_FILE, ENCODER_FILE, METRICS_FILE, MARK_FILE, MLMODEL_FILE}
 TAG = "airflow_ml."

@@ -112,6 +112,14 @@ def champion(events: Sequence[Event]) -> str | None:
     return events[-1].version if events else None
 
 
+def sentence(event: Event) -> str:
+    """An event for people, in one line."""
+    what = "made version {} the champion" if event.kind == PROMOTE else "went back to version {}"
+    text = f"{event.at:%Y-%m-%d %H:%M} UTC: {event.by} {what.format(event.version)}. Why: {event.reason}"
+    line = " ".join(text.split())
+    return line if len(line) <= MOST_CHARACTERS else line[: MOST_CHARACTERS - len(CUT)] + CUT
+
+
 def as_of(events: Iterable[Event], moment: datetime) -> list[Event]:
     """The events up to a moment."""
     return [event for event in events if event.at <= moment]

@@ -9,11 +9,10 @@ from typing import Any
 from events import Event, format_moment
 from registered_model import RegisteredModel, read_registered_model
 from rest import Refused
-from runs import shorten
+from runs import FIGURES, shorten
 from server import Server, connect, explained
 from versions import Version, all_versions
 
-FIGURES = ("roc_auc", "average_precision", "log_loss", "brier_score")
 COLUMNS = ("version", "alias", "day", *FIGURES, "champion since", "by", "why")
 WIDEST = 60
 # So many versions are shown; the figures of each take a request.

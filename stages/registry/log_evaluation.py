@@ -31,13 +31,12 @@ def log_evaluation(args: Namespace) -> dict[str, Any]:
     """Log reports/{ds}; a second time, only what has changed since."""
     report = read_partition(args.data_dir, f"reports/{args.ds}", [EVALUATION_FILE, REPORT_FILE])
     evaluation = read_document(report, EVALUATION_FILE)
-    points = points_of(evaluation, args.ds)
     server = connect()
     version = _find_version(server, report, evaluation["model"])
-    result = {"name": server.name, "version": version.number if version else None, "points": len(points)}
     if version is None:
         log.warning("no version of %s is known to have scored %s; nothing is logged", server.name, args.ds)
-        return {**result, "run_id": None, "new_points": 0}
+        return {"name": server.name, "version": None, "points": 0, "run_id": None, "new_points": 0}
+    points = points_of(evaluation, args.ds, version.bundle().model.removeprefix("models/"))
     new = log_points(server, version.run_id, points)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copyfile(report / REPORT_FILE, Path(folder) / REPORT_FILE)
@@ -45,13 +44,14 @@ def log_evaluation(args: Namespace) -> dict[str, Any]:
     if server.settings.reports_page:
         _link(server, version, args.ds)
     log.info("%s: %d points of %s, %d of them new", version.label, len(points), args.ds, new)
-    return {**result, "run_id": version.run_id, "new_points": new}
+    counts = {"points": len(points), "run_id": version.run_id, "new_points": new}
+    return {"name": server.name, "version": version.number, **counts}
 
 
-def points_of(evaluation: Mapping[str, Any], ds: str) -> list[Point]:
-    """The figures of evaluation.json at the day's step, which counts days since 1970."""
+def points_of(evaluation: Mapping[str, Any], ds: str, trained: str) -> list[Point]:
+    """The figures of evaluation.json at the day's step, which counts days since the day that the model trained on."""
     day = date.fromisoformat(ds)
-    step = (day - date(1970, 1, 1)).days
+    step = (day - date.fromisoformat(trained)).days
     moment = int(datetime.combine(day, time(), UTC).timestamp() * 1000)
     # The figures of a day that the model learned from are no live figures.
     metrics = {} if evaluation.get("trained_on_day") else evaluation.get("metrics") or {}

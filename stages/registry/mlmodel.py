@@ -10,8 +10,9 @@ mlflow.models.signature and mlflow.pyfunc import it.
 import csv
 import json
 import platform
+import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 from stagekit import Partition
 from stagekit.contract import Encoder, read_encoder
 
-from bundle import MLMODEL_FILE, MODEL_FILE, model_hash
+from bundle import CODE_FILE, MLMODEL_FILE, MODEL_FILE, model_hash
 
 EXAMPLE_FILE, SERVING_FILE = "input_example.json", "serving_input_example.json"
 REQUIREMENTS_FILE, PYTHON_FILE, CONDA_FILE = "requirements.txt", "python_env.yaml", "conda.yaml"
@@ -31,6 +32,7 @@ def write_loading_files(folder: Path, model: Partition, val: Path | None, run_id
     encoder = read_encoder(model)
     trained = model.step(MODEL_FILE)
     example = _write_example(folder, encoder, val) if val else None
+    shutil.copyfile(Path(__file__).with_name(CODE_FILE), folder / CODE_FILE)
     packages = _packages(trained.get("versions", {}))
     _write_environment(folder, packages)
     from mlflow.models import Model
@@ -39,7 +41,7 @@ def write_loading_files(folder: Path, model: Partition, val: Path | None, run_id
         artifact_path=artifact_path,
         run_id=run_id,
         utc_time_created=trained.get("started", "1970-01-01T00:00:00Z").replace("T", " ").replace("Z", ".000000"),
-        signature=Signature(encoder.feature_names, len(encoder.classes)),
+        signature=Signature(encoder, len(encoder.classes)),
         saved_input_example_info=example,
         # The same model in the same run is the same MLmodel, to the byte.
         model_uuid=uuid.uuid5(uuid.NAMESPACE_URL, f"{run_id}/{model_hash(model)}").hex,
@@ -52,18 +54,21 @@ def write_loading_files(folder: Path, model: Partition, val: Path | None, run_id
 class Signature:
     """A signature as `mlflow.models.Model` writes one; MLflow's own class of it needs numpy.
 
-    Every feature is a double, as features.csv has them: empty is missing. The output is the probabilities: with two
-    classes one a row, that of the second class; else one a class.
+    Rows are raw, with the columns of data.csv, or encoded, with those of features.csv. A column can have one name and
+    two types in the two, so each column is of any type and optional: airflow_ml_model.py checks the rows. The output is
+    the probabilities: with two classes one a row, that of the second class; else one a class.
     """
 
     _is_signature_from_type_hint = _is_type_hint_from_example = False
 
-    def __init__(self, features: Sequence[str], classes: int) -> None:
-        self._features, self._shape = features, [-1] if classes == 2 else [-1, classes]
+    def __init__(self, encoder: Encoder, classes: int) -> None:
+        fields = [name for feature in encoder.features for name in (feature.field, feature.since) if name]
+        self._columns = list(dict.fromkeys([*fields, *encoder.feature_names]))
+        self._shape = [-1] if classes == 2 else [-1, classes]
 
     def to_dict(self) -> dict[str, Any]:
         """What MLmodel holds: the columns as JSON."""
-        inputs = [{"type": "double", "name": name, "required": True} for name in self._features]
+        inputs = [{"type": "any", "name": name, "required": False} for name in self._columns]
         outputs = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": self._shape}}]
         return {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs), "params": None}
 
@@ -74,9 +79,9 @@ def _add_flavors(description: Any, lightgbm: str) -> None:
     )
     description.add_flavor(
         "python_function",
-        data=MODEL_FILE,
+        code=".",
         env={"conda": CONDA_FILE, "virtualenv": PYTHON_FILE},
-        loader_module="mlflow.lightgbm",
+        loader_module=Path(CODE_FILE).stem,
         python_version=platform.python_version(),
     )
 
@@ -85,7 +90,7 @@ def _packages(trained_with: Mapping[str, str]) -> dict[str, str]:
     """What it takes to load the model: the MLflow of this image, and the packages that the model was trained with."""
     from mlflow.version import VERSION
 
-    packages = {"mlflow": VERSION, "lightgbm": trained_with.get("lightgbm", "")}
+    packages = {"mlflow": VERSION, "lightgbm": trained_with.get("lightgbm", ""), "pandas": ""}
     if "numpy" in trained_with:
         packages["numpy"] = trained_with["numpy"]
     return packages

@@ -21,13 +21,16 @@ from runs import (
     Point,
     add_reuse,
     as_list,
+    columns,
     describe,
     ensure_run,
     figures,
+    log_origins,
     log_params,
     log_points,
     milliseconds,
     milliseconds_now,
+    read_origins,
     run_tags,
     tag_run,
     upload,
@@ -146,11 +149,14 @@ def _complete(server: Server, version: Version, model: Partition, val: Path | No
 
 def _register_new(args: Namespace, server: Server, model: Partition, plots: Partition | None, val: Path | None) -> str:
     """Fill a run, then create its version: a version always has all files. Returns the version's number."""
-    tags = run_tags(args.data_dir, args.ds, model)
-    text = describe(server.settings, args.ds, model.name, tags.get(f"{TAG}warnings", ""))
-    run = ensure_run(server, args.ds, tags, text)
-    files = _upload_bundle(server, run["info"]["run_id"], model, val)
-    _record_figures(server, run["info"]["run_id"], model, plots)
+    origins = read_origins(args.data_dir, model)
+    tags = run_tags(args.ds, model, origins)
+    text = describe(server.settings, args.ds, model, origins.warnings)
+    run = ensure_run(server, args.ds, {**tags, **columns(args.by)}, text)
+    run_id = run["info"]["run_id"]
+    files = _upload_bundle(server, run_id, model, val)
+    _record_figures(server, run_id, model, plots)
+    log_origins(server, run_id, args.ds, origins)
     return _create_version(server, run, {**tags, f"{TAG}files": json.dumps(files)}, text)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from stagekit import BadInput, StageError
 
-from events import VERSION, Event, champion, format_moment, parse_events
+from events import MOST_CHARACTERS, VERSION, Event, champion, format_moment, parse_events, sentence
 from rest import MISSING, Refused
 from server import Server, explained
 
@@ -20,6 +20,8 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 BY_HAND = "by hand"
 # Few others promote at the same moment: a person and a Dag.
 MOST_ROUNDS = 10
+# So many events are in the description of the registered model.
+MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,23 @@ def add_event(server: Server, event: Event) -> None:
     """Record an event, also as a tag of its version for people, and set the alias."""
     with explained(server, f"recording the {event.kind} of version {event.version}"):
         server.rest.post("registered-models/set-tag", name=server.name, key=event.key, value=event.value)
-        promoted = f"{format_moment(event.at)} by {event.by} ({event.kind})"
         server.rest.post(
-            "model-versions/set-tag", name=server.name, version=event.version, key="airflow_ml.promoted", value=promoted
-        )
+            "model-versions/set-tag",
+            name=server.name, version=event.version, key="airflow_ml.promoted", value=sentence(event),
+        )  # fmt: skip
     set_champion(server)
+    _describe_history(server)
+
+
+def _describe_history(server: Server) -> None:
+    """Write the latest events, the newest first, as the registered model's description."""
+    events = read_registered_model(server).events
+    lines = [f"- {sentence(event)}" for event in reversed(events[-MOST_SHOWN:])]
+    if older := len(events) - len(lines):
+        lines.append(f"- and {older} before that; `registry list` has all")
+    text = "\n".join(["Who made which version the champion, and why; the newest first:\n", *lines])
+    with explained(server, "describing the registered model"):
+        server.rest.patch("registered-models/update", name=server.name, description=text[:MOST_CHARACTERS])
 
 
 def set_champion(server: Server) -> None:

@@ -30,7 +30,13 @@ RECORD = (
 
 # What they change is in MLflow, where no mark records whether it is done: neither --force nor --explain.
 COMMANDS = (
-    Command("register", "record a validated model and make it the challenger", "register:register", publishes=False),
+    Command(
+        "register",
+        "record a validated model and make it the challenger",
+        "register:register",
+        options=(option("--by", type=text, default="by hand", metavar="WHO", help="MLflow's User (%(default)s)"),),
+        publishes=False,
+    ),
     Command(
         "decide",
         "promote the day's version if its comparison says so",

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+import tempfile
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,15 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from stagekit import BadInput, Partition
+from stagekit.contract import read_document
 from stagekit.lineage import Reader
 
-from bundle import TAG, model_hash
+from bundle import METRICS_FILE, TAG, model_hash
 from registered_model import BY_HAND, dag_run
 from rest import EXISTS, MISSING, Refused, artifact_folder
 from server import Server, Settings, explained
 
 # What MLflow takes in one request, and of one value.
 MOST_PARAMS, MOST_METRICS, LONGEST_VALUE = 100, 1000, 5000
+LINEAGE_FILE = "lineage.json"
+# The hashes of a dataset's page are this short.
+DIGEST = 12
+# Without it, MLflow opens an experiment as one of generative AI, at a page without runs.
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+# What a list of versions shows of each.
+FIGURES = ("roc_auc", "average_precision", "log_loss", "brier_score")
 AGAIN = "The same model was trained again"
 
 log = logging.getLogger("registry")
@@ -37,23 +46,43 @@ class Point:
     timestamp: int
 
 
-def run_tags(root: Path, ds: str, model: Partition) -> dict[str, str]:
-    """What identifies a run and its version, what the model was made from, and the warnings on the way."""
+@dataclass(frozen=True)
+class Origins:
+    """What a model was made from: the sha256 of every file, as the steps read it, and the images of each stage.
+
+    `warnings` has those of all steps on the way, one a line.
+    """
+
+    files: Mapping[str, str]
+    images: Mapping[str, str]
+    warnings: str
+
+
+def run_tags(ds: str, model: Partition, origins: Origins) -> dict[str, str]:
+    """What identifies a run and its version, the images that made the model, and the warnings on the way."""
     tags = {
         "ds": ds,
         "dag_id": os.environ.get("ML_DAG_ID") or BY_HAND,
         "dag_run_id": dag_run(),
         "model": model.name,
         "model_sha256": model_hash(model),
-        **_origins(root, model),
+        **{f"image.{stage}": images for stage, images in origins.images.items()},
+        **({"warnings": origins.warnings} if origins.warnings else {}),
     }
     return {TAG + name: value for name, value in tags.items()}
 
 
-def _origins(root: Path, model: Partition) -> dict[str, str]:
-    """The sha256 of every file that went into a model, as the steps read it, the images of each stage, the warnings.
+def columns(by: str) -> dict[str, str]:
+    """The tags behind the columns Source and User of MLflow's table of runs."""
+    dag, run = os.environ.get("ML_DAG_ID"), os.environ.get("ML_RUN_ID")
+    source = f"{dag} {run}" if dag and run else BY_HAND
+    return {"mlflow.source.name": source, "mlflow.source.type": "JOB", "mlflow.user": by}
 
-    The marks record both. A partition that is gone or was published again ends the walk there, with a warning.
+
+def read_origins(root: Path, model: Partition) -> Origins:
+    """What a model was made from, back to the raw data. The marks record it.
+
+    A partition that is gone or was published again ends the walk there, with a warning.
     """
     lineage = Reader(root, marks={model.name: model.meta}).follow(sorted(model.hashes), past_changes=False)
     for path, problem in lineage.problems:
@@ -65,16 +94,22 @@ def _origins(root: Path, model: Partition) -> dict[str, str]:
         if step.call and (image := step.image["name"]):
             images.setdefault(step.call["stage"], set()).add(image)
     warnings = [f"{step.command or step.name}: {text}" for step in lineage.in_order() for text in step.warnings]
-    return {
-        **({"warnings": shorten("\n".join(warnings))} if warnings else {}),
-        **{f"data.{path}": digest for path, digest in sorted(data.items())},
-        **{f"image.{stage}": ", ".join(sorted(images[stage])) for stage in sorted(images)},
-    }
+    return Origins(
+        dict(sorted(data.items())),
+        {stage: ", ".join(sorted(images[stage])) for stage in sorted(images)},
+        shorten("\n".join(warnings)),
+    )
 
 
-def describe(settings: Settings, ds: str, model: str, warnings: str = "") -> str:
-    """The first text that a person reads at a run and at a version, with links to more; `warnings` has one a line."""
-    lines = [f"The model of {ds}, `{model}`, made by {_dag_run_link(settings)}."]
+def describe(settings: Settings, ds: str, model: Partition, warnings: str = "") -> str:
+    """The first text that a person reads at a run and at a version: its figures, links to more, the warnings.
+
+    :param warnings: one a line
+    """
+    measured = figures(read_document(model, METRICS_FILE))
+    shown = ", ".join(f"{name} {measured[name]:.4f}" for name in FIGURES if name in measured)
+    lines = [f"{shown} at validation." if shown else "No figure was measured at validation."]
+    lines.append(f"The model of {ds}, `{model.name}`, made by {_dag_run_link(settings)}.")
     if warnings:
         lines.append("\n".join(["Warnings:", "", *(f"- {text}" for text in warnings.splitlines())]))
     if settings.reports_page:
@@ -95,6 +130,24 @@ def _dag_run_link(settings: Settings) -> str:
     if settings.airflow_page and dag and run:
         return f"[{name}]({settings.airflow_page}/dags/{dag}/runs/{urllib.parse.quote(run)})"
     return name
+
+
+def log_origins(server: Server, run_id: str, ds: str, origins: Origins) -> None:
+    """Log the data of the day as the run's datasets, and all hashes as the artifact lineage.json."""
+    datasets = []
+    for file, context in (("train.csv", "training"), ("val.csv", "validation")):
+        name = f"processed/{ds}/{file}"
+        if digest := origins.files.get(name):
+            source = json.dumps({"uri": f"/data/{name}"})
+            dataset = {"name": name, "digest": digest[:DIGEST], "source_type": "local", "source": source}
+            datasets.append({"dataset": dataset, "tags": as_list({"mlflow.data.context": context})})
+    if datasets:
+        with explained(server, "logging the datasets"):
+            server.rest.post("runs/log-inputs", run_id=run_id, datasets=datasets)
+    with tempfile.TemporaryDirectory() as folder:
+        content = {"files": dict(origins.files), "images": dict(origins.images)}
+        (Path(folder) / LINEAGE_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        upload(server, run_id, Path(folder), "lineage")
 
 
 def ensure_run(server: Server, ds: str, tags: Mapping[str, str], text: str) -> Any:
@@ -143,7 +196,19 @@ def _ensure_experiment(server: Server) -> str:
             f"the experiment {server.name} is deleted", expected="an active one",
             do=f"restore it (`mlflow experiments restore --experiment-id {number}`)",
         )  # fmt: skip
+    _set_kind(server, found)
     return number
+
+
+def _set_kind(server: Server, experiment: Any) -> None:
+    """Say what the experiment is for, unless it does."""
+    with explained(server, "saying what the experiment is for"):
+        known = {tag["key"]: tag["value"] for tag in experiment.get("tags", [])}
+        for key, value in KIND.items():
+            if known.get(key) != value:
+                server.rest.post(
+                    "experiments/set-experiment-tag", experiment_id=experiment["experiment_id"], key=key, value=value
+                )
 
 
 def _find_experiment(server: Server) -> Any:

@@ -66,7 +66,7 @@ class Airflow:
         )
 
     def manual(self, dag_id: str, asked_for: datetime, conf: Mapping[str, Any] | None = None, **more: Any) -> DagRun:
-        """A run as the page, the command line and the REST call start it; `more`: logical_date, partition_key."""
+        """A run as the page, the command line and the REST call start it; `more`: logical_date, partition_key, who."""
         run_id = f"manual__{next(_numbers)}"
         by = DagRunTriggeredByType.UI
         run = trigger_dag(dag_id, triggered_by=by, run_after=asked_for, run_id=run_id, conf=dict(conf or {}), **more)

@@ -174,6 +174,7 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
         ("train_model", "validate", {}, ["validate", "--ds=2026-11-16"]),
         ("train_model", "validate", {"force": True}, ["validate", "--ds=2026-11-16", "--force"]),
         ("train_model", "resolve", {}, ["resolve", "--or-none"]),
+        ("train_model", "register", {}, ["register", "--ds=2026-11-16", BY_DAG]),
         ("train_model", "decide", {}, ["decide", "--ds=2026-11-16", "--promote=auto", BY_DAG]),
         ("train_model", "decide", {"promote": "manual"}, ["decide", "--ds=2026-11-16", "--promote=manual", BY_DAG]),
         ("predict", "resolve", {}, ["resolve"]),
@@ -203,6 +204,22 @@ def test_form_reaches_the_command_line(
     airflow: Airflow, dag_id: str, task_id: str, form: dict[str, object], expected: list[str]
 ) -> None:
     assert airflow.arguments(airflow.manual(dag_id, NIGHT, form), task_id) == expected
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "task_id", "form"),
+    [
+        ("train_model", "register", {}),
+        ("train_model", "decide", {}),
+        ("promote_model", "promote", {"reason": "better"}),
+        ("roll_back_model", "roll_back", {"reason": "worse"}),
+    ],
+)
+def test_person_who_triggers_a_run_is_the_one_who_did_it(
+    airflow: Airflow, dag_id: str, task_id: str, form: dict[str, object]
+) -> None:
+    run = airflow.manual(dag_id, NIGHT, form, triggering_user_name="maria")
+    assert "--by=maria" in airflow.arguments(run, task_id)
 
 
 @pytest.mark.parametrize(

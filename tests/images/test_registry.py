@@ -94,12 +94,22 @@ def test_register_records_all_that_is_known_of_a_model(server: Server) -> None:
         assert made.points(line["run_id"], f"validation.{metric}") == list(enumerate(values, start=1))
     for file in ("raw/{}/data.csv", "raw/{}/target.csv", "raw/{}/schema.json", "processed/{}/train.csv"):
         path = file.format(FIRST)
-        assert run["tags"][f"airflow_ml.data.{path}"] == server.data.hash(path)
+        assert made.artifact(line["run_id"], "lineage/lineage.json")["files"][path] == server.data.hash(path)
     for partition, step in [(f"raw/{FIRST}", "generate"), (MODEL, "train"), (MODEL, "validate")]:
         record = server.data.mark(partition)["steps"][step]
         assert run["tags"][f"airflow_ml.image.{record['call']['stage']}"] == record["image"]["name"]
     assert run["tags"]["airflow_ml.dag_run_id"] == RUN
     assert "http://localhost:8080/dags/train_model/runs/scheduled__2026" in run["tags"]["mlflow.note.content"]
+    assert run["tags"]["mlflow.note.content"].startswith(f"roc_auc {metrics['roc_auc']:.4f}, average_precision ")
+    assert version["description"] == run["tags"]["mlflow.note.content"]
+    columns = {name: run["tags"][f"mlflow.{name}"] for name in ("source.name", "source.type", "user")}
+    assert columns == {"source.name": f"train_model {RUN}", "source.type": "JOB", "user": "by hand"}
+    inputs = made.rest("api/2.0/mlflow/runs/get", run_id=line["run_id"])["run"]["inputs"]["dataset_inputs"]
+    digests = {one["tags"][0]["value"]: (one["dataset"]["name"], one["dataset"]["digest"]) for one in inputs}
+    used = {"training": f"processed/{FIRST}/train.csv", "validation": f"processed/{FIRST}/val.csv"}
+    assert digests == {context: (file, server.data.hash(file)[:12]) for context, file in used.items()}
+    experiment = made.rest("api/2.0/mlflow/experiments/get-by-name", experiment_name="whole")["experiment"]
+    assert {"key": "mlflow.experimentKind", "value": "custom_model_development"} in experiment["tags"]
     assert f"http://localhost:8081/{FIRST}/" in run["tags"]["mlflow.note.content"]
     assert made.artifacts(line["run_id"], "model") >= set(mark["outputs"]) | LOADING_FILES
     assert set(mark["outputs"]) >= MODEL_FILES
@@ -114,7 +124,7 @@ def test_page_of_a_version_finds_signature_and_example(server: Server) -> None:
     line = made.register()
     text = made.rest("model-versions/get-artifact", name="page", version=line["version"], path="MLmodel")
     features = [feature["name"] for feature in server.data.json(f"{MODEL}/encoder.json")["features"]]
-    assert "loader_module: mlflow.lightgbm" in text
+    assert "loader_module: airflow_ml_model" in text
     assert all(f'"{feature}"' in text.replace("\n    ", " ") for feature in features)
     example = made.rest("model-versions/get-artifact", name="page", version=line["version"], path="input_example.json")
     assert example["columns"] == features
@@ -142,7 +152,7 @@ def test_model_that_is_trained_again_keeps_its_version_and_the_page_says_so(serv
     assert len(made.versions()) == len(made.runs()) == 1
     version = made.version("1")
     for text in (version["description"], made.run(first["run_id"])["tags"]["mlflow.note.content"]):
-        assert text.startswith(f"The model of {FIRST}")
+        assert f"The model of {FIRST}" in text
         assert text.count("The same model was trained again, last by [the Dag run `manual__third`]") == 1
         assert "manual__second" not in text
     assert version["tags"]["airflow_ml.dag_run_id"] == RUN
@@ -217,6 +227,11 @@ def test_promote_and_roll_back_leave_a_history(server: Server, registered: Serve
     assert [version["version"] for version in listed.line["versions"]] == ["3", "2", "1"]
     assert listed.line["champion"] == "1"
     assert "champion  2026-11-15" in listed.log
+    found = made.rest("api/2.0/mlflow/registered-models/get", name="history")["registered_model"]["description"]
+    latest = found.splitlines()[2]
+    assert re.fullmatch(r"- 2\d{3}-\d\d-\d\d \d\d:\d\d UTC: tester went back to version 1\. Why: worse", latest)
+    assert "tester made version 3 the champion. Why: a test" in found
+    assert made.version("1")["tags"]["airflow_ml.promoted"] == latest.removeprefix("- ")
 
 
 def test_challenger_is_promoted_unless_a_version_is_named(server: Server, registered: Server) -> None:
@@ -496,7 +511,7 @@ def test_evaluation_goes_to_the_run_that_scored_once(server: Server, second: Dat
     first, again = (made.registry("log-evaluation", "--ds", SECOND).line for _ in range(2))
     assert (first["run_id"], first["version"]) == (run_id, "1")
     assert (first["new_points"], again["new_points"]) == (first["points"], 0)
-    evaluation, step = second.json(f"reports/{SECOND}/evaluation.json"), 20773
+    evaluation, step = second.json(f"reports/{SECOND}/evaluation.json"), 1
     assert made.points(run_id, "live.roc_auc") == [(step, evaluation["metrics"]["roc_auc"])]
     assert made.points(run_id, "drift.score") == [(step, evaluation["drift"]["score"]["psi"])]
     for feature in evaluation["drift"]["features"]:
@@ -524,6 +539,9 @@ print(json.dumps({
     "names": loaded.metadata.get_input_schema().input_names(),
     "lightgbm": float(abs(scores - expected).max()),
     "python_function": float(abs(same_scores - expected).max()),
+    "raw": given["raw"] and float(
+        abs(loaded.predict(pandas.read_csv(io.StringIO(given["raw"]), dtype=str)) - expected).max()
+    ),
     "example": len(loaded.predict(loaded.input_example)),
 }))
 """
@@ -579,13 +597,13 @@ def to_csv(rows: list[list[object]]) -> str:
     return text.getvalue()
 
 
-def scores_elsewhere(server: Server, ds: str, model: str) -> dict[str, Any]:
-    """What the README's example makes of a day's features, compared with predictions.csv."""
+def scores_elsewhere(server: Server, ds: str, model: str, raw: str = "") -> dict[str, Any]:
+    """What the README's example makes of a day's features, and of its raw rows, compared with predictions.csv."""
     text = (ROOT / "stages/registry/README.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     tables = {name: server.data.read(f"{name}/{ds}/{name}.csv") for name in ("features", "predictions")}
     classes = server.data.json(f"{model}/encoder.json")["target"]["classes"]
-    question = json.dumps({"example": example, "classes": classes, **tables})
+    question = json.dumps({"example": example, "classes": classes, "raw": raw, **tables})
     client = [str(ROOT / "airflow-ml"), "mlflow-client", server.network, "-c", CHECK]
     done = subprocess.run(client, input=question, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
@@ -605,9 +623,9 @@ def test_anyone_with_mlflow_and_lightgbm_gets_the_scores_of_predictions_csv(serv
 def test_example_of_loading_works_for_every_feature_name(server: Server, odd: Data) -> None:
     made = server.named("airflow-ml", odd)
     made.promote(made.register(ODD)["version"])
-    found = scores_elsewhere(made, ODD, f"models/{ODD}")
+    found = scores_elsewhere(made, ODD, f"models/{ODD}", odd.read(f"raw/{ODD}/data.csv"))
     assert (found["rows"], found["names"]) == (400, ODD_NAMES)
-    assert (found["lightgbm"], found["python_function"]) == (0.0, 0.0)
+    assert (found["lightgbm"], found["python_function"], found["raw"]) == (0.0, 0.0, 0.0)
 
 
 def test_version_says_how_many_rows_had_no_label(server: Server, odd: Data) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.harness import ROOT, Data, data_volume
 
+from .registry_lab import serve
+
 TRAINED, SCORED = "2026-11-21", "2026-11-22"
 MODEL = f"models/{TRAINED}"
 RULES = json.loads((ROOT / "dags/rules.json").read_text())
@@ -49,8 +51,8 @@ def publish_raw(data: Data, ds: str, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def shown() -> Iterator[dict[str, str]]:
-    """Everything that a whole day prints and shows: logs with result lines, the page, the plots."""
-    with data_volume("sensitive") as data:
+    """Everything that a whole day prints and shows: logs with result lines, the page, the plots, MLflow's pages."""
+    with data_volume("sensitive") as data, serve(data) as server:
         for seed, ds in enumerate((TRAINED, SCORED)):
             publish_raw(data, ds, seed)
         done = {
@@ -59,6 +61,7 @@ def shown() -> Iterator[dict[str, str]]:
             "train": data.train(TRAINED, "--param=num_iterations=5"),
             "validate": data.validate(TRAINED),
             "plot": data.plot(TRAINED),
+            "register": server.registry("register", "--ds", TRAINED),
             "features": data.features(SCORED, MODEL, "--max-rejected=0.5"),
             "predict": data.predict(SCORED, MODEL),
             "label": data.label(SCORED),
@@ -69,6 +72,10 @@ def shown() -> Iterator[dict[str, str]]:
         }  # fmt: skip
         texts = {name: f"{one.log}\n{json.dumps(one.line)}" for name, one in done.items()}
         texts["index.html"] = html.unescape(data.read(f"reports/{SCORED}/index.html"))
+        run_id = done["register"].line["run_id"]
+        example = server.artifact(run_id, "model/input_example.json")
+        assert len(example["data"]) == 5
+        texts["MLflow"] = json.dumps([server.run(run_id), server.version("1"), server.model(), example])
         plots = [path for path in data.files() if path.startswith("plots/") and path.endswith(".svg")]
         yield {**texts, **{path: data.read(path) for path in plots}}
 

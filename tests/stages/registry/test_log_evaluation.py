@@ -34,7 +34,7 @@ def test_points_are_of_what_was_measured(
     metrics: dict[str, Any] | None, drift: dict[str, Any] | None, names: list[str]
 ) -> None:
     """Without targets there are no metrics, with a model of before baselines there is no drift."""
-    points = points_of({**EVALUATION, "metrics": metrics, "drift": drift}, "1970-01-11")
+    points = points_of({**EVALUATION, "metrics": metrics, "drift": drift}, "1970-01-11", "1970-01-01")
     assert sorted(point.key for point in points) == names
     assert {(point.step, point.timestamp) for point in points} <= {(10, 864_000_000)}
 
@@ -42,12 +42,12 @@ def test_points_are_of_what_was_measured(
 def test_figures_of_the_day_that_the_model_was_trained_on_are_no_live_figures() -> None:
     """They made a curve that falls on the second day although nothing had changed."""
     found = {"metrics": {"roc_auc": 0.99}, "drift": {"score": SHARES, "features": []}, "trained_on_day": True}
-    assert [point.key for point in points_of({**EVALUATION, **found}, DAY)] == ["drift.score"]
+    assert [point.key for point in points_of({**EVALUATION, **found}, DAY, DAY)] == ["drift.score"]
 
 
 def test_live_figures_have_their_intervals() -> None:
     metrics = {"roc_auc": 0.9, "f1": 0.5, "intervals": {"roc_auc": [0.8, 0.95], "f1": None}}
-    points = points_of({**EVALUATION, "metrics": metrics, "drift": None}, DAY)
+    points = points_of({**EVALUATION, "metrics": metrics, "drift": None}, DAY, DAY)
     assert {point.key: point.value for point in points} == {
         "live.roc_auc": 0.9, "live.f1": 0.5, "live.roc_auc_low": 0.8, "live.roc_auc_high": 0.95,
     }  # fmt: skip

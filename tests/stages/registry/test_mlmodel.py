@@ -25,15 +25,17 @@ def test_signature_has_the_features_and_the_shape_of_the_scores(
     world: World, tmp_path: Path, classes: int, shape: list[int]
 ) -> None:
     signature = write(world, tmp_path / "out", classes=classes)["signature"]
-    assert [(column["name"], column["type"]) for column in json.loads(signature["inputs"])] == [
-        (name, "double") for name in FEATURES
-    ]
+    # Raw rows have other types than encoded ones under the same names.
+    assert json.loads(signature["inputs"]) == [{"type": "any", "name": name, "required": False} for name in FEATURES]
     assert json.loads(signature["outputs"])[0]["tensor-spec"] == {"dtype": "float64", "shape": shape}
 
 
 def test_flavors_lead_to_the_text_model_and_the_environment(world: World, tmp_path: Path) -> None:
     content = write(world, tmp_path / "out")
-    assert content["flavors"]["lightgbm"]["data"] == content["flavors"]["python_function"]["data"] == "model.txt"
+    assert content["flavors"]["lightgbm"]["data"] == "model.txt"
+    loader = content["flavors"]["python_function"]
+    code = tmp_path / "out" / loader["code"] / f"{loader['loader_module']}.py"
+    assert "def _load_pyfunc(" in code.read_text()
     assert content["flavors"]["lightgbm"]["model_class"] == "lightgbm.basic.Booster"
     environment = content["flavors"]["python_function"]["env"]
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {*environment.values(), "requirements.txt"}
@@ -45,6 +47,18 @@ def test_input_example_is_the_first_rows_without_the_target(world: World, tmp_pa
     example = json.loads((tmp_path / "out" / info["artifact_path"]).read_text())
     assert example == {"columns": list(FEATURES), "data": [[2.5, None], [None, 3.0]]}
     assert json.loads((tmp_path / "out" / info["serving_input_path"]).read_text()) == {"dataframe_split": example}
+
+
+def test_input_example_has_no_value_of_a_sensitive_field(world: World, tmp_path: Path) -> None:
+    model = world.publish_model()
+    content = json.loads((model / "encoder.json").read_text())
+    content["schema"]["fields"] = [{"name": "shop"}, {"name": "price", "sensitive": True}]
+    model = world.publish(MODEL, "train", {"model.txt": "tree", "encoder.json": json.dumps(content)})
+    (tmp_path / "out").mkdir()
+    write_loading_files(tmp_path / "out", model, world.root / f"processed/{DAY}/val.csv", "a1", "model")
+    for name, get in (("input_example", dict), ("serving_input_example", lambda found: found["dataframe_split"])):
+        example = get(json.loads((tmp_path / f"out/{name}.json").read_text()))
+        assert example == {"columns": list(FEATURES), "data": [[None, None], [None, 3.0]]}
 
 
 def test_without_validation_rows_there_is_no_example(world: World, tmp_path: Path) -> None:

@@ -1,21 +1,15 @@
 """What a run records: where its model comes from, and figures that MLflow can draw."""
 
 import pytest
-from conftest import DAY, MODEL, World
+from conftest import DAY, World
 from stagekit import read_partition
 
-from runs import describe, figures, run_tags
+from runs import describe, figures, read_origins, run_tags
 from server import Settings
 
-DATA = "airflow_ml.data."
 
-
-def data_of(tags: dict[str, str]) -> dict[str, str]:
-    return {name.removeprefix(DATA): value for name, value in tags.items() if name.startswith(DATA)}
-
-
-def test_tags_lead_back_to_the_raw_data(world: World) -> None:
-    data = data_of(run_tags(world.root, DAY, world.publish_model()))
+def test_origins_lead_back_to_the_raw_data(world: World) -> None:
+    data = read_origins(world.root, world.publish_model()).files
     raw = read_partition(world.root, f"raw/{DAY}", ["data.csv", "schema.json"])
     assert data.items() >= raw.hashes.items()
     assert set(data) == {
@@ -23,27 +17,29 @@ def test_tags_lead_back_to_the_raw_data(world: World) -> None:
     }  # fmt: skip
 
 
-def test_tags_end_with_a_warning_where_the_data_was_published_again(
+def test_origins_end_with_a_warning_where_the_data_was_published_again(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = world.publish_model()
     world.publish(f"processed/{DAY}", "prepare", {"train_data.csv": "id\n2\n"})
-    data = data_of(run_tags(world.root, DAY, model))
+    data = read_origins(world.root, model).files
     assert data == model.inputs("model.txt"), "what the training read is known, what that was made from is not"
     assert "not recorded" in caplog.text
 
 
 def test_warnings_of_all_steps_are_a_tag_and_in_the_text_of_the_version(world: World) -> None:
     model = world.publish_model(warnings={"split": ["a key has a date"], "validate": ["x equals the target", "more"]})
-    tags = run_tags(world.root, DAY, model)
+    origins = read_origins(world.root, model)
+    tags = run_tags(DAY, model, origins)
     said = ["split: a key has a date", "validate: x equals the target", "validate: more"]
     assert tags["airflow_ml.warnings"].splitlines() == said
-    text = describe(Settings("", "", "", ""), DAY, MODEL, tags["airflow_ml.warnings"])
+    text = describe(Settings("", "", "", ""), DAY, model, origins.warnings)
     assert "\n".join(f"- {one}" for one in said) in text
 
 
 def test_model_without_warnings_has_no_tag_of_them(world: World) -> None:
-    assert "airflow_ml.warnings" not in run_tags(world.root, DAY, world.publish_model())
+    model = world.publish_model()
+    assert "airflow_ml.warnings" not in run_tags(DAY, model, read_origins(world.root, model))
 
 
 def test_figures_are_what_mlflow_can_draw() -> None:

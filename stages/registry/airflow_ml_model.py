@@ -1,0 +1,157 @@
+"""Loads a registered model as a python_function of MLflow that takes raw rows. A copy of this file is in every bundle.
+
+MLflow imports the copy where the model is loaded; no stage imports this file. It needs lightgbm and pandas, and no
+other file of this project. Reads encoder.json and model.txt beside it. Writes nothing.
+
+Raw rows have the columns of data.csv that the model uses, with typed values: a number as a number, a category as text,
+a time as a time or as ISO 8601 in UTC. Encoded rows have the columns of features.csv, all of them numbers. Text that
+only the schema explains, such as 1.234,50, is refused: `preprocessing` reads that.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import pandas as pd
+
+ENCODER_FILE, MODEL_FILE = "encoder.json", "model.txt"
+# The parts of a time, and how pandas names them.
+PARTS = {"hour": "hour", "weekday": "weekday", "day": "day", "month": "month", "yearday": "dayofyear"}
+# polars, with which `preprocessing` works, divides by a number in this way; the last digit of a quotient may differ.
+DAYS_OF_A_MICROSECOND = 1 / 86_400_000_000
+# In place of a value of a sensitive field, as in the messages of `preprocessing`.
+HIDDEN = "…"
+TRUE, FALSE = ("true", "True", "TRUE", "1"), ("false", "False", "FALSE", "0")
+
+
+def _load_pyfunc(path: str) -> "Model":
+    """What MLflow calls with the folder of the bundle."""
+    return Model(Path(path))
+
+
+class Model:
+    """The model of a bundle, with its encoder."""
+
+    def __init__(self, folder: Path) -> None:
+        encoder = json.loads((folder / ENCODER_FILE).read_text(encoding="utf-8"))
+        self._features = encoder["features"]
+        self._fields = {field["name"]: field for field in encoder["schema"]["fields"]}
+        self._missing = {"", *encoder["schema"].get("missingValues", [])}
+        self._booster = lightgbm.Booster(model_file=folder / MODEL_FILE)
+
+    def predict(self, model_input: pd.DataFrame, params: Any = None) -> Any:  # noqa: ARG002 - MLflow's
+        """The probabilities: with two classes one a row, that of the second class; else one a class.
+
+        :param model_input: raw rows or encoded rows; their order stays, further columns do not count
+        Errors: ValueError that names the column, the row and what was expected; no value of a sensitive field.
+        """
+        encoded = model_input[self._names] if self.is_encoded(model_input) else self.encode(model_input)
+        # By position: LightGBM writes some names in another way.
+        return self._booster.predict(encoded.to_numpy(dtype=float, na_value=math.nan))
+
+    @property
+    def _names(self) -> list[str]:
+        return [feature["name"] for feature in self._features]
+
+    def is_encoded(self, rows: pd.DataFrame) -> bool:
+        """Whether the rows have every feature as a number. Raw rows have text in a category, and times as times."""
+        return all(name in rows and pd.api.types.is_numeric_dtype(rows[name]) for name in self._names)
+
+    def encode(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The features of raw rows, as `preprocessing features` makes them: one column of doubles each."""
+        fields = {feature["field"] for feature in self._features}
+        fields |= {feature["since"] for feature in self._features if feature.get("since")}
+        if absent := sorted(fields - set(rows)):
+            raise ValueError(
+                f"the rows have no column {', '.join(absent)}; expected: the columns of data.csv "
+                f"({', '.join(sorted(fields))}), or those of features.csv"
+            )
+        columns = {feature["name"]: self._encode(feature, rows) for feature in self._features}
+        return pd.DataFrame(columns, index=rows.index)
+
+    def _encode(self, feature: Mapping[str, Any], rows: pd.DataFrame) -> pd.Series:
+        field, kind, values = self._fields[feature["field"]], feature["kind"], rows[feature["field"]]
+        if kind in PARTS:
+            return getattr(self._times(field, values).dt, PARTS[kind]).astype(float)
+        if kind == "days":
+            times, since = self._times(field, values), feature.get("since")
+            start = _microseconds(self._times(self._fields[since], rows[since])) if since else 0.0
+            return (_microseconds(times) - start) * DAYS_OF_A_MICROSECOND
+        if kind == "category":
+            codes = {text: code for code, text in enumerate(feature["values"])}
+            return self._each(field, values, lambda value: _code(value, codes))
+        convert = (lambda value: _flag(value, field)) if field["type"] == "boolean" else _number_of(field)
+        return self._each(field, values, convert)
+
+    def _each(self, field: Mapping[str, Any], values: pd.Series, convert: Callable[[Any], float]) -> pd.Series:
+        """Each value as a number; NaN for one that is missing. Errors: ValueError that names column and row."""
+        numbers = []
+        for place, value in enumerate(values):
+            try:
+                numbers.append(math.nan if self._is_missing(value) else convert(value))
+            except ValueError as error:
+                raise _wrong(field, values, place, str(error)) from None
+        return pd.Series(numbers, index=values.index, dtype=float)
+
+    def _is_missing(self, value: Any) -> bool:
+        return value.strip() in self._missing if isinstance(value, str) else bool(pd.isna(value))
+
+    def _times(self, field: Mapping[str, Any], values: pd.Series) -> pd.Series:
+        """Times in UTC."""
+        present = values.where(~values.map(self._is_missing), None)
+        if pd.api.types.is_numeric_dtype(values) and present.notna().any():
+            raise ValueError(f"column {values.name}: numbers; expected times, or text such as 2026-11-22T03:00:00Z")
+        if field.get("format", "default") != "default" and present.map(lambda value: isinstance(value, str)).any():
+            raise ValueError(f"column {values.name}: text in the format {field['format']}; expected times")
+        # pandas' own message shows the value.
+        times = pd.to_datetime(present, utc=True, format="ISO8601", errors="coerce")
+        if (unread := (times.isna() & present.notna()).to_numpy()).any():
+            raise _wrong(field, values, int(unread.argmax()), "is no time; expected a time, or text of ISO 8601")
+        return times
+
+
+def _microseconds(times: pd.Series) -> pd.Series:
+    """Since 1970, NaN for a missing time. A double holds those of the years 1685 to 2255 exactly."""
+    return times.dt.as_unit("us").astype("int64").astype(float).where(times.notna())
+
+
+def _wrong(field: Mapping[str, Any], values: pd.Series, place: int, what: str) -> ValueError:
+    """The error about one value; `what` is what is wrong with it, such as "is no number"."""
+    value = HIDDEN if field.get("sensitive") else values.iloc[place]
+    # Not repr of all: that of NumPy's numbers is np.float64(1.5).
+    shown = repr(value) if isinstance(value, str) else str(value)
+    return ValueError(f"column {values.name}, row {place}: {shown} {what}")
+
+
+def _code(value: Any, codes: Mapping[str, int]) -> float:
+    """The code of a category; NaN for one that the model did not see."""
+    if not isinstance(value, str):
+        raise ValueError("is no text; expected the text of data.csv, so read it with dtype=str")
+    return float(codes.get(value, codes.get(value.strip(), math.nan)))
+
+
+def _flag(value: Any, field: Mapping[str, Any]) -> float:
+    if not isinstance(value, str) and value in (0, 1):
+        return float(value)
+    if str(value).strip() in field.get("trueValues", TRUE):
+        return 1.0
+    if str(value).strip() in field.get("falseValues", FALSE):
+        return 0.0
+    raise ValueError("is no boolean; expected true or false")
+
+
+def _number_of(field: Mapping[str, Any]) -> Callable[[Any], float]:
+    is_plain = field.get("decimalChar", ".") == "." and not field.get("groupChar") and field.get("bareNumber", True)
+
+    def number(value: Any) -> float:
+        if isinstance(value, str) and not is_plain:
+            raise ValueError("is text that only schema.json explains; expected a number")
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise ValueError("is no number") from None
+
+    return number
