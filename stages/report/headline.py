@@ -1,6 +1,6 @@
 """The head of the page: is the day good, what was not measured, and its most important figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -16,10 +16,20 @@ ALWAYS_MEASURED = ("roc_auc", "average_precision", "log_loss")
 MOST_UNMEASURED = 0.05
 
 
-def headline(day: Day) -> dict[str, Any]:
-    """The state of the day: good if no threshold was crossed and all was measured, on almost all predictions."""
+# Where the page shows what a breach is about, by `what` of the breach; of a feature, its own chart if it has one.
+PLACES = {
+    **dict.fromkeys(("most_drop", "floors", "not_measured", "unusable_labels", "new_class"), "metrics"),
+    **{"feature_psi": "drift", "missing_as_zero": "drift", "score_psi": "drift-score", "rejected": "quality"},
+}
+
+
+def headline(day: Day, charts: Mapping[str, str]) -> dict[str, Any]:
+    """The state of the day: good if no threshold was crossed and all was measured, on almost all predictions.
+
+    :param charts: the place on the page of each feature's chart
+    """
     evaluation = day.evaluation
-    confirmed, unconfirmed = ([_sentence(breach) for breach in found] for found in breaches(day))
+    confirmed, unconfirmed = ([_breach(breach, charts) for breach in found] for found in breaches(day))
     figures, predictions = missing_figures(evaluation), predictions_without_target(evaluation)
     if confirmed:
         found = plural(len(confirmed), "threshold was", "thresholds were")
@@ -30,6 +40,7 @@ def headline(day: Day) -> dict[str, Any]:
         state, sign, word, text = "fair", "▲", "Not everything was measured.", "No threshold was crossed."
     else:
         state, sign, word, text = "good", "●", "Good.", "No threshold was crossed."
+    warnings = [f"{step}: {short(text, 300)}" for step, text in day.warnings]
     titles = {"bad": f"{len(confirmed)} crossed", "fair": "partly measured", "good": "good"}
     return {
         "state": state,
@@ -37,21 +48,28 @@ def headline(day: Day) -> dict[str, Any]:
         "word": word,
         "text": text,
         "title": "not confirmed" if unconfirmed and not confirmed else titles[state],
-        "crossed": _first(confirmed),
-        "unconfirmed": _first(unconfirmed),
+        "crossed": confirmed[:MOST_LINES],
+        "unconfirmed": unconfirmed[:MOST_LINES],
+        "more": {"crossed": _more(confirmed), "unconfirmed": _more(unconfirmed)},
         "not_measured": [*figures, *predictions],
-        "warnings": _first([f"{step}: {short(text, 300)}" for step, text in day.warnings]),
+        "warnings": [*warnings[:MOST_LINES], *filter(None, [_more(warnings)])],
     }
 
 
-def _sentence(breach: Mapping[str, Any]) -> str:
-    earlier = breach.get("days", [])[1:]
-    return short(breach["text"], 300) + (f" (also on {', '.join(earlier)})" if earlier else "")
+def _breach(breach: Mapping[str, Any], charts: Mapping[str, str]) -> dict[str, str]:
+    """A breach as a sentence, and the place on the page that shows it; '' for a breach of an unknown kind."""
+    earlier, what = breach.get("days", [])[1:], breach.get("what")
+    place = PLACES.get(what or "", "")
+    if place == "drift":
+        place = charts.get(breach.get("subject") or "", place)
+    also = f" (also on {', '.join(earlier)})" if earlier else ""
+    return {"text": short(breach["text"], 300) + also, "place": place}
 
 
-def _first(sentences: list[str]) -> list[str]:
-    more = len(sentences) - MOST_LINES
-    return [*sentences[:MOST_LINES], *([f"and {more} more."] if more > 0 else [])]
+def _more(lines: Sequence[object]) -> str:
+    """What is said of the lines that are not shown."""
+    more = len(lines) - MOST_LINES
+    return f"and {more} more." if more > 0 else ""
 
 
 def missing_figures(evaluation: Mapping[str, Any]) -> list[str]:

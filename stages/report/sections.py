@@ -17,8 +17,8 @@ from headline import headline, tiles
 from options import PageOptions
 from rejects import quality
 from svg import number, percent, short, signed
-from timeline import runs, timeline
-from words import figure_name, named
+from timeline import Bar, bars, runs
+from words import figure_name, named, plural
 
 MOST_FEATURES, OPEN_FEATURES, MOST_CLASSES, MOST_LINES = 50, 11, 12, 20
 SIGNS = {"stable": "●", "moderate": "▲", "strong": "◆"}
@@ -30,13 +30,13 @@ def all_sections(day: Day, options: PageOptions) -> dict[str, Any]:
     return {
         "ds": day.ds,
         "title": options.model_name,
-        "headline": headline(day),
+        "headline": headline(day, drifts["places"]),
         "tiles": tiles(day, figures["main"], drifts["strongest"]),
         "quality": quality(day),
         "drift": drifts,
         "outcome": figures,
         "comparison": comparison(day.comparison),
-        "importances": charts.importances(day.importances, "Share of the total gain") if day.importances else None,
+        "importances": importances(day.importances or []),
         "model": day.model or "of this day",
         "lineage": lineage(day),
         "runs": run_charts(day, options),
@@ -80,23 +80,24 @@ def drift(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     Features of the calendar come last and are not judged: a day has one weekday and one day of the month.
     """
     if not evaluation.get("drift"):
-        return {"known": False, "strongest": None}
+        return {"known": False, "strongest": None, "places": {}}
     features = sorted(
         evaluation["drift"]["features"], key=lambda one: (one["kind"] in CALENDAR, -one["psi"], one["name"])
     )
     judged = [one for one in features if one["kind"] not in CALENDAR]
-    cards = [_card(one, one["name"]) for one in features[:MOST_FEATURES]]
+    cards = [_card(one, one["name"], f"drift-{place}") for place, one in enumerate(features[:MOST_FEATURES])]
     # To unfold three features or less is not worth a click.
     opened = OPEN_FEATURES if len(cards) > OPEN_FEATURES + 3 else len(cards)
     return {
         "known": True,
         "summary": _drift_summary(judged, len(features) - len(judged)),
-        "open": [_card({"kind": "score", **evaluation["drift"]["score"]}, "The score"), *cards[:opened]],
+        "open": [_card({"kind": "score", **evaluation["drift"]["score"]}, "The score", "drift-score"), *cards[:opened]],
         "folded": cards[opened:],
         "folded_summary": f"{len(cards) - opened} more features, with a PSI of "
         f"{_most_psi(features[opened:MOST_FEATURES])} or less",
         "left": _left_out(features[MOST_FEATURES:]),
         "strongest": cards[0] if judged else None,
+        "places": {card["name"]: card["id"] for card in cards},
     }
 
 
@@ -126,11 +127,12 @@ def _most_psi(features: Sequence[Mapping[str, Any]]) -> str:
     return number(float(max((one["psi"] for one in features), default=0.0)))
 
 
-def _card(shares: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _card(shares: Mapping[str, Any], name: str, place: str) -> dict[str, Any]:
     word = "calendar" if shares["kind"] in CALENDAR else distribution.verdict(shares)
     bins = list(zip(shares["labels"], map(percent, shares["expected"]), map(percent, shares["actual"]), strict=True))
     more = len(bins) - distribution.MOST_BINS
     return {
+        "id": place,
         "name": name,
         "kind": shares["kind"],
         "psi": number(float(shares["psi"])),
@@ -302,10 +304,24 @@ def run_charts(day: Day, options: PageOptions) -> list[dict[str, Any]]:
                 "link": address if options.airflow and run.dag and run.run else "",
                 "start": run.start.strftime("%Y-%m-%d %H:%M:%S UTC"),
                 "run": run.run,
-                "chart": timeline(run),
+                "whole": f"{plural(len(run.steps), 'step')} in {run.seconds:g} s",
+                "bars": bars(run),
             }
         )
     return shown
+
+
+def importances(rows: Sequence[tuple[str, float, float]]) -> dict[str, Any]:
+    """The features with the greatest gain: the share of the total gain, with the number of splits."""
+    total = sum(gain for _, gain, _ in rows) or 1.0
+    most = max((gain for _, gain, _ in rows), default=0.0) or 1.0
+    shown = rows[: charts.MOST_IMPORTANCES]
+    left = len(rows) - len(shown)
+    notes = [f"{percent(gain / total)}, {split:,.0f} splits" for _, gain, split in shown]
+    return {
+        "bars": [Bar(name, gain / most, note) for (name, gain, _), note in zip(shown, notes, strict=True)],
+        "left": f"and {plural(left, 'more feature')}." if left else "",
+    }
 
 
 def images(options: PageOptions) -> list[tuple[str, str, float]]:

@@ -1,17 +1,15 @@
-"""What ran when: the steps of each Dag run as bars on a scale of seconds."""
+"""What ran when: the steps of each Dag run as bars, each a row that fits a phone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from markupsafe import Markup
 from stagekit.lineage import Step
-
-from svg import Scale, drawing, element, label, path, tick
 
 # Steps by hand belong together if the pause between two of them is shorter than this.
 PAUSE = timedelta(minutes=15)
-ROW, TOP = 22.0, 8.0
+# A bar has at least this share of the width, so that it can be seen.
+SHORTEST = 0.004
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,17 @@ class Run:
     def seconds(self) -> float:
         """The time from the first start to the last end."""
         return max((at - self.start).total_seconds() + seconds_of(step) for at, step in self.steps)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A row of a drawing: a name, a bar, and a note behind it. `begin` and `share` are of the whole width, 0 to 1."""
+
+    name: str
+    share: float
+    note: str
+    begin: float = 0.0
+    tooltip: str = ""
 
 
 def runs(steps: Sequence[Step]) -> list[Run]:
@@ -64,20 +73,13 @@ def seconds_of(step: Step) -> float:
     return float(seconds) if isinstance(seconds, int | float) else 0.0
 
 
-def timeline(run: Run, width: float = 720.0) -> Markup:
-    """The bars of one run."""
-    left, bottom = 226.0, TOP + len(run.steps) * ROW
-    x = Scale(0.0, max(run.seconds, 1.0), left, width - 74)
-    parts = [element("path", d=path([(x(v), TOP), (x(v), bottom)]), class_="g") for v in x.ticks()]
-    parts += [label(x(v), bottom + 15, f"{tick(v)} s", "t m") for v in x.ticks()]
-    for row, (at, step) in enumerate(run.steps):
-        y, begin = TOP + row * ROW, (at - run.start).total_seconds()
+def bars(run: Run) -> list[Bar]:
+    """The steps of one run, on the scale of its seconds."""
+    whole, shown = max(run.seconds, 1.0), []
+    for at, step in run.steps:
         seconds = seconds_of(step)
-        long = max(2.0, x(begin + seconds) - x(begin))
-        tooltip = element(
-            "title", f"{step.command or step.name}, started {at:%Y-%m-%d %H:%M:%S} UTC, took {seconds:g} s"
-        )
-        parts.append(element("rect", tooltip, x=x(begin), y=y + 3, width=long, height=ROW - 8, rx=3, class_="b s0"))
-        parts.append(label(left - 8, y + 15, f"{step.name} → {step.partition}", "t e", 32))
-        parts.append(label(x(begin) + long + 5, y + 15, f"{seconds:g} s"))
-    return drawing(width, bottom + 22, f"{len(run.steps)} steps in {run.seconds:g} seconds", parts)
+        share = max(SHORTEST, seconds / whole)
+        begin = min((at - run.start).total_seconds() / whole, 1 - share)
+        tooltip = f"{step.command or step.name}, started {at:%Y-%m-%d %H:%M:%S} UTC, took {seconds:g} s"
+        shown.append(Bar(f"{step.name} → {step.partition}", share, f"{seconds:g} s", begin, tooltip))
+    return shown

@@ -134,8 +134,17 @@ def test_page_is_quiet_loads_nothing_and_fits(
             name = f"{path.strip('/') or 'index'}-{width}-{scheme}.png"
             page.screenshot(path=Path(pictures) / name, full_page=True)
         assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
+        assert page.evaluate(f"[...document.querySelectorAll('.bars, .bars *')].every({FITS})")
+        assert page.evaluate(f"[...document.querySelectorAll('.scroll')].every({FITS})")
+        assert page.evaluate(f"[...document.querySelectorAll('table:not(.matrix)')].every({FILLS})")
         assert said == []
         assert asked == [service.url + path]
+
+
+# What is wider than its section can only be read by scrolling; what is much narrower leaves half of a card empty.
+FITS = """(one => { const [inner, outer] = [one, one.closest('section')].map(e => e.getBoundingClientRect());
+    return inner.left >= outer.left && inner.right <= outer.right && one.scrollWidth <= one.clientWidth + 1 })"""
+FILLS = """(one => one.clientWidth > 0.95 * one.parentElement.clientWidth)"""
 
 
 def test_page_on_paper_fits_and_is_dark_on_white(service: Service, browser: Browser) -> None:

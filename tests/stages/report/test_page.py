@@ -87,6 +87,49 @@ def test_headline_counts_the_breaches_that_are_confirmed(
     assert sentence in page.text("")
 
 
+@pytest.mark.parametrize(
+    ("what", "subject", "place", "words"),
+    [
+        ("feature_psi", "amount", "drift-0", "amount"),
+        ("missing_as_zero", "amount", "drift-0", "amount"),
+        ("feature_psi", "of an older model", "drift", "Drift against the training data"),
+        ("score_psi", "score", "drift-score", "The score"),
+        ("floors", "roc_auc", "metrics", "How good the scores were"),
+        ("most_drop", "roc_auc", "metrics", "How good the scores were"),
+        ("new_class", "2", "metrics", "How good the scores were"),
+        ("rejected", "data.csv", "quality", "Data of the day"),
+        ("unheard of", "data.csv", "", ""),
+        (None, None, "", ""),
+    ],
+)
+def test_breach_links_to_where_the_page_shows_it(
+    world: World, what: str | None, subject: str | None, place: str, words: str
+) -> None:
+    kind = {"what": what, "subject": subject} if what else {}
+    page = world.whole_day(breaches=[{**kind, "text": "it has moved"}]).day()
+    links = re.findall(r'<a href="#([^"]*)">it has moved</a>', page.content.decode())
+    assert links == ([place] if place else [])
+    assert "it has moved" in page.text("")
+    shown = page.content.decode().partition(f'id="{place}"')[2]
+    assert words in re.sub("<[^>]*>", "", shown)[:300]
+
+
+def test_metrics_come_before_drift_and_data(world: World) -> None:
+    page = world.whole_day().day()
+    sections = page.attributes("section", "id")
+    assert sections[:3] == ["metrics", "drift", "quality"]
+    assert sections[-1] == "made"
+    assert [f"#{section}" for section in sections] == page.attributes("a", "href")[: len(sections)]
+
+
+@pytest.mark.parametrize("more", [0, 1, 7])
+def test_breaches_beyond_the_first_are_counted(world: World, more: int) -> None:
+    page = world.whole_day(breaches=[breach(f"number {number} fell") for number in range(20 + more)]).day()
+    assert "number 19 fell" in page.text("")
+    assert "number 20 fell" not in page.text("")
+    assert (f"and {more} more." in page.text("")) == bool(more)
+
+
 def test_figures_of_the_day_are_shown_with_their_intervals(world: World) -> None:
     measured = {**evaluation()["metrics"], "intervals": {"roc_auc": [0.8712, 0.9087], "recall": None}}
     page = world.whole_day(metrics=measured).day()
@@ -421,6 +464,10 @@ def test_timeline_groups_the_steps_by_their_dag_run(world: World) -> None:
     places = [text.index(f"{dag} ") for dag in ("train_model", "predict", "monitor")]
     assert places == sorted(places)
     assert f"split → processed/{TRAINED}" in text
+    drawn = page.content.decode().partition('id="runs"')[2]
+    bars = re.findall(r'<rect class="b s0" x="([^"]*)" width="([^"]*)"', drawn)
+    assert bars
+    assert all(float(begin) >= 0 < float(width) and float(begin) + float(width) <= 100.2 for begin, width in bars)
     links = page.attributes("a", "href")
     assert f"http://localhost:8080/dags/predict/runs/scheduled__{DAY}T03%3A00%3A00%2B00%3A00" in links
 
