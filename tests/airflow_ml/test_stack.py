@@ -1,7 +1,11 @@
-"""What `make up` advises when the stack does not start, by what the engine and the services said."""
+"""What `make up` says: what to do when the stack does not start, and the address of MLflow's table of runs."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from airflow_ml.stack import advice
+from airflow_ml.stack import advice, runs_page
 
 # As Docker says it: of a container's port, of another program's, and of either from version 28 on.
 ALLOCATED = (
@@ -27,3 +31,31 @@ def test_password_of_another_file_is_named_for_airflow_alone() -> None:
     said = 'FATAL:  password authentication failed for user "{}"'
     assert "the password of another .env" in advice(said.format("airflow"), PORTS)
     assert "the password of another .env" not in advice(said.format("mlflow"), PORTS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "place"),
+    [
+        ({"experiment": {"experiment_id": "7"}}, "/7/runs"),
+        ({"error_code": "RESOURCE_DOES_NOT_EXIST"}, ""),
+        (["no object"], ""),
+        (None, ""),
+    ],
+)
+def test_address_of_mlflow_opens_the_table_of_runs(answer: object, place: str) -> None:
+    """Its other workflow, of generative AI, shows a page without runs. An experiment that is not known is no error."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = answer is not None and self.path.endswith("/get-by-name?experiment_name=my+model")
+            self.send_response(200 if known else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        mlflow = f"http://127.0.0.1:{server.server_port}"
+        assert runs_page(mlflow, "my model") == f"{mlflow}/#/experiments{place}?workflowType=machine_learning"
