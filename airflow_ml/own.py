@@ -26,7 +26,7 @@ from airflow_ml.lineage.data import DATA_FOLDER, Data, load_data, run_in_base
 from airflow_ml.run_day import Results, connect, run_dag, run_dags, summarize
 
 # Options of `infer-schema` that say what the values do not show. A schema that is there already says it itself.
-FACTS = ("key", "entity", "missing", "assume")
+FACTS = ("key", "entity", "weight", "missing", "assume")
 # Options of `infer-schema` and `import` that say how the file is to be read.
 CONTAINER = ("delimiter", "encoding")
 # What a raw day was made of; `exists` without a mark is a folder that somebody filled by hand.
@@ -71,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     facts = parser.add_argument_group("for the draft")
     facts.add_argument("--key", action="append", metavar="COLUMN", help="identifies a row; can be repeated")
     facts.add_argument("--entity", metavar="COLUMN", help="what rows belong to, such as a customer")
+    facts.add_argument("--weight", metavar="COLUMN", help="how much each row counts, a number above 0; no feature")
     facts.add_argument("--missing", action="append", metavar="TEXT", help="a text that means missing; can be repeated")
     facts.add_argument(
         "--assume", action="append", metavar="COLUMN=FORMAT", help="how to read a column that has two readings"

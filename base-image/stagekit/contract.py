@@ -53,6 +53,7 @@ ENCODER = {
         }
     ],
     "schema": dict,
+    "weight": Maybe(NAME),
 }
 METRICS = {
     "rows": int,
@@ -61,9 +62,10 @@ METRICS = {
     **dict.fromkeys(HIGHER_IS_BETTER, Maybe(float)),
     "threshold": Maybe(float),
     "confusion_matrix": Maybe([[int]]),
-    "calibration": Maybe([{"rows": int, "mean_predicted": float, "observed": float}]),
+    "calibration": Maybe([{"rows": int, "weight": Maybe(float), "mean_predicted": float, "observed": float}]),
     "reproduction": Maybe({"rows": int, "max_difference": float}),
     "intervals": Maybe(Values(Maybe([float]))),
+    "weighted": Maybe(bool),
 }
 CURVES = [
     {
@@ -171,7 +173,8 @@ class Feature:
 class Encoder:
     """What `encoder.json` holds: key columns, target, classes by code, features in the order of the columns.
 
-    `schema` is the Table Schema of the training data, which `preprocessing` alone reads.
+    `schema` is the Table Schema of the training data, which `preprocessing` alone reads. `weight` is the column with
+    the weight of each row, before the features and none of them; None if the rows count alike.
     """
 
     key: tuple[str, ...]
@@ -179,6 +182,7 @@ class Encoder:
     classes: tuple[str, ...]
     features: tuple[Feature, ...]
     schema: Mapping[str, Any]
+    weight: str | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -209,6 +213,7 @@ def read_encoder(partition: Partition) -> Encoder:
             for feature in content["features"]
         ),
         schema=content["schema"],
+        weight=content.get("weight"),
     )
     _check_encoder(encoder, f"{partition.name}/{ENCODER_FILE}")
     return encoder
@@ -230,6 +235,7 @@ def write_encoder(path: Path, encoder: Encoder) -> None:
         "target": {"name": encoder.target, "classes": list(encoder.classes)},
         "features": features,
         "schema": encoder.schema,
+        **({"weight": encoder.weight} if encoder.weight else {}),
     }
     check(content, ENCODER)
     _write(path, content)
@@ -271,8 +277,9 @@ def _check_encoder(encoder: Encoder, label: str) -> None:
             do="look at the roles in schema.json and at the target's values",
         )
     predictions = (*encoder.key, "prediction", *encoder.probability_columns)
-    labels, features = (*encoder.key, encoder.target), (*encoder.key, *encoder.feature_names)
-    for names in (encoder.classes, predictions, labels, features, (encoder.target, *encoder.feature_names)):
+    inputs = (*([encoder.weight] if encoder.weight else []), *encoder.feature_names)
+    labels, features = (*encoder.key, encoder.target), (*encoder.key, *inputs)
+    for names in (encoder.classes, predictions, labels, features, (encoder.target, *inputs)):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise BadInput(
                 f"{label} has the column or class {twice[0]!r} twice",

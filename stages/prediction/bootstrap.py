@@ -1,7 +1,7 @@
 """How exact a difference between two models is: a paired bootstrap over the rows that both were measured on.
 
-A draw gives each row a number of times that it counts, the same for both models, and scikit-learn's figures take that
-number as `sample_weight`. The numbers are Poisson distributed with mean 1, which is drawing with replacement except
+A draw gives each row a number of times that it counts, the same for both models, beside its weight if it has one. The
+numbers are Poisson distributed with mean 1, which is drawing with replacement except
 for the exact total (Hanley and MacGibbon, Creating non-parametric bootstrap samples using Poisson frequencies, 2006).
 The interval is between two percentiles of the differences (Efron and Tibshirani, An Introduction to the Bootstrap,
 1993, chapter 13). A draw without a row of a class that the figure needs has no value, and does not count.
@@ -38,5 +38,5 @@ def _difference(metric: str, candidate: LabelledRows, champion: LabelledRows, ti
     drawn = np.flatnonzero(times)
     if not len(drawn):
         return None
-    ours, theirs = (FIGURES[metric](side.take(drawn), times[drawn]) for side in (candidate, champion))
+    ours, theirs = (FIGURES[metric](side.take(drawn).times(times[drawn])) for side in (candidate, champion))
     return None if ours is None or theirs is None else ours - theirs

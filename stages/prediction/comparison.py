@@ -14,7 +14,7 @@ from contenders import Comparison, Contender
 from curves import curve_list
 from gate import FAILED, PASSED, Verdict, is_accepted, judge, outcome
 from metrics import LabelledRows, measure, predict_codes, rounded
-from scoring import load_trees, read_validation
+from scoring import load_trees, read_validation, weight_column
 
 SIDES = ("candidate", "champion")
 
@@ -42,17 +42,18 @@ def compare_models(comparison: Comparison, publication: Publication) -> dict[str
 
 def _measure_candidate(candidate: Contender) -> MeasuredModel:
     model = candidate.model
-    codes, probabilities = _score(candidate, model.encoder.target, model.encoder.classes)
-    predicted = predict_codes(probabilities, model.threshold)
-    rows = LabelledRows(codes, probabilities, predicted, model.encoder.classes, len(model.encoder.classes))
+    scored = _score(candidate, model.encoder.target, model.encoder.classes, weight_column(model.encoder))
+    codes, probabilities, weights = scored
+    predicted, classes = predict_codes(probabilities, model.threshold), model.encoder.classes
+    rows = LabelledRows(codes, probabilities, predicted, classes, len(classes), weights)
     return MeasuredModel(rows, measure(rows, model.threshold))
 
 
 def _measure_champion(comparison: Comparison, candidate: MeasuredModel) -> MeasuredModel:
-    """The champion on the candidate's rows, with its own threshold."""
+    """The champion on the candidate's rows, with their weights and its own threshold."""
     champion, codes = comparison.champion, candidate.rows.codes
     assert champion
-    found, probabilities = _score(champion, comparison.candidate.model.encoder.target, candidate.rows.classes)
+    found, probabilities, _ = _score(champion, comparison.candidate.model.encoder.target, candidate.rows.classes, [])
     _check_codes(found, codes, champion, comparison.candidate)
     scored = LabelledRows(
         codes,
@@ -60,17 +61,20 @@ def _measure_champion(comparison: Comparison, candidate: MeasuredModel) -> Measu
         predict_codes(probabilities, champion.model.threshold),
         champion.model.encoder.classes,
         len(champion.model.encoder.classes),
+        candidate.rows.weights,
     )
     rows = align(scored, candidate.rows.classes)
     return MeasuredModel(rows, measure(rows, champion.model.threshold))
 
 
-def _score(side: Contender, target: str, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Class codes and probabilities of a model's rows."""
+def _score(
+    side: Contender, target: str, classes: Sequence[str], weight: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Class codes, probabilities and weights of a model's rows."""
     trees = load_trees(side.model.partition, side.model.encoder)
-    rows = read_validation(side.rows, target, classes, side.model.encoder.feature_names)
+    rows = read_validation(side.rows, target, classes, weight, side.model.encoder.feature_names)
     log.info("scoring %d rows with %s", len(rows.codes), side.model.name)
-    return rows.codes, trees.probabilities(rows.features)
+    return rows.codes, trees.probabilities(rows.features), rows.weights
 
 
 def _check_codes(found: np.ndarray, expected: np.ndarray, champion: Contender, candidate: Contender) -> None:
@@ -96,7 +100,9 @@ def align(scored: LabelledRows, classes: Sequence[str]) -> LabelledRows:
     place = np.array([union.index(name) for name in scored.classes])
     probabilities = np.zeros((len(scored.codes), len(union)))
     probabilities[:, place] = scored.probabilities
-    return LabelledRows(scored.codes, probabilities, place[scored.predicted], tuple(union), len(classes))
+    return LabelledRows(
+        scored.codes, probabilities, place[scored.predicted], tuple(union), len(classes), scored.weights
+    )
 
 
 def _judge(

@@ -21,8 +21,8 @@ def curve_list(rows: LabelledRows) -> list[dict[str, Any]]:
         if not 0 < own.sum() < len(own):
             continue
         scores = rows.probabilities[:, code]
-        fpr, tpr, _ = roc_curve(own, scores)
-        precision, recall, _ = precision_recall_curve(own, scores)
+        fpr, tpr, _ = roc_curve(own, scores, sample_weight=rows.weights)
+        precision, recall, _ = precision_recall_curve(own, scores, sample_weight=rows.weights)
         roc, of_recall = thin(fpr, tpr), thin(recall[::-1], precision[::-1])
         curves.append(
             {

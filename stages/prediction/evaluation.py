@@ -16,7 +16,7 @@ from stagekit.contract import CALENDAR, read_document, write_document
 from breaches import find_breaches
 from curves import curve_list
 from drift import compare_shares, read_bins, score_of
-from feature_table import FeatureTable
+from feature_table import Chunk, FeatureTable
 from intervals import intervals
 from labels import Labels
 from metrics import FIGURES, LabelledRows, measure
@@ -32,9 +32,9 @@ log = logging.getLogger("prediction")
 def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publication) -> dict[str, Any]:
     """Write `evaluation.json`; returns the result."""
     baseline, confidence = _read_baseline(day), rules["confidence"]
-    predictions = _Predictions(day, baseline)
+    counts, missing, weights = _read_features(day, baseline)
+    predictions = _Predictions(day, baseline, weights)
     labelled = predictions.labelled()
-    counts, missing = _count_features(day, baseline)
     evaluation: dict[str, Any] = {
         "version": 1,
         "ds": day.ds,
@@ -53,7 +53,7 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
     evaluation["breaches"] = find_breaches(evaluation, rules)
     _log(evaluation)
     write_document(publication.path("evaluation.json"), evaluation)
-    return _result(evaluation)
+    return _result(evaluation) | ({"warnings": predictions.warnings} if predictions.warnings else {})
 
 
 def _measure(rows: LabelledRows, threshold: float | None, confidence: float) -> dict[str, Any]:
@@ -89,15 +89,17 @@ def _read_baseline(day: ScoredDay) -> Baseline | None:
 
 
 class _Predictions:
-    """The day's predictions, joined with the labels; read once."""
+    """The day's predictions, joined with the labels; read once. `weights` are those of the rows; None without any."""
 
-    def __init__(self, day: ScoredDay, baseline: Baseline | None) -> None:
-        self._encoder, self._baseline = day.model.encoder, baseline
+    def __init__(self, day: ScoredDay, baseline: Baseline | None, weights: np.ndarray | None) -> None:
+        self._encoder, self._baseline, self._weights = day.model.encoder, baseline, weights
+        self.warnings: list[str] = []
         self._labels = Labels(day.labels, self._encoder) if day.labels else None
         self._new_classes: Counter[str] = Counter()
         self._matched, self.rows = 0, 0
         self._score_counts = np.zeros(len(baseline.score[0].labels) if baseline else 0, dtype=np.int64)
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._weights_of_parts: list[np.ndarray] = []
         texts, numbers = [*self._encoder.key, "prediction"], self._encoder.probability_columns
         table = open_table(day.predictions, "predictions.csv", "prediction predict", texts, numbers)
         for chunk in table.chunks():
@@ -106,16 +108,18 @@ class _Predictions:
                 self._score_counts += baseline.score[0].count(score_of(chunk.numbers))
             predicted = _codes(table, chunk.texts[-1], self._encoder.classes, chunk.start)
             if self._labels:
-                self._add(self._labels, chunk.texts[:-1], predicted, chunk.numbers)
+                self._add(self._labels, chunk, predicted)
 
-    def _add(self, labels: Labels, keys: Sequence[list[str]], predicted: np.ndarray, probabilities: np.ndarray) -> None:
-        """Keep codes, predicted codes and probabilities of the rows whose class the model knows."""
-        codes, classes = labels.codes_of(keys), len(self._encoder.classes)
+    def _add(self, labels: Labels, chunk: Chunk, predicted: np.ndarray) -> None:
+        """Keep codes, predicted codes, probabilities and weights of the rows whose class the model knows."""
+        codes, classes = labels.codes_of(chunk.texts[:-1]), len(self._encoder.classes)
         self._matched += int((codes >= 0).sum())
         for code, rows in zip(*np.unique(codes[codes >= classes], return_counts=True), strict=True):
             self._new_classes[labels.new_classes[int(code) - classes]] += int(rows)
         known = (codes >= 0) & (codes < classes)
-        self._parts.append((codes[known], predicted[known], probabilities[known]))
+        self._parts.append((codes[known], predicted[known], chunk.numbers[known]))
+        if self._weights is not None:
+            self._weights_of_parts.append(self._weights[chunk.start :][: len(known)][known])
 
     def labelled(self) -> LabelledRows | None:
         """The rows that can be measured; None if there are none."""
@@ -124,7 +128,20 @@ class _Predictions:
         codes, predicted, probabilities = (np.concatenate(column) for column in zip(*self._parts, strict=True))
         self._parts = []
         classes = self._encoder.classes
-        return LabelledRows(codes, probabilities, predicted, classes, len(classes))
+        return LabelledRows(codes, probabilities, predicted, classes, len(classes), self._weights_if_complete())
+
+    def _weights_if_complete(self) -> np.ndarray | None:
+        """The weights of the labelled rows; None if one of them has no weight, because figures mix no weights."""
+        if self._weights is None:
+            return None
+        weights = np.concatenate(self._weights_of_parts)
+        if lacking := int(np.isnan(weights).sum()):
+            self.warnings.append(
+                f"{lacking} of {len(weights)} labelled rows have no {self._encoder.weight}: the day's figures count "
+                "each row once, those of the training weigh it"
+            )
+            return None
+        return weights
 
     def target(self) -> dict[str, Any] | None:
         """The counts of the rows of target.csv and of the predictions; None if there is no target.csv."""
@@ -171,15 +188,20 @@ def _drift(
     }
 
 
-def _count_features(day: ScoredDay, baseline: Baseline | None) -> tuple[list[list[int]], dict[str, int]]:
-    """The day's rows in each bin of each feature, and by feature those that the model reads as 0.0 without a value."""
+def _read_features(
+    day: ScoredDay, baseline: Baseline | None
+) -> tuple[list[list[int]], dict[str, int], np.ndarray | None]:
+    """The rows in each bin of each feature, by feature those that the model reads as 0.0 without a value, weights."""
     all_bins = [bins for _, _, bins, _ in baseline.features] if baseline else []
     counts, missing = [np.zeros(len(bins.labels), dtype=np.int64) for bins in all_bins], MissingAsZero(day.model)
-    for chunk in open_features(day.features, day.model.encoder).chunks():
+    weights: list[np.ndarray] = []
+    for chunk in open_features(day.features, day.model.encoder):
         missing.add(chunk.numbers)
+        if chunk.weights is not None:
+            weights.append(chunk.weights.copy())
         for number, bins in enumerate(all_bins):
             counts[number] += bins.count(chunk.numbers[:, number])
-    return [actual.tolist() for actual in counts], missing.rows
+    return [actual.tolist() for actual in counts], missing.rows, np.concatenate(weights) if weights else None
 
 
 def _log(evaluation: Mapping[str, Any]) -> None:

@@ -17,11 +17,15 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows: `texts` the text columns as lists, `numbers` float64 of shape (rows, columns), NaN is missing."""
+    """Some rows: `texts` the text columns as lists, `numbers` float64 of shape (rows, columns), NaN is missing.
+
+    `weights` (rows,) is what was taken out of the numbers because it is no feature; None if there is none.
+    """
 
     start: int
     texts: list[list[str]]
     numbers: np.ndarray
+    weights: np.ndarray | None = None
 
 
 class FeatureTable:

@@ -12,6 +12,9 @@ ask for which true values the figure that was found would be usual. Each takes t
   log_loss, brier_score   means of one loss a row: Student's t
 
 With more than two classes a figure is a mean over classes, and so is each bound: as wide as if all erred together.
+
+Weighted rows say less than as many rows of equal weight. So each interval is that of their effective number, and of a
+share that of the rows that it is a share of.
 """
 
 import math
@@ -22,7 +25,7 @@ from scipy.special import stdtrit
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from evidence import quantile, share_interval
-from metrics import LabelledRows, rounded
+from metrics import LabelledRows, effective_rows, rounded
 
 BISECTIONS = 60
 
@@ -34,44 +37,65 @@ def intervals(rows: LabelledRows, confidence: float) -> dict[str, Bounds | None]
     of_class = {code: _Class(rows, code) for code in rows.positives}
     ranked = [one for one in of_class.values() if one.own and one.others]
     present = [one for one in of_class.values() if one.own]
-    hits = int((rows.codes == rows.predicted).sum())
+    everywhere = np.ones(len(rows.codes), dtype=bool)
     return {
         "roc_auc": _mean(one.roc_auc(confidence) for one in ranked),
         "average_precision": _mean(one.average_precision(confidence) for one in ranked),
-        "log_loss": _of_losses(_log_losses(rows), confidence),
-        "brier_score": _of_losses(_brier_scores(rows), confidence),
-        "accuracy": share_interval(hits, len(rows.codes), confidence),
-        "precision": _mean(share_interval(one.hits, one.predicted, confidence) for one in present),
-        "recall": _mean(share_interval(one.hits, one.own, confidence) for one in present),
+        "log_loss": _of_losses(_log_losses(rows), rows.weights, confidence),
+        "brier_score": _of_losses(_brier_scores(rows), rows.weights, confidence),
+        "accuracy": _of_share(rows, rows.codes == rows.predicted, everywhere, confidence),
+        "precision": _mean(one.precision(confidence) for one in present),
+        "recall": _mean(one.recall(confidence) for one in present),
         "f1": _mean(one.f1(confidence) for one in present),
     }
 
 
+def _number(rows: LabelledRows, some: np.ndarray) -> float:
+    """How many rows there are of some, which are a mask: the effective number if they have weights."""
+    if rows.weights is None or not some.any():
+        return int(some.sum())
+    return effective_rows(rows.weights[some])
+
+
+def _of_share(rows: LabelledRows, part: np.ndarray, whole: np.ndarray, confidence: float) -> Bounds:
+    """The interval of the share of the rows `part` in the rows `whole`, which are masks."""
+    number = _number(rows, whole)
+    if rows.weights is None or not number:
+        return share_interval(int(part.sum()), number, confidence)
+    return share_interval(number * rows.weights[part].sum() / rows.weights[whole].sum(), number, confidence)
+
+
 class _Class:
-    """A class against the rest: rows of it, other rows, predicted rows, hits."""
+    """A class against the rest: its own rows, the other rows, the predicted rows, and the numbers of the first two."""
 
     def __init__(self, rows: LabelledRows, code: int) -> None:
-        self._is_own, self._scores = rows.codes == code, rows.probabilities[:, code]
-        is_predicted = rows.predicted == code
-        self.own, self.predicted = int(self._is_own.sum()), int(is_predicted.sum())
-        self.others, self.hits = len(rows.codes) - self.own, int((self._is_own & is_predicted).sum())
+        self._rows, self._scores = rows, rows.probabilities[:, code]
+        self._is_own, self._is_predicted = rows.codes == code, rows.predicted == code
+        self._is_hit = self._is_own & self._is_predicted
+        self.own, self.others = _number(rows, self._is_own), _number(rows, ~self._is_own)
+
+    def precision(self, confidence: float) -> Bounds:
+        return _of_share(self._rows, self._is_hit, self._is_predicted, confidence)
+
+    def recall(self, confidence: float) -> Bounds:
+        return _of_share(self._rows, self._is_hit, self._is_own, confidence)
 
     def roc_auc(self, confidence: float) -> Bounds:
-        area = float(roc_auc_score(self._is_own, self._scores))
+        area = float(roc_auc_score(self._is_own, self._scores, sample_weight=self._rows.weights))
         z = quantile(confidence)
         low, low_of_rest = (_lowest_area(value, self.own, self.others, z) for value in (area, 1 - area))
         return [rounded(low), rounded(1 - low_of_rest)]
 
     def average_precision(self, confidence: float) -> Bounds:
-        value = float(average_precision_score(self._is_own, self._scores))
+        value = float(average_precision_score(self._is_own, self._scores, sample_weight=self._rows.weights))
         return share_interval(value * self.own, self.own, confidence)
 
     def f1(self, confidence: float) -> Bounds:
-        shares = share_interval(self.hits, self.own + self.predicted - self.hits, confidence)
+        shares = _of_share(self._rows, self._is_hit, self._is_own | self._is_predicted, confidence)
         return [rounded(2 * share / (1 + share)) for share in shares]
 
 
-def _lowest_area(area: float, own: int, others: int, z: float) -> float:
+def _lowest_area(area: float, own: float, others: float, z: float) -> float:
     """The lowest true area under the ROC curve from which `area` is no more than z standard deviations away."""
     pairs, mean = own * others, (own + others) / 2 - 1
 
@@ -101,12 +125,20 @@ def _brier_scores(rows: LabelledRows) -> np.ndarray:
     return np.square(rows.probabilities).sum(axis=1) - 2 * own + 1
 
 
-def _of_losses(losses: np.ndarray, confidence: float) -> Bounds | None:
+def _of_losses(losses: np.ndarray, weights: np.ndarray | None, confidence: float) -> Bounds | None:
     """The interval of the mean of losses; None for a single row."""
-    if len(losses) < 2:
+    number = len(losses) if weights is None else effective_rows(weights)
+    if number < 2:
         return None
-    half = stdtrit(len(losses) - 1, (1 + confidence) / 2) * losses.std(ddof=1) / math.sqrt(len(losses))
-    return [rounded(max(0.0, losses.mean() - half)), rounded(losses.mean() + half)]
+    mean = np.average(losses, weights=weights)
+    deviation = losses.std(ddof=1) if weights is None else _deviation(losses, mean, weights, number)
+    half = stdtrit(number - 1, (1 + confidence) / 2) * deviation / math.sqrt(number)
+    return [rounded(max(0.0, mean - half)), rounded(mean + half)]
+
+
+def _deviation(losses: np.ndarray, mean: float, weights: np.ndarray, number: float) -> float:
+    """The standard deviation of weighted losses, of so many effective rows."""
+    return math.sqrt(np.average(np.square(losses - mean), weights=weights) * number / (number - 1))
 
 
 def _mean(bounds: Iterable[Bounds]) -> Bounds | None:

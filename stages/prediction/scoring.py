@@ -28,9 +28,9 @@ def predict_day(model: ValidatedModel, features: Partition, publication: Publica
     """Write `predictions.csv`; returns threshold, counts and quantiles for the result."""
     encoder = model.encoder
     trees = load_trees(model.partition, encoder)
-    table = open_features(features, encoder)
     summary, missing = ScoreSummary(encoder.classes), MissingAsZero(model)
-    chunks = track(table.chunks(), "scoring", features.rows("features.csv"), "rows", lambda chunk: len(chunk.numbers))
+    table = open_features(features, encoder)
+    chunks = track(table, "scoring", features.rows("features.csv"), "rows", lambda chunk: len(chunk.numbers))
     scored = summary.count(_score_chunks(chunks, trees, model.threshold, missing))
     rows = _write_predictions(publication.path("predictions.csv"), encoder, scored)
     publication.rows["predictions.csv"] = rows
@@ -99,22 +99,39 @@ def open_table(
     )
 
 
-def open_features(features: Partition, encoder: Encoder) -> FeatureTable:
-    """A day's features: the key columns, then the feature columns."""
-    return open_table(features, "features.csv", "`preprocessing features`", encoder.key, encoder.feature_names)
+def open_features(features: Partition, encoder: Encoder) -> Iterator[Chunk]:
+    """The rows of a day's features: the key columns, the features, and the weights if the model has any."""
+    numbers = [*weight_column(encoder), *encoder.feature_names]
+    table = open_table(features, "features.csv", "`preprocessing features`", encoder.key, numbers)
+    return (_without_weight(chunk) if encoder.weight else chunk for chunk in table.chunks())
+
+
+def weight_column(encoder: Encoder) -> list[str]:
+    """The name of the column of weights, or none."""
+    return [encoder.weight] if encoder.weight else []
+
+
+def _without_weight(chunk: Chunk) -> Chunk:
+    return Chunk(chunk.start, chunk.texts, chunk.numbers[:, 1:], chunk.numbers[:, 0])
 
 
 @dataclass(frozen=True)
 class ValidationRows:
-    """Class codes (rows,) and encoded features (rows, features) of `val.csv`; 8 bytes a value are in memory."""
+    """Class codes (rows,), encoded features (rows, features) and weights (rows,), None if there are none, of `val.csv`.
+
+    8 bytes a value are in memory.
+    """
 
     codes: np.ndarray
     features: np.ndarray
+    weights: np.ndarray | None
 
 
-def read_validation(rows: Partition, target: str, classes: Sequence[str], features: Iterable[str]) -> ValidationRows:
-    """The rows of a `val.csv`: the target's code, which must be one of `classes`, then the features."""
-    table = open_table(rows, "val.csv", "`preprocessing split`", [], [target, *features])
+def read_validation(
+    rows: Partition, target: str, classes: Sequence[str], weight: Sequence[str], features: Iterable[str]
+) -> ValidationRows:
+    """The rows of a `val.csv`: the target's code, one of `classes`, the column `weight` or none, then the features."""
+    table = open_table(rows, "val.csv", "`preprocessing split`", [], [target, *weight, *features])
     numbers = np.concatenate([chunk.numbers for chunk in table.chunks()])
     code = numbers[:, 0]
     odd = ~np.isin(code, np.arange(len(classes)))
@@ -127,7 +144,11 @@ def read_validation(rows: Partition, target: str, classes: Sequence[str], featur
             f"no row of class {', '.join(absent)} among {len(code)} rows",
             "rows of every class, which the figures need",
         )
-    return ValidationRows(code.astype(np.intp), numbers[:, 1:])
+    weights = numbers[:, 1] if weight else None
+    if weights is not None and not (weights > 0).all():
+        row = int(np.argmin(weights > 0))
+        raise table.bad(f"row {row + 1}: the weight is {weights[row]:g}", "a number above 0")
+    return ValidationRows(code.astype(np.intp), numbers[:, 1 + len(weight) :], weights)
 
 
 @dataclass(frozen=True)

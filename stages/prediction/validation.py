@@ -11,7 +11,7 @@ from curves import curve_list
 from drift import make_baseline
 from metrics import LabelledRows, best_threshold, measure, predict_codes
 from model_partition import BASELINE_FILE, CURVES_FILE, METRICS_FILE, MODEL_FILE, REFERENCE_FILE
-from scoring import load_trees, open_table, read_validation
+from scoring import load_trees, open_table, read_validation, weight_column
 from warn import find_warnings
 
 # LightGBM and this image add and exponentiate in the same order; this leaves room for another C library's last bit.
@@ -29,18 +29,20 @@ def validate_model(
     Needs 8 bytes for each value of `val.csv`, and a few times the scores: 300 MB for a million rows of 16 features.
     """
     trees = load_trees(model, encoder)
-    validation = read_validation(processed, encoder.target, encoder.classes, encoder.feature_names)
+    columns = (weight_column(encoder), encoder.feature_names)
+    validation = read_validation(processed, encoder.target, encoder.classes, *columns)
     probabilities = trees.probabilities(validation.features)
     reproduction = _compare_with_reference(model, encoder, probabilities)
-    threshold = best_threshold(validation.codes, probabilities[:, 1]) if len(encoder.classes) == 2 else None
+    codes, weights, binary = validation.codes, validation.weights, len(encoder.classes) == 2
+    threshold = best_threshold(codes, probabilities[:, 1], weights) if binary else None
     predicted = predict_codes(probabilities, threshold)
-    rows = LabelledRows(validation.codes, probabilities, predicted, encoder.classes, len(encoder.classes))
+    rows = LabelledRows(codes, probabilities, predicted, encoder.classes, len(encoder.classes), weights)
     figures = {**measure(rows, threshold), "reproduction": reproduction}
     write_document(publication.path(METRICS_FILE), figures)
     curves = {"version": 1, "classes": list(encoder.classes), "curves": curve_list(rows)}
     write_document(publication.path(CURVES_FILE), curves)
     write_document(publication.path(BASELINE_FILE), make_baseline(encoder, validation.features, probabilities))
-    warnings = find_warnings(encoder, validation.features, validation.codes, figures)
+    warnings = find_warnings(encoder, validation.features, codes, figures, weights)
     return {
         "model": model.name,
         **{key: figures[key] for key in IN_RESULT},

@@ -8,6 +8,8 @@ import numpy as np
 from scipy.stats import rankdata
 from stagekit.contract import CATEGORY, Encoder, Feature
 
+from metrics import effective_rows
+
 # With fewer rows some feature separates the classes by chance: of 30 rows with 5 of a class, one in 70,000 does.
 LEAST_ROWS, LEAST_OF_CLASS = 30, 5
 # What a feature alone must reach to decide the target: the area under the ROC curve, or the share of right classes.
@@ -17,12 +19,19 @@ MOST_ROWS, MOST_VALUES, MOST_NAMES, SEED = 100_000, 256, 5, 20260101
 MOST_GAP, MOST_FACTOR, ERRORS = 0.05, 1.5, 3.0
 
 
-def find_warnings(encoder: Encoder, features: np.ndarray, codes: np.ndarray, figures: Mapping[str, Any]) -> list[str]:
+def find_warnings(
+    encoder: Encoder,
+    features: np.ndarray,
+    codes: np.ndarray,
+    figures: Mapping[str, Any],
+    weights: np.ndarray | None = None,
+) -> list[str]:
     """The warnings on a model, from its validation rows and its `metrics.json`.
 
-    `features` is float64 of shape (rows, features), `codes` the true class codes (rows,).
+    `features` is float64 of shape (rows, features), `codes` the true class codes (rows,), `weights` those of the rows.
     """
-    return [*_on_deciding_features(encoder, features, codes), *_on_calibration(figures["calibration"])]
+    informative = 1.0 if weights is None else effective_rows(weights) / len(weights)
+    return [*_on_deciding_features(encoder, features, codes), *_on_calibration(figures["calibration"], informative)]
 
 
 def _on_deciding_features(encoder: Encoder, features: np.ndarray, codes: np.ndarray) -> Iterator[str]:
@@ -85,12 +94,16 @@ def _names(values: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> bool:
     return bool(right.mean() >= DECIDES and recall.min() >= LEAST_RECALL)
 
 
-def _on_calibration(groups: Sequence[Mapping[str, float]]) -> Iterator[str]:
-    """Probabilities that do not come true, by more than so few rows explain (Guo and others, ICML 2017, section 2)."""
+def _on_calibration(groups: Sequence[Mapping[str, float]], informative: float) -> Iterator[str]:
+    """Probabilities that do not come true, by more than so few rows explain (Guo and others, ICML 2017, section 2).
+
+    `informative` is how much a weighted row says, as a share of what a row says if all have the same weight.
+    """
     rows, predicted, observed = (
         np.array([one[key] for one in groups]) for key in ("rows", "mean_predicted", "observed")
     )
-    share, variance = rows / rows.sum(), predicted * (1 - predicted) / rows
+    weight = np.array([one.get("weight", one["rows"]) for one in groups])
+    share, variance = weight / weight.sum(), predicted * (1 - predicted) / (rows * informative)
     gap, by_chance = share @ np.abs(predicted - observed), share @ np.sqrt(2 / np.pi * variance)
     mean, true = share @ predicted, share @ observed
     error = ERRORS * math.sqrt((share**2) @ variance)

@@ -9,7 +9,7 @@ from stagekit import BadInput
 
 from csv_input import KINDS, LINE, OFFSET, REASON, TEXT, Batch
 from number_texts import plain_number, written_form
-from table_schema import Field, Schema
+from table_schema import NUMBER_TYPES, Field, Schema
 from times import CODES, TOO_FINE, fault_of_format, to_date, to_datetime
 
 DTYPES: Mapping[str, pl.DataType] = {
@@ -113,7 +113,7 @@ def require_followable(schema: Schema, label: str) -> None:
 
 def convert(field: Field, text: pl.Expr) -> pl.Expr:
     """Text to the field's type; null where the text is no such value. Times become UTC without an offset."""
-    if field.type in ("integer", "number"):
+    if field.type in NUMBER_TYPES:
         return plain_number(field, text).cast(DTYPES[field.type], strict=False)
     if field.type == "boolean":
         true, false = text.is_in(field.true_values), text.is_in(field.false_values)
@@ -208,6 +208,10 @@ def _values(field: Field, at: str) -> Iterator[Check]:
     if field.positive_class is not None:
         positive_class(field, at)
     finite = value.is_finite() if field.type == "number" else pl.lit(True)
+    if field.role == "weight":  # LightGBM has weights in single precision
+        single = value.cast(pl.Float32)
+        problem = "is no weight, which is a number above 0 in single precision"
+        yield _check(field, "weight", finite & ~((single > 0) & single.is_finite()), problem)
     if "minimum" in constraints:
         least = _literal(field, constraints["minimum"], f"{at}, minimum")
         yield _check(field, "minimum", finite & (value < least), f"below minimum {constraints['minimum']}")
@@ -240,7 +244,7 @@ def _expected(field: Field) -> str:
         return f"{EXPECTED[field.type]} of the form {example if field.format == 'default' else field.format}"
     if field.type == "boolean":
         return f"{EXPECTED[field.type]}, which is one of {', '.join(field.true_values + field.false_values)}"
-    form = written_form(field) if field.type in ("integer", "number") else ""
+    form = written_form(field) if field.type in NUMBER_TYPES else ""
     return f"{EXPECTED[field.type]} ({form})" if form else EXPECTED[field.type]
 
 
@@ -250,7 +254,7 @@ def _literal(field: Field, value: Any, at: str) -> Any:
     Errors: BadInput if it is no such value.
     """
     flag = isinstance(value, bool)
-    if field.type in ("integer", "number") and isinstance(value, int | float):
+    if field.type in NUMBER_TYPES and isinstance(value, int | float):
         field = field.as_written()
     typed = value if flag and field.type == "boolean" else pl.select(convert(field, pl.lit(str(value)))).item()
     if typed is None and field.type != "string":

@@ -15,7 +15,7 @@ from table_schema import Schema, columns_kept
 
 def write_joined(raw: Partition, schema: Schema, publication: Publication) -> Counts:
     """Write train_data.csv, the good rows of data.csv with their targets, and rejected.csv."""
-    data, target = _data(raw, schema, schema.named("key", "entity")), _target(raw, schema)
+    data, target = _data(raw, schema, schema.named("key", "entity", "weight")), _target(raw, schema)
     checked = CheckedTable(data, publication.scratch / "data", data.parts)
     of_target = CheckedTable(target, publication.scratch / "target", data.parts)
     names = schema.named("target")
@@ -39,14 +39,23 @@ def write_joined(raw: Partition, schema: Schema, publication: Publication) -> Co
 
 
 def write_features(raw: Partition, schema: Schema, encoder: Encoder, publication: Publication) -> Counts:
-    """Write features.csv, the key and the features of the good rows of data.csv, and rejected.csv.
+    """Write features.csv, the key, the model's weight and the features of the good rows of data.csv, and rejected.csv.
 
-    The entity of a row may be missing here: it is no feature.
+    Entity and weight of a row may be missing here: they are no features. The weight is empty if the day has none.
     """
     data = _data(raw, schema, schema.named("key"))
     checked = CheckedTable(data, publication.scratch / "data", data.parts)
     compare_keys(checked.keys)
-    return write_rows([checked], "features.csv", publication, lambda rows, _: encode(encoder, rows, encoder.key))
+    first = [*map(pl.col, encoder.key), *_weight(schema, encoder)]
+    return write_rows([checked], "features.csv", publication, lambda rows, _: encode(encoder, rows, first))
+
+
+def _weight(schema: Schema, encoder: Encoder) -> list[pl.Expr]:
+    """The weight of the model as a column of the day; none if the model has none."""
+    name = encoder.weight
+    if name is None:
+        return []
+    return [pl.col(name) if name == schema.weight else pl.lit(None, pl.Float64).alias(name)]
 
 
 def _data(raw: Partition, schema: Schema, required: list[str]) -> RawTable:

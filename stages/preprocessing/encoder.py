@@ -38,6 +38,8 @@ def trained_schema(encoder: Encoder, partition: str) -> Schema:
                 f"{label}: the feature {feature.name!r} counts from {feature.since!r}, which is no time of its schema",
                 f"a field of type {' or '.join(TIME_TYPES)}",
             )
+    if encoder.weight != schema.weight:
+        raise _damaged(f"{label} has the weight {encoder.weight}", f"{schema.weight}, as in its schema")
     if [*encoder.key, encoder.target] != [*schema.named("key"), *schema.named("target")]:
         raise _damaged(
             f"{label} has the key {', '.join(encoder.key)} and the target {encoder.target}",
@@ -75,7 +77,7 @@ def fit_encoder(schema: Schema, classes: Sequence[str], frequent: Mapping[str, S
     features = [feature for field in schema.fields for feature in _features(field, frequent)]
     if not features:
         raise BadInput("schema.json: its fields make no feature", expected="one or more", do="correct roles or `parts`")
-    names = [*schema.named("key", "target"), *(feature.name for feature in features)]
+    names = [*schema.named("key", "weight", "target"), *(feature.name for feature in features)]
     if taken := sorted({name for name in names if names.count(name) > 1}):
         raise BadInput(
             f"schema.json: {', '.join(taken)} is a field's name and the name of a feature made from a time",
@@ -83,7 +85,7 @@ def fit_encoder(schema: Schema, classes: Sequence[str], frequent: Mapping[str, S
             do="rename the field",
         )
     key, target = schema.named("key"), schema.named("target")
-    return Encoder(tuple(key), target[0], tuple(classes), tuple(features), schema.document)
+    return Encoder(tuple(key), target[0], tuple(classes), tuple(features), schema.document, schema.weight)
 
 
 def _features(field: Field, frequent: Mapping[str, Sequence[str]]) -> list[Feature]:

@@ -25,6 +25,7 @@ class Facts:
 
     key: Sequence[str] = ()
     entity: str | None = None
+    weight: str | None = None
     target_column: str | None = None
     missing: Sequence[str] = ()
     assume: Mapping[str, str] = field(default_factory=dict)

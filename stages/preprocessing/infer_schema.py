@@ -33,7 +33,14 @@ def run(args: Namespace) -> Mapping[str, Any]:
     from schema_draft import draft_schema
 
     facts = Facts(
-        args.key, args.entity, args.target_column, args.missing, dict(args.assume), args.delimiter, args.encoding
+        args.key,
+        args.entity,
+        args.weight,
+        args.target_column,
+        args.missing,
+        dict(args.assume),
+        args.delimiter,
+        args.encoding,
     )
     with tempfile.TemporaryDirectory(prefix=".draft-", dir=args.out.absolute().parent) as scratch:
         draft = draft_schema(args.data, args.target, facts, Path(scratch))

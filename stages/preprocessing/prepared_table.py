@@ -49,11 +49,11 @@ class PreparedTable:
         return rows.select(self.schema.named("key")).collect()
 
     def typed(self, block: Block) -> pl.DataFrame:
-        """The GROUP, the target (as text), and the features and times (with their types) of a block's rows.
+        """The GROUP, the target (as text), and the features, times and weight (with their types) of a block's rows.
 
         Rows with the same GROUP belong to one entity, or, in a schema without entities, have the same key.
         """
-        fields = self.schema.of(self.schema.named("feature", "time"))
+        fields = self.schema.of(self.schema.named("feature", "time", "weight"))
         times = [field for field in fields if field.type in TIME_TYPES]
         dtypes = {field.name: DTYPES[field.type] for field in fields if field not in times}
         schema = {name: dtypes.get(name, pl.String()) for name in self._columns}

@@ -117,6 +117,7 @@ COMMANDS = (
             option("--target-column", metavar="COLUMN", help="the target, if it is a column of the data"),
             option("--key", action="append", default=[], metavar="COLUMN", help="identifies a row; can be repeated"),
             option("--entity", metavar="COLUMN", help="what rows belong to, such as a customer"),
+            option("--weight", metavar="COLUMN", help="how much each row counts, a number above 0; no feature"),
             option(
                 "--missing",
                 action="append",

@@ -9,11 +9,11 @@ import polars as pl
 from stagekit import UsageError
 
 from checks import DTYPES, convert
-from table_schema import FALSE_VALUES, TRUE_VALUES, TYPES, Field
+from table_schema import FALSE_VALUES, NUMBER_TYPES, TIME_TYPES, TRUE_VALUES, TYPES, Field
 from times import HOURS, fault_of_format
 
 TEXT_COLUMN = "text"
-NUMBERS, TIMES = ("integer", "number"), ("date", "datetime")
+NUMBERS, TIMES = NUMBER_TYPES, TIME_TYPES
 # What may be between thousands beside the point and the comma: blanks of three widths, two apostrophes.
 OTHER_GROUPS = (" ", "\u00a0", "\u202f", "'", "\u2019")
 MARKS = ((".", ","), (",", ""), (",", "."), *((decimal, group) for group in OTHER_GROUPS for decimal in ".,"))

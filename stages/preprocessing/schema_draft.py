@@ -12,6 +12,7 @@ from column_values import Column
 from draft_field import field_document
 from draft_keys import is_named_like_a_key, made_up_name
 from draft_target import describe_target
+from draft_weight import warnings_on_weight
 from file_look import Facts, FileLook, Head, JoinedPairs
 from free_text import may_become_free_text
 from key_match import KeyMatch
@@ -47,7 +48,8 @@ def draft_schema(data: Path, target: Path | None, facts: Facts, scratch: Path) -
     rows = FileLook(data, facts, scratch)
     if target:
         return _draft_of_two(rows, FileLook(target, facts, scratch), facts)
-    _require_columns(rows.header, [*facts.key, facts.entity, facts.target_column, *facts.assume], rows.label)
+    named = [*facts.key, facts.entity, facts.weight, facts.target_column, *facts.assume]
+    _require_columns(rows.header, named, rows.label)
     pairs = LabelPairs(rows.header, facts.target_column) if facts.target_column else None
     rows.read(*([pairs] if pairs else []))
     label = rows.columns[facts.target_column] if facts.target_column else None
@@ -64,7 +66,7 @@ def _draft_of_two(rows: FileLook, labels: FileLook, facts: Facts) -> Draft:
             expected="the columns that identify a row",
             do="name each with --key COLUMN, or put the label into the data file and name it with --target-column",
         )
-    _require_columns(rows.header, [*key, facts.entity], rows.label)
+    _require_columns(rows.header, [*key, facts.entity, facts.weight], rows.label)
     _require_columns(labels.header, key, labels.label)
     _require_columns([*rows.header, *labels.header], facts.assume, f"{rows.label} or {labels.label}")
     predicted = [name for name in labels.header if name not in key]
@@ -151,7 +153,7 @@ class Drafting:
             self._made_up |= {"constraints": {"required": True}, "description": reason}
 
     def _candidates(self, unique: Sequence[str]) -> list[str]:
-        others = (self._facts.entity, self._target.name if self._target else None)
+        others = (self._facts.entity, self._facts.weight, self._target.name if self._target else None)
         kinds = (INTEGER.field.type, TEXT.field.type)
         return [name for name in unique if name not in others and self._choices[name].reading.field.type in kinds]
 
@@ -200,6 +202,10 @@ class Drafting:
             if name not in self._facts.assume:
                 why = [f"compared as {reading.what}"]
             why.insert(0, self._key_reason if role == "key" else "as named")
+        elif name == self._facts.weight:
+            role, reading = "weight", choice.reading
+            self.warnings += [*choice.warnings, *warnings_on_weight(column, choice)]
+            why.insert(0, "as named")
         else:
             role, reading = self._role(column, choice, why), choice.reading
             self.warnings += choice.warnings

@@ -83,11 +83,11 @@ def _warnings(table: PreparedTable) -> dict[str, list[str]]:
 
 def _write_sides(data: TrainData, validates: pl.Series, encoder: Encoder, publication: Publication) -> dict[str, int]:
     """Write the encoded rows of both sides, and the raw values of those that validate; returns the rows by file."""
-    code = code_of(encoder.target, encoder.classes)
+    first = [code_of(encoder.target, encoder.classes), *data.table.schema.named("weight")]
 
     def work(part: tuple[pl.DataFrame, Block, pl.Series]) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
         rows, block, chosen = part
-        encoded = encode(encoder, rows, [code])
+        encoded = encode(encoder, rows, first)
         return encoded.filter(~chosen), encoded.filter(chosen), data.table.texts(block).filter(chosen).to_list()
 
     parts = _with_sides(zip(data.frames(), data.table.blocks(), strict=True), validates)

@@ -11,7 +11,7 @@ from stagekit import BadInput
 from stagekit.contract import DAY, HOUR, MONTH, WEEKDAY, YEARDAY
 from stagekit.shapes import ShapeError, parse_object
 
-ROLES = ("key", "entity", "feature", "time", "target", "ignore")
+ROLES = ("key", "entity", "feature", "time", "weight", "target", "ignore")
 ORDERED = ("integer", "number", "date", "datetime")
 CONSTRAINTS = {
     "required": ("string", "integer", "number", "boolean", "date", "datetime"),
@@ -24,7 +24,7 @@ CONSTRAINTS = {
     "maxLength": ("string",),
 }
 TYPES = CONSTRAINTS["required"]
-TIME_TYPES = ("date", "datetime")
+TIME_TYPES, NUMBER_TYPES = ("date", "datetime"), ("integer", "number")
 # LightGBM and scikit-learn keep a set of categories in 256 bits. One bit is for "unseen".
 MOST_CATEGORIES = 255
 # Which fraction of a file's rows may be rejected, unless --max-rejected says otherwise.
@@ -100,6 +100,11 @@ class Schema:
         return any(field.sensitive for field in self.fields)
 
     @property
+    def weight(self) -> str | None:
+        """The field with the weight of each row."""
+        return next(iter(self.named("weight")), None)
+
+    @property
     def row_number(self) -> str | None:
         """The key that `import` makes up, the number of each row; None if the files have a key."""
         return next((field["name"] for field in self.document["fields"] if field.get("rowNumber")), None)
@@ -122,7 +127,7 @@ class Schema:
 
 def columns_kept(schema: Schema) -> list[str]:
     """The columns of train_data.csv: the fields of the schema that are used, the target last."""
-    return [*schema.named("key", "entity", "feature", "time"), *schema.named("target")]
+    return [*schema.named("key", "entity", "feature", "time", "weight"), *schema.named("target")]
 
 
 def read_schema(path: Path, label: str, *, scoring: bool = False) -> Schema:
@@ -200,7 +205,7 @@ def _require_properties(document: Mapping[str, Any], at: str) -> None:
     kind, role, format_ = document["type"], document["role"], document.get("format", "default")
     if format_ != "default" and (kind not in ("date", "datetime") or not isinstance(format_, str)):
         raise _wrong(at, f"its format is {format_!r}", "default, or for date and datetime a pattern such as %d/%m/%Y")
-    if kind not in ("integer", "number") and (found := [name for name in NUMBER_PROPERTIES if name in document]):
+    if kind not in NUMBER_TYPES and (found := [name for name in NUMBER_PROPERTIES if name in document]):
         raise _wrong(at, f"it has {found[0]} and the type {kind}", f"{found[0]} on integer and number only")
     decimal, group = document.get("decimalChar", "."), document.get("groupChar") or ""
     for name, mark in (("decimalChar", decimal), ("groupChar", group or "'")):
@@ -278,8 +283,9 @@ def _require_sound(schema: Schema, label: str, targets: tuple[int, ...]) -> None
         raise _wrong(label, f"rowNumber makes one key of {len(schema.named('key'))}", "no other key beside it")
     if len(schema.named("target")) not in targets:
         raise _wrong(label, f"{len(schema.named('target'))} fields have the role target", "exactly one")
-    if len(schema.named("entity")) > 1:
-        raise _wrong(label, f"entity is the role of {', '.join(schema.named('entity'))}", "at most one")
+    for role in ("entity", "weight"):
+        if len(schema.named(role)) > 1:
+            raise _wrong(label, f"{role} is the role of {', '.join(schema.named(role))}", "at most one")
     if not schema.named("feature", "time"):
         raise _wrong(label, "no field has the role feature or time", "at least one")
     types = {field.name: field.type for field in schema.fields if field.role in ("time", "feature")}
@@ -296,6 +302,8 @@ def _require_sound(schema: Schema, label: str, targets: tuple[int, ...]) -> None
             )
         if field.role == "time" and field.type not in TIME_TYPES:
             raise _wrong(f"{label}, field {field.name!r}", f"the role time on type {field.type}", "date or datetime")
+        if field.role == "weight" and field.type not in NUMBER_TYPES:
+            raise _wrong(f"{label}, field {field.name!r}", f"the role weight on type {field.type}", "integer or number")
     primary = schema.document.get("primaryKey", schema.named("key"))
     primary = [primary] if isinstance(primary, str) else primary
     if not isinstance(primary, list) or sorted(map(str, primary)) != sorted(schema.named("key")):

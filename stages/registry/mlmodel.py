@@ -115,12 +115,13 @@ def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _write_example(folder: Path, encoder: Encoder, val: Path) -> dict[str, Any]:
-    """The first rows of val.csv without its target; an empty field, and one of a sensitive field, as null."""
+    """The features of the first rows of val.csv; an empty field, and one of a sensitive field, as null."""
     with val.open(newline="", encoding="utf-8") as file:
         rows = list(islice(csv.reader(file), 1, 1 + EXAMPLE_ROWS))
     sensitive = {field["name"] for field in encoder.schema.get("fields", ()) if field.get("sensitive")}
     shown = [feature.field not in sensitive for feature in encoder.features]
-    data = [[float(cell) if cell and show else None for cell, show in zip(row[1:], shown, strict=True)] for row in rows]
+    features = [row[-len(shown) :] for row in rows]
+    data = [[float(cell) if cell and show else None for cell, show in zip(row, shown, strict=True)] for row in features]
     split = {"columns": list(encoder.feature_names), "data": data}
     (folder / EXAMPLE_FILE).write_text(json.dumps(split), encoding="utf-8")
     (folder / SERVING_FILE).write_text(json.dumps({"dataframe_split": split}), encoding="utf-8")

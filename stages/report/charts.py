@@ -249,8 +249,10 @@ def _whisker(x: Scale, low: float, high: float, middle: float) -> Iterable[Marku
 
 
 def share_of_positives(metrics: Mapping[str, Any]) -> float | None:
-    """The share of rows of the second of two classes, which is the precision of chance; None for more classes."""
+    """The share of the second of two classes in the rows or in their weight: the precision of chance; else None."""
     counts = metrics.get("class_rows") or {}
     if len(metrics["classes"]) != 2 or not sum(counts.values()):
         return None
+    if metrics.get("weighted") and (groups := metrics.get("calibration")) and "weight" in groups[0]:
+        return float(sum(one["weight"] * one["observed"] for one in groups) / sum(one["weight"] for one in groups))
     return float(counts.get(metrics["classes"][1], 0) / sum(counts.values()))

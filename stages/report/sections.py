@@ -21,6 +21,11 @@ from timeline import Bar, bars, runs
 from words import figure_name, named, plural
 
 MOST_FEATURES, OPEN_FEATURES, MOST_CLASSES, MOST_LINES = 50, 11, 12, 20
+WEIGHTED = "Each row counts by its weight in the figures, once in the numbers of rows."
+WEIGHTED_BEFORE = (
+    "In training each row counted by its weight. On this day each counts once, because rows lack their weight: do not "
+    "compare the two."
+)
 SIGNS = {"stable": "●", "moderate": "▲", "strong": "◆"}
 
 
@@ -178,6 +183,8 @@ def _target_notes(evaluation: Mapping[str, Any]) -> Iterable[Markup | str]:
         yield Markup("{:,} rows are of class {}, which the model does not know.").format(rows, named(name))
     if metrics is None:
         return
+    if (trained or {}).get("weighted"):
+        yield WEIGHTED if metrics.get("weighted") else WEIGHTED_BEFORE
     rows = f"{trained['rows']:,}" if trained else "an unknown number of"
     yield f"Measured on {metrics['rows']:,} rows whose target has come; in training, on {rows} validation rows."
     if evaluation.get("trained_on_day"):

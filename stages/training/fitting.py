@@ -66,10 +66,16 @@ def _load(
 ) -> lightgbm.Dataset:
     """Check a table and have LightGBM read it; `reference` is given for the rows that validate."""
     label = f"{processed.name}/{file}"
-    copy_table(processed / file, scratch / file, (encoder.target, *encoder.feature_names), label)
+    columns = (encoder.target, *([encoder.weight] if encoder.weight else []), *encoder.feature_names)
+    weighted = encoder.weight is not None
+    weights = copy_table(processed / file, scratch / file, columns, label, weighted=weighted)
     categories = [position for position, feature in enumerate(encoder.features) if feature.kind == CATEGORY]
     dataset = lightgbm.Dataset(
-        str(scratch / file), reference=reference, params={**parameters, **READING}, categorical_feature=categories
+        str(scratch / file),
+        reference=reference,
+        weight=weights,
+        params={**parameters, **READING},
+        categorical_feature=categories,
     )
     try:
         dataset.construct()

@@ -43,26 +43,31 @@ def native_names(features: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def copy_table(source: Path, copy: Path, columns: Sequence[str], label: str) -> int:
-    """Check the CSV file `source`, write it to `copy` as LightGBM's parser needs it; returns the number of rows.
+def copy_table(source: Path, copy: Path, columns: Sequence[str], label: str, *, weighted: bool) -> Any:
+    """Check the CSV file `source`, write it to `copy` as LightGBM's parser needs it; returns the weights of the rows.
 
-    `columns` are the names that the header must have, the target first. A row is the target's code, never empty,
-    then one finite decimal number or an empty field per feature. Errors: BadInput naming `label`, line and column.
+    `columns` are the names that the header must have, the target first, then the weight if the table is `weighted`. A
+    row is the target's code and its weight, never empty, then one finite decimal number or an empty field per feature.
+    The copy is without the weights, which LightGBM would take for a feature: they are returned, doubles above 0 of
+    shape (rows,), or None without weights. Errors: BadInput naming `label`, line and column.
     """
-    rows, size = 0, source.stat().st_size
+    rows, size, weights = 0, source.stat().st_size, []
     with source.open("rb") as table, copy.open("wb") as out, progress(f"copying {label}", size, "bytes") as advance:
         _check_header(table.readline(), columns, label)
-        out.write(",".join(["label", *native_names(columns[1:])]).encode() + b"\n")
+        out.write(",".join(["label", *native_names(columns[2 if weighted else 1 :])]).encode() + b"\n")
         while lines := table.readlines(BLOCK_BYTES):
             block = _name_missing(b"".join(lines))
             if not _is_table(block, lines, len(columns)):
                 _check_lines(lines, rows + 2, columns, label)
+            if weighted:
+                block, found = _without_weights(block)
+                weights.append(found)
             out.write(block)
             rows += len(lines)
-            advance(len(block))
+            advance(sum(map(len, lines)))
     if not rows:
         raise BadInput(f"{label} has a header but no rows", expected="one row or more", do=AGAIN)
-    return rows
+    return _checked_weights(np.concatenate(weights), label) if weighted else None
 
 
 def check_classes(codes: Any, classes: Sequence[str], label: str) -> None:
@@ -84,15 +89,37 @@ def check_classes(codes: Any, classes: Sequence[str], label: str) -> None:
         )
 
 
-def read_rows(source: Path, count: int) -> Any:
-    """The features of the first `count` rows, as the serving side reads them: an empty field is NaN.
+def _without_weights(block: bytes) -> tuple[bytes, Any]:
+    """Whole lines without their second field, and that field of each as a double."""
+    fields = [line.split(b",", 2) for line in block.splitlines()]
+    rest = b"".join(b"%b,%b\n" % (code, features) for code, _, features in fields)
+    return rest, np.array([float(weight) for _, weight, _ in fields])
+
+
+def _checked_weights(weights: Any, label: str) -> Any:
+    """The same weights. Errors: BadInput if one is not above 0 in LightGBM's single precision."""
+    with np.errstate(over="ignore"):
+        single = weights.astype(np.float32)
+    wrong = ~((single > 0) & np.isfinite(single))  # so that NaN, an empty field, is wrong as well
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise BadInput(
+            f"{label} line {row + 2} has the weight {weights[row]:g}",
+            expected="a number above 0, in single precision",
+            do=AGAIN,
+        )
+    return weights
+
+
+def read_rows(source: Path, count: int, features: int) -> Any:
+    """The last `features` fields of the first `count` rows, as the serving side reads them: an empty field is NaN.
 
     Returns an array of doubles, one row per line, one column per feature. It does not use LightGBM's parser, so that
     LightGBM's scores of these rows can be compared with the scores of others.
     """
     with source.open("rb") as table:
         lines = list(islice(table, 1, count + 1))
-    return _to_numbers(_name_missing(b"".join(lines)))[:, 1:]
+    return _to_numbers(_name_missing(b"".join(lines)))[:, -features:]
 
 
 def _check_header(line: bytes, columns: Sequence[str], label: str) -> None:
@@ -108,7 +135,7 @@ def _check_header(line: bytes, columns: Sequence[str], label: str) -> None:
         return
     raise BadInput(
         f"{label} has {len(found)} columns, its encoder.json {len(columns)}; {_first_difference(found, columns)}",
-        expected="the target, then the features of encoder.json in their order",
+        expected="the target, the weight if there is one, then the features of encoder.json in their order",
         do=AGAIN,
     )
 

@@ -39,7 +39,7 @@ def write_model(
     model = lightgbm.Booster(model_str=fitted.model)
     importance = importance_rows(model, encoder.feature_names)
     _write_csv(publication, "feature_importance.csv", ["feature", "gain", "split"], importance)
-    values = read_rows(processed / "val.csv", REFERENCE_ROWS)
+    values = read_rows(processed / "val.csv", REFERENCE_ROWS, len(encoder.features))
     scores = enumerate(probabilities(model, values, fitted.parameters["num_threads"]).tolist())
     header = ["row", *encoder.probability_columns]
     _write_csv(publication, "reference_scores.csv", header, ((row, *line) for row, line in scores))

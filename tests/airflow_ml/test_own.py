@@ -54,6 +54,14 @@ def test_files_are_those_that_the_arguments_name(line: str, data: str, labels: s
 
 
 @pytest.mark.usefixtures("folder")
+def test_what_the_values_do_not_show_is_passed_to_the_draft() -> None:
+    line = "--data my.csv --target churned --key id --key day --weight drawn --missing=- --delimiter ;"
+    assert own.draft_facts(parse(line)) == [
+        *("--target-column=churned", "--key=id", "--key=day", "--weight=drawn", "--missing=-", "--delimiter=;")
+    ]
+
+
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("line", "found"),
     [
@@ -65,6 +73,7 @@ def test_files_are_those_that_the_arguments_name(line: str, data: str, labels: s
         ("--data my.csv --target churned --schema gone.json", "--schema gone.json does not exist"),
         ("--data done.csv --target id", "done.schema.json says that churned is the target, and --target is id"),
         ("--data done.csv --key id", "done.schema.json is there already, so --key would not be followed"),
+        ("--data done.csv --weight w", "done.schema.json is there already, so --weight would not be followed"),
         ("--data done.csv --assume a=b", "done.schema.json is there already, so --assume would not be followed"),
         ("--data secret.csv --target churned", "--data secret.csv can be read by its owner alone"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -229,10 +230,21 @@ def test_encoder_is_written_and_read_back(tmp_path: Path) -> None:
     assert encoder.probability_columns == ("probability_no", "probability_yes")
 
 
+def test_encoder_names_the_weight_if_there_is_one(tmp_path: Path) -> None:
+    contract.write_encoder(tmp_path / "encoder.json", replace(ENCODER, weight="drawn"))
+    text = (tmp_path / "encoder.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {**ENCODER_JSON, "weight": "drawn"}
+    encoder = contract.read_encoder(publish(tmp_path, "encoder.json", text))
+    assert (encoder.weight, encoder.feature_names) == ("drawn", ("price", "shop"))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (put("version", value=2), "version is 2; expected: 1"),
+        (put("weight", value=""), "weight is ''; expected: a name, which is not empty"),
+        (put("weight", value="price"), "has the column or class 'price' twice"),
+        (put("weight", value="id"), "has the column or class 'id' twice"),
         (put("target", value="fraud"), "target is a text; expected: an object"),
         (put("target", "name", value=""), "target.name is ''; expected: a name, which is not empty"),
         (put("target", "classes", value=["no"]), "1 classes and 2 features"),

@@ -54,7 +54,7 @@ class Watch:
     def pool(self, ds: str) -> Pool:
         """The rows of a scored day whose label is known."""
         features = read_partition(ROOT, f"features/{ds}", ["features.csv"])
-        chunks = list(open_features(features, self.encoder).chunks())
+        chunks = list(open_features(features, self.encoder))
         keys = [key for chunk in chunks for key in zip(*chunk.texts, strict=True)]
         values = np.concatenate([chunk.numbers for chunk in chunks])
         with (ROOT / f"labels/{ds}/labels.csv").open(newline="") as file:

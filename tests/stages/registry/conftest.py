@@ -36,10 +36,11 @@ EVALUATION: dict[str, Any] = {
 }  # fmt: skip
 
 
-def encoder(classes: int = 2) -> dict[str, Any]:
+def encoder(classes: int = 2, weight: str = "") -> dict[str, Any]:
     features = [{"name": name, "field": name, "kind": "number"} for name in FEATURES]
     target = {"name": "kind", "classes": [str(code) for code in range(classes)]}
-    return {"version": 1, "key": ["id"], "target": target, "features": features, "schema": {"fields": []}}
+    weighted = {"weight": weight} if weight else {}
+    return {"version": 1, "key": ["id"], "target": target, "features": features, "schema": {"fields": []}, **weighted}
 
 
 @dataclass
@@ -66,7 +67,12 @@ class World:
         return read_partition(self.root, name, files)
 
     def publish_model(
-        self, name: str = MODEL, trees: str = "tree", classes: int = 2, warnings: Mapping[str, Sequence[str]] = NONE
+        self,
+        name: str = MODEL,
+        trees: str = "tree",
+        classes: int = 2,
+        warnings: Mapping[str, Sequence[str]] = NONE,
+        weight: str = "",
     ) -> Partition:
         """A model and what it was made from, back to the raw data."""
         raw = self.publish(f"raw/{DAY}", "generate", {"data.csv": "id\n1\n", "schema.json": "{}"})
@@ -74,7 +80,11 @@ class World:
         tables = {"train.csv": "kind,price,shop\n0,1,2\n", "val.csv": "kind,price,shop\n1,2.5,\n0,,3\n"}
         processed = self.publish(f"processed/{DAY}", "split", tables, prepared, raw, warnings=warnings.get("split", ()))
         params = {"parameters": {"seed": 42}, "best_iteration": 2, "curve": {"auc": [0.5, 0.75]}, "rows": {"train": 1}}
-        trained = {"model.txt": trees, "encoder.json": json.dumps(encoder(classes)), "params.json": json.dumps(params)}
+        trained = {
+            "model.txt": trees,
+            "encoder.json": json.dumps(encoder(classes, weight)),
+            "params.json": json.dumps(params),
+        }
         model = self.publish(name, "train", trained, processed)
         said = warnings.get("validate", ())
         self.publish(name, "validate", {"metrics.json": json.dumps(METRICS)}, model, warnings=said)

@@ -61,6 +61,17 @@ def test_input_example_has_no_value_of_a_sensitive_field(world: World, tmp_path:
         assert example == {"columns": list(FEATURES), "data": [[None, None], [None, 3.0]]}
 
 
+def test_input_example_has_no_weights(world: World, tmp_path: Path) -> None:
+    write(world, tmp_path / "plain")
+    model = world.publish_model(weight="drawn")
+    val = world.root / f"processed/{DAY}/val.csv"
+    val.write_text("kind,drawn,price,shop\n1,7,2.5,\n0,8,,3\n")
+    (tmp_path / "out").mkdir()
+    write_loading_files(tmp_path / "out", model, val, "a1", "model")
+    for name in ("input_example.json", "serving_input_example.json"):
+        assert (tmp_path / "out" / name).read_text() == (tmp_path / "plain" / name).read_text()
+
+
 def test_without_validation_rows_there_is_no_example(world: World, tmp_path: Path) -> None:
     assert "saved_input_example_info" not in write(world, tmp_path / "out", val=False)
 

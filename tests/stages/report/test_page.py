@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from conftest import DAY, MODEL, TRAINED, Page, World, comparison, curve, evaluation, feature, metrics
 
+from charts import share_of_positives
+
 REPORT = f"reports/{DAY}"
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -130,6 +132,27 @@ def test_breaches_beyond_the_first_are_counted(world: World, more: int) -> None:
     assert (f"and {more} more." in page.text("")) == bool(more)
 
 
+@pytest.mark.parametrize(
+    ("is_day_weighted", "said"),
+    [
+        (True, "Each row counts by its weight in the figures, once in the numbers of rows."),
+        (False, "On this day each counts once, because rows lack their weight: do not compare the two."),
+    ],
+)
+def test_page_says_what_is_weighted(world: World, is_day_weighted: bool, said: str) -> None:
+    own = {"weighted": True} if is_day_weighted else {}
+    weighted = metrics(["0", "1"], weighted=True)
+    page = world.whole_day(metrics={**evaluation()["metrics"], **own}, trained=weighted).day()
+    assert said in page.text("metrics")
+
+
+@pytest.mark.parametrize(("figures", "share"), [({}, 0.1), ({"weighted": True}, 0.25)])
+def test_precision_of_chance_is_the_share_of_the_class(figures: dict[str, Any], share: float) -> None:
+    """10 of 40 in weight, 100 of 1,000 in rows."""
+    bins = [{"rows": 900, "weight": 30.0, "observed": 0.0}, {"rows": 100, "weight": 10.0, "observed": 1.0}]
+    assert share_of_positives(metrics(["0", "1"], calibration=bins, **figures)) == share
+
+
 def test_figures_of_the_day_are_shown_with_their_intervals(world: World) -> None:
     measured = {**evaluation()["metrics"], "intervals": {"roc_auc": [0.8712, 0.9087], "recall": None}}
     page = world.whole_day(metrics=measured).day()
@@ -172,6 +195,7 @@ def test_page_shows_the_figures_of_the_files(world: World) -> None:
     assert "Measured on 24,939 rows whose target has come; in training, on 1,000 validation rows." in page.text(
         "metrics"
     )
+    assert "weight" not in page.text("metrics")
     assert page.row("0")[1:] == ["890", "10"]
     assert page.row("1")[1:] == ["10", "90"]
 

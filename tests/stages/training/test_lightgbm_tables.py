@@ -26,7 +26,7 @@ REVEALING = {
 
 def read_by_lightgbm(folder: Path, table: Table) -> lightgbm.Dataset:
     (folder / "table.csv").write_text(table.text())
-    assert copy_table(folder / "table.csv", folder / "copy.csv", table.header, "table.csv") == len(table.rows)
+    assert copy_table(folder / "table.csv", folder / "copy.csv", table.header, "table.csv", weighted=False) is None
     return lightgbm.Dataset(str(folder / "copy.csv"), params={**REVEALING, **READING}).construct()
 
 
@@ -103,7 +103,7 @@ def test_faults_are_found_in_every_block(tmp_path: Path, monkeypatch: pytest.Mon
         rows[line - 2][1] = "inf"
         (tmp_path / "table.csv").write_text(Table(COLUMNS, rows).text())
         with pytest.raises(BadInput, match=f"^table.csv line {line}, column 'price' has 'inf'"):
-            copy_table(tmp_path / "table.csv", tmp_path / "copy.csv", COLUMNS, "table.csv")
+            copy_table(tmp_path / "table.csv", tmp_path / "copy.csv", COLUMNS, "table.csv", weighted=False)
 
 
 def test_blocks_do_not_change_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_blocks_do_not_change_the_copy(tmp_path: Path, monkeypatch: pytest.Monke
     copies = []
     for size in (1, 7, 64, 1 << 20):
         monkeypatch.setattr("lightgbm_tables.BLOCK_BYTES", size)
-        assert copy_table(tmp_path / "table.csv", tmp_path / "copy.csv", table.header, "table.csv") == 200
+        copy_table(tmp_path / "table.csv", tmp_path / "copy.csv", table.header, "table.csv", weighted=False)
         copies.append((tmp_path / "copy.csv").read_text())
     assert copies[0].splitlines()[1:] == [",".join(cell or "nan" for cell in row) for row in table.rows]
     assert len(set(copies)) == 1
@@ -123,7 +123,7 @@ def test_rows_are_read_as_python_reads_them(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text(table.text())
     for count in (1, 7, 50, 60):
         expected = np.array(table.values()[:count])
-        np.testing.assert_array_equal(read_rows(tmp_path / "table.csv", count), expected)
+        np.testing.assert_array_equal(read_rows(tmp_path / "table.csv", count, len(table.header) - 1), expected)
 
 
 @pytest.mark.parametrize(
