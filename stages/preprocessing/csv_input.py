@@ -70,11 +70,21 @@ def texts_at(path: Path, places: Iterable[tuple[int, int]]) -> list[str]:
 class CsvFile:
     """A CSV file whose header has been read. `label` names it in messages.
 
+    Columns without a name get one if `names_columns`, otherwise they are an error; `named` has these names.
     Errors: BadInput if the file is empty or its header cannot be read.
     """
 
-    def __init__(self, path: Path, label: str, *, may_be_empty: bool = False, shows_text: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        label: str,
+        *,
+        may_be_empty: bool = False,
+        shows_text: bool = True,
+        names_columns: bool = False,
+    ) -> None:
         self.path, self.label, self._may_be_empty, self._shows_text = path, label, may_be_empty, shows_text
+        self._names_columns, self.named = names_columns, list[str]()
         with path.open("rb") as file:
             first = file.readline(LONGEST_RECORD + 1)
         if not first:
@@ -182,7 +192,9 @@ class CsvFile:
             raise BadInput(
                 f"the header of {self.label} is not CSV ({error})", expected="comma-separated names"
             ) from None
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        if self._names_columns and any(names):
+            names, self.named = with_names(names)
+        repeated = sorted({name for name in names if name and names.count(name) > 1})
         if repeated or "" in names or not names:
             found = f"names {', '.join(repeated)} twice" if repeated else "has a column without a name"
             raise BadInput(f"the header of {self.label} {found}", expected="one name for each column", do="correct it")
@@ -259,6 +271,25 @@ class CsvFile:
             return pl.read_csv(content, **_as_texts(self.header))
         except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
             return None
+
+
+def with_names(header: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The columns with a name for each that has none, such as column_1 for the first; and these names."""
+    names, named = list(header), []
+    for number, name in enumerate(names):
+        if not name:
+            name = f"column_{number + 1}"
+            while name in names:
+                name += "_"
+            names[number] = name
+            named.append(name)
+    return names, named
+
+
+def was_named(file: str, named: Sequence[str]) -> str:
+    """The warning on columns without a name."""
+    what = "a column without a name is" if len(named) == 1 else "columns without a name are"
+    return f"{file}: {what} called {in_short(named)} from here on"
 
 
 def extra_columns(header: Sequence[str], expected: Sequence[str], label: str, form: str = "") -> list[str]:

@@ -23,7 +23,10 @@ class CsvTable:
         if not self.is_plain:
             path = scratch / f"{container.path.name}.txt"
             write_plain(container, text, path)
-        self._file = CsvFile(path, container.label)
+        self._file = CsvFile(path, container.label, names_columns=True)
+        self.named = self._file.named
+        # Whoever copies the file copies its header.
+        self.is_plain = self.is_plain and not self.named
         self._file.header = [text.swapped(name) for name in self._file.header]
         self.header = self._file.header
 
@@ -38,7 +41,7 @@ class CsvTable:
         batch = self._file.parse(block)
         other = self._text.delimiter
         # The comma of the file is the other character here. A delimiter in a value is inside quotes.
-        if other != COMMA and (b'"' in block.content or other.encode() in block.content):
+        if other != COMMA and (b'"' in block.content or other.encode() in block.content or batch.rejected.height):
             batch = Batch(
                 batch.rows.with_columns(self._swapped(name) for name in self.header),
                 batch.rejected.with_columns(self._swapped(TEXT)),

@@ -7,7 +7,7 @@ import polars as pl
 from stagekit import BadInput
 
 from containers import Container
-from csv_input import LINE, REJECTED
+from csv_input import LINE, REJECTED, with_names
 from csv_output import DATETIME_FORMAT
 from source_rows import Rows
 
@@ -32,11 +32,12 @@ class ParquetTable:
             self._types = self._frame.collect_schema()
         except pl.exceptions.PolarsError as error:
             raise self._damaged(error) from None
-        self.header = self._types.names()
+        self.header, self.named = with_names(self._types.names())
         self._require_table()
 
     def rows(self) -> Iterator[Rows]:
-        texts = self._frame.select(_text(name, kind) for name, kind in self._types.items())
+        columns = zip(self._types.items(), self.header, strict=True)
+        texts = self._frame.select(_text(*column).alias(name) for column, name in columns)
         line = 2
         malformed = pl.DataFrame(schema=REJECTED)
         try:
@@ -56,7 +57,7 @@ class ParquetTable:
                 raise self._refused(name, f"nested ({kind})", "one value in each row and column")
             if isinstance(kind, pl.Duration):
                 raise self._refused(name, "a duration", "a number, such as of seconds")
-            if not name or "\n" in name or "\0" in name:
+            if "\n" in name or "\0" in name:
                 raise self._refused(name, "without a name that fits in one line", "a name")
 
     def _refused(self, name: str, found: str, expected: str) -> BadInput:

@@ -9,13 +9,14 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from stagekit import BadInput, Publication
 
-from csv_input import LINE, TEXT, extra_columns, not_named
+from csv_input import LINE, TEXT, extra_columns, not_named, was_named
 from csv_output import CsvWriter
 from key_match import KeyMatch
 from source_rows import Malformed, Rows, SourceTable
@@ -45,6 +46,7 @@ class RawDay:
         self.malformed: dict[str, int] = {}
         self._match: KeyMatch | None = None
         self.extra: dict[str, list[str]] = {}
+        self._named: dict[str, list[str]] = {}
 
     def write_target(self, table: SourceTable, path: Path) -> None:
         """Write target.csv, from a file of its own."""
@@ -110,14 +112,16 @@ class RawDay:
             shutil.copyfile(path, self._publication.path(outputs[0].name))
         self._publication.rows |= {output.name: writer.rows for output, writer in zip(outputs, writers, strict=True)}
         self._report(table, outputs[0].name, malformed)
+        if table.named:
+            self._named[outputs[0].name] = table.named
 
     def _keep_extra(self, name: str, extra: list[str]) -> None:
         if extra:
             self.extra[name] = extra
 
     def faults(self) -> dict[str, Any]:
-        """What the result line says of malformed rows, and of columns that the schema does not name."""
-        warnings = [not_named(*extra) for extra in self.extra.items()]
+        """What the result line says of malformed rows, and of columns that the file or the schema does not name."""
+        warnings = [*starmap(was_named, self._named.items()), *starmap(not_named, self.extra.items())]
         found = {"malformed": self.malformed, "extra_columns": self.extra, "warnings": warnings}
         return {name: faults for name, faults in found.items() if faults}
 

@@ -9,6 +9,7 @@ from stagekit import BadInput, UsageError
 
 from column_choice import Choice, choose
 from column_values import Column
+from csv_input import was_named
 from draft_field import field_document
 from draft_keys import is_named_like_a_key, made_up_name
 from draft_target import describe_target
@@ -86,7 +87,7 @@ def _draft_of_two(rows: FileLook, labels: FileLook, facts: Facts) -> Draft:
     match.require_matches(rows.label)
     drafting = Drafting(rows, facts, labels.columns[predicted[0]], joined.pairs)
     drafting.take_key(key)
-    drafting.warn_of_malformed(labels)
+    drafting.warn_of_file(labels)
     return drafting.draft()
 
 
@@ -111,7 +112,7 @@ class Drafting:
         self._made_up: dict[str, Any] | None = None
         self._key_reason = ""
         self.warnings: list[str] = []
-        self.warn_of_malformed(rows)
+        self.warn_of_file(rows)
         choices = {name: self._choose(column) for name, column in self._columns.items()}
         # A file that writes decimal commas somewhere may write points between thousands elsewhere.
         if any(choice.reading.field.decimal_char == "," and not choice.undecided for choice in choices.values()):
@@ -125,8 +126,10 @@ class Drafting:
     def _choose(self, column: Column, *, decimal_commas: bool = False) -> Choice:
         return choose(column, is_assumed=column.name in self._facts.assume, has_decimal_commas=decimal_commas)
 
-    def warn_of_malformed(self, look: FileLook) -> None:
-        """Warn of rows that `prepare` will reject."""
+    def warn_of_file(self, look: FileLook) -> None:
+        """Warn of columns that have no name, and of rows that `prepare` will reject."""
+        if look.table.named:
+            self.warnings.append(was_named(look.label, look.table.named))
         if look.malformed.count:
             examples = "; ".join(look.malformed.examples)
             self.warnings.append(f"{look.label}: {look.malformed.count} rows are malformed: {examples}")
@@ -210,6 +213,8 @@ class Drafting:
             role, reading = self._role(column, choice, why), choice.reading
             self.warnings += choice.warnings
         self._note_missing(column, reading, why)
+        if name in self._rows.table.named:
+            why.append("has no name in the file")
         return field_document(name, reading, role, why)
 
     def _role(self, column: Column, choice: Choice, why: list[str]) -> str:

@@ -26,10 +26,14 @@ class Rows:
 
 
 class SourceTable(Protocol):
-    """A table whose header has been read. `form` says what it is in; `is_plain`: in what the other commands read."""
+    """A table whose header has been read. `form` says what it is in; `is_plain`: in what the other commands read.
+
+    `named` are the columns of the header that have no name in the file.
+    """
 
     label: str
     header: list[str]
+    named: list[str]
     form: str
     is_plain: bool
 

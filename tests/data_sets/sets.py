@@ -267,8 +267,9 @@ SETS = (
         "lifelines/datasets/ACTG175.csv",
         "a column without a name, as R writes the numbers of its rows",
         "cens",
-        unfit="a column without a name",
-        why_unfit="nothing says what the column is called; the message asks for its name",
+        types={"column_1": "integer"},
+        missing=MISSING,
+        roc_auc=0.9,
     ),
     of_package(
         "lymph_node",

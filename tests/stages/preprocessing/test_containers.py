@@ -449,3 +449,109 @@ def test_any_way_to_write_values_gives_the_same_prepared_table(
         folder = day.file(f"processed/{DS}")
         prepared.append([(folder / name).read_bytes() for name in ("train_data.csv", "train.csv", "val.csv")])
     assert prepared[0] == prepared[1]
+
+
+# --- columns without a name ---
+
+
+NAMELESS: dict[str, Any] = {
+    "fields": [
+        field("column_1", "integer", "key"),
+        field("kilos", "number", "feature"),
+        field("column_3", "string", "feature"),
+        field("grade", "string", "target"),
+    ],
+}
+NAMED_ROWS = [[n, repr(20 + n / 7), ("merino", "texel")[n % 2], "AB"[n % 2]] for n in range(40)]
+
+
+def nameless(header: str, kind: str, delimiter: str) -> bytes:
+    """The rows as a file of a kind; its header lacks the names of two columns."""
+    rows = [",".join(map(str, row)) for row in NAMED_ROWS]
+    if kind == "malformed":
+        rows.insert(7, "1,2")
+    return "\n".join([header, *rows, ""]).replace(",", delimiter).encode()
+
+
+@pytest.mark.parametrize("header", [",kilos,,grade", '"","kilos","","grade"', "\ufeff,kilos,,grade"])
+@pytest.mark.parametrize(("kind", "delimiter"), [("good", ","), ("malformed", ","), ("good", ";"), ("malformed", ";")])
+def test_columns_without_a_name_are_named_and_nothing_is_lost(
+    day: Day, files: dict[str, Path], header: str, kind: str, delimiter: str
+) -> None:
+    put(files, "", "", NAMELESS)
+    files["data.csv"].write_bytes(nameless(header, kind, delimiter))
+    run = day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"]))
+    assert run.code == 0, run.log
+    sentence = "data.csv: columns without a name are called column_1, column_3 from here on"
+    assert run.result["warnings"] == [sentence]
+    assert f"WARNING preprocessing import: {sentence}" in run.log
+    lines = day.file(f"raw/{DS}/data.csv").read_text().splitlines()
+    assert lines.pop(0) == "column_1,kilos,column_3"
+    if kind == "malformed":
+        assert lines.pop(7) == f'"1{delimiter}2"'
+    assert lines == [",".join(map(str, row[:3])) for row in NAMED_ROWS]
+    assert day.run("prepare").code == 0
+    assert len(day.rows(f"processed/{DS}/train_data.csv")) == 40
+
+
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        (",column_1,y", {"column_1_": "key", "column_1": "feature"}),
+        ("column_2,,y", {"column_2": "key", "column_2_": "feature"}),
+        (",,y", {"column_1": "key", "column_2": "feature"}),
+        ("id,x,y,", {"id": "key", "column_4": "ignore"}),
+    ],
+)
+def test_draft_names_columns_as_import_does(
+    day: Day, files: dict[str, Path], header: str, named: dict[str, str]
+) -> None:
+    files["data.csv"].write_text(
+        f"{header}\n" + "".join(f"{n},{n % 9}.5,{'ab'[n % 2]}{',' * (header.count(',') - 2)}\n" for n in range(60))
+    )
+    out = ["--out", str(files["schema.json"])]
+    run = day.run("infer-schema", "--data", str(files["data.csv"]), "--target-column", "y", *out, ds=None)
+    assert run.code == 0, run.log
+    fields = {f["name"]: f for f in json.loads(files["schema.json"].read_text())["fields"]}
+    assert {name: fields[name]["role"] for name in named} == named
+    new = [name for name in fields if "has no name in the file" in fields[name]["description"]]
+    assert len(new) == header.split(",").count("")
+    what = "a column without a name is" if len(new) == 1 else "columns without a name are"
+    assert f"{files['data.csv']}: {what} called {', '.join(new)} from here on" in run.result["warnings"]
+    run = day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"]))
+    assert run.code == 0, run.log
+    assert "extra_columns" not in run.result
+    assert day.run("prepare").code == 0
+
+
+def test_index_that_pandas_writes_is_the_key_of_two_files(day: Day, files: dict[str, Path]) -> None:
+    files["data.csv"].write_text(",x\n" + "".join(f"{n},{n % 7}.5\n" for n in range(60)))
+    files["target.csv"].write_text(",y\n" + "".join(f"{n},{'ab'[n % 2]}\n" for n in reversed(range(60))))
+    named = ["--data", str(files["data.csv"]), "--target", str(files["target.csv"])]
+    run = day.run("infer-schema", *named, "--out", str(files["schema.json"]), ds=None)
+    assert run.code == 0, run.log
+    assert run.result["key"] == ["column_1"]
+    assert sum("a column without a name is called column_1" in one for one in run.result["warnings"]) == 2
+    run = day.run("import", *named, "--schema", str(files["schema.json"]))
+    assert run.code == 0, run.log
+    assert day.run("prepare").result["rows_out"] == 60
+
+
+def test_column_of_parquet_without_a_name_is_named(day: Day, files: dict[str, Path]) -> None:
+    names = ["", "kilos", "column_3", "grade"]
+    columns = dict(zip(names, zip(*NAMED_ROWS, strict=True), strict=True))
+    put(files, "", "", NAMELESS)
+    pl.DataFrame(columns).write_parquet(files["data.csv"])
+    run = day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"]))
+    assert run.code == 0, run.log
+    assert run.result["warnings"] == ["data.csv: a column without a name is called column_1 from here on"]
+    assert day.file(f"raw/{DS}/data.csv").read_text().startswith("column_1,kilos,column_3\n0,20.0,merino\n")
+
+
+@pytest.mark.parametrize("header", ["", ",,,", '"","","",""'])
+def test_header_without_any_name_is_refused(day: Day, files: dict[str, Path], header: str) -> None:
+    put(files, "", "", NAMELESS)
+    files["data.csv"].write_bytes(nameless(header, "good", ","))
+    run = day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"]))
+    assert run.code == 3
+    assert "has a column without a name" in run.log
