@@ -32,7 +32,9 @@ def ensure_packages(image: str, lock: Path, name: str) -> Path:
     stamp, wanted = folder / ".stamp", hashlib.sha256(lock.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return folder
-    print(f"==> Installing {lock.relative_to(ROOT)} into .cache/{name}", file=sys.stderr, flush=True)
+    packages = lock.read_text(encoding="utf-8").count("==")
+    text = f"{packages} packages of {lock.relative_to(ROOT)} into .cache/{name}; once, a minute or two"
+    print(f"==> Installing {text}", file=sys.stderr, flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     install = ["pip", "install", "--quiet", "--no-cache", "--compile-bytecode", "--python", PYTHON, "--target"]

@@ -1,13 +1,15 @@
 """Opens notebook/ in Jupyter, in a container that sees the data read-only; Ctrl-C ends it.
 
-Needs Docker and our images, nothing else. From the environment: ML_DATA, the volume or the host folder of the data;
-ML_DS=YYYY-MM-DD, the day that the notebook shows; ML_NOTEBOOK_PORT, Jupyter's port (8888). With arguments after `--`
-it runs Python there instead, without a network.
+Needs Docker and our images, nothing else. The first start installs Jupyter and pandas below .cache/. From the
+environment: ML_DATA, the volume or the host folder of the data; ML_DS=YYYY-MM-DD, the day that the notebook shows;
+ML_NOTEBOOK_PORT, Jupyter's port (8888). With arguments after `--` it runs Python there instead, without a network.
 Exit codes: those of Jupyter or Python; 1 it cannot start, the message says why; 2 wrong usage.
 """
 
 import argparse
 import os
+import secrets
+import sys
 from pathlib import Path
 
 from airflow_ml.builder import PYTHON, become, builder_image, confined, ensure_packages
@@ -15,6 +17,7 @@ from airflow_ml.common import ROOT, AirflowMlError, settings, try_docker
 
 LOCK = ROOT / "tests" / "notebook" / "requirements.txt"
 SHARE = "/opt/notebook/share/jupyter"
+PAGE = "/lab/tree/raw_data.ipynb"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -64,11 +67,13 @@ def options(data: str, packages: Path) -> list[str]:
 def jupyter(port: str) -> list[str]:
     """The arguments of Python that start Jupyter."""
     # All addresses of the container; the host publishes the port on the loopback address alone. Somebody who starts
-    # this as root is root in the container too, without any capability.
+    # this as root is root in the container too, without any capability. Its own log has three addresses, of which one
+    # works outside of the container.
     return [
-        *("-m", "jupyterlab", "--no-browser", "--ip=0.0.0.0", "--allow-root", f"--port={port}", "-y"),
+        *("-m", "jupyterlab", "--no-browser", "-y", "--ip=0.0.0.0", "--allow-root", f"--port={port}"),
+        "--log-level=WARN",
         *("--notebook-dir=/project/notebook", "--LabApp.extension_manager=readonly"),
-        *("--LabApp.default_url=/lab/tree/raw_data.ipynb", "--FileCheckpoints.checkpoint_dir=/tmp/checkpoints"),
+        *(f"--LabApp.default_url={PAGE}", "--FileCheckpoints.checkpoint_dir=/tmp/checkpoints"),
     ]
 
 
@@ -80,4 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
         tests = f"--volume={ROOT / 'tests' / 'notebook'}:/project/tests/notebook:ro"
         return become(*container, "--network=none", tests, image, *arguments.python)
     port = os.environ.get("ML_NOTEBOOK_PORT") or "8888"
-    return become(*container, f"--publish=127.0.0.1:{port}:{port}", image, *jupyter(port))
+    # In the environment, not among the arguments, which every user of the machine can read.
+    os.environ["JUPYTER_TOKEN"] = secrets.token_hex(16)
+    address = f"http://127.0.0.1:{port}{PAGE}?token={os.environ['JUPYTER_TOKEN']}"
+    print(f"==> Jupyter starts; open this in some seconds, Ctrl-C ends it\n    {address}", file=sys.stderr)
+    published = ("--env=JUPYTER_TOKEN", f"--publish=127.0.0.1:{port}:{port}")
+    return become(*container, *published, image, *jupyter(port))

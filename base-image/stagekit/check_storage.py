@@ -183,10 +183,11 @@ def file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> st
 
 COMMAND = Command(
     "check-storage",
-    "Check that a data folder is safe for partitions, on this host or between two.",
+    "check that a data folder is safe for partitions, on this host or between two",
     "stagekit.check_storage:run",
     needs_ds=False,
     publishes=False,
+    example="docker run --rm -v data:/data airflow-ml-base -m stagekit.check_storage",
     options=(
         option("--hosts", type=whole_number(1, 2), default=1, metavar="N", help="2: wait for another host to join"),
         option("--join", metavar="WORD", help="take part in the check that another host leads"),

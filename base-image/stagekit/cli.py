@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from stagekit.call import Call
-from stagekit.errors import FAILED, StageError, explain_os_error, to_os_error
+from stagekit.errors import FAILED, StageError, UsageError, explain_os_error, to_os_error
 from stagekit.options import Option
+from stagekit.parser import Parser
 from stagekit.process import end_on_signals
 from stagekit.progress import LogHandler, show_progress
 from stagekit.result import bounded
@@ -26,6 +27,11 @@ from stagekit.summary import summarize
 
 # What a result line has at most of `warnings`, and how long each is.
 MOST_WARNINGS, LONGEST_WARNING = 20, 300
+
+# Where the partitions are in a container.
+DATA = Path("/data")
+# The day of the examples in the help.
+EXAMPLE_DAY = "2026-11-21"
 
 log = logging.getLogger("stagekit")
 
@@ -40,7 +46,9 @@ class Command:
     `run` names a function as "module:function"; the module is imported when the command runs. The function takes the
     parsed arguments and returns the result, which becomes the result line. The arguments hold `data_dir` (a Path,
     normally /data), `ds` unless `needs_ds` is False, and the `options`. A command that `publishes` a partition also
-    takes --force and --explain, which `stagekit.publish` follows.
+    takes --force and --explain, which `stagekit.publish` follows. The help ends with an example: `example` are its
+    arguments beside --ds, or all of its line if it is no stage's; `docker` are the options of `docker run` beside the
+    volume.
     """
 
     name: str
@@ -49,6 +57,8 @@ class Command:
     options: Sequence[Option] = ()
     needs_ds: bool = True
     publishes: bool = True
+    example: str = ""
+    docker: str = ""
 
     def load(self) -> Run:
         """The function that does the work."""
@@ -77,7 +87,7 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     A stage with one command takes its options directly (`generator --ds 2026-11-21`), a stage with several
     takes sub-commands (`preprocessing split --ds 2026-11-21`).
     """
-    args = _build_parser(stage, description, commands).parse_args(argv)
+    args = build_parser(stage, description, commands).parse(sys.argv[1:] if argv is None else argv)
     command: Command = args.command
     args.call = Call(stage, command.name if len(commands) > 1 else None, vars(args))
     logging.basicConfig(
@@ -91,6 +101,9 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     end_on_signals()
     started = time.monotonic()
     try:
+        if args.data_dir is None:
+            args.data_dir = DATA
+            _require_mount(command)
         with show_progress(command.name):
             result = _warn(command.load()(args))
     except Exception as error:
@@ -131,17 +144,40 @@ def _report(error: Exception, root: str) -> int:
     return FAILED
 
 
-def _build_parser(stage: str, description: str, commands: Sequence[Command]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"airflow-ml-{stage}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _require_mount(command: Command) -> None:
+    """Refuse to publish into the container's own file system, with which the data would go."""
+    if command.publishes and not DATA.is_mount():
+        raise UsageError(
+            f"{DATA} is no mount, so what is published there goes with the container",
+            expected="a volume or a folder of the host",
+            do=f"docker run -v data:{DATA} ..., or name the folder with --data-dir",
+        )
+
+
+def build_parser(stage: str, description: str, commands: Sequence[Command]) -> Parser:
+    """The parser of a stage's command line; the arguments that it returns hold their `command`."""
+    name, first = f"airflow-ml-{stage}", commands[0]
     if len(commands) == 1:
-        _add_command(parser, commands[0])
-    else:
-        choices = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-        for command in commands:
-            _add_command(choices.add_parser(command.name, help=command.help, description=command.help), command)
+        parser = Parser(prog=name, description=description, example=_example(name, first))
+        _add_command(parser, first)
+        return parser
+    parser = Parser(prog=name, description=description, example=_example(f"{name} {first.name}", first))
+    choices = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=Parser)
+    for command in commands:
+        prog = f"{name} {command.name}"
+        added = choices.add_parser(
+            command.name, help=command.help, prog=prog, description=command.help, example=_example(prog, command)
+        )
+        _add_command(added, command)
+        parser.commands[command.name] = added
     return parser
+
+
+def _example(name: str, command: Command) -> str:
+    if command.example.startswith("docker "):
+        return command.example
+    ds = f"--ds {EXAMPLE_DAY}" if command.needs_ds else ""
+    return " ".join(filter(None, ["docker run --rm -v data:/data", command.docker, name, ds, command.example]))
 
 
 def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
@@ -155,9 +191,9 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
         "--data-dir",
         action=Once,
         type=Path,
-        default=Path(os.environ.get("ML_DATA_DIR", "/data")),
+        default=os.environ.get("ML_DATA_DIR"),
         metavar="DIR",
-        help="where the partitions are (default: %(default)s)",
+        help="where the partitions are (default: /data, which must be a mount if anything is published)",
     )
     if command.publishes:
         cache = parser.add_mutually_exclusive_group()

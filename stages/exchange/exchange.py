@@ -1,4 +1,4 @@
-"""exchange: takes in a day of data from a database or an object store, and brings predictions there.
+"""Takes in a day of data from a database or an object store, and brings predictions there.
 
 Reads   ingest   a query's rows, or objects; /run/connections/NAME.json
         parquet  predictions/{ds}: predictions.csv
@@ -6,8 +6,8 @@ Reads   ingest   a query's rows, or objects; /run/connections/NAME.json
 Writes  ingest   incoming/{ds}: data, target; `preprocessing import --incoming` makes raw/{ds} from them
         parquet  predictions/{ds}: predictions.parquet
         export   a table, or an object
-Exit    0 done, 1 failed, such as a server out of reach, 2 wrong usage, such as a wrong password or query,
-        3 bad input, such as a value that the table does not take, 4 the day is not there yet
+Exit codes: 0 done; 1 failed, such as a server out of reach; 2 wrong usage, such as a wrong password or query;
+3 bad input, such as a value that the table does not take; 4 the day is not there yet.
 """
 
 import sys
@@ -24,12 +24,16 @@ CONNECTION = option(
     metavar="NAME",
     help="where and as whom: the file /run/connections/NAME.json",
 )
+# The examples reach a server on the Docker network `shop`.
+SHOP = '--network shop -v "$PWD"/shop.json:/run/connections/shop.json:ro'
 
 COMMANDS = (
     Command(
         "ingest",
-        "Take in a day's data as it is delivered: a query's rows, or an object.",
+        "take in a day's data as it is delivered: a query's rows, or an object",
         "ingest:run",
+        example="--connection shop --query 'SELECT * FROM payments WHERE day = $1 ORDER BY id'",
+        docker=SHOP,
         options=(
             CONNECTION,
             option("--query", metavar="SQL", help="gives the day's rows; $1 is the day, a date"),
@@ -38,12 +42,14 @@ COMMANDS = (
             option("--target-object", type=object_address, metavar="URL", help="the day's targets"),
         ),
     ),
-    Command("parquet", "Write a day's predictions in Parquet too, beside the CSV file.", "parquet:run"),
+    Command("parquet", "write a day's predictions in Parquet too, beside the CSV file", "parquet:run"),
     # What it changes is elsewhere, where no mark records whether it is done: neither --force nor --explain.
     Command(
         "export",
-        "Bring a day's predictions to a table, or to an object in Parquet; what is there of that day is replaced.",
+        "bring a day's predictions to a table, or to an object in Parquet; what is there of that day is replaced",
         "export:run",
+        example="--connection shop --table scores",
+        docker=SHOP,
         options=(
             CONNECTION,
             option("--table", type=table_name, metavar="[SCHEMA.]TABLE", help="made if it is missing"),

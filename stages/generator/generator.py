@@ -1,11 +1,8 @@
 """Emulates the daily feed of card payments: a day's payments and, in a separate file, which payments were fraud.
 
-Commands:
-  generate  makes a day of data
-
-Reads nothing.
+Reads  nothing.
 Writes raw/{ds}: data.csv (key and features), target.csv (key and label), schema.json.
-Exit codes: 0 done, 1 failed (cannot write, disk full), 2 wrong usage.
+Exit codes: 0 done; 1 failed, such as a full disk; 2 wrong usage.
 
 The same --ds, --seed, --rows and --dirty give the same bytes on every machine and at every time. Customers and
 merchants depend on the seed alone, so customers come back on other days. All other values also depend on the day.
@@ -25,6 +22,7 @@ COMMANDS = (
         "generate",
         "make a day of data",
         run="generate:generate",
+        example="--rows 5000",
         options=(
             option(
                 "--rows",

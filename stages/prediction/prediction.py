@@ -1,12 +1,5 @@
 """Validates a model in the image that serves it, scores days with it, compares models and evaluates scored days.
 
-Commands:
-  validate  scores the validation rows, fails if LightGBM's scores differ, and measures the model
-  predict   scores a day's features with a validated model
-  compare   measures a validated model and the champion on the same rows, and decides whether it may replace it
-  evaluate  measures a scored day with the labels that have come since, and how far its data has moved
-  confirm   decides which crossed limits count, from the day and the evaluated days before it
-
 Reads  models/{ds}: model.txt, encoder.json, reference_scores.csv (validate); metrics.json, baseline.json (the others)
        processed/{ds}: val.csv (validate, compare)
        features/{ds}: features.csv (predict, evaluate)
@@ -35,11 +28,14 @@ RULES = option(
     help='the rules, such as {"metric": "roc_auc"}; a key that is left out has its default',
 )
 COMMANDS = (
-    Command("validate", "score val.csv, compare with LightGBM's scores, write the metrics", "validate:validate"),
+    Command(
+        "validate", "score the validation rows, compare with LightGBM's scores, measure the model", "validate:validate"
+    ),
     Command(
         "predict",
-        "score features.csv, write predictions.csv",
+        "score a day's features with a validated model",
         "predict:predict",
+        example="--model models/2026-11-14",
         options=(
             option("--model", required=True, metavar="PATH", help="a validated model, such as models/2026-11-21"),
             option("--model-version", type=or_empty(version), metavar="N", help="its version, to be recorded"),
@@ -49,8 +45,9 @@ COMMANDS = (
     ),
     Command(
         "compare",
-        "compare a model with the champion, write comparison.json",
+        "measure a model and the champion on the same rows, and decide whether it may replace it",
         "compare:compare",
+        example="--champion models/2026-11-14",
         options=(
             option(
                 "--champion",
@@ -68,8 +65,13 @@ COMMANDS = (
             RULES,
         ),
     ),
-    Command("evaluate", "measure a scored day, write evaluation.json", "evaluate:evaluate", options=(RULES,)),
-    Command("confirm", "decide which crossed limits count, write breaches.json", "confirm:confirm", options=(RULES,)),
+    Command("evaluate", "measure a scored day, and how far its data has moved", "evaluate:evaluate", options=(RULES,)),
+    Command(
+        "confirm",
+        "decide which crossed limits count, from the day and the days before it",
+        "confirm:confirm",
+        options=(RULES,),
+    ),
 )
 
 

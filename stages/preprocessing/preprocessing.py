@@ -1,4 +1,4 @@
-"""preprocessing: checks, cleans, encodes and splits a day of data.
+"""Checks, cleans, encodes and splits a day of data.
 
 Reads   prepare            raw/{ds}: data.csv, target.csv, schema.json
         split              processed/{ds}: train_data.csv; raw/{ds}: schema.json
@@ -14,7 +14,7 @@ Writes  prepare            processed/{ds}: train_data.csv, rejected.csv
         encode-validation  comparisons/{ds}: val.csv
         import             raw/{ds}: data.csv, target.csv, schema.json
         infer-schema       the file that --out names
-Exit    0 done, 1 failed, 2 wrong usage, 3 bad input data, 4 input not there yet
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 bad input data, 4 input not there yet.
 """
 
 import sys
@@ -35,12 +35,14 @@ MAX_REJECTED = option(
     metavar="FRACTION",
     help="fail if more than this fraction of a file's rows is rejected (default: %(default)s)",
 )
+# The examples of what reads own files.
+OWN_FILES = '-v "$PWD":/own:ro'
 
 COMMANDS = (
-    Command("prepare", "Check a day's data and target, and join them.", "prepare:run", options=(MAX_REJECTED,)),
+    Command("prepare", "check a day's data and target, and join them", "prepare:run", options=(MAX_REJECTED,)),
     Command(
         "split",
-        "Split a prepared day into rows that train and rows that validate, and fit the encoder.",
+        "split a prepared day into rows that train and rows that validate, and fit the encoder",
         "split:run",
         options=(
             option(
@@ -62,18 +64,20 @@ COMMANDS = (
     ),
     Command(
         "features",
-        "Check a day's data and make the features that a model needs to score it.",
+        "check a day's data and make the features that a model needs to score it",
         "features:run",
+        example="--model models/2026-11-14",
         options=(
             option("--model", required=True, metavar="PARTITION", help="the model, such as models/2026-11-21"),
             MAX_REJECTED,
         ),
     ),
-    Command("label", "Check a scored day's target.csv, and write its classes as the model names them.", "label:run"),
+    Command("label", "check a scored day's target.csv, and write its classes as the model names them", "label:run"),
     Command(
         "encode-validation",
-        "Encode the rows that validate for another model.",
+        "encode the rows that validate for another model",
         "encode_validation:run",
+        example="--model models/2026-11-14",
         options=(
             option(
                 "--model",
@@ -84,8 +88,10 @@ COMMANDS = (
     ),
     Command(
         "import",
-        "Publish own files as a day's raw data: the files named, or the files that are in raw/{ds} already.",
+        "publish own files as a day's raw data: the files named, or the files that are in raw/{ds} already",
         "import_:run",
+        example="--data /own/data.csv --target /own/target.csv --schema /data/schema.json",
+        docker=OWN_FILES,
         options=(
             option(
                 "--data",
@@ -107,8 +113,10 @@ COMMANDS = (
     ),
     Command(
         "infer-schema",
-        "Draft a schema.json from own files, with the reasons in it.",
+        "draft a schema.json from own files, with the reasons in it",
         "infer_schema:run",
+        example="--data /own/data.csv --target /own/target.csv --key id --out /data/schema.json",
+        docker=OWN_FILES,
         needs_ds=False,
         publishes=False,
         options=(

@@ -1,14 +1,5 @@
 """Records models in MLflow and says which one is in production.
 
-Commands:
-  register        records a validated model: a run with all that is known of it, a version, the alias challenger
-  decide          promotes the day's version if the comparison says so, or says how to
-  promote         makes a version the champion
-  roll-back       makes the version before the champion the champion again
-  resolve         says which model is in production, and restores its files if they are missing
-  list            shows the versions
-  log-evaluation  adds a day's evaluation to the run of the version that scored it
-
 Reads  models/{ds}, plots/{ds}, processed/{ds} (register); comparisons/{ds} (decide); reports/{ds} (log-evaluation);
        the MLflow server.
 Writes models/{ds}-v{N}, registry/production (resolve); the MLflow server.
@@ -28,6 +19,10 @@ RECORD = (
     option("--reason", type=text, required=True, metavar="TEXT", help="why"),
 )
 
+# Their examples reach the MLflow of the stack.
+MLFLOW = "--network airflow-ml_mlflow --env ML_MLFLOW_URI=http://mlflow:5000"
+EXAMPLE_RECORD = "--by Ada --reason 'fewer false alarms'"
+
 # What they change is in MLflow, where no mark records whether it is done: neither --force nor --explain.
 COMMANDS = (
     Command(
@@ -36,6 +31,7 @@ COMMANDS = (
         "register:register",
         options=(option("--by", type=text, default="by hand", metavar="WHO", help="MLflow's User (%(default)s)"),),
         publishes=False,
+        docker=MLFLOW,
     ),
     Command(
         "decide",
@@ -46,6 +42,8 @@ COMMANDS = (
             option("--by", type=text, default="train_model", metavar="WHO", help="recorded (%(default)s)"),
         ),
         publishes=False,
+        example="--promote auto",
+        docker=MLFLOW,
     ),
     Command(
         "promote",
@@ -58,6 +56,8 @@ COMMANDS = (
         ),
         needs_ds=False,
         publishes=False,
+        example=f"--version 3 {EXAMPLE_RECORD}",
+        docker=MLFLOW,
     ),
     Command(
         "roll-back",
@@ -66,10 +66,12 @@ COMMANDS = (
         options=RECORD,
         needs_ds=False,
         publishes=False,
+        example=EXAMPLE_RECORD,
+        docker=MLFLOW,
     ),
     Command(
         "resolve",
-        "say which model is in production",
+        "say which model is in production, and restore its files if they are missing",
         "resolve:resolve",
         # Empty texts count as not given.
         options=(
@@ -80,13 +82,15 @@ COMMANDS = (
         ),
         needs_ds=False,
         publishes=False,
+        docker=MLFLOW,
     ),
-    Command("list", "show the versions", "list_versions:list_versions", needs_ds=False, publishes=False),
+    Command("list", "show the versions", "list_versions:list_versions", needs_ds=False, publishes=False, docker=MLFLOW),
     Command(
         "log-evaluation",
         "add a day's evaluation to the version that scored",
         "log_evaluation:log_evaluation",
         publishes=False,
+        docker=MLFLOW,
     ),
 )
 

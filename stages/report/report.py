@@ -1,9 +1,5 @@
 """Draws a validated model, and writes the page of a scored day.
 
-Commands:
-  plot  draws models/{ds}: ROC, precision and recall, calibration, importances, training
-  page  writes the page of a scored and evaluated day
-
 Reads  models/{ds}: curves.json, metrics.json, params.json, feature_importance.csv (plot)
        reports/{ds}: evaluation.json; predictions/{ds}; features/{ds}: rejected.csv; the model that scored; the newest
        comparison.json up to the day; the marks of all files that these were made from (page)

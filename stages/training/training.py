@@ -1,8 +1,5 @@
 """Fits a LightGBM model to a day's encoded data, with early stopping on the rows that validate.
 
-Commands:
-  train  fits the model
-
 Reads  processed/{ds}: train.csv, val.csv, encoder.json.
 Writes models/{ds}: model.txt (the trees up to the best iteration), encoder.json (a copy), params.json,
        feature_importance.csv, reference_scores.csv.
@@ -23,6 +20,7 @@ COMMANDS = (
         "train",
         "fit a model to a day's encoded data",
         run="train:train",
+        example="--param num_leaves=63",
         options=(
             option("--params", type=Path, metavar="FILE", help="LightGBM parameters, a JSON object in a file"),
             option("--params-json", metavar="JSON", help="LightGBM parameters, a JSON object; wins over --params"),

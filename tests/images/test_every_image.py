@@ -1,6 +1,7 @@
 """What holds for every image of ours: the base's promises survive in whatever is built on it."""
 
 import json
+import re
 import time
 from functools import cache
 from typing import Any
@@ -50,6 +51,28 @@ facts = {{
 print(json.dumps({{**facts, "unwanted": unwanted_files, "modifiable": modifiable}}))
 """
 
+# The help of a stage and of each of its commands, and whether the parser takes the examples.
+HELP = """
+import importlib, json, shlex, sys
+sys.path.insert(0, "/opt/stage")
+from stagekit.cli import build_parser
+module = importlib.import_module("{stage}")
+parser = lambda: build_parser("{stage}", module.__doc__, module.COMMANDS)  # serves one command line
+helps = [parser().format_help(), *(one.format_help() for one in parser().commands.values())]
+taken = []
+for text in helps:
+    words = shlex.split(text.rstrip().splitlines()[-1])
+    arguments = words[words.index("airflow-ml-{stage}") + 1 :]
+    taken.append(parser().parse(arguments).command.name)
+print(json.dumps({{"helps": helps, "taken": taken, "commands": [command.name for command in module.COMMANDS]}}))
+"""
+LAYOUT = re.compile(
+    r"usage: airflow-ml-[^\n]*\n(?:[^\n]+\n)*\n"
+    r"[A-Z][^\n]*\.\n\nReads [^\n]*\n(?:[^\n]+\n)*Writes [^\n]*\n(?:[^\n]+\n)*Exit codes: 0 [^\n]*\n(?:[^\n]+\n)*\n"
+    r".*options:\n.*\nexample:\n  docker run --rm -v data:/data [^\n]*\n",
+    re.DOTALL,
+)
+
 
 @cache
 def facts(image: str) -> dict[str, Any]:
@@ -69,6 +92,27 @@ def test_image_runs_as_a_numeric_user_that_is_not_root(image: str) -> None:
 
 def test_stage_prints_its_help_by_default(stage: str) -> None:
     assert docker("run", *CONFINED, images()[stage]).stdout.startswith(f"usage: airflow-ml-{stage}")
+
+
+def test_help_of_every_stage_has_one_layout_and_examples_that_its_parser_takes(stage: str) -> None:
+    found = json.loads(python(images()[stage], HELP.format(stage=stage)).stdout)
+    whole, *of_commands = found["helps"]
+    assert LAYOUT.fullmatch(whole), whole
+    assert [text for text in of_commands if "\nexample:\n  docker run --rm -v data:/data " not in text] == []
+    first, *others = found["taken"]
+    assert first == found["commands"][0]
+    assert others == (found["commands"] if of_commands else [])
+
+
+def test_what_would_go_with_the_container_is_not_published() -> None:
+    lost = docker("run", "--rm", "--network=none", images()["generator"], "--ds=2026-11-21", "--rows=100", check=False)
+    assert (lost.returncode, lost.stdout) == (2, "")
+    assert "/data is no mount, so what is published there goes with the container" in lost.stderr
+    assert "docker run -v data:/data" in lost.stderr
+    meant = docker(
+        "run", "--rm", "--network=none", images()["generator"], "--ds=2026-11-21", "--rows=100", "--data-dir=/data"
+    )
+    assert json.loads(meant.stdout)["rows"] == 100
 
 
 def test_image_holds_python_3_13_and_stagekit(image: str) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from stagekit import Command, cli, run_stage
 
 BASE_IMAGE = Path(__file__).parents[2] / "base-image"
 
@@ -94,6 +95,49 @@ def test_stage_with_two_commands_takes_sub_commands(tmp_path: Path) -> None:
     code, out, _ = run(tmp_path, "--two", "other", "--ds", "2026-11-21")
     assert code == 0
     assert json.loads(out.splitlines()[-1])["command"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--day=2026-11-21"], "unknown option --day: did you mean --ds?"),
+        (["--day", "2026-11-21"], "unknown option --day: did you mean --ds?"),
+        (["--ds=2026-11-21", "--verbos"], "unknown option --verbos: did you mean --verbose?"),
+        (["--ds=2026-11-21", "--colour=red"], "unknown option --colour\n"),
+        (["--two", "act", "--day", "2026-11-21"], "unknown option --day: did you mean --ds?"),
+        (["--two", "atc", "--ds=2026-11-21"], "unknown command atc: did you mean act?; expected: one of act, other, "),
+        (["--two", "--ds=2026-11-21"], "unknown option --ds=2026-11-21; expected: one of act, other, then its options"),
+        (["--two"], "the following arguments are required: COMMAND"),
+    ],
+)
+def test_unknown_argument_is_named_with_a_near_miss(tmp_path: Path, arguments: list[str], message: str) -> None:
+    code, out, err = run(tmp_path, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("publishes", "options", "code"), [(True, [], 2), (False, [], 0), (True, ["--data-dir={folder}"], 0)]
+)
+def test_default_folder_that_is_no_mount_gets_no_publication(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    publishes: bool,
+    options: list[str],
+    code: int,
+) -> None:
+    """The data would go with the container; exit code 0 looked as if it had been kept."""
+    monkeypatch.setattr(cli, "DATA", tmp_path)
+    monkeypatch.delenv("ML_DATA_DIR", raising=False)
+    command = Command("act", "act", f"{__name__}:act", publishes=publishes)
+    arguments = ["--ds=2026-11-21", *(option.format(folder=tmp_path) for option in options)]
+    assert run_stage("demo", "Demonstrates.", [command], arguments) == code
+    assert (f"{tmp_path} is no mount" in capsys.readouterr().err) is (code == 2)
+
+
+def act(args: object) -> dict[str, int]:
+    return {"rows": 3}
 
 
 @pytest.mark.parametrize("ds", ["2026-13-01", "20261121", "2026-1-1", "today", "", "2026-11-21T00:00:00", "2026-W47-6"])

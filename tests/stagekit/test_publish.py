@@ -217,7 +217,8 @@ def test_function_is_imported_when_its_command_runs(
         run_stage("demo", "Demonstrates.", commands, ["fit", "--help"])
     assert "how many" in capsys.readouterr().out
     assert "demo_late" not in sys.modules
-    assert run_stage("demo", "Demonstrates.", commands, ["fit", "--ds", DAY, "--rows", "5"]) == 0
+    where = ["--ds", DAY, "--data-dir", str(stage.root)]
+    assert run_stage("demo", "Demonstrates.", commands, ["fit", *where, "--rows", "5"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == 5
-    assert run_stage("demo", "Demonstrates.", commands, ["broken", "--ds", DAY]) == 1
+    assert run_stage("demo", "Demonstrates.", commands, ["broken", *where]) == 1
     assert "No module named 'no_such_library'" in capsys.readouterr().err
