@@ -61,9 +61,14 @@ def run_in_airflow(airflow: Airflow, dag: str, conf: dict[str, object]) -> tuple
     run = airflow.trigger(dag, {"ds": DS, **conf})
     if airflow.wait(dag, run, TIMEOUT_S) != "success":
         raise SystemExit(f"error: the run {run} of {dag} failed: {airflow.tasks(dag, run)}")
+    return run, seconds_of(airflow, dag, run)
+
+
+def seconds_of(airflow: Airflow, dag: str, run: str) -> float:
+    """The seconds from a run's queueing to its end, by Airflow's clock."""
     found = airflow.request("GET", f"/dags/{dag}/dagRuns/{run.replace('+', '%2B')}")
     begin, end = (datetime.fromisoformat(found[name]) for name in ("queued_at", "end_date"))
-    return run, (end - begin).total_seconds()
+    return (end - begin).total_seconds()
 
 
 def commands_by_hand(airflow: Airflow, run: str) -> list[list[str]]:

@@ -1,7 +1,8 @@
 """Measures speed and memory of the stages, each beside what it is compared with, in one run on one machine.
 
-Usage: bench.py [--rows N] [--large N] [--only NAME ...] [--quick] [--markdown]. Everything runs in the images that
-dags/images.lock.json names, on data volumes of this run, which go at the end. Prints tables, writes .cache/bench.json.
+Usage: bench.py [--rows N] [--large N] [--waiting N] [--only NAME ...] [--quick] [--markdown]. Everything runs in the
+images that dags/images.lock.json names, on data volumes of this run, which go at the end. Prints tables, writes
+.cache/bench.json.
 Exit codes: 0 every target is met (or --quick), 1 one is missed or a program failed, 2 wrong usage.
 
 Ratios, not seconds, have targets: what else a machine does, and how fast it is, hits both sides.
@@ -40,8 +41,15 @@ def backfill(lab: Lab) -> list[Row]:
     return backfill_month(lab.repeats)
 
 
+def waiting(lab: Lab) -> list[Row]:
+    """Many tasks that wait. Imported late: needs the stack."""
+    from waiting import waiting_tasks
+
+    return waiting_tasks(lab.waiting, lab.repeats)
+
+
 # Not part of --quick.
-NEED_AIRFLOW = ("airflow", "backfill")
+NEED_AIRFLOW = ("airflow", "backfill", "waiting")
 BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "generator": comparisons.generator,
     "preprocessing": comparisons.preprocessing,
@@ -55,6 +63,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "rebuild": rebuild.rebuild,
     "airflow": airflow,
     "backfill": backfill,
+    "waiting": waiting,
 }
 
 
@@ -63,6 +72,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--rows", type=int, default=1_000_000, metavar="N", help="rows of a usual day (default: %(default)s)")
     add("--large", type=int, default=10_000_000, metavar="N", help="rows of the large day (default: %(default)s)")
+    add("--waiting", type=int, default=100, metavar="N", help="tasks that wait at once (default: %(default)s)")
     add("--repeats", type=int, default=3, metavar="N", help="runs of each side, the best counts (default: %(default)s)")
     add("--only", action="append", choices=BENCHMARKS, help="only this benchmark; may be repeated")
     add("--quick", action="store_true", help="few rows, one run, no Airflow: only shows that the programs work")
@@ -93,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     machine = describe_machine()
     if os.getloadavg()[0] > BUSY:
         print(f"warning: this machine is busy (load {machine['load before']}); figures suffer", file=sys.stderr)
-    with Lab(arguments.rows, arguments.large, arguments.repeats) as lab:
+    with Lab(arguments.rows, arguments.large, arguments.repeats, arguments.waiting) as lab:
         rows = measure(lab, arguments.only)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     report = {"run": NAME, **as_json(rows, machine, lab.images)}
