@@ -19,13 +19,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from stagekit.contract import CALENDAR
+
 MARK, PAGE, EVALUATION, BREACHES = "_meta.json", "index.html", "evaluation.json", "breaches.json"
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # A page has less than half a megabyte. A larger file is no page, and the service has little memory.
 MOST_BYTES = 4 << 20
 MOST_DAYS = 1000
-# Kinds of features that no rule is about (`stagekit.contract`).
-CALENDAR = ("weekday", "day")
 
 
 class NotFound(Exception):

@@ -48,7 +48,10 @@ piped = day("2026-01-08")
 (piped / "index.html").unlink()
 os.mkfifo(piped / "index.html")
 unmeasured = day("2026-01-10")
-evaluation = {"rows": 7, "model": {"name": "models/x", "version": None}, "metrics": None, "drift": {}, "breaches": []}
+kinds = {"number": 0.111, "weekday": 5, "day": 6, "month": 7, "yearday": 8}
+drift = {"features": [{"kind": kind, "psi": psi} for kind, psi in kinds.items()], "score": {"psi": 0.05}}
+model = {"name": "models/x", "version": None}
+evaluation = {"rows": 7, "model": model, "metrics": None, "drift": drift, "breaches": []}
 content = json.dumps(evaluation).encode()
 (unmeasured / "evaluation.json").write_bytes(content)
 mark = json.loads((unmeasured / "_meta.json").read_text())
@@ -265,6 +268,10 @@ def test_list_does_not_call_a_day_without_metrics_good(hostile: Service) -> None
     assert line
     assert "partly measured" in line[0]
     assert "good" not in line[0]
+
+
+def test_chart_of_drift_leaves_out_the_calendar_which_always_moves(hostile: Service) -> None:
+    assert "most of a feature 0.111, score 0.050" in hostile.text("/")
 
 
 @pytest.mark.parametrize(("ds", "status"), UNPUBLISHED.items())
