@@ -54,6 +54,10 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("models", "airflow_ml.models", "show the versions: how good, who, when, why", "models"),
         Command("logs", "airflow_ml.logs", "show the log of a service or of a Dag's last run", "logs predict"),
         Command("backfill", "airflow_ml.backfill", "run Dags for past days", "backfill 2026-10-01 2026-10-31 --as-of"),
+        Command("backup", "airflow_ml.backup", "copy databases, files and data into a folder", "backup"),
+        Command(
+            "restore", "airflow_ml.restore", "restore a backup into an empty installation", "restore backups/2026-11-21"
+        ),
         Command("alerts", "airflow_ml.alerts", "show the last alerts that Airflow sent", "alerts --last 20"),
     ),
     "Images": (

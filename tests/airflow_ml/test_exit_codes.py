@@ -28,6 +28,8 @@ WRONG = (
     ("logs predict --tail=0", "'0' is no number from 1 on"),
     ("backfill 2026-10-02 2026-10-01", "2026-10-01 is before 2026-10-02"),
     ("backfill 2026-10-01 2026-10-02 --dag=other", "'other'"),
+    ("backup docs", "docs is there already"),
+    ("restore docs", "docs is no backup"),
     ("alerts --last=none", "'none' is no number from 1 on"),
     ("engine now", "unknown argument 'now'"),
     ("build --stage=other", "'other'"),
@@ -55,7 +57,7 @@ WRONG = (
 # What needs an engine, and the code that its help gives for work that cannot be done.
 WITHOUT_ENGINE = (
     ("run", 1), ("up", 1), ("own --data=README.md --target=x", 1), ("engine", 1), ("new-stage columns", 1),
-    ("status", 1), ("doctor", 1), ("models", 1), ("logs predict", 1), ("alerts", 1),
+    ("status", 1), ("doctor", 1), ("models", 1), ("logs predict", 1), ("alerts", 1), ("backup", 1),
     ("test-stage training", 1), ("notebook", 1), ("mlflow-client", 1),
     ("lineage raw/2026-11-21", 3), ("diff raw/2026-11-21 raw/2026-11-22", 3), ("rerun raw/2026-11-21", 3),
 )  # fmt: skip

@@ -1,0 +1,172 @@
+"""Backs up this installation while it runs: databases, MLflow's files, data and `.env`, into a folder.
+
+FOLDER is new, by default backups/DATE-TIME. The databases are copied first, so each file that they name is in the copy.
+Each partition of the copy is compared with its mark. Airflow's logs are not part of a backup. Whoever can read the
+folder has every secret: keep it as safe as `.env`.
+Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage.
+"""
+
+import argparse
+import contextlib
+import gzip
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, locked_image, settings
+from airflow_ml.stack import compose, project
+from airflow_ml.text_table import size_text
+
+VERSION = 1
+INDEX, SETTINGS = "backup.json", "env"
+# In this order: Airflow records what MLflow has done already.
+DATABASES = ("airflow", "mlflow")
+# A partition may be published while it is copied; a second copy has it whole.
+COPIES = 2
+
+
+def volumes() -> dict[str, str]:
+    """The volume, or host folder, of each archive."""
+    return {"mlflow": f"{project()}_mlflow", "data": settings()["ML_DATA"]}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="a new folder (backups/DATE-TIME)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Back up into a new folder."""
+    now = datetime.now(timezone.utc)
+    folder = (arguments.folder or ROOT / "backups" / f"{now:%Y-%m-%d-%H%M%S}").absolute()
+    if folder.exists():
+        raise AirflowMlError(f"{folder} is there already", do="name a new folder", exit_code=WRONG_USAGE)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True, mode=0o700)
+    try:
+        torn = copy(partial)
+        write_index(partial, now, torn)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    for partition in torn:
+        print(f"warning: {partition} is torn in the data, so in the backup too; see docs/operate.md", file=sys.stderr)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"backed up into {folder}, {size_text(size)}; restore it with: ./airflow-ml restore {folder}")
+    return 0
+
+
+def copy(folder: Path) -> list[str]:
+    """Copy everything into a folder; returns the partitions that are torn in the data itself."""
+    if not (ROOT / ".env").exists():
+        raise AirflowMlError("there is no .env, so nothing was started from this folder", do="make run")
+    shutil.copyfile(ROOT / ".env", folder / SETTINGS)
+    (folder / SETTINGS).chmod(0o600)
+    for database in DATABASES:
+        print(f"  database {database}", file=sys.stderr)
+        dump = ["exec", "--no-TTY", "postgres", "pg_dump", "--username=airflow", "--format=custom", database]
+        with (folder / f"{database}.dump").open("wb") as file:
+            pipe(["compose", *dump], stdout=file)
+    torn: list[str] = []
+    for name, source in volumes().items():
+        for _ in range(COPIES):
+            print(f"  {name}: {source}", file=sys.stderr)
+            archive = folder / f"{name}.tar.gz"
+            archive_volume(source, archive)
+            if not (torn := torn_partitions(archive)):
+                break
+    return torn
+
+
+def pipe(command: Sequence[str], **streams: Any) -> None:
+    """Run a docker command whose input or output are bytes.
+
+    Errors: AirflowMlError with what it wrote to stderr.
+    """
+    done = subprocess.run(["docker", *command], cwd=ROOT, stderr=subprocess.PIPE, check=False, **streams)
+    if done.returncode:
+        raise AirflowMlError(
+            f"docker {' '.join(command)} failed: {done.stderr.decode(errors='replace').strip()}",
+            do="see whether the stack runs: ./airflow-ml status",
+        )
+
+
+@contextlib.contextmanager
+def container_with(source: str, mode: str) -> Iterator[str]:
+    """A container that has a volume or host folder at /data, and is never started."""
+    name = docker("create", "--network=none", f"--volume={source}:/data:{mode}", locked_image("base")).strip()
+    try:
+        yield name
+    finally:
+        docker("rm", "--force", name)
+
+
+def archive_volume(source: str, archive: Path) -> None:
+    """Write a volume's files, with owners and modes, into an archive."""
+    with container_with(source, "ro") as container, gzip.open(archive, "wb", compresslevel=1) as file:
+        command = ["docker", "cp", f"{container}:/data/.", "-"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            shutil.copyfileobj(process.stdout, file)
+            said = process.stderr.read().decode(errors="replace").strip()
+    if process.returncode:
+        raise AirflowMlError(f"{source} could not be copied: {said}", do="run the backup again")
+
+
+def torn_partitions(archive: Path) -> list[str]:
+    """The partitions of an archive in which a file is missing or has other bytes than the mark says."""
+    hashes, marks = dict[str, str](), dict[PurePosixPath, Any]()
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            path = PurePosixPath(member.name)
+            if not member.isfile():
+                continue
+            content = tar.extractfile(member)
+            assert content is not None
+            if path.name == "_meta.json":
+                marks[path.parent] = outputs_of(content.read())
+            else:
+                hashes[str(path)] = digest(content)
+    return sorted(str(partition) for partition, outputs in marks.items() if not is_whole(partition, outputs, hashes))
+
+
+def outputs_of(mark: bytes) -> dict[str, str] | None:
+    """The sha256 of each file that a mark names; None if it cannot be read."""
+    try:
+        return {name: str(output["sha256"]) for name, output in json.loads(mark)["outputs"].items()}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def is_whole(partition: PurePosixPath, outputs: "dict[str, str] | None", hashes: dict[str, str]) -> bool:
+    return outputs is not None and all(hashes.get(str(partition / name)) == sha for name, sha in outputs.items())
+
+
+def digest(content: Any) -> str:
+    """The sha256 of a file that is open for reading."""
+    found = hashlib.sha256()
+    while block := content.read(1 << 20):
+        found.update(block)
+    return found.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return digest(file)
+
+
+def write_index(folder: Path, now: datetime, torn: Sequence[str]) -> None:
+    """Write what the backup holds; without this file it is none."""
+    files = {path.name: {"sha256": file_digest(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())}
+    version = compose("exec", "--no-TTY", "postgres", "postgres", "--version").stdout.strip()
+    index = {"version": VERSION, "created": f"{now:%Y-%m-%dT%H:%M:%SZ}", "postgres": version, "torn": list(torn)}
+    (folder / INDEX).write_text(json.dumps({**index, "files": files}, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,151 @@
+"""Restores a backup into an empty installation, and starts it.
+
+FOLDER is what `./airflow-ml backup` made. If there is no `.env`, the backup's is used, with this machine's Docker
+socket. An `.env` that is there must have the same ML_FERNET_KEY: without it Airflow cannot read its connections.
+Exit codes: 0 done; 1 it cannot be done, the message says why, and nothing of it stays; 2 wrong usage.
+"""
+
+import argparse
+import contextlib
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from airflow_ml import machine
+from airflow_ml.backup import DATABASES, INDEX, SETTINGS, VERSION, container_with, file_digest, pipe, volumes
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, read_env, settings, try_docker, write_atomic
+from airflow_ml.make_env import docker_gid, docker_socket, make_env
+from airflow_ml.stack import compose, project, start
+
+KEY = "ML_FERNET_KEY"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check the backup and that nothing is in its way; then fill the volumes and start."""
+    folder = arguments.folder.absolute()
+    index = read_index(folder)
+    take_settings(folder)
+    require_empty()
+    machine.images()
+    try:
+        fill(folder)
+    except BaseException:
+        remove()
+        raise
+    start()
+    print(f"restored the backup of {index['created']}")
+    return 0
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """What the backup holds.
+
+    Errors: AirflowMlError if it is no backup, or a file of it is missing or has other bytes.
+    """
+    try:
+        index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        version, files = index["version"], dict(index["files"])
+    except (OSError, ValueError, LookupError, TypeError):
+        raise AirflowMlError(
+            f"{folder} is no backup", expected=f"a folder with a {INDEX}", exit_code=WRONG_USAGE
+        ) from None
+    if version != VERSION:
+        raise AirflowMlError(f"the backup has version {version}", expected=f"version {VERSION}")
+    for name, known in files.items():
+        path = folder / name
+        if not path.is_file() or file_digest(path) != known["sha256"]:
+            found = "has other bytes than its index says" if path.is_file() else "is missing"
+            raise AirflowMlError(f"{path} {found}", do="take another backup")
+    return index
+
+
+def take_settings(folder: Path) -> None:
+    """Use the settings of the backup where there are none.
+
+    Errors: AirflowMlError if those that are here cannot read the databases of the backup.
+    """
+    ours, theirs = ROOT / ".env", folder / SETTINGS
+    if not ours.exists():
+        own = {"ML_DOCKER_SOCKET": docker_socket(), "ML_DOCKER_GID": docker_gid()}
+        pairs = [line.partition("=") for line in theirs.read_text(encoding="utf-8").splitlines()]
+        lines = [f"{name}{sign}{own.get(name, value)}" for name, sign, value in pairs]
+        write_atomic(ours, "\n".join(lines) + "\n", mode=0o600)
+    elif read_env(ours).get(KEY) != read_env(theirs).get(KEY):
+        raise AirflowMlError(
+            f"{ours} has another {KEY} than the backup", do=f"move {ours} away; the backup's takes its place"
+        )
+    make_env()
+
+
+def require_empty() -> None:
+    """Nothing is overwritten.
+
+    Errors: AirflowMlError if the installation has a database, files or data already.
+    """
+    data = settings()["ML_DATA"]
+    there = set(docker("volume", "ls", "--quiet").split()) & {f"{project()}_postgres", *volumes().values()}
+    if data.startswith("/") and Path(data).is_dir() and any(Path(data).iterdir()):
+        there.add(data)
+    if there:
+        raise AirflowMlError(
+            f"this installation is not empty, it has {', '.join(sorted(there))}",
+            expected="a machine, or a COMPOSE_PROJECT_NAME and ML_DATA, without any",
+            do="keep what you need (./airflow-ml backup), then ./airflow-ml clean",
+        )
+
+
+def fill(folder: Path) -> None:
+    """Make the volumes as compose wants them, and fill them."""
+    done = compose("up", "--no-start")
+    if done.returncode:
+        raise AirflowMlError(f"the stack could not be made: {done.stderr.strip()}")
+    for name, source in volumes().items():
+        print(f"  {name}: {source}", file=sys.stderr)
+        unpack(folder / f"{name}.tar.gz", source)
+    done = compose("up", "--detach", "--wait", "postgres")
+    if done.returncode:
+        raise AirflowMlError(f"Postgres does not start: {done.stderr.strip()}")
+    in_postgres = ["compose", "exec", "--no-TTY", "postgres"]
+    # Airflow's database and role are made by Postgres itself; init sets the password of MLflow's role.
+    pipe([*in_postgres, "createuser", "--username=airflow", "mlflow"])
+    pipe([*in_postgres, "createdb", "--username=airflow", "--owner=mlflow", "mlflow"])
+    for database in DATABASES:
+        print(f"  database {database}", file=sys.stderr)
+        options = ["--username=airflow", "--no-owner", "--exit-on-error", f"--role={database}", f"--dbname={database}"]
+        with (folder / f"{database}.dump").open("rb") as file:
+            pipe([*in_postgres, "pg_restore", *options], stdin=file)
+
+
+def unpack(archive: Path, target: str) -> None:
+    """Write the files of an archive, with owners and modes, into a volume or host folder."""
+    with container_with(target, "rw") as container, gzip.open(archive) as file:
+        command = ["docker", "cp", "--archive", "-", f"{container}:/data"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            assert process.stderr is not None
+            # If docker ends early, what it says is the reason.
+            with contextlib.suppress(BrokenPipeError):
+                shutil.copyfileobj(file, process.stdin)
+                process.stdin.close()
+            said = process.stderr.read().decode(errors="replace").strip()
+    if process.returncode:
+        raise AirflowMlError(f"{archive} could not be written into {target}: {said}")
+
+
+def remove() -> None:
+    """Remove what a restore that failed has made; the files in a host folder are named, and stay."""
+    compose("down", "--volumes", "--remove-orphans")
+    data = settings()["ML_DATA"]
+    if data.startswith("/"):
+        print(f"{data} may hold a part of the data; remove its files before the next try", file=sys.stderr)
+    else:
+        try_docker("volume", "rm", "--force", data)

@@ -1,0 +1,102 @@
+"""A backup taken while the stack works is restored beside it; both go on with the next day, with the same bytes."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from airflow_ml.airflow_api import Airflow
+
+from tests.harness import ROOT, Data, Finished
+
+from .conftest import DAY, PORT, PROJECT, RUN_TIMEOUT_S, SMALL, Mlflow, Results, Stack, compose_stack, data
+
+NEXT = "2026-11-22"
+OTHER = f"{PROJECT}-other"
+OTHER_DATA = Data(f"{OTHER}-data")
+PORTS = {f"ML_{name}_PORT": str(PORT + 100 + number) for number, name in enumerate(("AIRFLOW", "MLFLOW", "REPORTS"))}
+ELSEWHERE = {**os.environ, "COMPOSE_PROJECT_NAME": OTHER, "ML_DATA": OTHER_DATA.source, **PORTS}
+
+
+def tool(*arguments: "str | Path", elsewhere: bool = False) -> Finished:
+    command = [ROOT / "airflow-ml", *arguments]
+    environment = ELSEWHERE if elsewhere else os.environ
+    return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=600, check=False)
+
+
+@pytest.fixture(scope="module")
+def backup(stack: Stack, day: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Taken while a Dag publishes another day."""
+    folder = tmp_path_factory.mktemp("backups") / "now"
+    run = stack.airflow.trigger("generate_data", {"ds": NEXT, **SMALL})
+    done = tool("backup", folder)
+    assert done.returncode == 0, done.stderr
+    assert f"restore it with: ./airflow-ml restore {folder}" in done.stdout
+    assert stack.airflow.wait("generate_data", run, RUN_TIMEOUT_S) == "success"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(backup: Path) -> Iterator[Airflow]:
+    """The Airflow of the restored stack."""
+    try:
+        done = tool("restore", backup, elsewhere=True)
+        assert done.returncode == 0, done.stderr
+        yield Airflow(f"http://localhost:{PORTS['ML_AIRFLOW_PORT']}", compose_stack.settings()["ML_ADMIN_PASSWORD"])
+    finally:
+        down = ["docker", "compose", "down", "--volumes", "--remove-orphans"]
+        subprocess.run(down, cwd=ROOT, env=ELSEWHERE, capture_output=True, check=False)
+        subprocess.run(["docker", "volume", "rm", "--force", OTHER_DATA.source], capture_output=True, check=False)
+
+
+def test_restored_stack_has_the_runs_the_files_and_the_champion(other: Airflow) -> None:
+    assert other.request("GET", "/dags/train_model/dagRuns?limit=100")["total_entries"] >= 1
+    ours = {path: sha for path, sha in data.files().items() if DAY in path}
+    theirs = OTHER_DATA.files()
+    assert ours
+    assert {path: theirs.get(path) for path in ours} == ours
+    there, here = Mlflow(f"http://localhost:{PORTS['ML_MLFLOW_PORT']}"), Mlflow(compose_stack.pages()["mlflow"])
+    assert there.champion() == here.champion() is not None
+    assert there.events() == here.events()
+
+
+def test_restored_stack_gives_the_next_day_the_same_bytes(stack: Stack, other: Airflow) -> None:
+    """The day that was being published is published by a run here, if the backup came first; then both score it."""
+    run = other.trigger("generate_data", {"ds": NEXT, **SMALL})
+    assert other.wait("generate_data", run, RUN_TIMEOUT_S) == "success"
+    run = other.trigger("predict", {"ds": NEXT})
+    stack.run("predict", {"ds": NEXT})
+    assert other.wait("predict", run, RUN_TIMEOUT_S) == "success"
+    path = f"predictions/{NEXT}/predictions.csv"
+    assert OTHER_DATA.hash(path) == data.hash(path)
+
+
+def test_restore_overwrites_nothing(backup: Path, stack: Stack) -> None:
+    done = tool("restore", backup)
+    assert done.returncode == 1
+    assert (
+        f"error: this installation is not empty, it has {PROJECT}-data, {PROJECT}_mlflow, {PROJECT}_postgres"
+        in done.stderr
+    )
+
+
+def test_damaged_backup_is_refused_before_anything_is_made(backup: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(backup, damaged)
+    (damaged / "mlflow.dump").write_bytes(b"damaged")
+    done = tool("restore", damaged, elsewhere=True)
+    assert done.returncode == 1
+    assert f"error: {damaged}/mlflow.dump has other bytes than its index says" in done.stderr
+    (damaged / "mlflow.dump").unlink()
+    assert "mlflow.dump is missing" in tool("restore", damaged, elsewhere=True).stderr
+
+
+def test_backup_is_for_its_owner_alone_and_names_what_it_holds(backup: Path) -> None:
+    assert backup.stat().st_mode & 0o77 == 0
+    index = json.loads((backup / "backup.json").read_text())
+    assert sorted(index["files"]) == ["airflow.dump", "data.tar.gz", "env", "mlflow.dump", "mlflow.tar.gz"]
+    assert index["torn"] == []
+    assert tool("backup", backup).returncode == 2
