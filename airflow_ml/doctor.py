@@ -32,7 +32,7 @@ from airflow_ml.common import (
 from airflow_ml.lineage.data import DATA_FOLDER, load_data, require_data, run_in_base
 from airflow_ml.text_table import aligned, size_text
 
-OLDEST_ENGINE, OLDEST_COMPOSE = 24, 2
+OLDEST_ENGINE, OLDEST_COMPOSE = 25, 2
 # What `make run` needs: images and their builder's cache, the services and one stage.
 LEAST_DISK, LEAST_MEMORY = 10_000_000_000, 6_000_000_000
 MOST_CLOCK_S = 30

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ends with 0 when a Docker Engine >= 24 with buildx and Compose v2 answers; installs and starts one
+# Ends with 0 when a Docker Engine >= 25 with buildx and Compose v2 answers; installs and starts one
 # from the distribution's packages where that is possible (Debian 12/13, Ubuntu, with root rights).
 set -Eeuo pipefail
 cd "$(dirname "$0")"
@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 . ./lib.sh
 
 readonly ENGINE_LOG=${ENGINE_LOG:-/var/log/airflow-ml-dockerd.log}
-readonly INSTALL_HELP="Install Docker Engine 24 or newer with buildx and Compose v2 (Docker Desktop has all three), then run this again."
+readonly INSTALL_HELP="Install Docker Engine 25 or newer with buildx and Compose v2 (Docker Desktop has all three), then run this again."
 
 usage() { sed -n '2,3s/^# //p' "$0"; }
 
@@ -70,7 +70,7 @@ check_versions() {
   local engine major buildx
   engine=$(docker version --format '{{.Server.Version}}')
   major=${engine%%.*}
-  [ "$major" -ge 24 ] || fail "Docker Engine $engine is too old, 24 or newer is needed." "$INSTALL_HELP"
+  [ "$major" -ge 25 ] || fail "Docker Engine $engine is too old, 25 or newer is needed." "$INSTALL_HELP"
   has_plugins || fail "Docker's plugins buildx and Compose v2 are needed, at least one is missing." "$INSTALL_HELP"
   # Builds read buildx's progress as JSON.
   buildx=$(docker buildx version | grep -oE '[0-9]+\.[0-9]+' | head -n 1)

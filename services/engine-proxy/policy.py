@@ -32,8 +32,8 @@ from checks import (
 # Put on every container that is created here, with the installation's name; only containers that carry both can be
 # touched. No request can set it.
 LABEL = "airflow-ml.proxy"
-# The API of Docker Engine 24, the oldest that the project supports.
-OLDEST_API = 43
+# The API of Docker Engine 25, the oldest that the project supports.
+OLDEST_API = 44
 MIN_MEMORY = 6 << 20
 
 CONTAINER = "[0-9a-f]{64}"

@@ -32,7 +32,7 @@ def test_machine_where_nothing_can_be_installed_gets_one_clear_message(tmp_path:
     done = ensure_engine(PATH=str(tmp_path), DOCKER_HOST="")
     assert done.returncode == 1
     assert "no Docker engine answers, and installing one needs root rights" in done.stderr
-    assert "Install Docker Engine 24 or newer with buildx and Compose v2" in done.stderr
+    assert "Install Docker Engine 25 or newer with buildx and Compose v2" in done.stderr
 
 
 @pytest.mark.parametrize(
