@@ -128,7 +128,7 @@ def fill(folder: Path) -> None:
 def unpack(archive: Path, target: str) -> None:
     """Write the files of an archive, with owners and modes, into a volume or host folder."""
     with container_with(target, "rw") as container, gzip.open(archive) as file:
-        command = ["docker", "cp", "--archive", "-", f"{container}:/data"]
+        command = ["docker", "cp", "-", f"{container}:/data"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdin is not None
             assert process.stderr is not None
