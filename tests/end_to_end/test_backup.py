@@ -1,4 +1,4 @@
-"""A backup taken while the stack works is restored beside it; both go on with the next day, with the same bytes."""
+"""A backup taken while the stack works is restored beside it; both score another day, with the same bytes."""
 
 import json
 import os
@@ -14,7 +14,8 @@ from tests.harness import ROOT, Data, Finished
 
 from .conftest import DAY, PORT, PROJECT, RUN_TIMEOUT_S, SMALL, Mlflow, Results, Stack, compose_stack, data
 
-NEXT = "2026-11-22"
+# Older than every day that other tests look at.
+ANOTHER = "2026-01-05"
 OTHER = f"{PROJECT}-other"
 OTHER_DATA = Data(f"{OTHER}-data")
 PORTS = {f"ML_{name}_PORT": str(PORT + 100 + number) for number, name in enumerate(("AIRFLOW", "MLFLOW", "REPORTS"))}
@@ -31,7 +32,7 @@ def tool(*arguments: "str | Path", elsewhere: bool = False) -> Finished:
 def backup(stack: Stack, day: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Taken while a Dag publishes another day."""
     folder = tmp_path_factory.mktemp("backups") / "now"
-    run = stack.airflow.trigger("generate_data", {"ds": NEXT, **SMALL})
+    run = stack.airflow.trigger("generate_data", {"ds": ANOTHER, **SMALL})
     done = tool("backup", folder)
     assert done.returncode == 0, done.stderr
     assert f"restore it with: ./airflow-ml restore {folder}" in done.stdout
@@ -63,14 +64,14 @@ def test_restored_stack_has_the_runs_the_files_and_the_champion(other: Airflow) 
     assert there.events() == here.events()
 
 
-def test_restored_stack_gives_the_next_day_the_same_bytes(stack: Stack, other: Airflow) -> None:
+def test_restored_stack_gives_another_day_the_same_bytes(stack: Stack, other: Airflow) -> None:
     """The day that was being published is published by a run here, if the backup came first; then both score it."""
-    run = other.trigger("generate_data", {"ds": NEXT, **SMALL})
+    run = other.trigger("generate_data", {"ds": ANOTHER, **SMALL})
     assert other.wait("generate_data", run, RUN_TIMEOUT_S) == "success"
-    run = other.trigger("predict", {"ds": NEXT})
-    stack.run("predict", {"ds": NEXT})
+    run = other.trigger("predict", {"ds": ANOTHER})
+    stack.run("predict", {"ds": ANOTHER})
     assert other.wait("predict", run, RUN_TIMEOUT_S) == "success"
-    path = f"predictions/{NEXT}/predictions.csv"
+    path = f"predictions/{ANOTHER}/predictions.csv"
     assert OTHER_DATA.hash(path) == data.hash(path)
 
 
