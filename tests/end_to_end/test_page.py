@@ -1,38 +1,25 @@
 """A person opens Airflow's page, logs in, and sees the Dags, green, with their documentation and form."""
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from maintain.screenshots import browser, log_in
+from playwright.sync_api import Page, expect
 
 from .conftest import DAGS, Stack
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# Chromium's sandbox needs a user that is not root; the page is our own.
-ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
 def page(stack: Stack) -> Iterator[Page]:
     """Airflow's page, logged in as a person would."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=executable, args=[*ARGUMENTS, *(["--no-sandbox"] if os.getuid() == 0 else [])]
-        )
-        page = browser.new_page()
+    with browser() as chromium:
+        page = chromium.new_page()
         page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
-        page.goto(stack.url)
-        page.fill("input[name=username]", "admin")
-        page.fill("input[name=password]", stack.password)
-        page.click("[type=submit]")
-        page.wait_for_url(lambda url: "/login" not in url)
+        log_in(page, stack.url, stack.password)
         yield page
-        browser.close()
 
 
 @pytest.mark.usefixtures("day")
