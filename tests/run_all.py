@@ -1,8 +1,8 @@
-"""Sets up and runs every test, in three lanes side by side.
+"""Sets up and runs every test, three parts at a time.
 
-The end-to-end tests wait most of their time for Airflow's scheduler, the tests of images for the engine: each have a
-lane. The third one uses the processors. Each part's output is in .cache/tests/PART.log and is printed when the part
-ends. A failed part does not stop the others.
+The two longest begin: the end-to-end tests wait much of their time for Airflow's scheduler, the tests of images for
+the engine. Each part's output is in .cache/tests/PART.log and is printed when the part ends. A failed part does not
+stop the others.
 Exit codes: 0 every part passed, 1 at least one failed.
 
 --nightly  runs the nightly tests instead: the rebuild on an empty engine, a build on a damaged one, the image report,
@@ -60,7 +60,9 @@ END_TO_END = Part(
     ],
 )
 IMAGES = Part("images", [(*PYTEST, *BY_FILE, "tests/images")])
-OTHERS = [
+PARTS = [
+    END_TO_END,
+    IMAGES,
     WITHOUT_ENGINE,
     *stage_parts(),
     Part("data-sets", [(*PYTEST, "tests/data_sets")]),
@@ -68,7 +70,7 @@ OTHERS = [
     Part("shared-storage", [(*PYTEST, "tests/shared_storage")]),
     Part("notebook", [(*PYTEST, "tests/notebook")]),
 ]
-LANES = [[END_TO_END], [IMAGES], OTHERS]
+AT_ONCE = 3
 MANY_HOST_KILLS = ("env", "ML_TEST_HOST_KILLS=50", *PYTEST, "tests/shared_storage", "-k", "host_that_is_killed")
 NIGHTLY = [
     Part("nightly", [(*PYTEST, "tests/nightly")]),
@@ -97,10 +99,10 @@ def run(part: Part) -> Outcome:
     return outcome
 
 
-def run_lanes(lanes: Sequence[Sequence[Part]]) -> list[Outcome]:
-    """Run the parts of each lane one after the other, the lanes side by side."""
-    with ThreadPoolExecutor(len(lanes)) as pool:
-        return [outcome for lane in pool.map(lambda parts: [run(part) for part in parts], lanes) for outcome in lane]
+def run_parts(parts: Sequence[Part], at_once: int) -> list[Outcome]:
+    """Run the parts in their order, so many at a time."""
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(run, parts))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     outcomes = [run(PREPARATION)]
     if outcomes[0].passed:
-        outcomes += run_lanes([NIGHTLY] if nightly else LANES)
+        outcomes += run_parts(NIGHTLY, 1) if nightly else run_parts(PARTS, AT_ONCE)
     failed = [outcome.part.name for outcome in outcomes if not outcome.passed]
     print(f"\n==> {'FAILED: ' + ', '.join(failed) if failed else 'Every test passed'}")
     for outcome in outcomes:

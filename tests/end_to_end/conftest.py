@@ -182,16 +182,21 @@ class FirstRun:
 RUN_DAYS = {"generate_data": SCORED, "train_model": DAY, "predict": SCORED, "monitor": SCORED}
 
 
-def run_by_make(ds: str) -> str:
-    """What `make run` prints for a day, as a person sees it; fails unless it ends well."""
+def type_in(words: Sequence[str]) -> str:
+    """What a command prints in the checkout, as a person sees it; fails unless it ends well."""
     # make behaves otherwise inside of make, which may run these tests.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     done = subprocess.run(
-        ["make", "run", f"DS={ds}"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, text=True,
+        words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1800, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     return done.stdout
+
+
+def run_by_make(ds: str) -> str:
+    """What `make run` prints for a day."""
+    return type_in(["make", "run", f"DS={ds}"])
 
 
 def read_results(stack: Stack, days: Mapping[str, str]) -> Results:

@@ -1,9 +1,7 @@
 """The first hour of a new user: the README's commands in order, what they print, and the pages that it names."""
 
-import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +10,19 @@ from playwright.sync_api import Browser, Page
 
 from tests.harness import ROOT, images
 
-from .conftest import DAY, RUN_DAYS, SCORED, FirstRun, Mlflow, Stack, compose_stack, data, read_results, run_by_make
+from .conftest import (
+    DAY,
+    RUN_DAYS,
+    SCORED,
+    FirstRun,
+    Mlflow,
+    Stack,
+    compose_stack,
+    data,
+    read_results,
+    run_by_make,
+    type_in,
+)
 from .readme import ADDRESS, Step, blocks, first_difference, pattern_of, steps
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,12 +50,7 @@ def run(step: Step) -> str:
         image = next(word for word in words if word.startswith("airflow-ml-"))
         names = {image: images()[image.removeprefix("airflow-ml-")], "data:/data": f"{data.source}:/data"}
         words = [names.get(word, word) for word in words]
-    done = subprocess.run(
-        words, cwd=ROOT, env=dict(os.environ), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    return type_in(words)
 
 
 def test_readme_has_no_other_blocks_than_those_that_are_run_here() -> None:
