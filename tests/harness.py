@@ -25,15 +25,16 @@ RESTRICTED = (
     "--tmpfs=/tmp:rw,noexec,nosuid,nodev",
 )
 CONFINED = (*RESTRICTED, "--network=none")
+# A step that works meanwhile may remove its workspace between two looks.
 LIST_FILES = """
-import hashlib, json, pathlib
-files = [path for path in sorted(pathlib.Path('/data').rglob('*')) if path.is_file() and path.name != '.lock']
-print(json.dumps({
-    str(path.relative_to('/data')): [
-        hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns, path.stat().st_ino
-    ]
-    for path in files
-}))
+import contextlib, hashlib, json, pathlib
+found = {}
+for path in sorted(pathlib.Path('/data').rglob('*')):
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_file() and path.name != '.lock':
+            facts = [hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns, path.stat().st_ino]
+            found[str(path.relative_to('/data'))] = facts
+print(json.dumps(found))
 """
 Finished = subprocess.CompletedProcess[str]
 
