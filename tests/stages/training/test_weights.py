@@ -82,8 +82,8 @@ def test_weights_of_1_give_the_bytes_of_no_weights(world: World, tables: list[Ta
 
 def test_weight_is_no_feature(world: World, tables: list[Table]) -> None:
     """Neither of the model nor of the reference scores, though it says the class."""
-    told = [with_weights(table, [1 + 9 * code for code in table.codes()], "b,ad name") for table in tables]
-    publish(world, told, weighted=True)
+    weighted = [with_weights(table, [1 + 9 * code for code in table.codes()], "b,ad name") for table in tables]
+    publish(world, weighted, weighted=True)
     assert world.train().line["features"] == 3
     assert world.model().feature_name() == ["price", "shop", "weight"]
     assert [row["feature"] for row in world.csv("feature_importance.csv")].count("b,ad name") == 0
