@@ -65,7 +65,7 @@ def _end_of_sound_records(piece: bytes, last: bool) -> int:
     if quote < 0 and last:
         return len(piece)
     end = piece.rfind(LINE_END, 0, quote if quote >= 0 else len(piece)) + 1
-    quotes = piece.count(QUOTE, 0, end)
+    quotes = piece.count(QUOTE, 0, end) if QUOTE in piece else 0  # to count takes time, also where there is none
     while quotes % 2:  # that line end is inside a quoted field: one line back
         before = piece.rfind(LINE_END, 0, end - 1) + 1
         quotes -= piece.count(QUOTE, before, end)

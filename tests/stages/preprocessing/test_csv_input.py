@@ -283,6 +283,18 @@ def test_lines_of_a_field_that_is_too_long_are_no_rows(
     assert [line for line, *_ in rejected] == list(range(3, inside + 4))
 
 
+@given(st.text(st.sampled_from("ab,\n\r#\t é\ufeff"), min_size=1, max_size=400))
+def test_block_has_no_more_lines_than_the_limit(tmp_path_factory: pytest.TempPathFactory, content: str) -> None:
+    """Empty lines count, too: each line takes memory."""
+    path = tmp_path_factory.mktemp("csv") / "data.csv"
+    path.write_text("a,b\n" + content, encoding="utf-8", newline="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_input, "MOST_LINES", 5)
+        blocks = list(CsvFile(path, "data.csv").blocks())
+    assert max(block.content.count(b"\n") for block in blocks) <= 5
+    assert b"".join(block.content for block in blocks) == content.encode()
+
+
 INNER = st.lists(st.sampled_from(["k9,1,2", "x", "", 'say ""hi""', ",,", '"",""', "1,2,3,4", " "]), max_size=4)
 SOUND_FIELD = st.sampled_from(["1", "", "é", '"a,b"', '""', '"say ""hi"""', '""""']) | INNER.map(
     lambda lines: '"{}"'.format("\n".join(lines))
