@@ -22,7 +22,7 @@ from stagekit.options import Option
 from stagekit.parser import Parser
 from stagekit.process import end_on_signals
 from stagekit.progress import LogHandler, show_progress
-from stagekit.result import bounded
+from stagekit.result import bounded, hand_over
 from stagekit.summary import summarize
 
 # What a result line has at most of `warnings`, and how long each is.
@@ -106,11 +106,12 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
             _require_mount(command)
         with show_progress(command.name):
             result = _warn(command.load()(args))
+        head = {"stage": stage, "command": command.name, **({"ds": args.ds} if command.needs_ds else {})}
+        line = {**head, **bounded(result), "seconds": round(time.monotonic() - started, 3)}
+        hand_over(json.dumps(line))
     except Exception as error:
         return _report(error, str(args.data_dir))
-    head = {"stage": stage, "command": command.name, **({"ds": args.ds} if command.needs_ds else {})}
     sys.stderr.flush()
-    line = {**head, **bounded(result), "seconds": round(time.monotonic() - started, 3)}
     print(summarize(line) if sys.stdout.isatty() else json.dumps(line), flush=True)
     return 0
 

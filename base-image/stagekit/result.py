@@ -1,17 +1,22 @@
-"""Keeps results short enough for one line of a log.
+"""Keeps results short enough for one line of a log, and hands the line over where stdout is not enough.
 
 Container engines cut lines of 16 KiB in two, and marks, which hold results too, are read by everybody. So the members
 of a result that are long are cut, the longest first, and `shortened` says how much is left out.
 """
 
+import hashlib
 import json
+import os
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 12 << 10
 # How many entries of a list or an object, and characters of a text, are kept: the first of these that is enough.
 STEPS = ((100, 1000), (20, 300), (5, 100), (0, 0))
 SHORTENED = "shortened"
+# Kubernetes keeps so much of a container's termination message.
+MOST_BYTES_OF_FILE = 4096
 
 
 def bounded(result: Mapping[str, Any], apart: Collection[str] = ()) -> dict[str, Any]:
@@ -30,6 +35,18 @@ def bounded(result: Mapping[str, Any], apart: Collection[str] = ()) -> dict[str,
                 left_out[name] = _left_out(result[name], cut)
                 short |= {name: cut, SHORTENED: left_out}
     return short
+
+
+def hand_over(line: str) -> None:
+    """Write the result line to the file that ML_RESULT_FILE names, if it is set: Kubernetes mixes stdout and stderr.
+
+    A longer line than the file may have is replaced by {"sha256": ...} of it: the log holds the line itself.
+    """
+    if name := os.environ.get("ML_RESULT_FILE"):
+        content = line.encode()
+        if len(content) > MOST_BYTES_OF_FILE:
+            content = json.dumps({"sha256": hashlib.sha256(content).hexdigest()}).encode()
+        Path(name).write_bytes(content)
 
 
 def _size(value: Any) -> int:

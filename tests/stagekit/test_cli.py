@@ -1,6 +1,7 @@
 """The command line frame: arguments, result line, exit codes, messages, signals."""
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -43,7 +44,7 @@ sys.exit(run_stage("demo", "Demonstrates.", commands, [a for a in sys.argv[1:] i
 def started(data: Path, *arguments: str, act: str = "") -> "Iterator[subprocess.Popen[str]]":
     """The demonstration stage as a process, which does not outlive the test."""
     environment = {"PYTHONPATH": str(BASE_IMAGE), "ACT": act, "ML_DATA_DIR": str(data)}
-    environment |= {name: os.environ[name] for name in ("WARN",) if name in os.environ}
+    environment |= {name: os.environ[name] for name in ("WARN", "ML_RESULT_FILE") if name in os.environ}
     command = [sys.executable, "-c", STAGE, *arguments]
     with subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -196,6 +197,28 @@ def test_result_line_is_bounded(tmp_path: Path) -> None:
     assert code == 0
     assert len(out.splitlines()[-1]) < 16 << 10
     assert json.loads(out.splitlines()[-1])["shortened"] == {"classes": "and 9,900 more"}
+
+
+@pytest.mark.parametrize("act", ["", "many"])
+def test_result_line_or_its_hash_is_in_the_file_that_the_engine_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    file = tmp_path / "termination-log"
+    monkeypatch.setenv("ML_RESULT_FILE", str(file))
+    code, out, _ = run(tmp_path, "--ds", "2026-11-21", act=act)
+    line = out.splitlines()[-1]
+    assert code == 0
+    if len(line) <= 4096:
+        assert file.read_text() == line
+    else:
+        assert json.loads(file.read_text()) == {"sha256": hashlib.sha256(line.encode()).hexdigest()}
+
+
+def test_result_file_that_cannot_be_written_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_RESULT_FILE", str(tmp_path / "missing" / "file"))
+    code, out, err = run(tmp_path, "--ds", "2026-11-21")
+    assert (code, out) == (1, "noise on stdout\n")
+    assert "missing/file" in err
 
 
 CALLED = """
