@@ -17,11 +17,15 @@ class ImageLockError(Exception):
 
 
 class Image(NamedTuple):
-    """An image under the tag that names its content, the id that the engine gave it, the revision of its files."""
+    """An image under the tag that names its content, the id that the engine gave it, the revision of its files.
+
+    `pushed` is its name by digest in an image registry; None if it was not pushed.
+    """
 
     name: str
     id: str
     revision: str | None
+    pushed: str | None
 
 
 def image_of(stage: str) -> Image:
@@ -35,7 +39,9 @@ def image_of(stage: str) -> Image:
     lock, content = _read_lock()
     try:
         entry = content["images"][stage]
-        image = Image(entry["image"], entry["id"], entry.get("revision") or content.get("revision"))
+        image = Image(
+            entry["image"], entry["id"], entry.get("revision") or content.get("revision"), entry.get("pushed")
+        )
     except (KeyError, TypeError):
         raise ImageLockError(lock, f"the image lock has no image and id for the stage {stage!r}") from None
     tag = image.name.rpartition("/")[2].partition(":")[2]

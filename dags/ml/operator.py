@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from ml import connections, engines, labels
 from ml import network as networks
 from ml.container_log import STDERR, STDOUT, lines_of
-from ml.engines import ContainerGone, Engine, EngineError, Output, State, Work
+from ml.engines import ContainerGone, Engine, EngineError, NotRun, Output, State, Work
 from ml.images import image_of
 from ml.links import links_of
 from ml.outcome import HOPELESS, KILLED, MEANING, NOT_READY, Outcome
@@ -82,7 +82,7 @@ class StageOperator(DockerOperator):
         image = image_of(stage)
         self.stage = stage
         self.custom_operator_name = stage  # what Airflow's graph writes below the task
-        self.image_id = image.id
+        self.image_id, self.pushed = image.id, image.pushed
         self.network, self.connection, self.read_only = network, connection, read_only
         self.addresses = networks.addresses(network)
         self.data = setting("ML_DATA")
@@ -167,6 +167,11 @@ class StageOperator(DockerOperator):
                 f"the container {self.container_id[:12]} has been removed by somebody else (a retry may help). "
                 f"By hand: {self.outcome.by_hand}"
             ) from None
+        except NotRun as error:
+            self._remove_container()
+            kind, retry = (AirflowFailException, "cannot") if error.hopeless else (StageFailed, "may")
+            message = f"{error} (a retry {retry} help). By hand: {self.outcome.by_hand}"
+            raise kind(message).with_traceback(None) from None
         except EngineError as error:
             ti = context.get("ti")
             if ti is None or ti.try_number > ti.max_tries:  # no try will come that joins or removes it
@@ -201,7 +206,7 @@ class StageOperator(DockerOperator):
 
     def _start(self) -> str:
         self._require_network()
-        self._require_image()
+        self._engine.require_image(self._work())
         try:
             if self.connection:
                 folder = connections.write(self.connection, self._task_labels())
@@ -244,8 +249,10 @@ class StageOperator(DockerOperator):
 
     def _work(self) -> Work:
         return Work(
+            stage=self.stage,
             image=self.image,
             image_id=self.image_id,
+            pushed=self.pushed,
             command=cast("list[str]", self.command),
             user=cast("str", self.user),
             memory=cast("str", self.mem_limit),
@@ -276,16 +283,6 @@ class StageOperator(DockerOperator):
             f"the engine at {engine.address} {error}; expected it to run {self.image}; do: {engine.advice}. "
             f"The next try joins what was left running. By hand: {self.outcome.by_hand}"
         )
-
-    def _require_image(self) -> None:
-        """Never pull: a name that the engine does not know could be anybody's image elsewhere."""
-        found = self._engine.image_id(self.image)
-        if found != self.image_id:
-            what = f"is {found} there, not {self.image_id}" if found else "is not there"
-            where = f"(engine {self._engine.address})"
-            raise AirflowFailException(
-                f"image {self.image} of the image lock {what} {where}; do: run ./build_images.sh"
-            )
 
     def _remove_container(self) -> None:
         """Remove the container of this try, if it has one, and the connection that it reads."""
@@ -333,8 +330,11 @@ class StageOperator(DockerOperator):
         raise StageFailed(self.outcome.failure(self.stage, "a retry may help"))
 
     def _meaning(self, state: State) -> str:
-        if state.exit_code == KILLED and state.out_of_memory:
-            return f"out of memory, it may use {self.mem_limit}; do: raise ML_STAGE_MEMORY or give it fewer rows"
+        if state.exit_code == KILLED and state.out_of_memory is not False:
+            found = (
+                "out of memory" if state.out_of_memory else "killed, probably out of memory (the engine does not say)"
+            )
+            return f"{found}, it may use {self.mem_limit}; do: raise ML_STAGE_MEMORY or give it fewer rows"
         return MEANING.get(cast("int", state.exit_code), "not an exit code of ours")
 
     def _look_again(self, left: int) -> NoReturn:

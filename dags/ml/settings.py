@@ -3,6 +3,7 @@
 import os
 
 EXPECTED = {
+    "ML_ENGINE": "the engine that runs the stages, such as docker",
     "ML_DATA": "a volume's name or a host folder's absolute path",
     "ML_UID": "the number of the user who owns the data",
     "ML_GID": "the number of the group that owns the data",
@@ -13,16 +14,14 @@ EXPECTED = {
     "ML_PREDICTIONS_FORMAT": "csv, or parquet for both",
     "ML_DEADLINE": "a time of day in UTC such as 06:00, or `none`",
 }
-# What may be left out.
-OPTIONAL = {"ML_ENGINE": "docker"}
 
 
 class SettingError(Exception):
     """A setting is missing or wrong. While a Dag is parsed, Airflow shows the message as the Dag's import error."""
 
-    def __init__(self, name: str, found: str) -> None:
+    def __init__(self, name: str, found: str, expected: str = "") -> None:
         do = "set it in .env, where .env.example explains it, then `make up`"
-        super().__init__(f"{name} {found}, expected {(EXPECTED | OPTIONAL)[name]}; do: {do}")
+        super().__init__(f"{name} {found}, expected {expected or EXPECTED[name]}; do: {do}")
 
 
 def setting(name: str) -> str:

@@ -35,6 +35,7 @@ os.environ.update(
     AIRFLOW__CORE__NUM_DAG_RUNS_TO_RETAIN_RENDERED_FIELDS="0",
     AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
     ML_IMAGE_LOCK=str(LOCK),
+    ML_ENGINE="docker",
     ML_DATA="data",
     ML_UID="10001",
     ML_GID="10001",

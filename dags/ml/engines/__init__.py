@@ -3,7 +3,6 @@
 `ml.operator` has the discipline, and knows no engine. A module here is an engine, and its name the value of ML_ENGINE.
 """
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Self
 
-from ml.settings import SettingError
+from ml.settings import SettingError, setting
 
 # What stdout and stderr hold, one of them at a time.
 Output = tuple[bytes | None, bytes | None]
@@ -25,16 +24,30 @@ class ContainerGone(EngineError):
     """Somebody else has removed the container."""
 
 
+class NotRun(EngineError):
+    """The engine cannot run the work, or has lost it. The message says what was found, what was expected, what to do.
+
+    `hopeless`: a retry cannot help.
+    """
+
+    def __init__(self, message: str, *, hopeless: bool = False) -> None:
+        super().__init__(message)
+        self.hopeless = hopeless
+
+
 @dataclass(frozen=True)
 class Work:
     """What a container does, and with what. Every engine confines it as well as it can.
 
-    `image_id` is the id that the image lock has for `image`; `user` is UID:GID; `data` is a volume or a folder, which
-    the container sees as /data; `connection` is the name of the Airflow connection that it gets as a file.
+    `image_id` is the id that the image lock has for `image`, and `pushed` its name by digest in an image registry, None
+    if it is in none; `user` is UID:GID; `data` is a volume or a folder, which the container sees as /data; `connection`
+    is the name of the Airflow connection that it gets as a file.
     """
 
+    stage: str
     image: str
     image_id: str
+    pushed: str | None
     command: Sequence[str]
     user: str
     memory: str
@@ -48,16 +61,17 @@ class Work:
 
 @dataclass(frozen=True)
 class State:
-    """How a container is: `exit_code` is None until it has ended."""
+    """How a container is: `exit_code` is None until it has ended; `out_of_memory` is None if the engine cannot say."""
 
     exit_code: int | None
-    out_of_memory: bool = False
+    out_of_memory: bool | None = False
 
 
 class Engine(ABC):
     """An engine. It connects when it is first used, and is a context that ends the connection.
 
     Every method raises EngineError if the engine does not answer or refuses, ContainerGone if a container is not there.
+    NotRun is for work that cannot begin, or of which nobody will know how it ends.
     """
 
     # Where it is, and what helps if it does not answer.
@@ -65,8 +79,8 @@ class Engine(ABC):
     advice: str
 
     @abstractmethod
-    def image_id(self, name: str) -> str | None:
-        """The id of an image; None if the engine does not have it."""
+    def require_image(self, work: Work) -> None:
+        """Errors: NotRun unless the engine has the very image that the image lock names, or can get no other."""
 
     @abstractmethod
     def by_hand(self, work: Work) -> str:
@@ -78,7 +92,7 @@ class Engine(ABC):
 
     @abstractmethod
     def find(self, labels: Mapping[str, str], *, running: bool = False) -> dict[str, dict[str, str]]:
-        """The containers with these labels, each with all of its labels; `running`: those that started and go on."""
+        """The containers with these labels, each with all of its labels; `running`: those that have not ended."""
 
     @abstractmethod
     def does(self, container: str, work: Work) -> bool:
@@ -86,7 +100,7 @@ class Engine(ABC):
 
     @abstractmethod
     def state(self, container: str) -> State:
-        """The state of a container."""
+        """The state of a container. Errors: NotRun."""
 
     @abstractmethod
     def last_line(self, container: str) -> str:
@@ -112,12 +126,13 @@ class Engine(ABC):
 
 
 def connect(patience_s: float = 60) -> Engine:
-    """The engine that ML_ENGINE names, `docker` if it is not set; an answer may take so many seconds.
+    """The engine that ML_ENGINE names; an answer may take so many seconds.
 
     Errors: SettingError if it names none, or if a setting of the engine is missing.
     """
-    name = os.environ.get("ML_ENGINE", "").strip() or "docker"
-    if name not in {module.name for module in iter_modules(__path__)}:
-        raise SettingError("ML_ENGINE", f"is {name!r}")
+    name = setting("ML_ENGINE")
+    names = sorted(module.name for module in iter_modules(__path__))
+    if name not in names:
+        raise SettingError("ML_ENGINE", f"is {name!r}", " or ".join(names))
     engine: Engine = import_module(f"{__name__}.{name}").connect(patience_s)
     return engine

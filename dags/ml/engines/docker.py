@@ -14,7 +14,7 @@ from docker.errors import APIError, DockerException
 from docker.types import Mount
 
 from ml import connections
-from ml.engines import ContainerGone, Engine, EngineError, Output, State, Work
+from ml.engines import ContainerGone, Engine, EngineError, NotRun, Output, State, Work
 from ml.outcome import KILLED
 from ml.settings import setting
 
@@ -48,9 +48,15 @@ class DockerEngine(Engine):
         if "_client" in vars(self):
             self._client.close()
 
-    def image_id(self, name: str) -> str | None:
+    def require_image(self, work: Work) -> None:
+        """Never pull: a name that the engine does not know could be anybody's image elsewhere."""
         with _trouble():
-            return next((str(image["Id"]) for image in self._client.images(name=name)), None)
+            found = next((str(image["Id"]) for image in self._client.images(name=work.image)), None)
+        if found != work.image_id:
+            what = f"is {found} there, not {work.image_id}" if found else "is not there"
+            where = f"(engine {self.address})"
+            do = "run ./build_images.sh"
+            raise NotRun(f"image {work.image} of the image lock {what} {where}; do: {do}", hopeless=True)
 
     def by_hand(self, work: Work) -> str:
         options = (

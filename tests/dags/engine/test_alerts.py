@@ -69,7 +69,7 @@ def test_alert_of_a_missing_image_says_what_to_do(
     assert run_probe(probes, "") == "failed"
     facts = facts_of(kept)
     assert facts["Error"].startswith("image airflow-ml-base:nowhere of the image lock is not there")
-    assert facts["Error"].endswith("do: run ./build_images.sh")
+    assert facts["Error"].endswith("do: run ./build_images.sh (a retry cannot help).")
     assert "airflow-ml-base:nowhere" in facts["By hand"]
     assert "Exit code" not in facts
 
