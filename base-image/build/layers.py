@@ -26,7 +26,7 @@ LAYERS = Path("/layers")
 BASE_LOADS = "import csv, concurrent.futures.thread, multiprocessing.connection, stagekit, traceback"
 # Packages that several stages install. Each is a layer of its own, which is the same in all stages: it has no bytecode,
 # because each stage loads other modules of it. The bytecode is in the layer `wheels`.
-SHARED = ("narwhals", "numpy", "polars", "polars-runtime-32", "scipy")
+SHARED = ("lightgbm", "narwhals", "numpy", "polars", "polars-runtime-32", "scipy")
 # Parts of Python's library that the base leaves out, as few images need them: files below /usr/lib, Debian's package.
 PARTS = {
     "sqlite3": (

@@ -104,6 +104,23 @@ EVALUATION = {
     "rules": Maybe({"metric": Maybe(str)}),
     "breaches": [BREACH],
 }
+# Contributions to the score of the explained class, in log-odds. `bins`, of two classes only, are those of the model's
+# baseline.json; a bin without rows has no mean.
+CONTRIBUTIONS = {
+    "version": VERSION,
+    "rows": int,
+    "classes": [str],
+    "model": str,
+    "features": [
+        {
+            "name": str,
+            "mean_absolute": float,
+            "bins": Maybe(
+                EqualLengths({"labels": [str], "rows": [int], "means": [Maybe(float)]}, ("labels", "rows", "means"))
+            ),
+        }
+    ],
+}
 COMPARISON = {
     "version": VERSION,
     "ds": str,
@@ -134,6 +151,7 @@ SHAPES: Mapping[str, Any] = MappingProxyType(
             "score": EqualLengths(BINS, ("labels", "counts")),
         },
         "comparison.json": COMPARISON,
+        "contributions.json": CONTRIBUTIONS,
         "evaluation.json": EVALUATION,
         "breaches.json": {
             "version": VERSION,

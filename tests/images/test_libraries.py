@@ -50,6 +50,17 @@ assert (again.predict(scipy.sparse.csr_matrix(x)) == again.predict(x)).all()
 assert np.random.default_rng(1).random() == np.random.default_rng(1).random()
 assert np.allclose(np.linalg.inv(np.array([[2.0, 0], [0, 4]])), [[0.5, 0], [0, 0.25]])
 """
+EXPLANATION = """
+import lightgbm, numpy as np
+x = np.arange(400.0).reshape(200, 2)
+data = lightgbm.Dataset(x, (x[:, 0] > 200).astype(float))
+model = lightgbm.train({"objective": "binary", "verbose": -1, "num_threads": 2}, data, 10)
+again = lightgbm.Booster(model_str=model.model_to_string())
+parts = again.predict(x, pred_contrib=True)
+assert parts.shape == (200, 3) and len(set(parts[:, 2])) == 1
+assert np.abs(parts.sum(axis=1) - again.predict(x, raw_score=True)).max() <= 1e-9
+assert np.abs(parts[:, 0] + parts[:, 1]).min() > 0.1
+"""
 SCIKIT_LEARN = """
 import io, math, numpy as np, pandas as pd
 from scipy.special import expit
@@ -85,7 +96,13 @@ for locale in ("en_US", "de_DE", "pl_PL"):
     assert fake.name() != fake.name()
 assert "@" in fake.email() and "." in fake.free_email_domain()
 """
-CHECKS = {"preprocessing": POLARS, "training": LIGHTGBM, "prediction": SCIKIT_LEARN, "generator": FAKER}
+CHECKS = {
+    "preprocessing": POLARS,
+    "training": LIGHTGBM,
+    "explanation": EXPLANATION,
+    "prediction": SCIKIT_LEARN,
+    "generator": FAKER,
+}
 
 
 @pytest.mark.parametrize("name", sorted(CHECKS))

@@ -42,6 +42,19 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         ],
         "score": {"labels": ["any value"], "edges": [], "counts": [3]},
     },
+    "contributions.json": {
+        "version": 1,
+        "rows": 3,
+        "classes": ["no", "yes"],
+        "model": NAME,
+        "features": [
+            {
+                "name": "price",
+                "mean_absolute": 0.5,
+                "bins": {"labels": ["up to 1", "above 1"], "rows": [3, 0], "means": [0.25, None]},
+            }
+        ],
+    },
     "comparison.json": {
         "version": 1,
         "ds": "2026-11-21",
