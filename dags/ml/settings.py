@@ -9,6 +9,9 @@ EXPECTED = {
     "ML_GID": "the number of the group that owns the data",
     "ML_STAGE_MEMORY": "the most memory that a container may use, such as 4g",
     "ML_DOCKER_HOST": "the address of the engine or its proxy, such as unix:///run/engine-proxy/engine.sock",
+    "ML_STAGE_CONSTRAINTS": "words such as training:node.labels.size==large, or `none`",
+    "ML_STAGE_RESERVATIONS": "words such as training:8g,2 (memory, processors), or `none`",
+    "ML_NODE_LOST_SECONDS": "a number of seconds such as 60",
     "ML_MODEL_NAME": "the name of the registered model in MLflow",
     "ML_EXPORT": "a connection and a table or an object, such as `warehouse scores.predictions`, or `none`",
     "ML_PREDICTIONS_FORMAT": "csv, or parquet for both",
@@ -30,3 +33,11 @@ def setting(name: str) -> str:
     if not value:
         raise SettingError(name, "is unset or empty")
     return value
+
+
+def seconds_of(name: str) -> float:
+    """The value of a setting that is a number of seconds. Errors: SettingError."""
+    value = setting(name)
+    if not value.isascii() or not value.isdigit():
+        raise SettingError(name, f"is {value!r}")
+    return float(value)

@@ -169,7 +169,8 @@ def test_engine_that_is_not_there_is_the_import_error_of_every_dag(monkeypatch: 
     assert not bag.dags
     assert len(bag.import_errors) == len(DAG_FILES)
     assert all(
-        "ML_ENGINE is 'podman', expected docker; do: set it in .env" in error for error in bag.import_errors.values()
+        "ML_ENGINE is 'podman', expected docker or kubernetes; do: set it in .env" in error
+        for error in bag.import_errors.values()
     )
 
 
