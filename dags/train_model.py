@@ -1,6 +1,7 @@
-"""Trains a model on the day's data, checks it where it will serve, and judges it against the one in production.
+"""Trains a model on the data of one day or several, checks it where it will serve, and judges it.
 
-Runs on Sundays at 02:00 UTC, on that day's data, and waits for data that is late. Each step is a container of an
+Runs on Sundays at 02:00 UTC, on that day's data, and waits for data that is late. The form's `days` adds the days
+before it; one that cannot be used is left out, with a warning. Each step is a container of an
 image of its own: no step can use another's libraries, and only files below `/data` pass between them. Reads
 `raw/{ds}`; writes `processed/{ds}`, `models/{ds}`, `plots/{ds}` and `comparisons/{ds}`. A model whose scores differ
 where it will serve fails `validate` and is never registered.
@@ -42,7 +43,19 @@ with DAG(
     doc_md=__doc__,
     schedule=at("0 2 * * 0"),
     params=form(
-        *("ds", "promote", "wait_hours", "max_rejected", "val_fraction", "seed", "lightgbm", "force"), seed="split_seed"
+        *(
+            "ds",
+            "days",
+            "min_days",
+            "promote",
+            "wait_hours",
+            "max_rejected",
+            "val_fraction",
+            "seed",
+            "lightgbm",
+            "force",
+        ),
+        seed="split_seed",
     ),
     max_active_runs=1,
     tags=["ml", "training"],
@@ -57,15 +70,17 @@ with DAG(
     wait_for_raw = wait_for(RAW)
     prepare = stage(
         "preprocessing prepare",
-        [DS, option("max-rejected"), flag("force")],
+        [DS, option("days"), option("max-rejected"), flag("force")],
         uses=[RAW],
-        doc="Reads `raw/{ds}`. Writes `processed/{ds}`: `train_data.csv`, and `rejected.csv` with the reasons.",
+        doc="Reads `raw/{ds}`. Writes `processed/{ds}`: `train_data.csv`, and `rejected.csv` with the reasons; the "
+        "same for each of the `days`.",
     )
     split = stage(
         "preprocessing split",
-        [DS, option("val-fraction"), option("seed"), flag("force")],
+        [DS, option("days"), option("min-days"), option("val-fraction"), option("seed"), flag("force")],
         makes=[PROCESSED],
-        doc="Reads `train_data.csv` of `processed/{ds}`. Writes `train.csv`, `val.csv`, `encoder.json` beside it.",
+        doc="Reads `train_data.csv` of `processed/{ds}` and of the other `days`. Writes `train.csv`, `val.csv` and "
+        "`encoder.json` beside it.",
     )
     train = stage(
         "training",

@@ -41,6 +41,14 @@ def call_of(args: Namespace) -> Call:
     return call if isinstance(call, Call) else Call()
 
 
+def for_day(args: Namespace, ds: str, **changed: Any) -> Namespace:
+    """The arguments of the same command for another day, with some of them `changed`, as if it had been called so."""
+    other = Namespace(**{**vars(args), "ds": ds, **changed})
+    call = call_of(args)
+    other.call = Call(call.stage, call.command, None if call.arguments is None else vars(other))
+    return other
+
+
 def _plain(value: Any) -> Any:
     """A value as JSON can hold it."""
     if isinstance(value, Path):

@@ -54,6 +54,7 @@ ENCODER = {
     ],
     "schema": dict,
     "weight": Maybe(NAME),
+    "days": Maybe([NAME]),
 }
 METRICS = {
     "rows": int,
@@ -192,7 +193,8 @@ class Encoder:
     """What `encoder.json` holds: key columns, target, classes by code, features in the order of the columns.
 
     `schema` is the Table Schema of the training data, which `preprocessing` alone reads. `weight` is the column with
-    the weight of each row, before the features and none of them; None if the rows count alike.
+    the weight of each row, before the features and none of them; None if the rows count alike. `days` are the days
+    that the rows are of, in order, if they are of several.
     """
 
     key: tuple[str, ...]
@@ -201,6 +203,7 @@ class Encoder:
     features: tuple[Feature, ...]
     schema: Mapping[str, Any]
     weight: str | None = None
+    days: tuple[str, ...] = ()
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -232,6 +235,7 @@ def read_encoder(partition: Partition) -> Encoder:
         ),
         schema=content["schema"],
         weight=content.get("weight"),
+        days=tuple(content.get("days") or ()),
     )
     _check_encoder(encoder, f"{partition.name}/{ENCODER_FILE}")
     return encoder
@@ -254,6 +258,7 @@ def write_encoder(path: Path, encoder: Encoder) -> None:
         "features": features,
         "schema": encoder.schema,
         **({"weight": encoder.weight} if encoder.weight else {}),
+        **({"days": list(encoder.days)} if encoder.days else {}),
     }
     check(content, ENCODER)
     _write(path, content)

@@ -6,7 +6,16 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from ml.defaults import GENERATOR_SEED, LIGHTGBM, MAX_REJECTED, SPLIT_SEED, VAL_FRACTION, WAIT_HOURS
+from ml.defaults import (
+    DAYS,
+    GENERATOR_SEED,
+    LIGHTGBM,
+    MAX_REJECTED,
+    MIN_DAYS,
+    SPLIT_SEED,
+    VAL_FRACTION,
+    WAIT_HOURS,
+)
 from ml.rules import read_rules
 from ml.settings import setting
 
@@ -24,6 +33,23 @@ FIELDS = {
         format="date",
         title="Day",
         description='The day whose data the run works on. Empty: the day of "Logical Date", which dates the run.',
+    ),
+    "days": Param(
+        DAYS,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=366,
+        title="Days",
+        description="How many days to learn from: the day, and the days before it. With several, rows of the day "
+        "itself validate the model, and earlier ones train it.",
+    ),
+    "min_days": Param(
+        MIN_DAYS,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=366,
+        title="Fewest days",
+        description="Fail if fewer of these days can be used.",
     ),
     "wait_hours": Param(
         WAIT_HOURS,

@@ -5,13 +5,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from stagekit import Publication, publish, read_partition
+from stagekit.call import for_day
 
 from table_schema import read_schema
+from window import RAW_FILES, days_of, use_days, window_result, window_warnings
 
 
 def run(args: Namespace) -> Mapping[str, Any]:
-    """raw/{ds} to processed/{ds}: train_data.csv and rejected.csv."""
-    raw = read_partition(args.data_dir, f"raw/{args.ds}", ["data.csv", "target.csv", "schema.json"])
+    """raw/{ds} to processed/{ds}: train_data.csv and rejected.csv; the same for each usable day of the window."""
+    results, left_out = use_days(days_of(args), lambda day: _prepare(for_day(args, day, days=1)))
+    result = dict(results[args.ds])
+    result.update(window_result(list(results), left_out))
+    warnings = [*result.get("warnings", []), *window_warnings(left_out)]
+    return {**result, **({"warnings": warnings} if warnings else {})}
+
+
+def _prepare(args: Namespace) -> Mapping[str, Any]:
+    raw = read_partition(args.data_dir, f"raw/{args.ds}", RAW_FILES)
     schema = read_schema(raw / "schema.json", f"{raw.name}/schema.json")
 
     def work(publication: Publication) -> dict[str, Any]:

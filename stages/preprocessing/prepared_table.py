@@ -69,20 +69,36 @@ class PreparedTable:
 
 
 class TrainData:
-    """The typed rows of train_data.csv, read once and kept below the folder `scratch`. GROUP is a 32-bit hash here."""
+    """The typed rows of one train_data.csv or several, read once and kept below the folder `scratch`.
 
-    def __init__(self, table: PreparedTable, scratch: Path) -> None:
-        self.table = table
+    GROUP is a 32-bit hash here. `table` is the last one; `earlier` is the number of rows in the others.
+    """
+
+    def __init__(self, tables: Sequence[PreparedTable], scratch: Path) -> None:
+        self._tables, self.table, self.earlier = tables, tables[-1], 0
         self._shelf = Shelf(scratch)
-        for frame in in_order(self._read, table.blocks()):
-            self._shelf.add(frame)
+        for table in tables:
+            for frame in in_order(self._read, ((table, block) for block in table.blocks())):
+                self._shelf.add(frame)
+                self.earlier += frame.height if table is not self.table else 0
+
+    @property
+    def label(self) -> str:
+        """What messages call the rows."""
+        days = len(self._tables) - 1
+        return f"{self.table.label} and that of {days} days before" if days else self.table.label
+
+    def blocks(self) -> Iterator[Block]:
+        """The blocks of all tables, one for each frame."""
+        return (block for table in self._tables for block in table.blocks())
 
     def frames(self, names: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
         """The rows, or some of their columns, in the file's order: a frame for each block of the file."""
         return self._shelf.all(names)
 
-    def _read(self, block: Block) -> pl.DataFrame:
-        frame = self.table.typed(block)
+    def _read(self, place: tuple[PreparedTable, Block]) -> pl.DataFrame:
+        table, block = place
+        frame = table.typed(block)
         return frame.with_columns(_hashes(frame[GROUP]))
 
 

@@ -1,7 +1,7 @@
 """Checks, cleans, encodes and splits a day of data.
 
 Reads   prepare            raw/{ds}: data.csv, target.csv, schema.json
-        split              processed/{ds}: train_data.csv; raw/{ds}: schema.json
+        split              processed/{ds}: train_data.csv; raw/{ds}: schema.json; the same of the days before
         features           raw/{ds}: data.csv, schema.json; the model's encoder.json
         label              raw/{ds}: target.csv, schema.json; the encoder.json of the model that predictions/{ds} names
         encode-validation  processed/{ds}: val_data.csv, encoder.json; the model's encoder.json
@@ -35,22 +35,39 @@ MAX_REJECTED = option(
     metavar="FRACTION",
     help="fail if more than this fraction of a file's rows is rejected (default: %(default)s)",
 )
+MOST_DAYS = 366
 # The examples of what reads own files.
 OWN_FILES = '-v "$PWD":/own:ro'
 
+DAYS = option(
+    "--days",
+    type=whole_number(1, MOST_DAYS),
+    default=1,
+    metavar="N",
+    help="how many days, the last of them --ds; an earlier one that cannot be used is left out (default: %(default)s)",
+)
+
 COMMANDS = (
-    Command("prepare", "check a day's data and target, and join them", "prepare:run", options=(MAX_REJECTED,)),
+    Command("prepare", "check a day's data and target, and join them", "prepare:run", options=(DAYS, MAX_REJECTED)),
     Command(
         "split",
         "split a prepared day into rows that train and rows that validate, and fit the encoder",
         "split:run",
         options=(
+            DAYS,
+            option(
+                "--min-days",
+                type=whole_number(1, MOST_DAYS),
+                default=1,
+                metavar="N",
+                help="fail if fewer days can be used (default: %(default)s)",
+            ),
             option(
                 "--val-fraction",
                 type=inner_fraction,
                 default=0.2,
                 metavar="FRACTION",
-                help="which fraction of the rows validates the model (default: %(default)s)",
+                help="which fraction of the rows validates the model, at most with several days (default: %(default)s)",
             ),
             option("--seed", type=int, default=0, help="decides which rows these are (default: %(default)s)"),
             option(

@@ -1,16 +1,21 @@
-"""Which rows of a prepared day train and which validate; the encoder is fitted to the rows that train.
+"""Which prepared rows train and which validate; the encoder is fitted to the rows that train.
 
 All rows of a group are on one side: a group is all rows of an entity, or, in a schema without entities, of a key. A
 group is known by a 32-bit hash of its text; if two hashes are equal, their groups share a side, which does no harm.
 Per class, the rarest first, groups are taken in an order shuffled by the seed until validation has its fraction of
 the class's rows, to the nearest group. So each class has its fraction, and no group is on both sides.
+
+With the rows of several days, only rows of the last day validate, and only earlier rows train: the model is measured
+on a day that came after all that it learned from. The fraction bounds what this costs. Groups of the last day validate
+until their rows, of all days, are that fraction of the window. Their earlier rows are on no side, as are the rows of
+the last day that do not validate.
 """
 
 import logging
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -29,6 +34,8 @@ from prepared_table import GROUP, PreparedTable, TrainData
 log = logging.getLogger(__name__)
 
 CODE, ROWS, ALL = "\0code", "\0rows", "\0all"
+# The side of a row.
+TRAINS, VALIDATES, NO_SIDE = 0, 1, 2
 SHOWN_CLASSES = 10
 # A date of this or the last century, such as 2026-11-21 or T20261121-0042.
 DATE = r"(?:^|\D)(?:19|20)\d\d([-./_]?)(?:0[1-9]|1[0-2])[-./_]?(?:0[1-9]|[12]\d|3[01])"
@@ -44,21 +51,25 @@ class SplitRules:
     most_categories: int
 
 
-def split(table: PreparedTable, rules: SplitRules, publication: Publication) -> dict[str, Any]:
+def split(tables: Mapping[str, PreparedTable], rules: SplitRules, publication: Publication) -> dict[str, Any]:
     """Write train.csv, val.csv, val_data.csv and encoder.json; returns what the result line says.
 
-    Errors: BadInput if a class cannot be on both sides.
+    `tables` are the prepared days, in order. Errors: BadInput if a class cannot be on both sides.
     """
-    data = TrainData(table, publication.scratch / "rows")
+    data = TrainData(list(tables.values()), publication.scratch / "rows")
+    table = data.table
     classes = with_positive_last(_classes(data), table)
-    codes, validates = _choose_rows(data, classes, rules)
-    counts = _require_all_classes(table, classes, codes, validates)
-    encoder = fit_encoder(table.schema, classes, _frequent(data, validates, rules.most_categories))
+    codes, sides = _choose_rows(data, classes, rules)
+    counts = _require_all_classes(data, classes, codes, sides)
+    encoder = fit_encoder(table.schema, classes, _frequent(data, sides, rules.most_categories))
+    if len(tables) > 1:
+        encoder = replace(encoder, days=tuple(tables))
     write_encoder(publication.path("encoder.json"), encoder)
-    publication.rows = _write_sides(data, validates, encoder, publication)
+    publication.rows = _write_sides(data, sides, encoder, publication)
     return {
         "train_rows": publication.rows["train.csv"],
         "val_rows": publication.rows["val.csv"],
+        **({"no_side": int((sides == NO_SIDE).sum())} if data.earlier else {}),
         "features": len(encoder.features),
         "classes": counts,
         "categories": {f.name: len(f.values) for f in encoder.features if f.kind == CATEGORY},
@@ -81,16 +92,17 @@ def _warnings(table: PreparedTable) -> dict[str, list[str]]:
     return {"warnings": sentences} if sentences else {}
 
 
-def _write_sides(data: TrainData, validates: pl.Series, encoder: Encoder, publication: Publication) -> dict[str, int]:
+def _write_sides(data: TrainData, sides: pl.Series, encoder: Encoder, publication: Publication) -> dict[str, int]:
     """Write the encoded rows of both sides, and the raw values of those that validate; returns the rows by file."""
     first = [code_of(encoder.target, encoder.classes), *data.table.schema.named("weight")]
 
     def work(part: tuple[pl.DataFrame, Block, pl.Series]) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
-        rows, block, chosen = part
-        encoded = encode(encoder, rows, first)
-        return encoded.filter(~chosen), encoded.filter(chosen), data.table.texts(block).filter(chosen).to_list()
+        rows, block, side = part
+        encoded, chosen = encode(encoder, rows, first), side == VALIDATES
+        texts = data.table.texts(block).filter(chosen).to_list() if chosen.any() else []
+        return encoded.filter(side == TRAINS), encoded.filter(chosen), texts
 
-    parts = _with_sides(zip(data.frames(), data.table.blocks(), strict=True), validates)
+    parts = _with_sides(zip(data.frames(), data.blocks(), strict=True), sides)
     train, val = CsvWriter(publication.path("train.csv")), CsvWriter(publication.path("val.csv"))
     with train, val, publication.path("val_data.csv").open("wb") as val_data:
         val_data.write(data.table.header_line)
@@ -102,17 +114,31 @@ def _write_sides(data: TrainData, validates: pl.Series, encoder: Encoder, public
 
 
 def _choose_rows(data: TrainData, classes: Sequence[str], rules: SplitRules) -> tuple[pl.Series, pl.Series]:
-    """The target's code of each row, and whether the row validates, in the file's order."""
+    """The target's code of each row, and its side, in the order of the rows."""
     target = data.table.target
     groups = pl.concat(frame.to_series() for frame in data.frames([GROUP]))
     codes = pl.concat(frame.select(code_of(target, classes)).to_series() for frame in data.frames([target]))
-    chosen = choose_groups(groups, codes, rules.fraction, rules.seed)
-    return codes, groups.is_in(chosen.implode())
+    if not data.earlier:
+        chosen = choose_groups(groups, codes, rules.fraction, rules.seed)
+        return codes, groups.is_in(chosen.implode()).cast(pl.UInt8)
+    return codes, sides_in_time(groups, codes, data.earlier, rules)
+
+
+def sides_in_time(groups: pl.Series, codes: pl.Series, earlier: int, rules: SplitRules) -> pl.Series:
+    """The side of each row of several days; the first rows, `earlier` of them, are of the days before the last."""
+    last = pl.select(pl.int_range(groups.len()) >= earlier).to_series()
+    chosen = groups.is_in(groups.filter(last).implode())
+    fraction = rules.fraction * groups.len() / chosen.sum()
+    if fraction < 1:
+        few = choose_groups(groups.filter(chosen), codes.filter(chosen), fraction, rules.seed)
+        chosen = groups.is_in(few.implode())
+    side = pl.when(last & chosen).then(VALIDATES).when(last | chosen).then(NO_SIDE).otherwise(TRAINS)
+    return pl.select(side.cast(pl.UInt8)).to_series()
 
 
 def _classes(data: TrainData) -> list[str]:
     counts: Counter[str] = Counter()
-    label, target = data.table.label, data.table.target
+    label, target = data.label, data.table.target
     for frame in data.frames([target]):
         counts.update(dict(frame.to_series().value_counts().iter_rows()))
     if len(counts) < 2:
@@ -207,36 +233,44 @@ def _shuffled(group: pl.Expr, seed: int) -> pl.Expr:
 
 
 def _require_all_classes(
-    table: PreparedTable, classes: Sequence[str], codes: pl.Series, validates: pl.Series
+    data: TrainData, classes: Sequence[str], codes: pl.Series, sides: pl.Series
 ) -> dict[str, dict[str, int]]:
     """The rows of each class on both sides. Errors: BadInput if a side has no row of a class."""
-    rows = pl.DataFrame({CODE: codes, "val": validates}).group_by(CODE).agg(pl.len(), pl.col("val").sum())
-    counts = {classes[code]: {"train": total - val, "val": val} for code, total, val in rows.sort(CODE).iter_rows()}
-    for name, sides in counts.items():
-        if not all(sides.values()):
-            where = ", ".join(table.schema.named("entity"))
+    on = {"train": (pl.col("side") == TRAINS).sum(), "val": (pl.col("side") == VALIDATES).sum()}
+    rows = pl.DataFrame({CODE: codes, "side": sides}).group_by(CODE).agg(**on).sort(CODE)
+    counts = {classes[code]: {"train": train, "val": val} for code, train, val in rows.iter_rows()}
+    for name, of_class in counts.items():
+        if not all(of_class.values()) and data.earlier:
             raise BadInput(
-                f"{table.label}: the rows of class {name!r} cannot be on both sides: they belong to one {where}",
+                f"{data.label}: class {name!r} has {of_class['train']:,} rows that train, "
+                f"and {of_class['val']:,} of the last day that validate",
+                expected="rows of each class on both sides",
+                do="take another number of --days, or merge rare classes",
+            )
+        if not all(of_class.values()):
+            where = ", ".join(data.table.schema.named("entity"))
+            raise BadInput(
+                f"{data.label}: the rows of class {name!r} cannot be on both sides: they belong to one {where}",
                 expected=f"two or more values of {where} with rows of each class",
                 do="take more days, merge rare classes, or choose another entity in schema.json",
             )
     return counts
 
 
-def _frequent(data: TrainData, validates: pl.Series, most: int) -> dict[str, list[str]]:
+def _frequent(data: TrainData, sides: pl.Series, most: int) -> dict[str, list[str]]:
     """For each text feature its most frequent values in the rows that train, at most `most`, sorted."""
     schema = data.table.schema
     names = [field.name for field in schema.of(schema.named("feature")) if field.type == "string"]
     # ROWS that train, and ALL rows.
     totals = {name: pl.DataFrame(schema={name: pl.String, ROWS: pl.UInt32, ALL: pl.UInt32}) for name in names}
     frames = data.frames(names) if names else iter(())
-    for rows, chosen in _with_sides(((frame,) for frame in frames), validates):
-        sides = rows.with_columns((~chosen).alias(ROWS).cast(pl.UInt32), pl.lit(1, pl.UInt32).alias(ALL))
+    for rows, side in _with_sides(((frame,) for frame in frames), sides):
+        counted = rows.with_columns((side == TRAINS).alias(ROWS).cast(pl.UInt32), pl.lit(1, pl.UInt32).alias(ALL))
         for name in names:
-            counts = sides.select(name, ROWS, ALL).drop_nulls(name).group_by(name).sum()
+            counts = counted.select(name, ROWS, ALL).drop_nulls(name).group_by(name).sum()
             totals[name] = pl.concat([totals[name], counts]).group_by(name).sum()
     for name in names:
-        _require_categories(name, totals[name], data.table.label)
+        _require_categories(name, totals[name], data.label)
         totals[name] = totals[name].filter(pl.col(ROWS) > 0)
         if (seen := totals[name].height) > most:
             log.warning("%s: %d values, the %d most frequent are kept, the others count as unseen", name, seen, most)
@@ -258,9 +292,9 @@ def _require_categories(name: str, counts: pl.DataFrame, label: str) -> None:
         )
 
 
-def _with_sides(parts: Iterable[tuple[Any, ...]], validates: pl.Series) -> Iterator[tuple[Any, ...]]:
-    """Each part, whose first item is a frame, with which of the frame's rows validate."""
+def _with_sides(parts: Iterable[tuple[Any, ...]], sides: pl.Series) -> Iterator[tuple[Any, ...]]:
+    """Each part, whose first item is a frame, with the sides of the frame's rows."""
     offset = 0
     for part in parts:
-        yield *part, validates.slice(offset, part[0].height)
+        yield *part, sides.slice(offset, part[0].height)
         offset += part[0].height

@@ -99,6 +99,8 @@ FORMS = {  # each field with what it is when nobody fills it in
     "generate_data": {"ds": None, "rows": None, "seed": 42, "force": False},
     "train_model": {
         "ds": None,
+        "days": 1,
+        "min_days": 1,
         "wait_hours": 12,
         "max_rejected": 0.1,
         "val_fraction": 0.2,
@@ -202,6 +204,8 @@ def test_form_of_a_decision_asks_for_what_nobody_can_guess(dags: Dags, dag_id: s
         ("predict", "wait_hours", 169),
         ("predict", "wait_hours", "long"),
         ("train_model", "val_fraction", 1),
+        ("train_model", "days", 0),
+        ("train_model", "min_days", 367),
         ("train_model", "lightgbm", "num_leaves=3"),
         ("train_model", "promote", "always"),
         ("train_model", "force", "yes"),

@@ -36,14 +36,17 @@ def own(folder: Path, *arguments: str) -> Call:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with wine.csv and its labels; 178 rows, three classes."""
+    """A folder with wine.csv and its labels; 178 rows, three classes. `drawn` says how many bottles a row is for."""
     folder = tmp_path_factory.mktemp("my wine, and more")
     rows = list(csv.DictReader(python(images()["prediction"], WINE).stdout.splitlines()))
-    for name, columns in (("wine.csv", [name for name in rows[0] if name != "target"]), ("grower.csv", ["target"])):
+    for name, columns in (
+        ("wine.csv", ["drawn", *(name for name in rows[0] if name != "target")]),
+        ("grower.csv", ["target"]),
+    ):
         with (folder / name).open("w", newline="") as file:
             writer = csv.DictWriter(file, ["bottle", *columns], extrasaction="ignore")
             writer.writeheader()
-            writer.writerows({"bottle": number, **row} for number, row in enumerate(rows))
+            writer.writerows({"bottle": number, "drawn": 1 + number % 3, **row} for number, row in enumerate(rows))
     return folder
 
 
@@ -53,7 +56,7 @@ def taken(stack: Stack, day: Results, folder: Path) -> Iterator[Call]:
     mlflow = Mlflow(compose_stack.pages()["mlflow"])
     before = mlflow.champion()
     try:
-        yield own(folder, "--data=wine.csv", "--labels=grower.csv")
+        yield own(folder, "--data=wine.csv", "--labels=grower.csv", "--weight=drawn")
     finally:
         stack.airflow.pause("generate_data", paused=False)
         if mlflow.champion() != before:
@@ -74,6 +77,12 @@ def test_one_command_leads_to_a_model_in_production(taken: Call, stack: Stack) -
 
 def test_first_model_of_the_data_is_promoted_although_the_champion_is_another_kind(taken: Call) -> None:
     assert "promoted       the first model of wine.csv; the champion has another schema: " in taken.summary
+
+
+def test_rows_count_by_their_weight_in_training_and_in_figures(taken: Call) -> None:
+    assert taken.code == 0, taken.log
+    assert data.json(f"models/{DS}/encoder.json")["weight"] == "drawn"
+    assert data.json(f"models/{DS}/metrics.json")["weighted"] is True
 
 
 def test_draft_is_shown_and_kept_beside_the_data(taken: Call, folder: Path) -> None:

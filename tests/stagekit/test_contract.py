@@ -251,6 +251,14 @@ def test_encoder_names_the_weight_if_there_is_one(tmp_path: Path) -> None:
     assert (encoder.weight, encoder.feature_names) == ("drawn", ("price", "shop"))
 
 
+def test_encoder_names_the_days_if_there_are_several(tmp_path: Path) -> None:
+    days = ("2026-11-20", "2026-11-21")
+    contract.write_encoder(tmp_path / "encoder.json", replace(ENCODER, days=days))
+    text = (tmp_path / "encoder.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {**ENCODER_JSON, "days": list(days)}
+    assert contract.read_encoder(publish(tmp_path, "encoder.json", text)).days == days
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

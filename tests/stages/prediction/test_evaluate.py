@@ -373,9 +373,15 @@ def test_values_that_the_model_reads_as_zero_are_a_breach_above_the_limit(
     assert result["crossed"] == ([said] if found == {"wait": 40} else [])
 
 
-def test_figures_of_the_day_that_the_model_was_trained_on_break_no_rule(world: World) -> None:
+@pytest.mark.parametrize("window", [None, (DAY, "2026-11-30")])
+def test_figures_of_a_day_that_the_model_was_trained_on_break_no_rule(
+    world: World, window: tuple[str, str] | None
+) -> None:
     """They are of rows that it has learned from, so they say nothing about it, good or bad."""
-    model = world.validated(DAY)
+    if window:
+        world.train(window[-1], encoder=json.dumps({**world.fixture.encoder, "days": window}))
+        assert world.run("validate", "--ds", window[-1]).code == 0
+    model = f"models/{window[-1]}" if window else world.validated(DAY)
     world.prepare(model)
     assert world.run("predict", "--ds", DAY, "--model", model).code == 0
     world.target(targets_of(world))

@@ -1,0 +1,89 @@
+"""The window of a model: the day of a run and the days before it, as far as each can be used."""
+
+import logging
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from stagekit import BadInput, NotReady, Partition, read_partition
+
+from table_schema import Schema, read_schema
+
+log = logging.getLogger(__name__)
+
+RAW_FILES = ("data.csv", "target.csv", "schema.json")
+Used = TypeVar("Used")
+
+
+def days_of(args: Namespace) -> list[str]:
+    """The days of the window, in order; the last is that of the run."""
+    last = date.fromisoformat(args.ds)
+    return [str(last - timedelta(days)) for days in reversed(range(args.days))]
+
+
+def use_days(days: Sequence[str], use: Callable[[str], Used]) -> tuple[dict[str, Used], dict[str, str]]:
+    """What `use` returns for each day, and why the other days are left out.
+
+    Errors: those of the last day, which cannot be left out.
+    """
+    used: dict[str, Used] = {}
+    left_out: dict[str, str] = {}
+    for day in days[:-1]:
+        try:
+            used[day] = use(day)
+        except (BadInput, NotReady) as error:
+            left_out[day] = error.found
+    used[days[-1]] = use(days[-1])
+    return used, left_out
+
+
+def window_result(used: Sequence[str], left_out: Mapping[str, str]) -> dict[str, Any]:
+    """What the result line says of a window of several days; empty for one day."""
+    if len(used) + len(left_out) == 1:
+        return {}
+    return {"days": list(used), "left_out": dict(left_out)}
+
+
+def window_warnings(left_out: Mapping[str, str]) -> list[str]:
+    """A sentence for each day that is left out."""
+    return [f"{day} is left out: {reason}" for day, reason in left_out.items()]
+
+
+@dataclass(frozen=True)
+class PreparedDay:
+    """A day that `prepare` has checked: its rows, what they were made from, and its schema."""
+
+    processed: Partition
+    raw: Partition
+    schema: Schema
+
+
+def read_prepared_day(root: Path, ds: str, unchanged: Sequence[str] = ("schema.json",)) -> PreparedDay:
+    """The verified train_data.csv of a day. Errors: BadInput if one of the raw files changed since it was made."""
+    processed = read_partition(root, f"processed/{ds}", ["train_data.csv"])
+    raw = read_partition(root, f"raw/{ds}", ["schema.json"])
+    made_from = processed.inputs("train_data.csv")
+    for file in unchanged:
+        label = f"{raw.name}/{file}"
+        if made_from.get(label) != raw.meta["outputs"].get(file, {}).get("sha256"):
+            raise BadInput(
+                f"{label} has changed since {processed.name}/train_data.csv was made",
+                expected="the files that the data was checked from",
+                do="run `preprocessing prepare` again",
+            )
+    return PreparedDay(processed, raw, read_schema(raw / "schema.json", f"{raw.name}/schema.json"))
+
+
+def read_earlier_day(root: Path, ds: str, last: PreparedDay) -> PreparedDay:
+    """A day before `last`. Errors: BadInput also if its schema is not that of `last`."""
+    day = read_prepared_day(root, ds, RAW_FILES)
+    if (day.schema.fields, day.schema.missing) != (last.schema.fields, last.schema.missing):
+        raise BadInput(
+            f"{day.raw.name}/schema.json differs from that of {last.raw.name}",
+            expected="the same fields in the same order",
+            do="take fewer --days",
+        )
+    return day
