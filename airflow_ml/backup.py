@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -32,9 +32,9 @@ DATABASES = ("airflow", "mlflow")
 COPIES = 2
 
 
-def volumes() -> dict[str, str]:
-    """The volume, or host folder, of each archive."""
-    return {"mlflow": f"{project()}_mlflow", "data": settings()["ML_DATA"]}
+def volumes(known: Mapping[str, str]) -> dict[str, str]:
+    """The volume, or host folder, of each archive, under these settings."""
+    return {"mlflow": f"{project()}_mlflow", "data": known["ML_DATA"]}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +76,7 @@ def copy(folder: Path) -> list[str]:
         with (folder / f"{database}.dump").open("wb") as file:
             pipe(["compose", *dump], stdout=file)
     torn: list[str] = []
-    for name, source in volumes().items():
+    for name, source in volumes(settings()).items():
         for _ in range(COPIES):
             print(f"  {name}: {source}", file=sys.stderr)
             archive = folder / f"{name}.tar.gz"

@@ -82,15 +82,17 @@ def inspect_images(references: Iterable[str]) -> dict[str, dict[str, Any]]:
 # --- files ---
 
 
-def settings(root: Path = ROOT) -> dict[str, str]:
+def settings(root: Path = ROOT, env: "Path | None" = None) -> dict[str, str]:
     """Every setting: the default of `.env.example`, then `.env`, then the environment, as compose reads them.
+
+    `env` is read in place of the `.env` of `root`.
 
     A setting whose default has to be made, such as a password, is missing until there is a `.env`.
     """
     known = {name: value for name, value in read_env(root / ".env.example").items() if not value.startswith("<")}
     known |= {"ML_UID": str(IMAGE_UID), "ML_GID": str(IMAGE_UID)}
     # A line without a value keeps the default.
-    known |= {name: value for name, value in read_env(root / ".env").items() if value or name not in known}
+    known |= {name: value for name, value in read_env(env or root / ".env").items() if value or name not in known}
     return {name: os.environ.get(name) or value for name, value in known.items()}
 
 

@@ -11,7 +11,7 @@ from airflow_ml import stack
 from airflow_ml.by_hand import Result, run_stage
 from airflow_ml.common import AirflowMlError, settings, try_docker
 from airflow_ml.lineage.data import load_data
-from airflow_ml.text_table import aligned
+from airflow_ml.text_table import aligned, time_text
 
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier_score")
 HEADER = ("version", "alias", "day", *METRICS, "decision", "in production since", "by", "why")
@@ -55,12 +55,13 @@ def row_of(version: Mapping[str, Any]) -> tuple[str, ...]:
     metrics = [f"{version['metrics'][name]:.4f}" if name in version["metrics"] else "-" for name in METRICS]
     promoted = version["promoted"] or {}
     aliases, decision = ", ".join(version["aliases"]) or "-", version["decision"] or "-"
-    event = (str(promoted.get(name) or "-") for name in ("at", "by", "reason"))
-    return str(version["version"]), aliases, version["ds"] or "-", *metrics, decision, *event
+    event = (str(promoted.get(name) or "-") for name in ("by", "reason"))
+    since = time_text(promoted.get("at") or "-")
+    return str(version["version"]), aliases, version["ds"] or "-", *metrics, decision, since, *event
 
 
 def events_of(listed: Mapping[str, Any]) -> list[str]:
     """A line for each promotion and rollback, below a header; none if there are none."""
     names = ("at", "kind", "version", "by", "reason")
-    rows = [tuple(str(event[name]) for name in names) for event in listed["events"]]
+    rows = [(time_text(event["at"]), *(str(event[name]) for name in names[1:])) for event in listed["events"]]
     return aligned([names, *rows]) if rows else []

@@ -21,6 +21,7 @@ from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, read_en
 from airflow_ml.make_env import docker_gid, docker_socket, make_env
 from airflow_ml.stack import compose, project, start
 
+OURS = ROOT / ".env"
 KEY = "ML_FERNET_KEY"
 
 
@@ -33,13 +34,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Check the backup and that nothing is in its way; then fill the volumes and start."""
     folder = arguments.folder.absolute()
     index = read_index(folder)
-    take_settings(folder)
-    require_empty()
-    machine.images()
+    require_own_settings(folder)
+    require_empty(folder)
+    is_new = take_settings(folder)
     try:
+        machine.images()
         fill(folder)
     except BaseException:
         remove()
+        if is_new:
+            OURS.unlink()
         raise
     start()
     print(f"restored the backup of {index['created']}")
@@ -68,31 +72,34 @@ def read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def take_settings(folder: Path) -> None:
-    """Use the settings of the backup where there are none.
-
-    Errors: AirflowMlError if those that are here cannot read the databases of the backup.
-    """
-    ours, theirs = ROOT / ".env", folder / SETTINGS
-    if not ours.exists():
-        own = {"ML_DOCKER_SOCKET": docker_socket(), "ML_DOCKER_GID": docker_gid()}
-        pairs = [line.partition("=") for line in theirs.read_text(encoding="utf-8").splitlines()]
-        lines = [f"{name}{sign}{own.get(name, value)}" for name, sign, value in pairs]
-        write_atomic(ours, "\n".join(lines) + "\n", mode=0o600)
-    elif read_env(ours).get(KEY) != read_env(theirs).get(KEY):
+def require_own_settings(folder: Path) -> None:
+    """Errors: AirflowMlError if there are settings that cannot read the databases of the backup."""
+    if OURS.exists() and read_env(OURS).get(KEY) != read_env(folder / SETTINGS).get(KEY):
         raise AirflowMlError(
-            f"{ours} has another {KEY} than the backup", do=f"move {ours} away; the backup's takes its place"
+            f"{OURS} has another {KEY} than the backup", do=f"move {OURS} away; the backup's takes its place"
         )
+
+
+def take_settings(folder: Path) -> bool:
+    """Use the settings of the backup where there are none; returns whether that is so."""
+    is_new = not OURS.exists()
+    if is_new:
+        own = {"ML_DOCKER_SOCKET": docker_socket(), "ML_DOCKER_GID": docker_gid()}
+        pairs = [line.partition("=") for line in (folder / SETTINGS).read_text(encoding="utf-8").splitlines()]
+        lines = [f"{name}{sign}{own.get(name, value)}" for name, sign, value in pairs]
+        write_atomic(OURS, "\n".join(lines) + "\n", mode=0o600)
     make_env()
+    return is_new
 
 
-def require_empty() -> None:
-    """Nothing is overwritten.
+def require_empty(folder: Path) -> None:
+    """Nothing is overwritten, and nothing is written before this is known.
 
     Errors: AirflowMlError if the installation has a database, files or data already.
     """
-    data = settings()["ML_DATA"]
-    there = set(docker("volume", "ls", "--quiet").split()) & {f"{project()}_postgres", *volumes().values()}
+    found = settings(env=OURS if OURS.exists() else folder / SETTINGS)
+    data = found["ML_DATA"]
+    there = set(docker("volume", "ls", "--quiet").split()) & {f"{project()}_postgres", *volumes(found).values()}
     if data.startswith("/") and Path(data).is_dir() and any(Path(data).iterdir()):
         there.add(data)
     if there:
@@ -108,7 +115,7 @@ def fill(folder: Path) -> None:
     done = compose("up", "--no-start")
     if done.returncode:
         raise AirflowMlError(f"the stack could not be made: {done.stderr.strip()}")
-    for name, source in volumes().items():
+    for name, source in volumes(settings()).items():
         print(f"  {name}: {source}", file=sys.stderr)
         unpack(folder / f"{name}.tar.gz", source)
     done = compose("up", "--detach", "--wait", "postgres")

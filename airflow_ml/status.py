@@ -15,7 +15,7 @@ from airflow_ml.common import AirflowMlError, try_docker
 from airflow_ml.lineage.data import DATA_FOLDER, load_data, require_data, run_in_base
 from airflow_ml.models import list_versions
 from airflow_ml.run_day import connect
-from airflow_ml.text_table import aligned, size_text
+from airflow_ml.text_table import aligned, size_text, time_text
 
 # What the engine writes of a container's memory.
 BYTES = re.compile(r"([\d.]+)(B|KiB|MiB|GiB|TiB)\b")
@@ -73,7 +73,7 @@ def champion_of(listed: Mapping[str, Any]) -> str:
     if not listed["champion"]:
         return f"champion    none yet; {len(listed['versions'])} versions of {listed['name']}"
     event = (found or {}).get("promoted") or {}
-    since = f", since {event['at']} by {event['by']}" if event else ""
+    since = f", since {time_text(event['at'])} by {event['by']}" if event else ""
     return f"champion    version {listed['champion']} of {listed['name']}{since}"
 
 
@@ -135,6 +135,6 @@ def run_cells(run: Mapping[str, Any] | None) -> tuple[str, str, str]:
     """When a run began, its state, the day that it is for."""
     if run is None:
         return "none yet", "-", "-"
-    began = str(run.get("start_date") or run.get("run_after") or "-")[:16].replace("T", " ")
+    began = time_text(str(run.get("start_date") or run.get("run_after") or "-"))
     day = (run.get("conf") or {}).get("ds") or str(run.get("logical_date") or run.get("run_after") or "-")[:10]
     return began, str(run["state"]), str(day)

@@ -1,6 +1,7 @@
-"""Tables of text for people: columns side by side, as wide as their widest cell."""
+"""Text for people: tables whose columns are as wide as their widest cell, sizes, times."""
 
 from collections.abc import Sequence
+from datetime import datetime, timezone
 
 UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
@@ -18,3 +19,13 @@ def size_text(number: int) -> str:
         if number >= unit:
             return f"{number / unit:.1f} {name}"
     return f"{number} bytes"
+
+
+def time_text(moment: str) -> str:
+    """A time of Airflow or MLflow to the second, in UTC, such as 2026-11-22T03:00:01Z; what is no time stays."""
+    try:
+        # Python 3.10 does not read the Z.
+        found = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    except ValueError:
+        return moment
+    return f"{found.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}" if found.tzinfo else moment

@@ -6,6 +6,7 @@ import pytest
 from airflow_ml import logs, models, status
 from airflow_ml.common import AirflowMlError
 from airflow_ml.stack import Service
+from airflow_ml.text_table import time_text
 
 WELL = [Service("init", "exited", 0, ""), Service("mlflow", "running", 0, "healthy")]
 VERSIONS: list[dict[str, Any]] = [
@@ -16,10 +17,10 @@ VERSIONS: list[dict[str, Any]] = [
     {
         "version": "1", "aliases": ["champion"], "ds": "2026-11-21", "decision": "promoted",
         "metrics": {"roc_auc": 0.9, "average_precision": 0.4, "log_loss": 0.1, "brier_score": 0.02},
-        "promoted": {"at": "2026-11-22T03:00:00Z", "by": "gate", "reason": "there is no champion", "kind": "promote"},
+        "promoted": {"at": "2026-11-22T03:00:00.502897Z", "by": "gate", "reason": "there is none", "kind": "promote"},
     },
 ]  # fmt: skip
-EVENTS = [{"at": "2026-11-22T03:00:00Z", "kind": "promote", "version": "1", "by": "gate", "reason": "none before"}]
+EVENTS = [{"at": "2026-11-22T03:00:00.000001Z", "kind": "promote", "version": "1", "by": "gate", "reason": "none"}]
 LISTED: dict[str, Any] = {"name": "airflow-ml", "champion": "1", "versions": VERSIONS, "events": EVENTS}
 
 
@@ -63,12 +64,12 @@ def test_kind_without_a_day_is_shown_as_such() -> None:
     [
         (None, ("none yet", "-", "-")),
         (
-            {"start_date": "2026-11-22T03:00:01Z", "state": "success", "conf": {"ds": "2026-11-20"}},
-            ("2026-11-22 03:00", "success", "2026-11-20"),
+            {"start_date": "2026-11-22T03:00:01.999999Z", "state": "success", "conf": {"ds": "2026-11-20"}},
+            ("2026-11-22T03:00:01Z", "success", "2026-11-20"),
         ),
         (
             {"run_after": "2026-11-22T03:00:00Z", "state": "queued", "logical_date": "2026-11-21T03:00:00Z"},
-            ("2026-11-22 03:00", "queued", "2026-11-21"),
+            ("2026-11-22T03:00:00Z", "queued", "2026-11-21"),
         ),
     ],
 )
@@ -81,13 +82,29 @@ def test_versions_are_a_table_in_which_nothing_unknown_has_a_number() -> None:
     assert header[0] == "version"
     assert "0.9128" in newest
     assert newest.count("-") + newest.count(" -") >= 3
-    assert champion[-1] == "there is no champion"
+    assert champion[-1] == "there is none"
+    assert "2026-11-22T03:00:00Z" in champion
     assert models.versions_of({"versions": []}) == []
 
 
 def test_events_are_a_table() -> None:
-    assert models.events_of(LISTED)[1].split() == ["2026-11-22T03:00:00Z", "promote", "1", "gate", "none", "before"]
+    assert models.events_of(LISTED)[1].split() == ["2026-11-22T03:00:00Z", "promote", "1", "gate", "none"]
     assert models.events_of({"events": []}) == []
+
+
+@pytest.mark.parametrize(
+    ("moment", "shown"),
+    [
+        ("2026-11-22T03:00:01.502897Z", "2026-11-22T03:00:01Z"),
+        ("2026-11-22T03:00:01Z", "2026-11-22T03:00:01Z"),
+        ("2026-11-22T01:30:00+02:00", "2026-11-21T23:30:00Z"),
+        ("2026-11-22T03:00:01", "2026-11-22T03:00:01"),
+        ("-", "-"),
+        ("yesterday", "yesterday"),
+    ],
+)
+def test_times_are_shown_to_the_second_in_utc(moment: str, shown: str) -> None:
+    assert time_text(moment) == shown
 
 
 def test_logs_are_of_tasks_that_began_in_their_order() -> None:

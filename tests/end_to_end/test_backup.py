@@ -84,6 +84,18 @@ def test_restore_overwrites_nothing(backup: Path, stack: Stack) -> None:
     )
 
 
+def test_refused_restore_leaves_nothing_behind(backup: Path, stack: Stack, tmp_path: Path) -> None:
+    """The settings of the backup once stayed as `.env` on a machine that had none."""
+    for part in ("airflow-ml", "airflow_ml", "setup", ".env.example"):
+        (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, tmp_path / part)
+    before = sorted(tmp_path.iterdir())
+    command = [tmp_path / "airflow-ml", "restore", backup]
+    done = subprocess.run(command, env=os.environ, text=True, capture_output=True, timeout=600, check=False)
+    assert done.returncode == 1
+    assert "error: this installation is not empty" in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_damaged_backup_is_refused_before_anything_is_made(backup: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(backup, damaged)
