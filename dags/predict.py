@@ -7,6 +7,10 @@ promotion in the middle of a run counts from the next run on. With `as_of` a pas
 in production on that day. If MLflow is out of reach, the last try uses the champion that was resolved last, and logs
 a warning. A day that is not scored by `ML_DEADLINE` sends an alert.
 
+With `reasons` of the form, or `ML_REASONS`, above 0, `explain` writes `explanations/{ds}`: for each row the features
+that moved its score most. It comes after `predict`: if it fails, the predictions are published and delivered all the
+same, and a warning is sent.
+
 With `ML_PREDICTIONS_FORMAT=parquet`, `parquet` adds `predictions.parquet`. If `ML_EXPORT` names a connection and a
 place, `export` brings the predictions to a table of a database, or to an object store.
 """
@@ -16,6 +20,7 @@ from airflow.sdk import DAG
 from ml import (
     AS_OF,
     DS,
+    EXPLANATIONS,
     FEATURES,
     MODEL_PATH,
     MODELS,
@@ -42,7 +47,7 @@ with DAG(
     doc_md=__doc__,
     schedule=at("0 3 * * *"),
     deadline=scored_by("0 3 * * *"),
-    params=form("ds", "wait_hours", "max_rejected", "as_of", "force"),
+    params=form("ds", "wait_hours", "max_rejected", "as_of", "reasons", "force"),
     max_active_runs=3,
     tags=["ml", "prediction"],
     **dag_defaults(),
@@ -56,6 +61,11 @@ with DAG(
         "longer what was registered; its result names the model of this run.",
     )
     model = resolved_model(resolve)
+    as_resolved = [
+        from_result(resolve, "model-version", "version"),
+        from_result(resolve, "model-run-id", "run_id"),
+        from_result(resolve, "model-sha256", "model_sha256"),
+    ]
     features = stage(
         "preprocessing features",
         [DS, model, option("max-rejected"), flag("force")],
@@ -65,17 +75,20 @@ with DAG(
     )
     predict = stage(
         "prediction predict",
-        [
-            DS,
-            model,
-            from_result(resolve, "model-version", "version"),
-            from_result(resolve, "model-run-id", "run_id"),
-            from_result(resolve, "model-sha256", "model_sha256"),
-            flag("force"),
-        ],
+        [DS, model, *as_resolved, flag("force")],
         uses=[FEATURES, MODELS],
         makes=[PREDICTIONS],
         doc="Reads `features/{ds}` and the model. Writes `predictions/{ds}`: `predictions.csv`.",
     )
 
-    wait_for_raw >> resolve >> features >> predict >> deliver_predictions()
+    explain = stage(
+        "explanation explain",
+        [DS, model, *as_resolved, option("reasons"), flag("force")],
+        uses=[FEATURES, MODELS],
+        makes=[EXPLANATIONS],
+        only_if="reasons",
+        doc="Reads `features/{ds}` and the model. Writes `explanations/{ds}`: `reasons.csv`, `contributions.json`. "
+        "Skipped unless the form's `reasons` is above 0.",
+    )
+
+    wait_for_raw >> resolve >> features >> predict >> [explain, *deliver_predictions()]

@@ -17,7 +17,18 @@ from ml.arguments import (
     page,
     resolved_model,
 )
-from ml.assets import COMPARISONS, FEATURES, MODELS, PLOTS, PREDICTIONS, PROCESSED, RAW, REGISTRY, REPORTS
+from ml.assets import (
+    COMPARISONS,
+    EXPLANATIONS,
+    FEATURES,
+    MODELS,
+    PLOTS,
+    PREDICTIONS,
+    PROCESSED,
+    RAW,
+    REGISTRY,
+    REPORTS,
+)
 from ml.form import form
 from ml.images import image_sizes
 from ml.results import deliver_predictions
@@ -29,6 +40,7 @@ __all__ = [
     "BY",
     "COMPARISONS",
     "DS",
+    "EXPLANATIONS",
     "FEATURES",
     "MODELS",
     "MODEL_PATH",

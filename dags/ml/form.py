@@ -17,13 +17,24 @@ from ml.defaults import (
     WAIT_HOURS,
 )
 from ml.rules import read_rules
-from ml.settings import setting
+from ml.settings import SettingError, setting
+
+# Of a row's features so many can be named, as the option --reasons of the stage allows.
+MOST_REASONS = 100
 
 
 def _versions_page() -> str:
     """A link to the versions with their figures, in Markdown; only words if MLflow's page is not known."""
     page = os.environ.get("ML_MLFLOW_PAGE", "").rstrip("/")
     return f"[MLflow]({page}/#/models/{setting('ML_MODEL_NAME')})" if page else "MLflow"
+
+
+def _reasons() -> int:
+    """ML_REASONS, which the field `reasons` shows. Errors: SettingError."""
+    text = setting("ML_REASONS")
+    if not text.isdecimal() or int(text) > MOST_REASONS:
+        raise SettingError("ML_REASONS", f"is {text!r}")
+    return int(text)
 
 
 FIELDS = {
@@ -123,6 +134,14 @@ FIELDS = {
         type="boolean",
         title="With the model of that day",
         description="Score with the model that was in production on that day, instead of today's.",
+    ),
+    "reasons": Param(
+        _reasons(),
+        type=["null", "integer"],
+        minimum=0,
+        maximum=MOST_REASONS,
+        title="Reasons of each score",
+        description="How many features to name for each row: those that moved its score most. 0 or empty: none.",
     ),
     "version": Param(
         None,

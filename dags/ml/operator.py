@@ -13,7 +13,13 @@ from typing import Any, NoReturn, cast
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import Context
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException, TaskDeferred
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+    TaskDeferred,
+)
 
 from ml import connections, engines, labels
 from ml import network as networks
@@ -53,6 +59,7 @@ class StageOperator(DockerOperator):
         `exchange` for one that talks to databases and object stores
     :param connection: an Airflow connection (templated), which the container gets as a file and as `--connection`
     :param read_only: the stage writes nothing below /data
+    :param only_if: a field of the form; the task is skipped if it is empty, 0 or not ticked
 
     From the environment: ML_DATA, ML_UID, ML_GID, ML_STAGE_MEMORY and what the engine needs (see settings.py); for
     `mlflow` also ML_MLFLOW_NETWORK, the engine's name of that network, and network.ADDRESSES, which the container gets
@@ -71,6 +78,7 @@ class StageOperator(DockerOperator):
         network: str = networks.NONE,
         connection: str = "",
         read_only: bool = False,
+        only_if: str = "",
         **kwargs: Any,
     ) -> None:
         if ignored := sorted(kwargs.keys() & signature(DockerOperator.__init__).parameters.keys()):
@@ -84,6 +92,7 @@ class StageOperator(DockerOperator):
         self.custom_operator_name = stage  # what Airflow's graph writes below the task
         self.image_id, self.pushed = image.id, image.pushed
         self.network, self.connection, self.read_only = network, connection, read_only
+        self.only_if = only_if
         self.addresses = networks.addresses(network)
         self.data = setting("ML_DATA")
         self.outcome = Outcome(image.name)
@@ -121,8 +130,11 @@ class StageOperator(DockerOperator):
         """Start the container, or join the one that an earlier try started; returns its result.
 
         Errors: TaskDeferred if it runs for longer than PATIENCE; AirflowRescheduleException while the input is not
-        there yet; AirflowFailException if a retry cannot help; StageFailed otherwise.
+        there yet; AirflowFailException if a retry cannot help; AirflowSkipException if the form does not ask for the
+        task; StageFailed otherwise.
         """
+        if self.only_if and not context["params"][self.only_if]:
+            raise AirflowSkipException(f"nobody asked for it: {self.only_if} of the run's form is off")
         return self._disciplined(context, lambda: self._run(context))
 
     def _run(self, context: Context) -> dict[str, Any]:

@@ -15,6 +15,7 @@ EXPECTED = {
     "ML_MODEL_NAME": "the name of the registered model in MLflow",
     "ML_EXPORT": "a connection and a table or an object, such as `warehouse scores.predictions`, or `none`",
     "ML_PREDICTIONS_FORMAT": "csv, or parquet for both",
+    "ML_REASONS": "how many features `predict` names as the reasons of each score, 0 to 100; 0: none",
     "ML_DEADLINE": "a time of day in UTC such as 06:00, or `none`",
 }
 

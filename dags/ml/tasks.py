@@ -33,6 +33,7 @@ def stage(
     hours: float = 1,
     read_only: bool = False,
     connection: str = "",
+    only_if: str = "",
 ) -> StageOperator:
     """A task that runs a stage, such as `stage("preprocessing prepare", [DS], doc=...)`.
 
@@ -45,6 +46,7 @@ def stage(
     :param hours: how long it may take
     :param read_only: it writes nothing below /data
     :param connection: the Airflow connection that the stage gets, as a file
+    :param only_if: a field of the form; the task is skipped if it is empty, 0 or not ticked
     """
     name, *words = command.split()
     network = "none" if name == EXCHANGE and not connection else NETWORKS.get(name, "none")
@@ -55,6 +57,7 @@ def stage(
         command=[*words, *(argument.template for argument in arguments)],
         read_only=read_only,
         connection=connection,
+        only_if=only_if,
         execution_timeout=timedelta(hours=hours),
         inlets=list(uses),
         outlets=list(makes),

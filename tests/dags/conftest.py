@@ -46,6 +46,7 @@ os.environ.update(
     ML_DEADLINE="06:00",
     ML_EXPORT="none",
     ML_PREDICTIONS_FORMAT="csv",
+    ML_REASONS="0",
     ML_MODEL_NAME="airflow-ml",
     ML_DOCKER_HOST=f"unix://{HOME}/no-engine.sock",
     ML_MLFLOW_NETWORK="airflow-ml_mlflow",

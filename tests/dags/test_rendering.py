@@ -274,6 +274,23 @@ def test_promotion_in_the_middle_of_a_run_changes_nothing_for_it(airflow: Airflo
         Variable.delete("model_path")
 
 
+@pytest.mark.parametrize("reasons", [0, None])
+def test_reasons_are_skipped_unless_the_form_asks_for_them(airflow: Airflow, reasons: int | None) -> None:
+    run = airflow.manual("predict", NIGHT, {"reasons": reasons})
+    airflow.set_result(run, "resolve", {"model": "models/2026-11-08", "version": None, "run_id": None})
+    assert airflow.run_task(run, "explain").ti.state == "skipped"
+
+
+def test_reasons_are_of_the_model_that_scored(airflow: Airflow) -> None:
+    run = airflow.manual("predict", NIGHT, {"reasons": 5})
+    resolved = {"model": "models/2026-11-08", "version": "3", "run_id": "abc", "model_sha256": "0f"}
+    airflow.set_result(run, "resolve", resolved)
+    assert airflow.arguments(run, "explain") == [
+        "explain", "--ds=2026-11-16", "--model=models/2026-11-08",
+        "--model-version=3", "--model-run-id=abc", "--model-sha256=0f", "--reasons=5",
+    ]  # fmt: skip
+
+
 def test_model_of_the_variable_has_no_version(airflow: Airflow) -> None:
     run = airflow.manual("predict", NIGHT)
     airflow.set_result(run, "resolve", {"model": "models/2026-11-08", "version": None, "run_id": None})

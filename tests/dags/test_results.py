@@ -1,5 +1,6 @@
 """What comes after `predict` where the settings say so, and the Dag that takes in data in the generator's place."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,10 @@ def predict(monkeypatch: pytest.MonkeyPatch, export: str, form: str) -> tuple[Da
 @pytest.mark.parametrize(
     ("export", "form", "after"),
     [
-        ("none", "csv", set()),
-        ("none", "parquet", {"parquet"}),
-        ("warehouse scores.predictions", "csv", {"export"}),
-        ("lake s3://bucket/{ds}.parquet", "parquet", {"parquet", "export"}),
+        ("none", "csv", {"explain"}),
+        ("none", "parquet", {"explain", "parquet"}),
+        ("warehouse scores.predictions", "csv", {"explain", "export"}),
+        ("lake s3://bucket/{ds}.parquet", "parquet", {"explain", "parquet", "export"}),
     ],
 )
 def test_settings_decide_what_comes_after_predict(
@@ -51,6 +52,26 @@ def test_settings_that_are_wrong_are_the_import_error_of_predict(
     _, errors = predict(monkeypatch, export, form)
     assert {Path(file).name for file in errors} == {"predict.py"}
     assert f"{name} is " in next(iter(errors.values()))
+
+
+@pytest.mark.parametrize("value", ["3", "100"])
+def test_setting_is_what_the_form_of_predict_shows_as_reasons(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("ML_REASONS", value)
+    monkeypatch.delitem(sys.modules, "ml.form")
+    monkeypatch.delitem(sys.modules, "ml")
+    bag = make_bag(DAGS)
+    assert bag.import_errors == {}
+    assert bag.dags["predict"].params["reasons"] == int(value)
+
+
+@pytest.mark.parametrize("value", ["", "-1", "101", "few", "1.5"])
+def test_setting_of_reasons_that_is_wrong_is_an_import_error(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("ML_REASONS", value)
+    monkeypatch.delitem(sys.modules, "ml.form")
+    monkeypatch.delitem(sys.modules, "ml")
+    errors = make_bag(DAGS).import_errors
+    assert errors
+    assert all("ML_REASONS is " in error for error in errors.values())
 
 
 def test_only_the_export_has_a_network_and_credentials(monkeypatch: pytest.MonkeyPatch) -> None:

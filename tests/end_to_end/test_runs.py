@@ -52,8 +52,13 @@ def test_backfill_fills_in_each_day_in_any_order_with_the_bytes_of_daily_runs(st
         files = {path: digest for path, digest in data.files().items() if path.startswith("predictions/2026-08")}
         found = {path.split("/")[1] for path in files if path.endswith("predictions.csv")}
         assert found == set(days)
-        stack.run_together([("predict", {"ds": ds, "force": True}) for ds in days[:2]])
+        stack.run_together([("predict", {"ds": ds, "force": True, "reasons": 2}) for ds in days[:2]])
         again = data.files()
+        explained = {path.split("/")[1] for path in again if path.startswith("explanations/2026-08")}
+        assert explained == set(days[:2]), "reasons are for the runs that asked for them"
+        assert len(data.rows(f"explanations/{days[0]}/reasons.csv")) == len(
+            data.rows(f"predictions/{days[0]}/predictions.csv")
+        )
         tables = [path for path in files if path.endswith(".csv")]
         assert {path: again[path] for path in tables} == {path: files[path] for path in tables}
         assert len(backfill(stack, "predict", first, last, "--reprocess-behavior=completed")) == len(days)

@@ -20,6 +20,15 @@ from tests.dags.conftest import DAGS
 from tests.dags.runs import Airflow, day, make_bag
 
 DAY = "2026-11-21"
+ASKED = """
+from airflow.sdk import DAG
+from ml import DS, dag_defaults
+from ml.operator import StageOperator
+from ml.tasks import at
+
+with DAG("asked", schedule=at("0 3 * * *"), params={"more": True}, **dag_defaults()):
+    StageOperator(task_id="more", stage="generator", command=[DS.template], only_if="more")
+"""
 
 
 def run_of(failing: Airflow, **more: Any) -> DagRun:
@@ -165,6 +174,18 @@ def test_lost_day_is_more_severe_than_a_typo_in_a_form(
     assert failing.run_task(run, "score").ti.state == "failed"
     assert f"[{severity}] failing: score failed for " in kept.read_text()
     assert ": the file data.csv is torn\n" in kept.read_text()
+
+
+def test_failure_of_a_task_that_the_form_asks_for_is_a_warning(
+    tmp_path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the day needs is published before it."""
+    exit_with(monkeypatch, 3)
+    (tmp_path / "asked.py").write_text(ASKED)
+    airflow = Airflow(tmp_path)
+    run = airflow.scheduled("asked", "2026-07-01", "2026-08-01")
+    assert airflow.run_task(run, "more").ti.state == "failed"
+    assert "[warning] asked: more failed for " in kept.read_text()
 
 
 def test_alert_of_a_failure_that_no_retry_can_help_announces_none(
