@@ -67,6 +67,7 @@ PARTS = [
     *stage_parts(),
     Part("data-sets", [(*PYTEST, "tests/data_sets")]),
     Part("dags-on-engine", [(*PYTEST, "tests/dags/engine")]),
+    Part("swarm", [(*PYTEST, "tests/dags/swarm")]),
     Part("shared-storage", [(*PYTEST, "tests/shared_storage")]),
     Part("notebook", [(*PYTEST, "tests/notebook")]),
 ]

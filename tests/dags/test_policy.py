@@ -142,13 +142,14 @@ def test_parsing_looks_nothing_up(parsed_elsewhere: dict[str, Any]) -> None:
     assert parsed_elsewhere["asked"] == []
 
 
-def test_one_module_alone_knows_the_engine() -> None:
+def test_modules_of_the_engines_alone_know_docker() -> None:
     """The operator has the fields of Airflow's DockerOperator, nothing else."""
     knowing = {
         path.name: packages for path in DAGS.rglob("*.py") if (packages := {p for p in _imports(path) if "docker" in p})
     }
     assert knowing == {
         "docker.py": {"docker", "docker.errors", "docker.types"},
+        "swarm.py": {"docker.types", "docker.utils", "ml.engines.docker"},
         "operator.py": {"airflow.providers.docker.operators.docker"},
     }
 
@@ -169,7 +170,7 @@ def test_engine_that_is_not_there_is_the_import_error_of_every_dag(monkeypatch: 
     assert not bag.dags
     assert len(bag.import_errors) == len(DAG_FILES)
     assert all(
-        "ML_ENGINE is 'podman', expected docker or kubernetes; do: set it in .env" in error
+        "ML_ENGINE is 'podman', expected docker or kubernetes or swarm; do: set it in .env" in error
         for error in bag.import_errors.values()
     )
 

@@ -1,5 +1,6 @@
 """The Docker engine. The one place in `dags/` that knows its API."""
 
+import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping
@@ -28,8 +29,8 @@ STOP_SECONDS = 2
 LOOK_S = 0.1
 # The engine learns that a container was out of memory by another event than its end, which may come later.
 OUT_OF_MEMORY_LOOKS, OUT_OF_MEMORY_LOOK_S = 10, 0.2
-# How the engine says that somebody else has removed a container, or removes it now.
-GONE = ("No such container", "is already in progress")
+# How the engine says that somebody else has removed a container or a service, or removes it now.
+GONE = re.compile(r"No such container|is already in progress|^(service|network) \S+ not found")
 
 
 class DockerEngine(Engine):
@@ -50,7 +51,7 @@ class DockerEngine(Engine):
 
     def require_image(self, work: Work) -> None:
         """Never pull: a name that the engine does not know could be anybody's image elsewhere."""
-        with _trouble():
+        with trouble():
             found = next((str(image["Id"]) for image in self._client.images(name=work.image)), None)
         if found != work.image_id:
             what = f"is {found} there, not {work.image_id}" if found else "is not there"
@@ -72,7 +73,7 @@ class DockerEngine(Engine):
         return shlex.join(["docker", "run", *all_options, work.image, *work.command])
 
     def start(self, work: Work) -> str:
-        with _trouble():
+        with trouble():
             made = self._client.create_container(
                 work.image,
                 list(work.command),
@@ -91,12 +92,12 @@ class DockerEngine(Engine):
 
     def find(self, labels: Mapping[str, str], *, running: bool = False) -> dict[str, dict[str, str]]:
         wanted = [f"{name}={value}" for name, value in labels.items()]
-        with _trouble():
+        with trouble():
             found = self._client.containers(all=not running, filters={"label": wanted})
             return {str(one["Id"]): dict(one["Labels"]) for one in found}
 
     def does(self, container: str, work: Work) -> bool:
-        with _trouble():
+        with trouble():
             found = self._client.inspect_container(container)
             return (
                 found["State"]["Status"] != "created"
@@ -107,7 +108,7 @@ class DockerEngine(Engine):
 
     def state(self, container: str) -> State:
         for _ in range(OUT_OF_MEMORY_LOOKS):
-            with _trouble():
+            with trouble():
                 found = self._client.inspect_container(container)["State"]
             ended = found["Status"] in ("exited", "dead")
             state = State(found["ExitCode"] if ended else None, bool(found["OOMKilled"]))
@@ -117,13 +118,13 @@ class DockerEngine(Engine):
         return state
 
     def last_line(self, container: str) -> str:
-        with _trouble():
+        with trouble():
             written: bytes = self._client.logs(container, stdout=False, stderr=True, tail=1)
             return written.decode("utf-8", errors="replace").strip()
 
     def follow(self, container: str, seconds: float) -> Iterator[Output]:
         end = time.monotonic() + seconds
-        with _trouble():
+        with trouble():
             client = self._client
         chunks: SimpleQueue[Output | Exception | None] = SimpleQueue()
         for stream in ("stdout", "stderr"):
@@ -135,7 +136,7 @@ class DockerEngine(Engine):
             except Empty:
                 return
             if isinstance(chunk, Exception):
-                with _trouble():
+                with trouble():
                     raise chunk
             if chunk is None:
                 open_streams -= 1
@@ -145,7 +146,7 @@ class DockerEngine(Engine):
             time.sleep(LOOK_S)
 
     def remove(self, container: str) -> None:
-        with suppress(ContainerGone), _trouble():
+        with suppress(ContainerGone), trouble():
             self._client.stop(container, timeout=STOP_SECONDS)
             self._client.remove_container(container, v=True, force=True)
 
@@ -185,11 +186,12 @@ def _pump(client: APIClient, container: str, stream: str, chunks: "SimpleQueue[O
 
 
 @contextmanager
-def _trouble() -> Iterator[None]:
+def trouble() -> Iterator[None]:
+    """Errors of the SDK become EngineError, ContainerGone if there is no such container."""
     try:
         yield
     except APIError as error:
-        if any(words in str(error.explanation) for words in GONE):
+        if GONE.search(str(error.explanation)):
             raise ContainerGone("does not have the container any more") from error
         raise EngineError(f"refuses ({error.explanation or error})") from error
     except (DockerException, OSError) as error:  # requests' errors are OSErrors

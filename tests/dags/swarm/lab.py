@@ -1,0 +1,286 @@
+"""A swarm of three hosts on this machine: each has a network namespace, an engine, and its own mount of one JuiceFS.
+
+The hosts are joined by a bridge in a fourth namespace, where an image registry listens too. Nothing of it is on this
+machine's network. Needs root rights on Linux, as `make reproduce` does.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.harness import ROOT, image_lock
+
+JUICEFS = ROOT / ".venv/bin/juicefs"
+NO_CACHE = ("--attr-cache", "0", "--entry-cache", "0", "--dir-entry-cache", "0")
+NODES, PATIENCE_S = 3, 120
+NET = "10.77.0"
+REGISTRY = f"{NET}.1:5000"
+# The manager takes a node for lost after three heartbeats that did not come; the default is 5 s.
+HEARTBEAT = "1s"
+REGISTRY_CONFIG = """
+version: 0.1
+log: {{level: error}}
+storage: {{filesystem: {{rootdirectory: {folder}}}}}
+http: {{addr: "{address}"}}
+"""
+# In the host's own mount namespace: JuiceFS at the path that all hosts have, then the engine.
+START = """
+hostname "$1"
+"$2" mount --background --no-usage-report --no-syslog --heartbeat=2s --log="$5/juicefs.log" --cache-dir="$5/cache" \
+  {no_cache} "$3" "$4"
+shift 5
+exec "$@"
+"""
+
+
+def call(*command: str | Path, check: bool = True) -> str:
+    """What a command printed."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert not (check and done.returncode), f"{' '.join(map(str, command))}\n{done.stdout}"
+    return done.stdout.strip()
+
+
+def wait_until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+    end = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+
+
+@dataclass
+class Node:
+    """A host: its number from 1, and what is its own."""
+
+    lab: "Lab"
+    number: int
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def name(self) -> str:
+        return f"node{self.number}"
+
+    @property
+    def namespace(self) -> str:
+        return f"{self.lab.name}n{self.number}"
+
+    @property
+    def folder(self) -> Path:
+        return self.lab.folder / self.name
+
+    @property
+    def address(self) -> str:
+        return f"{NET}.1{self.number}"
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.folder}/engine.sock"
+
+    @property
+    def root(self) -> Path:
+        """The host's files, as its own processes see them."""
+        assert self.process is not None
+        return Path(f"/proc/{self.process.pid}/root")
+
+    def docker(self, *arguments: str | Path, check: bool = True) -> str:
+        return call("docker", "--host", self.host, *arguments, check=check)
+
+    def connect(self) -> None:
+        """Give the host its place in the network."""
+        link = f"{self.lab.name}l{self.number}"
+        call("ip", "netns", "add", self.namespace)
+        call("ip", "-n", self.lab.switch, "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns",
+             self.namespace)  # fmt: skip
+        call("ip", "-n", self.lab.switch, "link", "set", link, "master", "br0", "up")
+        call("ip", "-n", self.namespace, "address", "add", f"{self.address}/24", "dev", "eth0")
+        for device in ("lo", "eth0"):
+            call("ip", "-n", self.namespace, "link", "set", device, "up")
+
+    def set_link(self, state: str) -> None:
+        """Cut the host off (`down`), or connect it again (`up`): it works on meanwhile."""
+        call("ip", "-n", self.lab.switch, "link", "set", f"{self.lab.name}l{self.number}", state)
+
+    def start(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        # --containerd-*: an engine of this machine may use the same containerd.
+        engine = ["dockerd", f"--data-root={self.folder}/data", f"--exec-root={self.folder}/exec",
+                  f"--pidfile={self.folder}/pid", f"--host={self.host}", f"--bip=172.30.{self.number}.1/24",
+                  f"--default-address-pool=base=10.20{self.number}.0.0/16,size=24",
+                  f"--insecure-registry={REGISTRY}", f"--containerd-namespace={self.namespace}",
+                  f"--containerd-plugins-namespace={self.namespace}p"]  # fmt: skip
+        code = START.format(no_cache=" ".join(NO_CACHE))
+        inside = ["sh", "-ec", code, "sh", self.name, JUICEFS, self.lab.meta, self.lab.data, self.folder, *engine]
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{self.namespace}", "unshare", "--uts", "--mount", *inside],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def await_start(self) -> None:
+        assert self.process is not None
+        running = self.process
+
+        def answers() -> bool:
+            assert running.poll() is None, (self.folder / "log").read_text()[-2000:]
+            return not call("docker", "--host", self.host, "version", "--format", "ok", check=False).rpartition("ok")[2]
+
+        wait_until(answers, f"{self.name} does not answer: {(self.folder / 'log').read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """End everything on the host immediately, as a power cut does."""
+        ids = self.docker("ps", "--quiet").split()
+        pids = [int(self.docker("inspect", "--format", "{{.State.Pid}}", one)) for one in ids]
+        for process in [*self._processes(), *pids]:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait(timeout=60)
+
+    def _processes(self) -> list[int]:
+        """Engine, containerd, its shims and the mount: all of them name the host's folder."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if f"{self.folder}/".encode() in path.read_bytes() + b"/":
+                    found.append(int(path.parent.name))
+        return found
+
+    def ask_to_stop(self) -> None:
+        """Ask the engine to end, once its containers are gone."""
+        if self.process is not None and self.process.poll() is None:
+            if ids := self.docker("ps", "--all", "--quiet", check=False).split():
+                self.docker("rm", "--force", *ids, check=False)
+            self.process.terminate()
+
+    def stop(self) -> None:
+        """End the host, and what is left on it."""
+        if self.process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=60)
+        for process in self._processes():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+
+@dataclass
+class Lab:
+    """The three hosts, the registry, and what they share."""
+
+    folder: Path
+    name: str = field(default_factory=lambda: f"ml{uuid4().hex[:5]}")
+    nodes: list[Node] = field(default_factory=list)
+    registry: "subprocess.Popen[bytes] | None" = None
+    pushed: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.nodes = [Node(self, number) for number in range(1, NODES + 1)]
+
+    @property
+    def switch(self) -> str:
+        return f"{self.name}sw"
+
+    @property
+    def data(self) -> Path:
+        """Where every host mounts the shared file system; on this machine the folder is empty."""
+        return self.folder / "shared"
+
+    @property
+    def meta(self) -> str:
+        return f"sqlite3://{self.folder}/meta.db"
+
+    @property
+    def manager(self) -> Node:
+        return self.nodes[0]
+
+    def start(self) -> None:
+        self.data.mkdir()
+        call("ip", "netns", "add", self.switch)
+        call("ip", "-n", self.switch, "link", "add", "br0", "type", "bridge")
+        call("ip", "-n", self.switch, "address", "add", f"{NET}.1/24", "dev", "br0")
+        for device in ("lo", "br0"):
+            call("ip", "-n", self.switch, "link", "set", device, "up")
+        self._start_registry()
+        call(JUICEFS, "format", "--no-update", "--storage=file", f"--bucket={self.folder}/blocks/", "--trash-days=0",
+             self.meta, "lab")  # fmt: skip
+        for node in self.nodes:
+            node.connect()
+            node.start()
+        for node in self.nodes:
+            node.await_start()
+        self._join()
+
+    def _start_registry(self) -> None:
+        program = call(ROOT / "setup/ensure_image_registry.sh").splitlines()[-1]
+        config = self.folder / "registry.yml"
+        config.write_text(REGISTRY_CONFIG.format(folder=self.folder / "registry", address=REGISTRY))
+        with (self.folder / "registry.log").open("a") as log:
+            self.registry = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{self.switch}", program, "serve", config],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def _join(self) -> None:
+        manager, *workers = self.nodes
+        manager.docker("swarm", "init", "--advertise-addr", manager.address, "--listen-addr",
+                       f"{manager.address}:2377", "--dispatcher-heartbeat", HEARTBEAT)  # fmt: skip
+        token = manager.docker("swarm", "join-token", "--quiet", "worker")
+        for node in workers:
+            node.docker("swarm", "join", "--token", token, "--advertise-addr", node.address, f"{manager.address}:2377")
+        wait_until(lambda: self.states() == ["Ready"] * NODES, "three ready nodes")
+
+    def states(self) -> list[str]:
+        return self.manager.docker("node", "ls", "--format", "{{.Status}}").split()
+
+    def push(self, names: Sequence[str]) -> None:
+        """Put images of the image lock into the registry; their names by digest are in `pushed`."""
+        entries = {name: str(image_lock()[name]["image"]) for name in names if name not in self.pushed}
+        save = subprocess.Popen(["docker", "save", *entries.values()], stdout=subprocess.PIPE)
+        load = ["docker", "--host", self.manager.host, "load", "--quiet"]
+        subprocess.run(load, stdin=save.stdout, check=True, stdout=subprocess.DEVNULL)
+        assert save.wait() == 0
+        for name, image in entries.items():
+            self.manager.docker("tag", image, f"{REGISTRY}/{image}")
+            said = self.manager.docker("push", "--quiet", f"{REGISTRY}/{image}")
+            assert said, image
+            digests = json.loads(self.manager.docker("inspect", "--format", "{{json .RepoDigests}}", image))
+            self.pushed[name] = next(digest for digest in digests if digest.startswith(REGISTRY))
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.ask_to_stop()
+        for node in self.nodes:
+            node.stop()
+        if self.registry is not None:
+            self.registry.terminate()
+            self.registry.wait(timeout=60)
+        for namespace in [self.switch, *(node.namespace for node in self.nodes)]:
+            call("ip", "netns", "delete", namespace, check=False)
+        call("umount", "--recursive", "--lazy", self.data, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def swarm_of_three() -> Iterator[Lab]:
+    """The lab, ready for work; nothing of it is left at the end."""
+    missing = [program for program in ("dockerd", "ip", "nsenter", "unshare") if not shutil.which(program)]
+    if os.geteuid() != 0 or missing:
+        raise pytest.UsageError(
+            f"three engines need root rights on Linux, dockerd, ip, nsenter and unshare; found: user {os.geteuid()}"
+            f"{', without ' + ', '.join(missing) if missing else ''}"
+        )
+    made = Lab(Path(tempfile.mkdtemp(prefix="airflow-ml-swarm-")))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()

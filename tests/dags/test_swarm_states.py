@@ -1,0 +1,131 @@
+"""How the swarm engine reads the state of a task and of its node; tests/dags/swarm has real ones."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ml.engines import NotRun, State
+from ml.engines.swarm import judge, newest, task_template
+from ml.operator import StageOperator
+from ml.placement import Reservation, constraints_of, reservation_of
+from ml.settings import SettingError
+
+LOST_S = 60
+NO_NODE = "no suitable node (scheduling constraints not satisfied on 3 nodes)"
+BUSY = "no suitable node (insufficient resources on 2 nodes; scheduling constraints not satisfied on 1 node)"
+
+
+def ago(seconds: float) -> str:
+    """A time as the engine writes it, with nanoseconds."""
+    return f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S.%f}789Z"
+
+
+def task(state: str, seconds: float = 0, error: str = "", exit_code: int | None = None) -> dict[str, Any]:
+    status: dict[str, Any] = {"State": state, "Timestamp": ago(seconds), "Message": "started"}
+    status |= {"Err": error} if error else {}
+    status |= {} if exit_code is None else {"ContainerStatus": {"ExitCode": exit_code}}
+    return {"ID": "t", "ServiceID": "s", "NodeID": "n", "CreatedAt": ago(seconds), "Status": status}
+
+
+def nodes(state: str, seconds: float = 0) -> dict[str, Any]:
+    return {"n": {"Description": {"Hostname": "node2"}, "Status": {"State": state}, "UpdatedAt": ago(seconds)}}
+
+
+@pytest.mark.parametrize(
+    ("found", "around", "expected"),
+    [
+        (None, nodes("ready"), State(None)),  # the service has no task yet
+        (task("preparing"), nodes("ready"), State(None)),
+        (task("running", 9000), nodes("ready", 9000), State(None)),
+        (task("complete", exit_code=0), nodes("ready"), State(0)),
+        (task("complete"), nodes("down", 9000), State(0)),
+        (task("failed", error="task: non-zero exit (3)", exit_code=3), nodes("ready"), State(3)),
+        (task("failed", error="task: non-zero exit (137)", exit_code=137), nodes("ready"), State(137, None)),
+        (task("pending", 1, NO_NODE), nodes("ready"), State(None)),  # a node may only be restarting
+        (task("pending", 9000, BUSY), nodes("ready"), State(None)),  # others will end
+        (task("running", 9000), nodes("down", 10), State(None)),
+    ],
+)
+def test_state_of_a_task(found: dict[str, Any] | None, around: dict[str, Any], expected: State) -> None:
+    assert judge(found, around, LOST_S) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "around", "message", "hopeless"),
+    [
+        (task("rejected", error="No such image: x"), nodes("ready"), "refused the container: No such image", False),
+        (task("failed", error="starting failed: x"), nodes("ready"), "did not start on node2: starting", False),
+        (task("orphaned"), {}, "that has left the swarm", False),
+        (task("pending", 60, NO_NODE), nodes("ready"), "no node fits: no suitable node", True),
+        (task("running", 9000), nodes("down", 61), "node2 has been lost for 60 s", False),
+        (task("assigned", 9000), nodes("down", 61), "node2 has been lost for 60 s", False),
+    ],
+)  # fmt: skip
+def test_task_that_will_never_end_is_given_up_in_words(
+    found: dict[str, Any], around: dict[str, Any], message: str, hopeless: bool
+) -> None:
+    with pytest.raises(NotRun, match=message) as error:
+        judge(found, around, LOST_S)
+    assert error.value.hopeless is hopeless
+
+
+def test_newest_task_of_a_service_counts() -> None:
+    old, new = task("failed", 60), task("complete", 1)
+    assert newest([new, old]) == {"s": new}
+
+
+def test_task_is_confined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_DATA", "/srv/ml")
+    monkeypatch.setenv("ML_STAGE_CONSTRAINTS", "training:node.labels.size==large")
+    monkeypatch.setenv("ML_STAGE_RESERVATIONS", "*:1g training:2g,1.5")
+    operator = StageOperator(task_id="any", stage="training", command=["x"], read_only=True)
+    template = task_template(operator._work(), "net")
+    inside = template["ContainerSpec"]
+    assert (inside["ReadOnly"], inside["CapabilityDrop"], inside["Privileges"]) == (
+        True,
+        ["ALL"],
+        {"NoNewPrivileges": True},
+    )
+    assert inside["User"] == "10001:10001"
+    data = inside["Mounts"][0]
+    assert (data["Type"], data["Source"], data["Target"], data["ReadOnly"]) == ("bind", "/srv/ml", "/data", True)
+    assert template["Resources"] == {
+        "Limits": {"MemoryBytes": 2 << 30, "Pids": 512},
+        "Reservations": {"MemoryBytes": 2 << 30, "NanoCPUs": 1_500_000_000},
+    }
+    assert template["RestartPolicy"]["Condition"] == "none"
+    assert template["Placement"] == {"Constraints": ["node.labels.size==large"]}
+    assert [network["Target"] for network in template["Networks"]] == ["net"]
+
+
+def test_words_of_a_stage_count_before_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_STAGE_RESERVATIONS", "training:8g,2 *:512m")
+    monkeypatch.setenv("ML_STAGE_CONSTRAINTS", "*:node.role!=manager training:node.labels.size==large")
+    assert reservation_of("training") == Reservation(8 << 30, 2.0)
+    assert reservation_of("report") == Reservation(512 << 20, 0.0)
+    assert constraints_of("report") == [("node.role", "!=", "manager")]
+    assert len(constraints_of("training")) == 2
+    monkeypatch.setenv("ML_STAGE_RESERVATIONS", "none")
+    assert reservation_of("training") == Reservation()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("ML_STAGE_CONSTRAINTS", "node.labels.size==large", "'node.labels.size==large'"),
+        ("ML_STAGE_CONSTRAINTS", "training:size=large", "'training:size=large'"),
+        ("ML_STAGE_RESERVATIONS", "training:8", "'training:8'"),
+        ("ML_STAGE_RESERVATIONS", "training:8g, 2", "'training:8g,'"),
+        ("ML_NODE_LOST_SECONDS", "1m", "'1m'"),
+        ("ML_DATA", "data", "'data', expected a folder that every node"),
+    ],
+)
+def test_wrong_setting_of_a_swarm_is_the_import_error_of_a_dag(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, found: str
+) -> None:
+    monkeypatch.setenv("ML_ENGINE", "swarm")
+    monkeypatch.setenv("ML_DATA", "/srv/ml")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingError, match=rf"{name} (is|has) {found}"):
+        StageOperator(task_id="any", stage="training", command=[])
