@@ -11,7 +11,7 @@ check_types() {
   local folder
   .venv/bin/mypy --no-error-summary airflow_ml maintain
   # One run a folder: a stage's modules are top-level there, as they are in its image.
-  for folder in base-image dags; do check_folder "$folder"; done
+  for folder in base-image dags deploy/kubernetes; do check_folder "$folder"; done
   # The libraries of stages and services are in their images, not in the environment of the tests.
   for folder in stages/* services/*; do check_folder "$folder" --ignore-missing-imports; done
 }

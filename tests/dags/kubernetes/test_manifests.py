@@ -1,0 +1,319 @@
+"""deploy/kubernetes: valid for each version, few rights, and in step with compose and with the engine.
+
+The schema of Airflow's chart is not here: no test compares the values with it.
+"""
+
+import importlib.util
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from ml import connections
+from ml.engines.kubernetes import KubernetesEngine
+from ml.engines.kubernetes.pod import pod_of
+from ml.settings import EXPECTED
+from tests.dags.conftest import ROOT
+from tests.dags.kubernetes.cluster import Cluster, Json, ended
+from tests.dags.kubernetes.conftest import WORK
+from tests.dags.kubernetes.test_pod import VERSIONS, WORKS
+
+DEPLOY = ROOT / "deploy" / "kubernetes"
+KUBECTL = Path(sys.executable).parent / "kubectl"
+VALUES = yaml.safe_load((DEPLOY / "values.yaml").read_text())
+ENVIRONMENT = {one["name"]: one["value"] for one in VALUES["env"]}
+# What compose gives Airflow and the values do not: what the chart sets itself, its secrets, the engine's address.
+NOT_IN_VALUES = {
+    "AIRFLOW__CORE__EXECUTOR",
+    "AIRFLOW__CORE__AUTH_MANAGER",
+    "AIRFLOW__CORE__LOAD_EXAMPLES",
+    "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
+    "AIRFLOW__CORE__FERNET_KEY",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+    "AIRFLOW__API__SECRET_KEY",
+    "AIRFLOW__API_AUTH__JWT_SECRET",
+    "ML_DOCKER_HOST",
+}
+# Where Kubernetes needs another value than the one in .env.example.
+OTHERS = {"ML_ENGINE", "ML_EXCHANGE_NETWORK"}
+# What the engine's requests need; the mock names them so.
+RIGHTS = {
+    "POST": ("pods", "create"),
+    "GET": ("pods", "get"),
+    "LIST": ("pods", "list"),
+    "DELETE": ("pods", "delete"),
+    "LOG": ("pods/log", "get"),
+    "POST secret": ("secrets", "create"),
+}
+
+
+def render(folder: Path) -> list[Json]:
+    """What `kubectl apply -k` would send."""
+    done = subprocess.run([KUBECTL, "kustomize", str(folder)], capture_output=True, text=True, check=True)
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def manifests() -> list[Json]:
+    return render(DEPLOY)
+
+
+@pytest.fixture(scope="module")
+def probes() -> list[Json]:
+    return render(DEPLOY / "probe")
+
+
+def of_kind(manifests: list[Json], *kinds: str) -> list[Json]:
+    return [one for one in manifests if one["kind"] in kinds]
+
+
+def named(manifests: list[Json], kind: str, name: str) -> Json:
+    (found,) = (one for one in of_kind(manifests, kind) if one["metadata"]["name"] == name)
+    return found
+
+
+def templates(manifests: list[Json]) -> Iterator[Json]:
+    """The pods that the manifests make."""
+    for one in of_kind(manifests, "Deployment", "StatefulSet", "Job"):
+        yield one["spec"]["template"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_manifest_is_valid(manifests: list[Json], probes: list[Json], version: str) -> None:
+    assert len(manifests) >= 18
+    for one in [*manifests, *probes]:
+        assert kubernetes_validate.validate(one, version, strict=True) == version
+        assert one["metadata"].get("namespace", "airflow-ml") == "airflow-ml"
+
+
+@pytest.mark.usefixtures("settings")
+def test_every_pod_is_one_that_the_namespace_accepts(manifests: list[Json], probes: list[Json]) -> None:
+    """Kubernetes' level `restricted`, as far as its rules concern what these pods have."""
+    assert named(manifests, "Namespace", "airflow-ml")["metadata"]["labels"] == {
+        "pod-security.kubernetes.io/enforce": "restricted"
+    }
+    chart = {
+        "securityContext": VALUES["securityContexts"]["pod"],
+        "volumes": [*VALUES["volumes"], *VALUES["scheduler"]["extraVolumes"], *VALUES["triggerer"]["extraVolumes"]],
+        "containers": [{"name": "airflow", "securityContext": VALUES["securityContexts"]["containers"]}],
+    }
+    stages = [pod_of(work, "there")["spec"] for work in WORKS.values()]
+    for spec in [*(pod["spec"] for pod in templates([*manifests, *probes])), *stages, chart]:
+        security = spec["securityContext"]
+        assert (security["runAsNonRoot"], security["seccompProfile"]) == (True, {"type": "RuntimeDefault"})
+        assert security["runAsUser"] > 0
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+        allowed = {"name", "persistentVolumeClaim", "emptyDir", "secret", "configMap"}
+        assert {key for volume in spec.get("volumes", ()) for key in volume} <= allowed
+        for container in spec["containers"]:
+            its_own = container["securityContext"]
+            assert its_own["allowPrivilegeEscalation"] is False
+            assert its_own["capabilities"] == {"drop": ["ALL"]}
+            assert not {"hostPort"} & {key for port in container.get("ports", ()) for key in port}
+
+
+def test_pods_of_the_manifests_get_no_token(manifests: list[Json], probes: list[Json]) -> None:
+    for pod in templates([*manifests, *probes]):
+        assert pod["spec"]["automountServiceAccountToken"] is False
+
+
+def test_airflow_has_the_rights_that_the_engine_uses_and_no_other(
+    manifests: list[Json],
+    engine: KubernetesEngine,
+    cluster: Cluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "FOLDER", tmp_path)
+    (tmp_path / "0123456789abcdef").mkdir()
+    (tmp_path / "0123456789abcdef" / "shop.json").write_text("{}")
+    cluster.plays = [ended(0, message="{}")]
+    name = engine.start(replace(WORKS["connection"], labels=WORK.labels))
+    engine.find(WORK.labels)
+    list(engine.follow(name, 1))
+    engine.remove(name)
+    used = {RIGHTS["DELETE" if kind.startswith("DELETE") else kind] for kind in cluster.requests}
+    rules = named(manifests, "Role", "airflow-ml")["rules"]
+    granted = {(what, verb) for rule in rules for what in rule["resources"] for verb in rule["verbs"]}
+    assert granted == used
+    assert {group for rule in rules for group in rule["apiGroups"]} == {""}
+    (binding,) = of_kind(manifests, "RoleBinding")
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "airflow-ml", "namespace": "airflow-ml"}]
+    accounts = {service: VALUES[service]["serviceAccount"].get("name") for service in ("scheduler", "triggerer")}
+    assert accounts == {"scheduler": "airflow-ml", "triggerer": "airflow-ml"}
+    assert of_kind(manifests, "ClusterRole", "ClusterRoleBinding") == []
+
+
+def reached(manifests: list[Json], labels: Json) -> list[Any] | None:
+    """What a pod may reach: the `to` of all policies that select it, each with its ports; None if none selects it."""
+    policies = [
+        one["spec"] for one in of_kind(manifests, "NetworkPolicy") if selects(one["spec"]["podSelector"], labels)
+    ]
+    if not any("Egress" in policy["policyTypes"] for policy in policies):
+        return None
+    return [rule for policy in policies for rule in policy.get("egress", ())]
+
+
+def selects(selector: Json, labels: Json) -> bool:
+    exists = [one["key"] for one in selector.get("matchExpressions", ()) if one["operator"] == "Exists"]
+    return selector.get("matchLabels", {}).items() <= labels.items() and set(exists) <= set(labels)
+
+
+@pytest.mark.usefixtures("settings")
+def test_stage_reaches_its_network_alone(manifests: list[Json], probes: list[Json]) -> None:
+    pods = {name: pod_of(WORKS[name], "there")["metadata"]["labels"] for name in ("plain", "mlflow", "connection")}
+    assert reached(manifests, pods["plain"]) == []
+    mlflow = named(manifests, "Deployment", "mlflow")["spec"]["template"]["metadata"]["labels"]
+    first, names = reached(manifests, pods["mlflow"]) or []
+    assert first["ports"] == [{"protocol": "TCP", "port": 5000}]
+    assert [selects(one["podSelector"], mlflow) for one in first["to"]] == [True]
+    assert {port["port"] for port in names["ports"]} == {53}
+    outside, _ = reached(manifests, pods["connection"]) or []
+    assert [set(one) for one in outside["to"]] == [{"ipBlock"}]
+    assert reached(manifests, named(probes, "Job", "probe-none")["spec"]["template"]["metadata"]["labels"]) == []
+    assert reached(manifests, {"tier": "airflow"}) is None, "Airflow reaches the API server"
+
+
+@pytest.mark.parametrize("name", ["mlflow", "reports", "postgres"])
+def test_service_has_pods_and_a_policy_that_lets_few_in(manifests: list[Json], name: str) -> None:
+    service = named(manifests, "Service", name)
+    kind = "StatefulSet" if name == "postgres" else "Deployment"
+    template = named(manifests, kind, name)["spec"]["template"]
+    assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
+    (port,) = service["spec"]["ports"]
+    assert port["port"] in {one["containerPort"] for one in template["spec"]["containers"][0]["ports"]}
+    policy = named(manifests, "NetworkPolicy", name)["spec"]
+    assert selects(policy["podSelector"], template["metadata"]["labels"])
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    assert all(rule["from"] for rule in policy.get("ingress", ()))
+
+
+def test_chart_gets_every_setting_that_compose_gives() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["x-airflow"]["environment"]
+    assert set(compose) - set(ENVIRONMENT) == NOT_IN_VALUES, "do: add it to deploy/kubernetes/values.yaml"
+    assert set(EXPECTED) - set(ENVIRONMENT) == {"ML_DOCKER_HOST"}
+    same = {name for name, value in compose.items() if "$" not in str(value)} - {"ML_MLFLOW_URI"}
+    assert {name: str(compose[name]) for name in same & set(ENVIRONMENT)} == {
+        name: ENVIRONMENT[name] for name in same & set(ENVIRONMENT)
+    }
+
+
+def test_defaults_are_those_of_the_example() -> None:
+    found = re.findall(r"^(\w+)=([^<\n]*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    shared = {name: value for name, value in found if name in ENVIRONMENT.keys() - OTHERS}
+    assert shared == {name: ENVIRONMENT[name] for name in shared}
+    assert len(shared) > 8
+
+
+def test_claims_and_secrets_that_are_used_exist(manifests: list[Json]) -> None:
+    claims = {one["metadata"]["name"] for one in of_kind(manifests, "PersistentVolumeClaim")}
+    text = json.dumps([manifests, VALUES])
+    used = set(re.findall(r'"claimName": "([^"]+)"|"existingClaim": "([^"]+)"', text))
+    assert {one or other for one, other in used} == claims == {ENVIRONMENT["ML_DATA"], "logs", "mlflow"}
+    keys = set(re.findall(r'"key": "([a-z-]+)"', text)) - {"airflow-ml.network"}
+    # By these names the chart itself looks for them.
+    keys |= {"connection", "fernet-key", "api-secret-key", "jwt-secret"}
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    assert set(re.findall(r"--from-literal=([a-z-]+)=", page)) == keys
+
+
+def test_no_command_of_the_chart_needs_a_shell() -> None:
+    """The image has none, and the chart's own commands and checks use one."""
+    for service in ("scheduler", "triggerer", "dagProcessor", "apiServer", "migrateDatabaseJob"):
+        assert VALUES[service]["args"][0] in ("airflow", "python")
+    for service in ("scheduler", "triggerer", "dagProcessor"):
+        assert VALUES[service]["livenessProbe"]["command"][:2] == ["python", "/opt/service/healthcheck.py"]
+        assert VALUES[service]["logGroomerSidecar"] == {"enabled": False}
+    assert VALUES["scheduler"]["startupProbe"]["command"][0] == "python"
+    assert not VALUES["createUserJob"]["enabled"]
+
+
+def load(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("arguments", "names"), [([], ["mlflow", "reports"]), (["--probe"], ["base"])])
+def test_overlay_has_the_pushed_images_by_digest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], names: list[str]
+) -> None:
+    digest = f"sha256:{'cd' * 32}"
+    pushed = {name: f"registry.example:5000/team/airflow-ml-{name}@{digest}" for name in names}
+    entries = {name: {"name": f"airflow-ml-{name}", "pushed": pushed[name]} for name in names}
+    lock = tmp_path / "images.lock.json"
+    lock.write_text(json.dumps({"images": entries}))
+    assert load("overlay", DEPLOY / "overlay.py").main(arguments, lock) == 0
+    shutil.copytree(DEPLOY, tmp_path / "deploy" / "kubernetes")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kustomization.yaml").write_text(capsys.readouterr().out)
+    rendered = json.dumps(render(tmp_path / "mine"))
+    ours = set(re.findall(r'"image": "([^"]*airflow-ml-[^"]*)"', rendered))
+    assert ours == set(pushed.values())
+
+
+@pytest.mark.parametrize("content", [None, {"mlflow": {"name": "airflow-ml-mlflow", "pushed": None}}])
+def test_overlay_of_images_that_were_not_pushed_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: Json | None
+) -> None:
+    lock = tmp_path / "images.lock.json"
+    if content is not None:
+        lock.write_text(json.dumps({"images": content}))
+    assert load("overlay", DEPLOY / "overlay.py").main([], lock) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "do: run ./build_images.sh --push ADDRESS" in err
+
+
+@pytest.mark.parametrize(
+    ("listening", "expected", "code", "words"),
+    [
+        ([], [], 0, "as it must be: reaches nothing"),
+        (["mlflow"], ["mlflow"], 0, "as it must be: reaches mlflow"),
+        (["kubernetes"], [], 1, "reaches kubernetes, expected it not to: the NetworkPolicies are not enforced"),
+        ([], ["mlflow"], 1, "does not reach mlflow, expected it to"),
+        ([], ["minio"], 2, "unknown minio, expected of kubernetes, mlflow, postgres"),
+    ],
+)
+def test_probe_says_whether_policies_are_enforced(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    listening: list[str],
+    expected: list[str],
+    code: int,
+    words: str,
+) -> None:
+    probe = load("probe", DEPLOY / "probe" / "probe.py")
+    monkeypatch.setattr(probe, "PAUSE_S", 0)
+    servers, environment = [], {}
+    for name in probe.TARGETS:
+        server = socket.create_server(("127.0.0.1", 0))
+        environment[f"{name.upper()}_SERVICE_HOST"] = "127.0.0.1"
+        environment[f"{name.upper()}_SERVICE_PORT"] = str(server.getsockname()[1])
+        if name in listening:
+            servers.append(server)
+        else:
+            server.close()
+    assert probe.main(expected, environment) == code
+    out, err = capsys.readouterr()
+    assert words in out + err
+
+
+def test_probe_without_an_address_says_nothing_good(capsys: pytest.CaptureFixture[str]) -> None:
+    probe = load("probe", DEPLOY / "probe" / "probe.py")
+    assert probe.main([], {"KUBERNETES_SERVICE_HOST": "127.0.0.1"}) == 1
+    assert "no address of mlflow, postgres" in capsys.readouterr().err
