@@ -1,11 +1,13 @@
 """Starts, stops and removes the compose stack: Postgres, Airflow, MLflow, the reports, the engine proxy."""
 
 import argparse
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.parse
 import urllib.request
@@ -137,15 +139,29 @@ def is_up() -> bool:
     return bool(wanted)
 
 
-def holds_old_addresses() -> bool:
-    """Whether the services send alerts to other addresses than `.env` names: compose does not compare secrets."""
+def holds_old(secret: str, service: str) -> bool:
+    """Whether a service has another value of a secret than `.env`: compose does not compare secrets."""
     # Compose itself reads the setting, because it understands quotes and `$`.
-    probe = {"services": {"x": {"image": "x", "environment": {"URLS": "${ML_ALERT_URLS-}"}}}}
+    probe = {"services": {"x": {"image": "x", "environment": {"VALUE": f"${{ML_{secret.upper()}-}}"}}}}
     read = compose("--file", "-", "config", "--format", "json", stdin=json.dumps(probe))
-    wanted = json.loads(read.stdout)["services"]["x"]["environment"]["URLS"].replace("$$", "$")
-    code = "print(open('/run/secrets/alert_urls').read(), end='')"
-    held = compose("exec", "--no-TTY", "scheduler", "python", "-c", code)
-    return held.returncode == 0 and held.stdout != wanted
+    wanted = json.loads(read.stdout)["services"]["x"]["environment"]["VALUE"].replace("$$", "$")
+    held = held_secret(secret, container_of(service))
+    return held is not None and held != wanted
+
+
+def container_of(service: str) -> str:
+    """The id of a service's container, also of one that has ended; empty if there is none."""
+    return compose("ps", "--all", "--quiet", service).stdout.strip()
+
+
+def held_secret(secret: str, container: str) -> str | None:
+    """A secret as a container has it; None if it has none."""
+    copied = try_docker("cp", f"{container}:/run/secrets/{secret}", "-")
+    if not container or copied.returncode:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(copied.stdout.encode())) as archive:
+        file = archive.extractfile(archive.getmembers()[0])
+        return file.read().decode() if file else None
 
 
 def start() -> None:
@@ -153,7 +169,9 @@ def start() -> None:
 
     Errors: AirflowMlError with each service that is not healthy, and what to do.
     """
-    renew = ["--force-recreate"] if holds_old_addresses() else []
+    renew = ["--force-recreate"] if holds_old("alert_urls", "scheduler") else []
+    if holds_old("admin_password", "init"):
+        compose("rm", "--force", "--stop", "init")
     if is_up() and not renew:
         print("==> Airflow, MLflow and the reports are up", file=sys.stderr)
         return
@@ -167,6 +185,15 @@ def start() -> None:
         report = "\n".join([done.stderr.strip(), *unhealthy_services()])
         raise AirflowMlError(f"the stack did not start\n{report}", do=advice(report, settings()))
     print(f"    up after {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def renew_admin() -> None:
+    """Have `init` set the password of `.env` for Airflow's account `admin`. Errors: AirflowMlError."""
+    done = compose("up", "--detach", "--no-deps", "--force-recreate", "init")
+    code = try_docker("wait", container_of("init")).stdout.strip() if done.returncode == 0 else ""
+    if code != "0":
+        report = "\n".join([done.stderr.strip(), *unhealthy_services()])
+        raise AirflowMlError(f"Airflow did not take the password of .env\n{report}", do="make up, which tries it again")
 
 
 def up(arguments: argparse.Namespace) -> int:

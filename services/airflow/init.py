@@ -1,13 +1,15 @@
-"""Prepares the databases: makes MLflow's; migrates Airflow's, and makes its user `admin` with the password of `.env`.
+"""Prepares the databases: makes MLflow's; migrates Airflow's, and makes its account `admin`, with `.env`'s password.
 
-Reads ML_ADMIN_PASSWORD, ML_MLFLOW_POSTGRES_PASSWORD. Safe to run again: a changed password is set.
+Reads /run/secrets/admin_password, and ML_MLFLOW_POSTGRES_PASSWORD. Safe to run again: a changed password is set.
 Exit codes: 0 done, 1 failed.
 """
 
+import json
 import os
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -15,8 +17,8 @@ from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
 MLFLOW = "mlflow"
-# What `airflow users create` prints if it made the user.
-CREATED = 'User "admin" created'
+ADMIN_PASSWORD = Path("/run/secrets/admin_password")
+ACCOUNTS = Path(__file__).with_name("accounts.py")
 
 
 def make_mlflow_database(password: str) -> None:
@@ -49,10 +51,6 @@ def make_mlflow_database(password: str) -> None:
             run("revoke connect, temporary on database {database} from public", database=database)
 
 
-def airflow(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["airflow", *arguments], text=True, capture_output=True, check=False)
-
-
 def main() -> int:
     # This comes first, as MLflow's server waits for it.
     try:
@@ -61,24 +59,22 @@ def main() -> int:
         print(f"the database {MLFLOW} was not made: {error}", file=sys.stderr)
         return 1
     print(f"database {MLFLOW}: done", file=sys.stderr)
-    return prepare_airflow(os.environ["ML_ADMIN_PASSWORD"])
+    return prepare_airflow(ADMIN_PASSWORD.read_text(encoding="utf-8"))
 
 
 def prepare_airflow(password: str) -> int:
-    """Airflow's tables and its user; returns the exit code."""
-    credentials = ["--username", "admin", "--password", password]
-    person = ["--role", "Admin", "--email", "admin@localhost", "--firstname", "Airflow", "--lastname", "Admin"]
-    # Each takes seconds to load Airflow. The last one runs only for a user who exists, maybe with another password.
-    steps = [["db", "migrate"], ["users", "create", *credentials, *person], ["users", "reset-password", *credentials]]
-    for step in steps:
-        done = airflow(*step)
-        if done.returncode:
-            print(f"airflow {' '.join(step[:2])} failed:\n{done.stdout}{done.stderr}", file=sys.stderr)
-            return 1
-        print(f"airflow {' '.join(step[:2])}: done", file=sys.stderr)
-        if CREATED in done.stdout:
-            break
-    return 0
+    """Airflow's tables, its roles and its account `admin`; returns the exit code."""
+    admin = json.dumps({"name": "admin", "password": password, "role": "admin"})
+    # A process each: Airflow reads its tables when it is loaded.
+    return step("the migration", ["airflow", "db", "migrate"]) or step("admin", [sys.executable, str(ACCOUNTS)], admin)
+
+
+def step(what: str, command: list[str], stdin: str = "") -> int:
+    """Run a command; its output is shown where it fails."""
+    done = subprocess.run(command, input=stdin, text=True, capture_output=True, check=False)
+    failed = done.returncode != 0
+    print(f"{what} failed:\n{done.stdout}{done.stderr}" if failed else f"{what}: done", file=sys.stderr)
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ FEW_TREES = {"lightgbm": {"num_boost_round": 20}}
 DAY, SCORED = "2026-11-21", "2026-11-22"
 # The Dags in the order of a day.
 DAGS = ("generate_data", "train_model", "predict", "monitor")
+# Accounts of people, and their roles.
+PEOPLE = {"vera": "viewer", "otto": "operator"}
 Results = dict[tuple[str, str], dict[str, Any]]
 
 # What stages are run on by hand.
@@ -222,6 +224,18 @@ def day(stack: Stack, first_run: FirstRun) -> Results:
     for dag in ("predict", "monitor"):
         results |= stack.results(dag, stack.run(dag, {"ds": DAY}))
     return results
+
+
+@pytest.fixture(scope="session")
+def people(stack: Stack) -> dict[str, Airflow]:
+    """A client for a person of each role but admin, by role."""
+    return {role: Airflow(stack.url, new_password(name, role), name) for name, role in PEOPLE.items()}
+
+
+def new_password(name: str, role: str = "") -> str:
+    """Make an account, or give it a new password; returns the password that the command prints."""
+    printed = type_in(["./airflow-ml", "account", name, *([f"--role={role}"] if role else [])])
+    return printed.split()[-1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,116 @@
+"""A plugin of Airflow: what its web server adds for strangers: headers, a login, a limit on attempts to log in.
+
+The API server puts it around every answer. It writes headers for browsers; answers 401 where Airflow itself would show
+its version or the description of its API to anybody; and 429 to an address that asks for tokens too often. Airflow
+itself limits its login form (`[fab] auth_rate_limit`). Counts are in memory: the API server is one process.
+"""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Attempts, right ones too: a right one in between must not allow more wrong ones. The host tool makes one a command.
+TOKENS, ATTEMPTS = re.compile(r"/auth/token(/cli)?/?"), "20 per minute"
+# Airflow answers these without a login.
+OF_A_USER = re.compile(r"/api/v2/version/?|(/auth|/execution)?/(openapi\.json|docs|docs/oauth2-redirect|redoc)/?")
+COOKIE = "_token"
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    # Airflow shows its pages of accounts in a frame of its own.
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "same-origin",
+}
+# Airflow's editor starts its workers from blobs; its components write styles into their elements.
+POLICY = {
+    "default-src": "'self'",
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data:",
+    "font-src": "'self' data:",
+    "worker-src": "'self' blob:",
+    "object-src": "'none'",
+    "base-uri": "'self'",
+    "form-action": "'self'",
+    "frame-ancestors": "'self'",
+}
+# The pages of logins and accounts have scripts in their source.
+ACCOUNTS, INLINE = "/auth/", {"script-src": "'self' 'unsafe-inline'"}
+
+
+class WebGuard:
+    """Around Airflow's application: judges a request, then adds headers to the answer."""
+
+    def __init__(self, app: "ASGIApp") -> None:
+        # Here, because every process of Airflow loads this file.
+        from limits import parse
+        from limits.storage import MemoryStorage
+        from limits.strategies import MovingWindowRateLimiter
+
+        self._app = app
+        self._attempts, self._limiter = parse(ATTEMPTS), MovingWindowRateLimiter(MemoryStorage())
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = [(name.lower().encode(), value.encode()) for name, value in headers_of(scope["path"]).items()]
+
+        async def send_with_headers(message: "Message") -> None:
+            if message["type"] == "http.response.start":
+                names = {name for name, _ in headers}
+                message["headers"] = [*(one for one in message["headers"] if one[0].lower() not in names), *headers]
+            await send(message)
+
+        answer = await self._refusal(scope) or self._app
+        await answer(scope, receive, send_with_headers)
+
+    async def _refusal(self, scope: "Scope") -> "ASGIApp | None":
+        from starlette.responses import JSONResponse
+
+        path = scope["path"]
+        if scope["method"] == "POST" and TOKENS.fullmatch(path):
+            address = (scope.get("client") or ("unknown",))[0]
+            if not self._limiter.hit(self._attempts, address):
+                again = {"Retry-After": str(self._attempts.get_expiry())}
+                return JSONResponse({"detail": f"more than {ATTEMPTS}; wait a minute"}, 429, headers=again)
+        elif OF_A_USER.fullmatch(path) and not await is_user(scope):
+            return JSONResponse({"detail": "Not authenticated"}, 401)
+        return None
+
+
+def headers_of(path: str) -> dict[str, str]:
+    """The headers of an answer."""
+    policy = POLICY | (INLINE if path.startswith(ACCOUNTS) else {})
+    return HEADERS | {"Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items())}
+
+
+async def is_user(scope: "Scope") -> bool:
+    """Whether a request has the token of a user, as Airflow judges it."""
+    from airflow.api_fastapi.app import get_auth_manager
+    from jwt.exceptions import InvalidTokenError
+    from starlette.requests import Request
+
+    request = Request(scope)
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    token = bearer if scheme.lower() == "bearer" else request.cookies.get(COOKIE, "")
+    if not token:
+        return False
+    try:
+        return bool(await get_auth_manager().get_user_from_token(token))
+    except InvalidTokenError:
+        return False
+
+
+MIDDLEWARE: dict[str, Any] = {"name": "web guard", "middleware": WebGuard}
+
+
+class WebGuardPlugin(AirflowPlugin):
+    """Registers the class above."""
+
+    name = "airflow-ml web guard"
+    fastapi_root_middlewares = [MIDDLEWARE]  # noqa: RUF012 - Airflow's name

@@ -1,0 +1,62 @@
+"""The plugin around Airflow's API server: headers, what needs a log-in, how often an address may ask for a token."""
+
+import runpy
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from tests.dags.conftest import DAGS
+
+WebGuard = runpy.run_path(str(DAGS / "plugins" / "web_guard.py"))["WebGuard"]
+ALLOWED = 20
+
+
+def answer(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("answered", headers={"x-frame-options": "ALLOWALL", "x-other": "kept"})
+
+
+def client(address: str = "10.0.0.1", app: object = None) -> TestClient:
+    """A browser at an address; of a guarded application of its own, unless one is given."""
+    routes = [Route("/{path:path}", answer, methods=["GET", "POST"])]
+    return TestClient(app or WebGuard(Starlette(routes=routes)), client=(address, 50000))
+
+
+@pytest.mark.parametrize(
+    ("path", "inline"), [("/", False), ("/dags/predict", False), ("/api/v2/dags", False), ("/auth/users/list/", True)]
+)
+def test_answer_has_the_headers_once(path: str, inline: bool) -> None:
+    headers = client().get(path).headers
+    assert headers.get_list("x-frame-options") == ["SAMEORIGIN"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["x-other"] == "kept"
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert ("script-src 'self' 'unsafe-inline'" in headers["content-security-policy"]) is inline
+
+
+@pytest.mark.parametrize("path", ["/auth/token", "/auth/token/cli", "/auth/token/"])
+def test_address_that_asks_for_many_tokens_has_to_wait_and_others_do_not(path: str) -> None:
+    stranger = client()
+    assert [stranger.post(path).status_code for _ in range(ALLOWED + 1)] == [200] * ALLOWED + [429]
+    refused = stranger.post("/auth/token/cli")
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
+    assert refused.headers["x-frame-options"] == "SAMEORIGIN"
+    assert stranger.get("/").status_code == 200
+    assert client("10.0.0.2", stranger.app).post(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/openapi.json", "/docs", "/redoc", "/auth/openapi.json", "/auth/docs", "/execution/docs", "/api/v2/version"],
+)
+def test_description_of_the_api_needs_a_log_in(path: str) -> None:
+    assert client().get(path).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/api/v2/monitor/health", "/documents", "/api/v2/versions", "/openapi.jsonl"])
+def test_other_paths_are_airflows_own_matter(path: str) -> None:
+    assert client().get(path).text == "answered"

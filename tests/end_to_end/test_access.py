@@ -1,0 +1,161 @@
+"""Who gets into Airflow, and what each role may do there."""
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from airflow_ml.airflow_api import Airflow
+from airflow_ml.common import AirflowMlError
+
+from .conftest import PROJECT, Stack, compose_stack, new_password
+
+# What answers a stranger: whether Airflow works, and what a log-in needs.
+HEALTH = "/api/v2/monitor/health"
+LOGIN = {"/auth/token", "/auth/token/cli", "/auth/logout", "/api/v2/auth/login", "/api/v2/auth/logout"}
+# Airflow's documents of its own paths, and what comes before those paths.
+DOCUMENTS = {"/openapi.json": "", "/auth/openapi.json": "/auth"}
+HEADERS = ("Content-Security-Policy", "X-Frame-Options", "X-Content-Type-Options", "Referrer-Policy")
+REFUSED, FORBIDDEN, TOO_MANY = 401, 403, 429
+
+# Runs in a container, so that the tests' own address may still log in. Prints the codes of attempts with wrong
+# passwords: for tokens, and in the form of the page.
+GUESS = """
+import http.cookiejar, json, re, urllib.error, urllib.parse, urllib.request
+class Here(urllib.request.HTTPRedirectHandler):
+    redirect_request = lambda *_: None  # a failed log-in leads to an address outside of this container
+cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+browser = urllib.request.build_opener(cookies, Here)
+def post(path, body, kind):
+    request = urllib.request.Request("http://api-server:8080" + path, body.encode(), {"Content-Type": kind})
+    try:
+        return browser.open(request, timeout=60).status
+    except urllib.error.HTTPError as error:
+        return error.code
+def form():
+    page = browser.open("http://api-server:8080/auth/login/", timeout=60).read().decode()
+    field = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]
+    values = {"username": "admin", "password": "guess", "csrf_token": field}
+    return post("/auth/login/", urllib.parse.urlencode(values), "application/x-www-form-urlencoded")
+def until_refused(attempt):
+    codes = []
+    while len(codes) < 100 and codes[-1:] != [429]:
+        codes.append(attempt())
+    return codes
+guess = json.dumps({"username": "admin", "password": "guess"})
+print(json.dumps([until_refused(lambda: post("/auth/token", guess, "application/json")), until_refused(form)]))
+"""
+
+
+def code_of(stack: Stack, method: str, path: str) -> int:
+    """The answer's code to a request without a log-in."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(stack.url + path, method=method), timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def document(stack: Stack, path: str) -> dict[str, dict[str, object]]:
+    """The paths of a document, each with its methods, as a user gets it."""
+    login = json.dumps({"username": "admin", "password": stack.password}).encode()
+    json_type = {"Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{stack.url}/auth/token", login, json_type)) as answer:
+        token = json.load(answer)["access_token"]
+    request = urllib.request.Request(stack.url + path, headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return dict(json.load(answer)["paths"])
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_stranger_gets_no_answer_but_health(stack: Stack, name: str) -> None:
+    assert code_of(stack, "GET", name) == REFUSED
+    paths = {DOCUMENTS[name] + path: methods for path, methods in document(stack, name).items()}
+    requests = [(method.upper(), path) for path, methods in paths.items() for method in methods if path not in LOGIN]
+    codes = {(method, path): code_of(stack, method, path.replace("{", "")) for method, path in requests}
+    answered = {request for request, code in codes.items() if code not in (REFUSED, FORBIDDEN)}
+    assert answered == ({("GET", HEALTH)} if name == "/openapi.json" else set())
+    assert len(codes) > len(answered)
+
+
+@pytest.mark.parametrize("path", ["/", "/auth/login/", HEALTH, "/api/v2/dags", "/static/pin_32.png", "/auth/token"])
+def test_browser_is_asked_to_be_careful(stack: Stack, path: str) -> None:
+    try:
+        with urllib.request.urlopen(stack.url + path, timeout=30) as answer:
+            found = answer.headers
+    except urllib.error.HTTPError as error:
+        found = error.headers
+    assert all(found.get(name) for name in HEADERS), dict(found)
+    assert "frame-ancestors 'self'" in found["Content-Security-Policy"]
+
+
+@pytest.mark.usefixtures("stack")
+def test_guessing_a_password_becomes_slow() -> None:
+    done = compose_stack.compose("exec", "--no-TTY", "scheduler", "python", "-c", GUESS)
+    assert done.returncode == 0, done.stderr
+    tokens, forms = json.loads(done.stdout.splitlines()[-1])
+    assert (set(tokens[:-1]), tokens[-1]) == ({REFUSED}, TOO_MANY)
+    assert (set(forms[:-1]), forms[-1]) == ({302}, TOO_MANY)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "may"),
+    [
+        ("GET", "/dags/train_model", None, {"viewer", "operator"}),
+        ("POST", "/dags/roll_back_model/dagRuns", {"logical_date": None, "conf": {}}, set()),  # its reason is missing
+        ("PATCH", "/dags/roll_back_model?update_mask=is_paused", {"is_paused": False}, {"operator"}),
+        ("GET", "/variables", None, {"operator"}),
+        ("GET", "/connections", None, {"operator"}),
+        ("PATCH", "/pools/default_pool?update_mask=slots", {"slots": 128}, {"operator"}),
+        ("GET", "/eventLogs", None, set()),
+    ],
+)  # fmt: skip
+def test_role_says_what_a_person_may_do(
+    people: dict[str, Airflow], method: str, path: str, body: dict[str, object] | None, may: set[str]
+) -> None:
+    done, refusals = set(), {}
+    for role, person in people.items():
+        try:
+            person.request(method, path, body)
+            done.add(role)
+        except AirflowMlError as error:
+            refusals[role] = str(error)
+    assert done == may
+    for role, refusal in refusals.items():
+        wrong_form = role == "operator" and "dagRuns" in path
+        assert f"answered {400 if wrong_form else FORBIDDEN}" in refusal
+
+
+def test_new_password_takes_the_place_of_the_old_one(stack: Stack, people: dict[str, Airflow]) -> None:
+    old = people["viewer"]
+    new = Airflow(stack.url, new_password(old.user), old.user)
+    assert new.request("GET", "/dags/train_model")["dag_id"] == "train_model"
+    with pytest.raises(AirflowMlError, match=f"logging in as {old.user} .* answered {REFUSED}"):
+        Airflow(stack.url, old.password, old.user).request("GET", "/dags/train_model")
+    old.password = new.password
+
+
+@pytest.fixture
+def renewed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Another password of `admin` in the settings, which `make up` has set; the old one comes back afterwards."""
+    with monkeypatch.context() as settings:
+        settings.setenv("ML_ADMIN_PASSWORD", "$another-password")
+        compose_stack.start()
+        yield "$another-password"
+    compose_stack.renew_admin()
+
+
+def test_admin_has_the_password_of_the_settings(stack: Stack, renewed: str) -> None:
+    assert Airflow(stack.url, renewed).request("GET", "/connections")["total_entries"] >= 0
+    with pytest.raises(AirflowMlError, match=f"answered {REFUSED}"):
+        Airflow(stack.url, stack.password).request("GET", "/connections")
+
+
+def test_engine_shows_no_password_of_a_person(stack: Stack) -> None:
+    names = ["ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}"]
+    containers = subprocess.run(["docker", *names], capture_output=True, text=True, check=True).stdout.split()
+    assert len(containers) > 5
+    shown = subprocess.run(["docker", "inspect", *containers], capture_output=True, text=True, check=True).stdout
+    assert stack.password not in shown
