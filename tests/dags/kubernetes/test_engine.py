@@ -2,11 +2,20 @@
 
 import hashlib
 import json
+import ssl
+import threading
 from dataclasses import replace
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from kmock import KubernetesError
 
 from ml import connections
@@ -107,6 +116,54 @@ def test_server_that_is_not_there_and_account_that_is_not_there(settings: Path) 
     (settings / "token").unlink()
     with connect(1) as engine, pytest.raises(EngineError, match=r"cannot be used \(.*No such file.*token"):
         engine.find(LABELS)
+
+
+def tls_server(folder: Path) -> tuple[HTTPServer, bytes]:
+    """A server that lists no pods, with a certificate that it has signed itself, and that certificate."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"items": []}')
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, datetime(2020, 1, 1), datetime(2120, 1, 1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    ).public_bytes(Encoding.PEM)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "both.pem").write_bytes(private + certificate)
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "both.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, certificate
+
+
+def test_api_server_needs_a_certificate_of_the_cluster(
+    settings: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, certificate = tls_server(tmp_path_factory.mktemp("good"))
+    other, others = tls_server(tmp_path_factory.mktemp("other"))
+    other.shutdown()
+    monkeypatch.setenv("ML_KUBERNETES_API", f"https://127.0.0.1:{server.server_port}")
+    # What would decide for other programs decides nothing here.
+    (settings / "bundle.pem").write_bytes(certificate)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(settings / "bundle.pem"))
+    (settings / "ca.crt").write_bytes(others)
+    with connect(5) as engine, pytest.raises(EngineError, match=r"does not answer \(.*CERTIFICATE_VERIFY_FAILED"):
+        engine.find(LABELS)
+    (settings / "ca.crt").write_bytes(certificate)
+    with connect(5) as engine:
+        assert engine.find(LABELS) == {}
+    server.shutdown()
 
 
 @pytest.mark.parametrize("method", ["state", "last_line"])

@@ -228,6 +228,13 @@ def test_claims_and_secrets_that_are_used_exist(manifests: list[Json]) -> None:
     assert set(re.findall(r"--from-literal=([a-z-]+)=", page)) == keys
 
 
+def test_password_of_admin_is_the_file_that_the_first_job_reads() -> None:
+    job, init = VALUES["migrateDatabaseJob"], (ROOT / "services" / "airflow" / "init.py").read_text()
+    (volume,), (mount,) = job["extraVolumes"], job["extraVolumeMounts"]
+    (item,) = volume["secret"]["items"]
+    assert f'Path("{mount["mountPath"]}/{item["path"]}")' in init
+
+
 def test_no_command_of_the_chart_needs_a_shell() -> None:
     """The image has none, and the chart's own commands and checks use one."""
     for service in ("scheduler", "triggerer", "dagProcessor", "apiServer", "migrateDatabaseJob"):
