@@ -11,6 +11,7 @@ from airflow.sdk import DAG
 
 from ml import (
     DS,
+    EXPLANATIONS,
     FEATURES,
     MODELS,
     PREDICTIONS,
@@ -72,7 +73,7 @@ with DAG(
             flag("force"),
         ],
         task_id="page",
-        uses=[PREDICTIONS, FEATURES, MODELS],
+        uses=[PREDICTIONS, FEATURES, MODELS, EXPLANATIONS],
         makes=[REPORTS],
         doc="Reads `reports/{ds}` and what led to it. Writes `index.html` beside it, a page that needs no network.",
     )

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 from stagekit.contract import HIGHER_IS_BETTER
 
-from svg import Scale, drawing, element, label, number, padded, path, percent, short, signed, tick
+from svg import Scale, box, drawing, element, label, number, padded, path, percent, short, signed, tick
 
 MOST_CLASSES, MOST_IMPORTANCES, MOST_PANELS = 8, 20, 4
 LEGEND_LINE, LEGEND_NAME = 17.0, 30
@@ -212,6 +212,23 @@ def importances(rows: Sequence[tuple[str, float, float]], title: str, width: flo
     if len(rows) > len(shown):
         parts.append(label(left, 46.0 + len(shown) * line, f"and {len(rows) - len(shown)} more features"))
     return drawing(width, 40.0 + (len(shown) + (len(rows) > len(shown))) * line, title, parts)
+
+
+def dependence(name: str, bins: Sequence[tuple[str, float | None]], width: float = 300.0) -> Markup:
+    """The mean contribution in each bin of a feature as a bar from zero; a bin without rows has none."""
+    height, means = 112.0, [mean or 0.0 for _, mean in bins]
+    y = Scale(min(0.0, *means), max(0.0, *means) or 1.0, height - 22, 8)
+    x = Scale(0.0, float(max(1, len(bins))), 46, width - 4)
+    wide = x(1.0) - x(0.0)
+    bars = [box(x(i) + 0.1 * wide, y(max(0.0, m)), 0.8 * wide, abs(y(0.0) - y(m))) for i, m in enumerate(means) if m]
+    ends = [label(x.start, height - 4, bins[0][0], "t", 18), label(x.end, height - 4, bins[-1][0], "t e", 18)]
+    parts = [
+        element("path", d="".join(bars), class_="b s0") if bars else "",
+        element("path", d=path([(x.start, y(0.0)), (x.end, y(0.0))]), class_="a"),
+        *(label(42.0, y(value) + 4, signed(round(value, 2)), "t e") for value in {y.low, y.high} - {0.0}),
+        *ends[: len(bins)],
+    ]
+    return drawing(width, height, f"{name}: mean contribution by value", parts)
 
 
 def interval(comparison: Mapping[str, Any], width: float = 360.0) -> Markup:

@@ -9,6 +9,7 @@ from stagekit import META, BadInput, NotReady, Partition, StageError, partition_
 from stagekit.contract import Encoder, read_document, read_encoder
 from stagekit.lineage import Lineage, Reader
 
+from reasons import CONTRIBUTIONS_FILE, REASONS_FILE, Reasons, read_reasons
 from tables import IMPORTANCE_FILE, REJECTED_FILE, read_importances, read_rejected
 
 Content = TypeVar("Content")
@@ -26,7 +27,8 @@ class Day:
 
     `breaches` says which crossed thresholds count; None if `confirm` has not decided it. `since` is the first day that
     the model scores, and the number of days since. `open_fields` are the fields whose values may be shown. `warnings`
-    has those of the steps that led to the model and to the scores, each with its step.
+    has those of the steps that led to the model and to the scores, each with its step. `reasons` is a sentence if the
+    page has none of the scores.
     """
 
     ds: str
@@ -40,6 +42,7 @@ class Day:
     importances: list[tuple[str, float, float]] | None
     trained_curves: list[Mapping[str, Any]] | None
     comparison: Mapping[str, Any] | None
+    reasons: Reasons | str
     lineage: Lineage
     warnings: tuple[tuple[str, str], ...]
 
@@ -54,8 +57,9 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
     model = read_published(root, model_name, MODEL_FILES)
     features = read_published(root, f"features/{ds}", [REJECTED_FILE])
     comparison = newest(root, "comparisons", ds, COMPARISON)
+    explained = read_published(root, f"explanations/{ds}", [REASONS_FILE, CONTRIBUTIONS_FILE])
     encoder = read_encoder(model) if model and ENCODER in model.files else None
-    read = [partition for partition in (predictions, report, model, features, comparison) if partition]
+    read = [partition for partition in (predictions, report, model, features, comparison, explained) if partition]
     reader = Reader(root, most_partitions=MOST_PARTITIONS)
     # What counts also follows from the days before. They are inputs, but not what the figures were made from.
     all_read = [*read, *([decided] if decided else [])]
@@ -71,6 +75,7 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
         importances=_read(model, IMPORTANCE_FILE, read_importances),
         trained_curves=_read(model, CURVES, lambda partition: read_document(partition, CURVES)["curves"]),
         comparison=_read(comparison, COMPARISON, lambda partition: read_document(partition, COMPARISON)),
+        reasons=read_reasons(explained, predictions),
         lineage=reader.follow([path for partition in read for path in partition.hashes]),
         warnings=_warnings(reader.follow([path for one in (model, predictions, report) if one for path in one.hashes])),
     )

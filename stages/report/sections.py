@@ -15,6 +15,7 @@ import distribution
 from day import Day
 from headline import headline, tiles
 from options import PageOptions
+from reasons_section import reasons_section
 from rejects import quality
 from svg import number, percent, short, signed
 from timeline import Bar, bars, runs
@@ -42,6 +43,7 @@ def all_sections(day: Day, options: PageOptions) -> dict[str, Any]:
         "outcome": figures,
         "comparison": comparison(day.comparison),
         "importances": importances(day.importances or []),
+        "reasons": reasons_section(day.reasons),
         "model": day.model or "of this day",
         "lineage": lineage(day),
         "runs": run_charts(day, options),

@@ -92,7 +92,7 @@ ASSETS = {  # task: what it uses, what is complete once it is done
     ("monitor", "label"): (["predictions", "raw", "models"], []),
     ("monitor", "evaluate"): (["predictions", "features", "raw", "models"], []),
     ("monitor", "confirm"): (["reports"], []),
-    ("monitor", "page"): (["predictions", "features", "models"], ["reports"]),
+    ("monitor", "page"): (["predictions", "features", "models", "explanations"], ["reports"]),
     ("monitor", "log_evaluation"): (["reports"], ["registry"]),
     ("promote_model", "promote"): (["registry"], ["registry"]),
     ("roll_back_model", "roll_back"): (["registry"], ["registry"]),

@@ -64,6 +64,7 @@ def shown() -> Iterator[dict[str, str]]:
             "register": server.registry("register", "--ds", TRAINED),
             "features": data.features(SCORED, MODEL, "--max-rejected=0.5"),
             "predict": data.predict(SCORED, MODEL),
+            "explain": data.explain(SCORED, MODEL),
             "label": data.label(SCORED),
             "evaluate": data.evaluate(SCORED, RULES["monitoring"]),
             "page": data.page(SCORED),
@@ -72,6 +73,8 @@ def shown() -> Iterator[dict[str, str]]:
         }  # fmt: skip
         texts = {name: f"{one.log}\n{json.dumps(one.line)}" for name, one in done.items()}
         texts["index.html"] = html.unescape(data.read(f"reports/{SCORED}/index.html"))
+        # The reasons are for people to read: a sensitive value is in none of these files.
+        texts |= {name: data.read(f"explanations/{SCORED}/{name}") for name in ("reasons.csv", "contributions.json")}
         run_id = done["register"].line["run_id"]
         example = server.artifact(run_id, "model/input_example.json")
         assert len(example["data"]) == 5

@@ -143,6 +143,27 @@ ENCODER = {
     "features": [{"name": "amount", "field": "amount", "kind": "number"}],
     "schema": {"fields": [{"name": name, "type": "string", "role": role} for name, role in ROLES.items()]},
 }
+REASON_COLUMNS = [
+    *("transaction_id", "explained_class", "score", "raw_score", "base_value"),
+    *(f"{what}_{place}" for place in (1, 2) for what in ("feature", "value", "contribution")),
+    "other_contributions",
+]
+REASONS = [
+    *([f"T{n}", "1", n / 100, -1.5, -3.5, "amount", f"{n}.5", 1.25, "channel", "…", -0.5, 0.25] for n in range(20)),
+    ["T<b>", "1", 0.975, 3.7, -3.5, "country", "", 7.2, "", "", "", 0.0],
+]
+CONTRIBUTIONS = {
+    "version": 1,
+    "rows": 21,
+    "classes": ["0", "1"],
+    "model": MODEL,
+    "features": [
+        {"name": "amount", "mean_absolute": 0.8,
+         "bins": {"labels": ["up to 10", "above 10", "missing"], "rows": [12, 9, 0], "means": [-0.75, 1.125, None]}},
+        {"name": "channel", "mean_absolute": 0.4, "bins": None},
+        {"name": "country", "mean_absolute": 0.0, "bins": None},
+    ],
+}  # fmt: skip
 PARAMS = {
     "best_iteration": 30,
     "rows": {"train": 19925, "val": 4975},
@@ -249,6 +270,13 @@ class World:
         reads = [f"features/{ds}/features.csv", f"{model}/model.txt"]
         files = {"predictions.csv": f"{ds}\n"}
         self.publish(f"predictions/{ds}", "predict", files, reads, warnings, model=model, version=version)
+
+    def explain(self, ds: str = DAY, model: str = MODEL, **files: object) -> None:
+        """The reasons of a day's scores, as `explanation explain` publishes them; `files` replace its own."""
+        self.of_run("predict", f"scheduled__{ds}T03:00:00+00:00")
+        made = {"reasons": table(REASON_COLUMNS, REASONS), "contributions": CONTRIBUTIONS, **files}
+        named = {"reasons.csv": made["reasons"], "contributions.json": made["contributions"]}
+        self.publish(f"explanations/{ds}", "explain", named, [f"features/{ds}/features.csv", f"{model}/model.txt"])
 
     def evaluate(self, content: object, ds: str = DAY) -> None:
         self.of_run("monitor", f"scheduled__{ds}T04:00:00+00:00")
