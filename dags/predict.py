@@ -82,10 +82,11 @@ with DAG(
     )
 
     explain = stage(
-        "explanation explain",
+        "explanation",
         [DS, model, *as_resolved, option("reasons"), flag("force")],
         uses=[FEATURES, MODELS],
         makes=[EXPLANATIONS],
+        task_id="explain",
         only_if="reasons",
         doc="Reads `features/{ds}` and the model. Writes `explanations/{ds}`: `reasons.csv`, `contributions.json`. "
         "Skipped unless the form's `reasons` is above 0.",

@@ -204,7 +204,7 @@ class Data:
         return self.predict(ds, model, *arguments)
 
     def explain(self, ds: str, model: str, *arguments: str) -> Done:
-        return self.stage("explanation", "explain", f"--ds={ds}", f"--model={model}", *arguments)
+        return self.stage("explanation", f"--ds={ds}", f"--model={model}", *arguments)
 
     def label(self, ds: str, *arguments: str) -> Done:
         return self.stage("preprocessing", "label", f"--ds={ds}", *arguments)

@@ -15,9 +15,7 @@ BEFORE_REASONS, AFTER_REASONS = ("explained_class", "score", "raw_score", "base_
 OF_EACH = 3  # feature, value and contribution
 MOST_ROWS = 10
 NOT_MADE = "The reasons of the scores were not made for this day."
-OUTDATED = (
-    "The reasons are of another model or of other features than the predictions: run `explanation explain` again."
-)
+OUTDATED = "The reasons are of another model or of other features than the predictions: run `explanation` again."
 
 
 @dataclass(frozen=True)
@@ -104,4 +102,4 @@ def _number(text: str, explained: Partition) -> float:
 
 def _bad(explained: Partition, found: str, expected: str) -> BadInput:
     name = f"{explained.name}/{REASONS_FILE}"
-    return BadInput(f"{name}: {found}", expected=expected, do="run `explanation explain` again, with the images in use")
+    return BadInput(f"{name}: {found}", expected=expected, do="run `explanation` again, with the images in use")

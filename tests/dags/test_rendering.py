@@ -286,7 +286,7 @@ def test_reasons_are_of_the_model_that_scored(airflow: Airflow) -> None:
     resolved = {"model": "models/2026-11-08", "version": "3", "run_id": "abc", "model_sha256": "0f"}
     airflow.set_result(run, "resolve", resolved)
     assert airflow.arguments(run, "explain") == [
-        "explain", "--ds=2026-11-16", "--model=models/2026-11-08",
+        "--ds=2026-11-16", "--model=models/2026-11-08",
         "--model-version=3", "--model-run-id=abc", "--model-sha256=0f", "--reasons=5",
     ]  # fmt: skip
 

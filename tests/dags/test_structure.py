@@ -60,7 +60,7 @@ COMMANDS = {
     ("predict", "resolve"): ("registry", ["resolve"]),
     ("predict", "features"): ("preprocessing", ["features"]),
     ("predict", "predict"): ("prediction", ["predict"]),
-    ("predict", "explain"): ("explanation", ["explain"]),
+    ("predict", "explain"): ("explanation", []),
     ("monitor", "label"): ("preprocessing", ["label"]),
     ("monitor", "evaluate"): ("prediction", ["evaluate"]),
     ("monitor", "confirm"): ("prediction", ["confirm"]),

@@ -74,6 +74,12 @@ def test_day_goes_through_all_dags(airflow: Airflow) -> None:
     assert (prepared["ds"], predicted["ds"]) == (TUESDAY, TUESDAY)
     assert [name for name, _ in airflow.asset_events(scoring)] == ["features", "predictions"]
 
+    asking = airflow.manual("predict", day("2026-11-21"), {"ds": TUESDAY, "reasons": 2})
+    airflow.set_result(asking, "resolve", resolved)
+    (explained,) = run_all(airflow, asking, ["explain"])
+    assert (explained["partition"], explained["rows"]) == (f"explanations/{TUESDAY}", predicted["rows"])
+    assert explained["largest_difference"] <= 1e-9
+
     looking = airflow.scheduled("monitor", TUESDAY, "2026-11-18")
     _, evaluated, confirmed, reported = run_all(airflow, looking, ["label", "evaluate", "confirm", "page"])
     assert evaluated["model"]["name"] == f"models/{MONDAY}"

@@ -272,7 +272,7 @@ class World:
         self.publish(f"predictions/{ds}", "predict", files, reads, warnings, model=model, version=version)
 
     def explain(self, ds: str = DAY, model: str = MODEL, **files: object) -> None:
-        """The reasons of a day's scores, as `explanation explain` publishes them; `files` replace its own."""
+        """The reasons of a day's scores, as the stage `explanation` publishes them; `files` replace its own."""
         self.of_run("predict", f"scheduled__{ds}T03:00:00+00:00")
         made = {"reasons": table(REASON_COLUMNS, REASONS), "contributions": CONTRIBUTIONS, **files}
         named = {"reasons.csv": made["reasons"], "contributions.json": made["contributions"]}
