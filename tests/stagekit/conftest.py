@@ -115,6 +115,12 @@ def command_of(name: str, act: Callable[[argparse.Namespace], Mapping[str, Any]]
     return Command(name, "Demonstrate.", f"demo_{name}:run", **more)
 
 
+@pytest.fixture(autouse=True)
+def _few_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mark lists the installed packages: hundreds here, which takes most of a test's time; a few in an image."""
+    monkeypatch.setattr(metadata, "distributions", lambda: [])
+
+
 @pytest.fixture
 def stage(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Stage:
     """The stage in its image, with its source published."""
@@ -123,7 +129,6 @@ def stage(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     monkeypatch.setenv("ML_IMAGE", IMAGE)
     monkeypatch.setattr(cli, "end_on_signals", lambda: None)  # a process has one call; here it has hundreds
     monkeypatch.setattr(os, "fsync", lambda _: None)  # nor does the power fail
-    monkeypatch.setattr(metadata, "distributions", lambda: [])  # hundreds of packages here, a few in an image
     demo = Stage(tmp_path / "data", capsys)
     demo.publish_source()
     return demo

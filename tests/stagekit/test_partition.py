@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -303,7 +302,6 @@ def test_reader_that_meets_a_publication_reads_the_old_or_the_new(
     """A writer replaces two files over and over, a reader verifies both: it never sees a mix, nor fails."""
     # So that many publications meet many looks.
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(metadata, "distributions", lambda: [])
     texts = ["a\n", "longer\n"]
 
     def write(text: str) -> None:
