@@ -25,8 +25,10 @@ from typing import Any
 
 import h11
 
+import policy
+import swarm
 from checks import Refused, shown
-from policy import Call, is_ours, judge, judge_image
+from policy import Call, is_ours, judge_image
 from settings import Settings, read_settings
 from wire import UPGRADE, Client, ClientGone, EngineDown, ask, exchange, look_up
 
@@ -63,6 +65,7 @@ class Entry:
 class Proxy:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._judge = swarm.judge if settings.is_swarm else policy.judge
         self._connections = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -101,26 +104,30 @@ class Proxy:
                 body = await client.read_body()
         except TimeoutError:
             raise Refused(f"no whole request came within {self._settings.request_seconds:g} s", 408) from None
-        call = judge(method, target, body, self._settings.current_limits())
-        entry.image, entry.container = call.image, call.container
+        call = self._judge(method, target, body, self._settings.current_limits())
+        entry.image, entry.container = call.image, call.container or call.service
         if call.attaches and (b"upgrade", b"tcp") not in request.headers:
             raise Refused("attach comes without `Upgrade: tcp`; expected: a client that takes a raw stream", 400)
         return call
 
     async def _answer(self, client: Client, call: Call, entry: Entry) -> None:
         if call.container:
-            await self._check_container(call.container)
+            await self._check_ours("container", call.container, f"/containers/{call.container}/json")
+        if call.service:
+            await self._check_ours("service", call.service, f"/services/{call.service}")
+        if call.network:
+            await self._check_ours("network", call.network, f"/networks/{call.network}")
         if call.creates:
             await self._create(client, call, entry)
         else:
             await self._stream(client, call, entry)
 
-    async def _check_container(self, container: str) -> None:
-        details = await look_up(self._settings.engine, f"/containers/{container}/json")
+    async def _check_ours(self, kind: str, name: str, target: str) -> None:
+        details = await look_up(self._settings.engine, target)
         if details is None:
-            raise Refused(f"No such container: {container}", 404)
+            raise Refused(f"No such {kind}: {name}", 404)
         if not is_ours(details, self._settings.limits):
-            raise Refused(f"container {container[:12]} was not created through this proxy; expected: one that was")
+            raise Refused(f"{kind} {name[:12]} was not created through this proxy; expected: one that was")
 
     async def _create(self, client: Client, call: Call, entry: Entry) -> None:
         details = await look_up(self._settings.engine, f"/images/{call.image}/json")
@@ -129,7 +136,8 @@ class Proxy:
         judge_image(str(call.image), details)
         response, body = await ask(self._settings.engine, call)
         if response.status_code == 201:
-            entry.container = json.loads(body)["Id"]
+            made = json.loads(body)
+            entry.container = made.get("Id") or made["ID"]
         entry.write(response.status_code)
         await client.send(_pass_on(response), h11.Data(data=body), h11.EndOfMessage())
 

@@ -8,8 +8,8 @@ are exact: the engine would accept `hostconfig` for `HostConfig`, here it is an 
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -37,6 +37,8 @@ OLDEST_API = 44
 MIN_MEMORY = 6 << 20
 
 CONTAINER = "[0-9a-f]{64}"
+# How a swarm names a service, a network or a node.
+SWARM_ID = "[0-9a-z]{25}"
 IMAGE = r"airflow-ml-(?P<stage>[a-z0-9]+(?:-[a-z0-9]+)*):(?!latest(?![\w.-]))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 # The one stage that gets credentials, and where.
 EXCHANGE, CONNECTIONS = "exchange", "/run/connections"
@@ -50,7 +52,8 @@ class Limits:
     """What this installation allows: `data` is a volume's name or the absolute path of a folder on the host.
 
     `installation` is a name that no other on the same engine has; `networks` are those that a stage may join, by stage;
-    `connections` is the volume with credentials that the stage exchange alone may mount, read-only.
+    `connections` is the volume with credentials that the stage exchange alone may mount, read-only. `pushed` are the
+    images of the lock by their names in an image registry.
     """
 
     installation: str
@@ -59,37 +62,65 @@ class Limits:
     networks: Mapping[str, frozenset[str]] = field(default_factory=dict)
     connections: str | None = None
     images: frozenset[str] | None = None
+    pushed: Mapping[str, str] = field(default_factory=dict)
     max_pids: int = 1024
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request that was let through, in the form in which the engine gets it. `container` must carry our label."""
+    """A request that was let through, in the form in which the engine gets it.
+
+    `container`, `service` and `network` must carry our label.
+    """
 
     method: str
     target: str
     body: bytes = b""
     container: str | None = None
+    service: str | None = None
+    network: str | None = None
     image: str | None = None
     creates: bool = False
     attaches: bool = False
 
 
+# Checks the body of a request that creates something; returns the call with a body of its own.
+Create = Callable[[Call, bytes, Limits], Call]
+
+
 def judge(method: str, target: str, body: bytes, limits: Limits) -> Call:
     """Decide on one request; returns the call for the engine, or raises Refused."""
+    listed = {**looking(limits), **_containers(limits.installation)}
+    return judge_listed(method, target, body, limits, listed, {"/containers/create": _create})
+
+
+def judge_listed(
+    method: str, target: str, body: bytes, limits: Limits, listed: Mapping[str, Check], creating: Mapping[str, Create]
+) -> Call:
+    """Decide on one request by a list: each request with the check for its query, and what creates something."""
     path, _, query = target.partition("?")
     version, path = _split_version(method, path)
-    creates = (method, path) == ("POST", "/containers/create")
-    if body and not creates:
+    create = creating.get(path) if method == "POST" else None
+    if body and create is None:
         raise Refused(f"{method} {shown(path)} has a body of {len(body)} bytes; expected: none")
-    names, check = _find_check(method, path, limits)
+    names, check = _find_check(method, path, listed)
     checked = check(parse_query(query), "the query")
     target = version + path + ("?" + urlencode(checked) if checked else "")
-    if creates:
-        container = judge_container(body, limits)
-        return Call(method, target, json.dumps(container).encode(), image=container["Image"], creates=True)
-    attaches = path.endswith("/attach")
-    return Call(method, target, container=names.get("container"), image=names.get("image"), attaches=attaches)
+    call = Call(
+        method,
+        target,
+        container=names.get("container"),
+        service=names.get("service"),
+        network=names.get("network"),
+        image=names.get("image"),
+        attaches=path.endswith("/attach"),
+    )
+    return create(call, body, limits) if create else call
+
+
+def _create(call: Call, body: bytes, limits: Limits) -> Call:
+    container = judge_container(body, limits)
+    return replace(call, body=json.dumps(container).encode(), image=container["Image"], creates=True)
 
 
 def judge_container(body: bytes, limits: Limits) -> dict[str, Any]:
@@ -114,8 +145,9 @@ def judge_image(image: str, details: Mapping[str, Any]) -> None:
 
 
 def is_ours(details: Mapping[str, Any], limits: Limits) -> bool:
-    """Whether a container, whose `details` are those of the engine, was created through this installation's proxy."""
-    return ((details.get("Config") or {}).get("Labels") or {}).get(LABEL) == limits.installation
+    """Whether something, whose `details` are those of the engine, was created through this installation's proxy."""
+    inside = details.get("Config") or details.get("Spec") or details  # a container, a service, a network
+    return (inside.get("Labels") or {}).get(LABEL) == limits.installation
 
 
 # --- requests ---
@@ -130,15 +162,15 @@ def _split_version(method: str, path: str) -> tuple[str, str]:
     return found.group(1) or "", found.group(3)
 
 
-def _find_check(method: str, path: str, limits: Limits) -> tuple[dict[str, str], Check]:
+def _find_check(method: str, path: str, requests: Mapping[str, Check]) -> tuple[dict[str, str], Check]:
     """The names in the path, and the check for the query, of the listed request that this is."""
     if (method, path) == ("POST", "/images/create"):
         raise Refused("images are never pulled; do: run ./build_images.sh, it builds them and writes the image lock")
-    for line, check in _requests(limits).items():
+    kinds = {"container": CONTAINER, "image": IMAGE, "service": SWARM_ID, "network": SWARM_ID}
+    for line, check in requests.items():
         listed, _, pattern = line.partition(" ")
-        pattern = pattern.replace("{container}", f"(?P<container>{CONTAINER})").replace(
-            "{image}", f"(?P<image>{IMAGE})"
-        )
+        for kind, name in kinds.items():
+            pattern = pattern.replace(f"{{{kind}}}", f"(?P<{kind}>{name})")
         if method == listed and (found := re.fullmatch(pattern, path)):
             return found.groupdict(), check
     raise _not_listed(method, path)
@@ -151,25 +183,34 @@ def _not_listed(method: str, path: str) -> Refused:
     )
 
 
-def _requests(limits: Limits) -> dict[str, Check]:
-    """Each request that is let through, with the check for its query."""
-    yes_or_no = one_of("0", "1", "true", "false", "True", "False")
-    no = one_of("0", "false", "False")
-    number = text("-1|[0-9]{1,10}", "a whole number")
-    moment = text("[0-9]{1,10}([.][0-9]{1,9})?", "a time in seconds")
-    output = dict.fromkeys(("stdout", "stderr"), yes_or_no)
+YES_OR_NO = one_of("0", "1", "true", "false", "True", "False")
+NO = one_of("0", "false", "False")
+OUTPUT = dict.fromkeys(("stdout", "stderr"), YES_OR_NO)
+MOMENT = text("[0-9]{1,10}([.][0-9]{1,9})?", "a time in seconds")
+LINES = text("all|[0-9]{1,10}", "all or a number of lines")
+
+
+def looking(limits: Limits) -> dict[str, Check]:
+    """Each request that changes nothing and that every kind of engine answers, with the check for its query."""
     return {
         "GET /_ping": fields(),
         "GET /version": fields(),
         "GET /images/json": fields(
             required={"filters": json_text(fields(required={"reference": list_of(_image(limits), 1, 1)}))},
-            optional={"only_ids": no, "all": no},
+            optional={"only_ids": NO, "all": NO},
         ),
         "GET /images/{image}/json": fields(),
-        "GET /containers/json": _containers_query(limits.installation),
+    }
+
+
+def _containers(installation: str) -> dict[str, Check]:
+    """Each request about containers, with the check for its query."""
+    number = text("-1|[0-9]{1,10}", "a whole number")
+    return {
+        "GET /containers/json": _containers_query(installation),
         "POST /containers/create": fields(),
         "POST /containers/{container}/attach": fields(
-            optional={**output, "stream": yes_or_no, "logs": yes_or_no, "stdin": no}
+            optional={**OUTPUT, "stream": YES_OR_NO, "logs": YES_OR_NO, "stdin": NO}
         ),
         "POST /containers/{container}/start": fields(),
         "POST /containers/{container}/wait": fields(
@@ -180,29 +221,27 @@ def _requests(limits: Limits) -> dict[str, Check]:
         "GET /containers/{container}/json": fields(),
         "GET /containers/{container}/logs": fields(
             optional={
-                **output,
-                **dict.fromkeys(("follow", "timestamps"), yes_or_no),
-                **dict.fromkeys(("since", "until"), moment),
-                "tail": text("all|[0-9]{1,10}", "all or a number of lines"),
+                **OUTPUT,
+                **dict.fromkeys(("follow", "timestamps"), YES_OR_NO),
+                **dict.fromkeys(("since", "until"), MOMENT),
+                "tail": LINES,
             }
         ),
-        "DELETE /containers/{container}": fields(optional={"force": yes_or_no, "v": yes_or_no, "link": no}),
+        "DELETE /containers/{container}": fields(optional={"force": YES_OR_NO, "v": YES_OR_NO, "link": NO}),
     }
 
 
 def _containers_query(installation: str) -> Check:
-    """A list of containers holds ours alone: our label is added to what the client filters by."""
     yes_or_no, no = one_of("0", "1", "true", "false"), one_of("0", "false")
-    filters = fields(optional={"label": list_of(text()), "status": list_of(text("[a-z]+", "a status"))})
-    check = fields(
-        optional={
-            "all": yes_or_no,
-            "trunc_cmd": yes_or_no,
-            "size": no,
-            "limit": text("-1|[0-9]{1,10}", "a whole number"),
-            "filters": json_text(filters),
-        }
-    )
+    limit = text("-1|[0-9]{1,10}", "a whole number")
+    more = {"all": yes_or_no, "trunc_cmd": yes_or_no, "size": no, "limit": limit}
+    return ours_alone(installation, {"status": list_of(text("[a-z]+", "a status"))}, more)
+
+
+def ours_alone(installation: str, filters: Mapping[str, Check], more: Mapping[str, Check]) -> Check:
+    """A list holds what is ours alone: our label is added to what the client filters by."""
+    known = fields(optional={"label": list_of(text()), **filters})
+    check = fields(optional={**more, "filters": json_text(known)})
 
     def apply(value: Any, key: str) -> Any:
         query = check(value, key)
@@ -214,6 +253,11 @@ def _containers_query(installation: str) -> Check:
 
 
 # --- containers ---
+
+
+USER = text("[1-9][0-9]{0,8}:[1-9][0-9]{0,8}", "UID:GID, two numbers, neither of them 0")
+LABELS = map_of(text(r"airflow-ml[.](?!proxy\Z)[a-z0-9._-]+", f"airflow-ml.NAME, but not {LABEL}"), text())
+VARIABLES = list_of(text("ML_[A-Z0-9_]+=.*", "ML_NAME=value"))
 
 
 def _stage_of(content: Any) -> str:
@@ -228,15 +272,13 @@ def _container(limits: Limits, stage: str) -> Check:
     return fields(
         required={
             "Image": _image(limits),
-            "User": text("[1-9][0-9]{0,8}:[1-9][0-9]{0,8}", "UID:GID, two numbers, neither of them 0"),
-            "Labels": map_of(
-                text(r"airflow-ml[.](?!proxy\Z)[a-z0-9._-]+", f"airflow-ml.NAME, but not {LABEL}"), text()
-            ),
+            "User": USER,
+            "Labels": LABELS,
             "HostConfig": _host_config(limits, stage),
         },
         optional={
             "Cmd": list_of(text()),
-            "Env": list_of(text("ML_[A-Z0-9_]+=.*", "ML_NAME=value")),
+            "Env": VARIABLES,
             "AttachStdout": one_of(True),
             "AttachStderr": one_of(True),
         },
@@ -267,7 +309,7 @@ def _host_config(limits: Limits, stage: str) -> Check:
             "PidsLimit": whole(1, limits.max_pids),
         },
         optional={
-            "Mounts": _mounts(limits, stage),
+            "Mounts": mounts(limits, stage),
             "Tmpfs": tmpfs,
             "CpuShares": whole(2, 1024),
             "NanoCpus": whole(1, 1024 * 10**9),
@@ -276,38 +318,34 @@ def _host_config(limits: Limits, stage: str) -> Check:
     )
 
 
-def _mounts(limits: Limits, stage: str) -> Check:
-    """The data; for the stage exchange also the credentials, which it cannot change."""
-    data = fields(
-        required={
-            "Type": one_of("bind" if limits.data.startswith("/") else "volume"),
-            "Source": one_of(limits.data),
-            "Target": one_of("/data"),
-        },
-        optional={"ReadOnly": one_of(True)},
-    )
-    if stage != EXCHANGE or limits.connections is None:
-        return list_of(data, 0, 1)
-    connections = fields(
-        required={
-            "Type": one_of("volume"),
-            "Source": one_of(limits.connections),
-            "Target": one_of(CONNECTIONS),
-            "ReadOnly": one_of(True),
-        }
-    )
+def mounts(limits: Limits, stage: str, more: Mapping[str, Check] | None = None) -> Check:
+    """The data; for the stage exchange also the credentials, which it cannot change; `more` by target."""
+    kind = "bind" if limits.data.startswith("/") else "volume"
+    data = _mount(kind, limits.data, "/data", optional={"ReadOnly": one_of(True)})
+    checks = {"/data": data, **(more or {})}
+    if stage == EXCHANGE and limits.connections is not None:
+        read_only = {"ReadOnly": one_of(True)}
+        checks[CONNECTIONS] = _mount("volume", limits.connections, CONNECTIONS, required=read_only)
 
     def mount(value: Any, key: str) -> Any:
-        check = connections if isinstance(value, dict) and value.get("Target") == CONNECTIONS else data
-        return check(value, key)
+        target = value.get("Target") if isinstance(value, dict) else None
+        return checks.get(target if isinstance(target, str) else "", data)(value, key)
 
     def apply(value: Any, key: str) -> Any:
-        mounts = list_of(mount, 0, 2)(value, key)
-        if len({one["Target"] for one in mounts}) < len(mounts):
+        found = list_of(mount, 0, len(checks))(value, key)
+        if len({one["Target"] for one in found}) < len(found):
             raise wrong(key, value, "each target once")
-        return mounts
+        return found
 
     return apply
+
+
+def _mount(
+    kind: str, source: str, target: str, *, required: Mapping[str, Check] | None = None,
+    optional: Mapping[str, Check] | None = None,
+) -> Check:  # fmt: skip
+    where = {"Type": one_of(kind), "Source": one_of(source), "Target": one_of(target)}
+    return fields(required={**where, **(required or {})}, optional=optional)
 
 
 def _image(limits: Limits) -> Check:

@@ -22,6 +22,7 @@ class Settings:
     engine: str
     image_lock: Path | None
     request_seconds: float
+    is_swarm: bool = False
 
     def current_limits(self) -> Limits:
         """The limits with the images that the lock names now; a lock that cannot be read names none."""
@@ -29,7 +30,8 @@ class Settings:
             return self.limits
         try:
             entries = json.loads(self.image_lock.read_text(encoding="utf-8"))["images"].values()
-            return replace(self.limits, images=frozenset(entry["image"] for entry in entries))
+            pushed = {entry["pushed"]: entry["image"] for entry in entries if entry.get("pushed")}
+            return replace(self.limits, images=frozenset(entry["image"] for entry in entries), pushed=pushed)
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return replace(self.limits, images=frozenset())
 
@@ -39,6 +41,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
     ML_DATA                    what may be mounted at /data: a volume's name or a host folder's path (required)
     ML_INSTALLATION            a name that no other installation on this engine has (required)
+    ML_ENGINE                  swarm: services are let through, and no containers; anything else: containers, and no
+                               services (default: docker)
     ML_DOCKER_SOCKET           the engine's socket (default: /var/run/docker.sock)
     ML_IMAGE_LOCK              the image lock; if set, only images that it names can run (default: not set)
     ML_STAGE_MEMORY            the most memory that a container may ask for, such as 4g (required)
@@ -62,6 +66,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     connections = get("ML_CONNECTIONS_VOLUME", "", f"({VOLUME})?", "a volume's name")
     memory = get("ML_STAGE_MEMORY", "", "[1-9][0-9]*[kmgKMG]?[bB]?", "a size such as 4g").lower().rstrip("b")
     lock = environment.get("ML_IMAGE_LOCK")
+    is_swarm = get("ML_ENGINE", "docker", "[a-z]+", "the name of an engine") == "swarm"
+    if is_swarm and not data.startswith("/"):
+        raise ValueError(
+            f"ML_DATA is {data!r}; expected: with ML_ENGINE=swarm the path of a folder that every node has"
+        )
     return Settings(
         limits=Limits(
             installation=get("ML_INSTALLATION", "", INSTALLATION, "a name of small letters, digits, - and _"),
@@ -73,6 +82,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         engine=get("ML_DOCKER_SOCKET", "/var/run/docker.sock", "/.+", "a path"),
         image_lock=Path(lock) if lock else None,
         request_seconds=float(get("ML_PROXY_REQUEST_SECONDS", "10", "[0-9]+([.][0-9]+)?", "a number of seconds")),
+        is_swarm=is_swarm,
     )
 
 

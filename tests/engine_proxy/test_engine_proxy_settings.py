@@ -1,5 +1,8 @@
 """The engine proxy's settings."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from settings import read_settings
@@ -21,6 +24,7 @@ def test_settings_have_defaults_for_all_but_the_name_the_data_and_the_memory() -
     [
         ("ML_INSTALLATION", ""),
         ("ML_INSTALLATION", "a=b"),
+        ("ML_ENGINE", "../docker"),
         ("ML_DATA", ""),
         ("ML_DATA", "/"),
         ("ML_DATA", "/srv/.."),
@@ -71,3 +75,15 @@ def test_settings_take_a_folder_networks_and_sizes() -> None:
     assert settings.limits.networks == {"registry": {"tracking"}, "exchange": {"host-shop", "hosting", "none"}}
     assert settings.limits.connections == "airflow-ml_connections"
     assert settings.limits.max_memory == 512 * 1024**2
+
+
+def test_swarm_needs_a_folder_and_takes_the_names_of_the_registry(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="ML_DATA is 'data'"):
+        read_settings({**REQUIRED, "ML_ENGINE": "swarm"})
+    entries = {"a": {"image": "airflow-ml-a:1", "pushed": "r/airflow-ml-a@sha256:0"}, "b": {"image": "airflow-ml-b:1"}}
+    (tmp_path / "lock").write_text(json.dumps({"images": entries}))
+    environment = {**REQUIRED, "ML_ENGINE": "swarm", "ML_DATA": "/srv/ml", "ML_IMAGE_LOCK": str(tmp_path / "lock")}
+    settings = read_settings(environment)
+    assert settings.is_swarm
+    assert settings.current_limits().pushed == {"r/airflow-ml-a@sha256:0": "airflow-ml-a:1"}
+    assert not read_settings({**REQUIRED, "ML_ENGINE": "kubernetes"}).is_swarm

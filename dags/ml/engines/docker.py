@@ -30,7 +30,7 @@ LOOK_S = 0.1
 # The engine learns that a container was out of memory by another event than its end, which may come later.
 OUT_OF_MEMORY_LOOKS, OUT_OF_MEMORY_LOOK_S = 10, 0.2
 # How the engine says that somebody else has removed a container or a service, or removes it now.
-GONE = re.compile(r"No such container|is already in progress|^(service|network) \S+ not found")
+GONE = re.compile(r"No such (container|service|network)|is already in progress|^(service|network) \S+ not found")
 
 
 class DockerEngine(Engine):

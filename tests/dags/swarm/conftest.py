@@ -1,16 +1,15 @@
-"""Tasks on a real swarm: probes that run in the base image on three hosts, with the data on JuiceFS."""
+"""Tasks on a real swarm: probes that run on three hosts, with the data on JuiceFS."""
 
-import json
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from ml import operator
 from tests.dags.runs import Airflow
-from tests.dags.swarm.lab import Lab, swarm_of_three
-from tests.harness import image_lock
+from tests.dags.swarm.lab import NETWORK, Lab, swarm_of_three
+from tests.harness import docker, images
 
 PROBES = """
 from datetime import timedelta
@@ -23,47 +22,57 @@ from ml.operator import StageOperator
 with DAG("probes", schedule=None, params={"code": ""}, **dag_defaults()):
     what = {"stage": "probe", "command": ["-c", "{{ params.code }}", ""]}
     StageOperator(task_id="probe", outlets=[RAW], execution_timeout=timedelta(minutes=5), **what)
+    StageOperator(task_id="probe_on_the_network", network="mlflow", **what)
+"""
+DOCKERFILE = """
+FROM {base}
+COPY probe.py /opt/stage/probe.py
+ENTRYPOINT ["/usr/bin/tini", "--", "python", "/opt/stage/probe.py"]
 """
 
 
 @pytest.fixture(scope="package")
-def lab() -> Iterator[Lab]:
-    with swarm_of_three() as lab:
-        lab.push(["base"])
-        yield lab
-
-
-@pytest.fixture(scope="package")
-def probe_lock(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An image lock with one stage, `probe`: the base image, whose command is Python's."""
-    path = tmp_path_factory.mktemp("lock") / "images.lock.json"
-    write_lock(path, lab, {"probe": "base"})
-    return path
-
-
-def write_lock(path: Path, lab: Lab, names: dict[str, str]) -> None:
-    """An image lock of stages, each with an entry of this checkout's lock as it is after a push."""
-    entries = {stage: {**image_lock()[name], "pushed": lab.pushed[name]} for stage, name in names.items()}
-    path.write_text(json.dumps({"version": 1, "images": entries}))
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The swarm, with one stage in the image lock: `probe`, which executes Python code."""
+    folder = tmp_path_factory.mktemp("probe")
+    (folder / "probe.py").write_text("import sys; exec(compile(sys.argv[2], 'probe', 'exec'))")
+    (folder / "Dockerfile").write_text(DOCKERFILE.format(base=images()["base"]))
+    image = f"airflow-ml-probe:{uuid4().hex[:12]}"
+    docker("build", "--quiet", "--tag", image, str(folder))
+    try:
+        with swarm_of_three() as lab:
+            lab.push({"probe": image})
+            yield lab
+    finally:
+        docker("image", "rm", "--force", image, check=False)
 
 
 @pytest.fixture
-def _environment(lab: Lab, probe_lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     # A busy machine must not decide whether a task is deferred.
     monkeypatch.setattr(operator, "PATIENCE", timedelta(minutes=10))
     monkeypatch.setenv("ML_ENGINE", "swarm")
-    monkeypatch.setenv("ML_IMAGE_LOCK", str(probe_lock))
+    monkeypatch.setenv("ML_IMAGE_LOCK", str(lab.lock))
     monkeypatch.setenv("ML_DATA", str(lab.data))
-    monkeypatch.setenv("ML_DOCKER_HOST", lab.manager.host)
+    monkeypatch.setenv("ML_DOCKER_HOST", lab.proxy)
+    monkeypatch.setenv("ML_MLFLOW_NETWORK", NETWORK)
     monkeypatch.setenv("ML_STAGE_MEMORY", "256m")
     monkeypatch.setenv("ML_NODE_LOST_SECONDS", "3")
 
 
+@pytest.fixture(autouse=True)
+def _clean(lab: Lab) -> Iterator[None]:
+    """What a failed test leaves on the swarm harms no other."""
+    yield
+    if left := lab.manager.docker("service", "ls", "--quiet").split():
+        lab.manager.docker("service", "rm", *left)
+
+
 @pytest.fixture(scope="package")
-def probes(probe_lock: Path, tmp_path_factory: pytest.TempPathFactory) -> Airflow:
+def probes(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Airflow:
     """Airflow with the Dag of probes."""
     folder = tmp_path_factory.mktemp("dags")
     (folder / "probes.py").write_text(PROBES)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("ML_IMAGE_LOCK", str(probe_lock))
+        monkeypatch.setenv("ML_IMAGE_LOCK", str(lab.lock))
         return Airflow(folder)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +19,15 @@ from uuid import uuid4
 
 import pytest
 
-from tests.harness import ROOT, image_lock
+from tests.harness import ROOT, docker, images
 
 JUICEFS = ROOT / ".venv/bin/juicefs"
 NO_CACHE = ("--attr-cache", "0", "--entry-cache", "0", "--dir-entry-cache", "0")
 NODES, PATIENCE_S = 3, 120
 NET = "10.77.0"
+# The engine's name of the network that the probes may join.
+NETWORK = "probes_mlflow"
+PROXY_USER = 10001
 REGISTRY = f"{NET}.1:5000"
 # The manager takes a node for lost after three heartbeats that did not come; the default is 5 s.
 HEARTBEAT = "1s"
@@ -180,7 +183,8 @@ class Lab:
     name: str = field(default_factory=lambda: f"ml{uuid4().hex[:5]}")
     nodes: list[Node] = field(default_factory=list)
     registry: "subprocess.Popen[bytes] | None" = None
-    pushed: dict[str, str] = field(default_factory=dict)
+    images: dict[str, dict[str, str]] = field(default_factory=dict)
+    proxy_container: str = ""
 
     def __post_init__(self) -> None:
         self.nodes = [Node(self, number) for number in range(1, NODES + 1)]
@@ -204,6 +208,7 @@ class Lab:
 
     def start(self) -> None:
         self.data.mkdir()
+        self.lock.parent.mkdir()
         call("ip", "netns", "add", self.switch)
         call("ip", "-n", self.switch, "link", "add", "br0", "type", "bridge")
         call("ip", "-n", self.switch, "address", "add", f"{NET}.1/24", "dev", "br0")
@@ -218,6 +223,7 @@ class Lab:
         for node in self.nodes:
             node.await_start()
         self._join()
+        self._start_proxy()
 
     def _start_registry(self) -> None:
         program = call(ROOT / "setup/ensure_image_registry.sh").splitlines()[-1]
@@ -241,21 +247,49 @@ class Lab:
     def states(self) -> list[str]:
         return self.manager.docker("node", "ls", "--format", "{{.Status}}").split()
 
-    def push(self, names: Sequence[str]) -> None:
-        """Put images of the image lock into the registry; their names by digest are in `pushed`."""
-        entries = {name: str(image_lock()[name]["image"]) for name in names if name not in self.pushed}
-        save = subprocess.Popen(["docker", "save", *entries.values()], stdout=subprocess.PIPE)
+    def push(self, images: Mapping[str, str]) -> None:
+        """Put images of this machine's engine into the registry, and into the image lock under their stages' names."""
+        save = subprocess.Popen(["docker", "save", *images.values()], stdout=subprocess.PIPE)
         load = ["docker", "--host", self.manager.host, "load", "--quiet"]
         subprocess.run(load, stdin=save.stdout, check=True, stdout=subprocess.DEVNULL)
         assert save.wait() == 0
-        for name, image in entries.items():
+        for stage, image in images.items():
             self.manager.docker("tag", image, f"{REGISTRY}/{image}")
-            said = self.manager.docker("push", "--quiet", f"{REGISTRY}/{image}")
-            assert said, image
+            self.manager.docker("push", "--quiet", f"{REGISTRY}/{image}")
             digests = json.loads(self.manager.docker("inspect", "--format", "{{json .RepoDigests}}", image))
-            self.pushed[name] = next(digest for digest in digests if digest.startswith(REGISTRY))
+            pushed = next(digest for digest in digests if digest.startswith(REGISTRY))
+            identity = self.manager.docker("inspect", "--format", "{{.Id}}", image)
+            self.images[stage] = {"image": image, "id": identity, "pushed": pushed}
+        self.lock.write_text(json.dumps({"version": 1, "images": self.images}))
+
+    def _start_proxy(self) -> None:
+        """The engine proxy before the manager, as the stack has it; its socket is `proxy`."""
+        folder = self.folder / "proxy"
+        folder.mkdir()
+        os.chown(folder, PROXY_USER, PROXY_USER)
+        socket = Path(self.manager.host.removeprefix("unix://"))
+        self.proxy_container = docker(
+            "run", "--detach", "--network=none", "--read-only", "--cap-drop=ALL", f"--group-add={socket.stat().st_gid}",
+            "--security-opt=no-new-privileges", f"--volume={socket}:/var/run/docker.sock",
+            f"--volume={folder}:/run/engine-proxy", f"--volume={self.lock.parent}:/lock:ro", "--env=ML_ENGINE=swarm",
+            f"--env=ML_DATA={self.data}", "--env=ML_STAGE_MEMORY=2g", f"--env=ML_INSTALLATION={self.name}",
+            f"--env=ML_STAGE_NETWORKS=probe={NETWORK}", "--env=ML_IMAGE_LOCK=/lock/images.lock.json",
+            images()["engine-proxy"], "serve",
+        ).stdout.strip()  # fmt: skip
+        wait_until((folder / "engine.sock").exists, "the engine proxy listens")
+
+    @property
+    def proxy(self) -> str:
+        return f"unix://{self.folder}/proxy/engine.sock"
+
+    @property
+    def lock(self) -> Path:
+        """The image lock of the images that were pushed."""
+        return self.folder / "lock" / "images.lock.json"
 
     def stop(self) -> None:
+        if self.proxy_container:
+            docker("rm", "--force", self.proxy_container, check=False)
         for node in self.nodes:
             node.ask_to_stop()
         for node in self.nodes:

@@ -13,10 +13,10 @@ from airflow.sdk.execution_time.supervisor import TaskRunResult
 from airflow.utils.session import create_session
 
 from ml import engines, labels, operator
-from ml.engines import swarm
+from ml.engines import EngineError, swarm
 from ml.orphans import remove_orphans
 from tests.dags.runs import Airflow, day
-from tests.dags.swarm.lab import REGISTRY, Lab, Node, wait_until
+from tests.dags.swarm.lab import NETWORK, REGISTRY, Lab, Node, wait_until
 
 pytestmark = pytest.mark.usefixtures("_environment")
 
@@ -58,10 +58,10 @@ print(json.dumps({{
 """
 
 
-def execute(probes: Airflow, code: str) -> tuple[DagRun, TaskRunResult]:
+def execute(probes: Airflow, code: str, task_id: str = "probe") -> tuple[DagRun, TaskRunResult]:
     """Run a probe that executes the code."""
     run = probes.manual("probes", day("2026-11-21"), {"code": code})
-    return run, probes.run_task(run, "probe")
+    return run, probes.run_task(run, task_id)
 
 
 def left(lab: Lab) -> list[str]:
@@ -167,13 +167,14 @@ def test_container_is_confined(probes: Airflow) -> None:
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
 def test_work_that_cannot_begin_fails_in_words(
-    probes: Airflow, lab: Lab, probe_lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    probes: Airflow, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     change: dict[str, str | int | None], state: str, message: str,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(swarm, "NO_NODE_S", 1)
+    monkeypatch.setenv("ML_DOCKER_HOST", lab.manager.host)  # the proxy refuses some of it first
     for name, value in change.items():
         if name == "pushed":
-            content = json.loads(probe_lock.read_text())
+            content = json.loads(lab.lock.read_text())
             content["images"]["probe"]["pushed"] = value
             (tmp_path / "lock.json").write_text(json.dumps(content))
             monkeypatch.setenv("ML_IMAGE_LOCK", str(tmp_path / "lock.json"))
@@ -186,6 +187,67 @@ def test_work_that_cannot_begin_fails_in_words(
     assert message in str(outcome.error)
     assert "; do: " in str(outcome.error)
     assert_nothing_left(lab)
+
+
+# What MLflow is to the stage `registry`: a container of the stack on the manager, with a name on an overlay network.
+SERVER = "python -m http.server --bind 0.0.0.0 --directory /opt 5000"
+ASK = """
+import json, time, urllib.request
+for _ in range(100):
+    try:
+        print(json.dumps({"status": urllib.request.urlopen("http://mlflow:5000/", timeout=5).status}))
+        break
+    except OSError as error:
+        failed = error
+        time.sleep(0.1)
+else:
+    raise failed
+"""
+
+
+def test_stage_on_a_network_of_the_stack_reaches_it_from_any_node(
+    probes: Airflow, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_STAGE_CONSTRAINTS", "*:node.hostname==node3")
+    docker = lab.manager.docker
+    docker("network", "create", "--driver=overlay", "--attachable", "--internal", NETWORK)
+    server = docker("run", "--detach", f"--network={NETWORK}", "--network-alias=mlflow", "--entrypoint=python",
+                    lab.images["probe"]["image"], *SERVER.split()[1:])  # fmt: skip
+    try:
+        run, outcome = execute(probes, ASK, "probe_on_the_network")
+    finally:
+        docker("rm", "--force", server)
+    assert outcome.ti.state == "success", outcome.error
+    assert probes.result(run, "probe_on_the_network") == {"status": 200}
+    wait_until(lambda: "Error" not in docker("network", "rm", NETWORK, check=False), "the network is removed", 30)
+
+
+def test_another_stack_on_the_swarm_is_neither_seen_nor_touched(lab: Lab) -> None:
+    """The proxy lets a stack look at, and remove, what it created itself."""
+    marks = [f"--label={labels.DATA}={lab.data}", f"--label={labels.RUN}=theirs", "--label=airflow-ml.proxy=another"]
+    image = lab.images["probe"]["pushed"]
+    service = lab.manager.docker(
+        "service",
+        "create",
+        "--quiet",
+        "--detach",
+        "--mode=replicated-job",
+        "--restart-condition=none",
+        *marks,
+        image,
+        "-c",
+        SLEEP,
+    )
+    try:
+        with engines.connect() as engine:
+            for running in (False, True):
+                assert engine.find({labels.DATA: str(lab.data)}, running=running) == {}
+            for action in (engine.state, engine.last_line, engine.remove):
+                with pytest.raises(EngineError, match="was not created through this proxy"):
+                    action(service)
+        assert lab.manager.docker("service", "ls", "--quiet")
+    finally:
+        lab.manager.docker("service", "rm", service)
 
 
 def test_constraint_chooses_the_node(probes: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,8 +309,8 @@ def test_container_whose_task_has_ended_is_removed(probes: Airflow, lab: Lab, mo
     ended, waits = (execute(probes, SLEEP)[0] for _ in range(2))
     assert len(left(lab)) == 4
     with create_session() as session:
-        (ti,) = session.merge(ended).get_task_instances(session=session)
-        ti.set_state("failed", session=session)
+        for ti in session.merge(ended).get_task_instances(session=session):
+            ti.set_state("failed", session=session)
         session.flush()
         remove_orphans(session)
     with engines.connect() as engine:
