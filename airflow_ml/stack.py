@@ -47,8 +47,12 @@ def runs_page(mlflow: str, model: str) -> str:
             place = f"/{json.load(answer)['experiment']['experiment_id']}/runs"
     except (OSError, ValueError, LookupError, TypeError):
         place = ""
-    # MLflow's other workflow, of generative AI, is its default, and its page of an experiment shows no runs.
-    return f"{mlflow}/#/experiments{place}?workflowType=machine_learning"
+    return mlflow_page(mlflow, f"experiments{place}")
+
+
+def mlflow_page(mlflow: str, place: str) -> str:
+    """A page of MLflow; without the query MLflow shows it among those of generative AI, where runs have no table."""
+    return f"{mlflow}/#/{place}?workflowType=machine_learning"
 
 
 def addresses() -> list[str]:

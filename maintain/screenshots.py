@@ -18,7 +18,7 @@ from pathlib import Path
 from airflow_ml import machine
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import ROOT, AirflowMlError, day, settings
-from airflow_ml.stack import pages
+from airflow_ml.stack import mlflow_page, pages
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -105,7 +105,7 @@ def take_mlflow(browser: Browser, url: str, model: str, folder: Path) -> None:
     page.set_default_timeout(PATIENCE_MS)
     page.add_init_script(NO_ASSISTANT)
     for name, tab in (("mlflow", ""), ("mlflow_plot", "/artifacts/plots/roc.svg")):
-        page.goto(f"{url}/#/experiments/{experiment}/runs/{run}{tab}")
+        page.goto(mlflow_page(url, f"experiments/{experiment}/runs/{run}{tab}"))
         page.get_by_text("Artifacts").first.wait_for()
         page.wait_for_timeout(3000)  # charts
         page.screenshot(path=folder / f"{name}.png")

@@ -34,6 +34,7 @@ from ml.images import image_sizes
 from ml.results import deliver_predictions
 from ml.rules import read_rules
 from ml.tasks import at, dag_defaults, stage, train_on_breach, wait_for
+from ml.versions import version_field
 
 __all__ = [
     "AS_OF",
@@ -69,5 +70,6 @@ __all__ = [
     "scored_by",
     "stage",
     "train_on_breach",
+    "version_field",
     "wait_for",
 ]

@@ -1,6 +1,5 @@
 """The fields of the form with which a person starts a run. Each shows its default; an empty field means the same."""
 
-import os
 from copy import copy
 from typing import Any
 
@@ -21,12 +20,6 @@ from ml.settings import SettingError, setting
 
 # Of a row's features so many can be named, as the option --reasons of the stage allows.
 MOST_REASONS = 100
-
-
-def _versions_page() -> str:
-    """A link to the versions with their figures, in Markdown; only words if MLflow's page is not known."""
-    page = os.environ.get("ML_MLFLOW_PAGE", "").rstrip("/")
-    return f"[MLflow]({page}/#/models/{setting('ML_MODEL_NAME')})" if page else "MLflow"
 
 
 def _reasons() -> int:
@@ -111,10 +104,11 @@ FIELDS = {
     "lightgbm": Param(
         {},
         type=["null", "object"],
+        propertyNames={"format": "LightGBM parameter"},  # plugins/lightgbm_names.py
         title="LightGBM parameters",
         description='Those to change, such as {"num_leaves": 63}. The others are '
         + ", ".join(f"{name} {value}" for name, value in LIGHTGBM.items())
-        + ". The first task refuses a name that LightGBM does not know.",
+        + ". A name that LightGBM does not know is refused.",
     ),
     "force": Param(
         False,
@@ -142,14 +136,6 @@ FIELDS = {
         maximum=MOST_REASONS,
         title="Reasons of each score",
         description="How many features to name for each row: those that moved its score most. 0 or empty: none.",
-    ),
-    "version": Param(
-        None,
-        type=["null", "integer"],
-        minimum=1,
-        title="Version",
-        description_md=f"The version to put into production. Empty: the challenger, which is the newest that is not in "
-        f"production. {_versions_page()} shows each version with its figures.",
     ),
     "reason": Param(
         type="string",

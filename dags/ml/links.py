@@ -23,6 +23,20 @@ def run_page(dag_id: str, run_id: str) -> str:
     return f"{base}/dags/{dag_id}/runs/{quote(run_id)}"
 
 
+def mlflow_page(page: str, *place: object) -> str:
+    """A page of MLflow. Without the query MLflow shows it among those of generative AI.
+
+    An address that MLflow leads on to another, such as `#/runs/ID`, loses the query on the way.
+    """
+    return f"{page}/#/{'/'.join(quote(str(part), safe='') for part in place)}?workflowType=machine_learning"
+
+
+def model_page(name: str) -> str:
+    """The page of the registered model, with its versions; '' if MLflow's page is not known."""
+    page = os.environ.get("ML_MLFLOW_PAGE", "").rstrip("/")
+    return mlflow_page(page, "models", name) if page else ""
+
+
 def report_page(result: Mapping[str, Any], page: str) -> str:
     """The page of the day; '' if the result names no partition of reports."""
     folder, _, day = str(result.get("partition") or "").partition("/")
@@ -34,12 +48,13 @@ def version_page(result: Mapping[str, Any], page: str) -> str:
     if not (version := result.get("version")):
         return ""
     name = result.get("name") or setting("ML_MODEL_NAME")
-    return f"{page}/#/models/{quote(str(name), safe='')}/versions/{quote(str(version), safe='')}"
+    return mlflow_page(page, "models", name, "versions", version)
 
 
 def run_in_mlflow(result: Mapping[str, Any], page: str) -> str:
-    """The page of the model's run in MLflow; '' if the result names none."""
-    return f"{page}/#/runs/{quote(str(run), safe='')}" if (run := result.get("run_id")) else ""
+    """The page of the model's run in MLflow; '' if the result does not name it and its experiment."""
+    experiment, run = result.get("experiment_id"), result.get("run_id")
+    return mlflow_page(page, "experiments", experiment, "runs", run) if experiment and run else ""
 
 
 class Target(NamedTuple):

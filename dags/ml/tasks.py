@@ -12,6 +12,7 @@ from ml.day import MACROS
 from ml.operator import StageOperator
 from ml.retrain import TrainOnBreach
 from ml.sensor import PartitionSensor
+from ml.versions import remember_versions
 
 # The stages that need a network, and which: all others have none. `exchange` needs it with a connection.
 EXCHANGE = "exchange"
@@ -118,6 +119,6 @@ def dag_defaults() -> dict[str, Any]:
             "retry_exponential_backoff": 2,
             "max_retry_delay": timedelta(minutes=10),
             "on_failure_callback": alerts.task_failed,
-            "on_success_callback": alerts.task_done,
+            "on_success_callback": [alerts.task_done, remember_versions],
         },
     }

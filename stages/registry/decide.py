@@ -14,6 +14,7 @@ from stagekit.contract import read_document
 
 from bundle import MODEL_FILE, TAG, model_hash, read_model
 from events import of_run
+from list_versions import newest_versions
 from promote import promote_version
 from registered_model import RegisteredModel, read_registered_model, run_key
 from runs import shorten, tag_run, upload
@@ -64,6 +65,7 @@ def decide(args: Namespace) -> dict[str, Any]:
         "outcome": comparison.outcome,
         "reasons": list(reasons),
         "champion": read_registered_model(server).champion,
+        "versions": newest_versions(server),
     }
 
 

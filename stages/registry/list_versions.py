@@ -6,6 +6,8 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stagekit import StageError
+
 from events import Event, format_moment
 from registered_model import RegisteredModel, read_registered_model
 from rest import Refused
@@ -17,6 +19,8 @@ COLUMNS = ("version", "alias", "day", *FIGURES, "champion since", "by", "why")
 WIDEST = 60
 # So many versions are shown; the figures of each take a request.
 MOST_SHOWN = 50
+# So many versions are in the result of a command that changes them, for Airflow's form.
+MOST_OFFERED = 10
 
 log = logging.getLogger("registry")
 
@@ -37,6 +41,22 @@ def list_versions(_: Namespace) -> dict[str, Any]:
         for e in registered.events
     ]
     return {"name": server.name, "champion": registered.champion, "versions": rows, "events": events}
+
+
+def newest_versions(server: Server) -> list[dict[str, Any]]:
+    """The newest versions and those with an alias, the newest first: what a person may want to promote.
+
+    It follows what is done already, so an answer that fails is only logged.
+    """
+    try:
+        registered, versions = read_registered_model(server), all_versions(server)
+        named = set(registered.aliases.values())
+        offered = [one for place, one in enumerate(versions) if place < MOST_OFFERED or one.number in named]
+        rows = [_describe(server, version, registered) for version in offered]
+    except StageError as error:
+        log.warning("the versions are not listed: %s", error)
+        return []
+    return [{name: row[name] for name in ("version", "aliases", "ds", "metrics")} for row in rows]
 
 
 def _describe(server: Server, version: Version, registered: RegisteredModel) -> dict[str, Any]:

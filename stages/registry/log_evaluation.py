@@ -14,7 +14,7 @@ from stagekit import Partition, read_partition
 from stagekit.contract import read_document
 
 from bundle import MODEL_FILE, TAG
-from runs import Point, figures, log_points, tag_run, upload
+from runs import Point, experiment_id, figures, log_points, tag_run, upload
 from server import Server, connect, explained
 from versions import Version, find_version, tag_version, versions_of
 
@@ -45,7 +45,7 @@ def log_evaluation(args: Namespace) -> dict[str, Any]:
         _link(server, version, args.ds)
     log.info("%s: %d points of %s, %d of them new", version.label, len(points), args.ds, new)
     counts = {"points": len(points), "run_id": version.run_id, "new_points": new}
-    return {"name": server.name, "version": version.number, **counts}
+    return {"name": server.name, "version": version.number, "experiment_id": experiment_id(server), **counts}
 
 
 def points_of(evaluation: Mapping[str, Any], ds: str, trained: str) -> list[Point]:

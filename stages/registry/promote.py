@@ -8,6 +8,7 @@ from typing import Any
 from stagekit import UsageError
 
 from events import PROMOTE, Event, as_of, champion, format_moment, next_moment, of_run, parse_moment
+from list_versions import newest_versions
 from registered_model import (
     CHALLENGER,
     RegisteredModel,
@@ -28,7 +29,8 @@ log = logging.getLogger("registry")
 def promote(args: Namespace) -> dict[str, Any]:
     """Make `--version`, or else the challenger, the champion, now or as of `--at`."""
     server = connect()
-    return promote_version(server, args.version or _challenger(server), args.by, args.reason, args.at)
+    result = promote_version(server, args.version or _challenger(server), args.by, args.reason, args.at)
+    return {**result, "versions": newest_versions(server)}
 
 
 def _challenger(server: Server) -> str:

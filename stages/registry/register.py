@@ -14,6 +14,7 @@ from stagekit.contract import read_document
 from stagekit.mark import file_sha256
 
 from bundle import METRICS_FILE, MODEL_FILE, PARAMETERS_FILE, TAG, file_hashes, model_hash, read_model
+from list_versions import newest_versions
 from mlmodel import write_loading_files
 from registered_model import dag_run, set_challenger
 from rest import EXISTS, Refused
@@ -24,6 +25,7 @@ from runs import (
     columns,
     describe,
     ensure_run,
+    experiment_id,
     figures,
     log_origins,
     log_params,
@@ -75,11 +77,13 @@ def register(args: Namespace) -> dict[str, Any]:
         "name": server.name,
         "version": number,
         "run_id": version.run_id,
+        "experiment_id": experiment_id(server),
         "model": model.name,
         "model_sha256": model_hash(model),
         "aliases": list(version.aliases),
         "new": known is None,
         "files": len(version.bundle().files),
+        "versions": newest_versions(server),
     }
 
 

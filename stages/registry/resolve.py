@@ -12,6 +12,7 @@ from events import as_of, champion, format_moment, parse_moment
 from last_champion import recall, remember
 from registered_model import CHAMPION, RegisteredModel, read_registered_model
 from restore import find_or_restore
+from runs import experiment_id
 from server import OutOfReach, Server, connect
 from versions import get_champion
 
@@ -56,7 +57,7 @@ def _resolve_champion(args: Namespace) -> dict[str, Any]:
     result = describe_model(model.name, model_hash(model), number, version.run_id, source)
     if moment is None:
         remember(args, model, {**result, "name": server.name})
-    return result
+    return {**result, "experiment_id": experiment_id(server)}
 
 
 def _parse_as_of(text: str) -> datetime | None:

@@ -8,8 +8,9 @@ from typing import Any
 from stagekit import BadInput
 
 from events import ROLLBACK, Event, next_moment, of_run, stack
+from list_versions import newest_versions
 from registered_model import add_event, describe_event, read_registered_model, run_key, set_champion
-from server import connect
+from server import Server, connect
 from versions import get_champion, require_complete
 
 log = logging.getLogger("registry")
@@ -18,6 +19,10 @@ log = logging.getLogger("registry")
 def roll_back(args: Namespace) -> dict[str, Any]:
     """Go back one promotion. Errors: BadInput where there is none to go back to, or its files are not complete."""
     server = connect()
+    return {**_go_back(server, args.by, args.reason), "versions": newest_versions(server)}
+
+
+def _go_back(server: Server, by: str, reason: str) -> dict[str, Any]:
     model = read_registered_model(server)
     if done := of_run(model.events, run_key()):
         set_champion(server)
@@ -27,7 +32,7 @@ def roll_back(args: Namespace) -> dict[str, Any]:
     version = get_champion(server, number)
     require_complete(server, version)
     moment = next_moment(model.events, datetime.now(UTC))
-    event = Event(moment, number, ROLLBACK, args.by, args.reason, run_key())
+    event = Event(moment, number, ROLLBACK, by, reason, run_key())
     add_event(server, event)
     log.info("%s is the champion again; version %s is not any more", version.label, before)
     return describe_event(server, number, before, event, added=True)

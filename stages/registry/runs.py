@@ -186,6 +186,13 @@ def tag_run(server: Server, run_id: str, key: str, value: str) -> None:
     server.rest.post("runs/set-tag", run_id=run_id, key=key, value=value)
 
 
+def experiment_id(server: Server) -> str | None:
+    """The id of the experiment, which the address of a run's page needs; None where there is no experiment yet."""
+    with explained(server, "looking for the experiment"):
+        found = _find_experiment(server)
+        return str(int(found["experiment_id"])) if found else None
+
+
 def _ensure_experiment(server: Server) -> str:
     """The id of the experiment, which is made where there is none."""
     with explained(server, "looking for the experiment"):

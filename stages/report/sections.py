@@ -344,8 +344,10 @@ def links(day: Day, options: PageOptions) -> dict[str, str]:
     """Addresses in Airflow and MLflow; empty if their pages are not given."""
     version = day.version or str(day.evaluation["model"].get("version") or "")
     model = f"{options.mlflow}/#/models/{quote(options.model_name, safe='')}"
+    place = f"{model}/versions/{quote(version, safe='')}" if version else model
     return {
-        "mlflow": (f"{model}/versions/{quote(version, safe='')}" if version else model) if options.mlflow else "",
+        # Without the query, MLflow shows the page among those of generative AI.
+        "mlflow": f"{place}?workflowType=machine_learning" if options.mlflow else "",
         "airflow": f"{options.airflow}/dags" if options.airflow else "",
         "version": f", version {short(day.version, 20)}" if day.version else "",
     }

@@ -11,6 +11,8 @@ from ml.outcome import Outcome
 from tests.dags.runs import Dags
 
 DAY = "2026-11-21"
+# Without it, MLflow shows the page among those of generative AI.
+ML = "?workflowType=machine_learning"
 
 
 @pytest.mark.parametrize(
@@ -21,10 +23,15 @@ DAY = "2026-11-21"
         ("report", {}, [""]),
         (
             "registry",
-            {"version": "3", "run_id": "abc"},
-            ["http://mlflow/#/models/airflow-ml/versions/3", "http://mlflow/#/runs/abc"],
+            {"version": "3", "run_id": "abc", "experiment_id": "7"},
+            [f"http://mlflow/#/models/airflow-ml/versions/3{ML}", f"http://mlflow/#/experiments/7/runs/abc{ML}"],
         ),
-        ("registry", {"version": None, "run_id": "abc"}, ["", "http://mlflow/#/runs/abc"]),
+        (
+            "registry",
+            {"version": None, "run_id": "abc", "experiment_id": "7"},
+            ["", f"http://mlflow/#/experiments/7/runs/abc{ML}"],
+        ),
+        ("registry", {"version": "3", "run_id": "abc"}, [f"http://mlflow/#/models/airflow-ml/versions/3{ML}", ""]),
         ("registry", {"version": None, "run_id": None}, ["", ""]),
         ("training", {"version": "3"}, []),
     ],

@@ -172,8 +172,8 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
         (
             "train_model",
             "check_parameters",
-            {"lightgbm": {"num_leafs": 3}},
-            ["--ds=2026-11-16", '--params-json={"num_leafs": 3}', "--check-parameters"],
+            {"lightgbm": {"num_leaves": 3}},
+            ["--ds=2026-11-16", '--params-json={"num_leaves": 3}', "--check-parameters"],
         ),
         ("train_model", "train", {}, ["--ds=2026-11-16"]),
         ("train_model", "train", {"lightgbm": {}}, ["--ds=2026-11-16"]),
@@ -200,6 +200,12 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
             "promote",
             {"reason": "the challenger"},
             ["promote", "--by=the Dag promote_model", "--reason=the challenger"],
+        ),
+        (
+            "promote_model",
+            "promote",
+            {"version": "3", "reason": "the number that the form offers"},
+            ["promote", "--version=3", "--by=the Dag promote_model", "--reason=the number that the form offers"],
         ),
         (
             "promote_model",

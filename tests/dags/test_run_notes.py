@@ -15,6 +15,7 @@ from tests.dags.conftest import DAGS
 from tests.dags.runs import Airflow, day
 
 NIGHT = day("2026-11-16", 23)
+RUN = "http://localhost:5000/#/experiments/1/runs/abc?workflowType=machine_learning"
 VERSION = "http://localhost:5000/#/models/airflow-ml/versions/"
 
 
@@ -73,14 +74,14 @@ def test_note_names_the_day_that_the_run_is_for(airflow: Airflow, make_run: Any,
 def test_note_of_a_run_that_has_ended_links_to_what_it_made(airflow: Airflow, end: DagRunState) -> None:
     run = airflow.manual("train_model", NIGHT)
     change_state(airflow, run, DagRunState.RUNNING)
-    link(run, "register", "MLflow run", "http://localhost:5000/#/runs/abc")
+    link(run, "register", "MLflow run", RUN)
     link(run, "register", "MLflow version", f"{VERSION}2")
     link(run, "decide", "MLflow version", f"{VERSION}2")
     link(run, "resolve", "MLflow version", f"{VERSION}1")
     link(run, "compare", "MLflow version", "")
     link(run, "validate", "MLflow version", "javascript:alert(1)")
     assert change_state(airflow, run, end) == (
-        "Day 2026-11-16 · [MLflow run](http://localhost:5000/#/runs/abc) · "
+        f"Day 2026-11-16 · [MLflow run]({RUN}) · "
         f"[MLflow version of register]({VERSION}2) · [MLflow version of resolve]({VERSION}1)"
     )
 

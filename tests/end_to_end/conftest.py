@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -94,6 +95,16 @@ class Stack:
         """The links on a task's page."""
         path = f"/dags/{dag}/dagRuns/{urllib.parse.quote(run)}/taskInstances/{task}/links"
         return dict(self.airflow.request("GET", path)["extra_links"])
+
+    def field(self, dag: str, name: str, words: str) -> dict[str, Any]:
+        """The schema of a field of a Dag's form, as soon as Airflow has read a Dag whose field is described so."""
+        end = time.monotonic() + RUN_TIMEOUT_S
+        while True:
+            schema: dict[str, Any] = self.airflow.request("GET", f"/dags/{dag}/details")["params"][name]["schema"]
+            if words in schema["description_md"]:
+                return schema
+            assert time.monotonic() < end, schema
+            time.sleep(1)
 
     def results(self, dag: str, run: str) -> Results:
         """The result of each stage's command in a run."""

@@ -142,6 +142,23 @@ def test_page_that_the_readme_names_opens_without_errors(address: str, stack: St
     assert errors == []
 
 
+@pytest.mark.parametrize("name", ["MLflow run", "MLflow version"])
+def test_link_of_a_task_opens_the_page_of_the_training_with_its_metrics(
+    name: str, stack: Stack, first_run: FirstRun, chromium: Browser
+) -> None:
+    """MLflow shows a page among those of generative AI unless its address says otherwise."""
+    address = stack.links("monitor", stack.last_run("monitor", SCORED), "log_evaluation")[name]
+    assert address
+    page = chromium.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    wait_for(page, f"roc_auc {first_run.of_day['prediction', 'validate']['roc_auc']:.4f}")
+    links = page.get_by_role("link").all_inner_texts()
+    page.close()
+    assert "Model registry" in links
+    assert "Prompts" not in links
+
+
 # --- what the first run leaves, and a second one ---
 
 

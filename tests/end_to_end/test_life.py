@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from airflow_ml import alerts
+from airflow_ml.common import AirflowMlError
 
 from .conftest import (
     FEW_TREES,
@@ -21,6 +22,8 @@ from .conftest import (
 )
 
 FIRST, SECOND, THIRD = "2026-10-04", "2026-10-11", "2026-10-18"
+# Without it, MLflow shows the page among those of generative AI.
+ML = "?workflowType=machine_learning"
 # One leaf a tree learns nothing: what such a model is called is the gate's answer.
 WORTHLESS = {"lightgbm": {"num_boost_round": 1, "learning_rate": 0.0001, "num_leaves": 2}}
 
@@ -83,6 +86,26 @@ def test_candidate_left_to_a_person_stays_challenger(mlflow: Mlflow, first: Resu
     assert mlflow.alias("challenger") == second["registry", "register"]["version"]
 
 
+def test_form_offers_the_challenger_and_shows_the_versions_with_their_metrics(
+    stack: Stack, first: Results, second: Results
+) -> None:
+    old, new = (results["registry", "register"]["version"] for results in (first, second))
+    field = stack.field("promote_model", "version", f"Empty: the challenger, version {new}.")
+    assert [new, old] == [number for number in field["examples"] if number in (new, old)]
+    metrics = second["prediction", "validate"]
+    shown = f"| {new} | challenger | {SECOND} | {metrics['roc_auc']:.4f} | {metrics['average_precision']:.4f} |"
+    assert shown in field["description_md"].splitlines()
+    assert f"| {old} | champion | {FIRST} |" in field["description_md"]
+
+
+def test_form_with_an_unknown_version_is_refused_in_words(stack: Stack, first: Results) -> None:
+    with pytest.raises(AirflowMlError, match="Invalid input for param version"):
+        stack.airflow.trigger("promote_model", {"version": "the best", "reason": "no number"})
+    run = stack.airflow.trigger("promote_model", {"version": "999", "reason": "a typing error"})
+    assert stack.airflow.wait("promote_model", run, RUN_TIMEOUT_S) == "failed"
+    assert "airflow-ml has no version 999; expected: one of its versions" in stack.explain("promote_model", run)
+
+
 def test_comparison_is_of_the_same_rows(second: Results) -> None:
     compared, encoded = second["prediction", "compare"], second["preprocessing", "encode-validation"]
     assert encoded["champion"] == compared["champion"]["model"]
@@ -100,7 +123,7 @@ def test_person_promotes_predict_uses_it_and_rollback_takes_it_back(
 ) -> None:
     old, new = first["registry", "register"]["version"], second["registry", "register"]["version"]
     assert predict_with(stack, THIRD)["version"] == old
-    stack.run("promote_model", {"version": int(new), "reason": "it looks better to me"})
+    stack.run("promote_model", {"version": new, "reason": "it looks better to me"})
     used = predict_with(stack, THIRD)
     assert (used["version"], used["run_id"]) == (new, second["registry", "register"]["run_id"])
     stack.run("roll_back_model", {"reason": "it was not"})
@@ -169,11 +192,12 @@ def test_day_is_evaluated_reported_and_logged(stack: Stack, mlflow: Mlflow, firs
     assert [point["value"] for point in history] == [pytest.approx(evaluated["metrics"]["roc_auc"])]
     stack.run("monitor", {"ds": THIRD, "force": True})
     assert len(mlflow.history(used["run_id"], "live.roc_auc")) == 1
+    experiment = mlflow.run(used["run_id"])["info"]["experiment_id"]
     # The link of the task's page leads to the report, those of the registry's to the version and the run.
     assert stack.links("monitor", run, "page") == {"Report": f"http://localhost:{PORT + 2}/{THIRD}/"}
     assert stack.links("monitor", run, "log_evaluation") == {
-        "MLflow version": f"http://localhost:{PORT + 1}/#/models/airflow-ml/versions/{used['version']}",
-        "MLflow run": f"http://localhost:{PORT + 1}/#/runs/{used['run_id']}",
+        "MLflow version": f"http://localhost:{PORT + 1}/#/models/airflow-ml/versions/{used['version']}{ML}",
+        "MLflow run": f"http://localhost:{PORT + 1}/#/experiments/{experiment}/runs/{used['run_id']}{ML}",
     }
     page = stack.page(f"http://localhost:{PORT + 2}/{THIRD}/")
     assert THIRD in page

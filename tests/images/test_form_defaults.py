@@ -38,3 +38,12 @@ def test_default_parameters_of_lightgbm_are_those_that_the_form_shows() -> None:
     code = "import json, lightgbm_parameters; print(json.dumps(dict(lightgbm_parameters.DEFAULTS)))"
     path = "import sys; sys.path.insert(0, '/opt/stage'); "
     assert json.loads(python(images()["training"], path + code).stdout) == SHOWN["LIGHTGBM"]
+
+
+def test_names_of_lightgbm_are_those_that_the_form_knows() -> None:
+    """After an upgrade of LightGBM: write what this prints into dags/lightgbm_names.json."""
+    code = "import json, lightgbm; found = lightgbm.basic._ConfigAliases._get_all_param_aliases()"
+    print_names = "print(json.dumps({name: sorted(set(found[name]) - {name}) for name in sorted(found)}))"
+    found = json.loads(python(images()["training"], f"{code}; {print_names}").stdout)
+    known = json.loads((ROOT / "dags/lightgbm_names.json").read_text())
+    assert found == known, json.dumps(found)

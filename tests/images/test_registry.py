@@ -110,6 +110,10 @@ def test_register_records_all_that_is_known_of_a_model(server: Server) -> None:
     assert digests == {context: (file, server.data.hash(file)[:12]) for context, file in used.items()}
     experiment = made.rest("api/2.0/mlflow/experiments/get-by-name", experiment_name="whole")["experiment"]
     assert {"key": "mlflow.experimentKind", "value": "custom_model_development"} in experiment["tags"]
+    assert line["experiment_id"] == experiment["experiment_id"]
+    figures = {name: metrics[name] for name in ("roc_auc", "average_precision", "log_loss", "brier_score")}
+    offered = {"version": line["version"], "aliases": ["challenger"], "ds": FIRST, "metrics": figures}
+    assert line["versions"] == [offered]
     assert f"http://localhost:8081/{FIRST}/" in run["tags"]["mlflow.note.content"]
     assert made.artifacts(line["run_id"], "model") >= set(mark["outputs"]) | LOADING_FILES
     assert set(mark["outputs"]) >= MODEL_FILES

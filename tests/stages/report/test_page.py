@@ -500,7 +500,8 @@ def test_page_links_to_airflow_and_mlflow_only_if_given(world: World) -> None:
     world.whole_day()
     assert all(link.startswith("#") for link in world.day().attributes("a", "href"))
     page = world.day("--mlflow-page", "http://localhost:5000", "--model-name", "my model/x")
-    assert "http://localhost:5000/#/models/my%20model%2Fx/versions/3" in page.attributes("a", "href")
+    version = "http://localhost:5000/#/models/my%20model%2Fx/versions/3?workflowType=machine_learning"
+    assert version in page.attributes("a", "href")
 
 
 def test_page_shows_the_sizes_of_the_images(world: World) -> None:
