@@ -1,13 +1,18 @@
 """The engine `kubernetes` against a mock API server; no container runs."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from kubernetes_validate import utils
 
 from ml.engines import Work, kubernetes
 from ml.engines.kubernetes import KubernetesEngine
 from tests.dags.kubernetes.cluster import NAMESPACE, TOKEN, Cluster
+
+# It reads 2 MB for each manifest; the tests of one version come one after another.
+utils.schema_contents = lru_cache(maxsize=64)(utils.schema_contents)
 
 LABELS = {
     "airflow-ml.dag": "predict",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import ssl
 import threading
 from dataclasses import replace
@@ -42,7 +43,7 @@ LOW = "The node was low on resource: memory."
 
 def test_a_pod_is_started_found_and_removed(engine: KubernetesEngine, cluster: Cluster) -> None:
     name = engine.start(WORK)
-    assert name.startswith("airflow-ml-preprocessing-")
+    assert re.fullmatch("[0-9a-f]{12}-preprocessing", name)
     assert engine.find(LABELS) == {name: LABELS}
     assert engine.find({"airflow-ml.data": "data"}, running=True) == {name: LABELS}
     assert engine.does(name, WORK)

@@ -37,10 +37,10 @@ def _settings(settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML_STAGE_TOLERATIONS", "training:dedicated=ml:NoSchedule *:spot")
 
 
-@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("work", WORKS.values(), ids=list(WORKS))
+@pytest.mark.parametrize("version", VERSIONS)
 def test_pod_is_valid(work: Work, version: str) -> None:
-    pod = pod_of(work, "airflow-ml-preprocessing-0123456789ab")
+    pod = pod_of(work, "0123456789ab-preprocessing")
     made = json.loads(json.dumps(pod))
     assert kubernetes_validate.validate(made, version, strict=True) == version
     made["metadata"]["uid"] = "0123"
@@ -144,7 +144,7 @@ def test_command_by_hand_is_the_same_pod(work: Work) -> None:
     assert isinstance(engine, KubernetesEngine)
     words = shlex.split(engine.by_hand(work))
     options: dict[str, str] = dict(word.partition("=")[::2] for word in words if word.startswith("--"))
-    name = f"airflow-ml-{work.stage}-by-hand"
+    name = f"by-hand-{work.stage}"
     assert words[:3] == ["kubectl", "run", name]
     assert json.loads(options["--overrides"])["spec"] == pod_of(work, name)["spec"]
 

@@ -90,7 +90,7 @@ def test_task_fails_in_words_and_leaves_no_pod(
     outcome = pods.run_task(run, "prepare")
     assert outcome.ti.state == state
     assert words in str(outcome.error)
-    assert "By hand: kubectl run airflow-ml-preprocessing-by-hand " in str(outcome.error)
+    assert "By hand: kubectl run by-hand-preprocessing " in str(outcome.error)
     assert cluster.pods == {}
 
 

@@ -52,13 +52,13 @@ class KubernetesEngine(Engine):
         """Nothing to ask: a digest names one image only, and what another name means is judged once it runs."""
 
     def by_hand(self, work: Work) -> str:
-        name = _name(work, "by-hand")
+        name = f"by-hand-{_stage(work)}"
         spec = json.dumps({"spec": spec_of(work, name)})
         options = ["--rm", "--attach", "--restart=Never", f"--image={reference(work)}", f"--overrides={spec}"]
         return shlex.join(["kubectl", "run", name, *options])
 
     def start(self, work: Work) -> str:
-        name = _name(work, uuid4().hex[:12])
+        name = f"{uuid4().hex[:12]}-{_stage(work)}"  # a log shows its first twelve characters
         pod = self._create(pod_of(work, name))
         if work.connection:
             try:
@@ -148,8 +148,8 @@ class KubernetesEngine(Engine):
         return False
 
 
-def _name(work: Work, last: str) -> str:
-    return f"airflow-ml-{work.stage.replace('_', '-')}-{last}"
+def _stage(work: Work) -> str:
+    return work.stage.replace("_", "-")
 
 
 def _apart(lines: Iterator[bytes], message: str) -> Iterator[Output]:
