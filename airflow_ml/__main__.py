@@ -76,6 +76,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
     ),
     "Where a file comes from": (
         Command("lineage", "airflow_ml.lineage.show", "show how a file was made, check it", "lineage raw/2026-11-21"),
+        Command("explain", "airflow_ml.lineage.explain", "show why a row has its score", "explain 2026-11-22 T1"),
         Command("diff", "airflow_ml.lineage.diff", "compare two runs", "diff models/2026-11-14 models/2026-11-21"),
         Command("rerun", "airflow_ml.lineage.rerun", "make a file again, compare bytes", "rerun models/2026-11-21"),
     ),

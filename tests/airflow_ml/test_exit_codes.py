@@ -43,6 +43,7 @@ WRONG = (
     ("notebook --port=1", "unknown argument '--port'"),
     ("lineage", "FILE"),
     ("lineage raw/2026-11-21 --format=xml", "'xml'"),
+    ("explain 2026-11-21", "KEY"),
     ("diff raw/2026-11-21", "B"),
     ("rerun raw/2026-11-21 --depth=other", "'other'"),
     ("mlflow-client --python", "unknown argument '--python'"),
@@ -59,7 +60,8 @@ WITHOUT_ENGINE = (
     ("run", 1), ("up", 1), ("own --data=README.md --target=x", 1), ("engine", 1), ("new-stage columns", 1),
     ("status", 1), ("doctor", 1), ("models", 1), ("logs predict", 1), ("alerts", 1), ("backup", 1),
     ("test-stage training", 1), ("notebook", 1), ("mlflow-client", 1),
-    ("lineage raw/2026-11-21", 3), ("diff raw/2026-11-21 raw/2026-11-22", 3), ("rerun raw/2026-11-21", 3),
+    ("lineage raw/2026-11-21", 3), ("explain 2026-11-21 T1", 3),
+    ("diff raw/2026-11-21 raw/2026-11-22", 3), ("rerun raw/2026-11-21", 3),
 )  # fmt: skip
 
 
