@@ -112,6 +112,7 @@ class Parser(argparse.ArgumentParser):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The question that names what somebody may have meant; empty if nothing is near."""
+    # stagekit/parser.py has these lines too: an image holds no code of this tool, and this tool runs without stagekit.
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
