@@ -20,6 +20,7 @@ WRONG = (
     ("up now", "unknown argument 'now'"),
     ("down now", "unknown argument 'now'"),
     ("clean now", "unknown argument 'now'"),
+    ("account ada --role=other", "'other'"),
     ("open now", "unknown argument 'now'"),
     ("status now", "unknown argument 'now'"),
     ("doctor now", "unknown argument 'now'"),
