@@ -55,6 +55,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "preprocessing": comparisons.preprocessing,
     "training": comparisons.training,
     "scoring": comparisons.scoring,
+    "reasons": comparisons.reasons,
     "tables": comparisons.tables,
     "raw-tables": comparisons.raw_tables,
     "memory": comparisons.memory,

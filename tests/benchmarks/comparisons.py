@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from figures import Row
-from lab import LARGE, MODEL, SMALL, Lab, Measured, alternate
+from lab import FEW, LARGE, MODEL, SMALL, Lab, Measured, alternate
 
 FAKER_ROWS = 5_000
 # How often what takes seconds is measured, whatever --repeats says of the rest.
@@ -150,6 +150,30 @@ def scoring(lab: Lab) -> list[Row]:
             best(files) / best(bare),
             samples=samples(files, bare),
         ),
+    ]
+
+
+def reasons(lab: Lab) -> list[Row]:
+    """Rows per second with reasons, file to file, against the bare call of LightGBM that `shap` makes."""
+    lab.need("features", FEW)
+    array, table = "/data/bench/few.npy", "/data/bench/few.csv"
+    lab.program("prediction", "read_features", f"/data/features/{FEW}/features.csv", "1", array, table)
+    model = f"/data/{MODEL}/model.txt"
+    ours, theirs = alternate(
+        lambda: lab.step("explain", FEW),
+        lambda: lab.program("explanation", "explain_array", model, array),
+        lab.repeats,
+    )
+    rate, bare = (run[0].result["rows"] / best(run) for run in (ours, theirs))
+    return [
+        Row(
+            f"explain, {ours[0].result['rows']:,} rows, file to file",
+            f"{rate:,.0f} rows/s",
+            f"LightGBM's call, as shap makes it: {bare:,.0f} rows/s",
+            rate / bare,
+            "{:.2f} x",
+            samples=samples(ours, theirs),
+        )
     ]
 
 

@@ -23,8 +23,8 @@ OPTIONS = [
     *("--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
     *("--pids-limit=512", "--memory=4g", "--memory-swap=4g"),
 ]
-# The two days: one of the usual size, one of ten times that. The model is that of the first.
-SMALL, LARGE = "2026-11-20", "2026-11-21"
+# The days: one of the usual size, one of ten times that, one of a twentieth. The model is that of the first.
+SMALL, LARGE, FEW = "2026-11-20", "2026-11-21", "2026-11-22"
 MODEL = f"models/{SMALL}"
 
 
@@ -62,6 +62,7 @@ STEPS = {
     "predict": Step(
         "prediction", lambda ds, _: ["predict", f"--ds={ds}", f"--model={MODEL}"], lambda ds: [("features", ds)]
     ),
+    "explain": Step("explanation", lambda ds, _: [f"--ds={ds}", f"--model={MODEL}"], lambda ds: [("features", ds)]),
 }
 
 
@@ -98,7 +99,13 @@ class Lab:
 
     def arguments(self, name: str, ds: str = SMALL) -> list[str]:
         """The command line of a step, which does its work even where its output is there already."""
-        return [*STEPS[name].arguments(ds, self.rows if ds == SMALL else self.large), "--force"]
+        rows = {SMALL: self.rows, LARGE: self.large, FEW: self.few}[ds]
+        return [*STEPS[name].arguments(ds, rows), "--force"]
+
+    @property
+    def few(self) -> int:
+        """The rows of the day for work that takes long for each row."""
+        return max(1, self.rows // 20)
 
     def need(self, name: str, ds: str = SMALL) -> Measured:
         """What a step took when it ran last; runs it where it has not run."""
