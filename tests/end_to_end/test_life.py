@@ -54,8 +54,8 @@ def first(stack: Stack, mlflow: Mlflow) -> Results:
 
 @pytest.fixture(scope="module")
 def second(stack: Stack, first: Results) -> Results:
-    """Another model, left to a person."""
-    run = stack.run("train_model", {"ds": SECOND, "promote": "manual", **FEW_TREES})
+    """Another model, of the eight days that begin with the first model's, left to a person."""
+    run = stack.run("train_model", {"ds": SECOND, "days": 8, "min_days": 2, "promote": "manual", **FEW_TREES})
     return stack.results("train_model", run)
 
 
@@ -71,10 +71,14 @@ def test_training_leaves_a_run_that_shows_it_all(mlflow: Mlflow, first: Results)
 
 
 def test_parameters_of_the_form_reach_the_stages(first: Results, second: Results) -> None:
-    """Rows of generate_data, LightGBM's parameters and `promote` of train_model."""
+    """Rows of generate_data, LightGBM's parameters, `promote` and `days` of train_model."""
     assert data.json(f"models/{FIRST}/params.json")["parameters"]["num_iterations"] == 20
     assert len(data.rows(f"raw/{FIRST}/data.csv")) == SMALL["rows"]
     assert second["registry", "decide"]["decision"] == "left to a person"
+    split = second["preprocessing", "split"]
+    assert split["days"] == data.json(f"models/{SECOND}/encoder.json")["days"] == [FIRST, SECOND]
+    assert len(split["left_out"]) == 6
+    assert split["train_rows"] + split["val_rows"] + split["no_side"] > SMALL["rows"]
 
 
 def test_candidate_left_to_a_person_stays_challenger(mlflow: Mlflow, first: Results, second: Results) -> None:
