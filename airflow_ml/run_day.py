@@ -26,7 +26,7 @@ Results = dict[str, dict[str, Any]]
 
 def show_task(task: dict[str, Any]) -> None:
     """Print a task when it ends, with its duration, and when it must be tried again."""
-    if task["state"] in {"success", "failed", "skipped", "upstream_failed", "up_for_retry"}:
+    if task["state"] in {"success", "failed", "skipped", "upstream_failed", "up_for_retry", "awaiting_input"}:
         seconds = f"{task['duration']:6.1f} s" if task["duration"] else " " * 8
         print(f"      {task['task_id']:28} {seconds}  {task['state']}", file=sys.stderr)
 

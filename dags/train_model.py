@@ -9,6 +9,8 @@ where it will serve fails `validate` and is never registered.
 `register` makes it a version in MLflow, the challenger. `compare` scores it and the champion, the model in production,
 on the same validation rows. `decide` promotes it if it passes the gate of `rules.json`, unless the form says
 `manual`; else it stays the challenger, and MLflow and the log say why. A person promotes with the Dag `promote_model`.
+If the form says `ask`, the task `ask` shows a person what was found and waits for the answer, and `answer` does it. A
+run that waits holds no worker, and lets other runs train.
 """
 
 from airflow.sdk import DAG
@@ -22,6 +24,7 @@ from ml import (
     PROCESSED,
     RAW,
     REGISTRY,
+    ask_person,
     at,
     dag_defaults,
     fixed,
@@ -48,6 +51,7 @@ with DAG(
             "days",
             "min_days",
             "promote",
+            "answer_hours",
             "wait_hours",
             "max_rejected",
             "val_fraction",
@@ -57,9 +61,10 @@ with DAG(
         ),
         seed="split_seed",
     ),
-    max_active_runs=1,
+    # A run may wait for an answer for days while others train; each step works for one of them at a time.
+    max_active_runs=4,
     tags=["ml", "training"],
-    **dag_defaults(),
+    **dag_defaults(max_active_tis_per_dag=1),
 ):
     check_parameters = stage(
         "training",
@@ -145,13 +150,27 @@ with DAG(
     )
     decide = stage(
         "registry decide",
-        [DS, given("promote", "--promote auto|manual"), BY],
+        [DS, given("promote", "--promote auto|manual|ask"), BY],
         uses=[COMPARISONS],
         makes=[REGISTRY],
         read_only=True,
         doc="Reads `comparisons/{ds}`. Writes to MLflow what was decided and why; promotes what passed.",
     )
+    ask = ask_person()
+    answer = stage(
+        "registry answer",
+        [
+            from_result(decide, "version", "version"),
+            from_result(ask, "answer", "answer"),
+            from_result(ask, "by", "by"),
+            from_result(ask, "reason", "reason"),
+        ],
+        uses=[REGISTRY],
+        makes=[REGISTRY],
+        read_only=True,
+        doc="Reads the answer of `ask`. Writes to MLflow what became of the version, who answered and why.",
+    )
 
     check_parameters >> wait_for_raw >> prepare >> split >> train >> validate >> [plot, resolve]
     plot >> register >> decide
-    resolve >> encode_validation >> compare >> decide
+    resolve >> encode_validation >> compare >> decide >> ask >> answer

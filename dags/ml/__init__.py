@@ -33,7 +33,7 @@ from ml.form import form
 from ml.images import image_sizes
 from ml.results import deliver_predictions
 from ml.rules import read_rules
-from ml.tasks import at, dag_defaults, stage, train_on_breach, wait_for
+from ml.tasks import ask_person, at, dag_defaults, stage, train_on_breach, wait_for
 from ml.versions import version_field
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "RAW",
     "REGISTRY",
     "REPORTS",
+    "ask_person",
     "at",
     "dag_defaults",
     "deliver_predictions",

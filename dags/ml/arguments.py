@@ -5,6 +5,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from airflow.sdk import BaseOperator
+
 from ml.defaults import WAIT_HOURS
 from ml.operator import StageOperator
 
@@ -62,7 +64,7 @@ def given(name: str, usage: str) -> Argument:
     return Argument(f"--{name}={{{{ params.{name} }}}}", usage)
 
 
-def from_result(task: StageOperator, name: str, key: str) -> Argument:
+def from_result(task: BaseOperator, name: str, key: str) -> Argument:
     """`--champion=models/2026-11-21` if an earlier task's result has the key: all tasks of a run use the same model."""
     value = f"ti.xcom_pull('{task.task_id}').get('{key}')"
     usage = f"[--{name} {name.upper().replace('-', '_')}]"

@@ -15,7 +15,7 @@ from ml.defaults import (
     VAL_FRACTION,
     WAIT_HOURS,
 )
-from ml.rules import read_rules
+from ml.rules import LONGEST_ANSWER, PROMOTE, read_rules
 from ml.settings import SettingError, setting
 
 # Of a row's features so many can be named, as the option --reasons of the stage allows.
@@ -117,11 +117,20 @@ FIELDS = {
         description="Work even if the result is published already, from the same image, parameters and inputs.",
     ),
     "promote": Param(
-        "auto",
+        read_rules()["promote"],
         type="string",
-        enum=["auto", "manual"],
+        enum=list(PROMOTE),
         title="Promote",
-        description="auto: the new model goes into production if it passes the gate. manual: a person decides.",
+        description="auto: the new model goes into production if it passes the gate. manual: a person promotes it. "
+        "ask: the run asks a person, who answers on Airflow's page.",
+    ),
+    "answer_hours": Param(
+        read_rules()["answer_hours"],
+        type="number",
+        exclusiveMinimum=0,
+        maximum=LONGEST_ANSWER,
+        title="Hours to answer",
+        description="With ask: how long the run waits for the answer. After that the model stays the challenger.",
     ),
     "as_of": Param(
         False,

@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any
 
 RULES = Path(__file__).resolve().parent.parent / "rules.json"
-EXPECTED: dict[str, type] = {"gate": dict, "monitoring": dict, "retrain_on_breach": bool}
+EXPECTED: dict[str, type] = {
+    "gate": dict,
+    "monitoring": dict,
+    "retrain_on_breach": bool,
+    "promote": str,
+    "answer_hours": int,
+}
+PROMOTE = ("auto", "manual", "ask")
+LONGEST_ANSWER = 720
 
 
 class RulesError(Exception):
@@ -16,7 +24,7 @@ class RulesError(Exception):
 
 
 def read_rules() -> dict[str, Any]:
-    """The rules: `gate` and `monitoring`, which the stage `prediction` checks and applies, and `retrain_on_breach`."""
+    """The rules: `gate` and `monitoring`, which the stage `prediction` checks and applies, and the forms' defaults."""
     wanted = ", ".join(f"{name} ({kind.__name__})" for name, kind in EXPECTED.items())
     try:
         rules = json.loads(RULES.read_text(encoding="utf-8"))
@@ -26,4 +34,7 @@ def read_rules() -> dict[str, Any]:
         raise RulesError(f"the file cannot be read ({error})", "correct it, it is one JSON object") from None
     if not isinstance(rules, dict) or {name: type(rule) for name, rule in rules.items()} != EXPECTED:
         raise RulesError(f"the file holds {json.dumps(rules)[:200]}", f"give it exactly: {wanted}")
+    if rules["promote"] not in PROMOTE or not 0 < rules["answer_hours"] <= LONGEST_ANSWER:
+        found = f"promote is {rules['promote']!r}, answer_hours is {rules['answer_hours']}"
+        raise RulesError(found, f"give one of {', '.join(PROMOTE)}; from 1 to {LONGEST_ANSWER}")
     return rules

@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import Asset, CronTriggerTimetable
 
 from ml import alerts
+from ml.approval import AskPerson, reason_field
 from ml.arguments import DAY, HOURS, Argument
 from ml.day import MACROS
 from ml.operator import StageOperator
@@ -79,6 +80,8 @@ def wait_for(asset: Asset) -> PartitionSensor:
         name=asset.name,
         day=DAY,
         hours=HOURS,
+        # A run that waits keeps no other from waiting.
+        max_active_tis_per_dag=None,
         # The limit of one look, not of the wait: only a file system that hangs takes longer.
         execution_timeout=timedelta(minutes=5),
         inlets=[asset],
@@ -96,6 +99,23 @@ def train_on_breach(confirm: StageOperator) -> TrainOnBreach:
     )
 
 
+def ask_person() -> AskPerson:
+    """A task that asks a person what becomes of the version of `decide`, if the form's `promote` is `ask`.
+
+    The Dag's form needs the field `answer_hours`, the Dag the tasks `register`, `compare` and `decide`.
+    """
+    return AskPerson(
+        task_id="ask",
+        day=DAY,
+        params=reason_field(),
+        # A limit would count the wait, and end it as a failure.
+        execution_timeout=None,
+        max_active_tis_per_dag=None,
+        doc_md="Asks a person: promote the version, keep it as challenger, or reject it. Reads the results of "
+        "`register`, `compare` and `decide`. Writes nothing.",
+    )
+
+
 def at(cron: str) -> CronTriggerTimetable:
     """A schedule in UTC; a run is named after the day on which it starts.
 
@@ -105,8 +125,11 @@ def at(cron: str) -> CronTriggerTimetable:
     return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta(minutes=1))
 
 
-def dag_defaults() -> dict[str, Any]:
-    """What all Dags have in common: they are active from the start, never catch up, retry, and alert on failures."""
+def dag_defaults(**of_tasks: Any) -> dict[str, Any]:
+    """What all Dags have in common: they are active from the start, never catch up, retry, and alert on failures.
+
+    :param of_tasks: what all tasks of this Dag get besides
+    """
     return {
         "catchup": False,
         "is_paused_upon_creation": False,
@@ -120,5 +143,6 @@ def dag_defaults() -> dict[str, Any]:
             "max_retry_delay": timedelta(minutes=10),
             "on_failure_callback": alerts.task_failed,
             "on_success_callback": [alerts.task_done, remember_versions],
+            **of_tasks,
         },
     }

@@ -1,4 +1,4 @@
-"""`decide`: turns the day's comparison into a decision: its version becomes the champion, or stays the challenger."""
+"""`decide`: turns the day's comparison into a decision: promote its version, keep it as challenger, or ask a person."""
 
 import logging
 import shutil
@@ -12,17 +12,18 @@ from typing import Any
 from stagekit import BadInput, NotReady, Partition, read_partition
 from stagekit.contract import read_document
 
-from bundle import MODEL_FILE, TAG, model_hash, read_model
+from bundle import MODEL_FILE, model_hash, read_model
+from decisions import ASKED, HELD, KEPT, LEFT, PROMOTED, REJECTED, is_rejected, record_decision
 from events import of_run
 from list_versions import newest_versions
 from promote import promote_version
 from registered_model import RegisteredModel, read_registered_model, run_key
-from runs import shorten, tag_run, upload
-from server import Server, connect, explained
-from versions import Version, same_model, tag_version, versions_of
+from runs import upload
+from server import Server, connect
+from versions import Version, same_model, versions_of
 
 COMPARISON_FILE = "comparison.json"
-PROMOTED, KEPT, LEFT, HELD = "promoted", "stays challenger", "left to a person", "stays champion"
+AUTO, ASK = "auto", "ask"
 
 log = logging.getLogger("registry")
 
@@ -48,11 +49,12 @@ def decide(args: Namespace) -> dict[str, Any]:
     server = connect()
     version, twins = _find_versions(server, model)
     registered = read_registered_model(server)
-    decision, reasons = _weigh(comparison, registered, version, twins, automatic=args.promote == "auto")
+    decision, reasons = _weigh(comparison, registered, version, twins, args.promote)
     if decision == PROMOTED:
         promote_version(server, version.number, args.by, f"comparison: {'; '.join(comparison.reasons) or 'passed'}")
-    if decision != HELD:  # a champion keeps the record of its own decision
-        _record(server, version, partition, decision, reasons)
+    if decision not in (HELD, REJECTED):  # these keep the record of their own decision
+        _upload_comparison(server, version, partition)
+        record_decision(server, version, decision, reasons)
     log.info("%s: %s", version.label, decision)
     for reason in reasons:
         log.info("because: %s", reason)
@@ -100,14 +102,18 @@ def _find_versions(server: Server, model: Partition) -> tuple[Version, list[str]
 
 
 def _weigh(
-    comparison: Comparison, registered: RegisteredModel, version: Version, twins: Collection[str], *, automatic: bool
+    comparison: Comparison, registered: RegisteredModel, version: Version, twins: Collection[str], promote: str
 ) -> tuple[str, tuple[str, ...]]:
     """The decision, and its reasons in words. `twins`: other versions of the same model."""
-    if registered.champion == version.number and not _promoted_before(registered, version):
+    if registered.champion == version.number and not (promote == AUTO and _promoted_before(registered, version)):
         return HELD, (*comparison.reasons, f"version {version.number} is the champion already")
     by_hand = f"`registry promote --version {version.number} --by WHO --reason WHY`"
     how = f"to promote it: the Dag promote_model, or {by_hand}"
-    if not automatic:
+    if is_rejected(version):
+        return REJECTED, (*comparison.reasons, f"a person has rejected it: {version.tag('decision_reasons')}", how)
+    if promote == ASK:
+        return ASKED, comparison.reasons
+    if promote != AUTO:
         return LEFT, (*comparison.reasons, how)
     if not comparison.passed:
         return KEPT, (*comparison.reasons, how)
@@ -139,13 +145,8 @@ def _outdated(comparison: Comparison, registered: RegisteredModel, version: Vers
     return ""
 
 
-def _record(server: Server, version: Version, partition: Partition, decision: str, reasons: tuple[str, ...]) -> None:
-    """The comparison as an artifact, the decision as tags of run and version."""
+def _upload_comparison(server: Server, version: Version, partition: Partition) -> None:
+    """The comparison as an artifact of the version's run."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copyfile(partition / COMPARISON_FILE, Path(folder) / COMPARISON_FILE)
         upload(server, version.run_id, Path(folder), "comparison")
-    tags = {f"{TAG}decision": decision, f"{TAG}decision_reasons": shorten("; ".join(reasons))}
-    with explained(server, "recording the decision"):
-        for key, value in tags.items():
-            tag_run(server, version.run_id, key, value)
-            tag_version(server, version.number, key, value)

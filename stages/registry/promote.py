@@ -7,6 +7,7 @@ from typing import Any
 
 from stagekit import UsageError
 
+from decisions import PROMOTED, is_rejected, record_decision
 from events import PROMOTE, Event, as_of, champion, format_moment, next_moment, of_run, parse_moment
 from list_versions import newest_versions
 from registered_model import (
@@ -51,7 +52,7 @@ def _challenger(server: Server) -> str:
 
 def _why_none(model: RegisteredModel) -> str:
     if model.champion:
-        return f"version {model.champion} is in production, and none was registered after it"
+        return f"version {model.champion} is in production, and none was registered after it, or a person rejected it"
     return "nothing was registered yet"
 
 
@@ -72,6 +73,8 @@ def promote_version(server: Server, number: str, by: str, reason: str, at: str =
         return describe_event(server, version.number, before, done, added=False)
     event = Event(moment, version.number, PROMOTE, by, reason, run_key())
     add_event(server, event)
+    if is_rejected(version):
+        record_decision(server, version, PROMOTED, [f"{by} promoted it although it was rejected", reason])
     log.info("%s is the champion; before it: %s", version.label, f"version {before}" if before else "none")
     if later := [other for other in model.events if other.at > moment]:
         until, now = format_moment(later[0].at), later[-1].version

@@ -14,6 +14,7 @@ from stagekit.contract import read_document
 from stagekit.mark import file_sha256
 
 from bundle import METRICS_FILE, MODEL_FILE, PARAMETERS_FILE, TAG, file_hashes, model_hash, read_model
+from decisions import is_rejected
 from list_versions import newest_versions
 from mlmodel import write_loading_files
 from registered_model import dag_run, set_challenger
@@ -66,7 +67,8 @@ def register(args: Namespace) -> dict[str, Any]:
         number = known.number
     else:
         number = _register_new(args, server, model, plots, val)
-    set_challenger(server, number)
+    if not is_rejected(get_version(server, number)):
+        set_challenger(server, number)
     version = get_version(server, number)
     with explained(server, "ending the run"):
         now = milliseconds_now()

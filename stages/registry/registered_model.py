@@ -99,7 +99,7 @@ def set_champion(server: Server) -> None:
         model = read_registered_model(server)
         number = model.champion
         if number is None or model.aliases.get(CHAMPION) == number:
-            _retire_challenger(server, model)
+            retire_challenger(server, number)
             return
         with explained(server, f"setting the alias {CHAMPION}"):
             server.rest.post("registered-models/alias", name=server.name, alias=CHAMPION, version=number)
@@ -109,9 +109,9 @@ def set_champion(server: Server) -> None:
     )  # fmt: skip
 
 
-def _retire_challenger(server: Server, model: RegisteredModel) -> None:
-    """A champion does not challenge itself."""
-    if model.champion and model.aliases.get(CHALLENGER) == model.champion:
+def retire_challenger(server: Server, number: str | None) -> None:
+    """Take the alias from a version that has it: a champion and a rejected version challenge nobody."""
+    if number and read_registered_model(server).aliases.get(CHALLENGER) == number:
         with explained(server, f"removing the alias {CHALLENGER}"):
             server.rest.delete("registered-models/alias", name=server.name, alias=CHALLENGER)
 

@@ -15,7 +15,7 @@ from stagekit import Command, option, run_stage
 from stagekit.options import text, version
 
 RECORD = (
-    option("--by", type=text, required=True, metavar="WHO", help="who promotes"),
+    option("--by", type=text, required=True, metavar="WHO", help="who decides"),
     option("--reason", type=text, required=True, metavar="TEXT", help="why"),
 )
 
@@ -38,7 +38,7 @@ COMMANDS = (
         "promote the day's version if its comparison says so",
         "decide:decide",
         options=(
-            option("--promote", choices=("auto", "manual"), required=True, help="who promotes what has passed"),
+            option("--promote", choices=("auto", "manual", "ask"), required=True, help="who promotes what has passed"),
             option("--by", type=text, default="train_model", metavar="WHO", help="recorded (%(default)s)"),
         ),
         publishes=False,
@@ -57,6 +57,20 @@ COMMANDS = (
         needs_ds=False,
         publishes=False,
         example=f"--version 3 {EXAMPLE_RECORD}",
+        docker=MLFLOW,
+    ),
+    Command(
+        "answer",
+        "do what a person has answered about a version",
+        "answer:answer",
+        options=(
+            option("--version", type=version, required=True, metavar="N", help="the version"),
+            option("--answer", choices=("promote", "keep", "reject"), required=True, help="what to do with it"),
+            *RECORD,
+        ),
+        needs_ds=False,
+        publishes=False,
+        example=f"--version 3 --answer reject {EXAMPLE_RECORD}",
         docker=MLFLOW,
     ),
     Command(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ml import engines
+from ml.approval import AskPerson
 from ml.engines.docker import host_config
 from ml.images import ImageLockError, image_of
 from ml.operator import StageOperator
@@ -21,7 +22,7 @@ from tests.dags.runs import Dags, make_bag
 
 Tasks = list[StageOperator]
 # What these work on is not a day but the registry.
-WITHOUT_DAY = {"resolve", "promote", "roll_back"}
+WITHOUT_DAY = {"resolve", "answer", "promote", "roll_back"}
 DAG_FILES = sorted(DAGS.glob("*.py"))
 
 
@@ -30,9 +31,9 @@ def tasks(dags: Dags) -> Tasks:
     return [task for dag in dags.values() for task in dag.tasks if isinstance(task, StageOperator)]
 
 
-def test_every_task_is_a_stage_or_waits_or_starts_another_dag(dags: Dags) -> None:
+def test_every_task_is_a_stage_or_waits_or_asks_or_starts_another_dag(dags: Dags) -> None:
     found = {type(task) for dag in dags.values() for task in dag.tasks}
-    assert found == {StageOperator, PartitionSensor, TrainOnBreach}
+    assert found == {StageOperator, PartitionSensor, TrainOnBreach, AskPerson}
 
 
 def test_what_starts_a_training_does_no_work(dags: Dags) -> None:
@@ -41,6 +42,17 @@ def test_what_starts_a_training_does_no_work(dags: Dags) -> None:
     assert not {"open", "read_text", "read_bytes", "write_text", "run", "Popen"} & _called_names("retrain.py")
     assert timedelta(0) < task.execution_timeout <= timedelta(minutes=5)
     assert task.trigger_dag_id in dags
+
+
+def test_what_asks_does_no_work_and_holds_no_run_up(dags: Dags) -> None:
+    (task,) = (task for dag in dags.values() for task in dag.tasks if isinstance(task, AskPerson))
+    assert not task.outlets
+    assert not {"open", "read_text", "read_bytes", "write_text", "run", "Popen"} & _called_names("approval.py")
+    assert task.defaults == ["Keep as challenger"]
+    assert task.max_active_tis_per_dag is None
+    assert task.dag.max_active_runs > 1
+    stages = [one for one in task.dag.tasks if isinstance(one, StageOperator)]
+    assert all(one.max_active_tis_per_dag == 1 for one in stages)
 
 
 def test_what_waits_does_no_work(dags: Dags) -> None:
@@ -101,7 +113,7 @@ def test_no_task_can_confine_its_container_less(parameter: str) -> None:
         StageOperator(task_id="any", stage="training", command=[], **{parameter: True})
 
 
-@pytest.mark.parametrize("task_id", ["register", "decide", "promote", "roll_back", "log_evaluation"])
+@pytest.mark.parametrize("task_id", ["register", "decide", "answer", "promote", "roll_back", "log_evaluation"])
 def test_tasks_that_write_nothing_cannot_write(tasks: Tasks, task_id: str) -> None:
     (task,) = (task for task in tasks if task.task_id == task_id)
     assert host_config(task._work())["mounts"][0]["ReadOnly"] is True

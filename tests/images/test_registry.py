@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import ROOT, Data, data_folder, docker, images
+from tests.harness import ROOT, Data, Done, data_folder, docker, images
 
 from .registry_lab import FIRST, RULES, SECOND, Server, in_server, serve, start
 
@@ -408,6 +408,7 @@ def test_missing_network_is_named(server: Server) -> None:
 COMMANDS = {
     "register": ("register", "--ds", FIRST),
     "decide": ("decide", "--ds", SECOND, "--promote", "auto"),
+    "answer": ("answer", "--version", "1", "--answer", "keep", "--by", "me", "--reason", "why"),
     "promote": ("promote", "--version", "1", "--by", "me", "--reason", "why"),
     "roll-back": ("roll-back", "--by", "me", "--reason", "why"),
     "resolve": ("resolve", "--or-none"),
@@ -483,6 +484,55 @@ def test_decide_keeps_what_has_not_passed_and_what_was_compared_with_another(ser
     other = made.registry(*decide, run=RUN)
     assert "the champion is version 1 now, when they were compared it was version 7" in other.log
     assert made.model()["aliases"] == {"champion": "1", "challenger": candidate}
+
+
+def answer(made: Server, version: str, what: str, reason: str, **more: Any) -> Done:
+    """Answer as otto."""
+    said = (f"--version={version}", f"--answer={what}", "--by=otto", f"--reason={reason}")
+    return made.registry("answer", *said, **{"run": RUN, **more})
+
+
+def test_person_who_is_asked_keeps_or_promotes(server: Server, second: Data) -> None:
+    made = server.named("asked")
+    made.promote(made.register(FIRST)["version"])
+    candidate = made.register(SECOND, run=RUN)["version"]
+    compare(second, "1", tolerance=0.0, floors={"roc_auc": 1.0})
+    asked = made.registry("decide", "--ds", SECOND, "--promote", "ask", run=RUN).line
+    assert asked.items() >= {"decision": "a person is asked", "promoted": False, "outcome": "failed"}.items()
+    assert answer(made, candidate, "keep", "wait a week").line["decision"] == "stays challenger"
+    assert made.model()["aliases"] == {"champion": "1", "challenger": candidate}
+    for _ in range(2):  # the second is a retry
+        done = answer(made, candidate, "promote", "fewer false alarms")
+        assert done.line.items() >= {"decision": "promoted", "by": "otto", "champion": candidate}.items()
+    last = made.events()[-1]
+    assert (last["version"], last["by"], last["reason"]) == (candidate, "otto", "fewer false alarms")
+    assert len(made.events()) == 2
+    assert made.version(candidate)["tags"]["airflow_ml.decision"] == "promoted"
+    held = answer(made, candidate, "reject", "too late", run="manual__other")
+    assert (held.line["decision"], held.line["champion"]) == ("stays champion", candidate)
+    assert "the Dag roll_back_model takes that back" in held.log
+    missing = answer(made, "99", "keep", "none", code=USAGE)
+    assert "has no version 99" in missing.log
+
+
+def test_version_that_a_person_rejected_is_promoted_by_a_person_alone(server: Server, second: Data) -> None:
+    made = server.named("rejected")
+    made.promote(made.register(FIRST)["version"])
+    candidate = made.register(SECOND, run=RUN)["version"]
+    compare(second, "1", tolerance=1.0, floors={})
+    assert answer(made, candidate, "reject", "it forgets a country").line["decision"] == "rejected"
+    assert made.model()["aliases"] == {"champion": "1"}
+    tags = made.version(candidate)["tags"]
+    assert tags["airflow_ml.decision"] == "rejected"
+    assert tags["airflow_ml.decision_reasons"] == "otto answered reject; it forgets a country"
+    assert made.register(SECOND, run="manual__later")["aliases"] == []
+    for promote in ("auto", "ask"):
+        decided = made.registry("decide", "--ds", SECOND, "--promote", promote, run="manual__later")
+        assert decided.line.items() >= {"decision": "rejected", "promoted": False, "champion": "1"}.items()
+        assert "a person has rejected it: otto answered reject; it forgets a country" in decided.log
+    assert "has no challenger" in made.promote("", code=USAGE).log
+    assert made.promote(candidate, reason="the country is there now").line["promoted"] is True
+    assert made.version(candidate)["tags"]["airflow_ml.decision"] == "promoted"
 
 
 def test_decide_keeps_the_champion_that_is_the_same_model(server: Server, second: Data) -> None:

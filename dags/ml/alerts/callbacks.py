@@ -1,4 +1,4 @@
-"""What every Dag calls if a task or a run failed, or if a task found a breach. Each event becomes one alert.
+"""What a Dag calls if a task or a run failed, found a breach or asks a person. Each event becomes one alert.
 
 Reads: the task's outcome, or its log where the outcome is lost. Writes what `delivery` writes.
 
@@ -7,7 +7,7 @@ calls instead; it calls for a run that failed as well. Whoever claims the failur
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,14 @@ def task_done(context: Mapping[str, Any]) -> None:
     breaches = outcome.result.get("breaches") if outcome else None
     if isinstance(breaches, list) and breaches:
         deliver("breach", (*_key(ti), "breach"), lambda: _breach_message(context, breaches))
+
+
+def person_asked(context: Mapping[str, Any], question: str, reasons: Sequence[str], until: str, page: str) -> None:
+    """A task waits for a person: sends the question, what is known, and the page with the buttons."""
+    ti = context["ti"]
+    found = {f"Reason {number}": reason for number, reason in enumerate(reasons, start=1)}
+    facts = {**_run_facts(context), **found, "Answer by": until, "Page": page}
+    deliver("question", (*_key(ti), "question"), lambda: Message(Severity.QUESTION, f"{ti.dag_id}: {question}", facts))
 
 
 def _wait_for_claim(key: Key) -> None:

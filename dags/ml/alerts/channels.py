@@ -19,7 +19,12 @@ PATIENCE_S = 15
 # A comma may be part of a URL, as between two receivers of a mail: it ends one only before the next.
 BETWEEN = re.compile(r"\s+|,(?=\s|$|[a-zA-Z][a-zA-Z0-9]*://)")
 # Apprise's word for each severity; a channel chooses a colour or an icon by it.
-APPRISE_TYPES = {Severity.CRITICAL: "failure", Severity.ERROR: "failure", Severity.WARNING: "warning"}
+APPRISE_TYPES = {
+    Severity.CRITICAL: "failure",
+    Severity.ERROR: "failure",
+    Severity.WARNING: "warning",
+    Severity.QUESTION: "info",
+}
 
 
 def send(message: Message) -> list[str]:

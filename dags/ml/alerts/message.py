@@ -22,6 +22,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"  # a scheduled run failed or is late: its day is missing until somebody acts
     ERROR = "error"  # a run that a person started failed, and that person waits for it
     WARNING = "warning"  # nothing is lost: a threshold is crossed, or the arguments of a run by hand are wrong
+    QUESTION = "question"  # nothing is wrong: a run waits for the answer of a person
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,139 @@
+"""AskPerson: asks a person whether a version goes into production, and shows what there is to know of it.
+
+It waits for the answer without a worker and without the triggerer, and ends with the answer: `answer`, `by`, `reason`.
+It does not change anything: the next task does. Reads: the results of `decide`, `compare` and `register`.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Context, Param
+from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+
+from ml import alerts
+from ml.links import TARGETS, run_page
+
+# The buttons, and what `registry answer` calls them.
+PROMOTE, KEEP, REJECT = "Promote", "Keep as challenger", "Reject"
+ANSWERS = {PROMOTE: "promote", KEEP: "keep", REJECT: "reject"}
+# What `registry decide` has decided if a person is to answer.
+ASKED = "a person is asked"
+REASON, LONGEST = "reason", 500
+NO_REASON = "no reason was given"
+# What Markdown reads as something else than text.
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~-])")
+
+
+def reason_field() -> dict[str, Param]:
+    """The field beside the buttons; a new one each time, as Airflow keeps a run's value in it."""
+    what = "Why; it is kept with your name and the time."
+    return {REASON: Param("", type="string", title="Reason", description=what)}
+
+
+class AskPerson(HITLOperator):
+    """Asks whether to promote the version that `decide` has left to a person; skipped if it has decided itself.
+
+    The form's field `answer_hours` says how long it waits; after that the answer is to keep the version as challenger.
+
+    :param day: the day of the training (templated)
+    """
+
+    template_fields = ("subject", "body", "day")
+
+    def __init__(self, *, day: str, **kwargs: Any) -> None:
+        super().__init__(
+            subject="A version waits for your answer",
+            options=list(ANSWERS),
+            defaults=KEEP,
+            **kwargs,
+        )
+        self.day = day
+
+    def execute(self, context: Context) -> None:
+        """Ask, and send a message. Errors: AirflowSkipException if there is nothing to ask; TaskAwaitingInput."""
+        ti, hours = context["ti"], context["params"]["answer_hours"]
+        results = {task: ti.xcom_pull(task) or {} for task in ("register", "compare", "decide")}
+        decided = results["decide"]
+        if decided.get("decision") != ASKED:
+            raise AirflowSkipException(f"nobody is asked: {decided.get('decision')}")
+        self.response_timeout = timedelta(hours=hours)
+        until = f"{datetime.now(UTC) + self.response_timeout:%Y-%m-%d %H:%M} UTC"
+        self.subject = f"Promote version {decided['version']} of {decided['name']}, trained on {self.day}?"
+        self.body = "\n".join(evidence(results, until))
+        try:
+            super().execute(context)
+        except TaskAwaitingInput:
+            page = f"{run_page(ti.dag_id, ti.run_id)}/tasks/{ti.task_id}/required_actions"
+            alerts.person_asked(context, self.subject, [str(reason) for reason in decided["reasons"]], until, page)
+            raise
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, str]:
+        """The answer, who gave it and why; it is "keep" if nobody answered in time."""
+        reason = str((event.get("params_input") or {}).get(REASON) or "").strip()[:LONGEST]
+        given = super().execute_complete(context, {**event, "params_input": {REASON: reason}})
+        answer, user = ANSWERS[given["chosen_options"][0]], given["responded_by_user"]
+        if not user:
+            late = f"nobody answered within {context['params']['answer_hours']:g} hours"
+            return {"answer": answer, "by": f"the Dag {context['ti'].dag_id}", "reason": late}
+        self.log.info("%s answered %s: %s", user["name"], answer, reason or NO_REASON)
+        return {"answer": answer, "by": str(user["name"]), "reason": reason or NO_REASON}
+
+
+def evidence(results: Mapping[str, Mapping[str, Any]], until: str) -> Iterator[str]:
+    """What a person needs to answer, as lines of Markdown.
+
+    :param results: the result lines of `register`, `compare` and `decide`
+    :param until: when the question ends, in words
+    """
+    compared, decided = results["compare"], results["decide"]
+    yield f"**The gate: {plain(decided.get('outcome') or 'not known')}**"
+    yield ""
+    yield from (f"- {plain(reason)}" for reason in decided.get("reasons") or ["no reasons are recorded"])
+    yield ""
+    yield f"| | model | version | {plain(compared.get('metric') or 'metric')} |"
+    yield "|---|---|---|---|"
+    yield _row("candidate", compared.get("candidate"), decided["version"])
+    yield _row("in production", compared.get("champion"), (compared.get("champion") or {}).get("version"))
+    yield ""
+    yield _difference(compared)
+    yield ""
+    links = [f"[{name}]({page})" for name, page in _pages({**results["register"], **decided}).items() if page]
+    yield " · ".join(links) if links else "The pages of MLflow and of the reports are not known here."
+    yield ""
+    yield f"Without an answer until {until} the version stays the challenger."
+    yield f"After *{REJECT}* only a person can promote it."
+
+
+def _pages(result: Mapping[str, Any]) -> dict[str, str]:
+    """The addresses of pages by name; '' for one that is not known."""
+    reports = os.environ.get("ML_REPORTS_PAGE", "").rstrip("/")
+    targets = [(target, os.environ.get(target.variable, "").rstrip("/")) for target in TARGETS["registry"]]
+    pages = {target.name: target.page_of(result, page) for target, page in targets if page}
+    return {**pages, "Reports": f"{reports}/" if reports else ""}
+
+
+def _row(side: str, model: Mapping[str, Any] | None, version: object) -> str:
+    if not model:
+        return f"| {side} | none, or not comparable | - | - |"
+    return f"| {side} | {plain(model.get('model'))} | {plain(version or '-')} | {_figure(model.get('value'))} |"
+
+
+def _difference(compared: Mapping[str, Any]) -> str:
+    """The difference with its interval, in words; what was not measured is named as such."""
+    if compared.get("difference") is None or not compared.get("interval"):
+        return "The difference was not measured."
+    low, high = compared["interval"]
+    return f"Difference {compared['difference']:+.4g}, with its interval from {low:+.4g} to {high:+.4g}."
+
+
+def _figure(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float | int) else "not measured"
+
+
+def plain(text: object) -> str:
+    """A text of a stage on one line, which Markdown shows as it is."""
+    return SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
