@@ -44,7 +44,7 @@ DAYS = option(
     type=whole_number(1, MOST_DAYS),
     default=1,
     metavar="N",
-    help="how many days, the last of them --ds; an earlier one that cannot be used is left out (default: %(default)s)",
+    help="how many days, up to the day; an earlier one that cannot be used is left out (default: %(default)s)",
 )
 
 COMMANDS = (

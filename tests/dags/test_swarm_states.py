@@ -1,24 +1,37 @@
 """How the swarm engine reads the state of a task and of its node; tests/dags/swarm has real ones."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
 
-from ml.engines import NotRun, State
+from ml.engines import NotRun, State, swarm
 from ml.engines.swarm import judge, newest, task_template
 from ml.operator import StageOperator
 from ml.placement import Reservation, constraints_of, reservation_of
 from ml.settings import SettingError
 
 LOST_S = 60
+NOW = datetime.now(UTC)
 NO_NODE = "no suitable node (scheduling constraints not satisfied on 3 nodes)"
 BUSY = "no suitable node (insufficient resources on 2 nodes; scheduling constraints not satisfied on 1 node)"
 
 
 def ago(seconds: float) -> str:
     """A time as the engine writes it, with nanoseconds."""
-    return f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S.%f}789Z"
+    return f"{NOW - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S.%f}789Z"
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time at which the cases are written; the tests of other files may take minutes until then."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return cls.fromtimestamp(NOW.timestamp(), tz)
+
+    monkeypatch.setattr(swarm, "datetime", Clock)
 
 
 def task(state: str, seconds: float = 0, error: str = "", exit_code: int | None = None) -> dict[str, Any]:

@@ -135,7 +135,17 @@ def serve(folder: Path) -> Iterator[Lab]:
             lab.connect("shop", conn_type="postgres", password=PASSWORD, extra={}, **database)
             lab.connect("store", conn_type="aws", login="AKIDTEST", password=SECRET_KEY,
                         extra={"endpoint_url": "http://store:8333", "region_name": "eu-central-1"})  # fmt: skip
-            wait_until(lambda: lab.sql("SELECT 1", check=False) == "1", f"{name}-db")
+            # By TCP: the server that prepares the database first, and then ends, has only a socket.
+            ready = (
+                "exec",
+                f"{name}-db",
+                "pg_isready",
+                "--quiet",
+                "--host=127.0.0.1",
+                "--username=feed",
+                "--dbname=shop",
+            )
+            wait_until(lambda: docker(*ready, check=False).returncode == 0, f"{name}-db")
             yield lab
     finally:
         docker("rm", "--force", "--volumes", f"{name}-db", f"{name}-store", check=False)
