@@ -193,7 +193,8 @@ def start() -> None:
 
 def renew_admin() -> None:
     """Have `init` set the password of `.env` for Airflow's account `admin`. Errors: AirflowMlError."""
-    done = compose("up", "--detach", "--no-deps", "--force-recreate", "init")
+    # Without --no-deps: compose would make `init` with other settings, and the stack would not count as up.
+    done = compose("up", "--detach", "--force-recreate", "init")
     code = try_docker("wait", container_of("init")).stdout.strip() if done.returncode == 0 else ""
     if code != "0":
         report = "\n".join([done.stderr.strip(), *unhealthy_services()])

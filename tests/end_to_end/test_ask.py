@@ -2,6 +2,7 @@
 
 import time
 import urllib.parse
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from airflow_ml import alerts
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import AirflowMlError
 
-from .conftest import FEW_TREES, PORT, RUN_TIMEOUT_S, SMALL, Mlflow, Stack
+from .conftest import FEW_TREES, PORT, RUN_TIMEOUT_S, SMALL, Mlflow, Results, Stack
 
 DAY = "2026-08-02"
 SOON_H = 0.002
@@ -18,8 +19,13 @@ PROMOTE = {"chosen_options": ["Promote"], "params_input": {"reason": REASON}}
 
 
 @pytest.fixture(scope="module")
-def mlflow(stack: Stack) -> Mlflow:
-    return Mlflow(f"http://localhost:{PORT + 1}")
+def mlflow(stack: Stack, day: Results) -> Iterator[Mlflow]:
+    """The registry; at the end the model of the day is in production again, which other tests expect."""
+    mlflow = Mlflow(f"http://localhost:{PORT + 1}")
+    before = mlflow.champion()
+    yield mlflow
+    if mlflow.champion() != before:
+        stack.run("roll_back_model", {"reason": "the end of the test of questions"})
 
 
 def question(run: str) -> str:

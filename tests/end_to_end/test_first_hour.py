@@ -39,6 +39,8 @@ ADDRESSES = sorted({match[0] for step in STEPS for line in step.shown for match 
 SEEN = {"airflow": "Dags", "mlflow": "airflow-ml", "reports": SCORED}
 # What a page reports although all is well: MLflow asks who has logged in, which needs its accounts.
 HARMLESS = ("/mlflow/users/current",)
+# What a browser reports of a page that changes its size while it is drawn.
+RESIZED = "ResizeObserver loop completed"
 # A page goes on loading behind what is shown; some never end asking.
 VISITS, PATIENCE_MS, SETTLES_MS = 5, 60_000, 2_000
 
@@ -119,7 +121,7 @@ def visit(chromium: Browser, address: str, password: str, words: str) -> list[st
     page.goto(address)
     wait_for(page, words)
     page.close()
-    return [error for error in errors if not error.endswith(HARMLESS)]
+    return [error for error in errors if not error.endswith(HARMLESS) and RESIZED not in error]
 
 
 def wait_for(page: Page, words: str) -> None:

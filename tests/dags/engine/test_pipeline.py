@@ -101,11 +101,16 @@ def test_day_without_data_is_waited_for(airflow: Airflow) -> None:
     assert airflow.run_task(run, "prepare").ti.state == "up_for_reschedule"
 
 
-def test_parameter_that_the_stage_does_not_know_fails_without_a_retry(airflow: Airflow) -> None:
-    run = airflow.manual("train_model", day(MONDAY), {"lightgbm": {"num_leafs": 7}})
+def test_parameter_that_the_stage_does_not_take_fails_without_a_retry(airflow: Airflow) -> None:
+    run = airflow.manual("train_model", day(MONDAY), {"lightgbm": {"num_iterations": 0}})
     outcome = airflow.run_task(run, "train")
     assert outcome.ti.state == "failed"
     assert "exit code 2" in str(outcome.error)
+
+
+def test_parameter_that_lightgbm_does_not_have_is_refused_before_anything_runs(airflow: Airflow) -> None:
+    with pytest.raises(ParamValidationError, match="no parameter 'num_leafs'; expected: perhaps num_leaves"):
+        airflow.manual("train_model", day(MONDAY), {"lightgbm": {"num_leafs": 7}})
 
 
 def test_day_that_is_no_date_is_refused_before_anything_runs(airflow: Airflow) -> None:
