@@ -52,7 +52,7 @@ def nodes(state: str, seconds: float = 0) -> dict[str, Any]:
         (task("preparing"), nodes("ready"), State(None)),
         (task("running", 9000), nodes("ready", 9000), State(None)),
         (task("complete", exit_code=0), nodes("ready"), State(0)),
-        (task("complete"), nodes("down", 9000), State(0)),
+        (task("complete"), nodes("down", 10), State(0)),
         (task("failed", error="task: non-zero exit (3)", exit_code=3), nodes("ready"), State(3)),
         (task("failed", error="task: non-zero exit (137)", exit_code=137), nodes("ready"), State(137, None)),
         (task("pending", 1, NO_NODE), nodes("ready"), State(None)),  # a node may only be restarting
@@ -72,6 +72,7 @@ def test_state_of_a_task(found: dict[str, Any] | None, around: dict[str, Any], e
         (task("orphaned"), {}, "that has left the swarm", False),
         (task("pending", 60, NO_NODE), nodes("ready"), "no node fits: no suitable node", True),
         (task("running", 9000), nodes("down", 61), "node2 has been lost for 60 s", False),
+        (task("complete", exit_code=0), nodes("down", 61), "node2 has been lost for 60 s", False),  # with its result
         (task("assigned", 9000), nodes("down", 61), "node2 has been lost for 60 s", False),
     ],
 )  # fmt: skip

@@ -324,7 +324,7 @@ def test_stage_operator_runs_a_stage(
     lock.write_text(json.dumps({"version": 1, "images": {"probe": entry}}))
     for name, value in {
         "ML_IMAGE_LOCK": str(lock), "ML_DOCKER_HOST": proxy.url, "ML_DATA": volume, "ML_STAGE_MEMORY": "512m",
-        "ML_UID": "10001", "ML_GID": "10001", "ML_MODEL_NAME": "airflow-ml", "ML_REASONS": "0",
+        "ML_UID": "10001", "ML_GID": "10001", "ML_MODEL_NAME": "airflow-ml", "ML_ENGINE": "docker", "ML_REASONS": "0",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "dags")])

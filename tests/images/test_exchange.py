@@ -416,9 +416,8 @@ def test_airflow_gives_the_stage_its_connection_through_the_engine_proxy(
             for name, value in {
                 "ML_DOCKER_HOST": proxy.url, "ML_IMAGE_LOCK": str(LOCK), "ML_DATA": lab.data.source,
                 "ML_STAGE_MEMORY": "512m", "ML_UID": "10001", "ML_GID": "10001", "ML_MODEL_NAME": "airflow-ml",
-                "ML_REASONS": "0",
                 "ML_EXCHANGE_NETWORK": lab.name, "ML_CONNECTIONS_VOLUME": volume,
-                "AIRFLOW_CONN_SHOP": json.dumps(shop),
+                "ML_ENGINE": "docker", "ML_REASONS": "0", "AIRFLOW_CONN_SHOP": json.dumps(shop),
             }.items():  # fmt: skip
                 monkeypatch.setenv(name, value)
             command = ["export", f"--ds={DS}", "--table=by_airflow"]

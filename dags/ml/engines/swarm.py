@@ -119,6 +119,7 @@ class SwarmEngine(DockerEngine):
             if time.monotonic() > end:
                 return
             time.sleep(LOOK_S)
+        self._require_answer(container)
         yield self._output(container, "stdout"), None
         yield None, self._output(container, "stderr")
 
@@ -191,6 +192,12 @@ class SwarmEngine(DockerEngine):
             self._client.inspect_service(service)  # ContainerGone; the list of tasks of none is empty
             return newest(self._client.tasks(filters={"service": service})).get(service)
 
+    def _require_answer(self, service: str) -> None:
+        """Without it the manager would answer with a log that has its own complaint as the last line."""
+        node = self._nodes().get((self._task(service) or {}).get("NodeID", ""))
+        if node is None or node["Status"]["State"] != "ready":
+            raise EngineError(f"cannot fetch what the container wrote on node {_name(node)}, which does not answer")
+
     def _nodes(self) -> dict[str, Any]:
         with trouble():
             return {str(node["ID"]): node for node in self._client.nodes()}
@@ -243,6 +250,11 @@ def judge(task: Mapping[str, Any] | None, nodes: Mapping[str, Any], lost_s: floa
         return State(None)
     status, node = task["Status"], nodes.get(task.get("NodeID", ""))
     said = status.get("Err") or status.get("Message", "")
+    if node and node["Status"]["State"] == "down" and _age_s(node["UpdatedAt"]) > lost_s:
+        raise NotRun(
+            f"node {_name(node)} has been lost for {lost_s:g} s, with the container on it; expected: a node that "
+            "answers; do: start it again, or `docker node rm --force` it"
+        )
     if status["State"] in ENDED:
         exit_code = (status.get("ContainerStatus") or {}).get("ExitCode", 0)
         if status["State"] == "failed" and not exit_code:
@@ -260,11 +272,6 @@ def judge(task: Mapping[str, Any] | None, nodes: Mapping[str, Any], lost_s: floa
         and _age_s(status["Timestamp"]) > NO_NODE_S
     ):
         raise NotRun(f"no node fits: {said}; do: change ML_STAGE_CONSTRAINTS, or the nodes' labels", hopeless=True)
-    if node and node["Status"]["State"] == "down" and _age_s(node["UpdatedAt"]) > lost_s:
-        raise NotRun(
-            f"node {_name(node)} has been lost for {lost_s:g} s, with the container on it; expected: a node that "
-            "answers; do: start it again, or `docker node rm --force` it"
-        )
     return State(None)
 
 
