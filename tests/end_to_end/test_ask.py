@@ -48,6 +48,19 @@ def wait_for_question(stack: Stack, run: str) -> None:
     raise AssertionError(f"nobody was asked: {states}")
 
 
+def answer(stack: Stack, person: Airflow, run: str) -> None:
+    """Answer, and once more if Airflow asks again: it loses an answer that comes in the second of the question."""
+    deadline = time.monotonic() + RUN_TIMEOUT_S
+    while time.monotonic() < deadline:
+        time.sleep(3)
+        states = {task["task_id"]: task["state"] for task in stack.airflow.tasks("train_model", run)}
+        if states["ask"] == "success":
+            return
+        if states["ask"] == "awaiting_input" and not person.request("GET", question(run))["response_received"]:
+            person.request("PATCH", question(run), PROMOTE)
+    raise AssertionError(f"the answer did not arrive: {states}")
+
+
 def end(stack: Stack, run: str) -> dict[str, Any]:
     """Wait for a run to end well; returns what became of the version."""
     assert stack.airflow.wait("train_model", run, RUN_TIMEOUT_S) == "success", stack.explain("train_model", run)
@@ -72,13 +85,13 @@ def test_answer_of_an_operator_puts_the_version_into_production(
     with pytest.raises(AirflowMlError, match="answered 403"):
         viewer.request("PATCH", question(run), PROMOTE)
     assert mlflow.champion() == before
-    operator.request("PATCH", question(run), PROMOTE)
+    answer(stack, operator, run)
     done = end(stack, run)
     assert mlflow.champion() == done["version"] != before
     event = mlflow.events()[-1]
     assert (event["version"], event["kind"]) == (done["version"], "promote")
     assert (event["by"], event["reason"]) == (operator.user, REASON)
     sent = alerts.read_alerts().removeprefix(kept)
-    assert sent.count("[question] train_model: Promote version") == 2
+    assert sent.count("[question] train_model: Promote version") >= 2
     assert f"runs/{urllib.parse.quote(run)}/tasks/ask/required_actions" in sent
     assert "failed" not in sent

@@ -400,6 +400,7 @@ def test_airflow_gives_the_stage_its_connection_through_the_engine_proxy(
 ) -> None:
     """The operator, the proxy's judgement, the file in the volume, the stage, the database: all of them real."""
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv("ML_REASONS", "0")  # the forms show it, so it is read with the package
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "dags")])
     from ml import connections
     from ml.operator import StageOperator
@@ -417,7 +418,7 @@ def test_airflow_gives_the_stage_its_connection_through_the_engine_proxy(
                 "ML_DOCKER_HOST": proxy.url, "ML_IMAGE_LOCK": str(LOCK), "ML_DATA": lab.data.source,
                 "ML_STAGE_MEMORY": "512m", "ML_UID": "10001", "ML_GID": "10001", "ML_MODEL_NAME": "airflow-ml",
                 "ML_EXCHANGE_NETWORK": lab.name, "ML_CONNECTIONS_VOLUME": volume,
-                "ML_ENGINE": "docker", "ML_REASONS": "0", "AIRFLOW_CONN_SHOP": json.dumps(shop),
+                "ML_ENGINE": "docker", "AIRFLOW_CONN_SHOP": json.dumps(shop),
             }.items():  # fmt: skip
                 monkeypatch.setenv(name, value)
             command = ["export", f"--ds={DS}", "--table=by_airflow"]
