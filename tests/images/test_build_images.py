@@ -267,7 +267,8 @@ def test_interrupted_build_leaves_the_lock_as_it_was(built: Checkout) -> None:
     """On the real base, whose Python can wait."""
     before = built.lock()
     base = json.loads((ROOT / "dags/images.lock.json").read_text())["images"]["base"]["image"]
-    code = "import time; time.sleep(300)"
+    # The engine may go on with a step that nobody waits for any more, and cache it: no other run has this one.
+    code = f"import time; time.sleep(300), '{built.prefix}'"
     (built.root / "stages/one/Dockerfile").write_text(f'FROM {base}\nRUN ["python", "-c", "{code}"]\n')
     environment = {**os.environ, "ML_IMAGE_PREFIX": built.prefix}
     command = [str(built.root / "build_images.sh")]
