@@ -1,6 +1,6 @@
 """The API server of Kubernetes: the few requests that the engine needs, as JSON over HTTP.
 
-Reads the service account's files anew for each request, because Kubernetes renews the token. Writes nothing.
+Reads the service account's files again for each request, because Kubernetes renews the token. Writes nothing.
 """
 
 import time

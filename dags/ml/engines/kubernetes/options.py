@@ -23,7 +23,7 @@ TOLERATION = re.compile(
 
 
 def address() -> str:
-    """Where the API server is: as ML_KUBERNETES_API says, or as Kubernetes tells each pod. Errors: SettingError."""
+    """Where the API server is: ML_KUBERNETES_API, or what Kubernetes sets in each pod. Errors: SettingError."""
     if given := os.environ.get("ML_KUBERNETES_API", "").strip():
         return given
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
