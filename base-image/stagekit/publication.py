@@ -6,6 +6,7 @@ import logging
 import os
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import gmtime, monotonic, strftime
 from types import TracebackType
@@ -94,13 +95,12 @@ class Publication:
         return compare_with_mark(self.folder, self.name, self.step, _plain(self._identity()))
 
     def _publish(self) -> None:
-        outputs = {}
-        for path in self._workspace.outputs():
-            fsync(path)
-            output: dict[str, Any] = {"sha256": file_sha256(path), "size": path.stat().st_size, "step": self.step}
-            if path.name in self.rows:
-                output["rows"] = self.rows[path.name]
-            outputs[path.name] = output
+        paths = self._workspace.outputs()
+        with ThreadPoolExecutor(1) as disk:  # it writes while the processor computes the hashes
+            written = [disk.submit(fsync, path) for path in paths]
+            outputs = {path.name: self._output(path) for path in paths}
+            for done in written:
+                done.result()
         self._record = _plain(self._step_record())
         with locked(self.folder):  # two steps may finish in the same moment
             kept = self._still_valid(outputs)
@@ -108,6 +108,11 @@ class Publication:
             kept["outputs"].update(outputs)
             kept["steps"][self.step] = self._record
             write_mark(kept, self._workspace.path)
+
+    def _output(self, path: Path) -> dict[str, Any]:
+        """What the mark says of a file."""
+        rows = {"rows": self.rows[path.name]} if path.name in self.rows else {}
+        return {"sha256": file_sha256(path), "size": path.stat().st_size, "step": self.step, **rows}
 
     def _still_valid(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """The present mark without what this step wrote before and without what was made from that."""

@@ -1,6 +1,6 @@
 """Reads a CSV file in batches of whole records, as text, with the physical line on which each record begins.
 
-The file is never held as a whole: it is cut into blocks of a few MiB where a record ends. Faults that belong to no
+The file is never held as a whole: it is cut into blocks of some MiB where a record ends. Faults that belong to no
 row (no UTF-8, NUL bytes, endless lines) are BadInput. A record that is malformed (wrong number of fields, stray
 quotes) is set aside with its reason, and the records after it are read as usual. `quoting.py` finds where they end.
 
@@ -21,7 +21,7 @@ from stagekit import BadInput, StageError, progress
 from parallel import in_order
 from quoting import Cut, Range, cut_damaged_records, cut_records
 
-BLOCK_BYTES, MOST_LINES = 8 << 20, 1 << 19
+BLOCK_BYTES, MOST_LINES = 16 << 20, 1 << 19
 LONGEST_RECORD = 1 << 20
 BYTE_ORDER_MARK = "\ufeff".encode()
 
@@ -99,7 +99,7 @@ class CsvFile:
         return extra_columns(self.header, expected, self.label)
 
     def blocks(self) -> Iterator[Block]:
-        """The file in blocks of a few MiB, in order. Errors: BadInput for an endless record or a file without rows."""
+        """The file in blocks of some MiB, in order. Errors: BadInput for an endless record or a file without rows."""
         offset, size, columns, inside = self._body_offset, BLOCK_BYTES, len(self.header), False
         whole = self.path.stat().st_size
         with self.path.open("rb") as file, progress(f"reading {self.label}", whole, "bytes") as advance:

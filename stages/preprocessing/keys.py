@@ -15,6 +15,7 @@ import polars as pl
 
 from checks import DTYPES, HIDDEN
 from csv_input import KINDS, LINE, REASON, TEXT
+from parallel import in_order
 from spill import Spill
 from table_schema import Field
 
@@ -116,8 +117,12 @@ def join_targets(data: KeyedRows, target: KeyedRows, matches: Spill) -> None:
     """
     data.reject_repeated()
     target.reject_repeated()
-    for part in range(data.parts):
-        matches.add(_match(data, target, data.keys.read(part), target.keys.read(part)))
+
+    def match(part: int) -> pl.DataFrame:
+        return _match(data, target, data.keys.read(part), target.keys.read(part))
+
+    for matched in in_order(match, range(data.parts)):
+        matches.add(matched)
 
 
 def _match(data: KeyedRows, target: KeyedRows, of_data: pl.DataFrame, of_target: pl.DataFrame) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 
 import polars as pl
 
@@ -51,15 +52,16 @@ class Spill:
     def __init__(self, folder: Path, box: str, schema: dict[str, pl.DataType]) -> None:
         self._folder, self._box, self._schema = folder, box, schema
         self._held: list[pl.DataFrame] = []
-        self._flushes = 0
+        self._flushes, self._adding = 0, Lock()
         folder.mkdir(parents=True)
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Add rows; their columns are those of the schema."""
-        if rows.height:
-            self._held.append(rows.select(*self._schema))
-        if sum(frame.estimated_size() for frame in self._held) > FLUSH_BYTES:
-            self._flush()
+        """Add rows; their columns are those of the schema. Several threads may do so, in any order."""
+        with self._adding:
+            if rows.height:
+                self._held.append(rows.select(*self._schema))
+            if sum(frame.estimated_size() for frame in self._held) > FLUSH_BYTES:
+                self._flush()
 
     def read(self, box: int) -> pl.DataFrame:
         """The rows of one box; an empty frame of the same columns if it has none."""
