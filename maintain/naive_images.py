@@ -23,7 +23,7 @@ FOLDER = ROOT / "tests" / "benchmarks" / "naive"
 PUBLISHED = "python:3.13-slim"
 ALL_STAGES = "all stages"
 # What wheels expect of the system and the published image does not have.
-PACKAGES = {"explanation": "libgomp1", "training": "libgomp1"}
+PACKAGES = {"explanation": "libgomp1", "training": "libgomp1", "tuning": "libgomp1"}
 Naive = dict[str, Any]
 
 

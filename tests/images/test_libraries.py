@@ -96,10 +96,23 @@ for locale in ("en_US", "de_DE", "pl_PL"):
     assert fake.name() != fake.name()
 assert "@" in fake.email() and "." in fake.free_email_domain()
 """
+TUNING = """
+import lightgbm, numpy as np, optuna
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+seen = []
+for _ in range(2):
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=3))
+    study.optimize(lambda trial: trial.suggest_float("x", -4, 4) ** 2, n_trials=25)
+    seen.append([trial.params["x"] for trial in study.trials])
+assert seen[0] == seen[1] and study.best_value < 0.5
+x = np.arange(200.0).reshape(-1, 1)
+assert lightgbm.train({"objective": "binary", "verbosity": -1}, lightgbm.Dataset(x, x[:, 0] > 90), 3).num_trees() == 3
+"""
 CHECKS = {
     "preprocessing": POLARS,
     "training": LIGHTGBM,
     "explanation": EXPLANATION,
+    "tuning": TUNING,
     "prediction": SCIKIT_LEARN,
     "generator": FAKER,
 }

@@ -48,7 +48,7 @@ def test_upgrade_moves_one_package_in_every_lock_and_back(tmp_path: Path) -> Non
 
     start = files()
     newest = re.findall(rf"^{LIBRARY}==(\S+)", start["maintain/constraints.txt"], re.MULTILINE)[0]
-    holders = ["stages/explanation", "stages/prediction", "stages/training"]
+    holders = ["stages/explanation", "stages/prediction", "stages/training", "stages/tuning"]
     assert lock(root, [f"{LIBRARY}=={OLDER}"]) == [f"{name}: {LIBRARY} {newest} -> {OLDER}" for name in holders]
     older = files()
     changed = {name for name in start if start[name] != older[name]}
