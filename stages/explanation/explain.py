@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stagekit import BadInput, Partition, Publication, UsageError, partition_name, publish, read_partition
+from stagekit import BadInput, Partition, Publication, publish, read_partition
 from stagekit.contract import Encoder, read_encoder
+from stagekit.models import check_made_for, check_sha256, model_name
 
 from partition_files import BASELINE_FILE, ENCODER_FILE, FEATURES_FILE, MODEL_FILE, reason_columns
 
@@ -14,11 +15,11 @@ from partition_files import BASELINE_FILE, ENCODER_FILE, FEATURES_FILE, MODEL_FI
 def explain(args: Namespace) -> Mapping[str, Any]:
     """Publish reasons.csv and contributions.json of explanations/{ds}; returns rows, base value, strongest features."""
     model = _read_model(args.data_dir, args.model)
-    _check_sha256(model, args.model_sha256)
+    check_sha256(model, args.model_sha256)
     encoder = read_encoder(model)
     _check_key(encoder, model, args.reasons)
     features = read_partition(args.data_dir, f"features/{args.ds}", [FEATURES_FILE])
-    _check_made_for(features, model)
+    check_made_for(features, model)
     recorded = {"model": model.name, "version": args.model_version, "run_id": args.model_run_id or None}
 
     def work(publication: Publication) -> Mapping[str, Any]:
@@ -38,22 +39,10 @@ def explain(args: Namespace) -> Mapping[str, Any]:
 
 def _read_model(root: Path, text: str) -> Partition:
     """A model that an option names, with its baseline if it has one."""
-    name = partition_name(root, text)
-    if not name.startswith("models/") or name.count("/") != 1:
-        raise UsageError(f"{text!r} is not a model", expected="a path such as models/2026-11-21")
+    name = model_name(root, text)
     outputs = read_partition(root, name, [MODEL_FILE, ENCODER_FILE]).meta["outputs"]
     optional = [BASELINE_FILE] if BASELINE_FILE in outputs else []
     return read_partition(root, name, [MODEL_FILE, ENCODER_FILE, *optional])
-
-
-def _check_sha256(model: Partition, expected: str | None) -> None:
-    found = model.hashes[f"{model.name}/{MODEL_FILE}"]
-    if expected and found != expected:
-        raise BadInput(
-            f"{model.name}/{MODEL_FILE} was replaced since it was resolved: it has sha256 {found[:12]}…",
-            expected=f"{expected[:12]}…, as --model-sha256 says",
-            do="start the run again",
-        )
 
 
 def _check_key(encoder: Encoder, model: Partition, number: int) -> None:
@@ -63,17 +52,4 @@ def _check_key(encoder: Encoder, model: Partition, number: int) -> None:
             f"{model.name}/{ENCODER_FILE} has the key {taken[0]!r}, which is a column of reasons.csv too",
             expected="names that differ",
             do="rename the field in schema.json, then publish the day and train again",
-        )
-
-
-def _check_made_for(features: Partition, model: Partition) -> None:
-    """The features must have been encoded with this model's encoder."""
-    inputs = features.inputs(FEATURES_FILE)
-    encoders = {path: digest for path, digest in inputs.items() if path.endswith(f"/{ENCODER_FILE}")}
-    if list(encoders.values()) != [model.hashes[f"{model.name}/{ENCODER_FILE}"]]:
-        ds = features.name.removeprefix("features/")
-        raise BadInput(
-            f"{features.name} was made for another model, with {', '.join(encoders) or 'no encoder'}",
-            expected=f"features made with the present {model.name}/{ENCODER_FILE}",
-            do=f"run `preprocessing features --ds {ds} --model {model.name}`",
         )

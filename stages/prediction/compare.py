@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from stagekit import Partition, Publication, publish
+from stagekit.models import model_name
 
 from contenders import Comparison, read_candidate, read_champion
-from model_partition import model_name
 from rules import GATE, read_rules
 
 

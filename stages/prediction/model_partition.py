@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stagekit import BadInput, NotReady, Partition, UsageError, partition_name, read_partition
+from stagekit import BadInput, NotReady, Partition, read_partition
 from stagekit.contract import Encoder, read_document, read_encoder
 
 MODEL_FILE, ENCODER_FILE, REFERENCE_FILE = "model.txt", "encoder.json", "reference_scores.csv"
@@ -23,14 +23,6 @@ class ValidatedModel:
     def name(self) -> str:
         """Its path below the data folder."""
         return self.partition.name
-
-
-def model_name(root: Path, text: str) -> str:
-    """The partition that an option names: `models/2026-11-21`, or the same below the data folder."""
-    name = partition_name(root, text)
-    if not name.startswith("models/") or name.count("/") != 1:
-        raise UsageError(f"{text!r} is not a model", expected="a path such as models/2026-11-21")
-    return name
 
 
 def read_validated(root: Path, name: str, optional: Iterable[str] = ()) -> ValidatedModel:

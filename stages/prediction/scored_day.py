@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stagekit import BadInput, NotReady, Partition, read_partition
+from stagekit.models import model_name
 
 from model_partition import (
     BASELINE_FILE,
@@ -14,7 +15,6 @@ from model_partition import (
     METRICS_FILE,
     MODEL_FILE,
     ValidatedModel,
-    model_name,
     read_validated,
 )
 

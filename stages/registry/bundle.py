@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from stagekit import BadInput, NotReady, Partition, UsageError, partition_name, read_partition
+from stagekit import BadInput, NotReady, Partition, read_partition
 from stagekit.contract import read_document
 from stagekit.options import SHA256
 from stagekit.shapes import Exactly, Maybe, Passes, ShapeError, Values, check, parse_object
@@ -37,14 +37,6 @@ DATED = re.compile(r"models/([0-9]{4}-[0-9]{2}-[0-9]{2})")
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 FILES = Values(Passes(str, lambda text: bool(SHA256.fullmatch(text)), "a sha256"))
 ROWS = Maybe(Passes(int, lambda count: count >= 0, "0 or more"))
-
-
-def model_name(root: Path, text: str) -> str:
-    """The partition that `--model` names: `models/2026-11-21`, or the same below the data folder."""
-    name = partition_name(root, text)
-    if not name.startswith("models/") or name.count("/") != 1:
-        raise UsageError(f"{text!r} is not a model", expected="a path such as models/2026-11-21")
-    return name
 
 
 def read_model(root: Path, name: str) -> Partition:

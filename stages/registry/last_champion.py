@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from stagekit import BadInput, NotReady, Partition, Publication, StageError, publish, read_partition
+from stagekit.models import model_name
 
-from bundle import MODEL_FILE, model_hash, model_name, read_model
+from bundle import MODEL_FILE, model_hash, read_model
 from server import OutOfReach, read_settings
 
 PRODUCTION, RESOLVED_FILE = "registry/production", "resolved.json"

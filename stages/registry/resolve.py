@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stagekit import BadInput, NotReady, UsageError
+from stagekit.models import model_name
 
-from bundle import model_hash, model_name, read_model
+from bundle import model_hash, read_model
 from events import as_of, champion, format_moment, parse_moment
 from last_champion import recall, remember
 from registered_model import CHAMPION, RegisteredModel, read_registered_model

@@ -152,7 +152,7 @@ def test_predict_refuses_features_prepared_for_another_model(world: World) -> No
     result = world.run("predict", "--ds", DAY, "--model", f"models/{DAY}")
     assert result.code == 3
     assert f"was made for another model, with models/{EARLIER_DAY}/encoder.json" in result.errors
-    assert f"do: run preprocessing features --ds {DAY} --model models/{DAY}" in result.errors
+    assert f"do: run `preprocessing features --ds {DAY} --model models/{DAY}`" in result.errors
 
 
 def test_predict_refuses_features_of_no_model(world: World) -> None:
