@@ -24,6 +24,7 @@ from ml import (
     PROCESSED,
     RAW,
     REGISTRY,
+    TUNING,
     ask_person,
     at,
     dag_defaults,
@@ -57,6 +58,7 @@ with DAG(
             "val_fraction",
             "seed",
             "lightgbm",
+            "tuned_max_age",
             "force",
         ),
         seed="split_seed",
@@ -89,11 +91,12 @@ with DAG(
     )
     train = stage(
         "training",
-        [DS, option_json("params-json", "lightgbm"), flag("force")],
+        [DS, option_json("params-json", "lightgbm"), option("tuned-max-age"), flag("force")],
         task_id="train",
-        uses=[PROCESSED],
+        uses=[PROCESSED, TUNING],
         hours=6,
-        doc="Reads `processed/{ds}`. Writes `models/{ds}`: the model as text, and its own scores of some rows.",
+        doc="Reads `processed/{ds}`, and `best.json` of `tuning` if the form says how old it may be. Writes "
+        "`models/{ds}`: the model as text, and its own scores of some rows.",
     )
     validate = stage(
         "prediction validate",

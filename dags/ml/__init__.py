@@ -28,6 +28,7 @@ from ml.assets import (
     RAW,
     REGISTRY,
     REPORTS,
+    TUNING,
 )
 from ml.form import form
 from ml.images import image_sizes
@@ -52,6 +53,7 @@ __all__ = [
     "RAW",
     "REGISTRY",
     "REPORTS",
+    "TUNING",
     "ask_person",
     "at",
     "dag_defaults",

@@ -25,9 +25,12 @@ DS = Argument(f"--ds={DAY}", "--ds YYYY-MM-DD")
 HOURS = f"{{{{ params.wait_hours if params.wait_hours is not none else {WAIT_HOURS} }}}}"
 
 
-def option(name: str) -> Argument:
-    """`--max-rejected=0.05` if the form's field `max_rejected` is filled in, else the stage's own default."""
-    field = name.replace("-", "_")
+def option(name: str, field: str = "") -> Argument:
+    """`--max-rejected=0.05` if the form's field `max_rejected` is filled in, else the stage's own default.
+
+    `field` is the field's name, if it is not that of the option.
+    """
+    field = field or name.replace("-", "_")
     template = f"{{{{ '--{name}=%s' % params.{field} if params.{field} is not none else '' }}}}"
     return Argument(template, f"[--{name} {field.upper()}]")
 

@@ -11,7 +11,9 @@ from ml.defaults import (
     LIGHTGBM,
     MAX_REJECTED,
     MIN_DAYS,
+    SEARCH_SEED,
     SPLIT_SEED,
+    TRIALS,
     VAL_FRACTION,
     WAIT_HOURS,
 )
@@ -109,6 +111,39 @@ FIELDS = {
         description='Those to change, such as {"num_leaves": 63}. The others are '
         + ", ".join(f"{name} {value}" for name, value in LIGHTGBM.items())
         + ". A name that LightGBM does not know is refused.",
+    ),
+    "tuned_max_age": Param(
+        None,
+        type=["null", "integer"],
+        minimum=0,
+        maximum=3650,
+        title="Age of a tuning",
+        description="Take the parameters of the newest tune_model, if it is of the day or of so many days before it. "
+        "LightGBM parameters above win. Empty: the defaults.",
+    ),
+    "trials": Param(
+        TRIALS,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=10_000,
+        title="Trials",
+        description="How many parameters to try. The first trial has the defaults.",
+    ),
+    "minutes": Param(
+        None,
+        type=["null", "number"],
+        minimum=0,
+        maximum=1200,
+        title="Minutes",
+        description="Begin no further trial after so many minutes. Empty: no limit.",
+    ),
+    "search_seed": Param(
+        SEARCH_SEED,
+        type=["null", "integer"],
+        minimum=0,
+        maximum=2**31 - 1,
+        title="Seed of the search",
+        description="Another seed, other trials; the same seed and number of trials, the same bytes.",
     ),
     "force": Param(
         False,

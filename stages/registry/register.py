@@ -192,7 +192,8 @@ def _record_figures(server: Server, run_id: str, model: Partition, plots: Partit
     params = read_document(model, PARAMETERS_FILE)
     rows = {f"rows.{side}": count for side, count in (params.get("rows") or {}).items()}
     best = {"best_iteration": params.get("best_iteration")}
-    log_params(server, run_id, {**(params.get("parameters") or {}), **rows, **best})
+    tuned = {f"tuned.{name}": value for name, value in (params.get("tuned") or {}).items()}
+    log_params(server, run_id, {**(params.get("parameters") or {}), **rows, **best, **tuned})
     # The moment of the step, so that the same point is the same point whenever it is sent.
     trained, validated = (milliseconds(model.step(file)["started"]) for file in (MODEL_FILE, METRICS_FILE))
     curve = [

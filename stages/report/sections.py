@@ -299,7 +299,14 @@ def lineage(day: Day) -> dict[str, Any]:
         for path, problem in day.lineage.problems
         if problem.kind == "published again"
     ]
-    return {"steps": steps, "notes": [*changed[:MOST_LINES], *unreadable[:MOST_LINES]]}
+    tuned = {
+        read: Markup("The parameters of the model come from the search {}.").format(named(read))
+        for step in day.lineage.in_order()
+        if step.name == "train"
+        for read in step.reads
+        if read.startswith("tuning/")
+    }
+    return {"steps": steps, "notes": [*tuned.values(), *changed[:MOST_LINES], *unreadable[:MOST_LINES]]}
 
 
 def run_charts(day: Day, options: PageOptions) -> list[dict[str, Any]]:

@@ -18,10 +18,16 @@ TOP_FEATURES = 5
 
 
 def write_model(
-    publication: Publication, processed: Partition, encoder: Encoder, fitted: Fit, rows: Mapping[str, int]
+    publication: Publication,
+    processed: Partition,
+    encoder: Encoder,
+    fitted: Fit,
+    rows: Mapping[str, int],
+    more: Mapping[str, Any],
 ) -> list[str]:
     """Write model.txt, encoder.json, params.json, feature_importance.csv and reference_scores.csv.
 
+    :param more: what else params.json says
     :return: the names of the most important features
     """
     publication.path("model.txt").write_text(fitted.model, encoding="utf-8", newline="\n")
@@ -33,6 +39,7 @@ def write_model(
         "best_iteration": fitted.best_iteration,
         "validation": fitted.validation,
         "curve": fitted.curve,
+        **more,
     }
     write_document(publication.path("params.json"), record)
     # Read back from the text, so that these files describe the model that others load.

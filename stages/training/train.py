@@ -9,6 +9,8 @@ from typing import Any
 from stagekit import LATER, Publication, available_cpus, publish, read_partition
 from stagekit.contract import read_encoder
 
+from tuned import find_tuned
+
 INPUTS = ("train.csv", "val.csv", "encoder.json")
 
 log = logging.getLogger("training")
@@ -23,6 +25,7 @@ def train(args: Namespace) -> Mapping[str, Any]:
         return check_parameters(args)
     processed = read_partition(args.data_dir, f"processed/{args.ds}", INPUTS)
     encoder = read_encoder(processed)
+    tuned = find_tuned(args.data_dir, args.ds, processed, args.tuned_max_age)
 
     def work(publication: Publication) -> Mapping[str, Any]:
         # LightGBM takes a second to load, and a model that is up to date is found without it.
@@ -34,12 +37,17 @@ def train(args: Namespace) -> Mapping[str, Any]:
         from warn import find_warnings
 
         given = gather(args.params, args.params_json, args.param)
-        parameters = complete(given, len(encoder.classes), available_cpus())
+        found = tuned.parameters if tuned else {}
+        used = {"tuned": tuned.used(given)} if tuned else {}
+        parameters = complete({**found, **given}, len(encoder.classes), available_cpus())
         try_out(parameters, len(encoder.features), len(encoder.classes))
         publication.set_parameters(parameters, seed=parameters["seed"])
         lightgbm.register_logger(NativeLog())
         tables = load_both(processed, publication.scratch, encoder, parameters)
         threads, changed = parameters["num_threads"], json.dumps(given) if given else "the defaults"
+        if tuned:
+            log.info("from %s, trial %d: %s", tuned.partition.name, tuned.trial, json.dumps(dict(found)))
+            changed = f"{json.dumps(given)} over these" if given else "these"
         log.info("training, objective %s, %d threads, parameters: %s", parameters["objective"], threads, changed)
         fitted = fit(tables, parameters, args.log_every)
         log.info("best iteration %d: %s", fitted.best_iteration, shown(fitted.validation))
@@ -51,12 +59,14 @@ def train(args: Namespace) -> Mapping[str, Any]:
             "classes": list(encoder.classes),
             "best_iteration": fitted.best_iteration,
             "validation": fitted.validation,
-            "top_features": write_model(publication, processed, encoder, fitted, tables.rows),
+            "top_features": write_model(publication, processed, encoder, fitted, tables.rows, used),
+            **used,
             **({"warnings": warnings} if warnings else {}),
         }
 
     # The parameters follow from the command line, the target's classes and the image: LightGBM completes them.
-    return publish(args, f"models/{args.ds}", "train", work, inputs=[processed], parameters=LATER)
+    inputs = [processed, *([tuned.partition] if tuned else [])]
+    return publish(args, f"models/{args.ds}", "train", work, inputs=inputs, parameters=LATER)
 
 
 def check_parameters(args: Namespace) -> Mapping[str, Any]:

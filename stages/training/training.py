@@ -1,6 +1,6 @@
 """Fits a LightGBM model to a day's encoded data, with early stopping on the rows that validate.
 
-Reads  processed/{ds}: train.csv, val.csv, encoder.json.
+Reads  processed/{ds}: train.csv, val.csv, encoder.json; with --tuned-max-age also best.json of tuning/{day}.
 Writes models/{ds}: model.txt (the trees up to the best iteration), encoder.json (a copy), params.json,
        feature_importance.csv, reference_scores.csv.
 Exit codes: 0 done, 1 failed, 2 wrong usage or parameters, 3 bad input data, 4 input not there yet.
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stagekit import Command, option, run_stage
-from stagekit.options import whole_number
+from stagekit.options import or_empty, whole_number
 
 COMMANDS = (
     Command(
@@ -30,6 +30,13 @@ COMMANDS = (
                 default=[],
                 metavar="NAME=VALUE",
                 help="one LightGBM parameter, any number of times; wins over both",
+            ),
+            option(
+                "--tuned-max-age",
+                type=or_empty(whole_number(0)),
+                metavar="DAYS",
+                help="take the parameters of the newest search of `tuning`, if it is not older than so many days; "
+                "parameters that are given win (default: no search is looked for)",
             ),
             option(
                 "--check-parameters",

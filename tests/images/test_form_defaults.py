@@ -22,6 +22,8 @@ SHOWN = runpy.run_path(str(ROOT / "dags/ml/defaults.py"))
         ("MIN_DAYS", "preprocessing", ["split"], "--min-days"),
         ("SPLIT_SEED", "preprocessing", ["split"], "--seed"),
         ("GENERATOR_SEED", "generator", [], "--seed"),
+        ("TRIALS", "tuning", [], "--trials"),
+        ("SEARCH_SEED", "tuning", [], "--seed"),
     ],
 )
 def test_default_of_an_option_is_the_one_that_the_form_shows(
