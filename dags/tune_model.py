@@ -45,7 +45,7 @@ with DAG(
         task_id="tune",
         uses=[PROCESSED],
         makes=[TUNING],
-        hours=24,
+        hours=6,
         doc="Reads `train.csv` of `processed/{ds}`. Writes `tuning/{ds}`: every trial, and the best parameters.",
     )
 

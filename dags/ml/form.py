@@ -133,9 +133,9 @@ FIELDS = {
         None,
         type=["null", "number"],
         minimum=0,
-        maximum=1200,
+        maximum=330,
         title="Minutes",
-        description="Begin no further trial after so many minutes. Empty: no limit.",
+        description="Begin no further trial after so many minutes. Empty: the 6 hours of a task.",
     ),
     "search_seed": Param(
         SEARCH_SEED,

@@ -28,6 +28,16 @@ FAILED, USAGE, BAD_INPUT, NOT_READY = 1, 2, 3, 4
 MOST_SECONDS = 120
 
 
+# What `tuning` publishes, of a day before the first.
+SEARCHED = "tuning/2026-11-12"
+PUBLISH_SEARCH = f"""
+from pathlib import Path
+from stagekit import Publication
+with Publication(Path("/data"), "{SEARCHED}", "tune") as publication:
+    publication.path("best.json").write_text('{{"trial": 4, "parameters": {{"lambda_l2": 0.5}}}}')
+"""
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     """Two days with models; the second compared with the first, scored by it and evaluated."""
@@ -51,7 +61,8 @@ def train_another(data: Data, ds: str) -> None:
 @pytest.fixture(scope="module")
 def server(data: Data) -> Iterator[Server]:
     with serve(data) as running:
-        data.make_model(FIRST)
+        data.python(PUBLISH_SEARCH)
+        data.make_model(FIRST, "--tuned-max-age=7")
         yield running
 
 
@@ -89,6 +100,8 @@ def test_register_records_all_that_is_known_of_a_model(server: Server) -> None:
     assert run["info"]["status"] == "FINISHED"
     assert run["params"]["num_leaves"] == str(params["parameters"]["num_leaves"])
     assert run["params"]["objective"] == "binary"
+    assert (run["params"]["lambda_l2"], run["params"]["tuned.parameters"]) == ("0.5", '["lambda_l2"]')
+    assert (run["params"]["tuned.partition"], run["params"]["tuned.trial"]) == (SEARCHED, "4")
     assert run["metrics"]["roc_auc"] == metrics["roc_auc"]
     for metric, values in params["curve"].items():
         assert made.points(line["run_id"], f"validation.{metric}") == list(enumerate(values, start=1))

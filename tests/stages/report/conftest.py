@@ -231,8 +231,9 @@ class World:
         importances: Sequence[Sequence[object]] = IMPORTANCES,
         params: Mapping[str, Any] = PARAMS,
         warnings: Sequence[str] = (),
+        tuned: Sequence[str] = (),
     ) -> None:
-        """A day of training, from its raw data to the validated model."""
+        """A day of training, from its raw data to the validated model; `tuned` are the files of a search."""
         self.of_run("train_model", f"scheduled__{ds}T02:00:00+00:00")
         self.raw(ds)
         prepared = f"processed/{ds}/train_data.csv"
@@ -244,7 +245,7 @@ class World:
             "feature_importance.csv": table(["feature", "gain", "split"], importances),
             "encoder.json": ENCODER,
         }
-        self.publish(f"models/{ds}", "train", trained, [f"processed/{ds}/train.csv"], warnings)
+        self.publish(f"models/{ds}", "train", trained, [f"processed/{ds}/train.csv", *tuned], warnings)
         validated = {
             "metrics.json": measured or metrics(classes),
             "curves.json": {"version": 1, "classes": list(classes), "curves": curves(classes, 0.25)},

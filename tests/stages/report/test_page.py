@@ -463,6 +463,16 @@ def test_input_that_was_published_again_is_shown(world: World) -> None:
 # --- where it comes from ---
 
 
+def test_lineage_says_which_search_the_parameters_come_from(world: World) -> None:
+    world.whole_day()
+    assert "The parameters of the model" not in world.day().text("lineage")
+    world.publish("tuning/2026-11-10", "tune", {"best.json": {}})
+    world.model(tuned=["tuning/2026-11-10/best.json"])
+    assert "The parameters of the model come from the search tuning/2026-11-10 ." in world.day("--force").text(
+        "lineage"
+    )
+
+
 def test_lineage_shows_every_partition_and_step_with_its_image(world: World) -> None:
     text = world.whole_day().day().text("lineage")
     for words in (
