@@ -67,6 +67,11 @@ METRICS = {
     "reproduction": Maybe({"rows": int, "max_difference": float}),
     "intervals": Maybe(Values(Maybe([float]))),
     "weighted": Maybe(bool),
+    # What the threshold was chosen by, and the mean cost of a row with it and with the one of the greatest F1.
+    "decision": Maybe({"costs": Maybe(Values((str, int, float))), "capacity": Maybe(int)}),
+    "default_threshold": Maybe(float),
+    "cost": Maybe(float),
+    "default_cost": Maybe(float),
 }
 CURVES = [
     {

@@ -8,6 +8,7 @@ RULES = Path(__file__).resolve().parent.parent / "rules.json"
 EXPECTED: dict[str, type] = {
     "gate": dict,
     "monitoring": dict,
+    "decision": dict,
     "retrain_on_breach": bool,
     "promote": str,
     "answer_hours": int,
@@ -24,7 +25,7 @@ class RulesError(Exception):
 
 
 def read_rules() -> dict[str, Any]:
-    """The rules: `gate` and `monitoring`, which the stage `prediction` checks and applies, and the forms' defaults."""
+    """The rules: `gate`, `monitoring`, `decision`, which the stage `prediction` checks; and defaults of the forms."""
     wanted = ", ".join(f"{name} ({kind.__name__})" for name, kind in EXPECTED.items())
     try:
         rules = json.loads(RULES.read_text(encoding="utf-8"))
@@ -32,6 +33,8 @@ def read_rules() -> dict[str, Any]:
         raise RulesError("the file is not there", "take it from the repository again") from None
     except (OSError, ValueError) as error:
         raise RulesError(f"the file cannot be read ({error})", "correct it, it is one JSON object") from None
+    if isinstance(rules, dict):
+        rules = {"decision": {}, **rules}  # a file of before there were costs has none
     if not isinstance(rules, dict) or {name: type(rule) for name, rule in rules.items()} != EXPECTED:
         raise RulesError(f"the file holds {json.dumps(rules)[:200]}", f"give it exactly: {wanted}")
     if rules["promote"] not in PROMOTE or not 0 < rules["answer_hours"] <= LONGEST_ANSWER:

@@ -15,11 +15,12 @@ from stagekit.contract import CALENDAR, read_document, write_document
 
 from breaches import find_breaches
 from curves import curve_list
+from decision import costs_of_rows, mean_cost
 from drift import compare_shares, read_bins, score_of
 from feature_table import Chunk, FeatureTable
 from intervals import intervals
 from labels import Labels
-from metrics import FIGURES, LabelledRows, measure
+from metrics import FIGURES, LabelledRows, measure, predict_codes
 from model_partition import BASELINE_FILE, METRICS_FILE
 from scored_day import ScoredDay
 from scoring import MissingAsZero, open_features, open_table
@@ -32,9 +33,10 @@ log = logging.getLogger("prediction")
 def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publication) -> dict[str, Any]:
     """Write `evaluation.json`; returns the result."""
     baseline, confidence = _read_baseline(day), rules["confidence"]
-    counts, missing, weights = _read_features(day, baseline)
-    predictions = _Predictions(day, baseline, weights)
+    counts, missing, weights, costs = _read_features(day, baseline)
+    predictions = _Predictions(day, baseline, weights, costs)
     labelled = predictions.labelled()
+    trained = read_document(day.model.partition, METRICS_FILE)
     evaluation: dict[str, Any] = {
         "version": 1,
         "ds": day.ds,
@@ -42,8 +44,13 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
         "trained_on_day": day.is_training_day,
         "rows": predictions.rows,
         "target": predictions.target(),
-        "metrics": _measure(labelled, day.model.threshold, confidence) if labelled else None,
-        "trained": read_document(day.model.partition, METRICS_FILE),
+        "metrics": {
+            **_measure(labelled, day.model.threshold, confidence),
+            **predictions.cost(labelled, trained.get("default_threshold")),
+        }
+        if labelled
+        else None,
+        "trained": trained,
         "curves": curve_list(labelled) if labelled else None,
         "drift": _drift(baseline, counts, predictions, confidence) if baseline else None,
         "missing_as_zero": missing,
@@ -91,7 +98,11 @@ def _read_baseline(day: ScoredDay) -> Baseline | None:
 class _Predictions:
     """The day's predictions, joined with the labels; read once. `weights` are those of the rows; None without any."""
 
-    def __init__(self, day: ScoredDay, baseline: Baseline | None, weights: np.ndarray | None) -> None:
+    def __init__(
+        self, day: ScoredDay, baseline: Baseline | None, weights: np.ndarray | None, costs: np.ndarray | None
+    ) -> None:
+        self._costs = costs
+        self._costs_of_parts: list[np.ndarray] = []
         self._encoder, self._baseline, self._weights = day.model.encoder, baseline, weights
         self.warnings: list[str] = []
         self._labels = Labels(day.labels, self._encoder) if day.labels else None
@@ -120,6 +131,8 @@ class _Predictions:
         self._parts.append((codes[known], predicted[known], chunk.numbers[known]))
         if self._weights is not None:
             self._weights_of_parts.append(self._weights[chunk.start :][: len(known)][known])
+        if self._costs is not None:
+            self._costs_of_parts.append(self._costs[chunk.start :][: len(known)][known])
 
     def labelled(self) -> LabelledRows | None:
         """The rows that can be measured; None if there are none."""
@@ -142,6 +155,19 @@ class _Predictions:
             )
             return None
         return weights
+
+    def cost(self, rows: LabelledRows, default_threshold: float | None) -> dict[str, float | None]:
+        """The mean cost of a labelled row, and that with the threshold of the greatest F1; nothing without costs."""
+        if self._costs is None or default_threshold is None:
+            return {}
+        costs = np.concatenate(self._costs_of_parts)
+        default = predict_codes(rows.probabilities, default_threshold)
+        if lacking := int(np.isnan(costs).any(axis=1).sum()):
+            self.warnings.append(f"{lacking} of {len(costs)} labelled rows have no cost of 0 or more in its column")
+        return {
+            "cost": mean_cost(costs, rows.codes, rows.predicted, rows.weights),
+            "default_cost": mean_cost(costs, rows.codes, default, rows.weights),
+        }
 
     def target(self) -> dict[str, Any] | None:
         """The counts of the rows of target.csv and of the predictions; None if there is no target.csv."""
@@ -190,18 +216,23 @@ def _drift(
 
 def _read_features(
     day: ScoredDay, baseline: Baseline | None
-) -> tuple[list[list[int]], dict[str, int], np.ndarray | None]:
-    """The rows in each bin of each feature, by feature those that the model reads as 0.0 without a value, weights."""
+) -> tuple[list[list[int]], dict[str, int], np.ndarray | None, np.ndarray | None]:
+    """Rows in each bin of each feature; those that the model reads as 0.0 without a value; weights; costs."""
     all_bins = [bins for _, _, bins, _ in baseline.features] if baseline else []
     counts, missing = [np.zeros(len(bins.labels), dtype=np.int64) for bins in all_bins], MissingAsZero(day.model)
     weights: list[np.ndarray] = []
+    costs: list[np.ndarray] = []
+    costs_of_model = day.model.decision.get("costs")
     for chunk in open_features(day.features, day.model.encoder):
         missing.add(chunk.numbers)
         if chunk.weights is not None:
             weights.append(chunk.weights.copy())
+        if costs_of_model:
+            costs.append(costs_of_rows(costs_of_model, day.model.encoder.feature_names, chunk.numbers))
         for number, bins in enumerate(all_bins):
             counts[number] += bins.count(chunk.numbers[:, number])
-    return [actual.tolist() for actual in counts], missing.rows, np.concatenate(weights) if weights else None
+    of_weights, of_costs = (np.concatenate(parts) if parts else None for parts in (weights, costs))
+    return [actual.tolist() for actual in counts], missing.rows, of_weights, of_costs
 
 
 def _log(evaluation: Mapping[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """A model partition: its files, and the checks that come before its use. Standard library only."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stagekit import BadInput, NotReady, Partition, read_partition
 from stagekit.contract import Encoder, read_document, read_encoder
@@ -13,11 +14,15 @@ METRICS_FILE, CURVES_FILE, BASELINE_FILE = "metrics.json", "curves.json", "basel
 
 @dataclass(frozen=True)
 class ValidatedModel:
-    """A model that `validate` has passed. With two classes, the second one is predicted from `threshold` on."""
+    """A model that `validate` has passed. With two classes, the second one is predicted from `threshold` on.
+
+    `decision` is what the threshold was chosen by: `costs`, `capacity`, neither, or both.
+    """
 
     partition: Partition
     encoder: Encoder
     threshold: float | None
+    decision: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -37,14 +42,15 @@ def read_validated(root: Path, name: str, optional: Iterable[str] = ()) -> Valid
         )
     model = read_partition(root, name, [*model.files, METRICS_FILE, *(file for file in optional if file in outputs)])
     encoder = read_encoder(model)
-    return ValidatedModel(model, encoder, _read_threshold(model, encoder))
+    metrics = read_document(model, METRICS_FILE)
+    return ValidatedModel(model, encoder, _read_threshold(model, encoder, metrics), metrics.get("decision") or {})
 
 
-def _read_threshold(model: Partition, encoder: Encoder) -> float | None:
+def _read_threshold(model: Partition, encoder: Encoder, metrics: Mapping[str, Any]) -> float | None:
     """The score from which on the second of two classes is predicted; None with more classes."""
     if len(encoder.classes) > 2:
         return None
-    threshold = read_document(model, METRICS_FILE).get("threshold")
+    threshold = metrics.get("threshold")
     if not isinstance(threshold, float) or not 0 <= threshold <= 1:
         raise BadInput(
             f"{model.name}/{METRICS_FILE} has the threshold {threshold!r}",

@@ -29,7 +29,10 @@ RULES = option(
 )
 COMMANDS = (
     Command(
-        "validate", "score the validation rows, compare with LightGBM's scores, measure the model", "validate:validate"
+        "validate",
+        "score the validation rows, compare with LightGBM's scores, choose the threshold, measure the model",
+        "validate:validate",
+        options=(RULES,),
     ),
     Command(
         "predict",

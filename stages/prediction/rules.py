@@ -1,4 +1,5 @@
-"""The rules that judge a model, with their defaults: the gate before production, and the limits of a scored day.
+"""The rules that judge a model, with their defaults: the gate before production, the limits
+of a scored day, and what the threshold is chosen by.
 
 Each set of rules is one JSON object; a key that is left out has its default. Standard library only.
 """
@@ -34,6 +35,9 @@ MONITORING: Mapping[str, Any] = {
     "confidence": 0.99,
     "days": {"agree": 2, "of": 3},
 }
+# What the threshold is chosen by, besides the scores; nothing as it is.
+DECISION: Mapping[str, Any] = {"costs": {}, "capacity": None}
+KINDS_OF_ERROR = ("false_positive", "false_negative")
 MOST_RESAMPLES = 100_000
 MOST_DAYS = 31
 # Figures and their differences are rounded to so many decimals before a rule compares them.
@@ -63,6 +67,12 @@ def _is_days(value: Any) -> bool:
     return bool(1 <= value["agree"] <= value["of"] <= MOST_DAYS)
 
 
+def _is_costs(value: Any) -> bool:
+    if not isinstance(value, dict) or (value and value.keys() != set(KINDS_OF_ERROR)):
+        return False
+    return all(cost >= 0 if _is_number(cost) else isinstance(cost, str) and bool(cost) for cost in value.values())
+
+
 METRICS = ", ".join(HIGHER_IS_BETTER)
 METRIC = (lambda value: value in list(HIGHER_IS_BETTER), f"one of {METRICS}")
 FLOORS = (_is_floors, f'an object such as {{"roc_auc": 0.75}}, of {METRICS}')
@@ -88,6 +98,8 @@ EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "unusable_labels": SHARE,
     "missing_as_zero": SHARE,
     "days": DAYS,
+    "costs": (_is_costs, 'an object such as {"false_positive": 5, "false_negative": "amount"}: numbers or columns'),
+    "capacity": (lambda value: value is None or (type(value) is int and value > 0), "a whole number of 1 or more"),
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from stagekit import BadInput, Partition, Publication, track
 from stagekit.contract import Encoder
 
+from decision import threshold_of_capacity
 from feature_table import Chunk, FeatureTable
 from lightgbm_model import LightGBMModel, features_that_read_missing_as_zero, read_model
 from metrics import predict_codes
@@ -29,12 +30,30 @@ def predict_day(model: ValidatedModel, features: Partition, publication: Publica
     encoder = model.encoder
     trees = load_trees(model.partition, encoder)
     summary, missing = ScoreSummary(encoder.classes), MissingAsZero(model)
+    threshold = _threshold_of_day(model, trees, features)
     table = open_features(features, encoder)
     chunks = track(table, "scoring", features.rows("features.csv"), "rows", lambda chunk: len(chunk.numbers))
-    scored = summary.count(_score_chunks(chunks, trees, model.threshold, missing))
+    scored = summary.count(_score_chunks(chunks, trees, threshold, missing))
     rows = _write_predictions(publication.path("predictions.csv"), encoder, scored)
     publication.rows["predictions.csv"] = rows
-    return {"threshold": model.threshold, **summary.result(), **missing.warnings(rows)}
+    return {"threshold": threshold, **summary.result(), **missing.warnings(rows)}
+
+
+def _threshold_of_day(model: ValidatedModel, trees: LightGBMModel, features: Partition) -> float | None:
+    """The model's threshold; with a capacity, the one of the day's best rows, for which all rows are scored before.
+
+    With costs too, the higher one: a row that is not worth its cost does not become positive to fill the capacity.
+    """
+    capacity = model.decision.get("capacity")
+    if model.threshold is None or not capacity:
+        return model.threshold
+    best = np.empty(0)
+    for chunk in open_features(features, model.encoder):
+        # One more than the capacity: whether rows with equal scores fit is known by the next one.
+        scores = np.concatenate([best, trees.probabilities(chunk.numbers)[:, 1]])
+        best = np.partition(scores, -capacity - 1)[-capacity - 1 :] if len(scores) > capacity else scores
+    of_day = threshold_of_capacity(capacity, best)
+    return max(model.threshold, of_day) if model.decision.get("costs") else of_day
 
 
 class MissingAsZero:

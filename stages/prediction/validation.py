@@ -1,6 +1,7 @@
 """The work of `validate`: reproduce LightGBM's scores, then measure the model on its validation rows."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from stagekit import BadInput, Partition, Publication
 from stagekit.contract import Encoder, write_document
 
 from curves import curve_list
+from decision import check_decision, costs_of_rows, decide
 from drift import make_baseline
 from metrics import LabelledRows, best_threshold, measure, predict_codes
 from model_partition import BASELINE_FILE, CURVES_FILE, METRICS_FILE, MODEL_FILE, REFERENCE_FILE
@@ -22,12 +24,13 @@ log = logging.getLogger("prediction")
 
 
 def validate_model(
-    model: Partition, encoder: Encoder, processed: Partition, publication: Publication
+    model: Partition, encoder: Encoder, processed: Partition, rules: Mapping[str, Any], publication: Publication
 ) -> dict[str, Any]:
     """Write `metrics.json`, `curves.json`, `baseline.json`; returns the result.
 
     Needs 8 bytes for each value of `val.csv`, and a few times the scores: 300 MB for a million rows of 16 features.
     """
+    check_decision(rules, encoder)
     trees = load_trees(model, encoder)
     columns = (weight_column(encoder), encoder.feature_names)
     validation = read_validation(processed, encoder.target, encoder.classes, *columns)
@@ -35,9 +38,15 @@ def validate_model(
     reproduction = _compare_with_reference(model, encoder, probabilities)
     codes, weights, binary = validation.codes, validation.weights, len(encoder.classes) == 2
     threshold = best_threshold(codes, probabilities[:, 1], weights) if binary else None
+    decided: dict[str, Any] = {}
+    if threshold is not None and any(rules.values()):
+        costs = _costs(rules, encoder, validation.features, model)
+        whole = processed.meta["outputs"].get("train_data.csv", {})
+        day_rows = whole.get("rows") or len(codes)
+        threshold, decided = decide(rules, threshold, codes, probabilities[:, 1], weights, costs, day_rows)
     predicted = predict_codes(probabilities, threshold)
     rows = LabelledRows(codes, probabilities, predicted, encoder.classes, len(encoder.classes), weights)
-    figures = {**measure(rows, threshold), "reproduction": reproduction}
+    figures = {**measure(rows, threshold), **decided, "reproduction": reproduction}
     write_document(publication.path(METRICS_FILE), figures)
     curves = {"version": 1, "classes": list(encoder.classes), "curves": curve_list(rows)}
     write_document(publication.path(CURVES_FILE), curves)
@@ -46,9 +55,25 @@ def validate_model(
     return {
         "model": model.name,
         **{key: figures[key] for key in IN_RESULT},
+        **{key: decided[key] for key in ("cost", "default_cost") if key in decided},
         "reproduction": reproduction,
         **({"warnings": warnings} if warnings else {}),
     }
+
+
+def _costs(rules: Mapping[str, Any], encoder: Encoder, features: np.ndarray, model: Partition) -> np.ndarray | None:
+    """The costs of the validation rows; None if the rules have none. Errors: BadInput if a row has no cost."""
+    if not rules["costs"]:
+        return None
+    costs = costs_of_rows(rules["costs"], encoder.feature_names, features)
+    if lacking := int(np.isnan(costs).any(axis=1).sum()):
+        columns = " or ".join(str(cost) for cost in rules["costs"].values() if isinstance(cost, str))
+        raise BadInput(
+            f"{lacking} of {len(costs)} validation rows of {model.name} have no {columns} of 0 or more",
+            expected="a cost for each row",
+            do="make the field `required` with `minimum` 0 in schema.json, or give a number as the cost",
+        )
+    return costs
 
 
 def _compare_with_reference(model: Partition, encoder: Encoder, probabilities: np.ndarray) -> dict[str, Any]:

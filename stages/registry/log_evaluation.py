@@ -20,7 +20,7 @@ from versions import Version, find_version, tag_version, versions_of
 
 EVALUATION_FILE, REPORT_FILE = "evaluation.json", "index.html"
 # How the model is used, or how much of it was looked at; not how good it is.
-NO_MEASURES = {"version", "threshold"}
+NO_MEASURES = {"version", "threshold", "default_threshold"}
 NOT_IN_A_NAME = re.compile(r"[^\w.\- :]")
 LONGEST_NAME = 200
 

@@ -163,7 +163,6 @@ def outcome(day: Day) -> dict[str, Any]:
     )
     table = measures(trained, metrics)
     watched = (evaluation.get("rules") or {}).get("metric")
-    threshold = (trained or {}).get("threshold")
     return {
         "known": metrics is not None,
         "own": own,
@@ -172,8 +171,23 @@ def outcome(day: Day) -> dict[str, Any]:
         "table": table,
         "charts": _curves(sets, bins, charts.share_of_positives(metrics)) if metrics else [],
         "confusion": confusion(metrics),
-        "threshold": f"The second class is predicted from a score of {number(threshold)} on." if threshold else "",
+        "threshold": decision_sentence(trained or {}, metrics or {}),
     }
+
+
+def decision_sentence(trained: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """From which score on the second class is predicted, by what this was chosen, and what it costs."""
+    if not (threshold := trained.get("threshold")):
+        return ""
+    sentences = [f"The second class is predicted from a score of {number(threshold)} on."]
+    for when, figures in (("In training", trained), ("On this day", metrics)):
+        cost, default = figures.get("cost"), figures.get("default_cost")
+        if cost is not None and default is not None:
+            other = f"with the threshold of the greatest F1, {number(default)}"
+            sentences.append(f"{when} a row costs {number(cost)}; {other}.")
+    if capacity := (trained.get("decision") or {}).get("capacity"):
+        sentences.append(f"At most {capacity:,} rows a day are predicted as it, those with the highest scores.")
+    return " ".join(sentences)
 
 
 def _target_notes(evaluation: Mapping[str, Any]) -> Iterable[Markup | str]:

@@ -79,6 +79,9 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
     return Airflow(folder, DAGS)
 
 
+DECISION = f"--rules-json={json.dumps(read_rules()['decision'])}"
+
+
 @pytest.mark.parametrize("kind", RUNS)
 def test_day_is_the_one_that_the_run_is_about(airflow: Airflow, kind: str) -> None:
     make_run, expected = RUNS[kind]
@@ -201,8 +204,8 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
             {"search_seed": 7, "seed": 3},
             ["split", "--ds=2026-11-16", "--days=1", "--min-days=1", "--val-fraction=0.2", "--seed=3"],
         ),
-        ("train_model", "validate", {}, ["validate", "--ds=2026-11-16"]),
-        ("train_model", "validate", {"force": True}, ["validate", "--ds=2026-11-16", "--force"]),
+        ("train_model", "validate", {}, ["validate", "--ds=2026-11-16", DECISION]),
+        ("train_model", "validate", {"force": True}, ["validate", "--ds=2026-11-16", DECISION, "--force"]),
         ("train_model", "resolve", {}, ["resolve", "--or-none"]),
         ("train_model", "register", {}, ["register", "--ds=2026-11-16", BY_DAG]),
         ("train_model", "decide", {}, ["decide", "--ds=2026-11-16", "--promote=auto", BY_DAG]),

@@ -617,6 +617,16 @@ def test_page_of_many_classes_draws_some_and_says_so(world: World) -> None:
     assert "threshold" not in page.text("metrics")
 
 
+def test_page_says_what_the_threshold_was_chosen_by(world: World) -> None:
+    assert "costs" not in world.whole_day().day().text("metrics")
+    costs = {"cost": 0.87, "default_cost": 1.33, "decision": {"capacity": 200}}
+    live = metrics(("0", "1"), cost=0.91, default_cost=1.35)
+    text = world.whole_day(metrics=live, trained=metrics(("0", "1"), **costs)).day().text("metrics")
+    assert "In training a row costs 0.8700; with the threshold of the greatest F1, 1.3300." in text
+    assert "On this day a row costs 0.9100; with the threshold of the greatest F1, 1.3500." in text
+    assert "At most 200 rows a day are predicted as it" in text
+
+
 # --- the step ---
 
 
