@@ -48,12 +48,20 @@ def waiting(lab: Lab) -> list[Row]:
     return waiting_tasks(lab.waiting, lab.repeats)
 
 
+def tuning(lab: Lab) -> list[Row]:
+    """What a search gains. Imported late: needs the data sets."""
+    from tuning import tuning as gains
+
+    return gains(lab)
+
+
 # Not part of --quick.
 NEED_AIRFLOW = ("airflow", "backfill", "waiting")
 BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "generator": comparisons.generator,
     "preprocessing": comparisons.preprocessing,
     "training": comparisons.training,
+    "tuning": tuning,
     "scoring": comparisons.scoring,
     "reasons": comparisons.reasons,
     "tables": comparisons.tables,

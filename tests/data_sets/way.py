@@ -69,10 +69,7 @@ class Way:
 
 def take_all(sets: Iterable[DataSet], data: Data, folder: Path) -> dict[str, Way]:
     """Take the sets to the gate, as far as they get. Their files go to `folder`, which the containers see as /own."""
-    for name in ("", *own_options()):
-        (folder / name).mkdir(exist_ok=True)
-        (folder / name).chmod(0o777)
-    files = {one.name: put_files(one, folder) for one in sets}
+    files = files_of(sets, folder)
     ways = {one.name: Way() for one in sets}
     refused = {one.name: [draft_call(one, files[one.name], ())] for one in sets if one.refused}
     for name, calls in call_all("preprocessing", refused, data, folder).items():
@@ -98,6 +95,14 @@ print(json.dumps({path.parent.name: path.read_text() for path in paths}))
 def own_options() -> tuple[str, ...]:
     """The options that name files; `own` shows each file to a container in a folder of the option's name."""
     return "data", "target", "schema"
+
+
+def files_of(sets: Iterable[DataSet], folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Write the files of the sets where the containers look for them; returns them by set."""
+    for name in ("", *own_options()):
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name).chmod(0o777)
+    return {one.name: put_files(one, folder) for one in sets}
 
 
 def put_files(one: DataSet, folder: Path) -> tuple[Path, ...]:

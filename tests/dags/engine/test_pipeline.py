@@ -15,6 +15,7 @@ from tests.dags.runs import Airflow, day
 
 pytestmark = pytest.mark.usefixtures("_stages")
 MONDAY, TUESDAY = "2026-11-16", "2026-11-17"
+TUNE = ["prepare", "split", "tune"]
 TRAIN = ["prepare", "split", "train", "validate", "plot"]
 JUDGE = ["encode_validation", "compare"]
 PREDICT = ["resolve", "features", "predict"]
@@ -55,8 +56,14 @@ def test_day_goes_through_all_dags(airflow: Airflow) -> None:
     tuesday = airflow.scheduled("generate_data", TUESDAY, "2026-11-18")
     assert [run_all(airflow, run, ["generate"])[0]["ds"] for run in (monday, tuesday)] == [MONDAY, TUESDAY]
 
-    training = airflow.manual("train_model", day("2026-11-20"), {"ds": MONDAY, "lightgbm": {"num_leaves": 7}})
-    *_, validated, plotted = run_all(airflow, training, TRAIN)
+    search = airflow.manual("tune_model", day("2026-11-19"), {"ds": MONDAY, "trials": 2})
+    *_, tuned = run_all(airflow, search, TUNE)
+    assert (tuned["partition"], tuned["trials"]) == (f"tuning/{MONDAY}", 2)
+
+    form = {"ds": MONDAY, "lightgbm": {"num_leaves": 7}, "tuned_max_age": 0}
+    training = airflow.manual("train_model", day("2026-11-20"), form)
+    *_, trained, validated, plotted = run_all(airflow, training, TRAIN)
+    assert trained["tuned"]["partition"] == f"tuning/{MONDAY}"
     assert (validated["model"], plotted["partition"]) == (f"models/{MONDAY}", f"plots/{MONDAY}")
     # Without MLflow no champion is known; tests/end_to_end has one.
     airflow.set_result(training, "resolve", {"model": None, "version": None})
