@@ -100,7 +100,12 @@ with DAG(
     )
     validate = stage(
         "prediction validate",
-        [DS, fixed_json("rules-json", read_rules()["decision"]), flag("force")],
+        [
+            DS,
+            fixed_json("rules-json", read_rules()["decision"]),
+            fixed_json("card-json", read_rules()["card"]),
+            flag("force"),
+        ],
         uses=[PROCESSED],
         makes=[MODELS],
         doc="Reads `models/{ds}`, and `val.csv` of `processed/{ds}`. Writes `metrics.json`, curves and the baseline "

@@ -9,6 +9,7 @@ EXPECTED: dict[str, type] = {
     "gate": dict,
     "monitoring": dict,
     "decision": dict,
+    "card": dict,
     "retrain_on_breach": bool,
     "promote": str,
     "answer_hours": int,
@@ -25,7 +26,7 @@ class RulesError(Exception):
 
 
 def read_rules() -> dict[str, Any]:
-    """The rules: `gate`, `monitoring`, `decision`, which the stage `prediction` checks; and defaults of the forms."""
+    """The rules: `gate`, `monitoring`, `decision` and `card`, which `prediction` checks; and defaults of the forms."""
     wanted = ", ".join(f"{name} ({kind.__name__})" for name, kind in EXPECTED.items())
     try:
         rules = json.loads(RULES.read_text(encoding="utf-8"))
@@ -34,7 +35,7 @@ def read_rules() -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RulesError(f"the file cannot be read ({error})", "correct it, it is one JSON object") from None
     if isinstance(rules, dict):
-        rules = {"decision": {}, **rules}  # a file of before there were costs has none
+        rules = {"decision": {}, "card": {}, **rules}  # older files have neither
     if not isinstance(rules, dict) or {name: type(rule) for name, rule in rules.items()} != EXPECTED:
         raise RulesError(f"the file holds {json.dumps(rules)[:200]}", f"give it exactly: {wanted}")
     if rules["promote"] not in PROMOTE or not 0 < rules["answer_hours"] <= LONGEST_ANSWER:

@@ -6,7 +6,7 @@ Reads  models/{ds}: model.txt, encoder.json, reference_scores.csv (validate); me
        comparisons/{ds}: val.csv, the same rows in the champion's encoding (compare --champion)
        predictions/{ds}: predictions.csv; labels/{ds}: labels.csv, if raw/{ds} has a target.csv (evaluate)
        reports/{ds} and earlier days: evaluation.json (confirm)
-Writes models/{ds}: metrics.json, curves.json, baseline.json (validate)
+Writes models/{ds}: metrics.json, curves.json, baseline.json, model_card.md (validate)
        predictions/{ds}: predictions.csv (predict)
        comparisons/{ds}: comparison.json (compare)
        reports/{ds}: evaluation.json (evaluate), breaches.json (confirm)
@@ -32,7 +32,15 @@ COMMANDS = (
         "validate",
         "score the validation rows, compare with LightGBM's scores, choose the threshold, measure the model",
         "validate:validate",
-        options=(RULES,),
+        options=(
+            RULES,
+            option(
+                "--card-json",
+                default="",
+                metavar="JSON",
+                help="what the model card says of the model: texts purpose, owner, limits",
+            ),
+        ),
     ),
     Command(
         "predict",

@@ -37,9 +37,12 @@ MONITORING: Mapping[str, Any] = {
 }
 # What the threshold is chosen by, besides the scores; nothing as it is.
 DECISION: Mapping[str, Any] = {"costs": {}, "capacity": None}
+# What the model card says of a model, in words; empty: nothing.
+CARD: Mapping[str, Any] = {"purpose": "", "owner": "", "limits": ""}
 KINDS_OF_ERROR = ("false_positive", "false_negative")
 MOST_RESAMPLES = 100_000
 MOST_DAYS = 31
+LONGEST_TEXT = 1000
 # Figures and their differences are rounded to so many decimals before a rule compares them.
 DECIMALS = 10
 
@@ -84,6 +87,10 @@ RESAMPLES = (
 )
 CONFIDENCE = (lambda value: _is_number(value) and 0 < value < 1, "a number between 0 and 1")
 DAYS = (_is_days, f'whole numbers such as {{"agree": 2, "of": 3}}, 1 <= agree <= of <= {MOST_DAYS}')
+TEXT = (
+    lambda value: isinstance(value, str) and len(value) <= LONGEST_TEXT,
+    f"a text of at most {LONGEST_TEXT} characters",
+)
 EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "metric": METRIC,
     "floors": FLOORS,
@@ -99,23 +106,26 @@ EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "missing_as_zero": SHARE,
     "days": DAYS,
     "costs": (_is_costs, 'an object such as {"false_positive": 5, "false_negative": "amount"}: numbers or columns'),
+    "purpose": TEXT,
+    "owner": TEXT,
+    "limits": TEXT,
     "capacity": (lambda value: value is None or (type(value) is int and value > 0), "a whole number of 1 or more"),
 }
 
 
-def read_rules(text: str | None, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The rules in a JSON text, or the defaults. Errors: UsageError that names the key and what is expected."""
+def read_rules(text: str | None, defaults: Mapping[str, Any], option: str = "--rules-json") -> dict[str, Any]:
+    """The rules in the JSON text of an option, or the defaults. Errors: UsageError: the key and what is expected."""
     known = ", ".join(defaults)
     try:
         given = json.loads(text or "{}")
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--rules-json is not JSON: {error}", expected=f"an object with {known}") from None
+        raise UsageError(f"{option} is not JSON: {error}", expected=f"an object with {known}") from None
     if not isinstance(given, dict):
-        raise UsageError(f"--rules-json is a {type(given).__name__}", expected=f"an object with {known}")
+        raise UsageError(f"{option} is a {type(given).__name__}", expected=f"an object with {known}")
     for key, value in given.items():
         if key not in defaults:
-            raise UsageError(f"--rules-json has the unknown key {key!r}", expected=f"only {known}")
+            raise UsageError(f"{option} has the unknown key {key!r}", expected=f"only {known}")
         fits, expected = EXPECTED[key]
         if not fits(value):
-            raise UsageError(f"--rules-json: {key} is {json.dumps(value)}", expected=expected)
+            raise UsageError(f"{option}: {key} is {json.dumps(value)}", expected=expected)
     return {**defaults, **given}

@@ -11,8 +11,11 @@ from stagekit.contract import Encoder, write_document
 from curves import curve_list
 from decision import check_decision, costs_of_rows, decide
 from drift import make_baseline
+from intervals import intervals
 from metrics import LabelledRows, best_threshold, measure, predict_codes
-from model_partition import BASELINE_FILE, CURVES_FILE, METRICS_FILE, MODEL_FILE, REFERENCE_FILE
+from model_card import model_card
+from model_partition import BASELINE_FILE, CARD_FILE, CURVES_FILE, METRICS_FILE, MODEL_FILE, REFERENCE_FILE
+from rules import GATE
 from scoring import load_trees, open_table, read_validation, weight_column
 from warn import find_warnings
 
@@ -24,9 +27,14 @@ log = logging.getLogger("prediction")
 
 
 def validate_model(
-    model: Partition, encoder: Encoder, processed: Partition, rules: Mapping[str, Any], publication: Publication
+    model: Partition,
+    encoder: Encoder,
+    processed: Partition,
+    rules: Mapping[str, Any],
+    card: Mapping[str, str],
+    publication: Publication,
 ) -> dict[str, Any]:
-    """Write `metrics.json`, `curves.json`, `baseline.json`; returns the result.
+    """Write `metrics.json`, `curves.json`, `baseline.json`, `model_card.md`; returns the result.
 
     Needs 8 bytes for each value of `val.csv`, and a few times the scores: 300 MB for a million rows of 16 features.
     """
@@ -52,6 +60,9 @@ def validate_model(
     write_document(publication.path(CURVES_FILE), curves)
     write_document(publication.path(BASELINE_FILE), make_baseline(encoder, validation.features, probabilities))
     warnings = find_warnings(encoder, validation.features, codes, figures, weights)
+    bounds, confidence = intervals(rows, GATE["confidence"]), GATE["confidence"]
+    text = model_card(model, encoder, processed, figures, bounds, confidence, card, warnings)
+    publication.path(CARD_FILE).write_text(text, encoding="utf-8", newline="\n")
     return {
         "model": model.name,
         **{key: figures[key] for key in IN_RESULT},

@@ -15,6 +15,7 @@ from stagekit.options import SHA256
 from stagekit.shapes import Exactly, Maybe, Passes, ShapeError, Values, check, parse_object
 
 MODEL_FILE, ENCODER_FILE, METRICS_FILE, PARAMETERS_FILE = "model.txt", "encoder.json", "metrics.json", "params.json"
+CARD_FILE = "model_card.md"
 MARK_FILE, MLMODEL_FILE = "_meta.json", "MLmodel"
 # The code that encodes raw rows where MLflow loads the model: a copy of the stage's own module.
 CODE_FILE = "airflow_ml_model.py"

@@ -162,7 +162,8 @@ def _register_new(args: Namespace, server: Server, model: Partition, plots: Part
     run_id = run["info"]["run_id"]
     files = _upload_bundle(server, run_id, model, val)
     _record_figures(server, run_id, model, plots)
-    log_origins(server, run_id, args.ds, origins)
+    rows = read_document(model, PARAMETERS_FILE).get("rows") or {}
+    log_origins(server, run_id, args.ds, origins, rows)
     return _create_version(server, run, {**tags, f"{TAG}files": json.dumps(files)}, text)
 
 

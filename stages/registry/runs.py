@@ -17,13 +17,15 @@ from stagekit import BadInput, Partition
 from stagekit.contract import read_document
 from stagekit.lineage import Reader
 
-from bundle import METRICS_FILE, TAG, model_hash
+from bundle import CARD_FILE, METRICS_FILE, TAG, model_hash
 from registered_model import BY_HAND, dag_run
 from rest import EXISTS, MISSING, Refused, artifact_folder
 from server import Server, Settings, explained
 
 # What MLflow takes in one request, and of one value.
 MOST_PARAMS, MOST_METRICS, LONGEST_VALUE = 100, 1000, 5000
+# What MLflow keeps of a description, less what `add_reuse` appends.
+LONGEST_TEXT = 4000
 LINEAGE_FILE = "lineage.json"
 # The hashes of a dataset's page are this short.
 DIGEST = 12
@@ -114,7 +116,14 @@ def describe(settings: Settings, ds: str, model: Partition, warnings: str = "") 
         lines.append("\n".join(["Warnings:", "", *(f"- {text}" for text in warnings.splitlines())]))
     if settings.reports_page:
         lines.append(f"[The report of the day]({settings.reports_page}/{ds}/), once it is evaluated")
-    return "\n\n".join(lines)
+    if card := read_card(model):
+        lines.append(card)
+    return shorten("\n\n".join(lines), LONGEST_TEXT)
+
+
+def read_card(model: Partition) -> str:
+    """The model card that `validate` wrote; empty for a model of before there was one."""
+    return (model / CARD_FILE).read_text(encoding="utf-8").strip() if CARD_FILE in model.files else ""
 
 
 def add_reuse(text: str, settings: Settings) -> str:
@@ -132,14 +141,16 @@ def _dag_run_link(settings: Settings) -> str:
     return name
 
 
-def log_origins(server: Server, run_id: str, ds: str, origins: Origins) -> None:
-    """Log the data of the day as the run's datasets, and all hashes as the artifact lineage.json."""
+def log_origins(server: Server, run_id: str, ds: str, origins: Origins, rows: Mapping[str, int]) -> None:
+    """Log the data of the day as the run's datasets, with their `rows` by side, and all hashes as lineage.json."""
     datasets = []
-    for file, context in (("train.csv", "training"), ("val.csv", "validation")):
-        name = f"processed/{ds}/{file}"
+    for side, context in (("train", "training"), ("val", "validation")):
+        name = f"processed/{ds}/{side}.csv"
         if digest := origins.files.get(name):
             source = json.dumps({"uri": f"/data/{name}"})
             dataset = {"name": name, "digest": digest[:DIGEST], "source_type": "local", "source": source}
+            if side in rows:
+                dataset["profile"] = json.dumps({"num_rows": rows[side]})
             datasets.append({"dataset": dataset, "tags": as_list({"mlflow.data.context": context})})
     if datasets:
         with explained(server, "logging the datasets"):
@@ -257,10 +268,10 @@ def log_params(server: Server, run_id: str, values: Mapping[str, Any]) -> None:
             server.rest.post("runs/log-batch", run_id=run_id, params=some)
 
 
-def shorten(value: Any) -> str:
+def shorten(value: Any, longest: int = LONGEST_VALUE) -> str:
     """A value as text, cut to what MLflow keeps."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 10]} [...cut]"
+    return text if len(text) <= longest else f"{text[: longest - 10]} [...cut]"
 
 
 def figures(found: Mapping[str, Any]) -> dict[str, float]:

@@ -17,10 +17,10 @@ def defaults_of_the_stage(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     import rules
 
     monkeypatch.delitem(sys.modules, "rules")
-    return {"gate": rules.GATE, "monitoring": rules.MONITORING, "decision": rules.DECISION}
+    return {"gate": rules.GATE, "monitoring": rules.MONITORING, "decision": rules.DECISION, "card": rules.CARD}
 
 
-@pytest.mark.parametrize("name", ["gate", "monitoring", "decision"])
+@pytest.mark.parametrize("name", ["gate", "monitoring", "decision", "card"])
 def test_rules_of_the_dags_are_the_defaults_of_the_stage(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     of_the_dags = json.loads((ROOT / "dags" / "rules.json").read_text(encoding="utf-8"))[name]
     of_the_stage = dict(defaults_of_the_stage(monkeypatch)[name])

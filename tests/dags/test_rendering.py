@@ -79,7 +79,10 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
     return Airflow(folder, DAGS)
 
 
-DECISION = f"--rules-json={json.dumps(read_rules()['decision'])}"
+DECISION = [
+    f"--rules-json={json.dumps(read_rules()['decision'])}",
+    f"--card-json={json.dumps(read_rules()['card'])}",
+]
 
 
 @pytest.mark.parametrize("kind", RUNS)
@@ -204,8 +207,8 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
             {"search_seed": 7, "seed": 3},
             ["split", "--ds=2026-11-16", "--days=1", "--min-days=1", "--val-fraction=0.2", "--seed=3"],
         ),
-        ("train_model", "validate", {}, ["validate", "--ds=2026-11-16", DECISION]),
-        ("train_model", "validate", {"force": True}, ["validate", "--ds=2026-11-16", DECISION, "--force"]),
+        ("train_model", "validate", {}, ["validate", "--ds=2026-11-16", *DECISION]),
+        ("train_model", "validate", {"force": True}, ["validate", "--ds=2026-11-16", *DECISION, "--force"]),
         ("train_model", "resolve", {}, ["resolve", "--or-none"]),
         ("train_model", "register", {}, ["register", "--ds=2026-11-16", BY_DAG]),
         ("train_model", "decide", {}, ["decide", "--ds=2026-11-16", "--promote=auto", BY_DAG]),

@@ -20,7 +20,15 @@ from .registry_lab import FIRST, RULES, SECOND, Server, in_server, serve, start
 MODEL = f"models/{FIRST}"
 ODD = "2026-12-01"
 RUN = "scheduled__2026-11-15T02:00:00+00:00"
-MODEL_FILES = {"model.txt", "encoder.json", "params.json", "metrics.json", "curves.json", "baseline.json"}
+MODEL_FILES = {
+    "model.txt",
+    "encoder.json",
+    "params.json",
+    "metrics.json",
+    "curves.json",
+    "baseline.json",
+    "model_card.md",
+}
 LOADING_FILES = {"MLmodel", "_meta.json", "requirements.txt", "conda.yaml", "python_env.yaml", "input_example.json"}
 PLOTS = {"roc.svg", "precision_recall.svg", "calibration.svg", "importances.svg", "training_curve.svg"}
 FAILED, USAGE, BAD_INPUT, NOT_READY = 1, 2, 3, 4
@@ -115,9 +123,11 @@ def test_register_records_all_that_is_known_of_a_model(server: Server) -> None:
     assert "http://localhost:8080/dags/train_model/runs/scheduled__2026" in run["tags"]["mlflow.note.content"]
     assert run["tags"]["mlflow.note.content"].startswith(f"roc_auc {metrics['roc_auc']:.4f}, average_precision ")
     assert version["description"] == run["tags"]["mlflow.note.content"]
+    assert "## Purpose" in version["description"]
     columns = {name: run["tags"][f"mlflow.{name}"] for name in ("source.name", "source.type", "user")}
     assert columns == {"source.name": f"train_model {RUN}", "source.type": "JOB", "user": "by hand"}
     inputs = made.rest("api/2.0/mlflow/runs/get", run_id=line["run_id"])["run"]["inputs"]["dataset_inputs"]
+    assert [json.loads(one["dataset"]["profile"])["num_rows"] > 0 for one in inputs] == [True, True]
     digests = {one["tags"][0]["value"]: (one["dataset"]["name"], one["dataset"]["digest"]) for one in inputs}
     used = {"training": f"processed/{FIRST}/train.csv", "validation": f"processed/{FIRST}/val.csv"}
     assert digests == {context: (file, server.data.hash(file)[:12]) for context, file in used.items()}

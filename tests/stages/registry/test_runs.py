@@ -1,7 +1,7 @@
 """What a run records: where its model comes from, and figures that MLflow can draw."""
 
 import pytest
-from conftest import DAY, World
+from conftest import DAY, MODEL, World
 from stagekit import read_partition
 
 from runs import describe, figures, read_origins, run_tags
@@ -40,6 +40,20 @@ def test_warnings_of_all_steps_are_a_tag_and_in_the_text_of_the_version(world: W
 def test_model_without_warnings_has_no_tag_of_them(world: World) -> None:
     model = world.publish_model()
     assert "airflow_ml.warnings" not in run_tags(DAY, model, read_origins(world.root, model))
+
+
+def test_model_card_is_in_the_text_of_the_version_and_fits(world: World) -> None:
+    model = world.publish_model()
+    text = describe(Settings("", "", "", ""), DAY, model, "")
+    assert "Model card" not in text
+    card = "# Model card\n\n## Purpose\n\nStops fraud.\n"
+    metrics = (model / "metrics.json").read_text(encoding="utf-8")
+    world.publish(MODEL, "validate", {"metrics.json": metrics, "model_card.md": card})
+    model = read_partition(world.root, MODEL, sorted(read_partition(world.root, MODEL, []).meta["outputs"]))
+    assert describe(Settings("", "", "", ""), DAY, model, "") == f"{text}\n\n{card.strip()}"
+    world.publish(MODEL, "validate", {"metrics.json": metrics, "model_card.md": card * 100})
+    model = read_partition(world.root, MODEL, ["metrics.json", "model_card.md"])
+    assert describe(Settings("", "", "", ""), DAY, model, "").endswith(" [...cut]")
 
 
 def test_figures_are_what_mlflow_can_draw() -> None:
