@@ -10,6 +10,7 @@ Rows are copied and read as `training` does it, by LightGBM's own parser, so tha
 import csv
 import logging
 import shutil
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,7 @@ def _copy_sides(
     Returns the weights of the rows of each, or None twice. Errors: BadInput if a weight is not above 0.
     """
     header = ",".join(["label", *(f"f{position}" for position in range(len(columns) - 1 - weighted))]).encode() + b"\n"
-    weights: tuple[list[float], list[float]] = ([], [])
+    weights = (array("d"), array("d"))
     row = 0
     with source.open("rb") as table, (scratch / "fit.csv").open("wb") as fit, (scratch / "val.csv").open("wb") as val:
         table.readline()
@@ -137,7 +138,7 @@ def _copy_sides(
                     weights[side].append(_weight(fields.pop(1), row + 2, label))
                 files[side].write(b",".join(field or b"nan" for field in fields) + b"\n")
                 row += 1
-    return (np.array(weights[0]), np.array(weights[1])) if weighted else (None, None)
+    return (np.frombuffer(weights[0]), np.frombuffer(weights[1])) if weighted else (None, None)
 
 
 def _weight(text: bytes, line: int, label: str) -> float:
