@@ -94,6 +94,23 @@ EVALUATION = {
     "metrics": Maybe(METRICS),
     "trained": Maybe(METRICS),
     "curves": Maybe(CURVES),
+    # The rules' metric for each value of some categories; `weak`: worse than all rows, by more than chance explains.
+    "segments": Maybe(
+        {
+            "metric": str,
+            "figure": Maybe(float),
+            "parts": [
+                {
+                    "field": str,
+                    "value": str,
+                    "rows": int,
+                    "figure": Maybe(float),
+                    "interval": Maybe([float]),
+                    "weak": bool,
+                }
+            ],
+        }
+    ),
     "drift": Maybe(
         {
             "features": [EqualLengths({"name": str, "kind": str, **SHARES}, SHARE_LISTS)],

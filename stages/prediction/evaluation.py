@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from stagekit import BadInput, Publication
-from stagekit.contract import CALENDAR, read_document, write_document
+from stagekit.contract import CALENDAR, Feature, read_document, write_document
 
 from breaches import find_breaches
 from curves import curve_list
@@ -24,8 +24,12 @@ from metrics import FIGURES, LabelledRows, measure, predict_codes
 from model_partition import BASELINE_FILE, METRICS_FILE
 from scored_day import ScoredDay
 from scoring import MissingAsZero, open_features, open_table
+from segments import measure_segments, segment_codes, segment_fields, weakest
 
 IN_RESULT = ("rows", "roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "precision", "recall", "f1")
+
+# Weak segments that a result line names.
+MOST_NAMED = 10
 
 log = logging.getLogger("prediction")
 
@@ -33,8 +37,9 @@ log = logging.getLogger("prediction")
 def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publication) -> dict[str, Any]:
     """Write `evaluation.json`; returns the result."""
     baseline, confidence = _read_baseline(day), rules["confidence"]
-    counts, missing, weights, costs = _read_features(day, baseline)
-    predictions = _Predictions(day, baseline, weights, costs)
+    fields = segment_fields(day.model.encoder, rules["segments"])
+    counts, missing, weights, costs, segments = _read_features(day, baseline, fields)
+    predictions = _Predictions(day, baseline, weights, costs, segments)
     labelled = predictions.labelled()
     trained = read_document(day.model.partition, METRICS_FILE)
     evaluation: dict[str, Any] = {
@@ -52,6 +57,9 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
         else None,
         "trained": trained,
         "curves": curve_list(labelled) if labelled else None,
+        "segments": measure_segments(labelled, predictions.segments(), fields, rules["metric"], confidence)
+        if labelled and fields
+        else None,
         "drift": _drift(baseline, counts, predictions, confidence) if baseline else None,
         "missing_as_zero": missing,
         "quality": day.quality,
@@ -96,13 +104,19 @@ def _read_baseline(day: ScoredDay) -> Baseline | None:
 
 
 class _Predictions:
-    """The day's predictions, joined with the labels; read once. `weights` are those of the rows; None without any."""
+    """The day's predictions, joined with the labels; read once. `weights`, `costs`, `segments` are of the rows."""
 
     def __init__(
-        self, day: ScoredDay, baseline: Baseline | None, weights: np.ndarray | None, costs: np.ndarray | None
+        self,
+        day: ScoredDay,
+        baseline: Baseline | None,
+        weights: np.ndarray | None,
+        costs: np.ndarray | None,
+        segments: np.ndarray,
     ) -> None:
-        self._costs = costs
+        self._costs, self._segments = costs, segments
         self._costs_of_parts: list[np.ndarray] = []
+        self._segments_of_parts: list[np.ndarray] = []
         self._encoder, self._baseline, self._weights = day.model.encoder, baseline, weights
         self.warnings: list[str] = []
         self._labels = Labels(day.labels, self._encoder) if day.labels else None
@@ -131,6 +145,7 @@ class _Predictions:
         self._parts.append((codes[known], predicted[known], chunk.numbers[known]))
         if self._weights is not None:
             self._weights_of_parts.append(self._weights[chunk.start :][: len(known)][known])
+        self._segments_of_parts.append(self._segments[chunk.start :][: len(known)][known])
         if self._costs is not None:
             self._costs_of_parts.append(self._costs[chunk.start :][: len(known)][known])
 
@@ -155,6 +170,10 @@ class _Predictions:
             )
             return None
         return weights
+
+    def segments(self) -> np.ndarray:
+        """The codes of the labelled rows in each field that divides them."""
+        return np.concatenate(self._segments_of_parts)
 
     def cost(self, rows: LabelledRows, default_threshold: float | None) -> dict[str, float | None]:
         """The mean cost of a labelled row, and that with the threshold of the greatest F1; nothing without costs."""
@@ -215,24 +234,26 @@ def _drift(
 
 
 def _read_features(
-    day: ScoredDay, baseline: Baseline | None
-) -> tuple[list[list[int]], dict[str, int], np.ndarray | None, np.ndarray | None]:
-    """Rows in each bin of each feature; those that the model reads as 0.0 without a value; weights; costs."""
+    day: ScoredDay, baseline: Baseline | None, fields: Sequence[tuple[int, Feature]]
+) -> tuple[list[list[int]], dict[str, int], np.ndarray | None, np.ndarray | None, np.ndarray]:
+    """Rows in each bin of each feature; those that the model reads as 0.0 without a value; weights; costs; segments."""
     all_bins = [bins for _, _, bins, _ in baseline.features] if baseline else []
     counts, missing = [np.zeros(len(bins.labels), dtype=np.int64) for bins in all_bins], MissingAsZero(day.model)
     weights: list[np.ndarray] = []
     costs: list[np.ndarray] = []
+    segments = [np.empty((0, len(fields)), dtype=np.int16)]
     costs_of_model = day.model.decision.get("costs")
     for chunk in open_features(day.features, day.model.encoder):
         missing.add(chunk.numbers)
         if chunk.weights is not None:
             weights.append(chunk.weights.copy())
+        segments.append(segment_codes(chunk.numbers, fields))
         if costs_of_model:
             costs.append(costs_of_rows(costs_of_model, day.model.encoder.feature_names, chunk.numbers))
         for number, bins in enumerate(all_bins):
             counts[number] += bins.count(chunk.numbers[:, number])
     of_weights, of_costs = (np.concatenate(parts) if parts else None for parts in (weights, costs))
-    return [actual.tolist() for actual in counts], missing.rows, of_weights, of_costs
+    return [actual.tolist() for actual in counts], missing.rows, of_weights, of_costs, np.concatenate(segments)
 
 
 def _log(evaluation: Mapping[str, Any]) -> None:
@@ -250,6 +271,8 @@ def _log(evaluation: Mapping[str, Any]) -> None:
     for name, value in (metrics or {}).items():
         if value is None and name in FIGURES:
             log.warning("%s has no value: it needs rows of two classes", name)
+    for sentence in weakest(evaluation["segments"]) if evaluation["segments"] else ():
+        log.warning("a weak segment: %s", sentence)
     for breach in evaluation["breaches"]:
         log.warning("%s", breach["text"])
 
@@ -262,6 +285,7 @@ def _result(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "rows": evaluation["rows"],
         "target": target and {key: value for key, value in target.items() if key != "examples"},
         "metrics": {key: metrics[key] for key in IN_RESULT} if metrics else None,
+        "weak_segments": weakest(evaluation["segments"])[:MOST_NAMED] if evaluation["segments"] else [],
         "drift": _drift_in_short(evaluation["drift"]),
         # Not `breaches`: whether these count, `confirm` decides with the days before.
         "crossed": [breach["text"] for breach in evaluation["breaches"]],

@@ -1,6 +1,6 @@
 """The model card: what a model is for, what it learned from, how good it is, and where it ends. Markdown.
 
-After Mitchell et al., Model Cards for Model Reporting, FAT* (2019). It has names and counts, and no value of the data.
+After Mitchell et al., Model Cards for Model Reporting, FAT* (2019). It has no value of a sensitive field.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from stagekit import Partition
 from stagekit.contract import HIGHER_IS_BETTER, Encoder
 
 from model_partition import MODEL_FILE
+from segments import weakest
 
 MOST_FEATURES, DIGEST = 30, 12
 NOT_SAID = "Not said; `card` of dags/rules.json has a place for it."
@@ -24,6 +25,7 @@ def model_card(
     confidence: float,
     said: Mapping[str, str],
     warnings: Sequence[str],
+    segments: Mapping[str, Any] | None,
 ) -> str:
     """The text of `model_card.md`: the same for the same model, rows and words.
 
@@ -31,12 +33,14 @@ def model_card(
     :param intervals: two bounds by figure, or None, at `confidence`
     :param said: purpose, owner and limits, in the words of those who know
     :param warnings: the sentences of `validate`
+    :param segments: what segments.py measured, None if no category divides the rows
     """
     sections = {
         "Purpose": [said["purpose"] or NOT_SAID, f"It predicts {code(encoder.target)}."],
         "Owner": [said["owner"] or NOT_SAID],
         "Data": _data(model, encoder, processed, figures),
         "Figures": _figures(figures, intervals, confidence),
+        "Segments": _segments(segments),
         "Limits": _limits(said["limits"], figures, warnings),
     }
     text = "\n\n".join("\n\n".join([f"## {title}", *content]) for title, content in sections.items())
@@ -83,6 +87,16 @@ def _figures(figures: Mapping[str, Any], intervals: Mapping[str, Any], confidenc
     if capacity := (figures.get("decision") or {}).get("capacity"):
         content.append(f"At most {capacity:,} rows a day are predicted as it.")
     return content
+
+
+def _segments(segments: Mapping[str, Any] | None) -> list[str]:
+    if not segments:
+        return ["No category has few enough values to divide the rows."]
+    fields = ", ".join(code(name) for name in dict.fromkeys(part["field"] for part in segments["parts"]))
+    weak = weakest(segments)
+    if not weak:
+        return [f"Of the values of {fields}, none is shown to be worse than all rows."]
+    return [f"Weaker than all rows, of the values of {fields}:", "\n".join(f"- {code(text)}" for text in weak)]
 
 
 def _limits(said: str, figures: Mapping[str, Any], warnings: Sequence[str]) -> list[str]:

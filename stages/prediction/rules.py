@@ -34,6 +34,7 @@ MONITORING: Mapping[str, Any] = {
     "missing_as_zero": 0.01,
     "confidence": 0.99,
     "days": {"agree": 2, "of": 3},
+    "segments": None,
 }
 # What the threshold is chosen by, besides the scores; nothing as it is.
 DECISION: Mapping[str, Any] = {"costs": {}, "capacity": None}
@@ -105,6 +106,10 @@ EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "unusable_labels": SHARE,
     "missing_as_zero": SHARE,
     "days": DAYS,
+    "segments": (
+        lambda value: value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value)),
+        "a list of names, or null for every category with few values",
+    ),
     "costs": (_is_costs, 'an object such as {"false_positive": 5, "false_negative": "amount"}: numbers or columns'),
     "purpose": TEXT,
     "owner": TEXT,

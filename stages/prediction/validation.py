@@ -17,6 +17,7 @@ from model_card import model_card
 from model_partition import BASELINE_FILE, CARD_FILE, CURVES_FILE, METRICS_FILE, MODEL_FILE, REFERENCE_FILE
 from rules import GATE
 from scoring import load_trees, open_table, read_validation, weight_column
+from segments import measure_segments, segment_codes, segment_fields
 from warn import find_warnings
 
 # LightGBM and this image add and exponentiate in the same order; this leaves room for another C library's last bit.
@@ -61,7 +62,10 @@ def validate_model(
     write_document(publication.path(BASELINE_FILE), make_baseline(encoder, validation.features, probabilities))
     warnings = find_warnings(encoder, validation.features, codes, figures, weights)
     bounds, confidence = intervals(rows, GATE["confidence"]), GATE["confidence"]
-    text = model_card(model, encoder, processed, figures, bounds, confidence, card, warnings)
+    fields = segment_fields(encoder, None)
+    codes_of_parts = segment_codes(validation.features, fields)
+    segments = measure_segments(rows, codes_of_parts, fields, GATE["metric"], confidence) if fields else None
+    text = model_card(model, encoder, processed, figures, bounds, confidence, card, warnings, segments)
     publication.path(CARD_FILE).write_text(text, encoding="utf-8", newline="\n")
     return {
         "model": model.name,

@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -59,10 +59,23 @@ def points_of(evaluation: Mapping[str, Any], ds: str, trained: str) -> list[Poin
     for key, bounds in (metrics.get("intervals") or {}).items():
         if bounds:
             values |= {f"live.{key}_low": float(bounds[0]), f"live.{key}_high": float(bounds[1])}
+    values |= segment_metrics(evaluation.get("segments"), metrics)
     if drift := evaluation.get("drift"):  # a model without a baseline has no drift
         named = [(feature["name"], feature["psi"]) for feature in drift["features"]]
         values |= drift_metrics([("score", drift["score"]["psi"]), *named])
     return [Point(key, value, step, moment) for key, value in values.items()]
+
+
+def segment_metrics(segments: Mapping[str, Any] | None, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The figure of each segment, such as `segment.channel.chip.roc_auc`; nothing if the day has no live figures."""
+    named: dict[str, float] = {}
+    if not segments or not metrics:
+        return named
+    for part in segments["parts"]:
+        if part["figure"] is not None:
+            place = NOT_IN_A_NAME.sub("_", f"segment.{part['field']}.{part['value']}")[:LONGEST_NAME]
+            named[_distinct(f"{place}.{segments['metric']}", named)] = float(part["figure"])
+    return named
 
 
 def drift_metrics(drift: Iterable[tuple[str, float]]) -> dict[str, float]:
@@ -70,10 +83,15 @@ def drift_metrics(drift: Iterable[tuple[str, float]]) -> dict[str, float]:
     named: dict[str, float] = {}
     for feature, psi in drift:
         name = f"drift.{NOT_IN_A_NAME.sub('_', feature)[:LONGEST_NAME]}"
-        while name in named:
-            name += "_"
-        named[name] = float(psi)
+        named[_distinct(name, named)] = float(psi)
     return named
+
+
+def _distinct(name: str, taken: Collection[str]) -> str:
+    """The name, with as many characters more as it takes to be none of those taken."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _find_version(server: Server, report: Partition, model: Mapping[str, Any]) -> Version | None:

@@ -171,6 +171,7 @@ def outcome(day: Day) -> dict[str, Any]:
         "table": table,
         "charts": _curves(sets, bins, charts.share_of_positives(metrics)) if metrics else [],
         "confusion": confusion(metrics),
+        "segments": segments(evaluation.get("segments")),
         "threshold": decision_sentence(trained or {}, metrics or {}),
     }
 
@@ -218,6 +219,32 @@ def _named_sets(sets: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _curves(sets: list[tuple[str, Any]], calibrated: list[tuple[str, Any]], level: float | None) -> list[Markup]:
     drawn = [charts.roc("ROC", sets), charts.precision_recall("Precision and recall", sets, level)] if sets else []
     return [*drawn, *([charts.calibration("Calibration", calibrated)] if calibrated else [])]
+
+
+def segments(content: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The rules' figure for each value of some fields, the weak ones first; None if it was not measured."""
+    if not content or not content["parts"]:
+        return None
+    parts = sorted(content["parts"], key=lambda one: not one["weak"])
+    weak = sum(one["weak"] for one in parts)
+    rows = [
+        {
+            "field": one["field"],
+            "value": one["value"],
+            "rows": f"{one['rows']:,}",
+            "figure": number(one["figure"]),
+            "interval": _interval({"it": one["interval"]}, "it"),
+            "word": f"{SIGNS['strong']} weak" if one["weak"] else "",
+        }
+        for one in parts
+    ]
+    found = f"{plural(weak, 'segment is', 'segments are')} weak" if weak else "No segment is weak"
+    return {
+        "summary": f"{found}. {figure_name(content['metric'])} of all rows: {number(content['figure'])}.",
+        "note": "Weak is a segment whose whole interval is worse than that. The intervals are wide enough for so many "
+        "looks. A segment of fewer than 100 rows is not measured.",
+        "rows": rows,
+    }
 
 
 def confusion(metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -41,6 +41,7 @@ def test_card_says_what_was_not_said(world: World) -> None:
     assert card(world).count("Not said; `card` of dags/rules.json has a place for it.") == 3
     assert "There are 3 classes" in card(world)
     assert "second class" not in card(world)
+    assert "## Segments\n\nNo category has few enough values" in card(world)
 
 
 def test_card_has_the_cost_and_the_capacity(world: World) -> None:

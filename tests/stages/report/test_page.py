@@ -627,6 +627,16 @@ def test_page_says_what_the_threshold_was_chosen_by(world: World) -> None:
     assert "At most 200 rows a day are predicted as it" in text
 
 
+def test_page_names_weak_segments(world: World) -> None:
+    part = {"field": "channel", "rows": 900, "figure": 0.9, "interval": [0.88, 0.92], "weak": False}
+    weak = {"value": "online", "figure": 0.7, "interval": [0.65, 0.75], "weak": True}
+    parts = [{**part, "value": "chip"}, {**part, **weak}, {**part, "value": "<b>", "figure": None, "interval": None}]
+    page = world.whole_day(segments={"metric": "roc_auc", "figure": 0.89, "parts": parts}).day()
+    assert "1 segment is weak. Area under the ROC curve of all rows: 0.8900." in page.text("metrics")
+    assert "channel online 900 0.7000 0.6500 to 0.7500 ◆ weak channel chip" in page.text("metrics")
+    assert "channel <b> 900" in page.text("metrics")
+
+
 # --- the step ---
 
 
