@@ -145,7 +145,7 @@ def test_predict_gives_the_same_bytes_again(world: World) -> None:
 def test_predict_refuses_features_prepared_for_another_model(world: World) -> None:
     world.validated(EARLIER_DAY)
     world.fixture = load_fixture("binary_complete")
-    encoder = {**world.fixture.encoder, "schema": {"fields": ["others"]}}
+    encoder = {**world.fixture.encoder, "schema": {"fields": [{"name": "others"}]}}
     world.train(encoder=json.dumps(encoder))
     assert world.run("validate", "--ds", DAY).code == 0
     world.prepare(f"models/{EARLIER_DAY}")
