@@ -140,9 +140,10 @@ def torn_partitions(archive: Path) -> list[str]:
 
 
 def outputs_of(mark: bytes) -> dict[str, str] | None:
-    """The sha256 of each file that a mark names; None if it cannot be read."""
+    """The sha256 of each file that a mark names and that was not removed; None if it cannot be read."""
     try:
-        return {name: str(output["sha256"]) for name, output in json.loads(mark)["outputs"].items()}
+        outputs = json.loads(mark)["outputs"]
+        return {name: str(output["sha256"]) for name, output in outputs.items() if not output.get("removed")}
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
 

@@ -291,6 +291,8 @@ class Reader:
         try:
             size, sha256 = (self._root / path).stat().st_size, file_sha256(self._root / path)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            if removed := output.get("removed"):
+                return Problem("removed", f"was removed on {removed} to save space, so its bytes cannot be checked")
             return Problem("gone", "is gone, but its mark is there")
         if sha256 == output["sha256"]:
             return None

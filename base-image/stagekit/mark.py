@@ -23,6 +23,7 @@ def is_time(text: str) -> bool:
         return False
 
 
+MOMENT = Passes(str, is_time, "a moment such as 2026-11-21T04:00:00Z")
 # Optional is what earlier releases did not record.
 STEP = {
     "inputs": Values(str),
@@ -32,14 +33,15 @@ STEP = {
     "image": Maybe(Values(Maybe(str))),
     "versions": Maybe(Values(Maybe(str))),
     "run": Maybe(Values(Maybe(str))),
-    "started": Maybe(Passes(str, is_time, "a moment such as 2026-11-21T04:00:00Z")),
+    "started": Maybe(MOMENT),
     "seconds": Maybe(float),
     "result": Maybe(dict),
 }
 MARK = {
     "version": int,
     "partition": str,
-    "outputs": Values({"sha256": str, "size": int, "step": str, "rows": Maybe(int)}),
+    # `removed`: when stagekit.tidy removed the file.
+    "outputs": Values({"sha256": str, "size": int, "step": str, "rows": Maybe(int), "removed": Maybe(MOMENT)}),
     "steps": Values(STEP),
 }
 

@@ -126,6 +126,9 @@ def _verify_file(path: Path, label: str, output: Mapping[str, Any]) -> None:
     try:
         found = damage(path, output)
     except FileNotFoundError:
+        if removed := output.get("removed"):
+            what = f"{label} was removed on {removed} to save space"
+            raise NotReady(what, expected="the published file", do=f"run the stage that writes {label} again") from None
         raise BadInput(f"{label} is gone, but its mark is there", expected="the published file", do=again) from None
     if found:
         raise BadInput(f"{label} {found[0]}", expected=f"{found[1]}, as its mark says", do=again)

@@ -21,6 +21,7 @@ WRONG = (
     ("down now", "unknown argument 'now'"),
     ("clean now", "unknown argument 'now'"),
     ("account ada --role=other", "'other'"),
+    ("tidy --older-than=3", "'3' is no whole number of days of 7 or more"),
     ("open now", "unknown argument 'now'"),
     ("status now", "unknown argument 'now'"),
     ("doctor now", "unknown argument 'now'"),

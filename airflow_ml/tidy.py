@@ -1,0 +1,104 @@
+"""Removes what is old: files that can be made again, runs in Airflow's database, logs of tasks.
+
+Of partitions older than DAYS days, the files of comparisons, features, labels and processed go: the same commands make
+them again. Their marks stay, so that `lineage` still names everything. `--kinds` names other kinds, such as raw or
+predictions, which nothing makes again. Models stay. Airflow keeps the newest run of each Dag.
+Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage.
+"""
+
+import argparse
+import json
+import re
+from datetime import date, datetime, timedelta, timezone
+
+from airflow_ml.common import AirflowMlError, locked_image, try_docker
+from airflow_ml.lineage.data import DATA_FOLDER, load_data, require_data
+from airflow_ml.stack import compose
+from airflow_ml.text_table import aligned, size_text
+
+LEAST_DAYS = 7
+# Runs in the scheduler's container; prints the number of files, and their bytes.
+LOGS = """
+import pathlib, sys
+before, dry = float(sys.argv[1]), sys.argv[2] == "dry"
+root, files, size = pathlib.Path("/opt/airflow/logs"), 0, 0
+for path in sorted(root.rglob("*"), reverse=True):
+    if path.is_file() and path.stat().st_mtime < before:
+        files, size = files + 1, size + path.stat().st_size
+        if not dry:
+            path.unlink()
+    elif not dry and path.is_dir() and path.stat().st_mtime < before and not any(path.iterdir()):
+        path.rmdir()
+print(files, size)
+"""
+FOUND_ROWS = re.compile(r"Found (\d+) rows meeting deletion criteria")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("--older-than", type=_days, required=True, metavar="DAYS", help="what is older goes")
+    parser.add_argument("--kinds", metavar="KIND,KIND", help="partitions of these kinds (what can be made again)")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would go")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Remove what is old, or show it."""
+    before = datetime.now(timezone.utc).date() - timedelta(days=arguments.older_than)
+    lines = [
+        ("data", tidy_data(before, arguments.kinds, dry=arguments.dry_run)),
+        ("database", tidy_database(before, dry=arguments.dry_run)),
+        ("logs", tidy_logs(before, dry=arguments.dry_run)),
+    ]
+    print(f"{'would remove' if arguments.dry_run else 'removed'} what is from before {before}:")
+    print("\n".join(aligned(lines)))
+    return 0
+
+
+def tidy_data(before: date, kinds: "str | None", *, dry: bool) -> str:
+    """Remove files of partitions; returns how many."""
+    data = load_data()
+    require_data(data)
+    mount = data.mount(DATA_FOLDER, writable=True)
+    options = [f"--before={before}", *([f"--kinds={kinds}"] if kinds else []), *(["--dry-run"] if dry else [])]
+    done = try_docker("run", "--rm", *data.confined, mount, locked_image("base"), "-m", "stagekit.tidy", *options)
+    if done.returncode:
+        raise AirflowMlError(f"the data was not tidied: {_last_line(done.stderr)}")
+    result = json.loads(done.stdout)
+    counts = ", ".join(f"{kind} {number}" for kind, number in result["partitions"].items()) or "none"
+    unreadable = f"; left, because the mark cannot be read: {', '.join(result['unreadable'])}"
+    files = f"{result['files']:,} files, {size_text(result['bytes'])}; partitions: {counts}"
+    return files + (unreadable if result["unreadable"] else "")
+
+
+def tidy_database(before: date, *, dry: bool) -> str:
+    """Remove old rows of Airflow's database; returns how many."""
+    clean = ["airflow", "db", "clean", "--clean-before-timestamp", f"{before}T00:00:00+00:00"]
+    how = ["--dry-run"] if dry else ["--skip-archive", "--yes", "--error-on-cleanup-failure"]
+    output = in_scheduler(*clean, *how)
+    return f"{sum(map(int, FOUND_ROWS.findall(output))):,} rows"
+
+
+def tidy_logs(before: date, *, dry: bool) -> str:
+    """Remove old logs of tasks; returns how many."""
+    moment = datetime.combine(before, datetime.min.time(), timezone.utc).timestamp()
+    files, size = in_scheduler("python", "-c", LOGS, str(moment), "dry" if dry else "remove").split()[-2:]
+    return f"{int(files):,} files, {size_text(int(size))}"
+
+
+def in_scheduler(*command: str) -> str:
+    """What a command in the scheduler's container prints. Errors: AirflowMlError."""
+    done = compose("exec", "--no-TTY", "scheduler", *command)
+    if done.returncode:
+        raise AirflowMlError(f"`{' '.join(command[:3])}` failed: {_last_line(done.stderr)}", do="make status, make up")
+    return done.stdout
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no message"])[-1]
+
+
+def _days(text: str) -> int:
+    """The type of the age: no less than LEAST_DAYS, so that no day goes that runs still work on."""
+    if not text.isdigit() or int(text) < LEAST_DAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of days of {LEAST_DAYS} or more")
+    return int(text)
