@@ -56,14 +56,12 @@ def code(text: str) -> str:
 def _data(model: Partition, encoder: Encoder, processed: Partition, figures: Mapping[str, Any]) -> list[str]:
     days = encoder.days or (processed.name.removeprefix("processed/"),)
     window = days[0] if len(days) == 1 else f"{len(days)} days from {days[0]} to {days[-1]}"
-    trained = processed.meta["outputs"].get("train.csv", {}).get("rows")
-    rows = f"{trained:,}" if trained else "an unknown number of"
     fewest = min(figures["class_rows"].values())
     names = [code(name) for name in encoder.feature_names]
     more = f" and {len(names) - MOST_FEATURES} more" if len(names) > MOST_FEATURES else ""
     read = sorted(model.inputs(MODEL_FILE).items())
     return [
-        f"The window is {window}: trained on {rows} rows, measured on {figures['rows']:,} others.",
+        f"The window is {window}. The model was measured on {figures['rows']:,} rows that it has not learned from.",
         f"There are {len(encoder.classes)} classes, the rarest has {fewest:,} of the rows that it was measured on.",
         *([f"Each row counts by its weight {code(encoder.weight)}."] if encoder.weight else []),
         f"Features: {', '.join(names[:MOST_FEATURES])}{more}.",

@@ -19,7 +19,7 @@ FILES = {
     "processed": {"train_data.csv", "rejected.csv", "train.csv", "val.csv", "val_data.csv", "encoder.json"},
     "models": {
         "model.txt", "encoder.json", "params.json", "feature_importance.csv", "reference_scores.csv", "metrics.json",
-        "curves.json", "baseline.json",
+        "curves.json", "baseline.json", "model_card.md",
     },
     "plots": {"roc.svg", "precision_recall.svg", "calibration.svg", "importances.svg", "training_curve.svg"},
     "comparisons": {"comparison.json"},

@@ -19,7 +19,7 @@ from tests.harness import CONFINED, ROOT, Data, copy_of, data_volume, docker, im
 DAY, NEXT = "2026-11-21", "2026-11-22"
 PREDICTIONS = f"predictions/{DAY}/predictions.csv"
 SPLIT = ("--val-fraction=0.3", "--seed=5")
-FILES = 20
+FILES = 21
 Done = subprocess.CompletedProcess[str]
 
 
@@ -150,7 +150,7 @@ def test_host_folder_is_made_again_as_whoever_it_belongs_to(folder: Path) -> Non
 @pytest.mark.parametrize(
     ("target", "files"),
     [
-        (f"raw/{DAY}", 3), (f"processed/{DAY}", 6), (f"models/{DAY}", 8), (f"features/{DAY}/features.csv", 2),
+        (f"raw/{DAY}", 3), (f"processed/{DAY}", 6), (f"models/{DAY}", 9), (f"features/{DAY}/features.csv", 2),
         (PREDICTIONS, 1),
     ],
 )  # fmt: skip

@@ -23,7 +23,7 @@ def test_card_says_purpose_owner_data_figures_and_limits(world: World) -> None:
     for title, content in zip(("Purpose", "Owner", "Limits"), said.values(), strict=True):
         assert f"## {title}\n\n{content}\n" in text
     assert f"The window is {DAY}" in text
-    assert f"measured on {metrics['rows']:,} others" in text
+    assert f"measured on {metrics['rows']:,} rows that it has not learned from" in text
     assert f"`processed/{DAY}/val.csv`" in text
     for feature in world.fixture.features:
         assert f"`{feature}`" in text
