@@ -3,7 +3,7 @@
 A chart is as wide as the page. Shapes are stretched with it, texts are not: they are outside of the stretched part.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from html import escape
@@ -14,8 +14,11 @@ LEAST_DAYS = 7
 # The shapes are drawn on a sheet of so many units; the axis is below it.
 HEIGHT, AXIS = 100.0, "85%"
 MOST_TICKS = 3
+# A row of a heat map and the axis below it, in em; where a cell of each level begins and ends, as shares of its row.
+ROW, ROW_AXIS = 1.5, 1.4
+CELLS = ((0.46, 0.56), (0.62, 0.92), (0.36, 0.92), (0.08, 0.92))
 # A model's name has room in so much of the width.
-LEAST_LABEL = 0.1
+LEAST_LABEL = 0.12
 # More days than this have no room for dots and for space between bars.
 MOST_SEPARATE = 60
 
@@ -56,21 +59,28 @@ def axis_of(days: Sequence[str]) -> Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """What a chart shows. `titles` has each day that has a report, in order, with the text to show over it."""
+    """What a chart shows. `titles` has each day that has a report, in order, with the text to show over it.
+
+    `rows` is the number of rows of a heat map, 0 for other charts.
+    """
 
     axis: Axis
     name: str
     titles: Mapping[str, str]
+    rows: int = 0
 
     def draw(self, shapes: str, texts: str = "", labels: str = "") -> str:
         """The chart: labels of the values, and an SVG of gaps, shapes, texts and a link for each day."""
+        whole = ROW * self.rows + ROW_AXIS
+        below = f"{100 * ROW * self.rows / whole:.4g}%" if self.rows else AXIS
         sheet = (
-            f'<svg viewBox="0 0 {self.axis.days} {HEIGHT:g}" preserveAspectRatio="none" height="{AXIS}">'
+            f'<svg viewBox="0 0 {self.axis.days} {HEIGHT:g}" preserveAspectRatio="none" height="{below}">'
             f"{self._gaps()}{shapes}</svg>"
         )
         links = f'<svg viewBox="0 0 {self.axis.days} {HEIGHT:g}" preserveAspectRatio="none">{self._links()}</svg>'
-        head = f'<svg class="chart" role="img" aria-label="{escape(self.name)}">'
-        return f'<div class="plot">{labels}{head}{sheet}{texts}{self._ticks()}{links}</svg></div>'
+        height = f' height="{whole:g}em"' if self.rows else ""
+        head = f'<svg class="chart" role="img" aria-label="{escape(self.name)}"{height}>{sheet}{texts}{self._ticks()}'
+        return f'<div class="plot{" rows" if self.rows else ""}">{labels}{head}{links}</svg></div>'
 
     def _gaps(self) -> str:
         """A band over each run of days without a report, between the first and the last that have one."""
@@ -148,6 +158,12 @@ def dots(kind: str, axis: Axis, values: Mapping[str, float], scale: Scale) -> st
     return f'<path class="{kind}{crowded}" d="{parts}"/>' if parts else ""
 
 
+def dashes(axis: Axis, days: Sequence[str]) -> str:
+    """A dash at the bottom of each of the days, which have no value."""
+    parts = "".join(f"M{axis.place(ds) + 0.1:.6g} {HEIGHT - 3:g}h0.8" for ds in days)
+    return f'<path class="none" d="{parts}"/>' if parts else ""
+
+
 def bars(kind: str, axis: Axis, values: Mapping[str, tuple[float, float]], scale: Scale) -> str:
     """A bar from one value to another on each day."""
     space = 0 if axis.is_crowded else 0.1
@@ -158,27 +174,46 @@ def bars(kind: str, axis: Axis, values: Mapping[str, tuple[float, float]], scale
     )
 
 
-def spans(axis: Axis, names: Mapping[str, str]) -> tuple[str, str]:
-    """A band for each run of days with the same name, in two shades by turns, and the names that have room."""
-    shapes, texts, shade, before = "", "", 1, ""
-    for ds, length, name in _runs(axis, names):
-        shade, before = shade ^ (name != before), name
-        place = axis.place(ds)
-        shapes += rectangle(("even", "odd")[shade], place, 0.3 * HEIGHT, length, 0.4 * HEIGHT)
-        if length / axis.days >= LEAST_LABEL:
-            texts += text(f"{100 * (place + length / 2) / axis.days:.4g}%", "20%", name, "on", "middle")
-    return shapes, texts
+def whiskers(axis: Axis, intervals: Mapping[str, tuple[float, float]], scale: Scale) -> str:
+    """An upright line over the interval of each day."""
+    parts = "".join(
+        f"M{axis.place(ds) + 0.5:.6g} {scale(low):.4g}V{scale(high):.4g}" for ds, (low, high) in intervals.items()
+    )
+    crowded = " small" if axis.is_crowded else ""
+    return f'<path class="interval{crowded}" d="{parts}"/>' if parts else ""
 
 
-def _runs(axis: Axis, names: Mapping[str, str]) -> Iterator[tuple[str, int, str]]:
-    """The first day, the length and the name of each run of days that follow each other."""
-    first, length, current = "", 0, ""
-    for ds, name in names.items():
-        if length and name == current and axis.place(ds) == axis.place(first) + length:
-            length += 1
+def marks(axis: Axis, names: Mapping[str, str]) -> tuple[str, str]:
+    """A line before each day whose name is not that of the day before, and those names that have room."""
+    shapes, texts, free = "", "", 0.0
+    for (_, before), (ds, name) in pairwise(names.items()):
+        if name == before:
             continue
-        if length:
-            yield first, length, current
-        first, length, current = ds, 1, name
-    if length:
-        yield first, length, current
+        share = axis.place(ds) / axis.days
+        shapes += f"M{axis.place(ds)} 0V{HEIGHT:g}"
+        if free <= share <= 1 - LEAST_LABEL:
+            free = share + LEAST_LABEL
+            texts += text(f"{100 * share + 0.5:.4g}%", "7%", name, "on")
+    return (f'<path class="mark" d="{shapes}"/>' if shapes else ""), texts
+
+
+def cells(axis: Axis, rows: Sequence[tuple[str, Mapping[str, int]]]) -> str:
+    """A heat map: for each row the kind of its cells, and the level of each day.
+
+    The cell of level 1 is low, of 2 higher, of 3 as high as the row; level 0 is a dash: not measured. So colour is not
+    the only sign.
+    """
+    room, space = HEIGHT / len(rows), 0 if axis.is_crowded else 0.06
+    paths: dict[str, str] = {}
+    for number, (kind, levels) in enumerate(rows):
+        for ds, level in levels.items():
+            low, high = CELLS[level]
+            x, y = axis.place(ds) + space, (number + low) * room
+            path = f"M{x:.6g} {y:.4g}h{1 - 2 * space:g}v{(high - low) * room:.4g}h{2 * space - 1:g}z"
+            paths[f"{kind}{level}"] = paths.get(f"{kind}{level}", "") + path
+    return "".join(f'<path class="cell {kind}" d="{path}"/>' for kind, path in paths.items())
+
+
+def row_names(names: Sequence[str]) -> str:
+    """The names of a heat map's rows."""
+    return f'<div class="names">{"".join(f"<span><bdi>{name}</bdi></span>" for name in names)}</div>'

@@ -1,18 +1,23 @@
-"""The page of all days: a small chart for metric, drift, volume and model, then the days by month."""
+"""The page of all days, the life of the model: its figures day by day as small charts, then the days by month."""
 
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from itertools import groupby, pairwise
 
-from charts import Chart, Scale, axis_of, bars, dots, line, spans, steps
-from days import Summary
+from charts import Chart, Scale, axis_of, bars, cells, dashes, dots, line, marks, row_names, steps, whiskers
+from days import Drift, Summary
 from pages import page, plain
 
 # The months of the list that are open at first.
 OPEN_MONTHS = 2
-# The rules of each chart: a day that breaks one has a red dot.
-METRIC_RULES, DRIFT_RULES = {"most_drop", "floors"}, {"feature_psi", "score_psi"}
+# The features of the heat map, and those that the text over a day names.
+MOST_ROWS, MOST_NAMED = 12, 3
+# The rules of the metric: a day that breaks one has a red dot.
+METRIC_RULES = {"most_drop", "floors"}
+NO_FIGURE = "No day has a figure yet"
+# The states of a day by level: class, sign and words.
+STATES = (("note", "–", "not known"), ("good", "●", "good"), ("fair", "▲", "partly measured"), ("bad", "◆", "crossed"))
 
 
 def index(days: Sequence[Summary]) -> bytes:
@@ -20,18 +25,41 @@ def index(days: Sequence[Summary]) -> bytes:
     if not days:
         return page("Reports", '<p class="empty">No day has a report yet. The Dag monitor makes them.</p>')
     ordered = list(reversed(days))
-    charts = "".join(draw(ordered) for draw in (_metric, _drift, _volume, _model))
-    return page("Reports", f'{_summary(days)}<div class="charts">\n{charts}</div>\n{_months(days)}')
+    charts = "".join(draw(ordered) for draw in (_metric, _drift, _states, _volume, _rejects))
+    wait = '<p class="note">The charts begin with the second day.</p>\n' if len(days) == 1 else ""
+    return page("Reports", f'{_tiles(ordered)}{wait}<div class="charts">\n{charts}</div>\n{_months(days)}')
 
 
-def _summary(days: Sequence[Summary]) -> str:
-    newest, oldest = days[0].ds, days[-1].ds
-    missing = (date.fromisoformat(newest) - date.fromisoformat(oldest)).days + 1 - len(days)
-    gaps = f"; {_count(missing, 'day')} in between without" if missing else ""
-    crossed = sum(1 for day in days if day.breaches)
-    limits = f" {_count(crossed, 'day')} crossed a limit." if crossed else " No day crossed a limit."
-    newest_link = f'<a href="/{newest}/">the newest is {newest}</a>'
-    return f'<p class="note">{_count(len(days), "day")} with a report, {newest_link}{gaps}.{limits}</p>\n'
+def _tiles(days: Sequence[Summary]) -> str:
+    """What a reader asks first: the newest day, who is champion, which days are missing, which crossed a limit."""
+    newest = days[-1]
+    span = (date.fromisoformat(newest.ds) - date.fromisoformat(days[0].ds)).days + 1
+    levels = [_level(day) for day in days]
+    crossed, unsure = levels.count(3), levels.count(2) + levels.count(0)
+    gaps = f"{_count(span - len(days), 'day')} in between without" if span > len(days) else "none in between is missing"
+    tiles = [
+        ("Newest day", f'<a href="/{newest.ds}/">{newest.ds}</a>', _state(newest)),
+        ("Champion", plain(_model_name(newest)) or "not known", _champion_note(days)),
+        ("Days with a report", f"{len(days):,}", gaps),
+        (
+            "Days that crossed a limit",
+            f"{crossed:,}",
+            f"{unsure:,} of the others not measured in full" if unsure else "all were measured",
+        ),
+    ]
+    parts = (f'<div><dt>{name}</dt><dd>{value}</dd><dd class="note">{note}</dd></div>\n' for name, value, note in tiles)
+    return f'<dl class="tiles">\n{"".join(parts)}</dl>\n'
+
+
+def _champion_note(days: Sequence[Summary]) -> str:
+    """Since when the champion of the newest day scores without a change, and its name."""
+    newest, since = days[-1], days[-1].ds
+    for day in reversed(days):
+        if _model_name(day) != _model_name(newest):
+            break
+        since = day.ds
+    name = f"<bdi>{plain(newest.model)}</bdi>, " if newest.model and newest.version else ""
+    return f"{name}scores since <time>{since}</time>" if _model_name(newest) else "The report does not name it"
 
 
 def _count(number: int, word: str) -> str:
@@ -45,103 +73,168 @@ def _metric(days: Sequence[Summary]) -> str:
     name = next((day.metric for day in reversed(days) if day.metric), "")
     mine = [day for day in days if day.metric == name]
     live, trained = _values(mine, "live"), _values(mine, "trained")
+    intervals = {day.ds: day.interval for day in mine if day.interval}
     axis = axis_of([day.ds for day in days])
-    scale = _scale([*live.values(), *trained.values()])
-    crossed = _chosen(live, days, METRIC_RULES)
-    missing = {day.ds: scale.low for day in days if day.ds not in live}
-    shapes = steps("limit", axis, trained, scale) + line("line", axis, live, scale) + dots("dot", axis, live, scale)
-    shapes += dots("crossed", axis, crossed, scale) + dots("none", axis, missing, scale)
+    scale = _scale([*live.values(), *trained.values(), *(bound for bounds in intervals.values() for bound in bounds)])
+    broken = {day.ds for day in days if day.crossed & METRIC_RULES}
+    crossed = {ds: value for ds, value in live.items() if ds in broken}
+    missing = [day.ds for day in days if day.ds not in live]
+    changes, names = marks(axis, {day.ds: _short_name(day) for day in days if _short_name(day)})
+    shapes = changes + whiskers(axis, intervals, scale) + steps("limit", axis, trained, scale)
+    shapes += line("line", axis, live, scale) + dots("dot", axis, live, scale)
+    shapes += dots("crossed", axis, crossed, scale) + dashes(axis, missing)
     titles = {day.ds: _metric_title(day) for day in days}
-    chart = Chart(axis, f"{name or 'Metric'} of each day", titles).draw(shapes, labels=scale.labels("{:.3f}".format))
-    legend = {"blue": "of the day", "thin": "dashed: at training"}
-    return _card(name or "Metric", _latest(live, "{:.4f}", "No day has a figure yet"), chart, legend, days)
+    chart = Chart(axis, f"{name or 'Metric'} of each day", titles).draw(shapes, names, scale.labels("{:.3f}".format))
+    legend = {"blue": "of the day", "pale": "its interval"} if intervals else {"blue": "of the day"}
+    legend |= {"thin": "dashed: at training"}
+    legend |= {"upright": "the champion changed"} if changes else {}
+    legend |= {"red": "a limit crossed"} if crossed else {}
+    legend |= {"dash": "not measured"} if missing else {}
+    with_figure = next((day for day in reversed(mine) if day.live is not None), None)
+    latest = _latest(live, "{:.4f}") + (_interval(with_figure) if with_figure else "")
+    return _card(name or "Metric", latest, chart, legend, days, kind="wide")
 
 
 def _metric_title(day: Summary) -> str:
-    live = f"{day.metric} {day.live:.4f}" if day.live is not None else "not measured"
-    return live + (f", at training {day.trained:.4f}" if day.trained is not None else "")
+    live = f"{day.metric} {day.live:.4f}{_interval(day)}" if day.live is not None else "not measured"
+    trained = f", at training {day.trained:.4f}" if day.trained is not None else ""
+    return live + trained + (f", {_model_name(day)}" if _model_name(day) else "")
+
+
+def _interval(day: Summary) -> str:
+    return f" ({day.interval[0]:.4f} to {day.interval[1]:.4f})" if day.interval else ""
 
 
 def _drift(days: Sequence[Summary]) -> str:
-    features, score, limit = (_values(days, name) for name in ("drift", "score_drift", "drift_limit"))
+    """A heat map of the score and of the features that moved most on any day."""
+    most: dict[str, float] = {}
+    for day in days:
+        for name, drift in day.drifts.items():
+            most[name] = max(most.get(name, 0.0), drift.psi)
+    names = sorted(most, key=lambda name: (-most[name], name))[:MOST_ROWS]
+    rows = [("drift", {day.ds: _drift_level(day.score_drift) for day in days})]
+    rows += [("drift", {day.ds: _drift_level(day.drifts.get(name)) for day in days}) for name in names]
     axis = axis_of([day.ds for day in days])
-    scale = Scale(0, max([*features.values(), *score.values(), *limit.values()], default=1))
-    crossed = _chosen(features, days, DRIFT_RULES)
-    missing = {day.ds: 0.0 for day in days if day.ds not in features}
-    shapes = steps("limit", axis, limit, scale) + line("second", axis, score, scale)
-    shapes += line("line", axis, features, scale) + dots("dot", axis, features, scale)
-    shapes += dots("crossed", axis, crossed, scale) + dots("none", axis, missing, scale)
     titles = {day.ds: _drift_title(day) for day in days}
-    chart = Chart(axis, "Drift of each day, as PSI", titles).draw(shapes, labels=scale.labels("{:.2f}".format))
-    legend = {"blue": "the feature that moved most", "thin": "the score; dashed: the limit"}
-    return _card("Drift (PSI)", _latest(features, "{:.3f}", "No day has a figure yet"), chart, legend, days)
+    labels = row_names(["the score", *(plain(name) for name in names)])
+    chart = Chart(axis, "Drift of each feature on each day", titles, len(rows)).draw(cells(axis, rows), labels=labels)
+    legend = {"drift1": "at most 0.4 of the limit", "drift2": "up to the limit", "drift3": "above the limit"}
+    left = f"{_count(len(most) - len(names), 'more feature')} moved less" if len(most) > len(names) else ""
+    unmeasured = any(0 in levels.values() for _, levels in rows)
+    legend |= {"dash": "not measured, or without a limit"} if unmeasured else {}
+    return _card("Drift", _latest_drift(days), chart, legend, days, left, "wide")
+
+
+def _drift_level(drift: Drift | None) -> int:
+    """From 1 to 3 by what chance does not explain; 0 without a figure or without a limit."""
+    if drift is None or drift.of_limit is None:
+        return 0
+    return 1 if drift.of_limit <= 0.4 else 2 if drift.of_limit <= 1 else 3
 
 
 def _drift_title(day: Summary) -> str:
-    features = f"most of a feature {day.drift:.3f}" if day.drift is not None else "not measured"
-    return features + (f", score {day.score_drift:.3f}" if day.score_drift is not None else "")
+    strongest = sorted(day.drifts, key=lambda name: -day.drifts[name].psi)[:MOST_NAMED]
+    found = [f"{name[:40]} {day.drifts[name].psi:.3f}" for name in strongest]
+    score = [f"the score {day.score_drift.psi:.3f}"] if day.score_drift else []
+    return f"PSI of {', '.join([*score, *found])}" if score or found else "not measured"
+
+
+def _latest_drift(days: Sequence[Summary]) -> str:
+    """The feature that moved most on the newest day that has figures."""
+    day = next((day for day in reversed(days) if day.drifts), None)
+    if day is None:
+        return NO_FIGURE
+    name = max(day.drifts, key=lambda name: day.drifts[name].psi)
+    return f"<b>{day.drifts[name].psi:.3f}</b> PSI of <bdi>{plain(name)}</bdi> on <time>{day.ds}</time>"
+
+
+def _states(days: Sequence[Summary]) -> str:
+    axis = axis_of([day.ds for day in days])
+    shapes = cells(axis, [("state", {day.ds: _level(day) for day in days})])
+    titles = {day.ds: f"{day.breaches} crossed" if day.breaches else STATES[_level(day)][2] for day in days}
+    chart = Chart(axis, "The state of each day", titles, 1).draw(shapes)
+    legend = {f"state{level}": words for level, (_, _, words) in enumerate(STATES) if level}
+    crossed = {day.ds: float(day.breaches) for day in days if day.breaches}
+    legend |= {"dash": "not known"} if any(day.breaches is None for day in days) else {}
+    latest = _latest(crossed, "{:,.0f} crossed") if crossed else "No day crossed a limit"
+    return _card("Limits", latest, chart, legend, days)
 
 
 def _volume(days: Sequence[Summary]) -> str:
-    rows = {day.ds: (0.0, float(day.rows)) for day in days if day.rows is not None}
-    rejected = {ds: (top, top + (_rejected(days).get(ds) or 0)) for ds, (_, top) in rows.items()}
+    rows = _values(days, "rows")
     axis = axis_of([day.ds for day in days])
-    scale = Scale(0, max((top for _, top in rejected.values()), default=1))
-    shapes = bars("bar", axis, rows, scale) + bars("rejected", axis, rejected, scale)
-    titles = {day.ds: _volume_title(day) for day in days}
-    chart = Chart(axis, "Rows of each day", titles).draw(shapes, labels=scale.labels("{:,.0f}".format))
-    latest = _latest({ds: top for ds, (_, top) in rows.items()}, "{:,.0f}", "No day has a figure yet")
-    return _card("Rows", latest, chart, {"blue": "scored", "red": "rejected"}, days)
+    scale = Scale(0, max(rows.values(), default=1))
+    missing = [day.ds for day in days if day.ds not in rows]
+    shapes = bars("bar", axis, {ds: (0.0, top) for ds, top in rows.items()}, scale) + dashes(axis, missing)
+    titles = {day.ds: f"{day.rows:,} rows scored" if day.rows is not None else "not known" for day in days}
+    legend = {"dash": "not known"} if missing else {}
+    chart = Chart(axis, "Rows scored on each day", titles).draw(shapes, labels=scale.labels("{:,.0f}".format))
+    return _card("Rows scored", _latest(rows, "{:,.0f}"), chart, legend, days)
 
 
-def _rejected(days: Sequence[Summary]) -> Mapping[str, int]:
-    return {day.ds: day.rejected for day in days if day.rejected is not None}
-
-
-def _volume_title(day: Summary) -> str:
-    scored = f"{day.rows:,} rows scored" if day.rows is not None else "not known"
-    return scored + (f", {day.rejected:,} rejected" if day.rejected is not None else "")
-
-
-def _model(days: Sequence[Summary]) -> str:
-    names = {day.ds: _model_name(day) for day in days if _model_name(day)}
+def _rejects(days: Sequence[Summary]) -> str:
+    shares = {day.ds: 100 * _rejected_share(day) for day in days if day.rejected is not None}
     axis = axis_of([day.ds for day in days])
-    shapes, texts = spans(axis, {ds: re.sub("^(version |models/....-)", "", name) for ds, name in names.items()})
-    titles = {day.ds: _model_name(day) or "not known" for day in days}
-    chart = Chart(axis, "The model that scored each day", titles).draw(shapes, texts)
-    latest = f"<b><bdi>{plain(list(names.values())[-1])}</bdi></b> scored {list(names)[-1]}" if names else "Not known"
-    return _card("Champion", latest, chart, {"blue": "the shade changes with the model"}, days)
+    scale = Scale(0, max([0.1, *shares.values()]))
+    missing = [day.ds for day in days if day.ds not in shares]
+    crossed = {day.ds: shares[day.ds] for day in days if day.ds in shares and "rejected" in day.crossed}
+    shapes = line("line", axis, shares, scale) + dots("dot", axis, shares, scale)
+    shapes += dots("crossed", axis, crossed, scale) + dashes(axis, missing)
+    titles = {
+        day.ds: f"{day.rejected:,} rows rejected, {shares[day.ds]:.2f}%" if day.ds in shares else "not counted"
+        for day in days
+    }
+    chart = Chart(axis, "Rejected rows of each day, in percent", titles).draw(
+        shapes, labels=scale.labels("{:.1f}%".format)
+    )
+    legend = ({"red": "above the limit"} if crossed else {}) | ({"dash": "not counted"} if missing else {})
+    return _card("Rows rejected", _latest(shares, "{:.2f}%"), chart, legend, days)
+
+
+def _rejected_share(day: Summary) -> float:
+    """The share of the data's rows that were rejected; 0 of no rows."""
+    return (day.rejected or 0) / (((day.rows or 0) + (day.rejected or 0)) or 1)
 
 
 def _model_name(day: Summary) -> str:
     return f"version {day.version}" if day.version else day.model
 
 
-def _card(title: str, latest: str, chart: str, legend: Mapping[str, str], days: Sequence[Summary]) -> str:
+def _short_name(day: Summary) -> str:
+    return f"v{day.version[:10]}" if day.version else re.sub("^models/....-", "", day.model)[:10]
+
+
+def _card(
+    title: str,
+    latest: str,
+    chart: str,
+    legend: Mapping[str, str],
+    days: Sequence[Summary],
+    left: str = "",
+    kind: str = "",
+) -> str:
+    """A chart with its title, its newest value and the meaning of its signs. One day alone needs no chart."""
+    head = f'<section class="{kind}">\n<h2>{plain(title)}</h2>\n<p class="latest">{latest}</p>\n'
+    if len(days) == 1:
+        return f"{head}</section>\n"
     gaps = {"grey": "no report"} if _gaps(days) else {}
-    keys = (f'<span><i class="{kind}"></i>{meaning}</span>' for kind, meaning in {**legend, **gaps}.items())
-    head = f'<h2>{plain(title)}</h2>\n<p class="latest">{latest}</p>'
-    return f'<section>\n{head}\n{chart}\n<p class="note legend">{" ".join(keys)}</p>\n</section>\n'
+    keys = [f'<span><i class="{kind}"></i>{meaning}</span>' for kind, meaning in {**legend, **gaps}.items()]
+    keys += [f"<span>{left}</span>"] if left else []
+    return f'{head}{chart}\n<p class="note legend">{" ".join(keys)}</p>\n</section>\n'
 
 
-def _latest(values: Mapping[str, float], form: str, nothing: str) -> str:
+def _latest(values: Mapping[str, float], form: str) -> str:
     """The newest value and its day, which need not be the newest day."""
     if not values:
-        return nothing
+        return NO_FIGURE
     ds, value = list(values.items())[-1]
-    return f"<b>{form.format(value)}</b> on {ds}"
+    return f"<b>{form.format(value)}</b> on <time>{ds}</time>"
 
 
 def _values(days: Sequence[Summary], name: str) -> dict[str, float]:
     """A figure of the days that have it."""
     found = {day.ds: getattr(day, name) for day in days}
     return {ds: value for ds, value in found.items() if value is not None}
-
-
-def _chosen(values: Mapping[str, float], days: Sequence[Summary], rules: set[str]) -> dict[str, float]:
-    """The values of the days that break one of these rules."""
-    broken = {day.ds for day in days if day.crossed & rules}
-    return {ds: value for ds, value in values.items() if ds in broken}
 
 
 def _scale(values: Sequence[float]) -> Scale:
@@ -184,21 +277,26 @@ def _gaps(days: Sequence[Summary]) -> dict[str, str]:
 
 def _line(day: Summary) -> str:
     link = f'<a href="/{day.ds}/">{day.ds}</a>'
+    drift = max((drift.psi for drift in day.drifts.values()), default=None)
     facts = [
+        f"{plain(day.metric)} {day.live:.4f}{_interval(day)}" if day.live is not None else "metric not measured",
+        f"drift {drift:.3f}" if drift is not None else "drift not measured",
         f"{day.rows:,} rows" if day.rows is not None else "",
-        f"{plain(day.metric)} {day.live:.4f}" if day.live is not None else "",
-        f"<bdi>{plain(day.model)}</bdi>" if day.model else "",
-        f"version <bdi>{plain(day.version)}</bdi>" if day.version else "",
+        f"{day.rejected:,} rejected" if day.rejected is not None else "rejects not counted",
+        f"<bdi>{plain(_model_name(day))}</bdi>" if _model_name(day) else "",
     ]
+    facts = facts if day.breaches is not None else []
     return f'<li>{link} <span class="note">{", ".join(filter(None, facts))}</span> {_state(day)}</li>'
 
 
-def _state(day: Summary) -> str:
-    """The state of a day. It is good only if metrics and drift were measured and no threshold was crossed."""
+def _level(day: Summary) -> int:
+    """The number of the day's state in STATES. It is good only if all was measured and no threshold was crossed."""
     if day.breaches is None:
-        return '<span class="state note">not known</span>'
-    if day.breaches:
-        return f'<span class="state bad"><span aria-hidden="true">◆</span> {day.breaches} crossed</span>'
-    if not day.is_measured:
-        return '<span class="state fair"><span aria-hidden="true">▲</span> partly measured</span>'
-    return '<span class="state good"><span aria-hidden="true">●</span> good</span>'
+        return 0
+    return 3 if day.breaches else 1 if day.is_measured else 2
+
+
+def _state(day: Summary) -> str:
+    kind, sign, words = STATES[_level(day)]
+    number = f"{day.breaches} " if day.breaches else ""
+    return f'<span class="state {kind}"><span aria-hidden="true">{sign}</span> {number}{words}</span>'

@@ -10,14 +10,16 @@ import math
 import os
 import re
 import stat
+import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from heapq import nlargest
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stagekit.contract import CALENDAR
 
@@ -26,6 +28,8 @@ DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # A page has less than half a megabyte. A larger file is no page, and the service has little memory.
 MOST_BYTES = 4 << 20
 MOST_DAYS = 1000
+# Of more features, those of each day that moved least are not kept.
+MOST_FEATURES = 100
 
 
 class NotFound(Exception):
@@ -36,13 +40,23 @@ class NotPublished(Exception):
     """The file differs from its mark: it is being published, or somebody edited it."""
 
 
+class Drift(NamedTuple):
+    """A population stability index (PSI), and what of it chance does not explain as a share of the rule's limit.
+
+    The share is None if there is no limit.
+    """
+
+    psi: float
+    of_limit: float | None
+
+
 @dataclass(frozen=True)
 class Summary:
     """A day in a line. All but `ds` comes from its evaluation, and is None or "" if that is missing.
 
     `metric` is the one that the rules judge by: its name, its value of the day (None if it is not measured, or the
-    model was trained on this day) and at training. `drift` is the largest PSI of a feature, `drift_limit` the rule's.
-    `crossed` names the rules that the day breaks.
+    model was trained on this day), the interval of that value, and the value at training. `drifts` are by the name of
+    the feature, without those of the calendar, which always move. `crossed` names the rules that the day breaks.
     """
 
     ds: str
@@ -52,10 +66,10 @@ class Summary:
     version: str = ""
     metric: str = ""
     live: float | None = None
+    interval: tuple[float, float] | None = None
     trained: float | None = None
-    drift: float | None = None
-    score_drift: float | None = None
-    drift_limit: float | None = None
+    score_drift: Drift | None = None
+    drifts: Mapping[str, Drift] = field(default_factory=dict)
     breaches: int | None = None
     crossed: frozenset[str] = frozenset()
     is_measured: bool = True
@@ -192,7 +206,7 @@ def _summarize(ds: str, evaluation: Any, decided: Any) -> Summary:
         model, metrics, drift = evaluation["model"], evaluation["metrics"], evaluation["drift"]
         rules = evaluation.get("rules") or {}
         metric = str(rules.get("metric") or "")
-        is_live = not evaluation.get("trained_on_day")
+        live = None if evaluation.get("trained_on_day") else _number((metrics or {}).get(metric))
         return Summary(
             ds=ds,
             rows=int(evaluation["rows"]),
@@ -200,11 +214,11 @@ def _summarize(ds: str, evaluation: Any, decided: Any) -> Summary:
             model=str(model.get("name") or ""),
             version=str(model.get("version") or ""),
             metric=metric,
-            live=_number((metrics or {}).get(metric)) if is_live else None,
+            live=live,
+            interval=None if live is None else _interval((metrics.get("intervals") or {}).get(metric)),
             trained=_number((evaluation.get("trained") or {}).get(metric)),
-            drift=_largest_drift(drift),
-            score_drift=_number(drift["score"]["psi"]) if drift else None,
-            drift_limit=_number(rules.get("feature_psi")),
+            score_drift=_drift(drift["score"], rules.get("score_psi")) if drift else None,
+            drifts=_drifts(drift["features"], rules.get("feature_psi")) if drift else {},
             breaches=len(breaches),
             crossed=frozenset(str(breach.get("what")) for breach in breaches),
             is_measured=metrics is not None and drift is not None,
@@ -225,8 +239,23 @@ def _rejected(quality: Mapping[str, Any]) -> int | None:
     return max(0, rows_in - rows_out) if isinstance(rows_in, int) and isinstance(rows_out, int) else None
 
 
-def _largest_drift(drift: Any) -> float | None:
-    """The largest PSI of the features that a rule is about: those of the calendar always move."""
-    features = drift["features"] if drift else []
-    values = (_number(feature["psi"]) for feature in features if feature.get("kind") not in CALENDAR)
-    return max((value for value in values if value is not None), default=None)
+def _interval(bounds: Any) -> tuple[float, float] | None:
+    """The bounds of a figure; None if they were not measured."""
+    if not isinstance(bounds, list) or len(bounds) != 2:
+        return None
+    low, high = map(_number, bounds)
+    return None if low is None or high is None else (low, high)
+
+
+def _drift(shares: Mapping[str, Any], limit: Any) -> Drift | None:
+    psi, most = _number(shares["psi"]), _number(limit)
+    if psi is None:
+        return None
+    return Drift(psi, (psi - (_number(shares.get("by_chance")) or 0)) / most if most else None)
+
+
+def _drifts(features: Sequence[Mapping[str, Any]], limit: Any) -> dict[str, Drift]:
+    """The features that a rule is about and that moved most; those of the calendar always move."""
+    judged = (one for one in features if one.get("kind") not in CALENDAR)
+    found = {sys.intern(str(one["name"])): drift for one in judged if (drift := _drift(one, limit))}
+    return {name: found[name] for name in nlargest(MOST_FEATURES, found, key=lambda name: found[name].psi)}

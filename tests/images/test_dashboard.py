@@ -1,4 +1,4 @@
-"""The dashboard of the reports, from the real service in a real browser: few days, many days, gaps, missing figures."""
+"""The start page of the reports, from the real service in a real browser: few and many days, gaps, missing figures."""
 
 import json
 import os
@@ -44,6 +44,7 @@ for ds, changes in days.items():
     mine["model"]["version"] = changes.get("version", mine["model"]["version"])
     if "metric" in changes:
         mine["metrics"]["roc_auc"] = changes["metric"]
+    mine["drift"] = changes.get("drift", mine["drift"])
     if changes.get("is_unmeasured"):
         mine["metrics"] = None
     files = {"evaluation.json": json.dumps(mine), "index.html": page.replace(source, ds)}
@@ -112,7 +113,7 @@ def test_dashboard_fits_is_quiet_and_shows_each_day_in_each_chart(
         assert (said, asked) == ([], [f"{services[days].url}/"])
         charts = page.locator("svg.chart")
         expected = {"few": FEW, "many": MANY}[days]
-        assert [charts.nth(at).locator("a").count() for at in range(charts.count())] == [len(expected)] * 4
+        assert [charts.nth(at).locator("a").count() for at in range(charts.count())] == [len(expected)] * 5
         assert page.evaluate("[...document.querySelectorAll('svg.chart')].every(e => e.clientWidth > 200)")
         assert page.evaluate("[...document.querySelectorAll('svg.chart text')].every(within)".replace("within", WITHIN))
 
@@ -131,13 +132,40 @@ def test_click_on_a_day_of_a_chart_opens_its_page(services: dict[str, Service], 
 
 def test_gaps_and_missing_figures_are_visible(services: dict[str, Service]) -> None:
     page = services["few"].text("/")
-    assert re.findall(r'<rect class="gap" x="(\d+)" y="0" width="(\d+)"', page) == [("1", "6"), ("8", "1")] * 4
+    assert re.findall(r'<rect class="gap" x="(\d+)" y="0" width="(\d+)"', page) == [("1", "6"), ("8", "1")] * 5
     assert re.findall(r'<li class="missing">(.*?)</li>', page) == [
         "2026-11-21: no report",
         "2026-11-14 to 2026-11-19: no report",
     ]
-    assert "3 days with a report" in page
-    assert "7 days in between without" in page
+    assert '<dt>Days with a report</dt><dd>3</dd><dd class="note">7 days in between without</dd>' in page
+
+
+def test_one_day_is_shown_in_figures_without_charts(scored: Data, browser: Browser) -> None:
+    with served(scored, {0: {}}) as one, closing(browser.new_page()) as page:
+        page.goto(one.url)
+        assert page.locator("svg").count() == 0
+        assert page.locator(".charts section b").count() >= 4
+        assert page.locator(".tiles a").get_attribute("href") == f"/{LAST}/"
+
+
+def test_heat_map_tells_unmeasured_drift_from_none_and_the_champion_change_is_marked(scored: Data) -> None:
+    moved = {"features": [{"name": "amount", "kind": "number", "psi": 0.4, "by_chance": 0.01}], "score": {"psi": 0.2}}
+    days: dict[int, dict[str, Any]] = {
+        0: {"version": "2", "drift": moved},
+        1: {"version": "1", "drift": None},
+        2: {"version": "1"},
+    }
+    with served(scored, days) as one:
+        page = one.text("/")
+    cells = {kind: path.count("M") for kind, path in re.findall(r'<path class="cell (drift\d)" d="([^"]*)"', page)}
+    titles = dict(re.findall(r"<title>([0-9-]+): (.*?)</title>", page.partition("<h2>Drift")[2].partition("<h2>")[0]))
+    # The score and the feature on the newest day; on the day before, the score and each feature have a dash.
+    assert cells["drift3"] == 1
+    assert cells["drift2"] == 1
+    assert cells["drift0"] > 2
+    assert titles["2026-11-22"] == "PSI of the score 0.200, amount 0.400"
+    assert titles["2026-11-21"] == "not measured"
+    assert re.findall(r'<path class="mark" d="([^"]*)"', page) == ["M6 0V100"]
 
 
 def test_figures_that_do_not_count_are_not_drawn(services: dict[str, Service]) -> None:
@@ -146,7 +174,7 @@ def test_figures_that_do_not_count_are_not_drawn(services: dict[str, Service]) -
     unmeasured, trained_on = ("2026-11-02", "2025-10-19")
     assert titles[unmeasured].startswith("not measured")
     assert titles[trained_on].startswith("not measured")
-    assert titles["2026-10-03"].startswith("roc_auc 0.6000, at training 0.")
+    assert re.match(r"roc_auc 0.6000 \(0\.\d+ to \d\.\d+\), at training 0.\d+, version", titles["2026-10-03"])
     line = re.search(r'<path class="line" d="([^"]*)"', page)
     assert line
     # The day before the oldest gap, the gap of 15 days, the day without figures: each breaks the line.
