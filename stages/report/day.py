@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,14 +26,15 @@ HIDDEN_ROLES = ("entity", "ignore")
 class Day:
     """All that the page of a day is made from. What the data folder does not have is None or empty.
 
-    `breaches` says which crossed thresholds count; None if `confirm` has not decided it. `since` is the first day that
-    the model scores, and the number of days since. `open_fields` are the fields whose values may be shown. `warnings`
-    has those of the steps that led to the model and to the scores, each with its step. `reasons` is a sentence if the
-    page has none of the scores.
+    `before` is the evaluation of the day before. `breaches` says which crossed thresholds count; None if `confirm` has
+    not decided it. `since` is the first day that the model scores, and the number of days since. `open_fields` are the
+    fields whose values may be shown. `warnings` has those of the steps that led to the model and to the scores, each
+    with its step. `reasons` is a sentence if the page has none of the scores.
     """
 
     ds: str
     evaluation: Mapping[str, Any]
+    before: Mapping[str, Any] | None
     breaches: Mapping[str, Any] | None
     model: str
     version: str
@@ -52,6 +54,7 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
     predictions = read_partition(root, f"predictions/{ds}", [PREDICTIONS])
     report = read_partition(root, f"reports/{ds}", [EVALUATION])
     decided = read_published(root, report.name, [BREACHES])
+    earlier, before = read_before(root, ds)
     require_evaluation_of(report, predictions)
     model_name, version = scored_by(predictions)
     model = read_published(root, model_name, MODEL_FILES)
@@ -61,11 +64,12 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
     encoder = read_encoder(model) if model and ENCODER in model.files else None
     read = [partition for partition in (predictions, report, model, features, comparison, explained) if partition]
     reader = Reader(root, most_partitions=MOST_PARTITIONS)
-    # What counts also follows from the days before. They are inputs, but not what the figures were made from.
-    all_read = [*read, *([decided] if decided else [])]
+    # What counts and what changed follow from days before, too. They are inputs, but no figure was made from them.
+    all_read = [*read, *(partition for partition in (decided, earlier) if partition)]
     return all_read, Day(
         ds=ds,
         evaluation=without_sensitive(read_document(report, EVALUATION), encoder),
+        before=before,
         breaches=_read(decided, BREACHES, lambda partition: read_document(partition, BREACHES)),
         model=model_name,
         version=version,
@@ -90,6 +94,20 @@ def breaches(day: Day) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]
     if day.breaches is None:
         return day.evaluation["breaches"], []
     return day.breaches["confirmed"], day.breaches["unconfirmed"]
+
+
+def day_before(ds: str) -> str:
+    """The day before a day."""
+    return (date.fromisoformat(ds) - timedelta(days=1)).isoformat()
+
+
+def read_before(root: Path, ds: str) -> tuple[Partition, Mapping[str, Any]] | tuple[None, None]:
+    """The evaluation of the day before. A day that has none, or is being published, does not stop the page."""
+    try:
+        partition = read_partition(root, f"reports/{day_before(ds)}", [EVALUATION])
+        return partition, read_document(partition, EVALUATION)
+    except StageError:
+        return None, None
 
 
 def require_evaluation_of(report: Partition, predictions: Partition) -> None:

@@ -109,13 +109,15 @@ def unmeasured_share(evaluation: Mapping[str, Any]) -> float:
 def tiles(day: Day, main: Mapping[str, Any] | None, strongest: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """The most important figures, each with its name, a note, and whether it is a text."""
     evaluation = day.evaluation
-    model = day.model or evaluation["model"].get("name") or "not recorded"
-    version = f"version {short(day.version, 20)}, " if day.version else ""
+    model = named(day.model or evaluation["model"].get("name") or "not recorded")
     first, number_of_days = day.since
-    since = f"scores since {first}" + (f" ({number_of_days} days)" if number_of_days > 1 else "")
+    days = f" ({number_of_days} days)" if number_of_days > 1 else ""
+    since = Markup("scores since <time>{}</time>{}").format(first, days)
+    # A version is shorter than the model's name, which has no room on a phone.
+    version, note = (f"version {short(day.version, 20)}", model + ", " + since) if day.version else (model, since)
     shown = [
         _tile("Rows scored", number(evaluation["rows"]), _rejected(evaluation["quality"])),
-        _tile("Model in production", named(model), version + since, is_text=True),
+        _tile("Model in production", version, note, is_text=True),
     ]
     if main and evaluation.get("metrics") is not None:
         interval = f", {main['interval']}" if main["interval"] else ""

@@ -2,7 +2,8 @@
 
 Reads  models/{ds}: curves.json, metrics.json, params.json, feature_importance.csv (plot)
        reports/{ds}: evaluation.json; predictions/{ds}; features/{ds}: rejected.csv; the model that scored; the newest
-       comparison.json up to the day; explanations/{ds}, if it is there; the marks of all files behind these (page)
+       comparison.json up to the day; explanations/{ds} and evaluation.json of the day before, if they are there; the
+       marks of all files behind these (page)
 Writes plots/{ds}: roc.svg, precision_recall.svg, calibration.svg, importances.svg, training_curve.svg (plot)
        reports/{ds}: index.html (page)
 Exit codes: 0 done; 1 failed, such as a full disk; 2 wrong usage; 3 bad input: a torn partition, a file that has not

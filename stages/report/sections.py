@@ -12,7 +12,9 @@ from stagekit.contract import CALENDAR, HIGHER_IS_BETTER
 
 import charts
 import distribution
+from changes import changes
 from day import Day
+from differences import Bounds, bounds_of, difference_bounds, verdict
 from headline import headline, tiles
 from options import PageOptions
 from reasons_section import reasons_section
@@ -36,6 +38,7 @@ def all_sections(day: Day, options: PageOptions) -> dict[str, Any]:
     return {
         "ds": day.ds,
         "title": options.model_name,
+        "changes": changes(day),
         "headline": headline(day, drifts["places"]),
         "tiles": tiles(day, figures["main"], drifts["strongest"]),
         "quality": quality(day),
@@ -52,33 +55,36 @@ def all_sections(day: Day, options: PageOptions) -> dict[str, Any]:
     }
 
 
-def measures(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """A row for each figure: its value before and after, the difference, and whether that is better."""
+def measures(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, tested: Mapping[str, Bounds] | None = None
+) -> list[dict[str, Any]]:
+    """A row for each figure: its value before and after, the difference, and whether that is better.
+
+    :param tested: the interval of the difference of a figure, where it was measured on the same rows
+    """
     rows = []
     for key, more_is_better in HIGHER_IS_BETTER.items():
         a, b = (before or {}).get(key), (after or {}).get(key)
         if a is None and b is None:
             continue
-        difference, word = _difference(a, b, more_is_better)
         better = "more is better" if more_is_better else "less is better"
         row = {"key": key, "name": figure_name(key), "better": better, "before": number(a), "after": number(b)}
-        row["interval"] = _interval((after or {}).get("intervals") or {}, key)
-        rows.append({**row, "difference": difference, "word": word, "shown": word in ("better", "worse")})
+        own = bounds_of(after, key)
+        row |= {"interval": _interval(own), "difference": "–", "word": "", "kind": ""}
+        if a is not None and b is not None:
+            bounds = (tested or {}).get(key) or difference_bounds(a, bounds_of(before, key), b, own)
+            word = verdict(round(b - a, 4), bounds, more_is_better)
+            row |= {"difference": _signed(b - a), "word": word, "kind": word if word in ("better", "worse") else "note"}
+        rows.append(row)
     return rows
 
 
-def _interval(intervals: Mapping[str, Any], key: str) -> str:
-    bounds = intervals.get(key)
+def _signed(difference: float) -> str:
+    return signed(difference) if round(difference, 4) else number(0.0)
+
+
+def _interval(bounds: Bounds) -> str:
     return f"{number(bounds[0])} to {number(bounds[1])}" if bounds else ""
-
-
-def _difference(a: float | None, b: float | None, more_is_better: bool) -> tuple[str, str]:
-    if a is None or b is None:
-        return "–", ""
-    difference = b - a
-    if abs(difference) < 5e-5:
-        return number(0.0), "same"
-    return signed(difference), "better" if (difference > 0) == more_is_better else "worse"
 
 
 def drift(evaluation: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,7 +239,7 @@ def segments(content: Mapping[str, Any] | None) -> dict[str, Any] | None:
             "value": one["value"],
             "rows": f"{one['rows']:,}",
             "figure": number(one["figure"]),
-            "interval": _interval({"it": one["interval"]}, "it"),
+            "interval": _interval(one["interval"]),
             "word": f"{SIGNS['strong']} weak" if one["weak"] else "",
         }
         for one in parts
@@ -277,7 +283,11 @@ def comparison(content: Mapping[str, Any] | None) -> dict[str, Any] | None:
         **_verdict(content),
         "difference": _compared_difference(content) if measured else "",
         "reasons": content["reasons"][:MOST_LINES],
-        "table": measures(metrics.get("champion"), candidate["metrics"]),
+        "table": measures(
+            metrics.get("champion"),
+            candidate["metrics"],
+            {content["metric"]: content["interval"]} if measured else None,
+        ),
         "charts": _curves(sets, bins, charts.share_of_positives(candidate["metrics"])),
         "interval_chart": charts.interval(content) if measured else None,
     }

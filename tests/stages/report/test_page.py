@@ -41,7 +41,8 @@ def test_page_begins_with_the_day_its_state_and_its_model(world: World) -> None:
     assert "Good. No threshold was crossed." in top
     assert "Rows scored 24,939 1.1% rejected" in top
     assert "Not measured" not in top
-    assert f"Model in production {MODEL} version 3, scores since {DAY}" in top
+    assert f"Model in production version 3 {MODEL}" in top
+    assert f"scores since {DAY}" in top
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_breach_links_to_where_the_page_shows_it(
 def test_metrics_come_before_drift_and_data(world: World) -> None:
     page = world.whole_day().day()
     sections = page.attributes("section", "id")
-    assert sections[:3] == ["metrics", "drift", "quality"]
+    assert sections[:4] == ["changes", "metrics", "drift", "quality"]
     assert sections[-1] == "made"
     assert [f"#{section}" for section in sections] == page.attributes("a", "href")[: len(sections)]
 
@@ -188,9 +189,9 @@ def test_page_says_since_when_the_model_scores(world: World) -> None:
 def test_page_shows_the_figures_of_the_files(world: World) -> None:
     page = world.whole_day().day()
     assert page.row("Area under the ROC curve") == [
-        "Area under the ROC curve more is better", "0.9193", "0.8911", "−0.0282 worse",
+        "Area under the ROC curve more is better", "0.9193", "0.8911", "−0.0282 chance not tested",
     ]  # fmt: skip
-    assert page.row("Log loss")[1:] == ["0.1073", "0.1234", "+0.0161 worse"]
+    assert page.row("Log loss")[1:] == ["0.1073", "0.1234", "+0.0161 chance not tested"]
     assert page.row("F1")[1:] == ["0.4494", "0.4494", "0.0000"]
     assert "Measured on 24,939 rows whose target has come; in training, on 1,000 validation rows." in page.text(
         "metrics"
@@ -780,3 +781,61 @@ def failed(world: World, code: int) -> str:
     result = world.run("page", "--ds", DAY)
     assert result.code == code, result.log
     return result.log
+
+
+def test_page_starts_with_what_changed_since_yesterday(world: World) -> None:
+    yesterday = evaluation(ds="2026-11-20", rows=20000, model={"name": MODEL, "version": "2", "run_id": "f00"})
+    yesterday["metrics"] |= {"roc_auc": 0.9, "intervals": {"roc_auc": [0.885, 0.915]}}
+    yesterday["drift"]["features"][0] |= {"psi": 0.05}
+    yesterday["quality"] |= {"rows_in": 20200, "rejected": {"data.csv": 202}}
+    world.model()
+    world.scored("2026-11-20", version="2")
+    world.evaluate(yesterday, "2026-11-20")
+    world.scored()
+    world.evaluate(evaluation(metrics={**evaluation()["metrics"], "intervals": {"roc_auc": [0.876, 0.906]}}))
+    page = world.day()
+    assert page.row("Area under the ROC curve") == [
+        *("Area under the ROC curve", "0.9000", "0.8911", "−0.0089 cannot be told apart"),
+    ]
+    assert page.row("Rows scored")[1:] == ["20,000", "24,939", "+24.7%"]
+    assert page.row("Rows rejected")[1:] == ["1.0%", "1.1%", "+0.11 points"]
+    assert page.row("Strongest drift")[1:] == ["channel 0.1444", "amount 0.3127", "amount stable → strong"]
+    assert page.row("Model")[1:] == ["version 2", "version 3", "another model"]
+    shown = page.content.decode()
+    assert shown.index('id="changes"') < shown.index('class="tiles"')
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_page_without_yesterday_says_so(world: World, torn: bool) -> None:
+    world.whole_day()
+    if torn:
+        world.scored("2026-11-20")
+        world.evaluate(evaluation(ds="2026-11-20"), "2026-11-20")
+        (world.root / "reports/2026-11-20/evaluation.json").write_text("{}")
+    page = world.day()
+    assert page.text("changes").endswith("2026-11-20 Yesterday has no evaluation, so what changed is not known.")
+
+
+@pytest.mark.parametrize(
+    "more", [{"metrics": None}, {"trained_on_day": True}, {"drift": None}, {"quality": {"reasons": {}}}]
+)
+def test_what_was_not_measured_yesterday_is_not_compared(world: World, more: dict[str, Any]) -> None:
+    world.model()
+    world.scored("2026-11-20")
+    world.evaluate(evaluation(ds="2026-11-20", **more), "2026-11-20")
+    world.scored()
+    world.evaluate(evaluation())
+    assert world.day().text("changes").count("not comparable") == 1
+
+
+@pytest.mark.parametrize(
+    ("intervals", "said"),
+    [
+        ({"roc_auc": [0.87, 0.90]}, "−0.0282 worse"),
+        ({"roc_auc": [0.86, 0.93]}, "−0.0282 cannot be told apart"),
+        ({}, "−0.0282 chance not tested"),
+    ],
+)
+def test_difference_is_judged_only_beyond_its_interval(world: World, intervals: dict[str, Any], said: str) -> None:
+    page = world.whole_day(metrics={**evaluation()["metrics"], "intervals": intervals}).day()
+    assert page.row("Area under the ROC curve more")[3] == said
