@@ -9,14 +9,12 @@ from datetime import date, timedelta
 from html import escape
 from itertools import pairwise
 
-# Few days are not stretched over the whole width.
-LEAST_DAYS = 7
 # The shapes are drawn on a sheet of so many units; the axis is below it.
 HEIGHT, AXIS = 100.0, "85%"
 MOST_TICKS = 3
 # A row of a heat map and the axis below it, in em; where a cell of each level begins and ends, as shares of its row.
 ROW, ROW_AXIS = 1.5, 1.4
-CELLS = ((0.46, 0.56), (0.62, 0.92), (0.36, 0.92), (0.08, 0.92))
+CELLS = ((0.45, 0.55), (0.36, 0.64), (0.22, 0.78), (0.08, 0.92))
 # A model's name has room in so much of the width.
 LEAST_LABEL = 0.12
 # More days than this have no room for dots and for space between bars.
@@ -50,11 +48,8 @@ class Axis:
 
 
 def axis_of(days: Sequence[str]) -> Axis:
-    """The axis over days in order, LEAST_DAYS at least."""
-    last = date.fromisoformat(days[-1])
-    return Axis(
-        min(date.fromisoformat(days[0]), last - timedelta(days=min(LEAST_DAYS - 1, last.toordinal() - 1))), last
-    )
+    """The axis over days in order."""
+    return Axis(date.fromisoformat(days[0]), date.fromisoformat(days[-1]))
 
 
 @dataclass(frozen=True)

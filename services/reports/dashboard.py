@@ -33,18 +33,17 @@ def index(days: Sequence[Summary]) -> bytes:
 def _tiles(days: Sequence[Summary]) -> str:
     """What a reader asks first: the newest day, who is champion, which days are missing, which crossed a limit."""
     newest = days[-1]
-    span = (date.fromisoformat(newest.ds) - date.fromisoformat(days[0].ds)).days + 1
+    missing = (date.fromisoformat(newest.ds) - date.fromisoformat(days[0].ds)).days + 1 - len(days)
     levels = [_level(day) for day in days]
     crossed, unsure = levels.count(3), levels.count(2) + levels.count(0)
-    gaps = f"{_count(span - len(days), 'day')} in between without" if span > len(days) else "none in between is missing"
     tiles = [
         ("Newest day", f'<a href="/{newest.ds}/">{newest.ds}</a>', _state(newest)),
         ("Champion", plain(_model_name(newest)) or "not known", _champion_note(days)),
-        ("Days with a report", f"{len(days):,}", gaps),
+        ("Days with a report", f"{len(days):,}", f"{missing:,} missing in between" if missing else "no gaps"),
         (
             "Days that crossed a limit",
             f"{crossed:,}",
-            f"{unsure:,} of the others not measured in full" if unsure else "all were measured",
+            f"{_count(unsure, 'other day')} not measured in full" if unsure else "each was measured in full",
         ),
     ]
     parts = (f'<div><dt>{name}</dt><dd>{value}</dd><dd class="note">{note}</dd></div>\n' for name, value, note in tiles)

@@ -31,7 +31,9 @@ a { color: var(--link); } :focus-visible { outline: 2px solid var(--link); outli
 bdi { display: inline-block; max-width: 100%; } time { white-space: nowrap; }
 .charts { display: grid; grid-template-columns: minmax(0, 1fr); gap: .75rem; margin: 1rem 0 1.5rem; }
 @media (min-width: 60rem) { .charts { grid-template-columns: repeat(3, minmax(0, 1fr)); }
-  .charts .wide:has(.plot) { grid-column: 1 / -1; } }
+  .charts .wide:has(.plot) { grid-column: 1 / -1; }
+  /* So that a day has the same place in all wide charts. */
+  .wide .scale { width: 9rem; flex: none; } }
 .wide .plot:not(.rows) { height: 11rem; }
 .charts section { background: var(--paper); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem;
   min-width: 0; }
@@ -62,8 +64,8 @@ path.crossed.small { stroke-width: 7px; }
 svg .cell { fill: var(--cell); } i[class*="drift"], i[class*="state"] { background: var(--cell); }
 .drift0, .state0 { --cell: var(--soft); } .drift1 { --cell: var(--pale); } .state1 { --cell: var(--fine); }
 .drift2, .state2 { --cell: var(--amber); } .drift3, .state3 { --cell: var(--red); }
-.legend .drift1, .legend .state1 { height: .3rem; vertical-align: 0; }
-.legend .drift2, .legend .state2 { height: .55rem; vertical-align: 0; }
+.legend .drift1, .legend .state1 { height: .3rem; vertical-align: .15rem; }
+.legend .drift2, .legend .state2 { height: .55rem; vertical-align: .05rem; }
 .hit { fill: transparent; } a:hover .hit { fill: var(--link); fill-opacity: .18; }
 .legend { display: flex; flex-wrap: wrap; gap: 0 .9rem; line-height: 1.4; }
 .legend i { display: inline-block; width: .8rem; height: .8rem; margin-right: .3rem; vertical-align: -.1rem; }
@@ -75,9 +77,10 @@ svg .cell { fill: var(--cell); } i[class*="drift"], i[class*="state"] { backgrou
 details { margin: 0 0 .75rem; } summary { cursor: pointer; padding: .3rem 0; } summary b { margin-right: .5rem; }
 ol { list-style: none; margin: 0; padding: 0; display: grid; gap: .4rem .75rem;
   grid-template-columns: repeat(auto-fill, minmax(min(44rem, 100%), 1fr)); }
-li { display: grid; grid-template-columns: 7.5rem 1fr auto; gap: 0 1rem; align-items: baseline;
+li { display: grid; grid-template-columns: 6.5rem 1fr auto; gap: 0 .8rem; align-items: baseline;
   background: var(--paper); border: 1px solid var(--line); border-radius: .6rem; padding: .5rem 1rem; }
 li.missing { display: block; background: none; border-style: dashed; color: var(--soft); font-size: .9rem; }
+li .note { font-size: .85rem; }
 li a { font-weight: 600; font-variant-numeric: tabular-nums; }
 .days { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: 0 0 1rem; }
 .state { border-radius: 1rem; padding: 0 .65rem; font-size: .875rem; white-space: nowrap; }

@@ -47,7 +47,8 @@ def _live(evaluation: Mapping[str, Any], key: str) -> float | None:
 
 def _volume(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
     a, b = before["rows"], now["rows"]
-    return "Rows scored", number(a), number(b), f"{'+' if b >= a else '−'}{percent(abs(b - a) / a)}" if a else ""
+    change = f"{100 * (b - a) / a:+.1f}%".replace("-", "−") if a else ""
+    return "Rows scored", number(a), number(b), "about the same" if change in ("+0.0%", "−0.0%") else change
 
 
 def _rejected(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:

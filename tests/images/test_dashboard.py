@@ -137,7 +137,7 @@ def test_gaps_and_missing_figures_are_visible(services: dict[str, Service]) -> N
         "2026-11-21: no report",
         "2026-11-14 to 2026-11-19: no report",
     ]
-    assert '<dt>Days with a report</dt><dd>3</dd><dd class="note">7 days in between without</dd>' in page
+    assert '<dt>Days with a report</dt><dd>3</dd><dd class="note">7 missing in between</dd>' in page
 
 
 def test_one_day_is_shown_in_figures_without_charts(scored: Data, browser: Browser) -> None:
@@ -165,7 +165,7 @@ def test_heat_map_tells_unmeasured_drift_from_none_and_the_champion_change_is_ma
     assert cells["drift0"] > 2
     assert titles["2026-11-22"] == "PSI of the score 0.200, amount 0.400"
     assert titles["2026-11-21"] == "not measured"
-    assert re.findall(r'<path class="mark" d="([^"]*)"', page) == ["M6 0V100"]
+    assert re.findall(r'<path class="mark" d="([^"]*)"', page) == ["M2 0V100"]
 
 
 def test_figures_that_do_not_count_are_not_drawn(services: dict[str, Service]) -> None:
