@@ -116,20 +116,23 @@ class Airflow:
         path = f"/dags/{dag}/dagRuns/{_quote(run)}/taskInstances?limit=100"
         return list(self.request("GET", path)["task_instances"])
 
-    def wait(self, dag: str, run: str, timeout_s: float, on_task: Callable[[Answer], None] = lambda _: None) -> str:
+    def wait(self, dag: str, run: str, timeout_s: float, on_task: Callable[[Answer], None] | None = None) -> str:
         """Wait for a run to end; `on_task` gets each task that changes its state. Returns the final state."""
         seen: dict[str, str] = {}
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             state = self.run_state(dag, run)
-            for task in self.tasks(dag, run):
-                if task["state"] and seen.get(task["task_id"]) != task["state"]:
-                    seen[task["task_id"]] = task["state"]
-                    on_task(task)
+            # The list costs Airflow twice as much as the state, so it is read only if somebody wants it.
+            if on_task:
+                for task in self.tasks(dag, run):
+                    if task["state"] and seen.get(task["task_id"]) != task["state"]:
+                        seen[task["task_id"]] = task["state"]
+                        on_task(task)
             if state in FINAL_STATES:
                 return state
             time.sleep(0.2)
-        raise AirflowMlError(f"run {run} of {dag} did not end within {timeout_s:.0f} s; its tasks: {seen}")
+        tasks = {task["task_id"]: task["state"] for task in self.tasks(dag, run)}
+        raise AirflowMlError(f"run {run} of {dag} did not end within {timeout_s:.0f} s; its tasks: {tasks}")
 
     def results(self, dag: str, run: str) -> Iterator[Answer]:
         """The result line of each stage that the run has run."""

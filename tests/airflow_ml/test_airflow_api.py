@@ -65,3 +65,31 @@ def test_dag_that_is_paused_is_not_started(serve: Callable[[Script], Server]) ->
         run_day.run_dag(server.airflow, "generate_data", "2026-11-21", {"ds": "2026-11-21"})
     assert f"switch it on at {server.airflow.url}/dags/generate_data" in str(error.value)
     assert [method for method, *_ in server.seen] == ["GET"]
+
+
+def ending_run(method: str, path: str, number: int) -> tuple[int, Any]:
+    """A run of one task, which runs at the first look and has succeeded at the second."""
+    state = "running" if number == 0 else "success"
+    if path.endswith("/taskInstances?limit=100"):
+        return 200, {"task_instances": [{"task_id": "generate", "state": state}]}
+    return 200, {"state": state}
+
+
+def test_wait_reports_each_change_of_a_task(serve: Callable[[Script], Server]) -> None:
+    seen: list[str] = []
+    server = serve(ending_run)
+    state = server.airflow.wait("generate_data", "run", 10, lambda task: seen.append(task["state"]))
+    assert (state, seen) == ("success", ["running", "success"])
+
+
+def test_wait_that_reports_no_task_reads_none(serve: Callable[[Script], Server]) -> None:
+    """The list of tasks costs Airflow more than the state, several times a second."""
+    server = serve(ending_run)
+    assert server.airflow.wait("generate_data", "run", 10) == "success"
+    assert [path for _, path, _ in server.seen] == ["/api/v2/dags/generate_data/dagRuns/run"] * 2
+
+
+def test_wait_that_takes_too_long_names_the_tasks(serve: Callable[[Script], Server]) -> None:
+    server = serve(ending_run)
+    with pytest.raises(AirflowMlError, match=r"did not end within 0 s; its tasks: \{'generate': 'running'\}"):
+        server.airflow.wait("generate_data", "run", 0)
