@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run own up down clean test test-fast test-nightly bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook status doctor models alerts pictures
+.PHONY: help run own up down clean test test-fast test-nightly bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook status doctor models alerts pictures attack
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -50,6 +50,10 @@ test: engine ## set up and pass every test
 
 test-nightly: engine ## what takes longer and changes rarely: the rebuild on an empty engine, benchmarks on few rows
 	@python3 tests/run_all.py --nightly
+
+attack: images ## try to get through the engine proxy, in hundreds of ways; prints the table, writes docs/attacks.md
+	@setup/ensure_venv.sh
+	@.venv/bin/python -m tests.attacks
 
 notebook: images ## open a notebook on a day's raw data; ends with Ctrl-C
 	@./airflow-ml notebook

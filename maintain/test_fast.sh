@@ -4,7 +4,7 @@ set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 # Which need an engine, or minutes: each is a part of tests/run_all.py.
-readonly LATER=(stages images data_sets end_to_end dags/engine dags/swarm benchmarks nightly notebook shared_storage)
+readonly LATER=(stages attacks images data_sets end_to_end dags/engine dags/swarm benchmarks nightly notebook shared_storage)
 
 main() {
   setup/ensure_venv.sh

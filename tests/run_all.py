@@ -60,7 +60,7 @@ END_TO_END = Part(
         (*PYTEST, "-v", "tests/end_to_end"),
     ],
 )
-IMAGES = Part("images", [(*PYTEST, *BY_FILE, "tests/images")])
+IMAGES = Part("images", [(*PYTEST, *BY_FILE, "tests/images", "tests/attacks")])
 PARTS = [
     END_TO_END,
     IMAGES,

@@ -154,7 +154,7 @@ def is_ours(details: Mapping[str, Any], limits: Limits) -> bool:
 
 
 def _split_version(method: str, path: str) -> tuple[str, str]:
-    found = re.fullmatch(r"(/v1[.]([0-9]{2,3}))?(/.*)", path)
+    found = re.fullmatch(r"(/v1[.]([1-9][0-9]{1,2}))?(/.*)", path)
     if not found:
         raise _not_listed(method, path)
     if found.group(2) and int(found.group(2)) < OLDEST_API:

@@ -2,157 +2,39 @@
 
 import json
 import os
-import re
 import secrets
-import shutil
-import socket
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import urlencode
+from typing import Any
 
 import docker as docker_py
 import pytest
 from docker.errors import APIError, NotFound
 from docker.types import Mount
 
+from tests.attacks.bodies import OTHER
+from tests.attacks.requests import CHUNKS, CREATE, OTHERS
 from tests.harness import ROOT, docker, images
+from tests.images.proxy_lab import (
+    OUR_LABEL,
+    PROBE,
+    PROBE_DOCKERFILE,
+    SOCKET,
+    UPGRADE,
+    Proxy,
+    chunked,
+    connect,
+    request,
+    wait_until,
+)
 
-SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
-OUR_LABEL = "airflow-ml.proxy"
-# A stage for these tests: it prints, sleeps and exits as its arguments say.
-PROBE = """
-import os, sys, time
-for word in sys.argv[1:]:
-    verb, _, value = word.partition("=")
-    if verb == "say": os.write(1, value.encode() + b"\\n")
-    if verb == "grumble": os.write(2, value.encode() + b"\\n")
-    if verb == "sleep": time.sleep(float(value))
-    if verb == "write": open("/data/" + value, "w").close()
-    if verb == "exit": sys.exit(int(value))
-"""
-PROBE_DOCKERFILE = """
-FROM {base}
-COPY probe.py /opt/stage/probe.py
-ENTRYPOINT ["/usr/bin/tini", "--", "python", "/opt/stage/probe.py"]
-CMD ["say=default"]
-"""
 COUNT_SOCKETS = """
 import glob, os
 print(sum(os.path.islink(f) and os.readlink(f).startswith("socket:") for f in glob.glob("/proc/[0-9]*/fd/*")))
 """
-UPGRADE = ("Connection: Upgrade", "Upgrade: tcp")
-
-
-def request(line: str, *headers: str, content: bytes = b"") -> bytes:
-    return "\r\n".join([f"{line} HTTP/1.1", "Host: x", *headers, "", ""]).encode("latin-1") + content
-
-
-def chunked(content: bytes) -> bytes:
-    return f"{len(content):x}\r\n".encode() + content + b"\r\n0\r\n\r\n"
-
-
-class UnixConnection(HTTPConnection):
-    """HTTP to a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("engine-proxy", timeout=30)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = connect(self.path)
-
-
-def connect(path: str) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(30)
-    connection.connect(path)
-    return connection
-
-
-class Proxy:
-    """A proxy in a container, of an installation of its own. Its socket is in a folder that the tests can open."""
-
-    def __init__(self, *options: str) -> None:
-        self.installation = f"test-{secrets.token_hex(6)}"
-        self.folder = Path(tempfile.mkdtemp(prefix="engine-proxy-"))
-        self.socket = str(self.folder / "engine.sock")
-        confined = ["--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
-        group = f"--group-add={Path(SOCKET).stat().st_gid}"
-        self.container = docker(
-            "run", "--detach", *confined, *self._owner(), group, f"--volume={SOCKET}:/var/run/docker.sock",
-            f"--volume={self.folder}:/run/engine-proxy", "--env=ML_STAGE_MEMORY=512m",
-            f"--env=ML_INSTALLATION={self.installation}", *options, images()["engine-proxy"], "serve",
-        ).stdout.strip()  # fmt: skip
-        self.url = f"unix://{self.socket}"
-        wait_until(self.answers, "the proxy answers")
-
-    def _owner(self) -> list[str]:
-        """Root opens any socket, so the proxy keeps its image's user; another user opens only sockets of their own."""
-        if os.getuid():
-            return [f"--user={os.getuid()}:{os.getgid()}"]
-        os.chown(self.folder, 10001, 10001)
-        return []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        docker("rm", "--force", self.container)
-        shutil.rmtree(self.folder)
-
-    def answers(self) -> bool:
-        try:
-            return self.ask("GET", "/_ping")[0] == 200
-        except OSError:
-            return False
-
-    def healthcheck(self) -> Any:
-        return docker("exec", self.container, "python", "/opt/service/engine_proxy.py", "healthcheck", check=False)
-
-    def client(self) -> docker_py.APIClient:
-        return docker_py.APIClient(self.url)
-
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
-        """The status and the message, or text, of the answer to one request."""
-        with closing(UnixConnection(self.socket)) as connection:
-            connection.request(method, path, None if body is None else json.dumps(body))
-            response = connection.getresponse()
-            content = response.read().decode()
-            return response.status, json.loads(content)["message"] if response.status >= 400 else content
-
-    def raw(self, *parts: bytes, end: bool = False) -> bytes:
-        """All that comes back for these bytes until the proxy closes the connection."""
-        with connect(self.socket) as connection:
-            for part in parts:
-                connection.sendall(part)
-            if end:
-                connection.shutdown(socket.SHUT_WR)
-            answer = b""
-            while data := connection.recv(65536):
-                answer += data
-            return answer
-
-    def log(self) -> str:
-        return docker("logs", self.container).stderr
-
-
-def answers_in(received: bytes) -> int:
-    return len(re.findall(rb"(?m)^HTTP/1[.]1 \d{3} ", received))
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> None:
-    for _ in range(200):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"20 s passed and it never came true that {what}")
 
 
 @pytest.fixture(scope="module")
@@ -380,19 +262,6 @@ def test_stream_goes_on_after_the_client_said_it_sends_nothing_more(
     client.remove_container(container, force=True)
 
 
-def test_stream_takes_no_second_request(
-    proxy: Proxy, client: docker_py.APIClient, body: dict[str, Any], foreign: str, engine: docker_py.APIClient
-) -> None:
-    """What follows an upgrade goes nowhere: an engine that declined the upgrade would take it for a request."""
-    container = client.create_container_from_config({**body, "Cmd": ["sleep=2", "say=done"]})["Id"]
-    attach = request(f"POST /containers/{container}/attach?stdout=1&stream=1", *UPGRADE)
-    second = request(f"POST /containers/{foreign}/kill")
-    threading.Timer(1, client.start, [container]).start()
-    assert answers_in(proxy.raw(attach + second, second)) == 1
-    assert engine.inspect_container(foreign)["State"]["Running"]
-    client.remove_container(container, force=True)
-
-
 def test_client_that_leaves_frees_its_connection_to_the_engine(proxy: Proxy, start: Callable[..., str]) -> None:
     container = start("sleep=300")
 
@@ -410,61 +279,7 @@ def test_client_that_leaves_frees_its_connection_to_the_engine(proxy: Proxy, sta
     docker("rm", "--force", container)
 
 
-# --- what is refused ---
-
-REFUSED = [
-    ("POST", "/images/create?fromImage=alpine&tag=3"),
-    ("POST", "/build"),
-    ("POST", "/commit?container={ours}"),
-    ("DELETE", "/images/{image}"),
-    ("POST", "/images/{image}/push"),
-    ("POST", "/containers/{ours}/exec"),
-    ("GET", "/containers/{ours}/archive?path=/etc/passwd"),
-    ("PUT", "/containers/{ours}/archive?path=/tmp"),
-    ("POST", "/containers/{ours}/update"),
-    ("GET", "/containers/{ours}/attach/ws"),
-    ("GET", "/info"),
-    ("GET", "/events"),
-    ("GET", "/volumes"),
-    ("DELETE", "/volumes/{volume}?force=1"),
-    ("GET", "/networks"),
-    ("POST", "/swarm/init"),
-    ("GET", "/v1.45//containers/json"),
-    ("GET", "/v1.45/%63ontainers/{ours}/json"),
-    ("POST", "/v1.45/containers/{ours}/%2e%2e/create"),
-    ("GET", "http://docker/v1.45/containers/{ours}/json"),
-    ("GET", "/containers/{foreign}/json"),
-    ("GET", "/containers/{foreign}/logs?stdout=1"),
-    ("GET", "/containers/{foreign}/archive?path=/etc/passwd"),
-    ("POST", "/containers/{foreign}/start"),
-    ("POST", "/containers/{foreign}/wait"),
-    ("POST", "/containers/{foreign}/stop?t=0"),
-    ("POST", "/containers/{foreign}/kill"),
-    ("DELETE", "/containers/{foreign}?force=1"),
-]
-
-
-def test_requests_that_no_operator_makes_are_refused_and_change_nothing(
-    proxy: Proxy, start: Callable[..., str], foreign: str, probe: str, volume: str, engine: docker_py.APIClient
-) -> None:
-    own = start("sleep=300")
-    before = ours(engine, volume)
-    for method, path in REFUSED:
-        status, message = proxy.ask(method, path.format(ours=own, foreign=foreign, image=probe, volume=volume))
-        assert (method, path, status) == (method, path, 403)
-        assert "expected: " in message or "do: " in message
-    assert engine.inspect_container(foreign)["State"]["Running"]
-    assert engine.inspect_container(own)["State"]["Running"]
-    assert engine.inspect_image(probe)
-    assert engine.inspect_volume(volume)
-    assert ours(engine, volume) == before
-    docker("rm", "--force", own)
-
-
-def test_attach_to_a_container_of_somebody_else_is_refused(proxy: Proxy, foreign: str) -> None:
-    answer = proxy.raw(request(f"POST /containers/{foreign}/attach?stdout=1&logs=1", *UPGRADE))
-    assert answer.startswith(b"HTTP/1.1 403 ")
-    assert b"was not created through this proxy" in answer
+# --- who sees what ---
 
 
 def test_list_of_containers_holds_ours_only(
@@ -479,25 +294,14 @@ def test_list_of_containers_holds_ours_only(
     docker("rm", "--force", own)
 
 
-OTHERS = [
-    ("GET", "/containers/{id}/json"),
-    ("GET", "/containers/{id}/logs?stdout=1"),
-    ("POST", "/containers/{id}/start"),
-    ("POST", "/containers/{id}/wait"),
-    ("POST", "/containers/{id}/stop?t=0"),
-    ("POST", "/containers/{id}/kill"),
-    ("DELETE", "/containers/{id}?force=1"),
-]
-
-
 def test_two_installations_on_one_engine_do_not_see_each_other(
     volume: str, start: Callable[..., str], client: docker_py.APIClient, body: dict[str, Any]
 ) -> None:
     """Not even with the same data, images and labels."""
     container = start("sleep=300")
     with Proxy(f"--env=ML_DATA={volume}") as other, closing(other.client()) as others_client:
-        for method, path in OTHERS:
-            status, message = other.ask(method, path.format(id=container))
+        for method, path, _ in OTHERS:
+            status, message = other.ask(method, path.replace(OTHER, container))
             assert (method, path, status) == (method, path, 403)
             assert "was not created through this proxy" in message
         answer = other.raw(request(f"POST /containers/{container}/attach?stdout=1&logs=1", *UPGRADE))
@@ -508,61 +312,6 @@ def test_two_installations_on_one_engine_do_not_see_each_other(
         assert client.inspect_container(container)["State"]["Running"]
         others_client.remove_container(own)
     docker("rm", "--force", container)
-
-
-def test_label_of_another_installation_cannot_be_chosen(proxy: Proxy, body: dict[str, Any]) -> None:
-    """Neither for a container, nor for a list; a list with two values of the label would be empty."""
-    hostile = {**body, "Labels": {**body["Labels"], OUR_LABEL: "another"}}
-    assert proxy.ask("POST", "/containers/create", hostile)[0] == 403
-    filters = urlencode({"all": 1, "filters": json.dumps({"label": [f"{OUR_LABEL}=another"]})})
-    assert proxy.ask("GET", f"/containers/json?{filters}") == (200, "[]\n")
-
-
-# The engine would take every one of these: each would run a container that could harm it or another.
-HOSTILE = [
-    ("HostConfig", "Privileged", True),
-    ("HostConfig", "privileged", True),
-    ("HostConfig", "Binds", ["/:/host"]),
-    ("HostConfig", "binds", ["/:/host"]),
-    ("HostConfig", "PidMode", "host"),
-    ("HostConfig", "CapAdd", ["SYS_ADMIN"]),
-    ("HostConfig", "NetworkMode", "host"),
-    ("HostConfig", "NetworkMode", "bridge"),
-    ("HostConfig", "Mounts", [{"Type": "bind", "Source": "/", "Target": "/data"}]),
-    ("HostConfig", "Memory", 1 << 31),
-    (None, "User", "0:0"),
-    (None, "Entrypoint", ["/bin/sh", "-c"]),
-    (None, "entrypoint", ["/bin/sh", "-c"]),
-    (None, "hostconfig", {"Privileged": True}),
-    (None, "Image", "postgres:17-trixie"),
-]
-
-
-@pytest.mark.parametrize(("part", "key", "value"), HOSTILE)
-def test_container_that_could_harm_is_refused(
-    proxy: Proxy,
-    body: dict[str, Any],
-    engine: docker_py.APIClient,
-    volume: str,
-    part: str | None,
-    key: str,
-    value: Any,
-) -> None:
-    before = ours(engine, volume)
-    hostile = json.loads(json.dumps(body))
-    (hostile[part] if part else hostile)[key] = value
-    status, message = proxy.ask("POST", "/v1.45/containers/create", hostile)
-    assert status == 403
-    assert key in message
-    assert ours(engine, volume) == before
-
-
-def test_container_of_an_image_that_is_no_stage_is_refused(proxy: Proxy, body: dict[str, Any]) -> None:
-    """The base's entry point is Python itself: its arguments would be any code at all."""
-    for name in ("base", "engine-proxy"):
-        hostile = {**body, "Image": images()[name], "Cmd": ["-c", "print('any code')"]}
-        assert proxy.ask("POST", "/containers/create", hostile)[0] == 403
-    assert proxy.ask("POST", "/containers/create", {**body, "Image": "airflow-ml-missing:1"})[0] == 404
 
 
 def test_container_runs_as_judged(
@@ -581,53 +330,6 @@ def test_container_runs_as_judged(
 
 
 # --- the wire ---
-
-
-GET, CREATE = "GET /version", "POST /containers/create"
-CHUNKS = "Transfer-Encoding: chunked"
-# What a lenient reader might take for a request of its own.
-HIDDEN = request("DELETE /v1.45/images/x")
-TWICE = b'{"Image":1,"Image":2}'
-MALFORMED = {
-    "length and chunks": (request(GET, "Content-Length: 5", CHUNKS, content=b"0\r\n\r\n" + HIDDEN), 400),
-    "two lengths": (request(GET, "Content-Length: 0", "Content-Length: 48", content=HIDDEN), 400),
-    "a list of lengths": (request(GET, "Content-Length: 0, 48", content=HIDDEN), 400),
-    "a signed length": (request(GET, "Content-Length: +0", content=HIDDEN), 400),
-    "two encodings": (request(GET, CHUNKS, "Transfer-Encoding: identity", content=HIDDEN), 501),
-    "an odd encoding": (request(GET, "Transfer-Encoding: xchunked", content=HIDDEN), 501),
-    "a space before the colon": (request(GET, "Content-Length : 48", content=HIDDEN), 400),
-    "a bad chunk size": (request(GET, CHUNKS, content=b"0x0\r\n\r\n" + HIDDEN), 400),
-    "no host": (b"GET /version HTTP/1.1\r\n\r\n", 400),
-    "two hosts": (request(GET, "Host: y"), 400),
-    "a control character": (request("GET /version\1"), 400),
-    "a raw high byte": (request("GET /versi\xf6n"), 400),
-    "HTTP/1.0": (b"GET /version HTTP/1.0\r\n\r\n", 505),
-    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
-    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
-    "a long head": (request(GET, "X: " + "x" * 40_000), 431),
-    "a long path": (request("GET /" + "x" * 40_000), 431),
-    "a long head that never ends": (request(GET, "X: " + "x" * 100_000)[:-4], 431),
-    "a huge length": (request(CREATE, "Content-Length: 99999999", content=b" " * 1_000_000), 413),
-    "huge chunks": (request(CREATE, CHUNKS, content=chunked(b" " * 1_000_000)), 413),
-    "a head that never ends": (request(GET)[:-4], 408),
-    "a body that never ends": (request(CREATE, "Content-Length: 9", content=b"{"), 408),
-    "a body that names a key twice": (request(CREATE, f"Content-Length: {len(TWICE)}", content=TWICE), 400),
-}
-
-
-@pytest.mark.parametrize(("sent", "status"), MALFORMED.values(), ids=MALFORMED)
-def test_request_that_is_malformed_gets_one_answer_and_no_more(proxy: Proxy, sent: bytes, status: int) -> None:
-    answer = proxy.raw(sent)
-    assert answer.startswith(b"HTTP/1.1 %d " % status)
-    assert answers_in(answer) == 1
-    head, _, content = answer.partition(b"\r\n\r\n")
-    assert b"Connection: close" in head
-    assert json.loads(content)["message"]
-
-
-def test_second_request_on_a_connection_is_never_answered(proxy: Proxy) -> None:
-    one = request("GET /_ping")
-    assert answers_in(proxy.raw(one + one, one)) == 1
 
 
 def test_body_may_come_in_chunks(proxy: Proxy, body: dict[str, Any]) -> None:

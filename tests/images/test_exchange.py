@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness import LOCK, RESTRICTED, ROOT, docker, images
 from tests.images.exchange_lab import BUCKET, DS, PASSWORD, SECRET_KEY, Lab, serve
-from tests.images.test_engine_proxy import Proxy
+from tests.images.proxy_lab import Proxy
 
 LATER = "2026-11-22"
 FEED = """
