@@ -37,7 +37,7 @@ PARTS = {
 # Not needed to run: tests, and what only compilers and type checkers read.
 TESTS = re.compile(r"(^|/)tests?/")
 TIME_ZONES = "tzdata/zoneinfo/"  # zoneinfo reads those of the base
-COMPILERS_ONLY = {".a", ".c", ".cc", ".cpp", ".f90", ".h", ".hpp", ".pxd", ".pxi", ".pyi", ".pyx"}
+COMPILERS_ONLY = {".a", ".c", ".cc", ".cpp", ".f90", ".h", ".hpp", ".pxd", ".pxi", ".pyi", ".pyx", ".tp"}
 LOADED = """
 import json, sys
 files = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}

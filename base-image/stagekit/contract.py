@@ -64,6 +64,8 @@ METRICS = {
     "threshold": Maybe(float),
     "confusion_matrix": Maybe([[int]]),
     "calibration": Maybe([{"rows": int, "weight": Maybe(float), "mean_predicted": float, "observed": float}]),
+    # Log-odds of the second class = a + b x + c x^2, x the log-odds of the score, which `range` bounds.
+    "calibrator": Maybe({"coefficients": [float], "covariance": [[float]], "range": [float]}),
     "reproduction": Maybe({"rows": int, "max_difference": float}),
     "intervals": Maybe(Values(Maybe([float]))),
     "weighted": Maybe(bool),
@@ -93,6 +95,11 @@ EVALUATION = {
     "target": Maybe({"matched": Maybe(int), "without_target": Maybe(int), "new_classes": Maybe(Values(int))}),
     "metrics": Maybe(METRICS),
     "trained": Maybe(METRICS),
+    # Figures of all rows before labels have come, or why there are none. Never measured, so no rule looks at them.
+    "estimate": Maybe({"rows": int, "roc_auc": float, "average_precision": float, "intervals": Values([float])}),
+    "no_estimate": Maybe(str),
+    # What `log_loss` of the metrics would be if the model's scores were calibrated.
+    "calibrated_log_loss": Maybe(float),
     "curves": Maybe(CURVES),
     # The rules' metric for each value of some categories; `weak`: worse than all rows, by more than chance explains.
     "segments": Maybe(

@@ -7,6 +7,7 @@ memory until the end, besides what labels.py needs: some 2 GB while 10 million r
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from breaches import find_breaches
 from curves import curve_list
 from decision import costs_of_rows, mean_cost
 from drift import compare_shares, read_bins, score_of
+from estimate import ScoreCounts, calibrated
 from feature_table import Chunk, FeatureTable
 from intervals import intervals
 from labels import Labels
-from metrics import FIGURES, LabelledRows, measure, predict_codes
+from metrics import FIGURES, LabelledRows, measure, predict_codes, rounded
 from model_partition import BASELINE_FILE, METRICS_FILE
 from scored_day import ScoredDay
 from scoring import MissingAsZero, open_features, open_table
@@ -56,6 +58,8 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
         if labelled
         else None,
         "trained": trained,
+        **_estimate(day, predictions, trained, confidence),
+        **_calibrated(labelled, trained.get("calibrator")),
         "curves": curve_list(labelled) if labelled else None,
         "segments": measure_segments(labelled, predictions.segments(), fields, rules["metric"], confidence)
         if labelled and fields
@@ -73,6 +77,35 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
 
 def _measure(rows: LabelledRows, threshold: float | None, confidence: float) -> dict[str, Any]:
     return {**measure(rows, threshold), "intervals": intervals(rows, confidence)}
+
+
+def _estimate(
+    day: ScoredDay, predictions: "_Predictions", trained: Mapping[str, Any], confidence: float
+) -> dict[str, Any]:
+    """`estimate`, or `no_estimate`: why there is none. No rule looks at either."""
+    why = ""
+    if len(day.model.encoder.classes) > 2:
+        why = "it needs a model of two classes"
+    elif day.model.encoder.weight:
+        why = "the model weighs its rows"
+    elif day.is_training_day:
+        why = "the model was trained on rows of this day"
+    elif not trained.get("calibrator"):
+        why = f"{day.model.name}/{METRICS_FILE} has no calibrator; a model that is validated now has one"
+    elif not predictions.rows:
+        why = "no row was scored"
+    if why:
+        return {"no_estimate": why}
+    return {"estimate": predictions.scores.estimate(trained["calibrator"], confidence)}
+
+
+def _calibrated(rows: LabelledRows | None, calibrator: Mapping[str, Any] | None) -> dict[str, float]:
+    """`calibrated_log_loss`, if the rows have labels and the model a calibrator."""
+    if rows is None or not calibrator:
+        return {}
+    second = calibrated(rows.probabilities[:, 1], calibrator)
+    value = FIGURES["log_loss"](replace(rows, probabilities=np.column_stack([1 - second, second])))
+    return {} if value is None else {"calibrated_log_loss": rounded(value)}
 
 
 class Baseline:
@@ -122,6 +155,7 @@ class _Predictions:
         self._labels = Labels(day.labels, self._encoder) if day.labels else None
         self._new_classes: Counter[str] = Counter()
         self._matched, self.rows = 0, 0
+        self.scores = ScoreCounts()
         self._score_counts = np.zeros(len(baseline.score[0].labels) if baseline else 0, dtype=np.int64)
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._weights_of_parts: list[np.ndarray] = []
@@ -129,6 +163,8 @@ class _Predictions:
         table = open_table(day.predictions, "predictions.csv", "prediction predict", texts, numbers)
         for chunk in table.chunks():
             self.rows += len(chunk.numbers)
+            if len(self._encoder.classes) == 2:
+                self.scores.add(chunk.numbers[:, 1])
             if baseline:
                 self._score_counts += baseline.score[0].count(score_of(chunk.numbers))
             predicted = _codes(table, chunk.texts[-1], self._encoder.classes, chunk.start)
@@ -271,6 +307,12 @@ def _log(evaluation: Mapping[str, Any]) -> None:
     for name, value in (metrics or {}).items():
         if value is None and name in FIGURES:
             log.warning("%s has no value: it needs rows of two classes", name)
+    if found := evaluation.get("estimate"):
+        shown = "%s %.4f, between %.4f and %.4f"
+        both = "; ".join(shown % (name, found[name], *bounds) for name, bounds in found["intervals"].items())
+        log.info("estimated from calibrated scores, not measured: %s. An estimate cannot see concept drift", both)
+    else:
+        log.info("no estimate: %s", evaluation["no_estimate"])
     for sentence in weakest(evaluation["segments"]) if evaluation["segments"] else ():
         log.warning("a weak segment: %s", sentence)
     for breach in evaluation["breaches"]:
@@ -285,6 +327,7 @@ def _result(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "rows": evaluation["rows"],
         "target": target and {key: value for key, value in target.items() if key != "examples"},
         "metrics": {key: metrics[key] for key in IN_RESULT} if metrics else None,
+        **{key: evaluation[key] for key in ("estimate", "no_estimate") if key in evaluation},
         "weak_segments": weakest(evaluation["segments"])[:MOST_NAMED] if evaluation["segments"] else [],
         "drift": _drift_in_short(evaluation["drift"]),
         # Not `breaches`: whether these count, `confirm` decides with the days before.

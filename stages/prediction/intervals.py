@@ -82,9 +82,7 @@ class _Class:
 
     def roc_auc(self, confidence: float) -> Bounds:
         area = float(roc_auc_score(self._is_own, self._scores, sample_weight=self._rows.weights))
-        z = quantile(confidence)
-        low, low_of_rest = (_lowest_area(value, self.own, self.others, z) for value in (area, 1 - area))
-        return [rounded(low), rounded(1 - low_of_rest)]
+        return area_interval(area, self.own, self.others, confidence)
 
     def average_precision(self, confidence: float) -> Bounds:
         value = float(average_precision_score(self._is_own, self._scores, sample_weight=self._rows.weights))
@@ -93,6 +91,13 @@ class _Class:
     def f1(self, confidence: float) -> Bounds:
         shares = _of_share(self._rows, self._is_hit, self._is_own | self._is_predicted, confidence)
         return [rounded(2 * share / (1 + share)) for share in shares]
+
+
+def area_interval(area: float, own: float, others: float, confidence: float) -> Bounds:
+    """The interval of an area under the ROC curve, of so many rows of the class and other rows."""
+    z = quantile(confidence)
+    low, low_of_rest = (_lowest_area(value, own, others, z) for value in (area, 1 - area))
+    return [rounded(low), rounded(1 - low_of_rest)]
 
 
 def _lowest_area(area: float, own: float, others: float, z: float) -> float:

@@ -11,6 +11,7 @@ from stagekit.contract import Encoder, write_document
 from curves import curve_list
 from decision import check_decision, costs_of_rows, decide
 from drift import make_baseline
+from estimate import fit_calibrator
 from intervals import intervals
 from metrics import LabelledRows, best_threshold, measure, predict_codes
 from model_card import model_card
@@ -55,7 +56,10 @@ def validate_model(
         threshold, decided = decide(rules, threshold, codes, probabilities[:, 1], weights, costs, day_rows)
     predicted = predict_codes(probabilities, threshold)
     rows = LabelledRows(codes, probabilities, predicted, encoder.classes, len(encoder.classes), weights)
+    calibrator = fit_calibrator(codes, probabilities[:, 1]) if binary and weights is None else None
     figures = {**measure(rows, threshold), **decided, "reproduction": reproduction}
+    if calibrator:
+        figures["calibrator"] = calibrator
     write_document(publication.path(METRICS_FILE), figures)
     curves = {"version": 1, "classes": list(encoder.classes), "curves": curve_list(rows)}
     write_document(publication.path(CURVES_FILE), curves)

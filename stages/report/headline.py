@@ -124,11 +124,20 @@ def tiles(day: Day, main: Mapping[str, Any] | None, strongest: Mapping[str, Any]
         name = f"{main['name']} of a training day" if evaluation.get("trained_on_day") else main["name"]
         shown.append(_tile(name, main["after"], f"{main['before']} in training{interval}"))
     else:
-        shown.append(_tile("Quality of the scores", "not measured", "no target has come", is_text=True))
+        shown.append(_unmeasured(evaluation.get("estimate")))
     if strongest:
         note = Markup("{}, {}").format(named(strongest["name"], 40), strongest["word"])
         shown.append(_tile("Strongest drift", strongest["psi"], note))
     return shown
+
+
+def _unmeasured(estimate: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The tile of a day without figures, with the estimate if there is one."""
+    if not estimate:
+        return _tile("Quality of the scores", "not measured", "no target has come", is_text=True)
+    bounds = " to ".join(number(bound) for bound in estimate["intervals"]["roc_auc"])
+    name = f"{figure_name('roc_auc')}, estimated"
+    return _tile(name, number(estimate["roc_auc"]), f"{bounds}; not measured, no target has come")
 
 
 def _tile(name: str, value: Markup | str, note: Markup | str, *, is_text: bool = False) -> dict[str, Any]:

@@ -174,12 +174,39 @@ def outcome(day: Day) -> dict[str, Any]:
         "own": own,
         "main": next((row for row in table if row["key"] == watched), table[0] if table else None),
         "notes": list(_target_notes(evaluation)),
+        "estimate": estimate_sentence(evaluation),
+        "calibrated": calibrated_sentence(evaluation),
         "table": table,
         "charts": _curves(sets, bins, charts.share_of_positives(metrics)) if metrics else [],
         "confusion": confusion(metrics),
         "segments": segments(evaluation.get("segments")),
         "threshold": decision_sentence(trained or {}, metrics or {}),
     }
+
+
+def estimate_sentence(evaluation: Mapping[str, Any]) -> str:
+    """The estimated figures with their intervals, and what an estimate cannot see; why there is none, if it lacks."""
+    found = evaluation.get("estimate")
+    if not found:
+        why = evaluation.get("no_estimate")
+        return f"There is no estimate: {why}." if why and evaluation.get("metrics") is None else ""
+    figures = [
+        f"{figure_name(key)} {number(found[key])} ({number(low)} to {number(high)})"
+        for key, (low, high) in found["intervals"].items()
+    ]
+    return (
+        f"Estimated from the scores of {plural(found['rows'], 'row')}, not measured: {', '.join(figures)}. An estimate "
+        "takes for granted that equal scores mean the same risk as in validation. So it cannot see concept drift, and "
+        "no threshold is about it."
+    )
+
+
+def calibrated_sentence(evaluation: Mapping[str, Any]) -> str:
+    """What the calibration of the scores would change; empty without labels or a calibrator."""
+    after, before = evaluation.get("calibrated_log_loss"), (evaluation.get("metrics") or {}).get("log_loss")
+    if after is None or before is None:
+        return ""
+    return f"Scores calibrated on the validation rows would have a log loss of {number(after)}, not {number(before)}."
 
 
 def decision_sentence(trained: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:

@@ -26,8 +26,8 @@ def test_day_like_the_validation_rows_has_their_metrics_and_no_drift(world: Worl
     found = world.json(EVALUATION)
     trained = world.json(f"{MODEL}/metrics.json")
     assert found["trained"] == trained
-    intervals = found["metrics"].pop("intervals")
-    assert found["metrics"] == {key: value for key, value in trained.items() if key != "reproduction"}
+    intervals, of_validation = found["metrics"].pop("intervals"), ("reproduction", "calibrator")
+    assert found["metrics"] == {key: value for key, value in trained.items() if key not in of_validation}
     assert all(low <= found["metrics"][name] <= high for name, (low, high) in intervals.items())
     assert intervals.keys() == HIGHER_IS_BETTER.keys()
     assert found["curves"] == world.json(f"{MODEL}/curves.json")["curves"]
@@ -388,6 +388,7 @@ def test_figures_of_a_day_that_the_model_was_trained_on_break_no_rule(
     impossible = json.dumps({"floors": {"roc_auc": 1.0}, "most_drop": 0})
     assert evaluate(world, impossible)["crossed"] == []
     assert world.json(EVALUATION)["trained_on_day"] is True
+    assert world.json(EVALUATION)["no_estimate"] == "the model was trained on rows of this day"
 
 
 def test_same_figures_of_another_day_break_the_rule(world: World) -> None:

@@ -161,6 +161,7 @@ def test_day_with_weights_has_weighted_figures(world: World) -> None:
     bounds = found["metrics"].pop("intervals")
     assert found["metrics"] == {key: value for key, value in trained.items() if key != "reproduction"}
     assert found["metrics"]["weighted"] is True
+    assert found["no_estimate"] == "the model weighs its rows"
     assert all(low <= found["metrics"][name] <= high for name, (low, high) in bounds.items())
     assert found["drift"]["score"]["psi"] == 0.0
     assert "warnings" not in result

@@ -399,6 +399,31 @@ def test_day_without_a_target_shows_drift_and_says_so(world: World) -> None:
     assert "No figures of this day" in page.text("metrics")
     assert page.row("Recall")[1:] == ["0.5155", "–", "–"]
     assert "amount ◆ strong" in page.text("drift")
+    assert "stimate" not in top + page.text("metrics")
+
+
+def test_day_without_a_target_shows_its_estimate_as_one(world: World) -> None:
+    bounds = {"roc_auc": [0.8761, 0.9459], "average_precision": [0.3015, 0.5094]}
+    estimate = {"rows": 24939, "roc_auc": 0.9115, "average_precision": 0.405, "intervals": bounds}
+    page = world.whole_day(metrics=None, curves=None, estimate=estimate).day()
+    top, section = page.text(""), page.text("metrics")
+    assert "▲ Not everything was measured." in top
+    assert "Not measured: How good the scores are: no target has come for this day yet." in top
+    area = "Area under the ROC curve"
+    assert f"{area}, estimated 0.9115 0.8761 to 0.9459; not measured, no target has come" in top
+    assert f"Estimated from the scores of 24,939 rows, not measured: {area} 0.9115 (0.8761 to 0.9459), " in section
+    assert "it cannot see concept drift" in section
+    assert page.row(area)[2:] == ["–", "–"]
+
+
+def test_day_with_targets_says_what_calibration_would_change(world: World) -> None:
+    text = world.whole_day(calibrated_log_loss=0.1201).day().text("metrics")
+    assert "Scores calibrated on the validation rows would have a log loss of 0.1201, not 0.1234." in text
+
+
+def test_day_without_an_estimate_says_why(world: World) -> None:
+    page = world.whole_day(metrics=None, curves=None, no_estimate="it needs a model of two classes").day()
+    assert "There is no estimate: it needs a model of two classes." in page.text("metrics")
 
 
 @pytest.mark.parametrize(
