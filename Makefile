@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run own up down clean test test-fast test-nightly bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook status doctor models alerts pictures attack
+.PHONY: help run own up down clean test test-fast test-nightly bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook status doctor models alerts pictures attack fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -54,6 +54,10 @@ test-nightly: engine ## what takes longer and changes rarely: the rebuild on an 
 attack: images ## try to get through the engine proxy, in hundreds of ways; prints the table, writes docs/attacks.md
 	@setup/ensure_venv.sh
 	@.venv/bin/python -m tests.attacks
+
+fuzz: images ## read thousands of damaged and hostile files with each reader; takes minutes
+	@setup/ensure_venv.sh
+	@.venv/bin/python -m pytest -q --hypothesis-profile=fuzz tests/stagekit/test_fuzz.py
 
 notebook: images ## open a notebook on a day's raw data; ends with Ctrl-C
 	@./airflow-ml notebook

@@ -3,6 +3,10 @@
 import signal
 
 import pytest
+from hypothesis import settings
+
+# What `make fuzz` runs with; without it, each property has a hundred examples.
+settings.register_profile("fuzz", max_examples=3000, deadline=None)
 
 
 def pytest_configure() -> None:

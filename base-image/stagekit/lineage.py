@@ -20,10 +20,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stagekit.errors import BadInput
-from stagekit.mark import META, check_mark, file_sha256, load_mark
+from stagekit.mark import META, check_mark, file_sha256, is_file_name, load_mark
 
 SHORT = 12  # digits of a sha256 that a message shows
 NEAR_NAMES = 5
+LONGEST_PATH = 3000  # in bytes; Linux allows 4,096, the data folder's own path included
 
 
 @dataclass(frozen=True)
@@ -327,12 +328,8 @@ class Reader:
 
 def _is_inside(path: str) -> bool:
     """Whether a path stays in the data folder, below a folder of it."""
-    try:
-        path.encode()  # half a character is in no file's name
-    except UnicodeEncodeError:
-        return False
     parts = PurePosixPath(path)
-    return bool(parts.parts) and not parts.is_absolute() and ".." not in parts.parts and "\0" not in path
+    return bool(parts.parts) and all(map(is_file_name, parts.parts)) and len(path.encode()) <= LONGEST_PATH
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from stagekit.errors import BadInput
-from stagekit.shapes import Maybe, Passes, ShapeError, Values, check, parse_object
+from stagekit.shapes import SHOWN, Maybe, Passes, ShapeError, Values, check, parse_object
 
 META = "_meta.json"
 META_VERSION = 1
+# In bytes; no file system allows more.
+LONGEST_NAME = 255
 
 
 def is_time(text: str) -> bool:
@@ -21,6 +23,15 @@ def is_time(text: str) -> bool:
         return text.endswith("Z") and datetime.fromisoformat(text[:-1]).tzinfo is None
     except ValueError:
         return False
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a text can name a file in a folder, and nothing outside of it."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:  # half a character
+        return False
+    return text not in ("", ".", "..") and size <= LONGEST_NAME and "/" not in text and "\0" not in text
 
 
 MOMENT = Passes(str, is_time, "a moment such as 2026-11-21T04:00:00Z")
@@ -101,6 +112,9 @@ def check_mark(content: Any, label: str) -> dict[str, Any]:
         )
     try:
         check(content, MARK)
+        for name in content["outputs"]:
+            if not is_file_name(name):
+                raise ShapeError(f"outputs names {ascii(name)[:SHOWN]}", "the name of a file in the partition")
     except ShapeError as error:
         raise _damaged(label, error) from None
     return dict(content)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+VERSION = re.compile(r"0{0,3}[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def sha256(text: str) -> str:
 
 def version(text: str) -> str:
     """The type of a model version of the registry: a whole number from 1 on, as text."""
-    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+    if not VERSION.fullmatch(text):
         raise ArgumentTypeError(f"{text!r} is not a version, which is a whole number such as 3")
     return text
 

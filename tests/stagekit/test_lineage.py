@@ -225,6 +225,8 @@ def test_program_answers_with_targets_steps_in_order_marks_and_problems(root: Pa
         ("raw/own", "is there, but was never published", None),
         ("../etc", "no path below the data folder", None),
         ("", "no path below the data folder", None),
+        ("x" * 300, "no path below the data folder", None),
+        ("raw/" + "x/" * 2000, "no path below the data folder", None),
     ],
 )
 def test_target_that_was_never_published_has_near_names(

@@ -204,6 +204,9 @@ def step(**facts: object) -> dict[str, object]:
     return {"generate": {"inputs": {}, **facts}}
 
 
+OUTPUT = {"sha256": "0" * 64, "size": 2, "step": "generate"}
+
+
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
@@ -216,6 +219,17 @@ def step(**facts: object) -> dict[str, object]:
         (lambda d: edit_meta(d, outputs=[]), BadInput, "is damaged"),
         (lambda d: edit_meta(d, outputs={"data.csv": {"size": 2, "step": "a"}}), BadInput, r"data\.csv has no sha256"),
         (lambda d: edit_meta(d, outputs={"data.csv": "x"}), BadInput, r"outputs\.data\.csv is a text"),
+        (
+            lambda d: edit_meta(d, outputs={"../../a": OUTPUT}),
+            BadInput,
+            r"outputs names .\.\./\.\./a",
+        ),
+        (lambda d: edit_meta(d, outputs={"/etc/passwd": OUTPUT}), BadInput, "outputs names '/etc/passwd'"),
+        (lambda d: edit_meta(d, outputs={"..": OUTPUT}), BadInput, r"outputs names '\.\.'"),
+        (lambda d: edit_meta(d, outputs={"": OUTPUT}), BadInput, "outputs names ''"),
+        (lambda d: edit_meta(d, outputs={"a\0": OUTPUT}), BadInput, "outputs names 'a"),
+        (lambda d: edit_meta(d, outputs={"\ud800": OUTPUT}), BadInput, "outputs names"),
+        (lambda d: edit_meta(d, outputs={"x" * 256: OUTPUT}), BadInput, "outputs names 'xxx"),
         (lambda d: edit_meta(d, steps=[]), BadInput, "steps is a list"),
         (lambda d: edit_meta(d, steps={"generate": []}), BadInput, r"steps\.generate is a list"),
         (lambda d: edit_meta(d, steps={"generate": {}}), BadInput, r"steps\.generate has no inputs"),

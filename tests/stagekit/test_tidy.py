@@ -117,3 +117,15 @@ def test_raw_data_goes_only_by_name(tmp_path: Path, capsys: pytest.CaptureFixtur
     publish_days(tmp_path)
     assert run(tmp_path, capsys, "--kinds", "raw")["partitions"] == {"raw": 1}
     assert there(tmp_path) == {f"raw/{NEW}", f"models/{OLD}", f"models/{NEW}", f"processed/{OLD}", f"processed/{NEW}"}
+
+
+def test_mark_that_names_a_file_elsewhere_removes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It removed the file: the model in production, for example."""
+    publish_days(tmp_path)
+    path = tmp_path / f"processed/{OLD}/_meta.json"
+    mark = json.loads(path.read_text())
+    mark["outputs"][f"../../models/{OLD}/data.csv"] = mark["outputs"]["data.csv"]
+    path.write_text(json.dumps(mark))
+    everything = there(tmp_path)
+    assert run(tmp_path, capsys)["unreadable"] == [f"processed/{OLD}"]
+    assert there(tmp_path) == everything
