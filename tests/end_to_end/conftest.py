@@ -10,13 +10,14 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow_ml import stack as compose_stack
 from airflow_ml.airflow_api import Airflow
 
-from tests.harness import ROOT, Data, Done
+from tests.harness import ROOT, Data, Done, images
 
 # Another name and another first port let two such stacks run side by side.
 PROJECT = os.environ.get("ML_TEST_PROJECT", "airflow-ml-test")
@@ -31,8 +32,13 @@ os.environ |= {
     "ML_GID": "10001",
     # The network of the stack's own Postgres, which the tests use as somebody's database.
     "ML_EXCHANGE_NETWORK": f"{PROJECT}_default",
-    "COMPOSE_FILE": os.pathsep.join(["docker-compose.yml", "tests/end_to_end/dags.compose.yml"]),
+    "COMPOSE_FILE": os.pathsep.join(
+        ["docker-compose.yml", "docker-compose.metrics.yml", "tests/end_to_end/dags.compose.yml"]
+    ),
+    "ML_OTLP_ENDPOINT": "http://collector:4318",
 }
+# Gets Airflow's metrics, in a container beside the stack.
+COLLECTOR = f"{PROJECT}-collector"
 
 RUN_TIMEOUT_S = 600
 SMALL = {"rows": 3000}
@@ -167,7 +173,15 @@ class Mlflow:
         return list(self.get("metrics/get-history", run_id=run_id, metric_key=metric).get("metrics", []))
 
 
+def start_collector() -> None:
+    code = (Path(__file__).parent / "collector.py").read_text()
+    network = ["--network", f"{PROJECT}_default", "--network-alias", "collector"]
+    command = ["docker", "run", "--detach", "--name", COLLECTOR, *network, "--entrypoint=python", images()["airflow"]]
+    subprocess.run([*command, "-c", code], check=True, capture_output=True)
+
+
 def remove_stack() -> None:
+    subprocess.run(["docker", "rm", "--force", COLLECTOR], capture_output=True, check=False)
     compose_stack.compose("down", "--volumes", "--remove-orphans")
     subprocess.run(["docker", "volume", "rm", "--force", data.source], capture_output=True, check=False)
 
@@ -177,6 +191,7 @@ def stack() -> Iterator[Stack]:
     remove_stack()
     try:
         compose_stack.start()
+        start_collector()
         yield Stack()
     finally:
         remove_stack()
