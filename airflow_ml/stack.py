@@ -122,6 +122,11 @@ def advice(report: str, ports: Mapping[str, str]) -> str:
             "the database was made with the password of another .env. Put that .env back, or remove the database "
             "with its runs and Variables: 'make down', then 'docker volume rm airflow-ml_postgres'"
         )
+    if "Can't locate revision identified by" in report:
+        return (
+            "a newer version has changed the database. Put that version back; or remove the database and restore a "
+            "backup that was taken before the upgrade: docs/operate.md, \"Upgrade to a newer version\""
+        )
     if taken := re.search(r"127\.0\.0\.1:(\d+)\b.*(?:port is already allocated|address already in use)", report):
         variables = [name for name, value in ports.items() if name.endswith("_PORT") and value == taken[1]]
         return f"another program has port {taken[1]}; set {' or '.join(variables) or 'it'} in .env to one that is free"

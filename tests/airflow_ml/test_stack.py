@@ -59,3 +59,9 @@ def test_address_of_mlflow_opens_the_table_of_runs(answer: object, place: str) -
         threading.Thread(target=server.handle_request, daemon=True).start()
         mlflow = f"http://127.0.0.1:{server.server_port}"
         assert runs_page(mlflow, "my model") == f"{mlflow}/#/experiments{place}?workflowType=machine_learning"
+
+
+def test_database_of_a_newer_version_is_named() -> None:
+    """The last line of Airflow's migration and of MLflow's server, on a database whose `alembic_version` is unknown."""
+    said = "init: exited 1\n  alembic.util.exc.CommandError: Can't locate revision identified by 'ffffffffffff'"
+    assert "a newer version has changed the database" in advice(said, PORTS)
