@@ -22,7 +22,7 @@ def collected() -> set[str]:
 
 def test_metrics_that_the_docs_name_are_sent(stack: Stack, day: Results) -> None:
     assert DOCUMENTED
-    # A task that fails is the only one of these that a day does not have.
+    # A run that fails is the only one of these that a day does not have.
     run = stack.airflow.trigger("promote_model", {"version": 999_999, "reason": "a version that is not there"})
     assert stack.airflow.wait("promote_model", run, RUN_TIMEOUT_S) == "failed"
     deadline = time.monotonic() + PATIENCE_S
