@@ -125,7 +125,7 @@ def advice(report: str, ports: Mapping[str, str]) -> str:
     if "Can't locate revision identified by" in report:
         return (
             "a newer version has changed the database. Put that version back; or remove the database and restore a "
-            "backup that was taken before the upgrade: docs/operate.md, \"Upgrade to a newer version\""
+            'backup that was taken before the upgrade: docs/operate.md, "Upgrade to a newer version"'
         )
     if taken := re.search(r"127\.0\.0\.1:(\d+)\b.*(?:port is already allocated|address already in use)", report):
         variables = [name for name, value in ports.items() if name.endswith("_PORT") and value == taken[1]]
