@@ -83,6 +83,13 @@ CURVES = [
     }
 ]
 BINS: dict[str, Any] = {"labels": [str], "edges": Maybe([float]), "codes": Maybe([[int]]), "counts": [int]}
+SEGMENT = {
+    "field": str,
+    "value": str,
+    "rows": int,
+    "figures": Values(Maybe(float)),
+    "intervals": Values(Maybe([float])),
+}
 SHARES = {"labels": [str], "expected": [float], "actual": [float], "psi": float, "by_chance": Maybe(float)}
 SHARE_LISTS = ("labels", "expected", "actual")
 BREACH = {"text": str, "what": Maybe(str), "subject": Maybe(str)}
@@ -101,7 +108,8 @@ EVALUATION = {
     # What `log_loss` of the metrics would be if the model's scores were calibrated.
     "calibrated_log_loss": Maybe(float),
     "curves": Maybe(CURVES),
-    # The rules' metric for each value of some categories; `weak`: worse than all rows, by more than chance explains.
+    # The rules' metric for each value of some categories; `trained`: that of the validation rows; `weak`: worse than
+    # that, by more than chance explains. Older files have no `trained`; there, `weak` is worse than all rows.
     "segments": Maybe(
         {
             "metric": str,
@@ -113,6 +121,7 @@ EVALUATION = {
                     "rows": int,
                     "figure": Maybe(float),
                     "interval": Maybe([float]),
+                    "trained": Maybe({"figure": float, "interval": Maybe([float])}),
                     "weak": bool,
                 }
             ],
@@ -179,6 +188,7 @@ SHAPES: Mapping[str, Any] = MappingProxyType(
             "rows": int,
             "features": [EqualLengths({"name": str, "kind": str, **BINS}, ("labels", "counts"))],
             "score": EqualLengths(BINS, ("labels", "counts")),
+            "segments": Maybe([SEGMENT]),
         },
         "comparison.json": COMPARISON,
         "contributions.json": CONTRIBUTIONS,

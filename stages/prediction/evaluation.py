@@ -26,7 +26,7 @@ from metrics import FIGURES, LabelledRows, measure, predict_codes, rounded
 from model_partition import BASELINE_FILE, METRICS_FILE
 from scored_day import ScoredDay
 from scoring import MissingAsZero, open_features, open_table
-from segments import measure_segments, segment_codes, segment_fields, weakest
+from segments import judge_segments, measure_segments, measured, segment_codes, segment_fields, weakest
 
 IN_RESULT = ("rows", "roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "precision", "recall", "f1")
 
@@ -61,7 +61,12 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
         **_estimate(day, predictions, trained, confidence),
         **_calibrated(labelled, trained.get("calibrator")),
         "curves": curve_list(labelled) if labelled else None,
-        "segments": measure_segments(labelled, predictions.segments(), fields, rules["metric"], confidence)
+        "segments": judge_segments(
+            measure_segments(labelled, predictions.segments(), fields, [rules["metric"]], confidence),
+            rules["metric"],
+            measured(labelled, rules["metric"]),
+            baseline.segments if baseline else None,
+        )
         if labelled and fields
         else None,
         "drift": _drift(baseline, counts, predictions, confidence) if baseline else None,
@@ -109,13 +114,14 @@ def _calibrated(rows: LabelledRows | None, calibrator: Mapping[str, Any] | None)
 
 
 class Baseline:
-    """`baseline.json`: the bins of each feature and of the score, and how many validation rows each bin has."""
+    """`baseline.json`: the bins of each feature and of the score, how many validation rows each has; their segments."""
 
     def __init__(self, day: ScoredDay) -> None:
         content = read_document(day.model.partition, BASELINE_FILE)
         try:
             self.features = [(f["name"], f["kind"], read_bins(f), f["counts"]) for f in content["features"]]
             self.score = (read_bins(content["score"], missing=False), content["score"]["counts"])
+            self.segments = content.get("segments")
             if tuple(name for name, *_ in self.features) != day.model.encoder.feature_names:
                 raise ValueError("its features are not those of the encoder")
         except ValueError as error:

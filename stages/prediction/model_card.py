@@ -10,9 +10,9 @@ from stagekit import Partition
 from stagekit.contract import HIGHER_IS_BETTER, Encoder
 
 from model_partition import MODEL_FILE
-from segments import weakest
+from rules import GATE
 
-MOST_FEATURES, DIGEST = 30, 12
+MOST_FEATURES, MOST_SEGMENTS, DIGEST = 30, 10, 12
 NOT_SAID = "Not said; `card` of dags/rules.json has a place for it."
 
 
@@ -21,25 +21,24 @@ def model_card(
     encoder: Encoder,
     processed: Partition,
     figures: Mapping[str, Any],
-    intervals: Mapping[str, Any],
     confidence: float,
     said: Mapping[str, str],
     warnings: Sequence[str],
-    segments: Mapping[str, Any] | None,
+    segments: Sequence[Mapping[str, Any]],
 ) -> str:
     """The text of `model_card.md`: the same for the same model, rows and words.
 
     :param figures: the content of metrics.json
-    :param intervals: two bounds by figure, or None, at `confidence`
+    :param confidence: of its intervals
     :param said: purpose, owner and limits, in the words of those who know
     :param warnings: the sentences of `validate`
-    :param segments: what segments.py measured, None if no category divides the rows
+    :param segments: what segments.py measured, empty if no category divides the rows
     """
     sections = {
         "Purpose": [said["purpose"] or NOT_SAID, f"It predicts {code(encoder.target)}."],
         "Owner": [said["owner"] or NOT_SAID],
         "Data": _data(model, encoder, processed, figures),
-        "Figures": _figures(figures, intervals, confidence),
+        "Figures": _figures(figures, confidence),
         "Segments": _segments(segments),
         "Limits": _limits(said["limits"], figures, warnings),
     }
@@ -70,10 +69,10 @@ def _data(model: Partition, encoder: Encoder, processed: Partition, figures: Map
     ]
 
 
-def _figures(figures: Mapping[str, Any], intervals: Mapping[str, Any], confidence: float) -> list[str]:
+def _figures(figures: Mapping[str, Any], confidence: float) -> list[str]:
     lines = [f"| figure | validation | {100 * confidence:g} % interval |", "|---|---|---|"]
     for name in HIGHER_IS_BETTER:
-        value, bounds = figures[name], intervals.get(name)
+        value, bounds = figures[name], figures["intervals"].get(name)
         shown = "none" if value is None else f"{value:.4f}"
         lines.append(f"| {name} | {shown} | {f'{bounds[0]:.4f} to {bounds[1]:.4f}' if bounds else 'none'} |")
     content = ["\n".join(lines)]
@@ -87,14 +86,23 @@ def _figures(figures: Mapping[str, Any], intervals: Mapping[str, Any], confidenc
     return content
 
 
-def _segments(segments: Mapping[str, Any] | None) -> list[str]:
+def _segments(segments: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The segments with the worst figure. None is called weak: their own past alone could show that."""
     if not segments:
         return ["No category has few enough values to divide the rows."]
-    fields = ", ".join(code(name) for name in dict.fromkeys(part["field"] for part in segments["parts"]))
-    weak = weakest(segments)
-    if not weak:
-        return [f"Of the values of {fields}, none is shown to be worse than all rows."]
-    return [f"Weaker than all rows, of the values of {fields}:", "\n".join(f"- {code(text)}" for text in weak)]
+    metric = GATE["metric"]
+    known = [one for one in segments if one["figures"].get(metric) is not None]
+    worst = sorted(known, key=lambda one: one["figures"][metric], reverse=not HIGHER_IS_BETTER[metric])[:MOST_SEGMENTS]
+    fields = ", ".join(code(name) for name in dict.fromkeys(one["field"] for one in segments))
+    lines = [f"| segment | rows | {metric} |", "|---|---|---|"]
+    for one in worst:
+        place = code(f"{one['field']} {one['value']}")
+        lines.append(f"| {place} | {one['rows']:,} | {one['figures'][metric]:.4f} |")
+    return [
+        f"Of {len(segments)} values of {fields}, those with the worst figure. That is no fault by itself: rows of one "
+        "value may be harder to rank, or the class is rarer there. The reports compare each value with its later days.",
+        "\n".join(lines),
+    ]
 
 
 def _limits(said: str, figures: Mapping[str, Any], warnings: Sequence[str]) -> list[str]:

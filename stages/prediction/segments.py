@@ -1,6 +1,6 @@
-"""How good a model is in parts of the rows: one figure for each value of a category, and the weak ones by evidence."""
+"""How good a model is in parts of the rows: figures for each value of a category, and what got worse by evidence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,34 +61,73 @@ def segment_codes(features: np.ndarray, fields: Sequence[tuple[int, Feature]]) -
 
 
 def measure_segments(
-    rows: LabelledRows, codes: np.ndarray, fields: Sequence[tuple[int, Feature]], metric: str, confidence: float
-) -> dict[str, Any]:
-    """The figure of each segment with its interval, in the order of the fields and of their most frequent values.
+    rows: LabelledRows,
+    codes: np.ndarray,
+    fields: Sequence[tuple[int, Feature]],
+    metrics: Iterable[str],
+    confidence: float,
+) -> list[dict[str, Any]]:
+    """Figures of each segment with their intervals, in the order of the fields and of their most frequent values.
 
-    A segment is `weak` if its whole interval is worse than the figure of all rows. So many looks find a weak segment by
-    chance: the intervals together have the `confidence` (Bonferroni), each alone has more. A segment of fewer than 100
-    rows has no figure. Beyond the 12 most frequent values, rows are in the segment `other or missing`.
+    Of many segments, chance makes one look bad: the intervals of a figure together have the `confidence` (Bonferroni),
+    each alone has more. A segment of fewer than 100 rows has no figures. Beyond the 12 most frequent values, rows are
+    in the segment `other or missing`.
     """
-    whole = FIGURES[metric](rows)
     parts = [part for place, (_, feature) in enumerate(fields) for part in _parts(codes[:, place], place, feature)]
     looks = sum(part.rows >= FEWEST_ROWS for part in parts)
     each = 1 - (1 - confidence) / max(looks, 1)
     found = []
     for part in parts:
-        value, bounds = None, None
+        figures: dict[str, float | None] = {}
+        bounds: dict[str, Sequence[float] | None] = {}
         if part.rows >= FEWEST_ROWS:
             inside = rows.take(np.isin(codes[:, part.place], part.codes))
-            value, bounds = FIGURES[metric](inside), intervals(inside, each)[metric]
-        figure = {"figure": None if value is None else rounded(value), "interval": bounds}
-        weak = _is_worse(bounds, whole, HIGHER_IS_BETTER[metric])
-        found.append({"field": part.field, "value": part.value, "rows": part.rows, **figure, "weak": weak})
-    return {"metric": metric, "figure": None if whole is None else rounded(whole), "parts": found}
+            figures = {name: measured(inside, name) for name in metrics}
+            of_all = intervals(inside, each)
+            bounds = {name: of_all[name] for name in figures}
+        one = {"field": part.field, "value": part.value, "rows": part.rows}
+        found.append({**one, "figures": figures, "intervals": bounds})
+    return found
 
 
-def _is_worse(bounds: Sequence[float] | None, whole: float | None, higher_is_better: bool) -> bool:
-    if bounds is None or whole is None:
+def measured(rows: LabelledRows, metric: str) -> float | None:
+    """A figure as files have it; None if it has no value."""
+    value = FIGURES[metric](rows)
+    return None if value is None else rounded(value)
+
+
+def judge_segments(
+    parts: Sequence[Mapping[str, Any]], metric: str, whole: float | None, trained: Sequence[Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    """The `metric` of each segment of a day, beside that of the same segment of the validation rows.
+
+    Not beside the figure of all rows: if a field itself separates the classes, the rows of one of its values are
+    ranked worse than all rows, and nothing is wrong. A segment is `weak` if its whole interval is worse than the whole
+    interval in training. Without a figure in training it is not judged.
+
+    :param whole: the metric of all rows of the day
+    :param trained: what `measure_segments` found on the validation rows; None if an older image validated the model
+    """
+    before = {(part["field"], part["value"]): part for part in trained or ()}
+    judged = []
+    for part in parts:
+        own, reference = _one(part, metric), _one(before.get((part["field"], part["value"])), metric)
+        weak = own is not None and reference is not None and _is_worse(own["interval"], reference["interval"], metric)
+        one = {"field": part["field"], "value": part["value"], "rows": part["rows"]}
+        judged.append({**one, **(own or {"figure": None, "interval": None}), "trained": reference, "weak": weak})
+    return {"metric": metric, "figure": whole, "parts": judged}
+
+
+def _one(part: Mapping[str, Any] | None, metric: str) -> dict[str, Any] | None:
+    """A figure and its interval; None if it was not measured or has no value."""
+    figure = part["figures"].get(metric) if part else None
+    return {"figure": figure, "interval": part["intervals"].get(metric)} if part and figure is not None else None
+
+
+def _is_worse(bounds: Sequence[float] | None, trained: Sequence[float] | None, metric: str) -> bool:
+    if not bounds or not trained:
         return False
-    return bounds[1] < whole if higher_is_better else bounds[0] > whole
+    return bounds[1] < trained[0] if HIGHER_IS_BETTER[metric] else bounds[0] > trained[1]
 
 
 def _parts(codes: np.ndarray, place: int, feature: Feature) -> list[_Part]:
@@ -103,8 +142,11 @@ def _parts(codes: np.ndarray, place: int, feature: Feature) -> list[_Part]:
 
 
 def weakest(segments: Mapping[str, Any]) -> list[str]:
-    """A sentence for each weak segment, the farthest from the figure of all rows first."""
+    """A sentence for each weak segment, the one that lost most first."""
     weak = [part for part in segments["parts"] if part["weak"]]
-    weak.sort(key=lambda part: -abs(part["figure"] - segments["figure"]))
-    metric, whole = segments["metric"], segments["figure"]
-    return [f"{one['field']} {one['value']}: {metric} {one['figure']:.4f}, {whole:.4f} of all rows" for one in weak]
+    weak.sort(key=lambda part: -abs(part["figure"] - part["trained"]["figure"]))
+    metric = segments["metric"]
+    return [
+        f"{one['field']} {one['value']}: {metric} {one['figure']:.4f}, {one['trained']['figure']:.4f} in training"
+        for one in weak
+    ]

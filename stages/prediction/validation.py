@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from stagekit import BadInput, Partition, Publication
-from stagekit.contract import Encoder, write_document
+from stagekit.contract import HIGHER_IS_BETTER, Encoder, write_document
 
 from curves import curve_list
 from decision import check_decision, costs_of_rows, decide
@@ -16,7 +16,7 @@ from intervals import intervals
 from metrics import LabelledRows, best_threshold, measure, predict_codes
 from model_card import model_card
 from model_partition import BASELINE_FILE, CARD_FILE, CURVES_FILE, METRICS_FILE, MODEL_FILE, REFERENCE_FILE
-from rules import GATE
+from rules import MONITORING
 from scoring import load_trees, open_table, read_validation, weight_column
 from segments import measure_segments, segment_codes, segment_fields
 from warn import find_warnings
@@ -57,19 +57,21 @@ def validate_model(
     predicted = predict_codes(probabilities, threshold)
     rows = LabelledRows(codes, probabilities, predicted, encoder.classes, len(encoder.classes), weights)
     calibrator = fit_calibrator(codes, probabilities[:, 1]) if binary and weights is None else None
-    figures = {**measure(rows, threshold), **decided, "reproduction": reproduction}
+    confidence = MONITORING["confidence"]
+    bounds = {"intervals": intervals(rows, confidence)}
+    figures = {**measure(rows, threshold), **bounds, **decided, "reproduction": reproduction}
     if calibrator:
         figures["calibrator"] = calibrator
     write_document(publication.path(METRICS_FILE), figures)
     curves = {"version": 1, "classes": list(encoder.classes), "curves": curve_list(rows)}
     write_document(publication.path(CURVES_FILE), curves)
-    write_document(publication.path(BASELINE_FILE), make_baseline(encoder, validation.features, probabilities))
-    warnings = find_warnings(encoder, validation.features, codes, figures, weights)
-    bounds, confidence = intervals(rows, GATE["confidence"]), GATE["confidence"]
     fields = segment_fields(encoder, None)
     codes_of_parts = segment_codes(validation.features, fields)
-    segments = measure_segments(rows, codes_of_parts, fields, GATE["metric"], confidence) if fields else None
-    text = model_card(model, encoder, processed, figures, bounds, confidence, card, warnings, segments)
+    segments = measure_segments(rows, codes_of_parts, fields, HIGHER_IS_BETTER, confidence)
+    baseline = {**make_baseline(encoder, validation.features, probabilities), "segments": segments}
+    write_document(publication.path(BASELINE_FILE), baseline)
+    warnings = find_warnings(encoder, validation.features, codes, figures, weights)
+    text = model_card(model, encoder, processed, figures, confidence, card, warnings, segments)
     publication.path(CARD_FILE).write_text(text, encoding="utf-8", newline="\n")
     return {
         "model": model.name,

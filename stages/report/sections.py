@@ -258,25 +258,38 @@ def segments(content: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The rules' figure for each value of some fields, the weak ones first; None if it was not measured."""
     if not content or not content["parts"]:
         return None
-    parts = sorted(content["parts"], key=lambda one: not one["weak"])
-    weak = sum(one["weak"] for one in parts)
-    rows = [
-        {
-            "field": one["field"],
-            "value": one["value"],
-            "rows": f"{one['rows']:,}",
-            "figure": number(one["figure"]),
-            "interval": _interval(one["interval"]),
-            "word": f"{SIGNS['strong']} weak" if one["weak"] else "",
-        }
-        for one in parts
-    ]
-    found = f"{plural(weak, 'segment is', 'segments are')} weak" if weak else "No segment is weak"
+    # An evaluation of before `trained` called weak what was worse than all rows, which says little.
+    judged = [one for one in content["parts"] if one["figure"] is not None and one.get("trained")]
+    weak = [one for one in judged if one["weak"]]
+    rows = [_segment(one, one in weak) for one in [*weak, *(one for one in content["parts"] if one not in weak)]]
+    metric = figure_name(content["metric"])
+    if not judged:
+        summary = f"{metric} by segment: no segment has a figure in training, so none is judged."
+    elif weak:
+        summary = (
+            f"{plural(len(weak), 'segment is', 'segments are')} weak, of {len(judged)} that are judged by {metric}."
+        )
+    else:
+        summary = f"No segment is weak, of {len(judged)} that are judged by {metric}."
     return {
-        "summary": f"{found}. {figure_name(content['metric'])} of all rows: {number(content['figure'])}.",
-        "note": "Weak is a segment whose whole interval is worse than that. The intervals are wide enough for so many "
-        "looks. A segment of fewer than 100 rows is not measured.",
+        "summary": summary,
+        "note": "Weak is a segment whose whole interval is worse than its interval in training. The intervals are wide "
+        "enough for so many looks. A segment of fewer than 100 rows has no figure.",
         "rows": rows,
+    }
+
+
+def _segment(one: Mapping[str, Any], weak: bool) -> dict[str, str]:
+    trained = one.get("trained") or {}
+    return {
+        "field": one["field"],
+        "value": one["value"],
+        "rows": f"{one['rows']:,}",
+        "trained": number(trained.get("figure")),
+        "trained_interval": _interval(trained.get("interval")),
+        "figure": number(one["figure"]),
+        "interval": _interval(one["interval"]),
+        "word": f"{SIGNS['strong']} weak" if weak else "",
     }
 
 

@@ -158,7 +158,7 @@ def test_day_with_weights_has_weighted_figures(world: World) -> None:
     """The same rows with the same weights have the figures of the validation."""
     scored_with(world, UNEVEN)
     result, found, trained = evaluate(world), world.json(EVALUATION), world.json(f"{MODEL}/metrics.json")
-    bounds = found["metrics"].pop("intervals")
+    bounds = found["metrics"]["intervals"]
     assert found["metrics"] == {key: value for key, value in trained.items() if key != "reproduction"}
     assert found["metrics"]["weighted"] is True
     assert found["no_estimate"] == "the model weighs its rows"

@@ -653,14 +653,27 @@ def test_page_says_what_the_threshold_was_chosen_by(world: World) -> None:
     assert "At most 200 rows a day are predicted as it" in text
 
 
+PART = {"field": "channel", "value": "chip", "rows": 900, "figure": 0.9, "interval": [0.88, 0.92], "weak": False}
+
+
 def test_page_names_weak_segments(world: World) -> None:
-    part = {"field": "channel", "rows": 900, "figure": 0.9, "interval": [0.88, 0.92], "weak": False}
+    chip = {**PART, "trained": {"figure": 0.91, "interval": [0.85, 0.95]}}
     weak = {"value": "online", "figure": 0.7, "interval": [0.65, 0.75], "weak": True}
-    parts = [{**part, "value": "chip"}, {**part, **weak}, {**part, "value": "<b>", "figure": None, "interval": None}]
+    rare = {**PART, "value": "<b>", "rows": 9, "figure": None, "interval": None, "trained": None}
+    parts = [chip, {**chip, **weak}, rare]
     page = world.whole_day(segments={"metric": "roc_auc", "figure": 0.89, "parts": parts}).day()
-    assert "1 segment is weak. Area under the ROC curve of all rows: 0.8900." in page.text("metrics")
-    assert "channel online 900 0.7000 0.6500 to 0.7500 ◆ weak channel chip" in page.text("metrics")
-    assert "channel <b> 900" in page.text("metrics")
+    text = page.text("metrics")
+    assert "1 segment is weak, of 2 that are judged by Area under the ROC curve." in text
+    assert "online 900 0.9100 0.8500 to 0.9500 0.7000 0.6500 to 0.7500 ◆ weak channel chip 900" in text
+    assert "channel <b> 9 – –" in text
+
+
+def test_segments_without_a_figure_in_training_are_not_judged(world: World) -> None:
+    """As in an evaluation of before, where weak meant worse than all rows."""
+    content = {"metric": "roc_auc", "figure": 0.95, "parts": [{**PART, "weak": True}]}
+    text = world.whole_day(segments=content).day().text("metrics")
+    assert "no segment has a figure in training, so none is judged" in text
+    assert "◆ weak" not in text
 
 
 # --- the step ---
