@@ -2,7 +2,7 @@
 
 Runs daily at 04:00 UTC and waits for the day's predictions. Reads `predictions/{ds}`, `features/{ds}`, `raw/{ds}` and
 the model; writes `labels/{ds}` and `reports/{ds}`: `evaluation.json` and the report, `index.html`. Without
-`target.csv` it measures only the drift; run it again for the day when the targets are there. A threshold of
+`target.csv` it measures only the drift; run it again for the day when labels have come. A threshold of
 `rules.json` that enough of the last days crossed sends an alert, and starts `train_model` for the day if `retrain` is
 ticked.
 """
@@ -24,6 +24,7 @@ from ml import (
     flag,
     form,
     image_sizes,
+    option,
     page,
     read_rules,
     stage,
@@ -36,7 +37,7 @@ with DAG(
     description="Evaluates a scored day and reports on it",
     doc_md=__doc__,
     schedule=at("0 4 * * *"),
-    params=form("ds", "wait_hours", "retrain", "force"),
+    params=form("ds", "wait_hours", "as_of", "retrain", "force", as_of="labels_as_of"),
     max_active_runs=3,
     tags=["ml", "monitoring"],
     **dag_defaults(),
@@ -44,9 +45,9 @@ with DAG(
     wait_for_predictions = wait_for(PREDICTIONS)
     label = stage(
         "preprocessing label",
-        [DS, flag("force")],
+        [DS, option("as-of"), flag("force")],
         uses=[PREDICTIONS, RAW, MODELS],
-        doc="Reads `target.csv` of `raw/{ds}`, and the encoder of the model that `predictions/{ds}` names. Writes "
+        doc="Reads the labels in `raw/{ds}`, and the encoder of the model that `predictions/{ds}` names. Writes "
         "`labels/{ds}`: `labels.csv`, `rejected.csv`; nothing if there is no `target.csv` yet.",
     )
     evaluate = stage(

@@ -51,6 +51,7 @@ with DAG(
             "ds",
             "days",
             "min_days",
+            "as_of",
             "promote",
             "answer_hours",
             "wait_hours",
@@ -62,6 +63,7 @@ with DAG(
             "force",
         ),
         seed="split_seed",
+        as_of="labels_as_of",
     ),
     # A run may wait for an answer for days while others train; each step works for one of them at a time.
     max_active_runs=4,
@@ -77,7 +79,7 @@ with DAG(
     wait_for_raw = wait_for(RAW)
     prepare = stage(
         "preprocessing prepare",
-        [DS, option("days"), option("max-rejected"), flag("force")],
+        [DS, option("days"), option("as-of"), option("max-rejected"), flag("force")],
         uses=[RAW],
         doc="Reads `raw/{ds}`. Writes `processed/{ds}`: `train_data.csv`, and `rejected.csv` with the reasons; the "
         "same for each of the `days`.",

@@ -16,9 +16,10 @@ with DAG(
     doc_md=__doc__,
     schedule=None,
     params=form(
-        *("ds", "days", "min_days", "trials", "minutes", "search_seed"),
+        *("ds", "days", "min_days", "as_of", "trials", "minutes", "search_seed"),
         *("wait_hours", "max_rejected", "val_fraction", "seed", "force"),
         seed="split_seed",
+        as_of="labels_as_of",
     ),
     max_active_runs=1,
     tags=["ml", "training"],
@@ -27,7 +28,7 @@ with DAG(
     wait_for_raw = wait_for(RAW)
     prepare = stage(
         "preprocessing prepare",
-        [DS, option("days"), option("max-rejected"), flag("force")],
+        [DS, option("days"), option("as-of"), option("max-rejected"), flag("force")],
         uses=[RAW],
         doc="Reads `raw/{ds}`. Writes `processed/{ds}`: `train_data.csv`, and `rejected.csv` with the reasons; the "
         "same for each of the `days`.",

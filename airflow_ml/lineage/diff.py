@@ -87,7 +87,7 @@ def _reason(pair: Pair) -> str:
         return f"{', '.join(texts)}{more}"
     if pair.inputs:
         return f"it read {', '.join(change.name for change in pair.inputs)} on one side only"
-    if pair.a.name in ("import", "ingest"):
+    if pair.a.name == "ingest" or pair.a.name.startswith("import"):
         return "the imported files themselves are others"
     return "nothing that the marks record explains it; `make rerun` shows which of the two can be made again"
 

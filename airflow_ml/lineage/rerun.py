@@ -120,7 +120,7 @@ def plan(lineage: Lineage, *, everything: bool) -> list[Step]:
 
 def is_origin(step: Step) -> bool:
     """Whether a step brought files from outside: they are copied, there is nothing to make them from."""
-    return step.name in ("import", "ingest")
+    return step.name == "ingest" or step.name.startswith("import")
 
 
 def require_inputs(lineage: Lineage, step: Step) -> None:

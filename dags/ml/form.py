@@ -173,6 +173,13 @@ FIELDS = {
         title="With the model of that day",
         description="Score with the model that was in production on that day, instead of today's.",
     ),
+    "labels_as_of": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Labels until",
+        description="Use only labels that had arrived by the end of this day. Empty: all that have arrived.",
+    ),
     "reasons": Param(
         _reasons(),
         type=["null", "integer"],

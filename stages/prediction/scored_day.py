@@ -1,6 +1,7 @@
 """What `evaluate` reads: a scored day, verified to belong together. Standard library only."""
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from model_partition import (
     read_validated,
 )
 
+# The labels of a raw day: target.csv, and its later deliveries.
+DELIVERY = re.compile(r"target(-[0-9]+)?\.csv")
 QUALITY = ("rows_in", "rows_out", "rejected", "reasons")
 
 log = logging.getLogger("prediction")
@@ -102,8 +105,15 @@ def _read_labels(root: Path, ds: str, raw: Partition, model: Partition) -> Parti
         raise NotReady(
             f"{target} is there, its labels are not: {error.found}", expected=error.expected, do=do
         ) from None
-    present = {target: raw.meta["outputs"]["target.csv"]["sha256"], encoder: model.hashes[encoder]}
     inputs = labels.inputs("labels.csv")
+    # Those of a past time lack what was delivered later.
+    of_past = ((labels.step("labels.csv").get("call") or {}).get("arguments") or {}).get("as_of")
+    delivered = {
+        f"{raw.name}/{file}": output["sha256"]
+        for file, output in raw.meta["outputs"].items()
+        if DELIVERY.fullmatch(file) and (not of_past or f"{raw.name}/{file}" in inputs)
+    }
+    present = {**delivered, encoder: model.hashes[encoder]}
     for path, digest in present.items():
         if inputs.get(path) != digest:
             raise NotReady(f"{labels.name} was made from another {path}", expected="the file that is there now", do=do)

@@ -7,6 +7,7 @@ from stagekit.contract import Encoder
 from checked_table import CheckedTable, Counts, RawTable, write_rows
 from checks import DTYPES
 from csv_input import LINE
+from deliveries import whole_target
 from encoding import encode
 from keys import BATCH, NO_TARGET, PLACE, compare_keys, join_targets
 from spill import Spill
@@ -15,7 +16,7 @@ from table_schema import Schema, columns_kept
 
 def write_joined(raw: Partition, schema: Schema, publication: Publication) -> Counts:
     """Write train_data.csv, the good rows of data.csv with their targets, and rejected.csv."""
-    data, target = _data(raw, schema, schema.named("key", "entity", "weight")), _target(raw, schema)
+    data, target = _data(raw, schema, schema.named("key", "entity", "weight")), _target(raw, schema, publication)
     checked = CheckedTable(data, publication.scratch / "data", data.parts)
     of_target = CheckedTable(target, publication.scratch / "target", data.parts)
     names = schema.named("target")
@@ -62,6 +63,7 @@ def _data(raw: Partition, schema: Schema, required: list[str]) -> RawTable:
     return RawTable(raw / "data.csv", f"{raw.name}/data.csv", schema, schema.data_columns, required)
 
 
-def _target(raw: Partition, schema: Schema) -> RawTable:
+def _target(raw: Partition, schema: Schema, publication: Publication) -> RawTable:
     names = schema.target_columns
-    return RawTable(raw / "target.csv", f"{raw.name}/target.csv", schema, names, names)
+    path = whole_target(raw, names, publication.scratch)
+    return RawTable(path, f"{raw.name}/target.csv", schema, names, names)

@@ -30,7 +30,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
     files = _files({name: path for name, path in named.items() if path}, folder)
     schema = read_schema(files[SCHEMA], str(files[SCHEMA]), scoring=TARGET not in files)
     # Files from outside have no mark. Their content is recorded here: it decides whether there is anything to do.
-    contents = {name: _content(path) for name, path in files.items()}
+    contents = {name: content_of(path) for name, path in files.items()}
 
     def work(publication: Publication) -> dict[str, Any]:
         from checks import require_followable  # with polars, which a day that is imported already does without
@@ -50,11 +50,12 @@ def run(args: Namespace) -> Mapping[str, Any]:
         if TARGET not in publication.rows:
             _require_no_old_target(folder)
         shutil.copyfile(files[SCHEMA], publication.path(SCHEMA))
-        _require_unchanged(files, contents)
+        require_unchanged(files, contents)
         return {"partition": publication.name, "rows": publication.rows, "read": day.read, **day.faults()}
 
     inputs = [incoming] if incoming else []
-    return publish(args, f"raw/{args.ds}", "import", work, inputs=inputs, parameters={"files": contents})
+    parameters = {"files": contents, **({"arrived": args.arrived} if args.arrived else {})}
+    return publish(args, f"raw/{args.ds}", "import", work, inputs=inputs, parameters=parameters)
 
 
 def _incoming(args: Namespace) -> Partition:
@@ -92,15 +93,16 @@ def _require_no_old_target(folder: Path) -> None:
         )
 
 
-def _content(path: Path) -> dict[str, Any]:
+def content_of(path: Path) -> dict[str, Any]:
+    """The sha256 and the size of a file from outside."""
     with path.open("rb") as file:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": path.stat().st_size}
 
 
-def _require_unchanged(files: Mapping[str, Path], contents: Mapping[str, Any]) -> None:
+def require_unchanged(files: Mapping[str, Path], contents: Mapping[str, Any]) -> None:
     """Errors: BadInput if the content of a file is no longer what it was."""
     for name, path in files.items():
-        if _content(path) != contents[name]:
+        if content_of(path) != contents[name]:
             raise BadInput(
                 f"{path} changed while it was imported",
                 expected="a file that is complete",

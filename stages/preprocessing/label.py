@@ -9,6 +9,7 @@ from typing import Any
 from stagekit import BadInput, NotReady, Partition, Publication, partition_name, publish, read_partition
 from stagekit.contract import read_encoder
 
+from deliveries import deliveries, read_raw_day, targets_of
 from encoder import trained_schema
 from table_schema import Schema, read_schema
 
@@ -30,9 +31,11 @@ def run(args: Namespace) -> Mapping[str, Any]:
 
         counts = write_labels(raw, encoder, schema, publication)
         counts.log()
-        return {"partition": publication.name, "model": model.name, **counts.result()}
+        result = {"partition": publication.name, "model": model.name, **counts.result()}
+        return {**result, **deliveries(raw)}
 
-    return publish(args, f"labels/{args.ds}", "label", work, inputs=[raw, model], parameters={"model": model.name})
+    parameters = {"model": model.name, **deliveries(raw)}
+    return publish(args, f"labels/{args.ds}", "label", work, inputs=[raw, model], parameters=parameters)
 
 
 def _model_of(predictions: Partition) -> str:
@@ -55,13 +58,13 @@ def _as_delivered(trained: Schema, raw: Partition) -> Schema:
 
 
 def _raw_with_target(args: Namespace) -> Partition | None:
-    """The raw day with its target.csv and schema.json; None if there is no target.csv yet."""
+    """The raw day with its schema.json and the labels that had arrived; None if no labels are there at all."""
     try:
         raw = read_partition(args.data_dir, f"raw/{args.ds}", [])
     except NotReady as error:
         log.warning("no labels: %s", error)
         return None
-    if "target.csv" not in raw.meta["outputs"]:
+    if not targets_of(raw):
         log.warning("no labels: %s has no target.csv yet", raw.name)
         return None
-    return read_partition(args.data_dir, raw.name, ["target.csv", "schema.json"])
+    return read_raw_day(args.data_dir, args.ds, ["schema.json"], args.as_of)

@@ -12,6 +12,7 @@ from checked_table import CheckedTable, Counts, RawTable, write_rows
 from checks import convert
 from csv_input import KINDS, MALFORMED
 from csv_output import texts_of
+from deliveries import whole_target
 from keys import compare_keys
 from table_schema import Field, Schema
 
@@ -76,7 +77,7 @@ def write_labels(raw: Partition, encoder: Encoder, schema: Schema, publication: 
     """
     names = [*encoder.key, encoder.target]
     target = RawTable(
-        raw / "target.csv",
+        whole_target(raw, schema.target_columns, publication.scratch),
         f"{raw.name}/target.csv",
         _any_class(schema),
         schema.target_columns,

@@ -1,14 +1,15 @@
-"""`prepare`: check data.csv and target.csv row by row, join them by key, and write the good and the rejected rows."""
+"""`prepare`: check data.csv and the labels row by row, join them by key, and write the good and the rejected rows."""
 
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from stagekit import Publication, publish, read_partition
+from stagekit import Publication, publish
 from stagekit.call import for_day
 
+from deliveries import deliveries, read_raw_day, require_labels
 from table_schema import read_schema
-from window import RAW_FILES, days_of, use_days, window_result, window_warnings
+from window import days_of, use_days, window_result, window_warnings
 
 
 def run(args: Namespace) -> Mapping[str, Any]:
@@ -21,7 +22,8 @@ def run(args: Namespace) -> Mapping[str, Any]:
 
 
 def _prepare(args: Namespace) -> Mapping[str, Any]:
-    raw = read_partition(args.data_dir, f"raw/{args.ds}", RAW_FILES)
+    raw = read_raw_day(args.data_dir, args.ds, ["data.csv", "schema.json"], args.as_of)
+    require_labels(raw, args.as_of)
     schema = read_schema(raw / "schema.json", f"{raw.name}/schema.json")
 
     def work(publication: Publication) -> dict[str, Any]:
@@ -29,8 +31,7 @@ def _prepare(args: Namespace) -> Mapping[str, Any]:
 
         counts = write_joined(raw, schema, publication)
         counts.report(args.max_rejected, raw.name)
-        return {"partition": publication.name, **counts.result()}
+        return {"partition": publication.name, **counts.result(), **deliveries(raw)}
 
-    return publish(
-        args, f"processed/{args.ds}", "prepare", work, inputs=[raw], parameters={"max_rejected": args.max_rejected}
-    )
+    parameters = {"max_rejected": args.max_rejected, **deliveries(raw)}
+    return publish(args, f"processed/{args.ds}", "prepare", work, inputs=[raw], parameters=parameters)

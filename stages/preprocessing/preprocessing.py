@@ -1,11 +1,12 @@
 """Checks, cleans, encodes and splits a day of data.
 
-Reads   prepare            raw/{ds}: data.csv, target.csv, schema.json
+Reads   prepare            raw/{ds}: data.csv, schema.json, target.csv and its later deliveries
         split              processed/{ds}: train_data.csv; raw/{ds}: schema.json; the same of the days before
         features           raw/{ds}: data.csv, schema.json; the model's encoder.json
-        label              raw/{ds}: target.csv, schema.json; the encoder.json of the model that predictions/{ds} names
+        label              raw/{ds}: labels and schema.json; encoder.json of the model that predictions/{ds} names
         encode-validation  processed/{ds}: val_data.csv, encoder.json; the model's encoder.json
         import             CSV or Parquet files and a schema.json, in any folder; or incoming/{ds}
+        import-target      a CSV or Parquet file, in any folder; raw/{ds}: data.csv, schema.json
         infer-schema       CSV or Parquet files, in any folder
 Writes  prepare            processed/{ds}: train_data.csv, rejected.csv
         split              processed/{ds}: train.csv, val.csv, val_data.csv, encoder.json
@@ -13,6 +14,7 @@ Writes  prepare            processed/{ds}: train_data.csv, rejected.csv
         label              labels/{ds}: labels.csv, rejected.csv
         encode-validation  comparisons/{ds}: val.csv
         import             raw/{ds}: data.csv, target.csv, schema.json
+        import-target      raw/{ds}: target.csv; target-2.csv and so on for later deliveries
         infer-schema       the file that --out names
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 bad input data, 4 input not there yet.
 """
@@ -25,6 +27,7 @@ from stagekit import Command, option, run_stage
 from stagekit.options import fraction, inner_fraction, whole_number
 
 from container_options import DELIMITER, ENCODING
+from deliveries import ARRIVED, AS_OF
 from infer_schema import assumption
 from table_schema import MOST_CATEGORIES, MOST_REJECTED
 
@@ -48,7 +51,12 @@ DAYS = option(
 )
 
 COMMANDS = (
-    Command("prepare", "check a day's data and target, and join them", "prepare:run", options=(DAYS, MAX_REJECTED)),
+    Command(
+        "prepare",
+        "check a day's data and target, and join them",
+        "prepare:run",
+        options=(DAYS, AS_OF, MAX_REJECTED),
+    ),
     Command(
         "split",
         "split a prepared day into rows that train and rows that validate, and fit the encoder",
@@ -89,7 +97,12 @@ COMMANDS = (
             MAX_REJECTED,
         ),
     ),
-    Command("label", "check a scored day's target.csv, and write its classes as the model names them", "label:run"),
+    Command(
+        "label",
+        "check a scored day's labels, and write their classes as the model names them",
+        "label:run",
+        options=(AS_OF,),
+    ),
     Command(
         "encode-validation",
         "encode the rows that validate for another model",
@@ -124,6 +137,20 @@ COMMANDS = (
             ),
             option("--schema", type=Path, metavar="FILE", help="schema.json: a Table Schema; see `infer-schema`"),
             option("--incoming", action="store_true", help="data and target are what `exchange ingest` has taken in"),
+            ARRIVED,
+            DELIMITER,
+            ENCODING,
+        ),
+    ),
+    Command(
+        "import-target",
+        "publish labels that came after a day's data; in several deliveries, the newest label of a key counts",
+        "import_target:run",
+        example="--target /own/target.csv",
+        docker=OWN_FILES,
+        options=(
+            option("--target", type=Path, required=True, metavar="FILE", help="the classes by key, in CSV or Parquet"),
+            ARRIVED,
             DELIMITER,
             ENCODING,
         ),

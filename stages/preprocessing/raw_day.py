@@ -59,6 +59,24 @@ class RawDay:
         if batches and not made_up:
             self._match = KeyMatch(self._schema.of(self._schema.named("key")), batches[0], table.label)
 
+    def write_delivery(
+        self, table: SourceTable, path: Path, name: str, columns: Sequence[str] | None, data: SourceTable
+    ) -> None:
+        """Write labels that came after `data` as the file `name`, with the `columns` of those before, if there are any.
+
+        Errors: BadInput if a column is missing, or if no key is in the data.
+        """
+        expected = [*columns] if columns else [*self._schema.target_columns]
+        self._keep_extra(name, _extra_columns(table, expected, None))
+        batches: list[pl.DataFrame] = []
+        output = Output(name, expected if columns else [*table.header])
+        self._write(table, path, [output], lambda rows: None if batches else batches.append(rows))
+        if batches:
+            match = KeyMatch(self._schema.of(self._schema.named("key")), batches[0], table.label)
+            for rows in data.rows():
+                match.look_at(rows.texts)
+            match.require_matches(data.label)
+
     def write_data(self, table: SourceTable, path: Path) -> None:
         """Write data.csv, and target.csv too if the label is in this table. A target.csv comes before."""
         target, made_up = self._schema.named("target"), self._schema.row_number

@@ -14,7 +14,6 @@ from table_schema import Schema, read_schema
 
 log = logging.getLogger(__name__)
 
-RAW_FILES = ("data.csv", "target.csv", "schema.json")
 Used = TypeVar("Used")
 
 
@@ -61,14 +60,17 @@ class PreparedDay:
     schema: Schema
 
 
-def read_prepared_day(root: Path, ds: str, unchanged: Sequence[str] = ("schema.json",)) -> PreparedDay:
-    """The verified train_data.csv of a day. Errors: BadInput if one of the raw files changed since it was made."""
+def read_prepared_day(root: Path, ds: str, *, all_unchanged: bool = False) -> PreparedDay:
+    """The verified train_data.csv of a day.
+
+    Errors: BadInput if its schema.json changed since it was made, or with `all_unchanged` another file that was read.
+    """
     processed = read_partition(root, f"processed/{ds}", ["train_data.csv"])
     raw = read_partition(root, f"raw/{ds}", ["schema.json"])
     made_from = processed.inputs("train_data.csv")
-    for file in unchanged:
-        label = f"{raw.name}/{file}"
-        if made_from.get(label) != raw.meta["outputs"].get(file, {}).get("sha256"):
+    schema = f"{raw.name}/schema.json"
+    for label in sorted({schema, *made_from}) if all_unchanged else [schema]:
+        if made_from.get(label) != raw.meta["outputs"].get(label.removeprefix(f"{raw.name}/"), {}).get("sha256"):
             raise BadInput(
                 f"{label} has changed since {processed.name}/train_data.csv was made",
                 expected="the files that the data was checked from",
@@ -79,7 +81,7 @@ def read_prepared_day(root: Path, ds: str, unchanged: Sequence[str] = ("schema.j
 
 def read_earlier_day(root: Path, ds: str, last: PreparedDay) -> PreparedDay:
     """A day before `last`. Errors: BadInput also if its schema is not that of `last`."""
-    day = read_prepared_day(root, ds, RAW_FILES)
+    day = read_prepared_day(root, ds, all_unchanged=True)
     if (day.schema.fields, day.schema.missing) != (last.schema.fields, last.schema.missing):
         raise BadInput(
             f"{day.raw.name}/schema.json differs from that of {last.raw.name}",

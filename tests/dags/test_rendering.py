@@ -214,6 +214,13 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
         ("train_model", "decide", {}, ["decide", "--ds=2026-11-16", "--promote=auto", BY_DAG]),
         ("train_model", "decide", {"promote": "manual"}, ["decide", "--ds=2026-11-16", "--promote=manual", BY_DAG]),
         ("predict", "resolve", {}, ["resolve"]),
+        ("monitor", "label", {"as_of": "2026-11-20"}, ["label", "--ds=2026-11-16", "--as-of=2026-11-20"]),
+        (
+            "train_model",
+            "prepare",
+            {"as_of": "2026-11-20", "days": 3},
+            ["prepare", "--ds=2026-11-16", "--days=3", "--as-of=2026-11-20", "--max-rejected=0.1"],
+        ),
         ("predict", "resolve", {"as_of": True}, ["resolve", "--as-of=2026-11-16T23:00:00+00:00"]),
         ("predict", "resolve", {"as_of": True, "ds": "2026-10-30"}, ["resolve", "--as-of=2026-10-30"]),
         (

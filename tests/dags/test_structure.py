@@ -127,6 +127,7 @@ FORMS = {  # each field with what it is when nobody fills it in
         "ds": None,
         "days": 1,
         "min_days": 1,
+        "as_of": None,
         "wait_hours": 12,
         "max_rejected": 0.1,
         "val_fraction": 0.2,
@@ -141,6 +142,7 @@ FORMS = {  # each field with what it is when nobody fills it in
         "ds": None,
         "days": 1,
         "min_days": 1,
+        "as_of": None,
         "trials": 30,
         "minutes": None,
         "search_seed": 0,
@@ -151,7 +153,7 @@ FORMS = {  # each field with what it is when nobody fills it in
         "force": False,
     },
     "predict": {"ds": None, "wait_hours": 12, "max_rejected": 0.1, "as_of": False, "reasons": 0, "force": False},
-    "monitor": {"ds": None, "wait_hours": 12, "retrain": False, "force": False},
+    "monitor": {"ds": None, "wait_hours": 12, "as_of": None, "retrain": False, "force": False},
 }
 REQUIRED = {"promote_model": {"reason"}, "roll_back_model": {"reason"}}
 OPTIONAL = {"promote_model": {"version"}, "roll_back_model": set[str]()}

@@ -138,6 +138,24 @@ def test_target_of_other_rows_gives_no_metrics(world: World) -> None:
     ]
 
 
+def test_day_is_evaluated_with_all_its_deliveries_or_with_those_of_a_time(world: World) -> None:
+    scored(world)
+    world.target(targets_of(world))
+    evaluate(world)
+    before = world.tree()
+    world.publish(f"raw/{DAY}", "import-target-2", {"target-2.csv": "order,line,returned\n"})
+    result = world.run("evaluate", "--ds", DAY, "--rules-json", LENIENT)
+    assert result.code == 4
+    assert f"labels/{DAY} was made from another raw/{DAY}/target-2.csv" in result.errors
+    assert f"run `preprocessing label --ds {DAY}`" in result.errors
+    mark = world.root / f"labels/{DAY}/_meta.json"
+    content = json.loads(mark.read_text())
+    content["steps"]["label"]["call"] = {"stage": "preprocessing", "arguments": {"as_of": "2026-11-22T04:00:00Z"}}
+    mark.write_text(json.dumps(content))
+    evaluate(world)
+    assert world.tree()[EVALUATION] == before[EVALUATION]
+
+
 def test_labels_that_cannot_be_used_are_a_breach_with_an_example(world: World) -> None:
     scored(world)
     rows = targets_of(world)

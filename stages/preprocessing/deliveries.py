@@ -1,0 +1,115 @@
+"""The labels of a raw day, which come in one delivery or several: target.csv, then target-2.csv, target-3.csv, ...
+
+Each delivery is a file of its own that never changes, so what was made before a delivery still has its origin. The mark
+says when a file arrived: the `arrived` of the step that published it, or else when that step started.
+"""
+
+import csv
+import io
+import re
+import shutil
+from argparse import ArgumentTypeError
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Any
+
+from stagekit import NotReady, Partition, option, read_partition
+
+TARGET = "target.csv"
+DELIVERY = re.compile(r"target(?:-([1-9][0-9]*))?\.csv")
+
+
+def moment(text: str) -> str:
+    """The type of a time, ISO 8601: as marks write it, in UTC. A day means its end; no offset means UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+        if len(text) == len("2026-11-21"):
+            found = datetime.combine(found, time(23, 59, 59))
+        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(f"{text!r} is not a time such as 2026-11-21 or 2026-11-21T04:00:00Z") from None
+    return found.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+AS_OF = option(
+    "--as-of",
+    type=moment,
+    metavar="TIME",
+    help="use only labels that had arrived by then; a day means its end in UTC (default: all that are there)",
+)
+ARRIVED = option(
+    "--arrived",
+    type=moment,
+    metavar="TIME",
+    help="when the labels were known, for deliveries of the past (default: now)",
+)
+
+
+def targets_of(raw: Partition) -> list[str]:
+    """The files with labels that are there, in the order of their numbers."""
+    found = (DELIVERY.fullmatch(file) for file in raw.meta["outputs"])
+    return [match.group() for match in sorted(filter(None, found), key=lambda match: int(match[1] or 1))]
+
+
+def arrival(raw: Partition, file: str) -> str:
+    """When a file arrived, such as 2026-11-21T04:00:00Z; empty, and so always known, if its mark does not say."""
+    step = raw.step(file)
+    return str((step.get("parameters") or {}).get("arrived") or step.get("started") or "")
+
+
+def read_raw_day(root: Path, ds: str, files: Sequence[str], as_of: str | None) -> Partition:
+    """The verified `files` of raw/{ds}, and those with labels that had arrived by `as_of`, the newest first.
+
+    There may be none of the latter. Errors: NotReady if no labels are there at all.
+    """
+    raw = read_partition(root, f"raw/{ds}", files)
+    targets = targets_of(raw) or [TARGET]  # which is reported as missing
+    known = [file for file in targets if as_of is None or arrival(raw, file) <= as_of]
+    oldest_first = sorted(known, key=lambda file: arrival(raw, file))
+    return read_partition(root, raw.name, [*files, *reversed(oldest_first)])
+
+
+def require_labels(raw: Partition, as_of: str | None) -> None:
+    """Errors: NotReady if none of the labels that are there had arrived by `as_of`."""
+    if known := targets_of(raw):
+        if any(file in raw.files for file in known):
+            return
+        first = min(arrival(raw, file) for file in known)
+        raise NotReady(
+            f"no label of {raw.name} had arrived by {as_of}",
+            expected=f"a later --as-of: the first delivery arrived at {first}",
+            do="leave out --as-of, or train on an earlier day",
+        )
+
+
+def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> Path:
+    """A target.csv with the rows of all deliveries that were read, below one header; in `scratch` if there are several.
+
+    The newest delivery comes first, because the first row of a key counts. If there is none, the header is `columns`.
+    """
+    files = [file for file in raw.files if DELIVERY.fullmatch(file)]
+    if files == [TARGET]:
+        return raw / TARGET
+    path = scratch / TARGET
+    with path.open("wb") as whole:
+        if not files:
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerow(columns)
+            whole.write(text.getvalue().encode())
+        for number, file in enumerate(files):
+            with (raw / file).open("rb") as delivered:
+                header = delivered.readline()
+                if number == 0:
+                    whole.write(header.rstrip(b"\r\n") + b"\n")
+                shutil.copyfileobj(delivered, whole)
+                if delivered.tell() > len(header):
+                    delivered.seek(-1, io.SEEK_END)
+                    whole.write(b"" if delivered.read() == b"\n" else b"\n")
+    return path
+
+
+def deliveries(raw: Partition) -> Mapping[str, Any]:
+    """When each file with labels that was read arrived, for parameters and results; nothing for target.csv alone."""
+    files = [file for file in raw.files if DELIVERY.fullmatch(file)]
+    return {} if files == [TARGET] else {"deliveries": {file: arrival(raw, file) for file in files}}

@@ -1,0 +1,190 @@
+"""Labels that come later than the data, in several deliveries; and what was known at a time."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import DS, Day, flock, graded, put, to_csv
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stagekit import Publication
+
+from deliveries import moment
+
+ROWS = 40
+TIMES = [f"2026-11-{day}T04:00:00Z" for day in (22, 23, 24, 25)]
+
+
+def deliver(day: Day, files: dict[str, Path], labels: dict[int, str], *options: str, name: str = "later.csv") -> Any:
+    path = files["target.csv"].with_name(name)
+    path.write_text(to_csv(["tag", "grade"], [[f"tag-{number}", grade] for number, grade in labels.items()]))
+    return day.run("import-target", "--target", str(path), *options, reuse=True)
+
+
+def import_data(day: Day, files: dict[str, Path]) -> None:
+    arguments = put(files, *flock(ROWS))
+    at = arguments.index("--target")
+    assert day.run("import", *arguments[:at], *arguments[at + 2 :]).code == 0
+
+
+def learnt(day: Day) -> dict[int, str]:
+    """The labels that training would learn from."""
+    rows = day.rows(f"processed/{DS}/train_data.csv")
+    return {int(row["tag"].removeprefix("tag-")): row["grade"] for row in rows}
+
+
+def prepare(day: Day, *options: str) -> Any:
+    return day.run("prepare", "--max-rejected", "1", *options, reuse=True)
+
+
+def test_labels_come_after_the_data_in_two_deliveries(day: Day, files: dict[str, Path]) -> None:
+    import_data(day, files)
+    run = prepare(day)
+    assert run.code == 4
+    assert f"partition raw/{DS} has no target.csv yet" in run.log
+    run = deliver(day, files, dict.fromkeys(range(20), "A"))
+    assert (run.code, run.result["file"], run.result["rows"]) == (0, "target.csv", {"target.csv": 20})
+    first = day.file(f"raw/{DS}/target.csv").read_bytes()
+    assert prepare(day).code == 0
+    assert learnt(day) == dict.fromkeys(range(20), "A")
+    run = deliver(day, files, dict.fromkeys(range(20, ROWS), "B"))
+    assert (run.code, run.result["file"]) == (0, "target-2.csv")
+    assert day.file(f"raw/{DS}/target.csv").read_bytes() == first
+    run = prepare(day)
+    assert learnt(day) == {**dict.fromkeys(range(20), "A"), **dict.fromkeys(range(20, ROWS), "B")}
+    assert list(run.result["deliveries"]) == ["target-2.csv", "target.csv"]
+    mark = json.loads(day.file(f"processed/{DS}/_meta.json").read_text())
+    assert {f"raw/{DS}/target.csv", f"raw/{DS}/target-2.csv"} < mark["steps"]["prepare"]["inputs"].keys()
+    assert day.run("split", reuse=True).code == 0
+    assert [path for path in day.leftovers() if not path.startswith("mine/")] == []
+
+
+def test_newest_label_of_a_key_counts(day: Day, files: dict[str, Path]) -> None:
+    import_data(day, files)
+    deliver(day, files, dict.fromkeys(range(ROWS), "A"))
+    deliver(day, files, {3: "B", 5: "C"})
+    run = prepare(day)
+    assert learnt(day) == {**dict.fromkeys(range(ROWS), "A"), 3: "B", 5: "C"}
+    assert run.result["rejected"]["target.csv"] == 2  # the two that no longer count
+
+
+def test_same_delivery_again_is_no_other_and_keeps_its_time(day: Day, files: dict[str, Path]) -> None:
+    import_data(day, files)
+    deliver(day, files, {1: "A"}, "--arrived", TIMES[0])
+    run = deliver(day, files, {1: "A"}, name="copy.csv")
+    assert (run.result["cached"], run.result["file"], run.result["arrived"]) == (True, "target.csv", TIMES[0])
+    assert not day.file(f"raw/{DS}/target-2.csv").exists()
+
+
+def test_time_of_arrival_is_now_unless_it_is_given(day: Day, files: dict[str, Path]) -> None:
+    import_data(day, files)
+    deliver(day, files, {1: "A", 2: "B"})
+    mark = json.loads(day.file(f"raw/{DS}/_meta.json").read_text())
+    arrived = mark["steps"]["import-target"]["started"]
+    assert prepare(day, "--as-of", arrived).code == 0
+    assert learnt(day) == {1: "A", 2: "B"}
+    run = prepare(day, "--as-of", DS)
+    assert run.code == 4
+    assert f"no label of raw/{DS} had arrived by {DS}T23:59:59Z" in run.log
+    assert f"the first delivery arrived at {arrived}" in run.log
+
+
+def test_later_delivery_does_not_touch_what_was_known_before(day: Day, files: dict[str, Path]) -> None:
+    import_data(day, files)
+    deliver(day, files, dict.fromkeys(range(ROWS), "A"), "--arrived", TIMES[0])
+    prepare(day, "--as-of", TIMES[1])
+    deliver(day, files, {1: "B"}, "--arrived", TIMES[2])
+    assert prepare(day, "--as-of", TIMES[1]).result["cached"] is True
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    deliveries=st.lists(
+        st.tuples(
+            st.sampled_from(TIMES),
+            st.dictionaries(st.integers(0, ROWS - 1), st.sampled_from("ABC"), min_size=1, max_size=12),
+        ),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda one: json.dumps(one[1], sort_keys=True),
+    ),
+    as_of=st.sampled_from(["2026-11-21", *TIMES, "2026-11-23T03:59:59Z", "2026-11-23T05:00:00+01:00"]),
+)
+def test_no_label_that_came_later_is_used(
+    day: Day, files: dict[str, Path], deliveries: Sequence[tuple[str, dict[int, str]]], as_of: str
+) -> None:
+    """Whatever was delivered in whatever order: training sees the newest label that had arrived, and no other."""
+    shutil.rmtree(day.root / "raw", ignore_errors=True)
+    import_data(day, files)
+    for arrived, labels in deliveries:
+        assert deliver(day, files, labels, "--arrived", arrived).code == 0
+    known: dict[int, str] = {}
+    for arrived, labels in sorted(deliveries, key=lambda one: one[0]):  # stable: of one time, the later delivery counts
+        known |= labels if arrived <= moment(as_of) else {}
+    run = prepare(day, "--as-of", as_of)
+    assert run.code == (0 if known else 4)
+    if known:
+        assert learnt(day) == known
+        marks = {ds: json.loads(day.file(f"{ds}/{DS}/_meta.json").read_text()) for ds in ("raw", "processed")}
+        read = [path.rpartition("/")[2] for path in marks["processed"]["steps"]["prepare"]["inputs"]]
+        steps = [marks["raw"]["steps"][marks["raw"]["outputs"][file]["step"]] for file in read if "target" in file]
+        assert steps
+        assert all(step["parameters"]["arrived"] <= moment(as_of) for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (["tag", "mark"], "lacks grade"),
+        (["tag", "grade"], "no key of"),
+    ],
+)
+def test_delivery_that_does_not_belong_to_the_data_is_refused(
+    day: Day, files: dict[str, Path], header: list[str], message: str
+) -> None:
+    import_data(day, files)
+    path = files["target.csv"].with_name("other.csv")
+    path.write_text(to_csv(header, [["tag-9999", "A"]]))
+    run = day.run("import-target", "--target", str(path))
+    assert run.code == 3
+    assert message in run.log
+    assert [path for path in day.leftovers() if not path.startswith("mine/")] == []
+
+
+def test_columns_of_a_later_delivery_may_have_another_order_and_more(day: Day, files: dict[str, Path]) -> None:
+    import_data(day, files)
+    deliver(day, files, {1: "A"})
+    path = files["target.csv"].with_name("other.csv")
+    path.write_bytes(b"grade;note;tag\r\nB;seen;tag-2\r\nC;;tag-3")
+    run = day.run("import-target", "--target", str(path), reuse=True)
+    assert run.code == 0
+    assert day.file(f"raw/{DS}/target-2.csv").read_text() == "tag,grade\ntag-2,B\ntag-3,C\n"
+    prepare(day)
+    assert learnt(day) == {1: "A", 2: "B", 3: "C"}
+
+
+def test_labels_of_a_day_without_data_wait_for_it(day: Day, files: dict[str, Path]) -> None:
+    run = deliver(day, files, {1: "A"})
+    assert run.code == 4
+    assert f"partition raw/{DS} is not ready" in run.log
+
+
+def test_label_reads_all_deliveries_or_those_of_a_time(day: Day, files: dict[str, Path]) -> None:
+    assert day.run("import", *put(files, *flock(ROWS)), "--arrived", TIMES[1]).code == 0
+    assert [day.run(command).code for command in ("prepare", "split")] == [0, 0]
+    day.publish_model()
+    with Publication(day.root, f"predictions/{DS}", "predict", parameters={"model": "models/2026-11-01"}) as scored:
+        scored.path("predictions.csv").write_text("not read here")
+    assert deliver(day, files, {0: "C"}, "--arrived", TIMES[2]).code == 0
+
+    def labels(*options: str) -> dict[str, str]:
+        assert day.run("label", *options, reuse=True).code == 0
+        return {row["tag"]: row["grade"] for row in day.rows(f"labels/{DS}/labels.csv")}
+
+    before = dict(graded(number) for number in range(ROWS))
+    assert labels() == {**before, "tag-0": "C"}
+    assert labels("--as-of", TIMES[1]) == before
+    assert labels("--as-of", TIMES[0]) == {}
