@@ -1,5 +1,7 @@
 """Takes the pictures of docs/pictures/ from the running stack, in headless Chromium, for a day that `make run` made.
 
+The overview shows as many days as the stack has: `./airflow-ml backfill` makes them.
+
 Exit codes: 0 taken; 1 a page is missing; 2 wrong usage.
 """
 
@@ -32,6 +34,7 @@ localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
 """
 GRAPH: ViewportSize = {"width": 1280, "height": 420}
+OVERVIEW: ViewportSize = {"width": 1280, "height": 980}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
@@ -113,7 +116,11 @@ def take_mlflow(browser: Browser, url: str, model: str, folder: Path) -> None:
 
 
 def take_report(browser: Browser, url: str, ds: str, folder: Path) -> None:
-    """The day's report on a desk, and on a phone in the dark."""
+    """The charts of all days; the day's report on a desk, and on a phone in the dark."""
+    overview = browser.new_page(viewport=OVERVIEW)
+    overview.goto(url)
+    overview.screenshot(path=folder / "overview.png")
+    overview.close()
     desk, phone = browser.new_page(viewport=WIDE), browser.new_page(viewport=PHONE, color_scheme="dark")
     for name, page in (("report", desk), ("report_phone", phone)):
         page.goto(f"{url}/{ds}/")
