@@ -4,11 +4,14 @@ Exit codes: 0 shown; 1 MLflow does not run; 2 wrong usage.
 """
 
 import argparse
+import json
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from airflow_ml import stack
-from airflow_ml.by_hand import Result, run_stage
+from airflow_ml.by_hand import Result, bind, run_stage
 from airflow_ml.common import AirflowMlError, settings, try_docker
 from airflow_ml.lineage.data import load_data
 from airflow_ml.text_table import aligned, time_text
@@ -41,7 +44,14 @@ def list_versions() -> Result:
     if try_docker("network", "inspect", network).returncode:
         raise AirflowMlError(f"MLflow does not run: there is no network {network}", do="make up")
     environment = ("--env=ML_MLFLOW_URI=http://mlflow:5000", f"--env=ML_MODEL_NAME={settings()['ML_MODEL_NAME']}")
-    return run_stage(load_data(), "registry", ["list"], *environment, network=network)
+    if not (password := settings().get("ML_REGISTRY_PASSWORD")):
+        raise AirflowMlError(".env has no ML_REGISTRY_PASSWORD, the password of the stage registry", do="make up")
+    with tempfile.TemporaryDirectory() as folder:  # for its owner alone; the stage's user sees the file, not the folder
+        file = Path(folder) / "mlflow.json"
+        file.write_text(json.dumps({"login": "registry", "password": password}))
+        file.chmod(0o644)
+        login = bind(file, f"/run/connections/{file.name}") + ",readonly"
+        return run_stage(load_data(), "registry", ["list"], login, *environment, network=network)
 
 
 def versions_of(listed: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """Starts, stops and removes the compose stack: Postgres, Airflow, MLflow, the reports, the engine proxy."""
 
 import argparse
+import base64
 import io
 import json
 import os
@@ -21,6 +22,8 @@ from airflow_ml.make_env import make_env
 
 # What programs write to colour and clear a terminal's lines.
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# The account of people at MLflow and the reports.
+PEOPLE = "ml"
 
 
 def compose(*arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
@@ -42,12 +45,19 @@ def pages() -> dict[str, str]:
 def runs_page(mlflow: str, model: str) -> str:
     """The page of MLflow with the runs of a model; the list of experiments where MLflow does not name its own yet."""
     query = urllib.parse.urlencode({"experiment_name": model})
+    asked = urllib.request.Request(f"{mlflow}/api/2.0/mlflow/experiments/get-by-name?{query}", headers=page_login())
     try:
-        with urllib.request.urlopen(f"{mlflow}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout=3) as answer:
+        with urllib.request.urlopen(asked, timeout=3) as answer:
             place = f"/{json.load(answer)['experiment']['experiment_id']}/runs"
     except (OSError, ValueError, LookupError, TypeError):
         place = ""
     return mlflow_page(mlflow, f"experiments{place}")
+
+
+def page_login() -> dict[str, str]:
+    """The header with which people log in to MLflow and the reports."""
+    word = base64.b64encode(f"{PEOPLE}:{settings().get('ML_PAGES_PASSWORD', '')}".encode()).decode()
+    return {"Authorization": f"Basic {word}"}
 
 
 def mlflow_page(mlflow: str, place: str) -> str:
@@ -61,8 +71,8 @@ def addresses() -> list[str]:
     mlflow = runs_page(found["mlflow"], settings()["ML_MODEL_NAME"])
     return [
         f"Airflow  {found['airflow']}   user admin; its password: grep ML_ADMIN_PASSWORD .env",
-        f"MLflow   {mlflow}   runs, versions, who is champion",
-        f"Reports  {found['reports']}   a page a day",
+        f"MLflow   {mlflow}   user {PEOPLE}; its password: grep ML_PAGES_PASSWORD .env",
+        f"Reports  {found['reports']}   the same user and password",
     ]
 
 
@@ -178,7 +188,8 @@ def start() -> None:
 
     Errors: AirflowMlError with each service that is not healthy, and what to do.
     """
-    renew = ["--force-recreate"] if holds_old("alert_urls", "scheduler") else []
+    old = any(holds_old(secret, "scheduler") for secret in ("alert_urls", "registry_password"))
+    renew = ["--force-recreate"] if old else []
     if holds_old("admin_password", "init"):
         compose("rm", "--force", "--stop", "init")
     if is_up() and not renew:

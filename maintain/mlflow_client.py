@@ -5,9 +5,11 @@ Exit codes: those of Python; 1 it cannot start, the message says why; 2 wrong us
 """
 
 import argparse
+import os
 
 from airflow_ml.builder import PYTHON, become, builder_image, confined, ensure_packages
-from airflow_ml.common import ROOT
+from airflow_ml.common import ROOT, settings
+from airflow_ml.stack import PEOPLE
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +24,10 @@ def run(arguments: argparse.Namespace) -> int:
     packages = ensure_packages(image, ROOT / "tests" / "mlflow_client" / "requirements.txt", "mlflow-client")
     if arguments.network is None:
         return 0
+    # By its name alone, so that no list of processes shows its value.
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = settings().get("ML_PAGES_PASSWORD", "")
     variables = ["PYTHONPATH=/opt/client", "MLFLOW_DISABLE_TELEMETRY=true", "MLFLOW_TRACKING_URI=http://mlflow:5000"]
+    variables += [f"MLFLOW_TRACKING_USERNAME={PEOPLE}", "MLFLOW_TRACKING_PASSWORD"]
     options = [*confined(), "--interactive", *(f"--env={variable}" for variable in variables), "--workdir=/tmp"]
     options += [f"--volume={packages}:/opt/client:ro", f"--network={arguments.network}", f"--entrypoint={PYTHON}"]
     return become("docker", "run", *options, image, *arguments.python)

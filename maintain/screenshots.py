@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from airflow_ml import machine
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import ROOT, AirflowMlError, day, settings
-from airflow_ml.stack import mlflow_page, pages
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from airflow_ml.stack import PEOPLE, mlflow_page, page_login, pages
+from playwright.sync_api import Browser, HttpCredentials, Page, ViewportSize, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Chromium's sandbox needs a user that is not root; the pages are our own.
@@ -97,14 +98,23 @@ def take_airflow(browser: Browser, airflow: Airflow, password: str, folder: Path
     page.close()
 
 
+def ask(address: str) -> Any:
+    """MLflow's answer."""
+    with urllib.request.urlopen(urllib.request.Request(address, headers=page_login())) as answer:
+        return json.load(answer)
+
+
+def credentials() -> HttpCredentials:
+    """The login of people at MLflow and the reports, for a browser."""
+    return {"username": PEOPLE, "password": settings()["ML_PAGES_PASSWORD"]}
+
+
 def take_mlflow(browser: Browser, url: str, model: str, folder: Path) -> None:
     """The page of the run that made the model in production."""
     query = urllib.parse.urlencode({"name": model, "alias": "champion"})
-    with urllib.request.urlopen(f"{url}/api/2.0/mlflow/registered-models/alias?{query}") as answer:
-        run = json.load(answer)["model_version"]["run_id"]
-    with urllib.request.urlopen(f"{url}/api/2.0/mlflow/runs/get?run_id={run}") as answer:
-        experiment = json.load(answer)["run"]["info"]["experiment_id"]
-    page = browser.new_page(viewport=WIDE)
+    run = ask(f"{url}/api/2.0/mlflow/registered-models/alias?{query}")["model_version"]["run_id"]
+    experiment = ask(f"{url}/api/2.0/mlflow/runs/get?run_id={run}")["run"]["info"]["experiment_id"]
+    page = browser.new_page(viewport=WIDE, http_credentials=credentials())
     page.set_default_timeout(PATIENCE_MS)
     page.add_init_script(NO_ASSISTANT)
     for name, tab in (("mlflow", ""), ("mlflow_plot", "/artifacts/plots/roc.svg")):
@@ -117,11 +127,13 @@ def take_mlflow(browser: Browser, url: str, model: str, folder: Path) -> None:
 
 def take_report(browser: Browser, url: str, ds: str, folder: Path) -> None:
     """The charts of all days; the day's report on a desk, and on a phone in the dark."""
-    overview = browser.new_page(viewport=OVERVIEW)
+    login = credentials()
+    overview = browser.new_page(viewport=OVERVIEW, http_credentials=login)
     overview.goto(url)
     overview.screenshot(path=folder / "overview.png")
     overview.close()
-    desk, phone = browser.new_page(viewport=WIDE), browser.new_page(viewport=PHONE, color_scheme="dark")
+    desk = browser.new_page(viewport=WIDE, http_credentials=login)
+    phone = browser.new_page(viewport=PHONE, color_scheme="dark", http_credentials=login)
     for name, page in (("report", desk), ("report_phone", phone)):
         page.goto(f"{url}/{ds}/")
         page.screenshot(path=folder / f"{name}.png")

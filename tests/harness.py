@@ -3,14 +3,19 @@
 The commands of the pipeline are written here once. A test names the step, not the command line.
 """
 
+import atexit
+import base64
 import csv
 import io
 import json
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -49,6 +54,22 @@ def image_lock() -> dict[str, dict[str, Any]]:
 def images() -> dict[str, str]:
     """Image references by name."""
     return {name: str(entry["image"]) for name, entry in image_lock().items()}
+
+
+def page_login(password: str) -> dict[str, str]:
+    """The header with which people log in to MLflow and the reports."""
+    return {"Authorization": f"Basic {base64.b64encode(f'ml:{password}'.encode()).decode()}"}
+
+
+@cache
+def registry_login(password: str) -> str:
+    """The option of `docker run` that gives the stage registry its login at MLflow, as a file."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    file = folder / "mlflow.json"
+    file.write_text(json.dumps({"login": "registry", "password": password}))
+    file.chmod(0o644)
+    return f"--volume={file}:/run/connections/mlflow.json:ro"
 
 
 def docker(*arguments: str, check: bool = True, timeout: float = 300) -> Finished:

@@ -1,8 +1,9 @@
 """Airflow's connections as files, which a container sees for as long as its task runs.
 
-They are in a volume in memory that the scheduler and the triggerer mount, and of all stages only `exchange`. So nothing
-secret is in the container's variables or arguments, which `docker inspect` shows. Reads: ML_CONNECTIONS_VOLUME, the
-engine's name of the volume, and the connection. Writes: a folder of the task's own in the volume.
+They are in a volume in memory that the scheduler and the triggerer mount, and of all stages only `exchange` and
+`registry`. So nothing secret is in the container's variables or arguments, which `docker inspect` shows. Reads:
+ML_CONNECTIONS_VOLUME, the engine's name of the volume, and the connection; for `registry` the password of its account
+at MLflow, /run/secrets/registry_password. Writes: a folder of the task's own in the volume.
 """
 
 import hashlib
@@ -19,6 +20,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 # Where the volume is, for the scheduler and for the container.
 FOLDER = Path("/run/connections")
 TARGET = "/run/connections"
+# The login of the stage registry at MLflow: a secret of the installation, no connection of Airflow's.
+MLFLOW, ACCOUNT, PASSWORD = "mlflow", "registry", Path("/run/secrets/registry_password")
 FIELDS = ("conn_type", "host", "port", "login", "password", "schema")
 
 
@@ -31,19 +34,20 @@ def volume() -> str | None:
     return os.environ.get("ML_CONNECTIONS_VOLUME") or None
 
 
-def write(name: str, task: Mapping[str, str]) -> str:
+def write(name: str, task: Mapping[str, str], *, login: bool = False) -> str:
     """Write a connection as NAME.json to the folder of a task; returns the container's name of the folder.
 
     A later try of the task has the same folder: what an earlier one left there is removed first.
 
     :param task: what no other task has, the same for each try
+    :param login: the file is the login at MLflow instead; Airflow may have another connection of that name
     """
     if volume() is None:
         raise NoConnection(
             "ML_CONNECTIONS_VOLUME is unset or empty where this task runs, expected the engine's name of the volume "
             "of the connections; do: set it in the scheduler's environment, as docker-compose.yml does"
         )
-    content = json.dumps(_content(name))
+    content = json.dumps(_login() if login else _content(name))
     if not FOLDER.is_dir():
         raise NoConnection(
             f"there is no {FOLDER} where this task runs, expected the volume of the connections; "
@@ -67,6 +71,16 @@ def remove(task: Mapping[str, str]) -> None:
 
 def _folder(task: Mapping[str, str]) -> Path:
     return FOLDER / hashlib.sha256(json.dumps(dict(task), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _login() -> dict[str, Any]:
+    try:
+        return {"login": ACCOUNT, "password": PASSWORD.read_text(encoding="utf-8").strip()}
+    except OSError as error:
+        raise NoConnection(
+            f"{PASSWORD} cannot be read where this task runs ({error.strerror}), expected the password of the "
+            "stage's account at MLflow; do: let the scheduler have the secret, as docker-compose.yml does"
+        ) from None
 
 
 def _content(name: str) -> dict[str, Any]:

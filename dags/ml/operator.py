@@ -57,7 +57,8 @@ class StageOperator(DockerOperator):
     :param command: its arguments (templated); an empty one is left out
     :param network: `mlflow` for a stage that talks to MLflow: the container joins its network and gets the addresses;
         `exchange` for one that talks to databases and object stores
-    :param connection: an Airflow connection (templated), which the container gets as a file and as `--connection`
+    :param connection: an Airflow connection (templated), which the container gets as a file and as `--connection`;
+        with the network `mlflow` it is the login there, as a file alone
     :param read_only: the stage writes nothing below /data
     :param only_if: a field of the form; the task is skipped if it is empty, 0 or not ticked
 
@@ -102,7 +103,7 @@ class StageOperator(DockerOperator):
         run = {"dag": "{{ dag.dag_id }}", "task": "{{ task.task_id }}", "run": "{{ run_id }}"}
         super().__init__(
             image=image.name,
-            command=[*command, f"--connection={connection}"] if connection else command,
+            command=[*command, f"--connection={connection}"] if connection and network != networks.MLFLOW else command,
             user=f"{setting('ML_UID')}:{setting('ML_GID')}",
             network_mode=networks.engine_name(network),
             mem_limit=setting("ML_STAGE_MEMORY"),
@@ -221,7 +222,7 @@ class StageOperator(DockerOperator):
         self._engine.require_image(self._work())
         try:
             if self.connection:
-                folder = connections.write(self.connection, self._task_labels())
+                folder = connections.write(self.connection, self._task_labels(), login=self.network == networks.MLFLOW)
                 self.environment = {**cast("dict[str, str]", self.environment), "ML_CONNECTIONS": folder}
         except connections.NoConnection as error:
             raise AirflowFailException(f"{self.stage} needs a connection: {error}") from None

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Asset, CronTriggerTimetable
 
-from ml import alerts
+from ml import alerts, connections
 from ml.approval import AskPerson, reason_field
 from ml.arguments import DAY, HOURS, Argument
 from ml.day import MACROS
@@ -16,10 +16,11 @@ from ml.sensor import PartitionSensor
 from ml.versions import remember_versions
 
 # The stages that need a network, and which: all others have none. `exchange` needs it with a connection.
-EXCHANGE = "exchange"
-NETWORKS = {"registry": "mlflow", EXCHANGE: "exchange"}
+EXCHANGE, REGISTRY = "exchange", "registry"
+NETWORKS = {REGISTRY: "mlflow", EXCHANGE: "exchange"}
 NETWORK_OPTIONS = {
-    "mlflow": " --network airflow-ml_mlflow --env ML_MLFLOW_URI=http://mlflow:5000",
+    "mlflow": " --network airflow-ml_mlflow --env ML_MLFLOW_URI=http://mlflow:5000"
+    " --volume ./mlflow.json:/run/connections/mlflow.json:ro",
     "exchange": " --network NETWORK --volume ./NAME.json:/run/connections/NAME.json:ro",
 }
 
@@ -58,7 +59,7 @@ def stage(
         network=network,
         command=[*words, *(argument.template for argument in arguments)],
         read_only=read_only,
-        connection=connection,
+        connection=connections.MLFLOW if name == REGISTRY else connection,
         only_if=only_if,
         execution_timeout=timedelta(hours=hours),
         inlets=list(uses),

@@ -40,8 +40,8 @@ CONTAINER = "[0-9a-f]{64}"
 # How a swarm names a service, a network or a node.
 SWARM_ID = "[0-9a-z]{25}"
 IMAGE = r"airflow-ml-(?P<stage>[a-z0-9]+(?:-[a-z0-9]+)*):(?!latest(?![\w.-]))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
-# The one stage that gets credentials, and where.
-EXCHANGE, CONNECTIONS = "exchange", "/run/connections"
+# The stages that get credentials, and where.
+WITH_CONNECTIONS, CONNECTIONS = ("exchange", "registry"), "/run/connections"
 # The last word of a stage image's entry point. No request can replace it: the image says what code runs.
 STAGE_MODULE = "/opt/stage/[a-z][a-z0-9_]*[.]py"
 TMPFS_OPTION = "(?:rw|exec|noexec|nosuid|nodev|size=[0-9]+[kKmMgG]?|mode=[0-7]{3,4}|[ug]id=[0-9]+)"
@@ -52,8 +52,8 @@ class Limits:
     """What this installation allows: `data` is a volume's name or the absolute path of a folder on the host.
 
     `installation` is a name that no other on the same engine has; `networks` are those that a stage may join, by stage;
-    `connections` is the volume with credentials that the stage exchange alone may mount, read-only. `pushed` are the
-    images of the lock by their names in an image registry.
+    `connections` is the volume with credentials that the stages exchange and registry alone may mount, read-only.
+    `pushed` are the images of the lock by their names in an image registry.
     """
 
     installation: str
@@ -319,11 +319,11 @@ def _host_config(limits: Limits, stage: str) -> Check:
 
 
 def mounts(limits: Limits, stage: str, more: Mapping[str, Check] | None = None) -> Check:
-    """The data; for the stage exchange also the credentials, which it cannot change; `more` by target."""
+    """The data; for some stages also the credentials, which they cannot change; `more` by target."""
     kind = "bind" if limits.data.startswith("/") else "volume"
     data = _mount(kind, limits.data, "/data", optional={"ReadOnly": one_of(True)})
     checks = {"/data": data, **(more or {})}
-    if stage == EXCHANGE and limits.connections is not None:
+    if stage in WITH_CONNECTIONS and limits.connections is not None:
         read_only = {"ReadOnly": one_of(True)}
         checks[CONNECTIONS] = _mount("volume", limits.connections, CONNECTIONS, required=read_only)
 

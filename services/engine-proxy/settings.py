@@ -48,8 +48,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     ML_STAGE_MEMORY            the most memory that a container may ask for, such as 4g (required)
     ML_STAGE_NETWORKS          which stage may join which network, besides none: STAGE=NETWORK, commas between
                                (default: no others)
-    ML_CONNECTIONS_VOLUME      the volume with credentials that the stage exchange may mount at /run/connections,
-                               read-only (default: none)
+    ML_CONNECTIONS_VOLUME      the volume with credentials that the stages exchange and registry may mount at
+                               /run/connections, read-only (default: none)
     ML_PROXY_REQUEST_SECONDS   how long a client may take to send its request (default: 10)
 
     Errors: ValueError, which names the variable that is wrong.

@@ -1,7 +1,8 @@
 """MLflow's tracking server and model registry in one process, with its database made ready before it listens.
 
-Usage: server.py serve|healthcheck. Reads MLFLOW_BACKEND_STORE_URI (the Postgres database) and
-MLFLOW_SERVER_ALLOWED_HOSTS. Writes artifacts below /opt/mlflow/artifacts.
+Usage: server.py serve|healthcheck. Reads MLFLOW_BACKEND_STORE_URI (the Postgres database),
+MLFLOW_SERVER_ALLOWED_HOSTS, ML_PAGES_PASSWORD (of the account `ml`, for people) and ML_REGISTRY_PASSWORD (of the
+account `registry`, for the stage). Writes artifacts below /opt/mlflow/artifacts.
 Exit codes: 0 healthy; 1 failed, or not healthy; 2 wrong usage; 143 ended by SIGTERM, after the requests that it had.
 
 `mlflow server` does the same with two processes, each of which loads all of MLflow: twice the memory, and twice the
@@ -20,6 +21,8 @@ import urllib.request
 import warnings
 from pathlib import Path
 from typing import Any
+
+import login
 
 PORT = 5000
 HOME = Path("/opt/mlflow")
@@ -46,6 +49,9 @@ LOGGING = {
         "uvicorn.access": {"level": "INFO", "filters": ["no probes"]},
     },
 }
+
+STAGE = "registry"
+ACCOUNTS = {login.PEOPLE: "ML_PAGES_PASSWORD", STAGE: "ML_REGISTRY_PASSWORD"}
 
 log = logging.getLogger("server")
 
@@ -75,6 +81,11 @@ def serve() -> int:
             file=sys.stderr,
         )
         return 2
+    try:
+        accounts = login.passwords(os.environ, **ACCOUNTS)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     logging.Formatter.converter = time.gmtime
     logging.config.dictConfig(LOGGING)
     clear(UPLOADS)
@@ -90,7 +101,7 @@ def serve() -> int:
         "loaded in %.1f s, waited %.1f s for the database, made it ready in %.1f s",
         loaded - started, waited - loaded, time.monotonic() - waited,
     )  # fmt: skip
-    listen(app)
+    listen(login.Login(app, accounts))
     return 0
 
 
@@ -166,7 +177,8 @@ def healthcheck() -> int:
 def ask() -> str | None:
     """The problem with the server, or None."""
     try:
-        with urllib.request.urlopen(PROBE, timeout=PROBE_S) as response:
+        headers = login.header(STAGE, login.passwords(os.environ, **ACCOUNTS)[STAGE])
+        with urllib.request.urlopen(urllib.request.Request(PROBE, headers=headers), timeout=PROBE_S) as response:
             json.load(response)
             return None
     except urllib.error.HTTPError as error:

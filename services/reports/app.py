@@ -4,6 +4,7 @@ import hashlib
 import logging
 import re
 import time
+from collections.abc import Mapping
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,9 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import dashboard
 import pages
 from days import Days, NotFound, NotPublished, is_day
+from login import Login
 from style import STYLE_HASH
 
 MOST_LOGGED = 200
+HEALTH = "/healthz"
 # A page names its own style by hash in a policy of its own. A browser obeys both policies.
 PAGE_STYLE, OWN_STYLE = "'unsafe-inline'", f"'sha256-{STYLE_HASH}'"
 HEADERS = {
@@ -34,8 +37,8 @@ HEADERS = {
 log = logging.getLogger("reports")
 
 
-def make_app(days: Days, hosts: frozenset[str]) -> ASGIApp:
-    """The application, which answers requests for these host names only."""
+def make_app(days: Days, hosts: frozenset[str], accounts: Mapping[str, str]) -> ASGIApp:
+    """The application, which answers requests for these host names only, and shows days to these accounts only."""
 
     def index(_: Request) -> Response:
         return _page(200, dashboard.index(days.summaries()))
@@ -45,13 +48,13 @@ def make_app(days: Days, hosts: frozenset[str]) -> ASGIApp:
 
     routes = [
         Route("/", index),
-        Route("/healthz", _health),
+        Route(HEALTH, _health),
         Route("/{ds}/", day),
         Route("/{ds}/index.html", day),
         Route("/{ds}", _add_slash),
     ]
     handlers = {HTTPException: _error, Exception: _failure}
-    return Guard(Starlette(routes=routes, exception_handlers=handlers), hosts)
+    return Guard(Login(Starlette(routes=routes, exception_handlers=handlers), accounts, [HEALTH]), hosts)
 
 
 class Guard:

@@ -1,7 +1,8 @@
 """Serves the pages of the days to browsers on this machine. It only reads, and only what was published.
 
 Listens on TCP port 8000, one request per connection. `/` lists the days, `/YYYY-MM-DD/` is the page of a day,
-`/healthz` is for health checks. Every other path is an error page, and no other file of the data folder is ever opened.
+`/healthz` is for health checks and needs no login. Every other path is an error page, and no other file of the data
+folder is ever opened.
 
 Exit codes: 0 ended by SIGTERM, or healthy; 1 failed, or not healthy; 2 wrong usage.
 """
@@ -18,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import login
+
 PORT = 8000
 MOST_HEAD_BYTES, HEALTH_SECONDS = 16 << 10, 4.0
 DEFAULT_HOSTS = "localhost,127.0.0.1,reports"
@@ -27,21 +30,26 @@ log = logging.getLogger("reports")
 
 @dataclass(frozen=True)
 class Settings:
-    """The folder of the reports, and the host names that a browser may use for this service."""
+    """The folder of the reports, the host names that a browser may use for this service, and who may read."""
 
     folder: Path
     hosts: frozenset[str]
+    accounts: Mapping[str, str]
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Settings, all from the environment:
 
-    ML_REPORTS_DIR    the folder of the reports (default: /data/reports)
-    ML_REPORTS_HOSTS  host names of this service, separated by commas (default: localhost,127.0.0.1,reports)
+    ML_PAGES_PASSWORD  the password of the account `ml` (required)
+    ML_REPORTS_DIR     the folder of the reports (default: /data/reports)
+    ML_REPORTS_HOSTS   host names of this service, separated by commas (default: localhost,127.0.0.1,reports)
+
+    Errors: ValueError, which names the variable that is missing.
     """
     hosts = environment.get("ML_REPORTS_HOSTS") or DEFAULT_HOSTS
     folder = Path(environment.get("ML_REPORTS_DIR") or "/data/reports")
-    return Settings(folder, frozenset(host.strip().lower() for host in hosts.split(",") if host.strip()))
+    names = frozenset(host.strip().lower() for host in hosts.split(",") if host.strip())
+    return Settings(folder, names, login.passwords(environment, **{login.PEOPLE: "ML_PAGES_PASSWORD"}))
 
 
 def serve(settings: Settings) -> None:
@@ -53,7 +61,7 @@ def serve(settings: Settings) -> None:
     from days import Days
 
     config = uvicorn.Config(
-        make_app(Days(settings.folder), settings.hosts),
+        make_app(Days(settings.folder), settings.hosts, settings.accounts),
         http=LimitedConnection,
         ws="none",
         loop="asyncio",
@@ -109,7 +117,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    serve(read_settings(os.environ))
+    try:
+        settings = read_settings(os.environ)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    serve(settings)
     return 0
 
 

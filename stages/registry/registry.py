@@ -20,7 +20,10 @@ RECORD = (
 )
 
 # Their examples reach the MLflow of the stack.
-MLFLOW = "--network airflow-ml_mlflow --env ML_MLFLOW_URI=http://mlflow:5000"
+MLFLOW = (
+    "--network airflow-ml_mlflow --env ML_MLFLOW_URI=http://mlflow:5000"
+    ' -v "$PWD"/mlflow.json:/run/connections/mlflow.json:ro'
+)
 EXAMPLE_RECORD = "--by Ada --reason 'fewer false alarms'"
 
 # What they change is in MLflow, where no mark records whether it is done: neither --force nor --explain.

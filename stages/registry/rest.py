@@ -10,7 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO, Any
@@ -53,6 +53,8 @@ class Rest:
     """The server at an address. Every method raises Refused; ValueError for an answer that is no JSON."""
 
     address: str
+    # Headers of the login; none where the server asks for none.
+    login: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, path: str, **query: str | int | None) -> Any:
         """The answer to a question; a parameter that is None is left out."""
@@ -112,7 +114,7 @@ class Rest:
         headers = {"Content-Type": "application/json" if size is None else "application/octet-stream"}
         if size is not None:
             headers["Content-Length"] = str(size)
-        request = urllib.request.Request(self.address + path, data=data, headers=headers, method=method)
+        request = with_login(self.address + path, self.login, data=data, headers=headers, method=method)
         try:
             return _send(request, seconds)
         except Refused as refused:
@@ -123,6 +125,14 @@ class Rest:
             data.seek(0)
         time.sleep(PAUSE_S)
         return _send(request, seconds)
+
+
+def with_login(url: str, login: Mapping[str, str], **more: Any) -> urllib.request.Request:
+    """A request with the headers of a login, which no other server gets if this one redirects."""
+    request = urllib.request.Request(url, **more)
+    for name, value in login.items():
+        request.add_unredirected_header(name, value)
+    return request
 
 
 def _send(request: urllib.request.Request, seconds: float) -> HTTPResponse:

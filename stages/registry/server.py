@@ -1,8 +1,10 @@
 """The MLflow server: where it is, whether it answers, and what its refusals mean.
 
-Reads the environment (ML_MLFLOW_URI, ML_MODEL_NAME, the pages) and the server. Writes nothing.
+Reads the environment (ML_MLFLOW_URI, ML_MODEL_NAME, the pages), the login in /run/connections/mlflow.json, and the
+server. Writes nothing.
 """
 
+import base64
 import json
 import logging
 import os
@@ -10,16 +12,19 @@ import socket
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
+from pathlib import Path
 
 from stagekit import BadInput, StageError, UsageError
+from stagekit.shapes import ShapeError, check, parse_object
 
-from rest import ANSWER_S, Refused, Rest
+from rest import ANSWER_S, Refused, Rest, with_login
 
-OK, FORBIDDEN, MISSING, SERVER_ERROR = 200, (401, 403), 404, 500
+OK, NO_LOGIN, FORBIDDEN, MISSING, SERVER_ERROR = 200, 401, 403, 404, 500
+LOGIN_FILE = "mlflow.json"
 START = "start it (`docker compose up -d mlflow`) and look at its log, then run this again"
 # The name that compose gives the network, unless the project has another name.
 ADD_NETWORK = "add `--network airflow-ml_mlflow` to `docker run`, before the image's name"
@@ -71,17 +76,32 @@ class Server:
 
 def connect() -> Server:
     """The server. Errors: OutOfReach where it does not answer, or not as MLflow does."""
-    settings = read_settings()
-    require_answer(settings)
-    return Server(settings, Rest(settings.uri))
+    settings, login = read_settings(), read_login()
+    require_answer(settings, login)
+    return Server(settings, Rest(settings.uri, login))
 
 
-def require_answer(settings: Settings) -> None:
+def read_login() -> dict[str, str]:
+    """The header of the stage's login; none if there is no file. Errors: UsageError for a file that is no login."""
+    file = Path(os.environ.get("ML_CONNECTIONS") or "/run/connections") / LOGIN_FILE
+    try:
+        found = parse_object(file.read_bytes())
+        check(found, {"login": str, "password": str})
+    except FileNotFoundError:
+        return {}
+    except (OSError, ShapeError) as error:  # its text may be secret
+        expected = '{"login": "registry", "password": "..."}'
+        raise UsageError(f"{file} is no login ({type(error).__name__})", expected=expected) from None
+    word = base64.b64encode(f"{found['login']}:{found['password']}".encode()).decode()
+    return {"Authorization": f"Basic {word}"}
+
+
+def require_answer(settings: Settings, login: Mapping[str, str]) -> None:
     """Ask for the experiment: the answer needs the address, the server's check of host names, and its database."""
     query = urllib.parse.urlencode({"experiment_name": settings.name})
     address = f"{settings.uri}/api/2.0/mlflow/experiments/get-by-name?{query}"
     try:
-        with urllib.request.urlopen(address, timeout=ANSWER_S) as answer:
+        with urllib.request.urlopen(with_login(address, login), timeout=ANSWER_S) as answer:
             status, body = answer.status, answer.read()
     except urllib.error.HTTPError as error:
         status, body = error.code, error.read()
@@ -125,7 +145,9 @@ def _is_answer(status: int, body: bytes) -> bool:
 def _refusal(uri: str, status: int, body: bytes) -> StageError:
     answer = " ".join(body[:LONGEST_ANSWER].decode(errors="replace").split())
     do = START
-    if status in FORBIDDEN:
+    if status == NO_LOGIN:
+        do = f"mount a {LOGIN_FILE} at /run/connections with the password of .env, as the stage's README.md shows"
+    elif status == FORBIDDEN:
         do = "let the server accept this host name (`mlflow server --allowed-hosts`), or correct ML_MLFLOW_URI"
     elif status < SERVER_ERROR:
         do = "correct ML_MLFLOW_URI: something else than MLflow answers there"

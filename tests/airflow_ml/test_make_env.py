@@ -36,7 +36,7 @@ def test_secrets_differ_from_each_other_and_from_time_to_time(environment: Path)
         make_env.make_env(environment.parent)
         secrets += [value for name, value in values(environment).items() if "PASSWORD" in name or "SECRET" in name]
         environment.unlink()
-    assert len(set(secrets)) == len(secrets) == 10
+    assert len(set(secrets)) == len(secrets) == 14
 
 
 def test_older_file_keeps_its_lines_and_gets_what_is_new(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -173,3 +173,8 @@ def test_clone_that_changes_line_ends_has_unix_line_ends(tmp_path: Path) -> None
 def _git_folder() -> str:
     command = ["git", "-C", str(ROOT), "rev-parse", "--absolute-git-dir"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_services_with_pages_have_the_same_login() -> None:
+    first, second = (ROOT / "services" / name / "login.py" for name in ("mlflow", "reports"))
+    assert first.read_bytes() == second.read_bytes()

@@ -98,8 +98,10 @@ def test_every_container_is_confined(tasks: Tasks) -> None:
     for task in tasks:
         assert task.user == "10001:10001"
         host = host_config(task._work())
-        (mount,), network = host.pop("mounts"), host.pop("network_mode")
+        (mount, *others), network = host.pop("mounts"), host.pop("network_mode")
         assert (mount["Source"], mount["Target"], mount["Type"]) == ("data", "/data", "volume")
+        login = [("/run/connections", True)] if task.stage == "registry" else []
+        assert [(other["Target"], other["ReadOnly"]) for other in others] == login
         assert (network == "none") is (task.stage != "registry")
         assert host == {
             "mem_limit": "2g", "memswap_limit": "2g", "pids_limit": 512, "read_only": True, "cap_drop": ["ALL"],

@@ -17,7 +17,7 @@ import pytest
 from airflow_ml import stack as compose_stack
 from airflow_ml.airflow_api import Airflow
 
-from tests.harness import ROOT, Data, Done, images
+from tests.harness import ROOT, Data, Done, images, registry_login
 
 # Another name and another first port let two such stacks run side by side.
 PROJECT = os.environ.get("ML_TEST_PROJECT", "airflow-ml-test")
@@ -57,8 +57,11 @@ data = Data(os.environ["ML_DATA"])
 
 def registry(*arguments: str, code: int = 0) -> Done:
     """Run a command of the registry stage by hand, on MLflow's network."""
-    address = ("--env=ML_MLFLOW_URI=http://mlflow:5000",)
-    return data.stage("registry", *arguments, code=code, network=f"{PROJECT}_mlflow", options=address)
+    options = (
+        "--env=ML_MLFLOW_URI=http://mlflow:5000",
+        registry_login(compose_stack.settings()["ML_REGISTRY_PASSWORD"]),
+    )
+    return data.stage("registry", *arguments, code=code, network=f"{PROJECT}_mlflow", options=options)
 
 
 class Stack:
@@ -93,8 +96,9 @@ class Stack:
         return "\n".join([str({task["task_id"]: task["state"] for task in tasks}), *logs])
 
     def page(self, url: str) -> str:
-        """A page's source."""
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        """The source of a page of MLflow or the reports."""
+        asked = urllib.request.Request(url, headers=compose_stack.page_login())
+        with urllib.request.urlopen(asked, timeout=30) as answer:
             return str(answer.read().decode())
 
     def links(self, dag: str, run: str, task: str) -> dict[str, str | None]:
@@ -136,7 +140,8 @@ class Mlflow:
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
         address = f"{self.url}/api/2.0/mlflow/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(address, timeout=30) as answer:
+        asked = urllib.request.Request(address, headers=compose_stack.page_login())
+        with urllib.request.urlopen(asked, timeout=30) as answer:
             return dict(json.load(answer))
 
     def model(self) -> dict[str, Any]:

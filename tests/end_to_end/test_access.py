@@ -10,7 +10,9 @@ import pytest
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import AirflowMlError
 
-from .conftest import PROJECT, Stack, compose_stack, new_password
+from tests.harness import docker
+
+from .conftest import PROJECT, SCORED, Results, Stack, compose_stack, new_password
 
 # What answers a stranger: whether Airflow works, and what a log-in needs.
 HEALTH = "/api/v2/monitor/health"
@@ -89,6 +91,26 @@ def test_browser_is_asked_to_be_careful(stack: Stack, path: str) -> None:
         found = error.headers
     assert all(found.get(name) for name in HEADERS), dict(found)
     assert "frame-ancestors 'self'" in found["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("name", ["mlflow", "reports"])
+@pytest.mark.parametrize("path", ["/", "/2026-11-21/", "/api/2.0/mlflow/experiments/search?max_results=1"])
+@pytest.mark.usefixtures("stack")
+def test_stranger_gets_nothing_of_mlflow_and_the_reports(name: str, path: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(compose_stack.pages()[name] + path, timeout=30)
+    assert (refused.value.code, refused.value.read()) == (REFUSED, b"Log in.\n")
+
+
+def test_login_of_the_stage_is_a_file_but_for_the_server(stack: Stack, day: Results) -> None:
+    """What compose gives MLflow's server are variables; the scheduler and the stage get files."""
+    password = compose_stack.settings()["ML_REGISTRY_PASSWORD"]
+    label = f"--filter=label=com.docker.compose.project={compose_stack.project()}"
+    names = docker("ps", "--format={{.Names}}", label).stdout.split()
+    shown = [name for name in names if password in docker("inspect", name).stdout]
+    assert [name.split("-")[-2] for name in shown] == ["mlflow"]
+    run = stack.last_run("predict", SCORED)
+    assert password not in stack.airflow.log_of("predict", run, {"task_id": "resolve"})
 
 
 @pytest.mark.usefixtures("stack")

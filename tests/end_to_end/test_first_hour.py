@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 
 import pytest
-from maintain.screenshots import browser, log_in
+from maintain.screenshots import browser, credentials, log_in
 from playwright.sync_api import Browser, Page
 
 from tests.harness import ROOT, images
@@ -109,7 +109,7 @@ def chromium() -> Iterator[Browser]:
 
 def visit(chromium: Browser, address: str, password: str, words: str) -> list[str]:
     """Log in if it is Airflow's, open the page, wait for its words; returns what its console reports as an error."""
-    page = chromium.new_page()
+    page = chromium.new_page(http_credentials=credentials())
     page.set_default_timeout(PATIENCE_MS)
     if address == compose_stack.pages()["airflow"]:
         # What Airflow loads for nobody is cut off by its own way to the log-in, which its console may report.
@@ -151,7 +151,7 @@ def test_link_of_a_task_opens_the_page_of_the_training_with_its_metrics(
     """MLflow shows a page among those of generative AI unless its address says otherwise."""
     address = stack.links("monitor", stack.last_run("monitor", SCORED), "log_evaluation")[name]
     assert address
-    page = chromium.new_page()
+    page = chromium.new_page(http_credentials=credentials())
     page.set_default_timeout(PATIENCE_MS)
     page.goto(address)
     wait_for(page, f"roc_auc {first_run.of_day['prediction', 'validate']['roc_auc']:.4f}")

@@ -143,10 +143,12 @@ def exchange(*mounts: Any) -> dict[str, Any]:
     return changed("HostConfig.Mounts", list(mounts), EXCHANGE)
 
 
-def test_create_lets_exchange_alone_read_the_credentials() -> None:
+def test_create_lets_two_stages_alone_read_the_credentials() -> None:
     for mounts in ([VOLUME, CONNECTIONS], [CONNECTIONS, VOLUME], [CONNECTIONS]):
-        assert create(exchange(*mounts), WITH_CREDENTIALS)["HostConfig"]["Mounts"] == mounts
-    for image in (IMAGE, "airflow-ml-registry:1", "airflow-ml-exchange-2:1"):
+        for image in ("airflow-ml-exchange:1", "airflow-ml-registry:1"):
+            body = {**exchange(*mounts), "Image": image}
+            assert create(body, WITH_CREDENTIALS)["HostConfig"]["Mounts"] == mounts
+    for image in (IMAGE, "airflow-ml-registry-2:1", "airflow-ml-exchange-2:1"):
         assert "HostConfig.Mounts" in refusal({**exchange(VOLUME, CONNECTIONS), "Image": image}, WITH_CREDENTIALS)
         assert "HostConfig.Mounts" in refusal({**exchange(CONNECTIONS), "Image": image}, WITH_CREDENTIALS)
     assert "HostConfig.Mounts" in refusal(exchange(CONNECTIONS))  # an installation without such a volume

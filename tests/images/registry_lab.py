@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.harness import RESTRICTED, ROOT, Data, Done, docker, images
+from tests.harness import RESTRICTED, ROOT, Data, Done, docker, images, page_login, registry_login
 
 PREFIX = "airflow-ml-registry-test"
 POSTGRES = "postgres:17-trixie"
@@ -24,6 +24,7 @@ PAGES = {
 }
 FIRST, SECOND = "2026-11-15", "2026-11-16"
 START_S = 120
+PAGES_PASSWORD, REGISTRY_PASSWORD = "of-people-and-longer", "of-the-stage-and-longer"
 RULES = json.loads((ROOT / "dags/rules.json").read_text())
 Json = dict[str, Any]
 
@@ -45,7 +46,7 @@ class Server:
         """What the operator gives a container of the stage."""
         dag = {"ML_DAG_ID": "train_model", "ML_RUN_ID": run} if run else {}
         environment = {"ML_MLFLOW_URI": "http://mlflow:5000", "ML_MODEL_NAME": self.name, **PAGES, **dag, **more}
-        return tuple(f"--env={key}={value}" for key, value in environment.items())
+        return (registry_login(REGISTRY_PASSWORD), *(f"--env={key}={value}" for key, value in environment.items()))
 
     def registry(self, *arguments: str, run: str = "", code: int = 0, **more: str) -> Done:
         """Run a command of the stage."""
@@ -68,7 +69,7 @@ class Server:
         """What MLflow's REST interface says; None where there is no such thing."""
         address = f"{self.address}/{path}{'?' if query else ''}{urllib.parse.urlencode(query)}"
         data = json.dumps(body).encode() if body is not None else None
-        headers = {"Host": "mlflow:5000", "Content-Type": "application/json"}
+        headers = {"Host": "mlflow:5000", "Content-Type": "application/json", **page_login(PAGES_PASSWORD)}
         try:
             with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=30) as answer:
                 content = answer.read()
@@ -167,6 +168,8 @@ def start_server(network: str, database: str, name: str) -> str:
         *("run", "--detach", f"--name={name}", f"--network={network}", "--network-alias=mlflow"),
         "--network-alias=stranger",
         f"--env=MLFLOW_BACKEND_STORE_URI=postgresql+psycopg2://mlflow:only-here@{database}/mlflow",
+        f"--env=ML_PAGES_PASSWORD={PAGES_PASSWORD}",
+        f"--env=ML_REGISTRY_PASSWORD={REGISTRY_PASSWORD}",
         "--env=MLFLOW_SERVER_ALLOWED_HOSTS=mlflow:5000,127.0.0.1:5000",
         images()["mlflow"],
     )

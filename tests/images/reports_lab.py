@@ -8,12 +8,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, HttpCredentials, Page, sync_playwright
 
-from tests.harness import docker, images
+from tests.harness import docker, images, page_login
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+PASSWORD = "of-the-pages-and-longer"
+LOGIN: HttpCredentials = {"username": "ml", "password": PASSWORD}
 PHONE, DESKTOP = (360, 800), (1280, 900)
 
 
@@ -32,7 +34,7 @@ class Service:
         """The answer to a request; its content was read and is `response.content`."""
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
             connection.putrequest(method, path, skip_host=True)
-            for name, value in {"Host": f"localhost:{self.port}", **headers}.items():
+            for name, value in {"Host": f"localhost:{self.port}", **page_login(PASSWORD), **headers}.items():
                 connection.putheader(name.replace("_", "-"), value)
             connection.endheaders()
             response = connection.getresponse()
@@ -50,8 +52,10 @@ class Service:
 
 def start_service(*options: str) -> Service:
     confined = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=64m", "--pids-limit=64"]
-    published = "--publish=127.0.0.1::8000"
-    container = docker("run", "--detach", *confined, published, *options, images()["reports"], "serve").stdout.strip()
+    published, password = "--publish=127.0.0.1::8000", f"--env=ML_PAGES_PASSWORD={PASSWORD}"
+    container = docker(
+        "run", "--detach", *confined, published, password, *options, images()["reports"], "serve"
+    ).stdout.strip()
     port = int(docker("port", container, "8000").stdout.splitlines()[0].rpartition(":")[2])
     service = Service(container, port)
     for _ in range(200):

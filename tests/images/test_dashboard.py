@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.harness import ROOT, Data, copy_of, data_volume, docker
-from tests.images.reports_lab import DESKTOP, PHONE, Service, open_browser, start_service, watch
+from tests.images.reports_lab import DESKTOP, LOGIN, PHONE, Service, open_browser, start_service, watch
 
 MODEL, LAST = "models/2026-11-21", "2026-11-22"
 MONITORING = json.loads((ROOT / "dags/rules.json").read_text())["monitoring"]
@@ -103,7 +103,9 @@ def test_dashboard_fits_is_quiet_and_shows_each_day_in_each_chart(
     services: dict[str, Service], browser: Browser, days: str, size: tuple[int, int], scheme: Any
 ) -> None:
     width, height = size
-    with closing(browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)) as context:
+    with closing(
+        browser.new_context(http_credentials=LOGIN, viewport={"width": width, "height": height}, color_scheme=scheme)
+    ) as context:
         page = context.new_page()
         said, asked = watch(page)
         page.goto(services[days].url)
@@ -124,7 +126,7 @@ WITHIN = """text => { const [inner, outer] = [text, text.closest('section')].map
 
 
 def test_click_on_a_day_of_a_chart_opens_its_page(services: dict[str, Service], browser: Browser) -> None:
-    with closing(browser.new_page()) as page:
+    with closing(browser.new_page(http_credentials=LOGIN)) as page:
         page.goto(services["few"].url)
         page.locator("svg.chart a").first.click()
         assert page.url == f"{services['few'].url}/2026-11-13/"
@@ -141,7 +143,7 @@ def test_gaps_and_missing_figures_are_visible(services: dict[str, Service]) -> N
 
 
 def test_one_day_is_shown_in_figures_without_charts(scored: Data, browser: Browser) -> None:
-    with served(scored, {0: {}}) as one, closing(browser.new_page()) as page:
+    with served(scored, {0: {}}) as one, closing(browser.new_page(http_credentials=LOGIN)) as page:
         page.goto(one.url)
         assert page.locator("svg").count() == 0
         assert page.locator(".charts section b").count() >= 4
@@ -184,7 +186,7 @@ def test_figures_that_do_not_count_are_not_drawn(services: dict[str, Service]) -
 
 
 def test_months_of_many_days_are_closed_but_for_the_newest(services: dict[str, Service], browser: Browser) -> None:
-    with closing(browser.new_page()) as page:
+    with closing(browser.new_page(http_credentials=LOGIN)) as page:
         page.goto(services["many"].url)
         assert page.locator("summary").count() == 14
         assert page.locator("details[open]").count() == 2

@@ -1,5 +1,6 @@
 """MLflow's server as compose runs it, before the real Postgres: what stages and people ask of it works, little else."""
 
+import base64
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import ROOT, docker, images
+from tests.harness import ROOT, docker, images, page_login
 
 PATIENCE_S = 120
 POSTGRES = {"POSTGRES_USER": "airflow", "POSTGRES_DB": "airflow", "POSTGRES_PASSWORD": "airflow"}
@@ -42,6 +43,7 @@ print(json.dumps({
 }))
 """
 LARGE = 600 << 20
+PAGES_PASSWORD, REGISTRY_PASSWORD = "of-people-and-longer", "of-the-stage-and-longer"
 
 
 def free_port() -> int:
@@ -98,7 +100,10 @@ class Server:
     @cached_property
     def service(self) -> dict[str, Any]:
         """What docker-compose.yml says of the service, with this server's port and password."""
-        settings = {"ML_MLFLOW_PORT": str(self.port), "ML_MLFLOW_POSTGRES_PASSWORD": self.password}
+        settings = {
+            "ML_MLFLOW_PORT": str(self.port), "ML_MLFLOW_POSTGRES_PASSWORD": self.password,
+            "ML_PAGES_PASSWORD": PAGES_PASSWORD, "ML_REGISTRY_PASSWORD": REGISTRY_PASSWORD,
+        }  # fmt: skip
         config = subprocess.run(
             ["docker", "compose", "config", "--format", "json"], cwd=ROOT, env={**os.environ, **settings},
             capture_output=True, text=True, check=True,
@@ -122,7 +127,8 @@ class Server:
 
     def send(self, method: str, path: str, content: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """The status and the bytes of the answer."""
-        request = urllib.request.Request(f"{self.url}{path}", content, headers, method=method)
+        login = page_login(PAGES_PASSWORD)
+        request = urllib.request.Request(f"{self.url}{path}", content, {**login, **headers}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return int(answer.status), answer.read()
@@ -257,8 +263,64 @@ def test_other_name_than_its_own_is_refused(server: Server, host: str) -> None:
 
 
 def test_name_on_the_network_of_the_stages_is_taken(server: Server) -> None:
-    code = "import urllib.request as u; print(u.urlopen('http://mlflow:5000/').status)"
-    assert server.python(code) == "200"
+    code = "import sys, json, urllib.request as u; headers = json.loads(sys.argv[1])\n"
+    code += "print(u.urlopen(u.Request('http://mlflow:5000/', headers=headers)).status)"
+    assert server.python(code, json.dumps(page_login(PAGES_PASSWORD))) == "200"
+
+
+OPENED = [
+    ("GET", "/"), ("GET", "/health"), ("GET", "/version"), ("GET", "/favicon.ico"), ("GET", "/static-files/index.html"),
+    ("GET", "/metrics"), ("GET", "/docs"), ("GET", "/openapi.json"), ("POST", "/graphql"), ("POST", "/v1/traces"),
+    ("GET", "/get-artifact?run_id=x&path=y"), ("GET", "/model-versions/get-artifact?name=x&version=1&path=y"),
+    ("GET", "/api/2.0/mlflow/experiments/search?max_results=1"), ("GET", "/api/3.0/mlflow/server-info"),
+    ("POST", "/ajax-api/2.0/mlflow/registered-models/set-tag"), ("PUT", "/api/2.0/mlflow-artifacts/artifacts/0/x"),
+    ("GET", "//api/2.0/mlflow/experiments/search?max_results=1"), ("OPTIONS", "/api/2.0/mlflow/runs/create"),
+    ("GET", "/gateway/x"), ("POST", "/ajax-api/3.0/mlflow/assistant/message"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), OPENED)
+def test_request_without_a_login_is_refused(server: Server, method: str, path: str) -> None:
+    assert server.send(method, path, b"{}" if method != "GET" else None, Authorization="") == (401, b"Log in.\n")
+
+
+def basic(words: str, scheme: str = "Basic") -> str:
+    return f"{scheme} {base64.b64encode(words.encode()).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (basic(f"ml:{PAGES_PASSWORD}"), 200),
+        (basic(f"registry:{REGISTRY_PASSWORD}"), 200),
+        (basic(f"ml:{PAGES_PASSWORD}", "bAsIc"), 200),
+        (basic(f"registry:{PAGES_PASSWORD}"), 401),
+        (basic(f"ml:{REGISTRY_PASSWORD}"), 401),
+        (basic(f"ML:{PAGES_PASSWORD}"), 401),
+        (basic(f"ml:{PAGES_PASSWORD} "), 401),
+        (basic(f"ml:{PAGES_PASSWORD[:-1]}"), 401),
+        (basic("ml:"), 401),
+        (basic(""), 401),
+        (basic(f"ml:{PAGES_PASSWORD}", "Bearer"), 401),
+        (f"Basic ml:{PAGES_PASSWORD}", 401),
+        ("Basic " + "A" * 5000, 401),
+        ("Basic \xff\xfe", 401),
+        ("Basic", 401),
+    ],
+)
+def test_login_is_that_of_an_account_and_its_password(server: Server, header: str, status: int) -> None:
+    path = "/api/2.0/mlflow/experiments/search?max_results=1"
+    assert server.send("GET", path, Authorization=header)[0] == status
+
+
+@pytest.mark.parametrize(("given", "found"), [([], 0), (["--env=ML_REGISTRY_PASSWORD=fifteen-letters"], 15)])
+def test_server_without_a_long_password_does_not_start(given: list[str], found: int) -> None:
+    options = ["--env=MLFLOW_BACKEND_STORE_URI=x", f"--env=ML_PAGES_PASSWORD={PAGES_PASSWORD}", *given]
+    done = docker("run", "--rm", *options, images()["mlflow"], check=False)
+    expected = "expected a password of at least 16; do: set it in .env"
+    assert (done.returncode, done.stderr) == (
+        2, f"error: ML_REGISTRY_PASSWORD has {found} characters, {expected}\n"
+    )  # fmt: skip
 
 
 def test_page_from_elsewhere_can_change_nothing(server: Server) -> None:

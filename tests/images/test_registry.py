@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import random
 import re
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from tests.harness import ROOT, Data, Done, data_folder, docker, images
 
-from .registry_lab import FIRST, RULES, SECOND, Server, in_server, serve, start
+from .registry_lab import FIRST, PAGES_PASSWORD, RULES, SECOND, Server, in_server, serve, start
 
 MODEL = f"models/{FIRST}"
 ODD = "2026-12-01"
@@ -682,7 +683,10 @@ def scores_elsewhere(server: Server, ds: str, model: str, raw: str = "") -> dict
     classes = server.data.json(f"{model}/encoder.json")["target"]["classes"]
     question = json.dumps({"example": example, "classes": classes, "raw": raw, **tables})
     client = [str(ROOT / "airflow-ml"), "mlflow-client", server.network, "-c", CHECK]
-    done = subprocess.run(client, input=question, capture_output=True, text=True, timeout=300, check=False)
+    environment = {**os.environ, "ML_PAGES_PASSWORD": PAGES_PASSWORD}
+    done = subprocess.run(
+        client, input=question, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))
 

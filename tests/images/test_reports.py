@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.harness import ROOT, Data, data_volume, docker, image_lock, images, python
-from tests.images.reports_lab import DESKTOP, PHONE, Service, open_browser, start_service, watch
+from tests.harness import ROOT, Data, data_volume, docker, image_lock, images, page_login, python
+from tests.images.reports_lab import DESKTOP, LOGIN, PASSWORD, PHONE, Service, open_browser, start_service, watch
 
 FIRST, LAST = "2026-11-09", "2026-11-16"
 OLD_MODEL, NEW_MODEL = "models/2026-11-08", "models/2026-11-15"
@@ -128,7 +128,9 @@ def test_page_is_quiet_loads_nothing_and_fits(
     service: Service, browser: Browser, tmp_path: Path, path: str, size: tuple[int, int], scheme: Any
 ) -> None:
     width, height = size
-    with closing(browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)) as context:
+    with closing(
+        browser.new_context(http_credentials=LOGIN, viewport={"width": width, "height": height}, color_scheme=scheme)
+    ) as context:
         page = context.new_page()
         said, asked = watch(page)
         page.goto(service.url + path)
@@ -151,7 +153,9 @@ FILLS = """(one => one.clientWidth > 0.95 * one.parentElement.clientWidth)"""
 
 
 def test_page_on_paper_fits_and_is_dark_on_white(service: Service, browser: Browser) -> None:
-    with closing(browser.new_context(viewport={"width": 794, "height": 1123}, color_scheme="dark")) as context:
+    with closing(
+        browser.new_context(http_credentials=LOGIN, viewport={"width": 794, "height": 1123}, color_scheme="dark")
+    ) as context:
         page = context.new_page()
         page.goto(f"{service.url}/{LAST}/")
         page.emulate_media(media="print")
@@ -162,7 +166,7 @@ def test_page_on_paper_fits_and_is_dark_on_white(service: Service, browser: Brow
 
 
 def test_page_cannot_load_or_run_anything_even_if_something_got_into_it(service: Service, browser: Browser) -> None:
-    with closing(browser.new_context()) as context:
+    with closing(browser.new_context(http_credentials=LOGIN)) as context:
         page = context.new_page()
         _, asked = watch(page)
         page.goto(f"{service.url}/{LAST}/")
@@ -222,7 +226,7 @@ def test_plots_are_shown_by_a_browser(world: Data, browser: Browser, tmp_path: P
         file = tmp_path / f"{name}.svg"
         file.write_text(world.read(f"plots/{NEW_MODEL.removeprefix('models/')}/{name}.svg"))
         for scheme in ("light", "dark"):
-            with closing(browser.new_context(color_scheme=scheme)) as context:  # type: ignore[arg-type]
+            with closing(browser.new_context(http_credentials=LOGIN, color_scheme=scheme)) as context:  # type: ignore[arg-type]
                 page = context.new_page()
                 said, asked = watch(page)
                 page.goto(file.as_uri())
@@ -304,8 +308,11 @@ def test_what_was_not_published_is_not_served(hostile: Service, ds: str, status:
     ],
 )
 def test_nothing_but_pages_can_be_asked_for(hostile: Service, path: str) -> None:
+    login = page_login(PASSWORD)["Authorization"]
     with socket.create_connection(("127.0.0.1", hostile.port), timeout=10) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode("latin-1"))
+        connection.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {login}\r\n\r\n".encode("latin-1")
+        )
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 400 "))
     assert b"SECRET" not in answer
@@ -372,6 +379,25 @@ def test_request_for_another_name_is_refused(hostile: Service, host: str) -> Non
     response = hostile.ask("/2026-01-07/", Host=host)
     assert response.status == 421
     assert b"SECRET" not in response.content  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/2026-01-07/", "/2026-01-07", "/nothing", "/healthz/", "/2026-01-07/index.html"]
+)
+@pytest.mark.parametrize(
+    "login", ["", "Basic bWw6", page_login("of-the-page")["Authorization"]], ids=["none", "empty", "other"]
+)
+def test_reader_without_the_login_is_refused(hostile: Service, path: str, login: str) -> None:
+    response = hostile.ask(path, Authorization=login)
+    assert (response.status, response.content) == (401, b"Log in.\n")  # type: ignore[attr-defined]
+    assert str(response.getheader("WWW-Authenticate")).startswith("Basic ")
+    assert response.getheader("X-Content-Type-Options") == "nosniff"
+
+
+def test_health_needs_no_login_and_the_service_a_password(hostile: Service) -> None:
+    assert hostile.ask("/healthz", Authorization="").status == 200
+    done = docker("run", "--rm", images()["reports"], "serve", check=False)
+    assert (done.returncode, "ML_PAGES_PASSWORD has 0 characters" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("host", ["localhost:8081", "127.0.0.1", "reports:8000", "LOCALHOST"])

@@ -172,3 +172,28 @@ def test_extra_that_is_no_json_is_refused_without_its_text(
     assert "the extra of the connection 'shop' is not JSON" in error
     assert TOKEN not in error
     assert list(folder.iterdir()) == []
+
+
+def test_login_of_the_registry_is_a_secret_and_no_connection_of_airflow(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (secret := tmp_path / "registry_password").write_text("of-the-stage")
+    monkeypatch.setattr(connections, "PASSWORD", secret)
+    written = folder / Path(connections.write(connections.MLFLOW, {"task": "resolve"}, login=True)).name / "mlflow.json"
+    assert json.loads(written.read_text()) == {"login": "registry", "password": "of-the-stage"}
+    connections.remove({"task": "resolve"})
+    assert list(folder.iterdir()) == []
+    secret.unlink()
+    with pytest.raises(connections.NoConnection, match=r"registry_password cannot be read .*let the scheduler have"):
+        connections.write(connections.MLFLOW, {"task": "resolve"}, login=True)
+    assert list(folder.iterdir()) == []
+
+
+def test_connection_of_airflow_with_the_name_of_the_login_is_not_the_login(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (secret := tmp_path / "registry_password").write_text("of-the-stage")
+    monkeypatch.setattr(connections, "PASSWORD", secret)
+    monkeypatch.setenv(f"AIRFLOW_CONN_{connections.MLFLOW.upper()}", json.dumps(CONNECTION))
+    written = folder / Path(connections.write(connections.MLFLOW, {"task": "export"})).name / "mlflow.json"
+    assert json.loads(written.read_text()) == CONNECTION

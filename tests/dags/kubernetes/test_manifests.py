@@ -235,6 +235,14 @@ def test_password_of_admin_is_the_file_that_the_first_job_reads() -> None:
     assert f'Path("{mount["mountPath"]}/{item["path"]}")' in init
 
 
+def test_password_of_the_registry_is_the_file_that_the_scheduler_reads() -> None:
+    scheduler = VALUES["scheduler"]
+    (mount,) = [one for one in scheduler["extraVolumeMounts"] if one["name"] == "registry"]
+    (volume,) = [one for one in scheduler["extraVolumes"] if one["name"] == "registry"]
+    (item,) = volume["secret"]["items"]
+    assert (Path(mount["mountPath"]), mount["subPath"]) == (connections.PASSWORD, item["path"])
+
+
 def test_no_command_of_the_chart_needs_a_shell() -> None:
     """The image has none, and the chart's own commands and checks use one."""
     for service in ("scheduler", "triggerer", "dagProcessor", "apiServer", "migrateDatabaseJob"):

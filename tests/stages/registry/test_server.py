@@ -1,17 +1,26 @@
 """A server that is down, silent, or not MLflow's."""
 
+import json
 import socket
 import urllib.error
+from pathlib import Path
 
 import pytest
 from conftest import Answering, World
 
 import server
+from rest import with_login
+
+
+@pytest.fixture(autouse=True)
+def _login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_CONNECTIONS", str(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
+        (401, b"Log in.", "mount a mlflow.json at /run/connections"),
         (403, b"Invalid Host header", "--allowed-hosts"),
         (500, b"boom", "HTTP status 500: boom"),
         (503, b"", "HTTP status 503: nothing"),
@@ -29,6 +38,25 @@ def test_answer_that_is_not_mlflows_is_shown(
     assert result.code == 1
     assert said in result.log
     assert answering.address in result.log
+
+
+def test_login_is_sent_to_the_server_and_to_no_other_that_it_names(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.json").write_text(json.dumps({"login": "registry", "password": "pä:ss"}))
+    login = server.read_login()
+    assert login == {"Authorization": "Basic cmVnaXN0cnk6cMOkOnNz"}
+    request = with_login("http://mlflow:5000/", login)
+    assert (request.unredirected_hdrs, request.headers) == (login, {})
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"login": "x"}', '{"login": "x", "password": 1}', '{"password": "shown"']
+)
+def test_file_that_is_no_login_is_wrong_usage_and_is_not_shown(world: World, tmp_path: Path, content: str) -> None:
+    (tmp_path / "mlflow.json").write_text(content)
+    result = world.run("resolve")
+    assert result.code == 2
+    assert f"{tmp_path}/mlflow.json is no login" in result.log
+    assert "shown" not in result.log
 
 
 def test_server_that_takes_the_call_and_is_silent_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

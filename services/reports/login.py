@@ -1,0 +1,68 @@
+"""A login for each request: HTTP's basic authentication. services/mlflow and services/reports have the same copy."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # health checks load this file too
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+# The account of people; its password is ML_PAGES_PASSWORD.
+PEOPLE = "ml"
+# What nobody finds by trying, so that nothing has to count the tries, which would shut out the stage too.
+LEAST_CHARACTERS = 16
+ASK = [(b"content-type", b"text/plain"), (b"www-authenticate", b'Basic realm="airflow-ml", charset="UTF-8"')]
+
+
+class Login:
+    """Around an application: requests without the name and password of an account get 401, except `without` login.
+
+    :param accounts: the password of each account
+    :param without: paths that are answered to everybody
+    """
+
+    def __init__(self, app: "ASGIApp", accounts: Mapping[str, str], without: Collection[str] = ()) -> None:
+        self._app, self._without = app, without
+        self._known = [_digest(f"{name}:{password}".encode()) for name, password in accounts.items()]
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer a request, or open a web socket."""
+        if scope["type"] == "lifespan" or scope["path"] in self._without or self._is_known(scope):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 401, "headers": ASK})
+            await send({"type": "http.response.body", "body": b"Log in.\n"})
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    def _is_known(self, scope: "Scope") -> bool:
+        """Whether the request has the login of an account; how long this takes says nothing about a password."""
+        scheme, _, word = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
+        try:
+            given = _digest(base64.b64decode(word.strip(), validate=True) if scheme.lower() == b"basic" else b"")
+        except ValueError:
+            return False
+        return any([hmac.compare_digest(given, known) for known in self._known])  # noqa: C419 - each is compared
+
+
+def _digest(login: bytes) -> bytes:
+    """All have the same length, so that a comparison does not show a password's."""
+    return hashlib.sha256(login).digest()
+
+
+def passwords(environment: Mapping[str, str], **variables: str) -> dict[str, str]:
+    """The password of each account, from the variable that is named. Errors: ValueError, which names the variable."""
+    for variable in variables.values():
+        if (found := len(environment.get(variable, ""))) < LEAST_CHARACTERS:
+            raise ValueError(
+                f"{variable} has {found} characters, expected a password of at least {LEAST_CHARACTERS}; "
+                "do: set it in .env"
+            )
+    return {name: environment[variable] for name, variable in variables.items()}
+
+
+def header(name: str, password: str) -> dict[str, str]:
+    """The header with which an account logs in."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"}
