@@ -58,6 +58,8 @@ attack: images ## try to get through the engine proxy, in hundreds of ways; prin
 fuzz: images ## read thousands of damaged and hostile files with each reader; takes minutes
 	@setup/ensure_venv.sh
 	@.venv/bin/python -m pytest -q --hypothesis-profile=fuzz tests/stagekit/test_fuzz.py
+	@for stage in preprocessing training prediction report; do \
+	  ./airflow-ml test-stage $$stage -q -k test_fuzz --hypothesis-profile=fuzz; done
 
 notebook: images ## open a notebook on a day's raw data; ends with Ctrl-C
 	@./airflow-ml notebook

@@ -13,7 +13,7 @@ from typing import Any
 
 from stagekit.errors import BadInput
 from stagekit.partition import Partition
-from stagekit.shapes import EqualLengths, Exactly, Maybe, Passes, ShapeError, Values, check, read_object
+from stagekit.shapes import COUNT, EqualLengths, Exactly, Maybe, Passes, ShapeError, Values, check, read_object
 
 # What a feature is made from: a number, a text with known values, one part of a time, or the days between two times.
 NUMBER, CATEGORY, HOUR, WEEKDAY, DAY = "number", "category", "hour", "weekday", "day"
@@ -57,20 +57,20 @@ ENCODER = {
     "days": Maybe([NAME]),
 }
 METRICS = {
-    "rows": int,
+    "rows": COUNT,
     "classes": [str],
-    "class_rows": Maybe(Values(int)),
+    "class_rows": Maybe(Values(COUNT)),
     **dict.fromkeys(HIGHER_IS_BETTER, Maybe(float)),
     "threshold": Maybe(float),
-    "confusion_matrix": Maybe([[int]]),
-    "calibration": Maybe([{"rows": int, "weight": Maybe(float), "mean_predicted": float, "observed": float}]),
+    "confusion_matrix": Maybe([[COUNT]]),
+    "calibration": Maybe([{"rows": COUNT, "weight": Maybe(float), "mean_predicted": float, "observed": float}]),
     # Log-odds of the second class = a + b x + c x^2, x the log-odds of the score, which `range` bounds.
     "calibrator": Maybe({"coefficients": [float], "covariance": [[float]], "range": [float]}),
-    "reproduction": Maybe({"rows": int, "max_difference": float}),
+    "reproduction": Maybe({"rows": COUNT, "max_difference": float}),
     "intervals": Maybe(Values(Maybe([float]))),
     "weighted": Maybe(bool),
     # What the threshold was chosen by, and the mean cost of a row with it and with the one of the greatest F1.
-    "decision": Maybe({"costs": Maybe(Values((str, int, float))), "capacity": Maybe(int)}),
+    "decision": Maybe({"costs": Maybe(Values((str, float))), "capacity": Maybe(COUNT)}),
     "default_threshold": Maybe(float),
     "cost": Maybe(float),
     "default_cost": Maybe(float),
@@ -82,11 +82,11 @@ CURVES = [
         "precision_recall": EqualLengths({"recall": [float], "precision": [float]}, ("recall", "precision")),
     }
 ]
-BINS: dict[str, Any] = {"labels": [str], "edges": Maybe([float]), "codes": Maybe([[int]]), "counts": [int]}
+BINS: dict[str, Any] = {"labels": [str], "edges": Maybe([float]), "codes": Maybe([[COUNT]]), "counts": [COUNT]}
 SEGMENT = {
     "field": str,
     "value": str,
-    "rows": int,
+    "rows": COUNT,
     "figures": Values(Maybe(float)),
     "intervals": Values(Maybe([float])),
 }
@@ -98,12 +98,12 @@ EVALUATION = {
     "ds": str,
     "model": {"name": Maybe(str), "version": MAYBE_VERSION, "run_id": Maybe(str)},
     "trained_on_day": Maybe(bool),
-    "rows": int,
-    "target": Maybe({"matched": Maybe(int), "without_target": Maybe(int), "new_classes": Maybe(Values(int))}),
+    "rows": COUNT,
+    "target": Maybe({"matched": Maybe(COUNT), "without_target": Maybe(COUNT), "new_classes": Maybe(Values(COUNT))}),
     "metrics": Maybe(METRICS),
     "trained": Maybe(METRICS),
     # Figures of all rows before labels have come, or why there are none. Never measured, so no rule looks at them.
-    "estimate": Maybe({"rows": int, "roc_auc": float, "average_precision": float, "intervals": Values([float])}),
+    "estimate": Maybe({"rows": COUNT, "roc_auc": float, "average_precision": float, "intervals": Values([float])}),
     "no_estimate": Maybe(str),
     # What `log_loss` of the metrics would be if the model's scores were calibrated.
     "calibrated_log_loss": Maybe(float),
@@ -118,7 +118,7 @@ EVALUATION = {
                 {
                     "field": str,
                     "value": str,
-                    "rows": int,
+                    "rows": COUNT,
                     "figure": Maybe(float),
                     "interval": Maybe([float]),
                     "trained": Maybe({"figure": float, "interval": Maybe([float])}),
@@ -133,12 +133,12 @@ EVALUATION = {
             "score": EqualLengths(SHARES, SHARE_LISTS),
         }
     ),
-    "missing_as_zero": Maybe(Values(int)),
+    "missing_as_zero": Maybe(Values(COUNT)),
     "quality": {
-        "rows_in": Maybe(int),
-        "rows_out": Maybe(int),
-        "rejected": Maybe(Values(int)),
-        "reasons": Maybe(Values(int)),
+        "rows_in": Maybe(COUNT),
+        "rows_out": Maybe(COUNT),
+        "rejected": Maybe(Values(COUNT)),
+        "reasons": Maybe(Values(COUNT)),
     },
     "rules": Maybe({"metric": Maybe(str)}),
     "breaches": [BREACH],
@@ -147,7 +147,7 @@ EVALUATION = {
 # baseline.json; a bin without rows has no mean.
 CONTRIBUTIONS = {
     "version": VERSION,
-    "rows": int,
+    "rows": COUNT,
     "classes": [str],
     "model": str,
     "features": [
@@ -155,7 +155,7 @@ CONTRIBUTIONS = {
             "name": str,
             "mean_absolute": float,
             "bins": Maybe(
-                EqualLengths({"labels": [str], "rows": [int], "means": [Maybe(float)]}, ("labels", "rows", "means"))
+                EqualLengths({"labels": [str], "rows": [COUNT], "means": [Maybe(float)]}, ("labels", "rows", "means"))
             ),
         }
     ],
@@ -166,13 +166,13 @@ COMPARISON = {
     "candidate": {"model": str, "metrics": METRICS},
     "champion": Maybe({"model": str, "version": MAYBE_VERSION, "metrics": METRICS}),
     "incomparable": Maybe({"model": str, "version": MAYBE_VERSION, "why": str}),
-    "rows": int,
+    "rows": COUNT,
     "metric": str,
     "difference": Maybe(float),
     "interval": Maybe([float]),
-    "interval_rows": Maybe(int),
+    "interval_rows": Maybe(COUNT),
     "confidence": Maybe(float),
-    "resamples": Maybe(int),
+    "resamples": Maybe(COUNT),
     "rule": Maybe({"tolerance": Maybe(float), "floors": Maybe(Values(float)), "undecided": Maybe(str)}),
     "outcome": Maybe(str),
     "passed": bool,
@@ -185,7 +185,7 @@ SHAPES: Mapping[str, Any] = MappingProxyType(
         "curves.json": {"version": VERSION, "classes": [str], "curves": CURVES},
         "baseline.json": {
             "version": VERSION,
-            "rows": int,
+            "rows": COUNT,
             "features": [EqualLengths({"name": str, "kind": str, **BINS}, ("labels", "counts"))],
             "score": EqualLengths(BINS, ("labels", "counts")),
             "segments": Maybe([SEGMENT]),
@@ -203,8 +203,8 @@ SHAPES: Mapping[str, Any] = MappingProxyType(
         "params.json": {
             "parameters": Maybe(dict),
             "seed": Maybe(int),
-            "rows": Maybe(Values(int)),
-            "best_iteration": Maybe(int),
+            "rows": Maybe(Values(COUNT)),
+            "best_iteration": Maybe(COUNT),
             "validation": Maybe(Values(float)),
             "curve": Maybe(Values([float])),
         },

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stagekit.errors import BadInput
-from stagekit.shapes import SHOWN, Maybe, Passes, ShapeError, Values, check, parse_object
+from stagekit.shapes import COUNT, SHOWN, Maybe, Passes, ShapeError, Values, check, parse_object
 
 META = "_meta.json"
 META_VERSION = 1
@@ -52,7 +52,7 @@ MARK = {
     "version": int,
     "partition": str,
     # `removed`: when stagekit.tidy removed the file.
-    "outputs": Values({"sha256": str, "size": int, "step": str, "rows": Maybe(int), "removed": Maybe(MOMENT)}),
+    "outputs": Values({"sha256": str, "size": COUNT, "step": str, "rows": Maybe(COUNT), "removed": Maybe(MOMENT)}),
     "steps": Values(STEP),
 }
 

@@ -67,6 +67,10 @@ class EqualLengths:
     keys: tuple[str, ...]
 
 
+# A whole number that every program can hold, and compute with: those of Python and of JSON have no limit.
+COUNT = Passes(int, lambda number: abs(number) < 1 << 63, "a whole number of at most 63 bits")
+
+
 class ShapeError(ValueError):
     """A file is not as agreed. `found` names the place, `expected` what should be there."""
 

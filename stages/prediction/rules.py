@@ -5,7 +5,7 @@ Each set of rules is one JSON object; a key that is left out has its default. St
 """
 
 import json
-import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,7 +54,8 @@ def gain(metric: str, difference: float) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number that a double can hold: neither NaN, nor infinite, nor a greater whole number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_floors(value: Any) -> bool:

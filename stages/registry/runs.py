@@ -2,8 +2,8 @@
 
 import json
 import logging
-import math
 import os
+import sys
 import tempfile
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -276,12 +276,11 @@ def shorten(value: Any, longest: int = LONGEST_VALUE) -> str:
 
 def figures(found: Mapping[str, Any]) -> dict[str, float]:
     """The figures among the values of a JSON object: no truth values, nothing nested, nothing infinite."""
-    numbers = {
+    return {
         key: float(value)
         for key, value in found.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     }
-    return {key: value for key, value in numbers.items() if math.isfinite(value)}
 
 
 def log_points(server: Server, run_id: str, points: Sequence[Point]) -> int:

@@ -33,7 +33,7 @@ def _sizes(text: str) -> dict[str, float]:
         sizes: Any = json.loads(text or "{}")
         if isinstance(sizes, dict) and all(map(_is_size, sizes.values())):
             return {name: float(size) for name, size in sorted(sizes.items())}
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, OverflowError):  # the last: a whole number beyond every double
         pass
     raise UsageError(f"--images-json is {text[:80]!r}", expected='sizes in MB by image, such as {"training": 183}')
 

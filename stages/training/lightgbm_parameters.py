@@ -133,7 +133,7 @@ def _object(text: str, where: str) -> list[tuple[str, Any]]:
     """The members of a JSON object, in order and with those that are named twice."""
     try:
         members = json.loads(text, object_pairs_hook=_Members)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{where} is no JSON ({error})", expected='an object, such as {"num_leaves": 63}') from None
     if not isinstance(members, _Members):
         raise UsageError(f"{where} is JSON, but no object", expected='an object, such as {"num_leaves": 63}')
@@ -150,7 +150,7 @@ def _pair(pair: str) -> tuple[str, Any]:
         raise UsageError(f"--param {pair!r} has no =", expected="NAME=VALUE, such as num_leaves=63")
     try:
         return name, json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name, text
 
 

@@ -22,7 +22,7 @@ from stagekit.mark import load_mark
 from stagekit.models import check_made_for, check_sha256
 from stagekit.shapes import ShapeError, parse_object
 
-from tests.stagekit.hostile import TEXTS, documents
+from tests.hostile import TEXTS, documents
 from tests.stagekit.test_contract import DOCUMENTS, ENCODER_JSON, NAME
 
 # A folder is made once for a test, and each example replaces what is in it.

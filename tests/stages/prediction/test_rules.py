@@ -31,6 +31,7 @@ GATE_FAULTS = {
     "floors_text": ('{"floors": {"roc_auc": "0.7"}}', 'floors is {"roc_auc": "0.7"}'),
     "tolerance_negative": ('{"tolerance": -0.1}', "tolerance is -0.1; expected: a number of 0 or more"),
     "tolerance_nan": ('{"tolerance": NaN}', "tolerance is NaN"),
+    "tolerance_huge": (f'{{"tolerance": {10**400}}}', "expected: a number of 0 or more"),
     "tolerance_true": ('{"tolerance": true}', "tolerance is true"),
     "resamples_zero": ('{"resamples": 0}', "resamples is 0; expected: a whole number from 1 to 100000"),
     "resamples_fraction": ('{"resamples": 10.5}', "resamples is 10.5"),

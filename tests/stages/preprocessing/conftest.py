@@ -100,7 +100,8 @@ class Day:
 
     def publish(self, data: str | bytes, target: str | bytes | None = None, schema: Any = SCHEMA, ds: str = DS) -> None:
         """Publish raw/{ds} as the generator would."""
-        files = {"data.csv": data, "target.csv": target, "schema.json": json.dumps(schema)}
+        text = schema if isinstance(schema, bytes) else json.dumps(schema)
+        files = {"data.csv": data, "target.csv": target, "schema.json": text}
         with Publication(self.root, f"raw/{ds}", "generate") as publication:
             for name, content in files.items():
                 if content is not None:

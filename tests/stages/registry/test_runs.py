@@ -57,5 +57,15 @@ def test_model_card_is_in_the_text_of_the_version_and_fits(world: World) -> None
 
 
 def test_figures_are_what_mlflow_can_draw() -> None:
-    found = {"a": 1, "b": 0.5, "c": True, "d": None, "e": float("nan"), "f": float("inf"), "g": [1], "h": "1"}
+    found = {
+        "huge": 10**400,
+        "a": 1,
+        "b": 0.5,
+        "c": True,
+        "d": None,
+        "e": float("nan"),
+        "f": float("inf"),
+        "g": [1],
+        "h": "1",
+    }
     assert figures(found) == {"a": 1.0, "b": 0.5}

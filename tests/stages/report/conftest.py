@@ -210,9 +210,10 @@ class World:
         with Publication(self.root, name, step, inputs=inputs, parameters=parameters) as publication:
             publication.result = {"warnings": warnings}
             for file, content in files.items():
-                text = content if isinstance(content, str) else json.dumps(content)
-                publication.path(file).write_text(text, encoding="utf-8", errors="surrogatepass")
-                publication.rows[file] = text.count("\n") - 1
+                text = content if isinstance(content, str | bytes) else json.dumps(content)
+                found = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+                publication.path(file).write_bytes(found)
+                publication.rows[file] = found.count(b"\n") - 1
 
     def of_run(self, dag: str, run: str) -> None:
         """Let what is published next belong to a Dag run."""

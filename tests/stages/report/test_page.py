@@ -784,6 +784,7 @@ def test_evaluation_that_is_not_of_the_form_is_refused_by_its_place(world: World
     [
         (["--images-json", "{"], "--images-json"),
         (["--images-json", "[1]"], "sizes in MB by image"),
+        (["--images-json", f'{{"a": {10**400}}}'], "sizes in MB by image"),
         (["--images-json", '{"training": "big"}'], "sizes in MB by image"),
         (["--images-json", '{"training": -1}'], "sizes in MB by image"),
         (["--airflow-page", "javascript:alert(1)"], "an address such as http://localhost:8080"),

@@ -82,9 +82,9 @@ class World:
     root: Path
     capture: pytest.CaptureFixture[str]
 
-    def publish(self, train: str | bytes, val: str | bytes, encoder: Mapping[str, Any] | str) -> None:
+    def publish(self, train: str | bytes, val: str | bytes, encoder: Mapping[str, Any] | str | bytes) -> None:
         files = {"train.csv": train, "val.csv": val}
-        files["encoder.json"] = encoder if isinstance(encoder, str) else json.dumps(encoder)
+        files["encoder.json"] = encoder if isinstance(encoder, str | bytes) else json.dumps(encoder)
         with Publication(self.root, PROCESSED, "split") as publication:
             for name, content in files.items():
                 publication.path(name).write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -57,6 +57,7 @@ def test_param_is_json_or_text_under_its_main_name(pair: str, name: str, value: 
         (["--param", "eta=0.1", "--param", "learning_rate=0.2"], "learning_rate is given twice"),
         (["--params-json", '{"num_leaves": 3, "num_leaves": 4}'], "num_leaves is given twice"),
         (["--params-json", "{"], "--params-json is no JSON"),
+        (["--params-json", "[" * 200_000], "--params-json is no JSON"),
         (["--params-json", "[1]"], "no object"),
         (["--params-json", '{"num_leaves": null}'], "num_leaves is None"),
         (["--params-json", '{"lambda_l1": Infinity}'], "lambda_l1 is inf; expected: a number"),

@@ -4,7 +4,18 @@ import copy
 import json
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+
+# For what runs a whole stage for each example: a tenth of the profile's, and in CI always the same ones.
+RUNS = settings(
+    max_examples=settings.default.max_examples // 10,
+    derandomize=settings.default.max_examples <= 100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
+)
+# A run of a stage that was given bad input ends so.
+DONE, BAD_INPUT = 0, 3
 
 # Names and texts that mean something to a path, a number, a format or another program.
 NAMES = (
@@ -79,6 +90,17 @@ SPECIAL_BYTES = (
     b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", b"\n", b'"', b",", b'""', b"\x1a", b"\xed\xa0\x80", b"nan", b"inf", b"-0",
     b"1e999", b"9" * 400, b"{", b"[" * 2000, b'{"a":' * 2000, b"\\ud800", b"NaN", b"null", b"=", b" ",
 )  # fmt: skip
+
+
+def tables(text: str) -> st.SearchStrategy[bytes]:
+    """The bytes of a CSV table like a good one: other bytes, or other cells."""
+    rows = [line.split(",") for line in text.splitlines()]
+    return st.one_of(damaged(text.encode()), changed(rows).map(_to_csv))
+
+
+def _to_csv(rows: Any) -> bytes:
+    lines = [",".join(map(str, row)) if isinstance(row, list) else str(row) for row in rows]
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
 
 
 def documents(good: Any) -> st.SearchStrategy[bytes]:
