@@ -15,6 +15,8 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO, Any
 
+from stagekit.shapes import parse_object
+
 API, FILES = "/api/2.0/mlflow", "/api/2.0/mlflow-artifacts/artifacts"
 # How long the server may be silent: before an answer, and before the next bytes of a file.
 ANSWER_S, FILE_S = 10, 120
@@ -24,6 +26,8 @@ PAUSE_S = 1
 # Where runs keep their files: at the server, and nowhere else that a run may name.
 SERVED = "mlflow-artifacts:/"
 BLOCK_BYTES = 1 << 20
+# More is no answer, and no file of a model: it would fill the memory, or the disk.
+MOST_ANSWER_BYTES, MOST_FILE_BYTES = 64 << 20, 2 << 30
 BUSY = {408, 429, 500, 502, 503, 504}
 # MLflow's error codes of a server that may work later.
 TEMPORARY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"}
@@ -50,7 +54,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Rest:
-    """The server at an address. Every method raises Refused; ValueError for an answer that is no JSON."""
+    """The server at an address. Every method raises Refused; ValueError for an answer that is too long or no object."""
 
     address: str
     # Headers of the login; none where the server asks for none.
@@ -88,9 +92,11 @@ class Rest:
         return self.get("runs/get", run_id=run_id)["run"]
 
     def download(self, path: str, target: Path) -> None:
-        """Write a file of the server's artifacts to `target`."""
+        """Write a file of the server's artifacts to `target`. Errors: ValueError for one that is too large."""
         with self._open("GET", _file_url(path), None, FILE_S) as answer, target.open("wb") as file:
             while block := _read(answer, BLOCK_BYTES):
+                if file.tell() + len(block) > MOST_FILE_BYTES:
+                    raise ValueError(f"is larger than {MOST_FILE_BYTES:,} bytes")
                 file.write(block)
 
     def upload(self, source: Path, path: str) -> None:
@@ -106,7 +112,10 @@ class Rest:
             None if body is None else json.dumps({name: body[name] for name in body if body[name] is not None}).encode()
         )
         with self._open(method, f"{API}/{path}", data, ANSWER_S) as answer:
-            return json.loads(_read(answer) or b"{}")
+            content = _read(answer, MOST_ANSWER_BYTES + 1)
+        if len(content) > MOST_ANSWER_BYTES:
+            raise ValueError(f"it is longer than {MOST_ANSWER_BYTES:,} bytes")
+        return parse_object(content or b"{}")
 
     def _open(
         self, method: str, path: str, data: bytes | IO[bytes] | None, seconds: float, size: int | None = None
@@ -165,9 +174,10 @@ def _refusal(error: urllib.error.HTTPError) -> Refused:
 def artifact_folder(run: Any) -> str:
     """Where the server keeps the files of a run. Errors: ValueError where the run keeps them elsewhere."""
     address = str(run["info"]["artifact_uri"])
-    if not address.startswith(SERVED) or address.startswith(f"{SERVED}/"):
+    folder = address.removeprefix(SERVED)
+    if folder == address or {"", ".", ".."} & set(folder.split("/")):
         raise ValueError(f"its run keeps its artifacts at {address[:100]!r}, not at the server")
-    return address.removeprefix(SERVED)
+    return folder
 
 
 def _file_url(path: str) -> str:

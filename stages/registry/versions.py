@@ -159,6 +159,8 @@ def fetch(server: Server, version: Version, place: str, file: str, folder: Path)
             if error.status != GONE:
                 raise
             raise _incomplete(version, f"{file} is gone from the server's artifacts") from None
+        except ValueError as error:
+            raise _incomplete(version, f"{file} {error}") from None
     found = file_sha256(path)
     if found != expected:
         raise _incomplete(version, f"{file} has sha256 {found[:12]}…, not {expected[:12]}…")

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from conftest import DAY, METRICS, MODEL, Answering, World, encoder
 
+import rest
+
 API, ARTIFACTS = "/api/2.0/mlflow", "/api/2.0/mlflow-artifacts/artifacts"
 KEY = "champion.2026-11-15T02:00:00.000000Z"
 EVENT = {"version": "1", "kind": "promote", "by": "me", "reason": "why", "run": None}
@@ -206,6 +208,10 @@ def forge_cloud(mlflow: Mlflow) -> None:
     mlflow.run["artifact_uri"] = "s3://bucket/artifacts"
 
 
+def forge_way_out(mlflow: Mlflow) -> None:
+    mlflow.run["artifact_uri"] = "mlflow-artifacts:/1/../../../../2.0/mlflow"
+
+
 FORGED_VERSIONS: dict[Callable[[Mlflow], None], str] = {
     forge_number: "is not understood",
     forge_alias: "the alias challenger",
@@ -219,6 +225,7 @@ FORGED_VERSIONS: dict[Callable[[Mlflow], None], str] = {
     forge_bytes: "model.txt has sha256",
     forge_missing_file: "model.txt is gone",
     forge_place: "keeps its artifacts at 'file:///etc'",
+    forge_way_out: "keeps its artifacts at 'mlflow-artifacts:/1/../../../../2.0/mlflow'",
     forge_cloud: "keeps its artifacts at 's3://bucket/artifacts'",
 }
 
@@ -250,7 +257,11 @@ def test_champion_that_was_deleted_is_bad_input_not_wrong_usage(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b"3", b'{"registered_model": 3}', b'{"registered_model": {"tags": 3}}']
+    "body",
+    [
+        *(b"", b"[]", b"{}", b"3", b"[" * 3000, b'{"registered_model": 3}', b'{"registered_model": {"tags": 3}}'),
+        *(b'{"registered_model": {"tags": [{"key": "a", "value": "\\ud800"}]}}', b'{"registered_model": NaN}'),
+    ],
 )
 def test_answer_that_is_not_understood_is_no_crash(
     world: World, mlflow: Mlflow, answering: Answering, body: bytes
@@ -261,3 +272,31 @@ def test_answer_that_is_not_understood_is_no_crash(
     assert result.code in (1, BAD_INPUT, 4), result.log
     assert "Traceback" not in result.log
     assert "unexpected" not in result.log
+
+
+def test_file_that_would_fill_the_disk_is_refused_and_nothing_is_kept(
+    world: World, mlflow: Mlflow, answering: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "MOST_FILE_BYTES", 1000)
+    mlflow.list_file("model.txt", b"x" * 1001)
+    mlflow.tags["airflow_ml.model_sha256"] = sha256(b"x" * 1001)
+    outputs = {name: {"sha256": sha256(content)} for name, content in mlflow.files.items()}
+    mlflow.list_file("_meta.json", json.dumps({"outputs": outputs}).encode())
+    mlflow.answer(answering)
+    before = files_below(world)
+    for command in ("resolve", "promote"):
+        result = world.run(*COMMANDS[command])
+        assert result.code == BAD_INPUT, result.log
+        assert "cannot be loaded: model.txt is larger than 1,000 bytes" in result.log
+    assert files_below(world) == before
+
+
+def test_answer_that_would_fill_the_memory_is_refused(
+    world: World, mlflow: Mlflow, answering: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "MOST_ANSWER_BYTES", 1000)
+    mlflow.tags["airflow_ml.warnings"] = "x" * 1000
+    mlflow.answer(answering)
+    result = world.run("resolve")
+    assert result.code == BAD_INPUT, result.log
+    assert "it is longer than 1,000 bytes" in result.log
