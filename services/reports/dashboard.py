@@ -71,20 +71,28 @@ def _count(number: int, word: str) -> str:
 def _metric(days: Sequence[Summary]) -> str:
     name = next((day.metric for day in reversed(days) if day.metric), "")
     mine = [day for day in days if day.metric == name]
-    live, trained = _values(mine, "live"), _values(mine, "trained")
+    live, estimated, trained = (_values(mine, kind) for kind in ("live", "estimate", "trained"))
     intervals = {day.ds: day.interval for day in mine if day.interval}
     axis = axis_of([day.ds for day in days])
-    scale = _scale([*live.values(), *trained.values(), *(bound for bounds in intervals.values() for bound in bounds)])
+    scale = _scale(
+        [
+            *live.values(),
+            *estimated.values(),
+            *trained.values(),
+            *(bound for bounds in intervals.values() for bound in bounds),
+        ]
+    )
     broken = {day.ds for day in days if day.crossed & METRIC_RULES}
     crossed = {ds: value for ds, value in live.items() if ds in broken}
-    missing = [day.ds for day in days if day.ds not in live]
+    missing = [day.ds for day in days if day.ds not in live and day.ds not in estimated]
     changes, names = marks(axis, {day.ds: _short_name(day) for day in days if _short_name(day)})
     shapes = changes + whiskers(axis, intervals, scale) + steps("limit", axis, trained, scale)
     shapes += line("line", axis, live, scale) + dots("dot", axis, live, scale)
-    shapes += dots("crossed", axis, crossed, scale) + dashes(axis, missing)
+    shapes += dots("estimate", axis, estimated, scale) + dots("crossed", axis, crossed, scale) + dashes(axis, missing)
     titles = {day.ds: _metric_title(day) for day in days}
     chart = Chart(axis, f"{name or 'Metric'} of each day", titles).draw(shapes, names, scale.labels("{:.3f}".format))
     legend = {"blue": "of the day", "pale": "its interval"} if intervals else {"blue": "of the day"}
+    legend |= {"estimate": "estimated from the scores, not measured"} if estimated else {}
     legend |= {"thin": "dashed: at training"}
     legend |= {"upright": "the champion changed"} if changes else {}
     legend |= {"red": "a limit crossed"} if crossed else {}
@@ -94,10 +102,18 @@ def _metric(days: Sequence[Summary]) -> str:
     return _card(name or "Metric", latest, chart, legend, days, kind="wide")
 
 
+def _figure(day: Summary) -> str:
+    """The metric of the day, or what the scores let expect of it."""
+    if day.live is not None:
+        return f"{day.metric} {day.live:.4f}{_interval(day)}"
+    if day.estimate is not None:
+        return f"{day.metric} not measured, estimated {day.estimate:.4f}{_interval(day)}"
+    return "not measured"
+
+
 def _metric_title(day: Summary) -> str:
-    live = f"{day.metric} {day.live:.4f}{_interval(day)}" if day.live is not None else "not measured"
     trained = f", at training {day.trained:.4f}" if day.trained is not None else ""
-    return live + trained + (f", {_model_name(day)}" if _model_name(day) else "")
+    return _figure(day) + trained + (f", {_model_name(day)}" if _model_name(day) else "")
 
 
 def _interval(day: Summary) -> str:
@@ -278,7 +294,7 @@ def _line(day: Summary) -> str:
     link = f'<a href="/{day.ds}/">{day.ds}</a>'
     drift = max((drift.psi for drift in day.drifts.values()), default=None)
     facts = [
-        f"{plain(day.metric)} {day.live:.4f}{_interval(day)}" if day.live is not None else "metric not measured",
+        plain(_figure(day)) if day.live is not None or day.estimate is not None else "metric not measured",
         f"drift {drift:.3f}" if drift is not None else "drift not measured",
         f"{day.rows:,} rows" if day.rows is not None else "",
         f"{day.rejected:,} rejected" if day.rejected is not None else "rejects not counted",

@@ -55,7 +55,8 @@ class Summary:
     """A day in a line. All but `ds` comes from its evaluation, and is None or "" if that is missing.
 
     `metric` is the one that the rules judge by: its name, its value of the day (None if it is not measured, or the
-    model was trained on this day), the interval of that value, and the value at training. `drifts` are by the name of
+    model was trained on this day), what the scores let expect of a day without that value (None if that is unknown),
+    the interval of either, and the value at training. `drifts` are by the name of
     the feature, without those of the calendar, which always move. `crossed` names the rules that the day breaks.
     """
 
@@ -66,6 +67,7 @@ class Summary:
     version: str = ""
     metric: str = ""
     live: float | None = None
+    estimate: float | None = None
     interval: tuple[float, float] | None = None
     trained: float | None = None
     score_drift: Drift | None = None
@@ -207,6 +209,8 @@ def _summarize(ds: str, evaluation: Any, decided: Any) -> Summary:
         rules = evaluation.get("rules") or {}
         metric = str(rules.get("metric") or "")
         live = None if evaluation.get("trained_on_day") else _number((metrics or {}).get(metric))
+        expected = (evaluation.get("estimate") or {}) if live is None else {}
+        bounds = (expected if live is None else metrics).get("intervals") or {}
         return Summary(
             ds=ds,
             rows=int(evaluation["rows"]),
@@ -215,7 +219,8 @@ def _summarize(ds: str, evaluation: Any, decided: Any) -> Summary:
             version=str(model.get("version") or ""),
             metric=metric,
             live=live,
-            interval=None if live is None else _interval((metrics.get("intervals") or {}).get(metric)),
+            estimate=_number(expected.get(metric)),
+            interval=_interval(bounds.get(metric)),
             trained=_number((evaluation.get("trained") or {}).get(metric)),
             score_drift=_drift(drift["score"], rules.get("score_psi")) if drift else None,
             drifts=_drifts(drift["features"], rules.get("feature_psi")) if drift else {},

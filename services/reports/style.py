@@ -60,6 +60,7 @@ path.limit { stroke: var(--soft); stroke-width: 1px; stroke-dasharray: 4 4; stro
 path.dot { stroke: var(--blue); stroke-width: 5px; } path.crossed { stroke: var(--red); stroke-width: 9px; }
 path.none { stroke: var(--soft); stroke-width: 2px; stroke-linecap: butt; } path.dot.small { stroke-width: 2px; }
 path.crossed.small { stroke-width: 7px; }
+path.estimate { stroke: var(--amber); stroke-width: 7px; } path.estimate.small { stroke-width: 3px; }
 .gap { fill: var(--gap); } .bar { fill: var(--blue); }
 svg .cell { fill: var(--cell); } i[class*="drift"], i[class*="state"] { background: var(--cell); }
 .drift0, .state0 { --cell: var(--soft); } .drift1 { --cell: var(--pale); } .state1 { --cell: var(--fine); }
@@ -70,6 +71,7 @@ svg .cell { fill: var(--cell); } i[class*="drift"], i[class*="state"] { backgrou
 .legend { display: flex; flex-wrap: wrap; gap: 0 .9rem; line-height: 1.4; }
 .legend i { display: inline-block; width: .8rem; height: .8rem; margin-right: .3rem; vertical-align: -.1rem; }
 .legend .blue { background: var(--blue); } .legend .red { background: var(--red); }
+.legend .estimate { background: var(--amber); border-radius: 50%; }
 .legend .grey { background: var(--gap); } .legend .pale { background: var(--pale); }
 .legend .dash { height: .15rem; vertical-align: .25rem; background: var(--soft); }
 .legend .upright { width: 1px; background: var(--soft); }

@@ -45,6 +45,7 @@ for ds, changes in days.items():
     if "metric" in changes:
         mine["metrics"]["roc_auc"] = changes["metric"]
     mine["drift"] = changes.get("drift", mine["drift"])
+    mine["estimate"] = changes.get("estimate")
     if changes.get("is_unmeasured"):
         mine["metrics"] = None
     files = {"evaluation.json": json.dumps(mine), "index.html": page.replace(source, ds)}
@@ -168,6 +169,21 @@ def test_heat_map_tells_unmeasured_drift_from_none_and_the_champion_change_is_ma
     assert titles["2026-11-22"] == "PSI of the score 0.200, amount 0.400"
     assert titles["2026-11-21"] == "not measured"
     assert re.findall(r'<path class="mark" d="([^"]*)"', page) == ["M2 0V100"]
+
+
+def test_day_without_labels_has_its_estimate_as_a_dot_that_no_line_reaches(scored: Data) -> None:
+    estimate = {"rows": 1900, "roc_auc": 0.87, "average_precision": 0.4, "intervals": {"roc_auc": [0.82, 0.91]}}
+    days = {0: {"is_unmeasured": True, "estimate": estimate}, 1: {"estimate": estimate}, 2: {}}
+    with served(scored, days) as one:
+        page = one.text("/")
+    titles = dict(re.findall(r"<title>([0-9-]+): (.*?)</title>", page.partition("<h2>Drift")[0]))
+    assert titles[LAST].startswith("roc_auc not measured, estimated 0.8700 (0.8200 to 0.9100), at training 0.")
+    assert "estimated" not in titles["2026-11-21"]
+    assert [path.count("M") for path in re.findall(r'<path class="estimate" d="([^"]*)"', page)] == [1]
+    line = re.search(r'<path class="line" d="([^"]*)"', page)
+    assert line
+    assert re.findall(r"[ML]([\d.]+)", line[1])[-1] == "1.5"
+    assert "roc_auc not measured, estimated 0.8700" in page.partition("<ol>")[2]
 
 
 def test_figures_that_do_not_count_are_not_drawn(services: dict[str, Service]) -> None:
