@@ -1,11 +1,11 @@
-"""Whether two measured figures can be told apart, in words."""
+"""Whether two measured figures can be distinguished, in words."""
 
 from collections.abc import Mapping, Sequence
 from math import hypot
 from typing import Any
 
 Bounds = Sequence[float] | None
-UNCLEAR, UNTESTED = "cannot be told apart", "chance not tested"
+UNCLEAR, UNTESTED = "cannot be distinguished", "chance not tested"
 
 
 def bounds_of(metrics: Mapping[str, Any] | None, key: str) -> Bounds:
