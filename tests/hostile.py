@@ -7,10 +7,11 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-# For what runs a whole stage for each example: a tenth of the profile's, and in CI always the same ones.
+# For what runs a whole stage for each example: few in CI, and always the same ones; more with `make fuzz`.
+LONG = settings.default.max_examples > 100
 RUNS = settings(
-    max_examples=settings.default.max_examples // 10,
-    derandomize=settings.default.max_examples <= 100,
+    max_examples=300 if LONG else 5,
+    derandomize=not LONG,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
 )
