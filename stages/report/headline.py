@@ -120,9 +120,9 @@ def tiles(day: Day, main: Mapping[str, Any] | None, strongest: Mapping[str, Any]
         _tile("Model in production", version, note, is_text=True),
     ]
     if main and evaluation.get("metrics") is not None:
-        interval = f", {main['interval']}" if main["interval"] else ""
+        interval = f"{main['interval']}; " if main["interval"] else ""
         name = f"{main['name']} of a training day" if evaluation.get("trained_on_day") else main["name"]
-        shown.append(_tile(name, main["after"], f"{main['before']} in training{interval}"))
+        shown.append(_tile(name, main["after"], f"{interval}{main['before']} in training"))
     else:
         shown.append(_unmeasured(evaluation.get("estimate")))
     if strongest:

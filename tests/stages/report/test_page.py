@@ -158,7 +158,7 @@ def test_figures_of_the_day_are_shown_with_their_intervals(world: World) -> None
     measured = {**evaluation()["metrics"], "intervals": {"roc_auc": [0.8712, 0.9087], "recall": None}}
     page = world.whole_day(metrics=measured).day()
     assert "0.8712 to 0.9087" in page.text("metrics")
-    assert "0.8712 to 0.9087" in page.text("")
+    assert "Area under the ROC curve 0.8911 0.8712 to 0.9087; 0.9193 in training" in page.text("")
 
 
 def test_drift_that_chance_explains_is_not_called_strong(world: World) -> None:
