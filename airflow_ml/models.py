@@ -1,10 +1,11 @@
 """Shows the versions of the model, the newest first: how good each was, who put it into production, when and why.
 
-Exit codes: 0 shown; 1 MLflow does not run; 2 wrong usage.
+Exit codes: 0 shown; 1 MLflow does not run; 2 wrong usage; 3 an event that is forged, or not signed.
 """
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,10 +24,14 @@ HEADER = ("version", "alias", "day", *METRICS, "decision", "in production since"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--events", action="store_true", help="show every promotion and rollback, the oldest first")
+    parser.add_argument("--sign", action="store_true", help="sign what is in MLflow with ML_REGISTRY_KEY, then show it")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the versions, or the events."""
+    if arguments.sign:
+        signed = ask_registry("sign")
+        print(f"Signed {signed['events']} events and {signed['versions']} versions", file=sys.stderr)
     listed = list_versions()
     shown = events_of(listed) if arguments.events else versions_of(listed)
     print(
@@ -40,6 +45,11 @@ def list_versions() -> Result:
 
     Errors: AirflowMlError if MLflow cannot be asked.
     """
+    return ask_registry("list")
+
+
+def ask_registry(command: str) -> Result:
+    """The result of a command of the stage registry. Errors: AirflowMlError, as above."""
     network = f"{stack.project()}_mlflow"
     if try_docker("network", "inspect", network).returncode:
         raise AirflowMlError(f"MLflow does not run: there is no network {network}", do="make up")
@@ -48,10 +58,12 @@ def list_versions() -> Result:
         raise AirflowMlError(".env has no ML_REGISTRY_PASSWORD, the password of the stage registry", do="make up")
     with tempfile.TemporaryDirectory() as folder:  # for its owner alone; the stage's user sees the file, not the folder
         file = Path(folder) / "mlflow.json"
-        file.write_text(json.dumps({"login": "registry", "password": password}))
+        file.write_text(
+            json.dumps({"login": "registry", "password": password, "key": settings().get("ML_REGISTRY_KEY") or None})
+        )
         file.chmod(0o644)
-        login = bind(file, f"/run/connections/{file.name}") + ",readonly"
-        return run_stage(load_data(), "registry", ["list"], login, *environment, network=network)
+        mount = bind(file, f"/run/connections/{file.name}") + ",readonly"
+        return run_stage(load_data(), "registry", [command], mount, *environment, network=network)
 
 
 def versions_of(listed: Mapping[str, Any]) -> list[str]:

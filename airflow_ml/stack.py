@@ -188,7 +188,7 @@ def start() -> None:
 
     Errors: AirflowMlError with each service that is not healthy, and what to do.
     """
-    old = any(holds_old(secret, "scheduler") for secret in ("alert_urls", "registry_password"))
+    old = any(holds_old(secret, "scheduler") for secret in ("alert_urls", "registry_password", "registry_key"))
     renew = ["--force-recreate"] if old else []
     if holds_old("admin_password", "init"):
         compose("rm", "--force", "--stop", "init")

@@ -62,12 +62,12 @@ def page_login(password: str) -> dict[str, str]:
 
 
 @cache
-def registry_login(password: str) -> str:
-    """The option of `docker run` that gives the stage registry its login at MLflow, as a file."""
+def registry_login(password: str, key: str = "") -> str:
+    """The option of `docker run` that gives the stage registry its login at MLflow, as a file; maybe a key too."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
     file = folder / "mlflow.json"
-    file.write_text(json.dumps({"login": "registry", "password": password}))
+    file.write_text(json.dumps({"login": "registry", "password": password, "key": key or None}))
     file.chmod(0o644)
     return f"--volume={file}:/run/connections/mlflow.json:ro"
 

@@ -22,6 +22,8 @@ FOLDER = Path("/run/connections")
 TARGET = "/run/connections"
 # The login of the stage registry at MLflow: a secret of the installation, no connection of Airflow's.
 MLFLOW, ACCOUNT, PASSWORD = "mlflow", "registry", Path("/run/secrets/registry_password")
+# The key with which the stage signs what it writes there; there may be none.
+KEY = Path("/run/secrets/registry_key")
 FIELDS = ("conn_type", "host", "port", "login", "password", "schema")
 
 
@@ -75,12 +77,14 @@ def _folder(task: Mapping[str, str]) -> Path:
 
 def _login() -> dict[str, Any]:
     try:
-        return {"login": ACCOUNT, "password": PASSWORD.read_text(encoding="utf-8").strip()}
+        login = {"login": ACCOUNT, "password": PASSWORD.read_text(encoding="utf-8").strip()}
     except OSError as error:
         raise NoConnection(
             f"{PASSWORD} cannot be read where this task runs ({error.strerror}), expected the password of the "
             "stage's account at MLflow; do: let the scheduler have the secret, as docker-compose.yml does"
         ) from None
+    key = KEY.read_text(encoding="utf-8").strip() if KEY.exists() else ""
+    return {**login, **({"key": key} if key else {})}
 
 
 def _content(name: str) -> dict[str, Any]:

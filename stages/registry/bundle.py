@@ -28,7 +28,7 @@ NEEDED = {MODEL_FILE, ENCODER_FILE, METRICS_FILE, MARK_FILE, MLMODEL_FILE}
 TAG = "airflow_ml."
 # Every tag of ours that a version of any release has: these, and families with a path, a stage or a day after the dot.
 TAGS = {
-    *("ds", "dag_id", "dag_run_id", "model", "model_sha256", "files", "reused_by"),
+    *("ds", "dag_id", "dag_run_id", "model", "model_sha256", "files", "signature", "reused_by"),
     "warnings",
     *("decision", "decision_reasons", "promoted"),
 }

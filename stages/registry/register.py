@@ -43,6 +43,7 @@ from versions import (
     FOLDER,
     Version,
     as_version,
+    bundle_signature,
     get_version,
     registered_version,
     require_complete,
@@ -144,7 +145,9 @@ def _complete(server: Server, version: Version, model: Partition, val: Path | No
         log.warning("%s; uploading it again", error)
         files = _upload_bundle(server, version.run_id, model, val)
         with explained(server, f"recording the files of version {version.number}"):
-            tag_version(server, version.number, f"{TAG}files", json.dumps(files))
+            recorded = {f"{TAG}model": model.name, f"{TAG}files": json.dumps(files)}
+            for key, value in {**recorded, **bundle_signature(server, recorded)}.items():
+                tag_version(server, version.number, key, value)
     if version.tag("dag_run_id") != dag_run():
         text = add_reuse(version.description, server.settings)
         with explained(server, f"describing version {version.number}"):
@@ -164,7 +167,8 @@ def _register_new(args: Namespace, server: Server, model: Partition, plots: Part
     _record_figures(server, run_id, model, plots)
     rows = read_document(model, PARAMETERS_FILE).get("rows") or {}
     log_origins(server, run_id, args.ds, origins, rows)
-    return _create_version(server, run, {**tags, f"{TAG}files": json.dumps(files)}, text)
+    tags |= {f"{TAG}files": json.dumps(files)}
+    return _create_version(server, run, {**tags, **bundle_signature(server, tags)}, text)
 
 
 def _upload_bundle(server: Server, run_id: str, model: Partition, val: Path | None) -> dict[str, str]:

@@ -7,15 +7,19 @@ event, or a retry, corrects the alias. Until then `resolve` follows the events.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from stagekit import BadInput, StageError
 
-from events import MOST_CHARACTERS, VERSION, Event, champion, format_moment, parse_events, sentence
+from events import MOST_CHARACTERS, PREFIX, VERSION, Event, champion, format_moment, parse_events, sentence
 from rest import MISSING, Refused
 from server import Server, explained
+from signature import is_signed, sign
 
+# The tag with the signature of an event: this, and the event's own key.
+SIGNATURE = "signature."
 CHAMPION, CHALLENGER = "champion", "challenger"
 BY_HAND = "by hand"
 # Few others promote at the same moment: a person and a Dag.
@@ -48,7 +52,49 @@ def run_key() -> str:
 
 
 def read_registered_model(server: Server) -> RegisteredModel:
-    """The registered model as it is now; empty before the first version. Errors: BadInput for a malformed tag."""
+    """The registered model as it is now; empty before the first version.
+
+    Errors: BadInput for a malformed tag, and for an event without the signature of the server's key.
+    """
+    tags, aliases = _read_tags(server)
+    model = _parse(server, tags, aliases)
+    if unsigned := _unsigned(server, tags):
+        raise BadInput(
+            f"the history of {server.name}: the tag {unsigned[0]!r} is not signed with the key of this installation",
+            expected="an event that the stage registry wrote",
+            do="remove that tag in MLflow; or, if you know that all events are true, `./airflow-ml models --sign`",
+        )
+    return model
+
+
+def sign_events(server: Server) -> int:
+    """Sign each event that is there, whoever wrote it; returns how many were not signed. Errors: BadInput."""
+    tags, aliases = _read_tags(server)
+    _parse(server, tags, aliases)
+    unsigned = _unsigned(server, tags)
+    for key in unsigned:
+        _write_signature(server, key, tags[key])
+    return len(unsigned)
+
+
+def _unsigned(server: Server, tags: Mapping[str, str]) -> list[str]:
+    """The keys of the events without a valid signature; none if there is no key to ask for."""
+    events = sorted(key for key in tags if key.startswith(PREFIX)) if server.key else []
+    return [
+        key
+        for key in events
+        if not is_signed(server.key, tags.get(SIGNATURE + key, ""), "event", server.name, key, tags[key])
+    ]
+
+
+def _write_signature(server: Server, key: str, value: str) -> None:
+    signature = sign(server.key, "event", server.name, key, value)
+    with explained(server, f"signing the event {key}"):
+        server.rest.post("registered-models/set-tag", name=server.name, key=SIGNATURE + key, value=signature)
+
+
+def _read_tags(server: Server) -> tuple[dict[str, str], dict[str, str]]:
+    """The registered model's tags, and the version of each alias; none before the first version."""
     with explained(server, "reading the registered model"):
         try:
             found = server.rest.get("registered-models/get", name=server.name)["registered_model"]
@@ -56,8 +102,12 @@ def read_registered_model(server: Server) -> RegisteredModel:
             aliases = {str(alias["alias"]): str(alias["version"]) for alias in found.get("aliases", [])}
         except Refused as error:
             if error.code == MISSING:
-                return RegisteredModel()
+                return {}, {}
             raise
+    return tags, aliases
+
+
+def _parse(server: Server, tags: Mapping[str, str], aliases: Mapping[str, str]) -> RegisteredModel:
     try:
         events = parse_events(tags)
     except ValueError as error:
@@ -67,11 +117,13 @@ def read_registered_model(server: Server) -> RegisteredModel:
         ) from None  # fmt: skip
     if wrong := sorted(alias for alias, version in aliases.items() if not VERSION.fullmatch(version)):
         raise BadInput(f"the alias {wrong[0]} of {server.name} names {aliases[wrong[0]]!r}", expected="a version")
-    return RegisteredModel(events, aliases)
+    return RegisteredModel(events, dict(aliases))
 
 
 def add_event(server: Server, event: Event) -> None:
     """Record an event, also as a tag of its version for people, and set the alias."""
+    if server.key:  # before the event, so that no event is without
+        _write_signature(server, event.key, event.value)
     with explained(server, f"recording the {event.kind} of version {event.version}"):
         server.rest.post("registered-models/set-tag", name=server.name, key=event.key, value=event.value)
         server.rest.post(

@@ -101,6 +101,14 @@ COMMANDS = (
         publishes=False,
         docker=MLFLOW,
     ),
+    Command(
+        "sign",
+        "sign the events and versions that are there",
+        "sign:sign",
+        needs_ds=False,
+        publishes=False,
+        docker=MLFLOW,
+    ),
     Command("list", "show the versions", "list_versions:list_versions", needs_ds=False, publishes=False, docker=MLFLOW),
     Command(
         "log-evaluation",

@@ -10,7 +10,7 @@ from stagekit import BadInput, NotReady, Partition, Publication, publish
 
 from bundle import MARK_FILE, Bundle, file_hashes, parse_rows, read_model
 from server import Server
-from versions import Version, artifacts_of, fetch
+from versions import Version, artifacts_of, fetch, require_signed
 
 log = logging.getLogger("registry")
 
@@ -18,6 +18,7 @@ log = logging.getLogger("registry")
 def find_or_restore(args: Namespace, server: Server, version: Version) -> Partition:
     """The partition with a version's files as registered: the one it was made in, or `models/{ds}-v{N}`, restored."""
     bundle = version.bundle()
+    require_signed(server, version)
     restored = f"{bundle.model}-v{version.number}"
     for name in (bundle.model, restored):
         if model := _as_registered(args.data_dir, name, version.number, bundle):

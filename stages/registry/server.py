@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 from stagekit import BadInput, StageError, UsageError
-from stagekit.shapes import ShapeError, check, parse_object
+from stagekit.shapes import Maybe, ShapeError, check, parse_object
 
 from rest import ANSWER_S, Refused, Rest, with_login
 
@@ -67,6 +68,8 @@ class Server:
 
     settings: Settings
     rest: Rest
+    # Signs what the stage writes; empty: nothing is signed, and no signature is asked for.
+    key: str = ""
 
     @property
     def name(self) -> str:
@@ -77,22 +80,33 @@ class Server:
 def connect() -> Server:
     """The server. Errors: OutOfReach where it does not answer, or not as MLflow does."""
     settings, login = read_settings(), read_login()
-    require_answer(settings, login)
-    return Server(settings, Rest(settings.uri, login))
+    header = login_header(login)
+    require_answer(settings, header)
+    return Server(settings, Rest(settings.uri, header), str(login.get("key") or ""))
 
 
-def read_login() -> dict[str, str]:
-    """The header of the stage's login; none if there is no file. Errors: UsageError for a file that is no login."""
+def read_login() -> dict[str, Any]:
+    """The stage's `login`, `password` and maybe `key`; empty if there is no file.
+
+    Errors: UsageError for a file that is no login.
+    """
     file = Path(os.environ.get("ML_CONNECTIONS") or "/run/connections") / LOGIN_FILE
     try:
         found = parse_object(file.read_bytes())
-        check(found, {"login": str, "password": str})
+        check(found, {"login": str, "password": str, "key": Maybe(str)})
     except FileNotFoundError:
         return {}
     except (OSError, ShapeError) as error:  # its text may be secret
         expected = '{"login": "registry", "password": "..."}'
         raise UsageError(f"{file} is no login ({type(error).__name__})", expected=expected) from None
-    word = base64.b64encode(f"{found['login']}:{found['password']}".encode()).decode()
+    return found
+
+
+def login_header(login: Mapping[str, Any]) -> dict[str, str]:
+    """The header that logs in; none without a login."""
+    if not login:
+        return {}
+    word = base64.b64encode(f"{login['login']}:{login['password']}".encode()).decode()
     return {"Authorization": f"Basic {word}"}
 
 

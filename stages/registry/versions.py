@@ -13,6 +13,7 @@ from stagekit.mark import file_sha256
 from bundle import TAG, Bundle, model_hash, parse_bundle
 from rest import MISSING, Refused, artifact_folder
 from server import Server, explained
+from signature import is_signed, sign
 
 # The folder of a run's artifacts that holds the bundle.
 FOLDER = "model"
@@ -120,11 +121,36 @@ def get_champion(server: Server, number: str) -> Version:
     )  # fmt: skip
 
 
+def bundle_signature(server: Server, tags: Mapping[str, str]) -> dict[str, str]:
+    """The tag with the signature of what a version's tags record of its bundle; none without a key."""
+    return {f"{TAG}signature": sign(server.key, *_signed_texts(server, tags))} if server.key else {}
+
+
+def is_bundle_signed(server: Server, version: Version) -> bool:
+    """Whether the version records the bundle that was signed; without a key each does."""
+    return not server.key or is_signed(server.key, version.tag("signature"), *_signed_texts(server, version.tags))
+
+
+def _signed_texts(server: Server, tags: Mapping[str, str]) -> list[str]:
+    return ["bundle", server.name, *(tags.get(TAG + name, "") for name in ("model", "files"))]
+
+
+def require_signed(server: Server, version: Version) -> None:
+    """Errors: BadInput for a version whose bundle is not signed with the key of this installation."""
+    if not is_bundle_signed(server, version):
+        raise BadInput(
+            f"{version.label} is not signed with the key of this installation, or its files are not those that were",
+            expected="a version that the stage registry made",
+            do=f"{CHOOSE}; or, if you know that all versions are genuine, `./airflow-ml models --sign`",
+        )
+
+
 def require_complete(server: Server, version: Version) -> None:
     """Fetch and hash each file of a version, one at a time.
 
-    Errors: BadInput where one is gone, or is not what was registered.
+    Errors: BadInput where one is gone, or is not what was registered, and for a version without its signature.
     """
+    require_signed(server, version)
     place = artifacts_of(server, version)
     for file in sorted(version.bundle().files):
         with tempfile.TemporaryDirectory() as folder:

@@ -25,7 +25,7 @@ def values(file: Path) -> dict[str, str]:
 def test_every_setting_is_filled_in_and_the_file_is_private(environment: Path) -> None:
     make_env.make_env(environment.parent)
     assert environment.stat().st_mode & 0o777 == 0o600
-    assert [name for name, value in values(environment).items() if not value] == ["ML_ALERT_URLS"]
+    assert [name for name, value in values(environment).items() if not value] == ["ML_ALERT_URLS", "ML_REGISTRY_KEY"]
     assert not [value for value in values(environment).values() if "<" in value]
     assert len(base64.urlsafe_b64decode(values(environment)["ML_FERNET_KEY"])) == 32
 

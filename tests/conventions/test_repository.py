@@ -106,7 +106,7 @@ def test_default_of_a_setting_is_in_the_example_alone() -> None:
 def test_example_holds_no_secret() -> None:
     for name, value in re.findall(r"^(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE):
         if any(word in name for word in ("PASSWORD", "SECRET", "KEY")):
-            assert value.startswith("<"), f"{name} has a default"
+            assert not value or value.startswith("<"), f"{name} has a default"
 
 
 def test_published_ports_are_on_the_loopback_address() -> None:

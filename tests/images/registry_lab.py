@@ -38,6 +38,8 @@ class Server:
     data: Data
     name: str = "airflow-ml"
     environment: Mapping[str, str] = field(default_factory=dict)
+    # What the stage signs with.
+    key: str = ""
 
     def named(self, name: str, data: Data | None = None) -> "Server":
         return Server(self.network, self.address, data or self.data, name)
@@ -46,7 +48,10 @@ class Server:
         """What the operator gives a container of the stage."""
         dag = {"ML_DAG_ID": "train_model", "ML_RUN_ID": run} if run else {}
         environment = {"ML_MLFLOW_URI": "http://mlflow:5000", "ML_MODEL_NAME": self.name, **PAGES, **dag, **more}
-        return (registry_login(REGISTRY_PASSWORD), *(f"--env={key}={value}" for key, value in environment.items()))
+        return (
+            registry_login(REGISTRY_PASSWORD, self.key),
+            *(f"--env={key}={value}" for key, value in environment.items()),
+        )
 
     def registry(self, *arguments: str, run: str = "", code: int = 0, **more: str) -> Done:
         """Run a command of the stage."""

@@ -352,6 +352,30 @@ def test_version_without_its_files_cannot_be_promoted(server: Server) -> None:
     assert made.events() == []
 
 
+def test_forged_promotion_and_bundle_are_refused_once_there_is_a_key(server: Server, tmp_path: Path) -> None:
+    made = server.named("signed", copy(server.data, tmp_path))
+    made.promote(made.register()["version"])
+    made.key = "a-key-of-the-stage"
+    assert "is not signed with the key" in made.registry("resolve", code=BAD_INPUT).log
+    assert made.registry("sign").line.items() >= {"events": 1, "versions": 1}.items()
+    assert made.registry("resolve").line["version"] == "1"
+    train_another(made.data, FIRST)
+    made.promote(made.register()["version"])
+    made.roll_back()
+    assert made.registry("sign").line.items() >= {"events": 0, "versions": 0}.items()
+    made.data.remove(MODEL)
+    assert made.registry("resolve").line["model"] == f"{MODEL}-v1"
+
+    event = {"version": "2", "kind": "promote", "by": "mallory", "reason": "mine", "run": None}
+    forged = {"name": "signed", "key": "champion.2026-12-31T00:00:00.000000Z", "value": json.dumps(event)}
+    made.rest("api/2.0/mlflow/registered-models/set-tag", forged)
+    refused = made.registry("resolve", code=BAD_INPUT).log
+    assert f"the tag '{forged['key']}' is not signed with the key of this installation" in refused
+    assert "is not signed" in made.promote("2", code=BAD_INPUT).log
+    made.key = ""
+    assert made.registry("resolve").line["version"] == "2", "without a key nothing is asked for"
+
+
 def test_champion_is_restored_after_a_retraining_and_after_a_deletion(server: Server, tmp_path: Path) -> None:
     made = server.named("restored", copy(server.data, tmp_path))
     data = made.data

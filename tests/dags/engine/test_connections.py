@@ -180,7 +180,13 @@ def test_login_of_the_registry_is_a_secret_and_no_connection_of_airflow(
     (secret := tmp_path / "registry_password").write_text("of-the-stage")
     monkeypatch.setattr(connections, "PASSWORD", secret)
     written = folder / Path(connections.write(connections.MLFLOW, {"task": "resolve"}, login=True)).name / "mlflow.json"
-    assert json.loads(written.read_text()) == {"login": "registry", "password": "of-the-stage"}
+    login = {"login": "registry", "password": "of-the-stage"}
+    assert json.loads(written.read_text()) == login
+    for key, more in (("", {}), ("to-sign\n", {"key": "to-sign"})):  # compose makes an empty file of an empty setting
+        (tmp_path / "registry_key").write_text(key)
+        monkeypatch.setattr(connections, "KEY", tmp_path / "registry_key")
+        connections.write(connections.MLFLOW, {"task": "resolve"}, login=True)
+        assert json.loads(written.read_text()) == login | more
     connections.remove({"task": "resolve"})
     assert list(folder.iterdir()) == []
     secret.unlink()

@@ -3,12 +3,15 @@
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import DAY, METRICS, MODEL, Answering, World, encoder
 
 import rest
+from registered_model import SIGNATURE
+from signature import sign
 
 API, ARTIFACTS = "/api/2.0/mlflow", "/api/2.0/mlflow-artifacts/artifacts"
 KEY = "champion.2026-11-15T02:00:00.000000Z"
@@ -300,3 +303,125 @@ def test_answer_that_would_fill_the_memory_is_refused(
     result = world.run("resolve")
     assert result.code == BAD_INPUT, result.log
     assert "it is longer than 1,000 bytes" in result.log
+
+
+class Signed:
+    """A login with a key, and what is signed with it."""
+
+    KEY = "of-the-stage"
+
+    def __init__(self, mlflow: Mlflow) -> None:
+        self.mlflow = mlflow
+        self.sign_event(KEY)
+        self.sign_bundle()
+
+    def sign_event(self, key: str, name: str = "airflow-ml", signer: str = KEY) -> None:
+        texts = ("event", name, key, self.mlflow.events[key])
+        self.mlflow.events[SIGNATURE + key] = sign(signer, *texts)
+
+    def sign_bundle(self, name: str = "airflow-ml") -> None:
+        texts = [self.mlflow.tags[f"airflow_ml.{tag}"] for tag in ("model", "files")]
+        self.mlflow.tags["airflow_ml.signature"] = sign(self.KEY, "bundle", name, *texts)
+
+
+@pytest.fixture
+def signed(mlflow: Mlflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Signed:
+    monkeypatch.setenv("ML_CONNECTIONS", str(tmp_path))
+    login = {"login": "registry", "password": "x", "key": Signed.KEY}
+    (tmp_path / "mlflow.json").write_text(json.dumps(login))
+    return Signed(mlflow)
+
+
+def test_signed_version_is_restored(world: World, signed: Signed, answering: Answering) -> None:
+    signed.mlflow.answer(answering)
+    result = world.run("resolve")
+    assert (result.code, result.line["model"]) == (0, f"{MODEL}-v1"), result.log
+
+
+LATER = "champion.2026-11-16T02:00:00.000000Z"
+
+
+def forge_unsigned(signed: Signed) -> None:
+    signed.mlflow.events[LATER] = event()
+
+
+def forge_with_a_copy(signed: Signed) -> None:
+    signed.mlflow.events |= {LATER: event(), SIGNATURE + LATER: signed.mlflow.events[SIGNATURE + KEY]}
+
+
+def forge_with_another_key(signed: Signed) -> None:
+    signed.mlflow.events[LATER] = event()
+    signed.sign_event(LATER, signer="of-mallory")
+
+
+def forge_from_another_model(signed: Signed) -> None:
+    signed.mlflow.events[LATER] = event()
+    signed.sign_event(LATER, name="another")
+
+
+def forge_reason(signed: Signed) -> None:
+    signed.mlflow.events[KEY] = event(reason="another")
+
+
+def forge_odd_signature(signed: Signed) -> None:
+    signed.mlflow.events[SIGNATURE + KEY] = "\u00e9" * 64
+
+
+FORGED_SIGNATURES = {
+    forge_unsigned: LATER,
+    forge_with_a_copy: LATER,
+    forge_with_another_key: LATER,
+    forge_from_another_model: LATER,
+    forge_reason: KEY,
+    forge_odd_signature: KEY,
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("forge", FORGED_SIGNATURES, ids=lambda forge: forge.__name__)
+def test_event_that_the_stage_did_not_sign_is_refused(
+    world: World, signed: Signed, answering: Answering, forge: Callable[[Signed], None], command: str
+) -> None:
+    forge(signed)
+    signed.mlflow.answer(answering)
+    before = files_below(world)
+    result = world.run(*COMMANDS[command])
+    assert result.code == BAD_INPUT, result.log
+    assert f"the tag '{FORGED_SIGNATURES[forge]}' is not signed with the key of this installation" in result.log
+    assert files_below(world) == before
+
+
+def forge_tree(signed: Signed) -> None:
+    tree = b"a tree of mallory"
+    signed.mlflow.list_file("model.txt", tree)
+    signed.mlflow.tags["airflow_ml.model_sha256"] = sha256(tree)
+    outputs = {name: {"sha256": sha256(content)} for name, content in signed.mlflow.files.items()}
+    signed.mlflow.list_file("_meta.json", json.dumps({"outputs": outputs}).encode())
+
+
+def forge_day(signed: Signed) -> None:
+    signed.mlflow.tags |= {"airflow_ml.ds": "2026-11-14", "airflow_ml.model": "models/2026-11-14"}
+
+
+def forge_no_signature(signed: Signed) -> None:
+    del signed.mlflow.tags["airflow_ml.signature"]
+
+
+@pytest.mark.parametrize("command", ["resolve", "promote"])
+@pytest.mark.parametrize("forge", [forge_tree, forge_day, forge_no_signature], ids=lambda forge: forge.__name__)
+def test_bundle_that_the_stage_did_not_sign_is_refused(
+    world: World, signed: Signed, answering: Answering, forge: Callable[[Signed], None], command: str
+) -> None:
+    forge(signed)
+    signed.mlflow.answer(answering)
+    before = files_below(world)
+    result = world.run(*COMMANDS[command])
+    assert result.code == BAD_INPUT, result.log
+    assert "is not signed with the key of this installation" in result.log
+    assert files_below(world) == before
+
+
+def test_sign_needs_a_key(world: World, mlflow: Mlflow, answering: Answering) -> None:
+    mlflow.answer(answering)
+    result = world.run("sign")
+    assert (result.code, "there is no key to sign with" in result.log) == (2, True)

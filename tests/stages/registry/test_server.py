@@ -42,7 +42,7 @@ def test_answer_that_is_not_mlflows_is_shown(
 
 def test_login_is_sent_to_the_server_and_to_no_other_that_it_names(tmp_path: Path) -> None:
     (tmp_path / "mlflow.json").write_text(json.dumps({"login": "registry", "password": "pä:ss"}))
-    login = server.read_login()
+    login = server.login_header(server.read_login())
     assert login == {"Authorization": "Basic cmVnaXN0cnk6cMOkOnNz"}
     request = with_login("http://mlflow:5000/", login)
     assert (request.unredirected_hdrs, request.headers) == (login, {})
