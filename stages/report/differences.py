@@ -5,7 +5,7 @@ from math import hypot
 from typing import Any
 
 Bounds = Sequence[float] | None
-UNCLEAR, UNTESTED = "cannot be distinguished", "chance not tested"
+UNCLEAR, UNTESTED = "no clear difference", "chance not tested"
 
 
 def bounds_of(metrics: Mapping[str, Any] | None, key: str) -> Bounds:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from ml import operator
+from ml import connections, operator
 from ml.network import ADDRESSES
 from tests.dags.runs import Airflow
 from tests.harness import images
@@ -103,3 +103,17 @@ def probes(probe_lock: Path, tmp_path_factory: pytest.TempPathFactory) -> Airflo
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("ML_IMAGE_LOCK", str(probe_lock))
         return Airflow(folder)
+
+
+@pytest.fixture
+def folder(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The volume of the connections; this process sees it as a folder, as the scheduler does."""
+    tmp_path.chmod(0o755)
+    (path := tmp_path / "connections").mkdir()
+    name = f"{engine.name}-connections"
+    docker("volume", "create", "--opt=type=none", "--opt=o=bind", f"--opt=device={path}", name)
+    monkeypatch.setattr(connections, "FOLDER", path)
+    monkeypatch.setenv("ML_CONNECTIONS_VOLUME", name)
+    monkeypatch.setenv("ML_EXCHANGE_NETWORK", engine.name)
+    yield path
+    docker("volume", "rm", name)

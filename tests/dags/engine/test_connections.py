@@ -5,7 +5,6 @@ import shlex
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from ml import connections, operator
 from tests.dags.engine.conftest import Engine, docker
 from tests.dags.runs import Airflow, day
 
-pytestmark = pytest.mark.usefixtures("_environment")
+pytestmark = pytest.mark.usefixtures("_environment", "_shop")
 
 PASSWORD, TOKEN = "only-in-the-file", "only-in-the-file-either"
 CONNECTION = {
@@ -35,18 +34,8 @@ print(json.dumps({"arguments": sys.argv[1:], "content": json.loads((folder / "sh
 
 
 @pytest.fixture
-def folder(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The volume of the connections; this process sees it as a folder, as the scheduler does."""
-    tmp_path.chmod(0o755)
-    (path := tmp_path / "connections").mkdir()
-    name = f"{engine.name}-connections"
-    docker("volume", "create", "--opt=type=none", "--opt=o=bind", f"--opt=device={path}", name)
-    monkeypatch.setattr(connections, "FOLDER", path)
-    monkeypatch.setenv("ML_CONNECTIONS_VOLUME", name)
-    monkeypatch.setenv("ML_EXCHANGE_NETWORK", engine.name)
+def _shop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps(CONNECTION))
-    yield path
-    docker("volume", "rm", name)
 
 
 def probe(probes: Airflow, code: str) -> tuple[str, str, object]:

@@ -9,6 +9,7 @@ from airflow.exceptions import ParamValidationError
 from airflow.models import DagRun
 from airflow.models.variable import Variable
 
+from ml import connections
 from tests.dags.conftest import DAGS, STAGES
 from tests.dags.engine.conftest import Engine
 from tests.dags.runs import Airflow, day
@@ -30,7 +31,10 @@ def lock(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def _stages(_environment: None, lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _stages(_environment: None, lock: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    password = folder.with_name("registry_password")
+    password.write_text("p" * 32)
+    monkeypatch.setattr(connections, "PASSWORD", password)
     monkeypatch.setenv("ML_IMAGE_LOCK", str(lock))
     monkeypatch.setenv("ML_STAGE_MEMORY", "2g")
 

@@ -834,7 +834,7 @@ def test_page_starts_with_what_changed_since_yesterday(world: World) -> None:
     world.evaluate(evaluation(metrics={**evaluation()["metrics"], "intervals": {"roc_auc": [0.876, 0.906]}}))
     page = world.day()
     assert page.row("Area under the ROC curve") == [
-        *("Area under the ROC curve", "0.9000", "0.8911", "−0.0089 cannot be distinguished"),
+        *("Area under the ROC curve", "0.9000", "0.8911", "−0.0089 no clear difference"),
     ]
     assert page.row("Rows scored")[1:] == ["20,000", "24,939", "+24.7%"]
     assert page.row("Rows rejected")[1:] == ["1.0%", "1.1%", "+0.11 points"]
@@ -871,7 +871,7 @@ def test_what_was_not_measured_yesterday_is_not_compared(world: World, more: dic
     ("intervals", "said"),
     [
         ({"roc_auc": [0.87, 0.90]}, "−0.0282 worse"),
-        ({"roc_auc": [0.86, 0.93]}, "−0.0282 cannot be distinguished"),
+        ({"roc_auc": [0.86, 0.93]}, "−0.0282 no clear difference"),
         ({}, "−0.0282 chance not tested"),
     ],
 )
