@@ -3,10 +3,11 @@
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import pytest
 from maintain.screenshots import browser, credentials, log_in
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, TimeoutError
 
 from tests.harness import ROOT, images
 
@@ -107,21 +108,42 @@ def chromium() -> Iterator[Browser]:
         yield found
 
 
-def visit(chromium: Browser, address: str, password: str, words: str) -> list[str]:
-    """Log in if it is Airflow's, open the page, wait for its words; returns what its console reports as an error."""
-    page = chromium.new_page(http_credentials=credentials())
-    page.set_default_timeout(PATIENCE_MS)
-    if address == compose_stack.pages()["airflow"]:
-        # What Airflow loads for nobody is cut off by its own way to the log-in, which its console may report.
-        log_in(page, address, password)
-        wait_for(page, words)
-    errors: list[str] = []
+@contextmanager
+def visit(chromium: Browser, address: str, words: str, password: str = "") -> Iterator[tuple[Page, list[str]]]:
+    """A page that shows the words, and what its console reports as an error; logs in first if it is Airflow's.
+
+    Chromium drops connections whenever a container joins or leaves a network of this machine, and then a page may stay
+    without what it asked for: it is opened again.
+    """
+    for number in range(1, VISITS + 1):
+        with closing(chromium.new_page(http_credentials=credentials())) as page:
+            page.set_default_timeout(PATIENCE_MS)
+            if address == compose_stack.pages()["airflow"]:
+                # What Airflow loads for nobody is cut off by its own way to the log-in, which its console may report.
+                log_in(page, address, password)
+                wait_for(page, words)
+            errors: list[str] = []
+            listen(page, errors)
+            page.goto(address)
+            try:
+                wait_for(page, words)
+            except TimeoutError as error:
+                if not is_cut_off(errors) or number == VISITS:
+                    raise AssertionError(f"{words!r} is not on {address}; its console: {errors}") from error
+            if not is_cut_off(errors) or number == VISITS:
+                yield page, [error for error in errors if not error.endswith(HARMLESS) and RESIZED not in error]
+                return
+
+
+def listen(page: Page, errors: list[str]) -> None:
+    """Have the page's errors added to the list."""
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda one: errors.append(f"{one.text} {one.location['url']}") if one.type == "error" else None)
-    page.goto(address)
-    wait_for(page, words)
-    page.close()
-    return [error for error in errors if not error.endswith(HARMLESS) and RESIZED not in error]
+
+
+def is_cut_off(errors: list[str]) -> bool:
+    """Whether Chromium dropped a connection."""
+    return any("ERR_NETWORK_CHANGED" in error for error in errors)
 
 
 def wait_for(page: Page, words: str) -> None:
@@ -136,12 +158,8 @@ def test_page_that_the_readme_names_opens_without_errors(address: str, stack: St
     assert match
     service = SERVICES[match[1]]
     here = address.replace(f"http://localhost:{match[1]}", compose_stack.pages()[service])
-    for _ in range(VISITS):
-        errors = visit(chromium, here, stack.password, SEEN[service])
-        # Chromium drops connections whenever a container joins or leaves a network of this machine.
-        if not any("ERR_NETWORK_CHANGED" in error for error in errors):
-            break
-    assert errors == []
+    with visit(chromium, here, SEEN[service], stack.password) as (_, errors):
+        assert errors == []
 
 
 @pytest.mark.parametrize("name", ["MLflow run", "MLflow version"])
@@ -151,12 +169,9 @@ def test_link_of_a_task_opens_the_page_of_the_training_with_its_metrics(
     """MLflow shows a page among those of generative AI unless its address says otherwise."""
     address = stack.links("monitor", stack.last_run("monitor", SCORED), "log_evaluation")[name]
     assert address
-    page = chromium.new_page(http_credentials=credentials())
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(address)
-    wait_for(page, f"roc_auc {first_run.of_day['prediction', 'validate']['roc_auc']:.4f}")
-    links = page.get_by_role("link").all_inner_texts()
-    page.close()
+    metric = f"roc_auc {first_run.of_day['prediction', 'validate']['roc_auc']:.4f}"
+    with visit(chromium, address, metric) as (page, _):
+        links = page.get_by_role("link").all_inner_texts()
     assert "Model registry" in links
     assert "Prompts" not in links
 
