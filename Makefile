@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run own up down clean test test-fast test-nightly bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook status doctor models alerts pictures attack fuzz
+.PHONY: help run own up down clean test test-fast test-nightly bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook status doctor models alerts pictures attack fuzz chaos
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -95,6 +95,10 @@ reproduce: images ## build base and stages again on an engine with empty caches,
 bench: images ## measure speed and memory; prints a table, writes JSON
 	@setup/ensure_venv.sh
 	@.venv/bin/python tests/benchmarks/bench.py
+
+chaos: images ## strike days that run with faults; writes the table of docs/faults.md, takes hours
+	@setup/ensure_venv.sh
+	@.venv/bin/python -m tests.chaos --doc docs/faults.md
 
 image-report: images ## weigh our images and the naive way's; writes the tables of docs/images.md
 	@./airflow-ml image-report

@@ -1,0 +1,138 @@
+"""Strikes a day that runs with each fault, looks at how it ends, and prints a table; `--doc` writes it into a page.
+
+Each try publishes the same day from nothing: generate_data, train_model, predict and monitor, asked for together, with
+the fault at a moment that the seed draws. Its files must be those of a day without a fault, byte for byte. A reader
+reads every partition all the time. The stack is a compose project of its own; its data is on a small disk of its own.
+Takes about an hour. Exit codes: 0 every day completed, after a clear at most, and nothing was lost, torn or left over;
+1 not so, or a fault did not strike; 2 wrong usage.
+"""
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maintain.image_report import fill
+
+from .faults import FAULTS, Fault
+from .scene import Reading, Scene, reader, struck_stack
+
+HEADER = (
+    "fault",
+    "days",
+    "strikes",
+    "completed without a hand",
+    "completed after a clear",
+    "files lost or other",
+    "torn, of reads",
+    "orphans",
+    "alerts",
+    "seconds more, median and worst",
+)
+
+
+@dataclass(frozen=True)
+class Try:
+    """How a day ended that was struck."""
+
+    strikes: int
+    by_itself: bool
+    after_clear: bool
+    wrong: tuple[str, ...]
+    reading: Reading
+    orphans: int
+    alerts: int
+    seconds: float
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the fault struck, and the day is whole all the same."""
+        whole = (self.by_itself or self.after_clear) and not self.wrong
+        return bool(self.strikes) and whole and not self.reading.torn and bool(self.reading.looks) and not self.orphans
+
+
+def run_day(scene: Scene, fault: Fault | None, moment: float, expected: dict[str, str]) -> Try:
+    """Publish the day, with a fault so many seconds after it was asked for."""
+    scene.start_day()
+    started = time.monotonic()
+    with reader() as read:
+        time.sleep(moment)
+        strikes = fault(scene) if fault else 0
+        states = scene.wait()
+        by_itself = set(states) == {"success"}
+        if not by_itself:
+            for (dag, run), state in zip(scene.runs, states, strict=True):
+                if state == "failed":
+                    scene.clear(dag, run, only_failed=True)
+            states = scene.wait()
+        seconds = time.monotonic() - started
+        reading = read()
+    found = scene.files()
+    wrong = sorted(path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path))
+    after_clear = not by_itself and set(states) == {"success"}
+    orphans = len(scene.orphans())
+    return Try(strikes, by_itself, after_clear, tuple(wrong), reading, orphans, scene.alerts(), seconds)
+
+
+def row(name: str, tries: Sequence[Try], usual_s: float) -> list[str]:
+    """A fault's line of the table."""
+    more = sorted(one.seconds - usual_s for one in tries)
+    return [
+        name,
+        str(len(tries)),
+        str(sum(one.strikes for one in tries)),
+        str(sum(one.by_itself for one in tries)),
+        str(sum(one.after_clear for one in tries)),
+        str(sum(len(one.wrong) for one in tries)),
+        f"{sum(one.reading.torn for one in tries)} of {sum(one.reading.looks for one in tries):,}",
+        str(sum(one.orphans for one in tries)),
+        str(sum(one.alerts for one in tries)),
+        f"{more[len(more) // 2]:.0f}, {more[-1]:.0f}",
+    ]
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Markdown."""
+    return [f"| {' | '.join(cells)} |" for cells in (HEADER, ["---"] * len(HEADER), *rows)]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m tests.chaos", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tries", type=int, default=2, metavar="N", help="days for each fault (default: %(default)s)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only faults whose name has the text")
+    parser.add_argument("--seed", type=int, default=1, help="draws the moments (default: %(default)s)")
+    parser.add_argument("--doc", type=Path, metavar="FILE", help="the page whose table is replaced")
+    arguments = parser.parse_args(argv)
+    chosen = {name: fault for name, fault in FAULTS.items() if arguments.only in name}
+    if not chosen or arguments.tries < 1:
+        parser.error(f"no fault has {arguments.only!r} in its name, or --tries is below 1; faults: {'; '.join(FAULTS)}")
+    draw = random.Random(arguments.seed)
+    rows, all_well = [], True
+    with struck_stack() as scene:
+        run_day(scene, None, 0, {})
+        expected = scene.files()
+        usual = run_day(scene, None, 0, expected)
+        if not usual.by_itself or usual.wrong or not expected:
+            raise SystemExit(f"error: a day without a fault is not the same twice: {usual}")
+        rows.append(row("none", [usual], usual.seconds))
+        for name, fault in chosen.items():
+            tries = []
+            for _ in range(arguments.tries):
+                tries.append(run_day(scene, fault, draw.uniform(0, usual.seconds), expected))
+                all_well &= tries[-1].is_well
+                print(f"{name}: {tries[-1]}", file=sys.stderr, flush=True)
+            rows.append(row(name, tries, usual.seconds))
+            if arguments.doc:  # after each fault: the whole takes long
+                page = arguments.doc.read_text(encoding="utf-8")
+                arguments.doc.write_text(fill(page, {"faults": table(rows)}), encoding="utf-8")
+    print("\n".join(table(rows)))
+    return 0 if all_well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

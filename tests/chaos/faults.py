@@ -1,0 +1,116 @@
+"""The faults. Each strikes a day that runs and returns how often it struck; what it took away is there again then."""
+
+import time
+from collections.abc import Callable
+
+from tests.end_to_end.conftest import PROJECT
+from tests.harness import docker
+
+from .scene import Scene, kill_processes
+
+# How long a service hangs, how long it has no network, how long the disk is full.
+HANG_S, CUT_S, FULL_S = 120, 30, 20
+ALL = ("scheduler", "triggerer", "dag-processor", "api-server", "postgres", "mlflow", "engine-proxy")
+Fault = Callable[[Scene], int]
+
+
+def kill_a_stage(scene: Scene) -> int:
+    """SIGKILL to the next container that works."""
+    while not scene.has_ended():
+        for container in scene.stage_containers():
+            if docker("kill", container, check=False).returncode == 0:
+                return 1
+    return 0
+
+
+def kill_each_stage_once(scene: Scene) -> int:
+    """SIGKILL to one container of each task."""
+    killed: set[tuple[str, str]] = set()
+    while not scene.has_ended():
+        for container, task in scene.stage_containers().items():
+            if task not in killed and docker("kill", container, check=False).returncode == 0:
+                killed.add(task)
+    return len(killed)
+
+
+def kill_services(*services: str) -> Fault:
+    """SIGKILL to the process of each service, as a crash ends it."""
+
+    def strike(scene: Scene) -> int:
+        kill_processes([scene.container(service) for service in services])
+        return 1
+
+    return strike
+
+
+def pause(service: str) -> Fault:
+    """A service that hangs."""
+
+    def strike(scene: Scene) -> int:
+        container = scene.container(service)
+        docker("pause", container)
+        time.sleep(HANG_S)
+        docker("unpause", container)
+        return 1
+
+    return strike
+
+
+def cut_off(service: str) -> Fault:
+    """A service without the network of the stack."""
+
+    def strike(scene: Scene) -> int:
+        network, container = f"{PROJECT}_default", scene.container(service)
+        docker("network", "disconnect", network, container)
+        time.sleep(CUT_S)
+        docker("network", "connect", "--alias", service, network, container)
+        return 1
+
+    return strike
+
+
+def fill_the_disk(scene: Scene) -> int:
+    """No byte is free below /data."""
+    scene.fill_disk()
+    time.sleep(FULL_S)
+    scene.empty_disk()
+    return 1
+
+
+def ask_twice(scene: Scene) -> int:
+    """A second run of each Dag for the same day, at the same time."""
+    scene.trigger_all()
+    return 1
+
+
+def clear_a_run(scene: Scene) -> int:
+    """A person clears all tasks of a run that works."""
+    return _on_a_run_that_works(scene, lambda dag, run: scene.clear(dag, run, only_failed=False))
+
+
+def mark_a_run_failed(scene: Scene) -> int:
+    """A person marks a run failed that works."""
+    return _on_a_run_that_works(scene, scene.mark_failed)
+
+
+def _on_a_run_that_works(scene: Scene, act: Callable[[str, str], None]) -> int:
+    dags = {run: dag for dag, run in scene.runs}
+    while not scene.has_ended():
+        for _, run in scene.stage_containers().values():
+            act(dags[run], run)
+            return 1
+    return 0
+
+
+FAULTS: dict[str, Fault] = {
+    "a stage's container is killed": kill_a_stage,
+    "each task's container is killed once": kill_each_stage_once,
+    **{f"{service} is killed": kill_services(service) for service in ALL},
+    "everything is killed at once": kill_services(*ALL),
+    **{f"{service} hangs for {HANG_S} s": pause(service) for service in ALL},
+    **{f"{service} has no network for {CUT_S} s": cut_off(service) for service in ("scheduler", "postgres", "mlflow")},
+    f"the disk of the data is full for {FULL_S} s": fill_the_disk,
+    "each run is there twice": ask_twice,
+    "a person clears a run that works": clear_a_run,
+    "a person marks a run failed that works": mark_a_run_failed,
+}
