@@ -104,7 +104,7 @@ def _on_a_run_that_works(scene: Scene, act: Callable[[str, str], None]) -> int:
 
 FAULTS: dict[str, Fault] = {
     "a stage's container is killed": kill_a_stage,
-    "each task's container is killed once": kill_each_stage_once,
+    "of each task, at most one container is killed": kill_each_stage_once,
     **{f"{service} is killed": kill_services(service) for service in ALL},
     "everything is killed at once": kill_services(*ALL),
     **{f"{service} hangs for {HANG_S} s": pause(service) for service in ALL},
