@@ -47,6 +47,7 @@ def test_stack_is_ready_when_it_says_so(stack: Stack) -> None:
     assert stack.airflow.request("GET", "/importErrors")["import_errors"] == []
 
 
+@pytest.mark.usefixtures("first_run")
 def test_start_brings_no_surprise_runs(stack: Stack) -> None:
     """A fixed start date in the past must not make runs for the days since."""
     time.sleep(3)  # several looks of the scheduler
