@@ -13,11 +13,15 @@ if TYPE_CHECKING:  # health checks load this file too
 PEOPLE = "ml"
 # What nobody finds by trying, so that nothing has to count the tries, which would shut out the stage too.
 LEAST_CHARACTERS = 16
-ASK = [(b"content-type", b"text/plain"), (b"www-authenticate", b'Basic realm="airflow-ml", charset="UTF-8"')]
+TEXT = (b"content-type", b"text/plain")
+ASK = (b"www-authenticate", b'Basic realm="airflow-ml", charset="UTF-8"')
 
 
 class Login:
     """Around an application: requests without the name and password of an account get 401, except `without` login.
+
+    A browser sends the login with what a page of another service asks too, so such a request gets 403: a page of
+    another port of this machine may be another user's.
 
     :param accounts: the password of each account
     :param without: paths that are answered to everybody
@@ -29,13 +33,14 @@ class Login:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer a request, or open a web socket."""
-        if scope["type"] == "lifespan" or scope["path"] in self._without or self._is_known(scope):
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        elif scope["type"] == "http":
-            await send({"type": "http.response.start", "status": 401, "headers": ASK})
-            await send({"type": "http.response.body", "body": b"Log in.\n"})
+        elif _is_of_another_page(scope):
+            await _refuse(scope, send, 403, b"A page of another service may not ask this one.\n", TEXT)
+        elif scope["path"] in self._without or self._is_known(scope):
+            await self._app(scope, receive, send)
         else:
-            await send({"type": "websocket.close", "code": 1008})
+            await _refuse(scope, send, 401, b"Log in.\n", TEXT, ASK)
 
     def _is_known(self, scope: "Scope") -> bool:
         """Whether the request has the login of an account; how long this takes says nothing about a password."""
@@ -45,6 +50,21 @@ class Login:
         except ValueError:
             return False
         return any([hmac.compare_digest(given, known) for known in self._known])  # noqa: C419 - each is compared
+
+
+async def _refuse(scope: "Scope", send: "Send", status: int, why: bytes, *headers: tuple[bytes, bytes]) -> None:
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": why})
+    else:
+        await send({"type": "websocket.close", "code": 1008})
+
+
+def _is_of_another_page(scope: "Scope") -> bool:
+    """Whether a browser sends this for a page of another origin (header Origin; RFC 6454)."""
+    origins = {value.lower().partition(b"://")[2] for name, value in scope["headers"] if name == b"origin"}
+    hosts = {value.lower() for name, value in scope["headers"] if name == b"host"}
+    return bool(origins) and origins != hosts
 
 
 def _digest(login: bytes) -> bytes:

@@ -1,5 +1,6 @@
-"""Sends every attack to the engine proxy, and to an engine without one; prints the table, writes its summary.
+"""Sends every attack to the engine proxy, to an engine without one, to MLflow and to the reports.
 
+Prints the table, writes its summary.
 The summary is docs/attacks.md. Exit codes: 0 nothing happened but what may happen; 1 something did.
 """
 
@@ -7,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from tests.attacks import web
 from tests.attacks.lab import attack_lab
 from tests.attacks.proxy import Outcome, all_attacks, run, run_directly
 from tests.harness import ROOT
@@ -16,6 +18,8 @@ Row = tuple[Outcome, Sequence[str]]
 INTRODUCTION = """\
 # Attacks
 
+## The engine proxy
+
 `make attack` sends hostile requests to the engine proxy, which stands between Airflow and the Docker engine, and writes
 this page. It looks at the engine before and after: what was created, changed or removed there, and whether an answer
 holds what belongs to somebody else. What the proxy answered does not count. Every attack then goes to an engine
@@ -23,6 +27,15 @@ without a proxy, which shows what it does there. The engine is made for this, an
 of them to the proxy.
 
 The rows are in [tests/attacks](../tests/attacks). The command prints each.
+
+"""
+WEB = """\
+
+## The pages of MLflow and of the reports
+
+The same command sends hostile requests to both services. An attack does harm if the answer holds a secret of the
+service or a file of its machine, if MLflow then keeps something else, or if the service then does not answer. Requests
+that may do what they ask for are among them, so that harm would be seen. CI sends all of them.
 
 """
 
@@ -41,9 +54,16 @@ def main() -> int:
         cells = (f"{attack.group}: {attack.name}", _words(attack.expected), _words(outcome.done), _words(direct))
         mark = "" if outcome.passed else "FAILED  "
         print(f"{mark}{cells[0]:100}  {cells[1]:32}  {cells[2]:32}  {cells[3]}")
-    failed = [outcome for outcome in outcomes if not outcome.passed]
-    PAGE.write_text(INTRODUCTION + summary(rows), encoding="utf-8")
-    print(f"\n{len(outcomes)} attacks, {len(failed)} did what they may not; {PAGE.relative_to(ROOT)} is written")
+    with web.services() as found:
+        pages = list(web.run(found, list(web.all_attacks(found))))
+    for page in pages:
+        mark = "" if page.passed else "FAILED  "
+        print(f"{mark}{f'{page.attack.service}: {page.attack.group}: {page.attack.name}':134}  {_words(page.done)}")
+    failed = [one for one in [*outcomes, *pages] if not one.passed]
+    PAGE.write_text(INTRODUCTION + summary(rows) + WEB + summary_of_pages(pages), encoding="utf-8")
+    print(
+        f"\n{len(rows) + len(pages)} attacks, {len(failed)} did what they may not; {PAGE.relative_to(ROOT)} is written"
+    )
     return 1 if failed else 0
 
 
@@ -68,6 +88,17 @@ def summary(rows: Sequence[Row]) -> str:
             one["harm"] += not outcome.passed
     for group, count in [*((name, found) for name, found in counts.items() if name != "all"), ("all", counts["all"])]:
         lines.append(f"| {group} | {count['all']} | {count['direct']} | {count['harmless']} | {count['harm']} |")
+    return "\n".join(lines) + "\n"
+
+
+def summary_of_pages(outcomes: Sequence[web.WebOutcome]) -> str:
+    """One row for each group of attacks on the services, in Markdown."""
+    groups = list(dict.fromkeys(one.attack.group for one in outcomes))
+    lines = ["| attacks | on MLflow | on the reports | did harm |", "|---|---|---|---|"]
+    for group in [*groups, "all"]:
+        rows = [one for one in outcomes if group in (one.attack.group, "all")]
+        counts = [sum(one.attack.service == name for one in rows) for name in ("mlflow", "reports")]
+        lines.append(f"| {group} | {counts[0]} | {counts[1]} | {sum(not one.passed for one in rows)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -65,7 +65,9 @@ def _bodies() -> Iterator[Attack]:
         yield Attack("a container's mounts", _shown(mounts, 120), _create("/containers", body))
     for mounts in bodies.CREDENTIALS:
         body = bodies.changed("HostConfig.Mounts", mounts, bodies.EXCHANGE)
-        yield Attack("the credentials of the stage exchange", _shown(mounts, 120), _create("/containers", body))
+        yield Attack(
+            "the credentials of the stages exchange and registry", _shown(mounts, 120), _create("/containers", body)
+        )
     for key, value, where in bodies.TWO_KEYS:
         content = bodies.with_key(key, value, where)
         name = f"{where}{key} is {_shown(value)}, beside what a good body has"

@@ -1,0 +1,339 @@
+"""The attacks on the pages of MLflow and of the reports: each is a row, judged by what it read or changed there.
+
+Bytes go to the real service, as they are. An attack did harm if its answer holds a secret of the service, if MLflow
+then keeps something else than before, or if the service then does not answer.
+"""
+
+import json
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from secrets import token_hex
+from typing import Any
+
+from tests.harness import data_volume, docker, images, page_login
+from tests.images import registry_lab, reports_lab
+
+SILENCE_S, MOST, PATIENCE_S = 2.0, 1 << 22, 60
+# Something that only a file of the server's machine holds.
+FILES = (b"root:x:0:0", b"ML_REGISTRY_PASSWORD=", b"ML_PAGES_PASSWORD=")
+REPORT = """
+import hashlib, json, pathlib, sys
+for name in ("reports/2026-01-01", "raw/2026-01-01"):
+    folder = pathlib.Path("/data", name)
+    folder.mkdir(parents=True)
+    page = sys.argv[1].encode()
+    (folder / "index.html").write_bytes(page)
+    output = {"sha256": hashlib.sha256(page).hexdigest(), "size": len(page), "step": "page"}
+    mark = {"version": 1, "partition": name, "outputs": {"index.html": output}, "steps": {}}
+    (folder / "_meta.json").write_text(json.dumps(mark))
+"""
+API = "/api/2.0/mlflow"
+CREATE = f"{API}/experiments/create"
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class WebAttack:
+    """One row: the service, and what is sent to it."""
+
+    group: str
+    name: str
+    service: str
+    content: bytes
+    # Whether the request is allowed what it asks for: it shows that harm would be seen.
+    is_allowed: bool = False
+
+
+@dataclass(frozen=True)
+class WebOutcome:
+    """What an attack did, and the bytes that came back."""
+
+    attack: WebAttack
+    done: Sequence[str]
+    answer: bytes
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing happened but what may happen."""
+        return bool(self.done) == self.attack.is_allowed
+
+
+@dataclass
+class Service:
+    """A service under attack: where it listens, the name that it accepts, its password of people."""
+
+    address: tuple[str, int]
+    host: str
+    password: str
+    secret: str = field(default_factory=lambda: f"secret-{token_hex(12)}")
+    # Where it says what it keeps; the reports cannot write, so there this shows only that they answer.
+    kept: Sequence[str] = ()
+    run: str = ""
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """An ordinary request with the login; the JSON or text of the answer. Errors: OSError, AssertionError."""
+        content = json.dumps(body).encode() if body is not None else None
+        with closing(HTTPConnection(*self.address, timeout=PATIENCE_S)) as connection:
+            headers = {"Host": self.host, "Content-Type": JSON, **page_login(self.password)}
+            connection.request(method, path, content, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        assert answer.status == 200, (method, path, answer.status, text[:500])
+        return json.loads(text) if text.startswith("{") else text
+
+    def send(self, content: bytes) -> bytes:
+        """All that comes back for these bytes, until the service ends the connection or is silent."""
+        received = b""
+        with suppress(OSError), socket.create_connection(self.address, SILENCE_S) as connection:
+            connection.sendall(content)
+            while len(received) < MOST and (data := connection.recv(1 << 16)):
+                received += data
+        return received
+
+    def look(self) -> list[Any]:
+        """What it keeps."""
+        return [self.ask("GET", path) for path in self.kept]
+
+    def read(self, answer: bytes) -> list[str]:
+        """Whether an answer holds what only a login, or nobody, may read; in words."""
+        return ["secret read"] if any(one in answer for one in (self.secret.encode(), *FILES)) else []
+
+    def effects(self, before: Sequence[Any], answer: bytes) -> list[str]:
+        """What an attack did, in words."""
+        done = self.read(answer)
+        try:
+            after = self.look()
+        except OSError as error:
+            return [*done, f"does not answer: {error}"]
+        return [*done, *(["something changed"] if after != before else [])]
+
+
+@contextmanager
+def services() -> Iterator[Mapping[str, Service]]:
+    """Both services with a secret in each that only its login may read."""
+    with data_volume("web-attacks") as data, registry_lab.serve(data) as server:
+        host, _, port = server.address.removeprefix("http://").partition(":")
+        mlflow = Service((host, int(port)), "127.0.0.1:5000", registry_lab.PAGES_PASSWORD)
+        mlflow.run = _fill(mlflow)
+        mlflow.kept = (
+            f"{API}/experiments/search?max_results=1000&view_type=ALL",
+            f"{API}/registered-models/search?max_results=1000",
+            f"{API}/model-versions/search?max_results=1000",
+            f"{API}/artifacts/list?run_id={mlflow.run}",
+            "/api/2.0/mlflow-artifacts/artifacts",
+        )
+        secret = f"secret-{token_hex(12)}"
+        docker("run", "--rm", data.mount, "--entrypoint=python", images()["base"], "-c", REPORT, secret)
+        pages = reports_lab.start_service(f"{data.mount}:ro")
+        host = f"localhost:{pages.port}"
+        reports = Service(("127.0.0.1", pages.port), host, reports_lab.PASSWORD, secret, kept=("/healthz",))
+        try:
+            yield {"mlflow": mlflow, "reports": reports}
+        finally:
+            docker("rm", "--force", pages.container)
+
+
+def _fill(mlflow: Service) -> str:
+    """An experiment, a run with an artifact, a model; each has the secret. Returns the run's id."""
+    experiment = mlflow.ask("POST", CREATE, {"name": mlflow.secret})["experiment_id"]
+    run = mlflow.ask("POST", f"{API}/runs/create", {"experiment_id": experiment})["run"]["info"]
+    path = run["artifact_uri"].partition(":/")[2]
+    mlflow.ask("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{path}/secret.txt", mlflow.secret)
+    mlflow.ask("POST", f"{API}/registered-models/create", {"name": "m", "description": mlflow.secret})
+    return str(run["run_id"])
+
+
+# --- the rows ---
+
+LOGIN, NO_LOGIN = "LOGIN", ""
+# Stands for a name that is new with each request.
+PLANTED = b"planted-planted-"
+SEARCH = f"{API}/experiments/search?max_results=100"
+# What changes or reads something of MLflow with a login: method, path, body.
+MLFLOW = [
+    ("GET", SEARCH, None),
+    ("POST", CREATE, {"name": PLANTED.decode()}),
+    ("POST", f"/ajax-api{CREATE.removeprefix('/api')}", {"name": PLANTED.decode()}),
+    ("POST", f"{API}/registered-models/create", {"name": PLANTED.decode()}),
+    ("PATCH", f"{API}/registered-models/update", {"name": "m", "description": PLANTED.decode()}),
+    ("POST", f"{API}/registered-models/set-tag", {"name": "m", "key": "planted", "value": PLANTED.decode()}),
+    ("POST", f"{API}/registered-models/alias", {"name": "m", "alias": "champion", "version": "1"}),
+    ("DELETE", f"{API}/registered-models/delete", {"name": "m"}),
+    ("POST", f"{API}/experiments/delete", {"experiment_id": "1"}),
+    ("PUT", "/api/2.0/mlflow-artifacts/artifacts/planted.txt", {"planted": True}),
+    ("DELETE", "/api/2.0/mlflow-artifacts/artifacts/1", None),
+    ("POST", "/graphql", {"query": '{ mlflowSearchRuns(input: {experimentIds: ["1"]}) { runs { info { runId } } } }'}),
+    ("POST", "/v1/traces", {}),
+    ("GET", "/api/2.0/mlflow-artifacts/artifacts?path=1", None),
+]  # fmt: skip
+WRONG_LOGINS = {
+    "no login": "",
+    "another account": "Basic YWRtaW46cGFzc3dvcmQ=",
+    "an empty name and password": "Basic Og==",
+    "an account without a password": "Basic bWw6",
+    "no base64": "Basic \xff\xfe",
+    "a bearer token": "Bearer x",
+    "a long one": "Basic " + "QQ" * 20_000,
+    "two lines": "Basic Og==\r\nAuthorization: Basic bWw6",
+}
+PAGES = ["https://evil.example", "null", "http://localhost:9999", "http://127.0.0.1:8081", "http://HOST.evil.example",
+         "http://evil.example/HOST", "http://HOST@evil.example", "http://[::1]:5000", "file://", ""]  # fmt: skip
+KINDS = [JSON, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
+HOSTS = ["evil.example", "evil.example:5000", "HOST.evil.example", "HOST@evil.example", "evil.example/HOST", "10.0.0.1",
+         "[::1]", "", "HOST evil.example", "HOST\tx", "\xff", "localhost.", "0x7f000001", "2130706433"]  # fmt: skip
+# Each is put behind a place where a service takes a path.
+FILE_PATHS = [
+    "../../../../../../etc/passwd", "..%2f..%2f..%2f..%2f..%2f..%2fetc%2fpasswd",
+    "%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
+    "..%252f..%252f..%252f..%252fetc%252fpasswd", "..%5c..%5c..%5cetc%5cpasswd", "....//....//....//etc/passwd",
+    "/etc/passwd", "//etc/passwd", "%2fetc%2fpasswd", "/proc/self/environ", "../../../../proc/self/environ",
+    "file:///etc/passwd", "file:///proc/self/environ", "..;/..;/..;/etc/passwd", "x%00/../../../../etc/passwd",
+    "%c0%ae%c0%ae/%c0%ae%c0%ae/%c0%ae%c0%ae/etc/passwd", "\xc0\xae\xc0\xae/\xc0\xae\xc0\xae/etc/passwd",
+    "../raw/2026-01-01/index.html", "2026-01-01/../../raw/2026-01-01/index.html", "%2e%2e/raw/2026-01-01/index.html",
+]  # fmt: skip
+FILE_PLACES = {
+    "mlflow": [
+        "/", "/static-files/", "/api/2.0/mlflow-artifacts/artifacts/", "/api/2.0/mlflow-artifacts/artifacts?path=",
+        "/get-artifact?run_id=RUN&path=", "/model-versions/get-artifact?name=m&version=1&path=",
+    ],
+    "reports": ["/", "/2026-01-01/", "/2026-01-02/", "/?ds="],
+}  # fmt: skip
+# Where a version of a model says that its files are.
+SOURCES = ["file:///proc/self", "/etc", "file:/etc", "FILE:///etc", "//etc", "file://localhost/etc", ".",
+           "../../../etc", "mlflow-artifacts:/../../../etc", "mlflow-artifacts:/%2e%2e/%2e%2e/etc", "runs:/x/../../..",
+           "http://127.0.0.1:5000/"]  # fmt: skip
+DEEP = 100_000
+
+
+def _request(
+    service: Service, method: str, path: str, body: Any = None, *, login: str = LOGIN, host: str = "HOST",
+    kind: str = JSON, more: str = "",
+) -> bytes:  # fmt: skip
+    """One request; in `host` and `more`, HOST is the name that the service accepts."""
+    content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    authorization = page_login(service.password)["Authorization"] if login == LOGIN else login
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        f"Host: {host}",
+        "Connection: close",
+        *([f"Authorization: {authorization}"] if authorization else []),
+        *([f"Content-Type: {kind}"] if kind else []),
+        *([f"Content-Length: {len(content)}"] if content or method in ("POST", "PUT", "PATCH") else []),
+        *([more] if more else []),
+    ]
+    head = "\r\n".join([*lines, "", ""]).replace("HOST", service.host)
+    return head.encode("latin-1") + content
+
+
+def all_attacks(found: Mapping[str, Service]) -> Iterator[WebAttack]:
+    """Every row, in the order of the table."""
+    mlflow, reports = found["mlflow"], found["reports"]
+    for name, login in WRONG_LOGINS.items():
+        group = "no login, or a wrong one"
+        for method, path, body in MLFLOW:
+            content = _request(mlflow, method, path, body, login=login)
+            yield WebAttack(group, f"{name}: {method} {path}", "mlflow", content)
+        for path in ("/", "/2026-01-01/"):
+            yield WebAttack(group, f"{name}: GET {path}", "reports", _request(reports, "GET", path, login=login))
+    for page in PAGES:
+        group, origin = "a page of another service, with the login of the browser", f"Origin: {page}"
+        for kind in KINDS:
+            content = _request(mlflow, "POST", CREATE, {"name": PLANTED.decode()}, kind=kind, more=origin)
+            yield WebAttack(group, f"{page!r} posts {kind!r}", "mlflow", content)
+        for method, path, body in MLFLOW:
+            content = _request(mlflow, method, path, body, more=origin)
+            yield WebAttack(group, f"{page!r}: {method} {path}", "mlflow", content)
+        content = _request(reports, "GET", "/2026-01-01/", more=origin)
+        yield WebAttack(group, f"{page!r} reads a report", "reports", content)
+    for host in HOSTS:
+        group = "another name that leads to the service"
+        for service, path in (("mlflow", SEARCH), ("mlflow", "/"), ("reports", "/2026-01-01/")):
+            content = _request(found[service], "GET", path, host=host)
+            yield WebAttack(group, f"{host!r}: GET {path}", service, content)
+    for service, places in FILE_PLACES.items():
+        for place in places:
+            for path in FILE_PATHS:
+                target = f"{place.replace('RUN', mlflow.run)}{path}"
+                content = _request(found[service], "GET", target)
+                yield WebAttack("a path to another file", f"GET {place}{path}", service, content)
+    for source in SOURCES:
+        content = _request(mlflow, "POST", f"{API}/model-versions/create", {"name": "m", "source": source})
+        yield WebAttack("a version whose files are elsewhere", source, "mlflow", content)
+    yield from _too_much(found)
+    for service, method, path, body in (
+        ("mlflow", "GET", SEARCH, None), ("mlflow", "POST", CREATE, {"name": PLANTED.decode()}),
+        ("reports", "GET", "/2026-01-01/", None),
+    ):  # fmt: skip
+        for page in ("", "Origin: http://HOST"):
+            content = _request(found[service], method, path, body, more=page)
+            name = f"{'its own page: ' if page else ''}{method} {path}"
+            yield WebAttack("no attack: it may do what it asks for", name, service, content, True)
+
+
+def _too_much(found: Mapping[str, Service]) -> Iterator[WebAttack]:
+    """What may take the time or the memory of a service; most of it without a login."""
+    group = "more than a request has"
+    deep = b'{"name": ' + b"[" * DEEP + b"]" * DEEP + b"}"
+    for name, service in found.items():
+        long, many = "X: " + "x" * 1_000_000, "\r\n".join(f"X-{number}: x" for number in range(20_000))
+        rows = {
+            "a header of 1 MB": _request(service, "GET", "/", login=NO_LOGIN, more=long),
+            "20,000 headers": _request(service, "GET", "/", login=NO_LOGIN, more=many),
+            "a path of 1 MB": _request(service, "GET", "/" + "x" * 1_000_000, login=NO_LOGIN),
+            "a body of 1 TB, announced": _request(service, "GET", "/", login=NO_LOGIN,
+                                                  more=f"Content-Length: {10**12}"),
+            "two lengths": _request(service, "POST", CREATE, b"{}", login=NO_LOGIN, more="Content-Length: 5"),
+            "a length and chunks": _request(service, "POST", CREATE, b"0\r\n\r\n", login=NO_LOGIN,
+                                            more="Transfer-Encoding: chunked"),
+            "no request": b"\0" * 10_000,
+            "a TLS greeting": bytes.fromhex("16030100c8010000c40303") + b"x" * 200,
+            "HTTP/2 without asking": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "a web socket": _request(service, "GET", "/", login=NO_LOGIN,
+                                     more="Upgrade: websocket\r\nConnection: Upgrade"),
+            "another method": _request(service, "TRACE", "/", more="X: y"),
+            "a proxy's request": _request(service, "GET", "http://evil.example/"),
+            "CONNECT": _request(service, "CONNECT", "127.0.0.1:5432"),
+        }  # fmt: skip
+        for what, content in rows.items():
+            yield WebAttack(group, f"{name}: {what}", name, content)
+    bodies = {
+        "deep JSON": deep,
+        "a number of 100,000 digits": b'{"name": ' + b"9" * DEEP + b"}",
+        "no JSON": b"\xff\xfe",
+    }
+    for what, body in bodies.items():
+        yield WebAttack(group, f"mlflow: {what}", "mlflow", _request(found["mlflow"], "POST", CREATE, body))
+
+
+def run(found: Mapping[str, Service], attacks: Sequence[WebAttack]) -> Iterator[WebOutcome]:
+    """Send each attack, and look at its service before and after.
+
+    Rows that may do nothing share a look; if it finds a change, each is sent again and has a look of its own.
+    """
+    for service in found:
+        for allowed in (False, True):
+            rows = [one for one in attacks if one.service == service and one.is_allowed == allowed]
+            yield from _run_of(found[service], rows, together=not allowed)
+
+
+def new_name() -> bytes:
+    """As long as what stands for it: the length of the body stays."""
+    return token_hex(len(PLANTED) // 2).encode()
+
+
+def _run_of(service: Service, attacks: Sequence[WebAttack], together: bool) -> Iterator[WebOutcome]:
+    before = service.look()
+    if together:
+        answers = [service.send(attack.content.replace(PLANTED, new_name())) for attack in attacks]
+        if service.look() == before:
+            for attack, answer in zip(attacks, answers, strict=True):
+                yield WebOutcome(attack, service.read(answer), answer)
+            return
+        before = service.look()
+    for attack in attacks:
+        answer = service.send(attack.content.replace(PLANTED, new_name()))
+        yield WebOutcome(attack, service.effects(before, answer), answer)
+        before = service.look()
