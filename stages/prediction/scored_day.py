@@ -28,7 +28,7 @@ log = logging.getLogger("prediction")
 
 @dataclass(frozen=True)
 class ScoredDay:
-    """A day with its predictions. `labels` is None if there is no target.csv yet.
+    """A day with its predictions. `labels` is None if there are none yet.
 
     `model_version` is the model as `predict` recorded it: name, version, run_id. `quality` holds the counts that
     `preprocessing features` recorded about the day's rows, with nulls if its mark does not have them.
@@ -64,7 +64,7 @@ def read_scored_day(root: Path, ds: str) -> ScoredDay:
     model = read_validated(root, model_name(root, str(scored["model"])), [BASELINE_FILE])
     _check_scored_from(predictions, features, model.partition, do)
     raw = _read_raw(root, ds, features, do)
-    labels = _read_labels(root, ds, raw, model.partition) if raw else None
+    labels = _read_labels(root, ds, raw, model.partition)
     model_version = {"name": model.name, "version": scored.get("version"), "run_id": scored.get("run_id")}
     counted = features.step("features.csv").get("result") or {}
     quality = {key: counted.get(key) for key in QUALITY}
@@ -82,7 +82,7 @@ def _check_scored_from(predictions: Partition, features: Partition, model: Parti
 
 
 def _read_raw(root: Path, ds: str, features: Partition, do: str) -> Partition | None:
-    """The mark of the raw day if it has a target.csv; None if it has none yet."""
+    """The mark of the raw day; None if there is no such day, or no longer."""
     try:
         raw = read_partition(root, f"raw/{ds}", [])
     except NotReady as error:
@@ -92,11 +92,19 @@ def _read_raw(root: Path, ds: str, features: Partition, do: str) -> Partition | 
     made_from = features.inputs("features.csv").get(data)
     if made_from is not None and made_from != raw.meta["outputs"].get("data.csv", {}).get("sha256"):
         raise BadInput(f"{features.name} was made from another {data}", expected="the data that is there now", do=do)
-    return raw if "target.csv" in raw.meta["outputs"] else None
+    return raw
 
 
-def _read_labels(root: Path, ds: str, raw: Partition, model: Partition) -> Partition:
-    """The day's labels. NotReady if `label` has not made them from this target.csv with this model's encoder."""
+def _read_labels(root: Path, ds: str, raw: Partition | None, model: Partition) -> Partition | None:
+    """The day's labels; None if there are none yet.
+
+    Errors: NotReady if `label` has not made them from the labels of the raw day with this model's encoder. If the raw
+    day is gone, as in a rerun of this step alone, the labels that were made from it count.
+    """
+    if raw is None:
+        return _read_labels_alone(root, ds, model)
+    if "target.csv" not in raw.meta["outputs"]:
+        return None
     target, encoder = f"{raw.name}/target.csv", f"{model.name}/{ENCODER_FILE}"
     do = f"run `preprocessing label --ds {ds}`"
     try:
@@ -117,4 +125,18 @@ def _read_labels(root: Path, ds: str, raw: Partition, model: Partition) -> Parti
     for path, digest in present.items():
         if inputs.get(path) != digest:
             raise NotReady(f"{labels.name} was made from another {path}", expected="the file that is there now", do=do)
+    return labels
+
+
+def _read_labels_alone(root: Path, ds: str, model: Partition) -> Partition | None:
+    """Labels whose raw day is gone; None if there are none, or if they are in the words of another model."""
+    try:
+        labels = read_partition(root, f"labels/{ds}", ["labels.csv", "rejected.csv"])
+    except NotReady as error:
+        log.warning("%s", error)
+        return None
+    encoder = f"{model.name}/{ENCODER_FILE}"
+    if labels.inputs("labels.csv").get(encoder) != model.hashes[encoder]:
+        log.warning("%s was made with another encoder than that of %s, so it is not used", labels.name, model.name)
+        return None
     return labels

@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 def run(args: Namespace) -> Mapping[str, Any]:
     """raw/{ds}/target.csv to labels/{ds}: labels.csv and rejected.csv; nothing if there is no target.csv yet."""
-    name = _model_of(read_partition(args.data_dir, f"predictions/{args.ds}", []))
+    predictions = read_partition(args.data_dir, f"predictions/{args.ds}", ["predictions.csv"])
+    name = _model_of(predictions)
     raw = _raw_with_target(args)
     if raw is None:
         return {"labels": None, "model": name}
@@ -35,7 +36,9 @@ def run(args: Namespace) -> Mapping[str, Any]:
         return {**result, **deliveries(raw)}
 
     parameters = {"model": model.name, **deliveries(raw)}
-    return publish(args, f"labels/{args.ds}", "label", work, inputs=[raw, model], parameters=parameters)
+    # No row of the predictions is read, but their mark decides which model names the classes.
+    inputs = [raw, model, predictions]
+    return publish(args, f"labels/{args.ds}", "label", work, inputs=inputs, parameters=parameters)
 
 
 def _model_of(predictions: Partition) -> str:

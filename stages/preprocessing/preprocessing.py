@@ -3,7 +3,7 @@
 Reads   prepare            raw/{ds}: data.csv, schema.json, target.csv and its later deliveries
         split              processed/{ds}: train_data.csv; raw/{ds}: schema.json; the same of the days before
         features           raw/{ds}: data.csv, schema.json; the model's encoder.json
-        label              raw/{ds}: labels and schema.json; encoder.json of the model that predictions/{ds} names
+        label              raw/{ds}: labels, schema.json; predictions/{ds}, and encoder.json of the model that it names
         encode-validation  processed/{ds}: val_data.csv, encoder.json; the model's encoder.json
         import             CSV or Parquet files and a schema.json, in any folder; or incoming/{ds}
         import-target      a CSV or Parquet file, in any folder; raw/{ds}: data.csv, schema.json

@@ -69,8 +69,10 @@ def read_prepared_day(root: Path, ds: str, *, all_unchanged: bool = False) -> Pr
     raw = read_partition(root, f"raw/{ds}", ["schema.json"])
     made_from = processed.inputs("train_data.csv")
     schema = f"{raw.name}/schema.json"
-    for label in sorted({schema, *made_from}) if all_unchanged else [schema]:
-        if made_from.get(label) != raw.meta["outputs"].get(label.removeprefix(f"{raw.name}/"), {}).get("sha256"):
+    published = {f"{raw.name}/{file}": output["sha256"] for file, output in raw.meta["outputs"].items()}
+    # A rerun of one step has those of the files that this step reads.
+    for label in sorted(published.keys() & {schema, *made_from}) if all_unchanged else [schema]:
+        if made_from.get(label) != published[label]:
             raise BadInput(
                 f"{label} has changed since {processed.name}/train_data.csv was made",
                 expected="the files that the data was checked from",

@@ -1,4 +1,4 @@
-"""Lineage, diff and rerun on real stages: a day from the generator to predictions, then what can happen to it."""
+"""Lineage, diff and rerun on real stages: a day from the generator to its evaluation, then what can happen to it."""
 
 import json
 import os
@@ -18,8 +18,9 @@ from tests.harness import CONFINED, ROOT, Data, copy_of, data_volume, docker, im
 
 DAY, NEXT = "2026-11-21", "2026-11-22"
 PREDICTIONS = f"predictions/{DAY}/predictions.csv"
+EVALUATION = f"reports/{DAY}/evaluation.json"
 SPLIT = ("--val-fraction=0.3", "--seed=5")
-FILES = 21
+FILES = 24
 Done = subprocess.CompletedProcess[str]
 
 
@@ -42,6 +43,7 @@ def publish(data: Data, folder: Path) -> None:
     own.train(DAY, "--params=/own/params.json", "--param=num_iterations=15")
     data.validate(DAY)
     data.score(DAY, f"/data/models/{DAY}")
+    data.evaluate(DAY, {})
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +153,7 @@ def test_host_folder_is_made_again_as_whoever_it_belongs_to(folder: Path) -> Non
     ("target", "files"),
     [
         (f"raw/{DAY}", 3), (f"processed/{DAY}", 6), (f"models/{DAY}", 9), (f"features/{DAY}/features.csv", 2),
-        (PREDICTIONS, 1),
+        (PREDICTIONS, 1), (f"labels/{DAY}", 2), (EVALUATION, 1),
     ],
 )  # fmt: skip
 def test_rerun_of_a_step_gives_the_same_bytes(published: Data, target: str, files: int) -> None:
@@ -162,7 +164,7 @@ def test_rerun_of_a_step_gives_the_same_bytes(published: Data, target: str, file
 
 
 def test_rerun_of_everything_from_the_raw_data_on_gives_the_same_bytes(published: Data) -> None:
-    done = command(published, "rerun", PREDICTIONS, "--depth", "all", "--format", "json")
+    done = command(published, "rerun", EVALUATION, "--depth", "all", "--format", "json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     files = {path: file for step in found["steps"] for path, file in step["files"].items()}

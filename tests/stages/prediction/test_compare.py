@@ -260,6 +260,16 @@ def test_compare_records_what_it_read(world: World) -> None:
     assert step["parameters"]["rules"]["resamples"] == 50
 
 
+def test_compare_needs_no_file_that_it_does_not_read(world: World) -> None:
+    """As in a rerun of this step alone, which once failed."""
+    with_champion(world)
+    mark = world.root / f"processed/{DAY}/_meta.json"
+    content = json.loads(mark.read_text())
+    content["outputs"] = {"val.csv": content["outputs"]["val.csv"]}
+    mark.write_text(json.dumps(content))
+    assert compare(world, "--champion", CHAMPION).code == 0
+
+
 def replace_encoder(world: World) -> None:
     """Make the champion another one, after its rows were encoded."""
     encoder = {**world.fixture.encoder, "schema": {"fields": [], "title": "others"}}

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -154,6 +155,23 @@ def test_day_is_evaluated_with_all_its_deliveries_or_with_those_of_a_time(world:
     mark.write_text(json.dumps(content))
     evaluate(world)
     assert world.tree()[EVALUATION] == before[EVALUATION]
+
+
+def test_labels_count_where_the_raw_day_is_gone(world: World) -> None:
+    """As in a rerun of this step alone, which once measured only drift."""
+    scored(world)
+    world.target(targets_of(world))
+    evaluate(world)
+    before = world.tree()[EVALUATION]
+    for folder in ("raw", "reports"):
+        shutil.rmtree(world.root / folder / DAY)
+    evaluate(world)
+    assert world.tree()[EVALUATION] == before
+    mark = world.root / f"labels/{DAY}/_meta.json"
+    mark.write_text(mark.read_text().replace(f"{MODEL}/encoder.json", "models/2026-01-01/encoder.json"))
+    result = world.run("evaluate", "--ds", DAY, "--rules-json", LENIENT)
+    assert f"labels/{DAY} was made with another encoder than that of {MODEL}, so it is not used" in result.errors
+    assert world.json(EVALUATION)["metrics"] is None
 
 
 def test_labels_that_cannot_be_used_are_a_breach_with_an_example(world: World) -> None:

@@ -126,7 +126,9 @@ def test_every_row_is_counted_once_by_what_is_wrong_with_it(shop_day: Day) -> No
     mark = json.loads(shop_day.file(f"labels/{DS}/_meta.json").read_text())
     recorded = mark["steps"]["label"]
     assert {name: recorded["result"][name] for name in counted} == counted
-    assert recorded["inputs"].keys() == {f"raw/{DS}/target.csv", f"raw/{DS}/schema.json", f"{MODEL}/encoder.json"}
+    assert recorded["inputs"].keys() == {
+        f"raw/{DS}/target.csv", f"raw/{DS}/schema.json", f"{MODEL}/encoder.json", f"predictions/{DS}/predictions.csv"
+    }  # fmt: skip
     assert mark["outputs"]["labels.csv"]["rows"] == 1
 
 

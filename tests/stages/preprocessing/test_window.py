@@ -134,6 +134,18 @@ def test_day_that_changed_after_it_was_prepared_is_left_out(window: Day) -> None
     }
 
 
+def test_day_is_used_where_only_what_split_reads_is_there(window: Day) -> None:
+    """As in a rerun of this step alone, which once left out all earlier days."""
+    _, split = train_on(window, 2)
+    for ds in DAYS[2:]:
+        mark = window.file(f"raw/{ds}/_meta.json")
+        content = json.loads(mark.read_text())
+        content["outputs"] = {"schema.json": content["outputs"]["schema.json"]}
+        mark.write_text(json.dumps(content))
+    again = window.run("split", "--days=2")
+    assert (again.result["days"], again.result["left_out"]) == (split["days"], {})
+
+
 def test_class_that_the_last_day_does_not_have_is_named(window: Day) -> None:
     rows = [number for number in range(300_000, 300_400) if graded(number)[1] != "C"]
     window.publish(
