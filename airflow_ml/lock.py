@@ -9,6 +9,7 @@ usage.
 import argparse
 import re
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -193,7 +194,9 @@ def resolve(root: Path, name: str, text: str, constraints: Iterable[str], *, upg
         without.write_text("".join(f"{package}\n" for package in WITHOUT.findall(source)), encoding="utf-8")
         output.write_text(text, encoding="utf-8")
         python = HOST_PYTHON if name in ON_HOST else IMAGE_PYTHON
-        options: list[str | Path] = ["--python-version", python, "--constraints", limits, "--excludes", without]
+        # Any Python will do, and this one is here: uv would start each one of the machine to find one of that version.
+        options: list[str | Path] = ["--python", sys.executable, "--python-version", python]
+        options += ["--constraints", limits, "--excludes", without]
         options += ["--output-file", output, *(f"--upgrade-package={package}" for package in upgrade)]
         done = subprocess.run(
             [UV, *COMPILE, *options, SOURCE], cwd=root / name, capture_output=True, text=True, check=False

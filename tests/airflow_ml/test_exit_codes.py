@@ -79,15 +79,24 @@ def test_table_has_every_command() -> None:
 
 
 @pytest.mark.parametrize(("words", "named"), WRONG)
-def test_wrong_arguments_are_named_before_anything_starts(words: str, named: str, tmp_path: Path) -> None:
+def test_wrong_arguments_are_named_before_anything_starts(
+    words: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In this process: that an exit code reaches the shell, the other tests show."""
     calls, docker = tmp_path / "calls", tmp_path / "docker"
     docker.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nexit 1\n')
     docker.chmod(0o755)
-    done = tool(words, PATH=f"{tmp_path}:{os.environ['PATH']}")
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
-    assert named in done.stderr
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.chdir(ROOT)
+    try:
+        code = cli.main(words.split())
+    except SystemExit as ended:
+        code = ended.code
+    printed = capfd.readouterr()
+    assert (code, printed.out) == (2, ""), printed.err
+    assert named in printed.err
     assert not calls.exists(), f"docker was called: {calls.read_text()}"
-    assert "==>" not in done.stderr
+    assert "==>" not in printed.err
 
 
 @pytest.mark.parametrize(("words", "code"), WITHOUT_ENGINE)
@@ -96,7 +105,7 @@ def test_without_an_engine_the_documented_code_comes_with_what_to_do(words: str,
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert re.search(r"(?m)^(error: |wrong )", done.stderr + done.stdout)
-    documented = tool(f"{words.split()[0]} --help").stdout.partition("Exit codes:")[2]
+    documented = cli.parser_of(cli.COMMANDS[words.split()[0]]).format_help().partition("Exit codes:")[2]
     assert re.search(rf"\b{code} ", documented), documented
 
 

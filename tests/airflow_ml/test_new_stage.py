@@ -239,16 +239,26 @@ def test_layers_that_others_share_come_first_and_in_their_order(root: Path) -> N
     assert places == sorted(places)
 
 
+@pytest.fixture(scope="module")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What mypy knows of the standard library, for all names."""
+    return tmp_path_factory.mktemp("mypy")
+
+
 @pytest.mark.parametrize("library", ["tabulate", "jinja2"])
 @pytest.mark.parametrize("name", ["z", "a_name_as_long_as_one_may_be_3"])
-def test_what_is_made_passes_lint_and_types(tmp_path: Path, name: str, library: str) -> None:
+def test_what_is_made_passes_lint_and_types(tmp_path: Path, mypy_cache: Path, name: str, library: str) -> None:
     """Whatever the name's length and place in the alphabet; the checks of maintain/check.sh."""
     for folder in (f"stages/{name}", f"tests/stages/{name}"):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     new_stage.write_stage(tmp_path, name, library, library, ["numpy", "scipy", "narwhals"], 50)
     programs = Path(sys.executable).parent
-    environment = {**os.environ, "MYPYPATH": f"{ROOT / 'base-image'}:stages/{name}"}
+    environment = {
+        **os.environ,
+        "MYPYPATH": f"{ROOT / 'base-image'}:stages/{name}",
+        "MYPY_CACHE_DIR": str(mypy_cache),
+    }
     for command in (
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
