@@ -2,7 +2,7 @@
 
 Runs daily at 04:00 UTC and waits for the day's predictions. Reads `predictions/{ds}`, `features/{ds}`, `raw/{ds}` and
 the model; writes `labels/{ds}` and `reports/{ds}`: `evaluation.json` and the report, `index.html`. Without
-`target.csv` it measures only the drift; run it again for the day when labels have come. A threshold of
+`target.csv` it measures only the drift; `monitor_late_labels` runs it again when labels have come. A threshold of
 `rules.json` that enough of the last days crossed sends an alert, and starts `train_model` for the day if `retrain` is
 ticked.
 """

@@ -34,7 +34,7 @@ from ml.form import form
 from ml.images import image_sizes
 from ml.results import deliver_predictions
 from ml.rules import read_rules
-from ml.tasks import ask_person, at, dag_defaults, stage, train_on_breach, wait_for
+from ml.tasks import ask_person, at, dag_defaults, evaluate_again, stage, train_on_breach, wait_for
 from ml.versions import version_field
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "at",
     "dag_defaults",
     "deliver_predictions",
+    "evaluate_again",
     "fixed",
     "fixed_json",
     "flag",

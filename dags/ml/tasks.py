@@ -10,6 +10,7 @@ from ml import alerts, connections
 from ml.approval import AskPerson, reason_field
 from ml.arguments import DAY, HOURS, Argument
 from ml.day import MACROS
+from ml.late import EvaluateAgain
 from ml.operator import StageOperator
 from ml.retrain import TrainOnBreach
 from ml.sensor import PartitionSensor
@@ -97,6 +98,16 @@ def train_on_breach(confirm: StageOperator) -> TrainOnBreach:
         day=DAY,
         execution_timeout=timedelta(minutes=5),
         doc_md="Starts `train_model` for the day. Reads the result of `confirm`. Writes nothing.",
+    )
+
+
+def evaluate_again(late: StageOperator) -> EvaluateAgain:
+    """A task that starts `monitor` for each day that the result of `late` names, one after the other."""
+    return EvaluateAgain(
+        late=late.task_id,
+        # The runs are waited for one after the other; the next try goes on with those that are left.
+        execution_timeout=timedelta(hours=6),
+        doc_md="Starts `monitor` for days whose labels came late. Reads the result of `late_labels`. Writes nothing.",
     )
 
 

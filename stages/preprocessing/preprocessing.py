@@ -7,6 +7,7 @@ Reads   prepare            raw/{ds}: data.csv, schema.json, target.csv and its l
         encode-validation  processed/{ds}: val_data.csv, encoder.json; the model's encoder.json
         import             CSV or Parquet files and a schema.json, in any folder; or incoming/{ds}
         import-target      a CSV or Parquet file, in any folder; raw/{ds}: data.csv, schema.json
+        late-labels        the marks of raw, labels, features, predictions and reports
         infer-schema       CSV or Parquet files, in any folder
 Writes  prepare            processed/{ds}: train_data.csv, rejected.csv
         split              processed/{ds}: train.csv, val.csv, val_data.csv, encoder.json
@@ -38,7 +39,7 @@ MAX_REJECTED = option(
     metavar="FRACTION",
     help="fail if more than this fraction of a file's rows is rejected (default: %(default)s)",
 )
-MOST_DAYS = 366
+MOST_DAYS, MOST_LATE = 366, 100
 # The examples of what reads own files.
 OWN_FILES = '-v "$PWD":/own:ro'
 
@@ -153,6 +154,21 @@ COMMANDS = (
             ARRIVED,
             DELIMITER,
             ENCODING,
+        ),
+    ),
+    Command(
+        "late-labels",
+        "name the evaluated days whose labels have changed since; reads marks, writes nothing",
+        "late_labels:run",
+        publishes=False,
+        options=(
+            option(
+                "--most",
+                type=whole_number(1, MOST_LATE),
+                default=30,
+                metavar="N",
+                help="how many days, the newest of them (default: %(default)s)",
+            ),
         ),
     ),
     Command(

@@ -17,7 +17,16 @@ NIGHT = day("2026-11-16", 23)
 # Each field is in one of the first three, or like one that is.
 RENDERED = ("train_model", "predict", "promote_model")
 MOST_RUNS = 2
-DAG_IDS = ("generate_data", "train_model", "tune_model", "predict", "monitor", "promote_model", "roll_back_model")
+DAG_IDS = (
+    "generate_data",
+    "train_model",
+    "tune_model",
+    "predict",
+    "monitor",
+    "monitor_late_labels",
+    "promote_model",
+    "roll_back_model",
+)
 
 
 @pytest.fixture(scope="module")

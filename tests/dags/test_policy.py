@@ -13,6 +13,7 @@ from ml import engines
 from ml.approval import AskPerson
 from ml.engines.docker import host_config
 from ml.images import ImageLockError, image_of
+from ml.late import EvaluateAgain
 from ml.operator import StageOperator
 from ml.retrain import TrainOnBreach
 from ml.sensor import PartitionSensor
@@ -33,7 +34,7 @@ def tasks(dags: Dags) -> Tasks:
 
 def test_every_task_is_a_stage_or_waits_or_asks_or_starts_another_dag(dags: Dags) -> None:
     found = {type(task) for dag in dags.values() for task in dag.tasks}
-    assert found == {StageOperator, PartitionSensor, TrainOnBreach, AskPerson}
+    assert found == {StageOperator, PartitionSensor, TrainOnBreach, EvaluateAgain, AskPerson}
 
 
 def test_what_starts_a_training_does_no_work(dags: Dags) -> None:
@@ -41,6 +42,16 @@ def test_what_starts_a_training_does_no_work(dags: Dags) -> None:
     assert not task.outlets
     assert not {"open", "read_text", "read_bytes", "write_text", "run", "Popen"} & _called_names("retrain.py")
     assert timedelta(0) < task.execution_timeout <= timedelta(minutes=5)
+    assert task.trigger_dag_id in dags
+
+
+def test_what_evaluates_again_does_no_work_and_holds_no_worker(dags: Dags) -> None:
+    (task,) = (task for dag in dags.values() for task in dag.tasks if isinstance(task, EvaluateAgain))
+    assert not task.outlets
+    assert not {"open", "read_text", "read_bytes", "write_text", "run", "Popen"} & _called_names("late.py")
+    assert task.deferrable
+    assert task.wait_for_completion
+    assert task.dag.max_active_runs == 1
     assert task.trigger_dag_id in dags
 
 
@@ -115,7 +126,9 @@ def test_no_task_can_confine_its_container_less(parameter: str) -> None:
         StageOperator(task_id="any", stage="training", command=[], **{parameter: True})
 
 
-@pytest.mark.parametrize("task_id", ["register", "decide", "answer", "promote", "roll_back", "log_evaluation"])
+@pytest.mark.parametrize(
+    "task_id", ["register", "decide", "answer", "promote", "roll_back", "log_evaluation", "late_labels"]
+)
 def test_tasks_that_write_nothing_cannot_write(tasks: Tasks, task_id: str) -> None:
     (task,) = (task for task in tasks if task.task_id == task_id)
     assert host_config(task._work())["mounts"][0]["ReadOnly"] is True

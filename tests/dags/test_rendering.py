@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 from airflow.models import DagRun
+from airflow.models.trigger import Trigger
 from airflow.models.variable import Variable
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.triggers.base import TriggerEvent
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
 
 from ml.operator import StageOperator
 from ml.rules import read_rules
@@ -397,6 +401,32 @@ def test_training_starts_on_a_breach_where_that_is_asked_for(
     assert airflow.run_task(run, "retrain").ti.state == state
     found = airflow.runs("train_model", f"breach__{ds}")
     assert [found_run.conf for found_run in found] == [{"ds": ds}] * started
+
+
+def test_days_with_late_labels_are_evaluated_again_one_after_the_other(airflow: Airflow) -> None:
+    """Each state of the labels starts one run; only the newest day's may start a training."""
+    days = [{"ds": f"2026-08-{number}", "labels": "5f0a"} for number in (11, 12, 13)]
+    for of_day in range(2):
+        run = airflow.manual("monitor_late_labels", NIGHT)
+        airflow.set_result(run, "late_labels", {"days": days, "more": 0})
+        if of_day == 0:
+            for number, day in enumerate(days):
+                outcome = airflow.run_task(run, "evaluate_again", new_try=number == 0)
+                assert outcome.ti.state == "deferred", outcome.error
+                started = [bool(airflow.runs("monitor", f"labels__{one['ds']}__5f0a")) for one in days]
+                assert started == [number >= place for place in range(3)]
+                (found,) = airflow.runs("monitor", f"labels__{day['ds']}__5f0a")
+                with create_session() as session:
+                    session.merge(found).set_state(DagRunState.FAILED if number == 1 else DagRunState.SUCCESS)
+                # The trigger itself is Airflow's, and asks its supervisor, which is not here.
+                Trigger.submit_event(airflow.waiting(run, "evaluate_again").trigger_id, TriggerEvent(("", {})))
+        assert airflow.run_task(run, "evaluate_again", new_try=of_day == 1).ti.state == "success"
+    confs = [airflow.runs("monitor", f"labels__{day['ds']}__5f0a")[0].conf for day in days]
+    assert confs == [
+        {"ds": "2026-08-11", "retrain": False},
+        {"ds": "2026-08-12", "retrain": False},
+        {"ds": "2026-08-13"},
+    ]
 
 
 def test_container_knows_which_task_it_works_for(airflow: Airflow) -> None:

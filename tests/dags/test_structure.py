@@ -49,6 +49,7 @@ ORDER = {  # task: what runs after it
         "log_evaluation": {"retrain"},
         "retrain": set(),
     },
+    "monitor_late_labels": {"late_labels": {"evaluate_again"}, "evaluate_again": set()},
     "promote_model": {"promote": set()},
     "roll_back_model": {"roll_back": set()},
 }
@@ -78,6 +79,7 @@ COMMANDS = {
     ("monitor", "confirm"): ("prediction", ["confirm"]),
     ("monitor", "page"): ("report", ["page"]),
     ("monitor", "log_evaluation"): ("registry", ["log-evaluation"]),
+    ("monitor_late_labels", "late_labels"): ("preprocessing", ["late-labels"]),
     ("promote_model", "promote"): ("registry", ["promote"]),
     ("roll_back_model", "roll_back"): ("registry", ["roll-back"]),
 }
@@ -112,6 +114,8 @@ ASSETS = {  # task: what it uses, what is complete once it is done
     ("monitor", "confirm"): (["reports"], []),
     ("monitor", "page"): (["predictions", "features", "models", "explanations"], ["reports"]),
     ("monitor", "log_evaluation"): (["reports"], ["registry"]),
+    ("monitor_late_labels", "late_labels"): (["raw", "reports"], []),
+    ("monitor_late_labels", "evaluate_again"): ([], []),
     ("promote_model", "promote"): (["registry"], ["registry"]),
     ("roll_back_model", "roll_back"): (["registry"], ["registry"]),
 }
@@ -120,6 +124,7 @@ SCHEDULES = {
     "train_model": "0 2 * * 0",
     "predict": "0 3 * * *",
     "monitor": "0 4 * * *",
+    "monitor_late_labels": "0 5 * * *",
 }
 FORMS = {  # each field with what it is when nobody fills it in
     "generate_data": {"ds": None, "rows": None, "seed": 42, "force": False},
@@ -154,6 +159,7 @@ FORMS = {  # each field with what it is when nobody fills it in
     },
     "predict": {"ds": None, "wait_hours": 12, "max_rejected": 0.1, "as_of": False, "reasons": 0, "force": False},
     "monitor": {"ds": None, "wait_hours": 12, "as_of": None, "retrain": False, "force": False},
+    "monitor_late_labels": {"ds": None},
 }
 REQUIRED = {"promote_model": {"reason"}, "roll_back_model": {"reason"}}
 OPTIONAL = {"promote_model": {"version"}, "roll_back_model": set[str]()}

@@ -116,7 +116,7 @@ class Day:
     def run(self, command: str, *options: str, ds: str | None = DS, reuse: bool = False) -> Run:
         """Run a command of the stage in this process; unless it may `reuse` what was published, it does its work."""
         self._capsys.readouterr()
-        force = [] if reuse or command == "infer-schema" else ["--force"]
+        force = [] if reuse or command in ("infer-schema", "late-labels") else ["--force"]
         argv = [command, *(["--ds", ds] if ds else []), "--data-dir", str(self.root), *force, *options]
         code = preprocessing.main(argv)
         out, log = self._capsys.readouterr()

@@ -10,7 +10,7 @@ import pytest
 from conftest import DS, Day, flock, graded, put, to_csv
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stagekit import Publication
+from stagekit import Publication, read_partition
 
 from deliveries import moment
 
@@ -188,3 +188,93 @@ def test_label_reads_all_deliveries_or_those_of_a_time(day: Day, files: dict[str
     assert labels() == {**before, "tag-0": "C"}
     assert labels("--as-of", TIMES[1]) == before
     assert labels("--as-of", TIMES[0]) == {}
+
+
+def evaluate(day: Day, ds: str, *options: str) -> None:
+    """What `monitor` leaves of a day: the labels, and an evaluation that was made from them."""
+    assert day.run("label", *options, ds=ds).code == 0
+    inputs = [read_partition(day.root, f"labels/{ds}", ["labels.csv"])] if day.file(f"labels/{ds}").is_dir() else []
+    with Publication(day.root, f"reports/{ds}", "evaluate", inputs=inputs) as report:
+        report.path("evaluation.json").write_text("{}")
+
+
+def score(day: Day, ds: str) -> None:
+    raw = read_partition(day.root, f"raw/{ds}", ["data.csv"])
+    with Publication(day.root, f"features/{ds}", "features", inputs=[raw]) as features:
+        features.path("features.csv").write_text("not read here")
+    with Publication(day.root, f"predictions/{ds}", "predict", parameters={"model": "models/2026-11-01"}) as scored:
+        scored.path("predictions.csv").write_text("not read here")
+
+
+@pytest.fixture
+def scored_days(day: Day, files: dict[str, Path]) -> Day:
+    """Three scored and evaluated days; the labels of the last two are still to come."""
+    day.publish(*flock(ROWS))
+    assert [day.run(command).code for command in ("prepare", "split")] == [0, 0]
+    day.publish_model()
+    for ds in SCORED:
+        if ds != DS:
+            day.publish(flock(ROWS)[0], ds=ds)
+        score(day, ds)
+        evaluate(day, ds)
+    return day
+
+
+SCORED = [DS, "2026-11-22", "2026-11-23"]
+
+
+def late(day: Day, *options: str, ds: str = "2026-11-30") -> list[str]:
+    run = day.run("late-labels", *options, ds=ds)
+    assert run.code == 0, run.log
+    return [one["ds"] for one in run.result["days"]]
+
+
+def deliver_to(day: Day, files: dict[str, Path], ds: str, labels: dict[int, str]) -> None:
+    path = files["target.csv"].with_name("later.csv")
+    path.write_text(to_csv(["tag", "grade"], [[f"tag-{number}", grade] for number, grade in labels.items()]))
+    assert day.run("import-target", "--target", str(path), ds=ds, reuse=True).code == 0
+
+
+def test_day_is_late_from_a_delivery_until_it_is_evaluated_with_it(scored_days: Day, files: dict[str, Path]) -> None:
+    day, (_, second, third) = scored_days, SCORED
+    assert late(day) == []
+    deliver_to(day, files, third, {1: "A"})
+    deliver_to(day, files, second, {1: "A"})
+    run = day.run("late-labels", ds="2026-11-30")
+    assert [one["ds"] for one in run.result["days"]] == [second, third]
+    assert (late(day, "--most", "1"), late(day, ds=second)) == ([third], [second])
+    assert day.run("late-labels", "--most", "1", ds=third).result["more"] == 1
+    first_labels = {one["labels"] for one in run.result["days"] if one["ds"] == second}
+    assert day.run("label", ds=second).code == 0
+    assert late(day) == [second, third]  # labelled, and not evaluated yet
+    evaluate(day, second)
+    assert late(day) == [third]
+    deliver_to(day, files, second, {2: "B"})
+    (again, _) = day.run("late-labels", ds="2026-11-30").result["days"]
+    assert (again["ds"], {again["labels"]} & first_labels) == (second, set())
+    evaluate(day, second, "--as-of", "2026-11-22")
+    assert late(day) == [third]  # somebody asked for the labels of a past time
+
+
+def test_day_that_cannot_be_evaluated_again_is_left_out_with_the_reason(
+    scored_days: Day, files: dict[str, Path]
+) -> None:
+    day, (_, second, third) = scored_days, SCORED
+    for ds in (second, third):
+        deliver_to(day, files, ds, {1: "A"})
+    day.publish(flock(ROWS + 1)[0], flock(ROWS + 1)[1], ds=second)
+    mark = day.file(f"features/{third}/_meta.json")
+    mark.write_text(mark.read_text().replace('"size"', '"removed": "2026-11-29T04:00:00Z", "size"'))
+    run = day.run("late-labels", ds="2026-11-30")
+    assert (run.code, run.result["days"]) == (0, [])
+    assert f"{second} has other data than it was scored from" in run.log
+    assert f"{third} has labels that its evaluation lacks, but no features.csv any more" in run.log
+    mark.write_text("{")
+    assert f"{third} is left out: features/{third}/_meta.json is damaged" in day.run("late-labels", ds="2026-11-30").log
+
+
+def test_late_labels_are_found_without_reading_data(scored_days: Day, files: dict[str, Path]) -> None:
+    deliver_to(scored_days, files, SCORED[1], {1: "A"})
+    for path in scored_days.root.glob("*/*/*.csv"):
+        path.unlink()
+    assert late(scored_days) == [SCORED[1]]
