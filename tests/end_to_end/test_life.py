@@ -1,6 +1,7 @@
 """The life of a model through the real scheduler and MLflow: registered, judged, promoted, used, taken back."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -90,18 +91,6 @@ def test_candidate_left_to_a_person_stays_challenger(mlflow: Mlflow, first: Resu
     assert mlflow.alias("challenger") == second["registry", "register"]["version"]
 
 
-def test_form_offers_the_challenger_and_shows_the_versions_with_their_metrics(
-    stack: Stack, first: Results, second: Results
-) -> None:
-    old, new = (results["registry", "register"]["version"] for results in (first, second))
-    field = stack.field("promote_model", "version", f"Empty: the challenger, version {new}.")
-    assert [new, old] == [number for number in field["examples"] if number in (new, old)]
-    metrics = second["prediction", "validate"]
-    shown = f"| {new} | challenger | {SECOND} | {metrics['roc_auc']:.4f} | {metrics['average_precision']:.4f} |"
-    assert shown in field["description_md"].splitlines()
-    assert f"| {old} | champion | {FIRST} |" in field["description_md"]
-
-
 def test_form_with_an_unknown_version_is_refused_in_words(stack: Stack, first: Results) -> None:
     with pytest.raises(AirflowMlError, match="Invalid input for param version"):
         stack.airflow.trigger("promote_model", {"version": "the best", "reason": "no number"})
@@ -117,6 +106,18 @@ def test_comparison_is_of_the_same_rows(second: Results) -> None:
     assert low <= compared["difference"] <= high
     comparison = data.json(f"comparisons/{SECOND}/comparison.json")
     assert comparison["rows"] == len(data.rows(f"processed/{SECOND}/val.csv"))
+
+
+def test_form_offers_the_challenger_and_shows_the_versions_with_their_metrics(
+    stack: Stack, first: Results, second: Results
+) -> None:
+    old, new = (results["registry", "register"]["version"] for results in (first, second))
+    field = stack.field("promote_model", "version", f"Empty: the challenger, version {new}.")
+    assert [new, old] == [number for number in field["examples"] if number in (new, old)]
+    metrics = second["prediction", "validate"]
+    shown = f"| {new} | challenger | {SECOND} | {metrics['roc_auc']:.4f} | {metrics['average_precision']:.4f} |"
+    assert shown in field["description_md"].splitlines()
+    assert f"| {old} | champion | {FIRST} |" in field["description_md"]
 
 
 def test_person_promotes_predict_uses_it_and_rollback_takes_it_back(
@@ -145,17 +146,6 @@ def test_variable_wins_over_the_registry(stack: Stack, first: object, second: ob
     assert predict_with(stack, THIRD)["model"] == f"models/{FIRST}"
 
 
-def test_worthless_candidate_does_not_pass_the_gate(stack: Stack, mlflow: Mlflow, first: object) -> None:
-    champion = mlflow.champion()
-    results = stack.results("train_model", stack.run("train_model", {"ds": THIRD, **WORTHLESS}))
-    decided = results["registry", "decide"]
-    assert decided["promoted"] is False
-    assert "average_precision" in "; ".join(decided["reasons"])
-    assert mlflow.champion() == champion
-    tags = {tag["key"]: tag["value"] for tag in mlflow.run(results["registry", "register"]["run_id"])["data"]["tags"]}
-    assert "; ".join(decided["reasons"]) in tags.values()
-
-
 def test_day_is_scored_by_the_champion_of_then_where_that_is_asked_for(
     stack: Stack, mlflow: Mlflow, second: Results
 ) -> None:
@@ -175,19 +165,53 @@ def test_day_is_scored_by_the_champion_of_then_where_that_is_asked_for(
     assert stack.airflow.wait("predict", run, RUN_TIMEOUT_S) == "failed"
 
 
-def test_model_trained_again_does_not_change_the_one_in_production(stack: Stack, first: Results) -> None:
-    """models/{day} is another model by now; the registered one comes back from MLflow."""
+@dataclass(frozen=True)
+class Again:
+    """A second training of FIRST: the champion before, what the stages found, the scores of THIRD before."""
+
+    champion: str | None
+    results: Results
+    scores: str
+
+
+@pytest.fixture(scope="module")
+def again(stack: Stack, mlflow: Mlflow, first: Results) -> Again:
+    """The first model's day once more, with a worthless model: models/{day} is another model by now."""
+    data.score(THIRD, f"models/{FIRST}")
+    before, scores = mlflow.champion(), data.hash(f"predictions/{THIRD}/predictions.csv")
+    results = stack.results("train_model", stack.run("train_model", {"ds": FIRST, **WORTHLESS}))
+    return Again(before, results, scores)
+
+
+@pytest.fixture(scope="module")
+def scored_again(stack: Stack, again: Again) -> dict[str, Any]:
+    """What the mark of THIRD says about the model that scored it after that."""
+    return predict_with(stack, THIRD)
+
+
+def test_worthless_candidate_does_not_pass_the_gate(mlflow: Mlflow, again: Again) -> None:
+    decided = again.results["registry", "decide"]
+    assert decided["promoted"] is False
+    assert "average_precision" in "; ".join(decided["reasons"])
+    assert mlflow.champion() == again.champion
+    run = mlflow.run(again.results["registry", "register"]["run_id"])
+    assert "; ".join(decided["reasons"]) in {tag["value"] for tag in run["data"]["tags"]}
+
+
+def test_model_trained_again_does_not_change_the_one_in_production(
+    first: Results, again: Again, scored_again: dict[str, Any]
+) -> None:
+    """The registered model of the day comes back from MLflow."""
     version = first["registry", "register"]["version"]
-    expected = data.files()[f"predictions/{THIRD}/predictions.csv"]
-    assert predict_with(stack, THIRD)["version"] == version
-    stack.run("train_model", {"ds": FIRST, "promote": "manual", "lightgbm": {"num_boost_round": 5}})
-    used = predict_with(stack, THIRD)
-    assert (used["version"], used["model"]) == (version, f"models/{FIRST}-v{version}")
-    assert data.files()[f"predictions/{THIRD}/predictions.csv"] == expected
+    assert (scored_again["version"], scored_again["model"]) == (version, f"models/{FIRST}-v{version}")
+    assert data.hash(f"predictions/{THIRD}/predictions.csv") == again.scores
+    made = again.results["registry", "register"]
+    assert data.hash(f"models/{FIRST}/model.txt") != data.hash(f"models/{FIRST}-v{version}/model.txt")
+    assert made["version"] != version
 
 
-def test_day_is_evaluated_reported_and_logged(stack: Stack, mlflow: Mlflow, first: object) -> None:
-    used = predict_with(stack, THIRD)
+def test_day_is_evaluated_reported_and_logged(stack: Stack, mlflow: Mlflow, scored_again: dict[str, Any]) -> None:
+    used = scored_again
     run = stack.run("monitor", {"ds": THIRD})
     results = stack.results("monitor", run)
     evaluated = results["prediction", "evaluate"]
@@ -234,11 +258,11 @@ with (raw / 'data.csv').open(newline='') as source, (folder / 'data.csv').open('
 def test_day_that_has_moved_sends_an_alert_and_starts_a_training_if_asked(stack: Stack, first: object) -> None:
     data.python(OTHER_CURRENCY)
     files = [f"--{kind}=/data/import/moved/{kind}.csv" for kind in ("data", "target", "schema")]
-    results = []
     for ds in (NOTICED, MOVED):
         data.stage("preprocessing", "import", f"--ds={ds}", *files[:2], files[2].replace(".csv", ".json"))
-        predict_with(stack, ds, max_rejected=0.5)
-        results.append(stack.results("monitor", stack.run("monitor", {"ds": ds, "retrain": True})))
+    stack.run_together([("predict", {"ds": ds, "max_rejected": 0.5}) for ds in (NOTICED, MOVED)])
+    runs = [stack.run("monitor", {"ds": ds, "retrain": True}) for ds in (NOTICED, MOVED)]
+    results = [stack.results("monitor", run) for run in runs]
     noticed, confirmed = (of_day["prediction", "confirm"] for of_day in results)
     assert results[-1]["prediction", "evaluate"]["drift"]["max_feature"]["name"] == "amount"
     assert not any("amount" in breach for breach in noticed["breaches"])

@@ -21,16 +21,24 @@ def test_run_without_a_date_works_on_today(stack: Stack) -> None:
     assert f"raw/{asked}/data.csv" in data.files()
 
 
+def not_complete(stack: Stack, dag: str) -> list[int]:
+    """The backfills of a Dag that the scheduler does not call complete."""
+    found = stack.airflow.request("GET", f"/backfills?dag_id={dag}&limit=100")["backfills"]
+    return [one["id"] for one in found if one["completed_at"] is None]
+
+
 def backfill(stack: Stack, dag: str, first: str, last: str, *options: str, **conf: object) -> list[str]:
     """Fill days in as the README does, from the command line; returns the runs, which must all be green."""
     days = [f"--from-date={first}", f"--to-date={last}T23:59:59", f"--dag-run-conf={json.dumps(conf)}"]
     command = ["airflow", "backfill", "create", f"--dag-id={dag}", *days, "--max-active-runs=2", *options]
     deadline = time.monotonic() + RUN_TIMEOUT_S
-    # A Dag has one backfill at a time, and the scheduler looks every half minute whether the last one is complete.
-    while (done := compose_stack.compose("exec", "-T", "scheduler", *command)).returncode:
-        assert "AlreadyRunningBackfill" in done.stderr, done.stderr
-        assert time.monotonic() < deadline, done.stderr
-        time.sleep(5)
+    # A Dag has one backfill at a time, and the scheduler looks every half minute whether the last one is complete. The
+    # command loads all of Airflow, so it is not what looks.
+    while not_complete(stack, dag):
+        assert time.monotonic() < deadline
+        time.sleep(2)
+    done = compose_stack.compose("exec", "-T", "scheduler", *command)
+    assert done.returncode == 0, done.stderr
     between = f"logical_date_gte={first}T00:00:00Z&logical_date_lte={last}T23:59:59Z"
     path = f"/dags/{dag}/dagRuns?limit=100&run_type=backfill&{between}"
     runs: list[dict[str, Any]] = []
@@ -44,8 +52,8 @@ def backfill(stack: Stack, dag: str, first: str, last: str, *options: str, **con
 
 @pytest.mark.usefixtures("day")
 def test_backfill_fills_in_each_day_in_any_order_with_the_bytes_of_daily_runs(stack: Stack) -> None:
-    first, last = "2026-08-03", "2026-08-06"
-    days = [f"2026-08-0{day}" for day in range(3, 7)]
+    days = [f"2026-08-0{day}" for day in range(3, 6)]
+    first, last = days[0], days[-1]
     assert len(backfill(stack, "generate_data", first, last, **SMALL)) == len(days)
     with stack.variable("model_path", f"models/{DAY}"):
         assert len(backfill(stack, "predict", first, last, "--run-backwards")) == len(days)
