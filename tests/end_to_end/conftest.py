@@ -40,7 +40,8 @@ os.environ |= {
 # Gets Airflow's metrics, in a container beside the stack.
 COLLECTOR = f"{PROJECT}-collector"
 
-RUN_TIMEOUT_S = 600
+# No test is about these: they bound what hangs, also on a machine that is slow and busy.
+RUN_TIMEOUT_S, COMMAND_TIMEOUT_S, ANSWER_TIMEOUT_S = 1800, 1800, 120
 SMALL = {"rows": 3000}
 FEW_TREES = {"lightgbm": {"num_boost_round": 20}}
 # The day that `make run` trains on, and that several tests look at; the day that it scores, as in the README.
@@ -98,7 +99,7 @@ class Stack:
     def page(self, url: str) -> str:
         """The source of a page of MLflow or the reports."""
         asked = urllib.request.Request(url, headers=compose_stack.page_login())
-        with urllib.request.urlopen(asked, timeout=30) as answer:
+        with urllib.request.urlopen(asked, timeout=ANSWER_TIMEOUT_S) as answer:
             return str(answer.read().decode())
 
     def links(self, dag: str, run: str, task: str) -> dict[str, str | None]:
@@ -141,7 +142,7 @@ class Mlflow:
     def get(self, path: str, **query: str) -> dict[str, Any]:
         address = f"{self.url}/api/2.0/mlflow/{path}?{urllib.parse.urlencode(query)}"
         asked = urllib.request.Request(address, headers=compose_stack.page_login())
-        with urllib.request.urlopen(asked, timeout=30) as answer:
+        with urllib.request.urlopen(asked, timeout=ANSWER_TIMEOUT_S) as answer:
             return dict(json.load(answer))
 
     def model(self) -> dict[str, Any]:
@@ -221,7 +222,7 @@ def type_in(words: Sequence[str]) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     done = subprocess.run(
         words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=1800, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=COMMAND_TIMEOUT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     return done.stdout
@@ -277,6 +278,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def run_mlflow_client(code: str) -> str:
     """Run Python code with all of MLflow and LightGBM, and nothing of ours, beside the stack's MLflow."""
     command = [ROOT / "airflow-ml", "mlflow-client", f"{PROJECT}_mlflow", "-"]
-    done = subprocess.run(command, input=code, text=True, capture_output=True, timeout=600, check=False)
+    done = subprocess.run(command, input=code, text=True, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

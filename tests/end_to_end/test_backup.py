@@ -12,7 +12,19 @@ from airflow_ml.airflow_api import Airflow
 
 from tests.harness import ROOT, Data, Finished
 
-from .conftest import DAY, PORT, PROJECT, RUN_TIMEOUT_S, SMALL, Mlflow, Results, Stack, compose_stack, data
+from .conftest import (
+    COMMAND_TIMEOUT_S,
+    DAY,
+    PORT,
+    PROJECT,
+    RUN_TIMEOUT_S,
+    SMALL,
+    Mlflow,
+    Results,
+    Stack,
+    compose_stack,
+    data,
+)
 
 # Older than every day that other tests look at.
 ANOTHER = "2026-01-05"
@@ -25,7 +37,9 @@ ELSEWHERE = {**os.environ, "COMPOSE_PROJECT_NAME": OTHER, "ML_DATA": OTHER_DATA.
 def tool(*arguments: "str | Path", elsewhere: bool = False) -> Finished:
     command = [ROOT / "airflow-ml", *arguments]
     environment = ELSEWHERE if elsewhere else os.environ
-    return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=600, check=False)
+    return subprocess.run(
+        command, env=environment, text=True, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +104,9 @@ def test_refused_restore_leaves_nothing_behind(backup: Path, stack: Stack, tmp_p
         (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, tmp_path / part)
     before = sorted(tmp_path.iterdir())
     command = [tmp_path / "airflow-ml", "restore", backup]
-    done = subprocess.run(command, env=os.environ, text=True, capture_output=True, timeout=600, check=False)
+    done = subprocess.run(
+        command, env=os.environ, text=True, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False
+    )
     assert done.returncode == 1
     assert "error: this installation is not empty" in done.stderr
     assert sorted(tmp_path.iterdir()) == before

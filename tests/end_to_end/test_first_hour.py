@@ -43,7 +43,7 @@ HARMLESS = ("/mlflow/users/current",)
 # What a browser reports of a page that changes its size while it is drawn.
 RESIZED = "ResizeObserver loop completed"
 # A page goes on loading behind what is shown; some never end asking.
-VISITS, PATIENCE_MS, SETTLES_MS = 5, 60_000, 2_000
+VISITS, PATIENCE_MS, SETTLES_MS = 5, 180_000, 2_000
 
 
 def run(step: Step) -> str:

@@ -6,12 +6,14 @@ import pytest
 
 from tests.harness import ROOT
 
-from .conftest import DAGS, DAY, Mlflow, Results, Stack, compose_stack
+from .conftest import COMMAND_TIMEOUT_S, DAGS, DAY, Mlflow, Results, Stack, compose_stack
 
 
 def tool(*arguments: str, code: int = 0) -> str:
     """What a command of the host tool prints; fails unless it ends with this exit code."""
-    done = subprocess.run([ROOT / "airflow-ml", *arguments], text=True, capture_output=True, timeout=600, check=False)
+    done = subprocess.run(
+        [ROOT / "airflow-ml", *arguments], text=True, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False
+    )
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout

@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness import ROOT, images, python
 
-from .conftest import Mlflow, Results, Stack, compose_stack, data
+from .conftest import COMMAND_TIMEOUT_S, Mlflow, Results, Stack, compose_stack, data
 
 DS = "2026-05-01"
 # Chemistry of wines of three growers, from scikit-learn, as a table without a key.
@@ -30,7 +30,7 @@ class Call:
 def own(folder: Path, *arguments: str) -> Call:
     """Call `own` in a folder."""
     command = [ROOT / "airflow-ml", "own", f"--ds={DS}", *arguments]
-    done = subprocess.run(command, cwd=folder, text=True, capture_output=True, timeout=900, check=False)
+    done = subprocess.run(command, cwd=folder, text=True, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False)
     return Call(done.returncode, done.stdout, done.stderr)
 
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from .conftest import DAGS, Stack
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 
 
 @pytest.fixture(scope="module")
