@@ -55,11 +55,11 @@ attack: images ## try to get through the engine proxy, in hundreds of ways; prin
 	@setup/ensure_venv.sh
 	@.venv/bin/python -m tests.attacks
 
-fuzz: images ## read thousands of damaged and hostile files with each reader; takes minutes
+fuzz: images ## test each property of the stages with thousands of examples, damaged and hostile files among them
 	@setup/ensure_venv.sh
-	@.venv/bin/python -m pytest -q --hypothesis-profile=fuzz tests/stagekit/test_fuzz.py
-	@for stage in preprocessing training prediction report; do \
-	  ./airflow-ml test-stage $$stage -q -k test_fuzz --hypothesis-profile=fuzz; done
+	@.venv/bin/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz tests/stagekit
+	@for stage in preprocessing training prediction registry report; do \
+	  ./airflow-ml test-stage $$stage -q -m hypothesis --hypothesis-profile=fuzz; done
 
 notebook: images ## open a notebook on a day's raw data; ends with Ctrl-C
 	@./airflow-ml notebook

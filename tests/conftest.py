@@ -3,10 +3,16 @@
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# What `make fuzz` runs with; without it, each property has a hundred examples.
-settings.register_profile("fuzz", max_examples=3000, deadline=None)
+# How many examples a property has; `make fuzz` gives it thousands. No test depends on the speed of the machine. A
+# folder is made once for a test, and each example replaces what is in it.
+_ANY_MACHINE = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+settings.register_profile("few", _ANY_MACHINE, max_examples=40)
+settings.register_profile("fuzz", _ANY_MACHINE, max_examples=3000)
+settings.load_profile("few")
 
 
 def pytest_configure() -> None:

@@ -4,17 +4,12 @@ import copy
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
-# For what runs a whole stage for each example: few in CI, and always the same ones; more with `make fuzz`.
+# For what runs a whole stage for each example: few, and always the same ones; more with `make fuzz`.
 LONG = settings.default.max_examples > 100
-RUNS = settings(
-    max_examples=300 if LONG else 5,
-    derandomize=not LONG,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-    deadline=None,
-)
+RUNS = settings(max_examples=300 if LONG else 8, derandomize=not LONG)
 # A run of a stage that was given bad input ends so.
 DONE, BAD_INPUT = 0, 3
 

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import LATER, META, Publication, cache, option, read_partition, run_stage
 
 from .conftest import DAY, IMAGE, MADE, OPTIONS, SOURCE, Stage, command_of
-
-SHARED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def test_same_call_again_is_answered_from_the_mark(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +184,6 @@ VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=
 NESTED = st.recursive(VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner))
 
 
-@SHARED
 @given(values=st.tuples(NESTED, NESTED))
 def test_parameters_are_the_same_only_if_they_are_the_same_json(stage: Stage, values: tuple[Any, Any]) -> None:
     """To Python 1, 1.0 and True are equal; what a stage makes of them need not be."""
@@ -210,7 +207,6 @@ def test_values_that_python_takes_for_equal_are_different(stage: Stage, first: o
     stage.fit()
 
 
-@SHARED
 @given(data=st.data())
 def test_any_changed_byte_of_an_output_is_no_hit(stage: Stage, data: st.DataObject) -> None:
     stage.call()
@@ -224,7 +220,6 @@ def test_any_changed_byte_of_an_output_is_no_hit(stage: Stage, data: st.DataObje
     stage.hit()
 
 
-@SHARED
 @given(text=st.text(alphabet="ab\n", max_size=4))
 def test_any_other_input_is_no_hit(stage: Stage, text: str) -> None:
     stage.publish_source("b\n")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import Publication, contract, options, read_partition, tidy
 from stagekit.cache import compare_with_mark
@@ -25,8 +25,6 @@ from stagekit.shapes import ShapeError, parse_object
 from tests.hostile import TEXTS, documents
 from tests.stagekit.test_contract import DOCUMENTS, ENCODER_JSON, NAME
 
-# A folder is made once for a test, and each example replaces what is in it.
-SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 RAW = "raw/2026-11-21"
 
 
@@ -66,7 +64,6 @@ def readers(file: str) -> Any:
 ALL = {**DOCUMENTS, "encoder.json": ENCODER_JSON}
 
 
-@SHARED
 @given(data=st.data(), file=st.sampled_from(sorted(ALL)))
 def test_document_is_read_or_refused(root: Path, file: str, data: st.DataObject) -> None:
     content = data.draw(documents(ALL[file]))
@@ -92,7 +89,6 @@ def mark_of(root: Path, name: str) -> dict[str, Any]:
     return mark
 
 
-@SHARED
 @given(data=st.data())
 def test_mark_is_read_or_refused_and_leads_nowhere_else(root: Path, data: st.DataObject) -> None:
     path = root / NAME / "_meta.json"
@@ -130,7 +126,6 @@ def follow(root: Path, *targets: str) -> None:
     assert lineage.digest
 
 
-@SHARED
 @given(target=TEXTS)
 def test_target_of_a_lineage_is_found_or_is_a_problem(root: Path, target: str) -> None:
     found = answer({"root": str(root), "targets": [target, f"{RAW}/{target}"]})

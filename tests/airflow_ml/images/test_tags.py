@@ -13,7 +13,7 @@ from airflow_ml.images import tags as image_tags
 from airflow_ml.images.context import read_context, write_context
 from airflow_ml.images.explain import differences
 from airflow_ml.images.tags import discover, parse_platforms, tag_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.image_tree import make_tree
@@ -200,7 +200,6 @@ def ingredients_of(folder: Path) -> dict[str, dict[str, str]]:
     return {"files": {file.path: file.fingerprint for file in read_context(folder)}}
 
 
-@settings(deadline=None)
 @given(TREES, st.sampled_from([0o022, 0o002, 0o077, 0o027]), st.integers(0, 2**31), st.randoms())
 def test_any_tree_has_one_tag_in_every_checkout(files: Tree, umask: int, mtime: int, random: object) -> None:
     shuffled = dict(sorted(files.items(), key=lambda _: random.random()))  # type: ignore[attr-defined]
@@ -208,13 +207,11 @@ def test_any_tree_has_one_tag_in_every_checkout(files: Tree, umask: int, mtime: 
         assert tag_of(ingredients_of(folder)) == tag_of_files(files)
 
 
-@settings(deadline=None)
 @given(TREES, TREES)
 def test_two_trees_have_one_tag_only_if_they_are_the_same(one: Tree, other: Tree) -> None:
     assert (tag_of_files(one) == tag_of_files(other)) == (one == other)
 
 
-@settings(deadline=None)
 @given(TREES, st.data())
 def test_any_single_change_changes_the_tag_and_is_explained(files: Tree, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(files)))
@@ -240,7 +237,6 @@ def test_any_single_change_changes_the_tag_and_is_explained(files: Tree, data: s
         assert any((path if kind != "added" else "new") in line for line in said)
 
 
-@settings(deadline=None)
 @given(TREES, TREES)
 def test_nothing_is_explained_only_where_nothing_differs(one: Tree, other: Tree) -> None:
     with folder_of(one) as first, folder_of(other) as second:
@@ -248,7 +244,6 @@ def test_nothing_is_explained_only_where_nothing_differs(one: Tree, other: Tree)
     assert (differences(old, new) == []) == (old == new)
 
 
-@settings(deadline=None)
 @given(TREES, st.sampled_from([0o022, 0o077, 0o000]))
 def test_build_sees_exactly_what_the_tag_is_made_of(files: Tree, umask: int) -> None:
     """The written context, read by other means than the code's own, whatever lies beside the files."""

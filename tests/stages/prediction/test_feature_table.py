@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import BadInput
 
@@ -22,7 +22,6 @@ def read(path: Path, content: str | bytes, rows: int = 1000) -> tuple[list[str],
     return [text for chunk in chunks for text in chunk.texts[0]], [row for c in chunks for row in c.numbers.tolist()]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
 def test_table_reads_every_double_exactly(tmp_path: Path, values: list[float]) -> None:
     content = "id,a,b\n" + "".join(f"x,{value!r},{value:.25g}\n" for value in values)

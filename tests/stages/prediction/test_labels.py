@@ -2,13 +2,14 @@
 
 import pytest
 from conftest import DAY, World
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scored import scored
 from stagekit import read_partition
 from stagekit.contract import read_encoder
 
 from labels import NO_LABEL, Labels
+from tests.hostile import RUNS
 
 
 def label(world: World, rows: list[list[str]]) -> Labels:
@@ -43,7 +44,7 @@ def test_keys_are_columns_not_their_joined_texts(world: World, columns: list[str
 KEYS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1), unique=True, max_size=40)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@RUNS
 @given(KEYS, st.data())
 def test_every_key_finds_its_own_class(world: World, keys: list[str], data: st.DataObject) -> None:
     codes = data.draw(st.lists(st.integers(0, 1), min_size=len(keys), max_size=len(keys)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import FIXTURES, load_fixture
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 from stagekit import BadInput
@@ -218,7 +218,6 @@ def test_file_that_is_no_model_is_refused(content: bytes, tmp_path: Path) -> Non
         read_model(tmp_path / "model.txt", "model.txt")
 
 
-@settings(max_examples=300, deadline=None)
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(["binary", "binary_categories", "multiclass"]))
 def test_randomly_edited_model_is_refused_or_scores_without_a_crash(seed: int, name: str) -> None:
     draw = random.Random(seed)

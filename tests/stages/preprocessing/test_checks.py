@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 from conftest import SCHEMA, field, without_entity
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import BadInput
 
@@ -197,7 +197,6 @@ def constraints_for(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=optional)
 
 
-@settings(max_examples=250, deadline=None)
 @given(st.sampled_from(sorted(POOLS)), st.sampled_from([[""], ["", "n/a"], ["1", "2026-11-21"]]), st.data())
 def test_checks_accept_what_the_specification_accepts(kind: str, missing: list[str], data: st.DataObject) -> None:
     tested = field("x", kind, "ignore", **data.draw(constraints_for(kind)))

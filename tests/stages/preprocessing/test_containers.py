@@ -15,8 +15,10 @@ import polars as pl
 import pytest
 from backports import zstd
 from conftest import DATA_HEADER, DS, SCHEMA, Day, field, flock, graded, put, sheep, to_csv
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.hostile import RUNS
 
 NUMBERED: dict[str, Any] = {
     "fields": [
@@ -69,7 +71,7 @@ def refused(day: Day, files: dict[str, Path], data: bytes, *options: str, schema
 CELL = st.text(st.sampled_from('a1é€,;|\t"\n '), max_size=5)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@RUNS
 @given(
     cells=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=6),
     delimiter=st.sampled_from(",;\t|"),
@@ -172,7 +174,7 @@ def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | values
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@RUNS
 @given(
     rows=st.lists(
         st.tuples(
@@ -410,7 +412,7 @@ def test_target_in_both_files_is_refused(day: Day, files: dict[str, Path]) -> No
     assert "has the target grade, and a target.csv is named too" in run.log
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@RUNS
 @given(
     cents=st.lists(st.integers(-(10**9), 10**9), min_size=20, max_size=40, unique=True),
     mark=st.sampled_from([(",", ""), (",", "."), (",", " "), (".", ","), (".", "'"), (".", "")]),

@@ -5,12 +5,13 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import BadInput
 
 import csv_input
 from csv_input import LINE, OFFSET, REASON, TEXT, CsvFile
+from tests.hostile import RUNS
 
 
 def read(path: Path, content: str | bytes) -> tuple[list[tuple], list[tuple]]:
@@ -112,7 +113,6 @@ def test_quote_never_closed_costs_one_line_in_a_long_file_too(file: Path) -> Non
 CELL = st.text(st.sampled_from('a1é,"\n\r €'), max_size=6)
 
 
-@settings(max_examples=300, deadline=None)
 @given(records=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=12), block=st.integers(1, 40), data=st.data())
 def test_reading_agrees_with_the_csv_module_for_any_block_size(
     tmp_path_factory: pytest.TempPathFactory, records: list[tuple[str, str]], block: int, data: st.DataObject
@@ -131,7 +131,6 @@ def test_reading_agrees_with_the_csv_module_for_any_block_size(
     assert rows == [(line, *record) for line, record in zip(lines, records, strict=True)]
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.text(st.sampled_from('ab,"\n\r'), min_size=1, max_size=60), st.integers(1, 40))
 def test_any_text_is_read_or_rejected_line_by_line(
     tmp_path_factory: pytest.TempPathFactory, text: str, block: int
@@ -151,7 +150,6 @@ FIELD = st.sampled_from(["", "1", "é", '"a,b"', '""', '"say ""hi"""', "long " *
 LINES = st.lists(st.lists(FIELD, min_size=1, max_size=5).map(",".join), min_size=1, max_size=30)
 
 
-@settings(max_examples=500, deadline=None)
 @given(LINES, st.integers(1, 200), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_lines_of_another_number_of_fields_are_the_ones_that_are_rejected(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str], block: int, end: str, ended: bool
@@ -216,7 +214,7 @@ BAD = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@RUNS
 @given(
     places=st.lists(st.tuples(st.integers(0, len(GOOD)), st.sampled_from(sorted(BAD))), min_size=1, max_size=25),
     block=st.sampled_from([1 << 10, 1 << 16, csv_input.BLOCK_BYTES]),
@@ -317,7 +315,6 @@ def read_in_blocks(folder: Path, content: str, block: int) -> tuple[list[tuple],
         return read(folder / "data.csv", content)
 
 
-@settings(max_examples=600, deadline=None)
 @given(st.lists(SOUND | DAMAGED, min_size=1, max_size=15), st.integers(1, 300), st.sampled_from(["\n", "\r\n"]))
 def test_stray_quotes_cost_only_their_records(
     tmp_path_factory: pytest.TempPathFactory, records: list[list[str]], block: int, end: str
@@ -351,7 +348,6 @@ def begins_with_text(fields: list[str]) -> bool:
 SCATTERED = (SOUND | DAMAGED).filter(begins_with_text).map(",".join) | NEVER_CLOSED
 
 
-@settings(max_examples=600, deadline=None)
 @given(st.lists(SCATTERED, min_size=1, max_size=15), st.integers(1, 300))
 def test_line_inside_quotes_is_no_row_after_quotes_that_are_never_closed(
     tmp_path_factory: pytest.TempPathFactory, records: list[str], block: int

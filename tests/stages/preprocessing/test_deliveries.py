@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from conftest import DS, Day, flock, graded, put, to_csv
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import Publication, read_partition
 
 from deliveries import moment
+from tests.hostile import RUNS
 
 ROWS = 40
 TIMES = [f"2026-11-{day}T04:00:00Z" for day in (22, 23, 24, 25)]
@@ -100,7 +101,7 @@ def test_later_delivery_does_not_touch_what_was_known_before(day: Day, files: di
     assert prepare(day, "--as-of", TIMES[1]).result["cached"] is True
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@RUNS
 @given(
     deliveries=st.lists(
         st.tuples(

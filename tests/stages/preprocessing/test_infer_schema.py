@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from conftest import DATA_HEADER, Day, field, flock, graded, put, sheep, to_csv
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.hostile import RUNS
 
 
 def infer(day: Day, files: dict[str, Path], *options: str) -> dict[str, Any]:
@@ -110,7 +112,7 @@ CELLS = {
 }
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@RUNS
 @given(data=st.data(), names=st.lists(st.sampled_from(sorted(CELLS)), min_size=1, max_size=4), rows=st.integers(8, 30))
 def test_clean_data_passes_the_schema_inferred_from_it(
     day: Day, files: dict[str, Path], data: st.DataObject, names: list[str], rows: int

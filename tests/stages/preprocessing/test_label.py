@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from conftest import DS, SCHEMA, Day, field, flock, graded, to_csv, with_one_column_more
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import Publication
+
+from tests.hostile import RUNS
 
 MODEL = "models/2026-11-01"
 OUT = f"labels/{DS}/labels.csv"
@@ -288,7 +290,7 @@ def test_key_can_have_any_name(day: Day, key: str) -> None:
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=8)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@RUNS
 @given(rows=st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ABCDE")), max_size=40), block=st.integers(5, 60))
 def test_labels_agree_with_an_oracle_however_the_work_is_cut(
     sheep_day: Day, rows: list[tuple[int, str]], block: int
@@ -308,7 +310,7 @@ def test_labels_agree_with_an_oracle_however_the_work_is_cut(
     assert run.result["new_classes"] == Counter(grade for grade in first.values() if grade not in "ABC")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@RUNS
 @given(keys=st.lists(TEXTS, unique=True, min_size=4, max_size=20))
 def test_any_text_can_be_a_key_and_a_class(day: Day, keys: list[str]) -> None:
     schema = {"fields": [field("k", "string", "key"), field("x", "number", "feature"), field("y", "string", "target")]}

@@ -7,10 +7,11 @@ from typing import Any
 import polars as pl
 import pytest
 from conftest import DATA_HEADER, SCHEMA, Day, field, flock, graded, sheep, to_csv, with_one_column_more
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import checked_table
+from tests.hostile import RUNS
 
 DS = "2026-11-21"
 OUT = f"processed/{DS}/train_data.csv"
@@ -50,7 +51,7 @@ def test_values_are_written_in_one_canonical_form(day: Day) -> None:
     ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@RUNS
 @given(st.lists(st.floats(0, 200), min_size=2, max_size=20, unique=True))
 def test_numbers_are_read_back_as_the_same_doubles(day: Day, kilos: list[float]) -> None:
     rows = [[*sheep(number)[:3], repr(value), *sheep(number)[4:]] for number, value in enumerate(kilos)]
@@ -165,7 +166,7 @@ HASHES_COLLIDE = {"polars.Expr.hash": lambda _: pl.lit(7, pl.UInt64)}
 
 
 @pytest.mark.parametrize("changed", [IN_MEMORY, ON_DISK, HASHES_COLLIDE], ids=["memory", "disk", "hashes collide"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@RUNS
 @given(data=DATA_ROWS, target=TARGET_ROWS, block=st.integers(5, 60))
 def test_join_agrees_with_an_oracle_however_the_work_is_cut(
     day: Day, changed: dict[str, Any], data: list[tuple], target: list[tuple], block: int

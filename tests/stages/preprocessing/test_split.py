@@ -9,10 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 from conftest import DATA_HEADER, DS, SCHEMA, Day, field, flock, graded, sheep, to_csv, without_entity
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from splitting import choose_groups, sort_classes
+from tests.hostile import RUNS
 
 P = f"processed/{DS}"
 MODEL = "models/2026-11-01"
@@ -93,7 +94,6 @@ def test_again_gives_the_same_bytes(day: Day) -> None:
 ROWS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 2)), min_size=2, max_size=150)
 
 
-@settings(max_examples=150, deadline=None)
 @given(rows=ROWS, fraction=st.floats(0.05, 0.6), seed=st.integers(0, 2**40))
 def test_chosen_groups_are_near_the_fraction_and_leave_each_side_something(
     rows: list[tuple[int, int]], fraction: float, seed: int
@@ -439,7 +439,7 @@ def test_data_published_again_makes_the_old_split_unready(day: Day) -> None:
     assert "train.csv" not in json.loads(day.file(f"{P}/_meta.json").read_text())["outputs"]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@RUNS
 @given(values=st.lists(st.text(min_size=0, max_size=5), min_size=30, max_size=60))
 def test_any_text_can_be_a_category(day: Day, values: list[str]) -> None:
     values = [v.replace("\0", "").encode("utf-8", "ignore").decode().replace("\r", "") for v in values]

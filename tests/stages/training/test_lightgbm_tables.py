@@ -9,7 +9,7 @@ import lightgbm
 import numpy as np
 import pytest
 from conftest import Table, World, make_table
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import BadInput
 
@@ -62,7 +62,6 @@ def test_table_is_read_as_others_read_it(tmp_path: Path, cells: list[list[str]])
     assert_read_exactly(tmp_path, Table(["kind", *(f"f{i}" for i in range(len(cells[0])))], rows))
 
 
-@settings(database=None, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), min_size=4, max_size=60))
 def test_any_double_is_read_exactly(tmp_path: Path, numbers: list[float | None]) -> None:
     cells = ["" if number is None else repr(number) for number in numbers]
