@@ -1,7 +1,21 @@
 """Days that several tests read, made once."""
 
+import functools
+from collections.abc import Iterator
+
 import pytest
 from feed import Day, generate
+
+import pools
+import tables
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pools_made_once() -> Iterator[None]:
+    """Customers and merchants depend on the seed alone, and take longer to make than a thousand payments."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "make_pools", functools.cache(pools.make_pools))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
-"""Runs the stage as its users do and reads what it wrote; shared by this folder's tests."""
+"""Runs the stage and reads what it wrote; shared by this folder's tests."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import re
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import generator
 
 STAGE = (sys.executable, "/opt/stage/generator.py")
 DS = "2026-11-21"
@@ -38,16 +42,32 @@ class Day:
     files: Mapping[str, bytes]
 
 
-def run(root: Path, *options: str, ds: str = DS, env: Mapping[str, str] | None = None) -> Run:
-    """Run the stage with its partitions below `root`."""
-    command = [*STAGE, "--ds", ds, "--data-dir", str(root), *options]
+def arguments(root: Path, *options: str, ds: str = DS) -> list[str]:
+    """The stage's arguments, with its partitions below `root`."""
+    return ["--ds", ds, "--data-dir", str(root), *options]
+
+
+def run(root: Path, *options: str, ds: str = DS) -> Run:
+    """Run the stage in this process."""
+    out, log = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(log):
+        try:
+            code = generator.main(arguments(root, *options, ds=ds))
+        except SystemExit as wrong_usage:
+            code = int(wrong_usage.code or 0)
+    return Run(code, log.getvalue(), json.loads(out.getvalue().splitlines()[-1]) if code == 0 else {})
+
+
+def run_in_process(root: Path, *options: str, env: Mapping[str, str] | None = None) -> Run:
+    """Run the stage in a process of its own, as its users do."""
+    command = [*STAGE, *arguments(root, *options)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(env or {})}, check=False)
     return Run(done.returncode, done.stderr, json.loads(done.stdout.splitlines()[-1]) if done.stdout else {})
 
 
-def generate(root: Path, *options: str, ds: str = DS, env: Mapping[str, str] | None = None) -> Day:
+def generate(root: Path, *options: str, ds: str = DS) -> Day:
     """Run the stage, which must succeed, and read the day."""
-    done = run(root, *options, ds=ds, env=env)
+    done = run(root, *options, ds=ds)
     assert done.code == 0, done.log
     return read_day(root, ds)
 

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from feed import DS, STAGE, generate, read_day, run
+from feed import DS, STAGE, arguments, generate, read_day, run
 
 SMALL = ("--rows", "300")
 
@@ -21,7 +21,7 @@ def test_same_order_again_makes_no_table(tmp_path: Path) -> None:
 
 def test_faker_is_loaded_for_work_only(tmp_path: Path) -> None:
     python, script = STAGE
-    command = [python, "-X", "importtime", script, "--ds", DS, "--data-dir", str(tmp_path), *SMALL]
+    command = [python, "-X", "importtime", script, *arguments(tmp_path, *SMALL)]
     loaded = [subprocess.run(command, text=True, capture_output=True, check=True).stderr for _ in range(2)]
     assert ["faker.providers" in modules for modules in loaded] == [True, False]
 
