@@ -18,6 +18,7 @@ from ml.arguments import (
     resolved_model,
 )
 from ml.assets import (
+    BACKTESTS,
     COMPARISONS,
     EXPLANATIONS,
     FEATURES,
@@ -39,6 +40,7 @@ from ml.versions import version_field
 
 __all__ = [
     "AS_OF",
+    "BACKTESTS",
     "BY",
     "COMPARISONS",
     "DS",

@@ -7,6 +7,7 @@ GROUP = "airflow-ml"
 RAW = Asset("raw", group=GROUP)
 PROCESSED = Asset("processed", group=GROUP)
 TUNING = Asset("tuning", group=GROUP)
+BACKTESTS = Asset("backtests", group=GROUP)
 MODELS = Asset("models", group=GROUP)
 FEATURES = Asset("features", group=GROUP)
 PREDICTIONS = Asset("predictions", group=GROUP)

@@ -7,6 +7,7 @@ VAL_FRACTION = 0.2
 DAYS, MIN_DAYS = 1, 1
 GENERATOR_SEED, SPLIT_SEED = 42, 0
 TRIALS, SEARCH_SEED = 30, 0
+BACKTEST_DAYS, WINDOWS, EVERY = 60, "1,7,28", "0,1,7,28"
 LIGHTGBM = {
     "learning_rate": 0.05,
     "num_iterations": 500,

@@ -6,7 +6,9 @@ from typing import Any
 from airflow.sdk import Param
 
 from ml.defaults import (
+    BACKTEST_DAYS,
     DAYS,
+    EVERY,
     GENERATOR_SEED,
     LIGHTGBM,
     MAX_REJECTED,
@@ -16,10 +18,13 @@ from ml.defaults import (
     TRIALS,
     VAL_FRACTION,
     WAIT_HOURS,
+    WINDOWS,
 )
 from ml.rules import LONGEST_ANSWER, PROMOTE, read_rules
 from ml.settings import SettingError, setting
 
+# Numbers of days with commas between, as the options of the stage take them.
+DAYS_LIST = r"^[0-9]{1,3}(,[0-9]{1,3})*$"
 # Of a row's features so many can be named, as the option --reasons of the stage allows.
 MOST_REASONS = 100
 
@@ -144,6 +149,29 @@ FIELDS = {
         maximum=2**31 - 1,
         title="Seed of the search",
         description="Another seed, other trials; the same seed and number of trials, the same bytes.",
+    ),
+    "backtest_days": Param(
+        BACKTEST_DAYS,
+        type=["null", "integer"],
+        minimum=2,
+        maximum=366,
+        title="Days back",
+        description="The period: the day, and the days before it. So many days at its begin as the longest window has "
+        "are only learned from; the days after them are scored.",
+    ),
+    "windows": Param(
+        WINDOWS,
+        type=["null", "string"],
+        pattern=DAYS_LIST,
+        title="Windows",
+        description="How many days a model learns from, with commas between: each is compared.",
+    ),
+    "every": Param(
+        EVERY,
+        type=["null", "string"],
+        pattern=DAYS_LIST,
+        title="Days between trainings",
+        description="1 trains each day, 7 each week, 28 each month, 0 once; with commas between, each is compared.",
     ),
     "force": Param(
         False,

@@ -44,8 +44,12 @@ class PreparedTable:
 
     def first_keys(self) -> pl.DataFrame:
         """The key columns of the first block, as texts."""
+        return self.keys(next(self.blocks()))
+
+    def keys(self, block: Block) -> pl.DataFrame:
+        """The key columns of a block's rows, as texts."""
         schema = dict.fromkeys(self._columns, pl.String())
-        rows = pl.scan_csv(next(self.blocks()).content, has_header=False, schema=schema)
+        rows = pl.scan_csv(block.content, has_header=False, schema=schema)
         return rows.select(self.schema.named("key")).collect()
 
     def typed(self, block: Block) -> pl.DataFrame:
@@ -99,10 +103,10 @@ class TrainData:
     def _read(self, place: tuple[PreparedTable, Block]) -> pl.DataFrame:
         table, block = place
         frame = table.typed(block)
-        return frame.with_columns(_hashes(frame[GROUP]))
+        return frame.with_columns(hashes(frame[GROUP]))
 
 
-def _hashes(texts: pl.Series) -> pl.Series:
+def hashes(texts: pl.Series) -> pl.Series:
     """A 32-bit hash of each text. Usually many rows share one."""
     distinct = texts.unique()
     hashes = pl.Series(list(map(crc32, distinct.cast(pl.Binary).to_list())), dtype=pl.UInt32)

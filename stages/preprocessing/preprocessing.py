@@ -5,6 +5,7 @@ Reads   prepare            raw/{ds}: data.csv, schema.json, target.csv and its l
         features           raw/{ds}: data.csv, schema.json; the model's encoder.json
         label              raw/{ds}: labels, schema.json; predictions/{ds}, and encoder.json of the model that it names
         encode-validation  processed/{ds}: val_data.csv, encoder.json; the model's encoder.json
+        encode-days        processed/{day}: train_data.csv; raw/{day}: schema.json, target.csv and its later deliveries
         import             CSV or Parquet files and a schema.json, in any folder; or incoming/{ds}
         import-target      a CSV or Parquet file, in any folder; raw/{ds}: data.csv, schema.json
         late-labels        the marks of raw, labels, features, predictions and reports
@@ -14,6 +15,7 @@ Writes  prepare            processed/{ds}: train_data.csv, rejected.csv
         features           features/{ds}: features.csv, rejected.csv
         label              labels/{ds}: labels.csv, rejected.csv
         encode-validation  comparisons/{ds}: val.csv
+        encode-days        backtests/{ds}: {day}.csv for each day, encoder.json, left_out.json
         import             raw/{ds}: data.csv, target.csv, schema.json
         import-target      raw/{ds}: target.csv; target-2.csv and so on for later deliveries
         infer-schema       the file that --out names
@@ -116,6 +118,13 @@ COMMANDS = (
                 help="the model, such as models/2026-11-15; without one, or if it is empty, nothing is written",
             ),
         ),
+    ),
+    Command(
+        "encode-days",
+        "encode prepared days for a backtest, each row with the day on which its label was known",
+        "encode_days:run",
+        example="--days 60",
+        options=(DAYS,),
     ),
     Command(
         "import",

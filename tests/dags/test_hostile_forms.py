@@ -21,6 +21,7 @@ DAG_IDS = (
     "generate_data",
     "train_model",
     "tune_model",
+    "backtest",
     "predict",
     "monitor",
     "monitor_late_labels",

@@ -24,6 +24,8 @@ SHOWN = runpy.run_path(str(ROOT / "dags/ml/defaults.py"))
         ("GENERATOR_SEED", "generator", [], "--seed"),
         ("TRIALS", "tuning", [], "--trials"),
         ("SEARCH_SEED", "tuning", [], "--seed"),
+        ("WINDOWS", "training", ["backtest"], "--windows"),
+        ("EVERY", "training", ["backtest"], "--every"),
     ],
 )
 def test_default_of_an_option_is_the_one_that_the_form_shows(
@@ -31,9 +33,9 @@ def test_default_of_an_option_is_the_one_that_the_form_shows(
 ) -> None:
     shown = docker("run", *CONFINED, images()[of_stage], *command, "--help").stdout
     text = " ".join(shown.partition("options:")[2].split())
-    found = re.search(rf" {option} (?:(?! --).)*\(default: ([0-9.]+)\)", text)
+    found = re.search(rf" {option} (?:(?! --).)*\(default: ([0-9.,]+)\)", text)
     assert found, text
-    assert float(found[1]) == SHOWN[name]
+    assert found[1] == str(SHOWN[name])
 
 
 def test_default_parameters_of_lightgbm_are_those_that_the_form_shows() -> None:
