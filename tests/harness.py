@@ -8,6 +8,7 @@ import base64
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -22,25 +23,18 @@ from uuid import uuid4
 
 import pytest
 
+from tests import data_files
+
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "dags" / "images.lock.json"
+# How long a test waits for what is not its point: on a slow machine everything takes longer, and nothing is wrong.
+PATIENCE_S = 600
 # As dags/ml/engines/docker.py starts every stage, but for limits and the network.
 RESTRICTED = (
     *("--rm", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
     "--tmpfs=/tmp:rw,noexec,nosuid,nodev",
 )
 CONFINED = (*RESTRICTED, "--network=none")
-# A step that works meanwhile may remove its workspace between two looks.
-LIST_FILES = """
-import contextlib, hashlib, json, pathlib
-found = {}
-for path in sorted(pathlib.Path('/data').rglob('*')):
-    with contextlib.suppress(FileNotFoundError):
-        if path.is_file() and path.name != '.lock':
-            facts = [hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns, path.stat().st_ino]
-            found[str(path.relative_to('/data'))] = facts
-print(json.dumps(found))
-"""
 Finished = subprocess.CompletedProcess[str]
 
 
@@ -72,17 +66,41 @@ def registry_login(password: str, key: str = "") -> str:
     return f"--volume={file}:/run/connections/mlflow.json:ro"
 
 
-def docker(*arguments: str, check: bool = True, timeout: float = 300) -> Finished:
+def docker(*arguments: str, check: bool = True) -> Finished:
     """Run a docker command; with `check`, a failure shows what it printed."""
-    done = subprocess.run(["docker", *arguments], text=True, capture_output=True, timeout=timeout, check=False)
+    done = subprocess.run(["docker", *arguments], text=True, capture_output=True, timeout=PATIENCE_S, check=False)
     if check:
         assert done.returncode == 0, f"docker {' '.join(arguments)}\n{done.stdout}{done.stderr}"
     return done
 
 
+def wait_until(condition: Callable[[], Any], what: str, container: str = "") -> None:
+    """Look until something is true; a failure shows the log of the container, if one is named."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > end:
+            log = docker("logs", container, check=False) if container else None
+            raise AssertionError(
+                f"{PATIENCE_S} s passed and it never came true that {what}{log.stdout + log.stderr if log else ''}"
+            )
+        time.sleep(0.2)
+
+
 def python(image: str, code: str, *options: str, check: bool = True) -> Finished:
     """Run Python code inside an image, confined as a stage is."""
     return docker("run", *CONFINED, *options, "--entrypoint=python", image, "-c", code, check=check)
+
+
+@cache
+def folder_of(source: str) -> Path | None:
+    """Where data lies on this host, if this process may change it there: root may, on the host of the engine."""
+    if os.geteuid() != 0:
+        return None
+    if not source.startswith("/"):
+        # The folder of a volume with options is its files' only while they are mounted.
+        where = "--format={{if not .Options}}{{.Mountpoint}}{{end}}"
+        source = docker("volume", "inspect", where, source, check=False).stdout.strip() or "/nowhere"
+    return Path(source) if Path(source).is_dir() else None
 
 
 @dataclass(frozen=True)
@@ -121,11 +139,17 @@ class Data:
         """Run Python code on the data; returns what it printed."""
         return python(images()[image], code, self.mount, *options).stdout
 
+    def _call(self, name: str, *options: str, **arguments: Any) -> Any:
+        """A call of `data_files`: here if this process may, otherwise in a container."""
+        if folder := folder_of(self.source):
+            return data_files.CALLS[name](folder, **arguments)
+        code = Path(data_files.__file__).read_text(encoding="utf-8")
+        command = ["--entrypoint=python", images()["base"], "-c", code, name, json.dumps(arguments)]
+        return json.loads(docker("run", *CONFINED, self.mount, *options, *command).stdout)
+
     def read(self, path: str) -> str:
-        """A text file: a host folder's directly, a volume's through a container."""
-        if self.source.startswith("/"):
-            return (Path(self.source) / path).read_text(encoding="utf-8")
-        return self.python(f"print(open('/data/{path}').read(), end='')")
+        """A text file."""
+        return str(self._call("read", path=path))
 
     def rows(self, path: str) -> list[dict[str, str]]:
         """The rows of a CSV file."""
@@ -143,11 +167,11 @@ class Data:
         return str(self.mark(partition)["outputs"][name]["sha256"])
 
     def write(self, path: str, text: str) -> None:
-        self.python(f"open('/data/{path}', 'w').write({text!r})")
+        self._call("write", path=path, text=text)
 
-    def rewrite(self, path: str, expression: str) -> None:
-        """Replace a file's `text` by what the expression makes of it."""
-        self.python(f"text = open('/data/{path}').read(); open('/data/{path}', 'w').write({expression})")
+    def rewrite(self, path: str, change: Callable[[str], str]) -> None:
+        """Replace a file's text by what a function makes of it."""
+        self.write(path, change(self.read(path)))
 
     def edit_mark(self, partition: str, edit: Callable[[dict[str, Any]], Any]) -> None:
         mark = self.mark(partition)
@@ -156,11 +180,11 @@ class Data:
 
     def remove(self, path: str) -> None:
         """Remove a folder of the data."""
-        self.python(f"import shutil; shutil.rmtree('/data/{path}')")
+        self._call("remove", path=path)
 
     def inodes(self) -> dict[str, list[Any]]:
         """Sha256, time of change and inode of every file but locks; marks and leftovers too."""
-        return dict(json.loads(self.python(LIST_FILES)))
+        return dict(self._call("look"))
 
     def files(self) -> dict[str, str]:
         """The sha256 of every file, by path."""
@@ -168,13 +192,11 @@ class Data:
 
     def copy_to(self, other: "Data", *, without: Sequence[str] = ()) -> None:
         """Copy the published partitions into other, empty data."""
-        # Folder by folder: /data itself may belong to another user, whose times cannot be set.
-        code = (
-            "import os, shutil\n"
-            f"for name in set(os.listdir('/source')) - set({list(without)!r}):\n"
-            "    shutil.copytree(f'/source/{name}', f'/data/{name}')"
-        )
-        other.python(code, f"--volume={self.source}:/source:ro")
+        source, without = folder_of(self.source), list(without)
+        if source and folder_of(other.source):
+            other._call("copy", source=str(source), without=without)
+        else:
+            other._call("copy", f"--volume={self.source}:/source:ro", source="/source", without=without)
 
     # The steps of the pipeline, in the order of a day.
 
@@ -244,6 +266,8 @@ def data_volume(purpose: str) -> Iterator[Data]:
     """A Docker volume of its own, removed at the end."""
     name = f"airflow-ml-test-{purpose}-{uuid4().hex[:12]}"
     docker("volume", "create", name)
+    if folder := folder_of(name):
+        data_files.give(folder)  # as the engine does with an empty volume when it is mounted
     try:
         yield Data(name)
     finally:

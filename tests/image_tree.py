@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.harness import PATIENCE_S
+
 ROOT = Path(__file__).parents[1]
 BASE = """\
 FROM scratch AS builder
@@ -63,4 +65,4 @@ def build_images(root: Path, prefix: str, *arguments: str, **more: str) -> "subp
     """Run a checkout's `build_images.sh`, under names that nobody else uses."""
     environment = {**os.environ, "ML_IMAGE_PREFIX": prefix, **more}
     command = [str(root / "build_images.sh"), *arguments]
-    return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=300, check=False)
+    return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=PATIENCE_S, check=False)

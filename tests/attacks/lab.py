@@ -21,8 +21,8 @@ import docker as docker_py
 import pytest
 
 from tests.attacks import bodies
-from tests.harness import docker, images
-from tests.images.proxy_lab import PROBE, PROBE_DOCKERFILE, Proxy, wait_until
+from tests.harness import docker, images, wait_until
+from tests.images.proxy_lab import PROBE, PROBE_DOCKERFILE, Proxy
 
 START = 'ip link set lo up; exec dockerd "$@"'
 # How long to wait for more of an answer, and how much of one to read. The proxy gives a client half a second.

@@ -13,10 +13,10 @@ from http.client import HTTPConnection
 from secrets import token_hex
 from typing import Any
 
-from tests.harness import data_volume, docker, images, page_login
+from tests.harness import PATIENCE_S, data_volume, docker, images, page_login
 from tests.images import registry_lab, reports_lab
 
-SILENCE_S, MOST, PATIENCE_S = 2.0, 1 << 22, 60
+SILENCE_S, MOST = 2.0, 1 << 22
 # Something that only a file of the server's machine holds.
 FILES = (b"root:x:0:0", b"ML_REGISTRY_PASSWORD=", b"ML_PAGES_PASSWORD=")
 REPORT = """

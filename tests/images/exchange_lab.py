@@ -3,17 +3,15 @@
 import json
 import re
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.harness import RESTRICTED, ROOT, Data, Done, Finished, data_volume, docker, images
+from tests.harness import RESTRICTED, ROOT, Data, Done, Finished, data_volume, docker, images, wait_until
 
 DS = "2026-11-21"
-PATIENCE_S = 120
 PASSWORD, SECRET_KEY = "db-'quoted\\ secret", "object-store-very-secret"
 BUCKET = "feed"
 POSTGRES = re.findall(r"image: (postgres:\S+)", (ROOT / "docker-compose.yml").read_text())[0]
@@ -145,7 +143,7 @@ def serve(folder: Path) -> Iterator[Lab]:
                 "--username=feed",
                 "--dbname=shop",
             )
-            wait_until(lambda: docker(*ready, check=False).returncode == 0, f"{name}-db")
+            wait_until(lambda: docker(*ready, check=False).returncode == 0, "the database is ready", f"{name}-db")
             yield lab
     finally:
         docker("rm", "--force", "--volumes", f"{name}-db", f"{name}-store", check=False)
@@ -181,16 +179,11 @@ def start_store(name: str, folder: Path) -> None:
         ),
         *("-webdav=false", "-admin.ui=false", "-master.telemetry=false"),
     )
-    wait_until(lambda: "All enabled components are running" in log_of(f"{name}-store"), f"{name}-store")
+    wait_until(
+        lambda: "All enabled components are running" in log_of(f"{name}-store"), "the store runs", f"{name}-store"
+    )
 
 
 def log_of(container: str) -> str:
     done = docker("logs", container, check=False)
     return done.stdout + done.stderr
-
-
-def wait_until(condition: Any, container: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, f"{container} does not get ready: {log_of(container)}"
-        time.sleep(0.3)

@@ -7,8 +7,6 @@ import secrets
 import shutil
 import socket
 import tempfile
-import time
-from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any, Self
 
 import docker as docker_py
 
-from tests.harness import docker, images
+from tests.harness import PATIENCE_S, docker, images, wait_until
 
 SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 OUR_LABEL = "airflow-ml.proxy"
@@ -52,7 +50,7 @@ class UnixConnection(HTTPConnection):
     """HTTP to a Unix socket."""
 
     def __init__(self, path: str) -> None:
-        super().__init__("engine-proxy", timeout=30)
+        super().__init__("engine-proxy", timeout=PATIENCE_S)
         self.path = path
 
     def connect(self) -> None:
@@ -61,7 +59,7 @@ class UnixConnection(HTTPConnection):
 
 def connect(path: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(30)
+    connection.settimeout(PATIENCE_S)
     connection.connect(path)
     return connection
 
@@ -81,7 +79,7 @@ class Proxy:
             f"--env=ML_INSTALLATION={self.installation}", *options, images()["engine-proxy"], "serve",
         ).stdout.strip()  # fmt: skip
         self.url = f"unix://{self.socket}"
-        wait_until(self.answers, "the proxy answers")
+        wait_until(self.answers, "the proxy answers", self.container)
 
     def _owner(self) -> list[str]:
         """Root opens any socket, so the proxy keeps its image's user; another user opens only sockets of their own."""
@@ -135,11 +133,3 @@ class Proxy:
 
 def answers_in(received: bytes) -> int:
     return len(re.findall(rb"(?m)^HTTP/1[.]1 \d{3} ", received))
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> None:
-    for _ in range(200):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"20 s passed and it never came true that {what}")

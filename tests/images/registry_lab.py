@@ -3,7 +3,6 @@
 import json
 import secrets
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -13,7 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.harness import RESTRICTED, ROOT, Data, Done, docker, images, page_login, registry_login
+from tests.harness import (
+    PATIENCE_S,
+    RESTRICTED,
+    ROOT,
+    Data,
+    Done,
+    docker,
+    images,
+    page_login,
+    registry_login,
+    wait_until,
+)
 
 PREFIX = "airflow-ml-registry-test"
 POSTGRES = "postgres:17-trixie"
@@ -23,7 +33,6 @@ PAGES = {
     "ML_AIRFLOW_PAGE": "http://localhost:8080",
 }
 FIRST, SECOND = "2026-11-15", "2026-11-16"
-START_S = 120
 PAGES_PASSWORD, REGISTRY_PASSWORD = "of-people-and-longer", "of-the-stage-and-longer"
 RULES = json.loads((ROOT / "dags/rules.json").read_text())
 Json = dict[str, Any]
@@ -76,7 +85,7 @@ class Server:
         data = json.dumps(body).encode() if body is not None else None
         headers = {"Host": "mlflow:5000", "Content-Type": "application/json", **page_login(PAGES_PASSWORD)}
         try:
-            with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=30) as answer:
+            with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=PATIENCE_S) as answer:
                 content = answer.read()
         except urllib.error.HTTPError as error:
             if error.code == 404:
@@ -178,12 +187,8 @@ def start_server(network: str, database: str, name: str) -> str:
         "--env=MLFLOW_SERVER_ALLOWED_HOSTS=mlflow:5000,127.0.0.1:5000",
         images()["mlflow"],
     )
-    end = time.monotonic() + START_S
     probe = ("exec", name, "python", "/opt/service/server.py", "healthcheck")
-    while (done := docker(*probe, check=False)).returncode:
-        log = docker("logs", name, check=False)
-        assert time.monotonic() < end, f"MLflow does not get ready: {done.stderr}{log.stdout}{log.stderr}"
-        time.sleep(0.5)
+    wait_until(lambda: docker(*probe, check=False).returncode == 0, "MLflow is ready", name)
     template = f'--format={{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
     return f"http://{docker('inspect', name, template).stdout.strip()}:5000"
 

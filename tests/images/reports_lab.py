@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from http.client import HTTPConnection, HTTPResponse
 
 from playwright.sync_api import Browser, HttpCredentials, Page, sync_playwright
 
-from tests.harness import docker, images, page_login
+from tests.harness import PATIENCE_S, docker, images, page_login, wait_until
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
@@ -32,7 +31,7 @@ class Service:
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> HTTPResponse:
         """The answer to a request; its content was read and is `response.content`."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)) as connection:
             connection.putrequest(method, path, skip_host=True)
             for name, value in {"Host": f"localhost:{self.port}", **page_login(PASSWORD), **headers}.items():
                 connection.putheader(name.replace("_", "-"), value)
@@ -46,6 +45,12 @@ class Service:
         assert response.status == 200
         return str(response.content.decode())  # type: ignore[attr-defined]
 
+    def answers(self) -> bool:
+        try:
+            return self.ask("/healthz").status == 200
+        except OSError:
+            return False
+
     def log(self) -> str:
         return docker("logs", self.container).stderr
 
@@ -58,13 +63,8 @@ def start_service(*options: str) -> Service:
     ).stdout.strip()
     port = int(docker("port", container, "8000").stdout.splitlines()[0].rpartition(":")[2])
     service = Service(container, port)
-    for _ in range(200):
-        try:
-            if service.ask("/healthz").status == 200:
-                return service
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError(f"the service does not answer\n{service.log()}")
+    wait_until(service.answers, "the service answers", container)
+    return service
 
 
 @contextmanager

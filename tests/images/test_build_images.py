@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import docker
+from tests.harness import PATIENCE_S, docker, wait_until
 from tests.image_tree import BIG, LEAF, ROOT, build_images, make_checkout
 
 NAMES = ["base", "three", "one", "two"]
@@ -260,7 +260,7 @@ def test_second_run_in_one_folder_waits_for_the_first(built: Checkout) -> None:
             assert run.stderr.readline() == "waiting for another build in this folder\n"
             assert run.poll() is None
             fcntl.flock(file, fcntl.LOCK_UN)
-            assert run.wait(timeout=60) == 0
+            assert run.wait(PATIENCE_S) == 0
 
 
 def test_interrupted_build_leaves_the_lock_as_it_was(built: Checkout) -> None:
@@ -276,10 +276,7 @@ def test_interrupted_build_leaves_the_lock_as_it_was(built: Checkout) -> None:
         assert run.stderr is not None
         assert run.stderr.readline() == "building one\n"
         log = built.root / ".cache/build.log"
-        for _ in range(100):
-            if log.exists() and 'RUN ["python"' in log.read_text():
-                break
-            time.sleep(0.1)
+        wait_until(lambda: log.exists() and 'RUN ["python"' in log.read_text(), "the build runs")
         run.send_signal(signal.SIGINT)
         assert run.stderr.read() == "the images that were built are kept, the image lock has not changed\nstopped\n"
         assert run.wait(timeout=20) == 130
@@ -449,19 +446,15 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [program.stdout.strip(), "serve", str(folder / "config.yml")]
     with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
-            wait_for_port(port)
+            wait_until(lambda: is_open(port), "the registry listens")
             yield f"127.0.0.1:{port}"
         finally:
             process.terminate()
 
 
-def wait_for_port(port: int) -> None:
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError("the registry did not start")
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def configuration_digest(registry: str, entry: dict[str, Any]) -> str:
@@ -472,7 +465,7 @@ def configuration_digest(registry: str, entry: dict[str, Any]) -> str:
             "Accept": "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
         },
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         return str(json.loads(answer.read())["config"]["digest"])
 
 
@@ -553,7 +546,7 @@ def test_several_platforms_are_pushed_or_refused_with_what_to_do(built: Checkout
         f"http://{registry}/v2/{entry['name']}/manifests/{entry['digest']}",
         headers={"Accept": "application/vnd.oci.image.index.v1+json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         manifests = json.loads(answer.read())["manifests"]
     assert {manifest["platform"]["architecture"] for manifest in manifests} == {"amd64", "arm64"}
     assert entry["ingredients"]["platform"] == "linux/amd64,linux/arm64"

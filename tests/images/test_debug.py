@@ -21,7 +21,7 @@ def debug() -> str:
 def stage_on_debug(debug: str) -> Iterator[str]:
     builder = images()["base"].replace("-base:", "-builder:")
     arguments = [f"--build-arg=BUILDER={builder}", f"--build-arg=BASE={debug}", f"--tag={STAGE_ON_IT}"]
-    docker("build", *arguments, "--build-arg=SOURCE_DATE_EPOCH=0", str(ROOT / "stages/generator"), timeout=300)
+    docker("build", *arguments, "--build-arg=SOURCE_DATE_EPOCH=0", str(ROOT / "stages/generator"))
     yield STAGE_ON_IT
     docker("image", "rm", STAGE_ON_IT)
 

@@ -16,8 +16,7 @@ import pytest
 from airflow_ml.images.lock import write_service_images
 from airflow_ml.make_env import make_env
 
-from tests.harness import CONFINED, ROOT, Finished, docker, images
-from tests.images.exchange_lab import wait_until
+from tests.harness import CONFINED, PATIENCE_S, ROOT, Finished, docker, images, wait_until
 
 SOCKET = "/run/engine-proxy/engine.sock"
 # How the socket at a path answers a user of that number; as the same user if there is no number.
@@ -30,7 +29,7 @@ if user:
     os.setuid(int(user[0]))
 try:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(120)
         connection.connect(path)
         connection.sendall(b"GET /_ping HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
         print(connection.recv(12).decode())
@@ -64,7 +63,7 @@ class Project:
         project = [f"--project-name={self.name}", f"--env-file={self.settings}", f"--file={ROOT}/docker-compose.yml"]
         done = subprocess.run(
             ["docker", "compose", *project, *arguments],
-            env={**environment, "ML_DATA": self.name}, text=True, capture_output=True, timeout=120, check=False,
+            env={**environment, "ML_DATA": self.name}, text=True, capture_output=True, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
         assert done.returncode == 0 or not check, done.stderr
         return done
@@ -92,7 +91,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def ask_on_the_host(path: str, user: int | None = None) -> str:
     """How the socket answers a process of the host, that runs as another user if one is given."""
     command = [sys.executable, "-c", ASK, path, *([str(user)] if user is not None else [])]
-    return subprocess.run(command, text=True, capture_output=True, timeout=60, check=True).stdout.strip()
+    return subprocess.run(command, text=True, capture_output=True, timeout=PATIENCE_S, check=True).stdout.strip()
 
 
 @pytest.mark.parametrize("service", ["scheduler", "triggerer"])
@@ -143,7 +142,7 @@ def test_connections_are_in_memory_and_seen_where_the_volume_is_mounted(project:
     run = ["run", "--detach", "--no-deps", "--entrypoint=python", "scheduler", "-c", WRITE_AND_WAIT]
     scheduler = project.compose(*run).stdout.strip()
     try:
-        wait_until(lambda: docker("logs", scheduler).stdout, scheduler)
+        wait_until(lambda: docker("logs", scheduler).stdout, "the scheduler says something", scheduler)
         assert docker("logs", scheduler).stdout == "['tmpfs'] 10001\n"
         volume = f"--volume={project.name}_connections:/run/connections:ro"
         code = "print(open('/run/connections/task/shop.json').read())"

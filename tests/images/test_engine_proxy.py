@@ -17,7 +17,7 @@ from docker.types import Mount
 
 from tests.attacks.bodies import OTHER
 from tests.attacks.requests import CHUNKS, CREATE, OTHERS
-from tests.harness import ROOT, docker, images
+from tests.harness import ROOT, docker, images, wait_until
 from tests.images.proxy_lab import (
     OUR_LABEL,
     PROBE,
@@ -28,7 +28,6 @@ from tests.images.proxy_lab import (
     chunked,
     connect,
     request,
-    wait_until,
 )
 
 COUNT_SOCKETS = """

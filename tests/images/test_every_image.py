@@ -2,11 +2,10 @@
 
 import json
 import re
-import time
 from functools import cache
 from typing import Any
 
-from tests.harness import CONFINED, ROOT, docker, images, python
+from tests.harness import CONFINED, ROOT, docker, images, python, wait_until
 
 SLEEP = ("python", "-c", "import time; print('here', flush=True); time.sleep(300)")
 # What an image must not hold: ways to run something else, to install, to become root; what only makes it larger.
@@ -157,10 +156,8 @@ def test_image_ends_on_the_signal(image: str) -> None:
     """What does not hear it is killed by `docker stop` in the end, and its exit code is 137."""
     container = docker("run", "--detach", "--entrypoint=/usr/bin/tini", image, "--", *SLEEP).stdout.strip()
     try:
-        for _ in range(1200):  # a signal before the program has begun is lost
-            if docker("logs", container).stdout:
-                break
-            time.sleep(0.1)
+        # A signal before the program has begun is lost.
+        wait_until(lambda: docker("logs", container).stdout, "the program has begun", container)
         docker("stop", "--time=60", container)
         code = json.loads(docker("inspect", container).stdout)[0]["State"]["ExitCode"]
         assert code == 143

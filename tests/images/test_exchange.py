@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import LOCK, RESTRICTED, ROOT, docker, images
+from tests.harness import LOCK, PATIENCE_S, RESTRICTED, ROOT, docker, images
 from tests.images.exchange_lab import BUCKET, DS, PASSWORD, SECRET_KEY, Lab, serve
 from tests.images.proxy_lab import Proxy
 
@@ -208,7 +208,7 @@ def test_two_exports_at_the_same_time_leave_one_set_of_rows(lab: Lab) -> None:
             subprocess.Popen([*command, images()["exchange"], *export], stderr=subprocess.PIPE) for _ in range(4)
         ]
         for one in running:
-            _, log = one.communicate(timeout=300)
+            _, log = one.communicate(timeout=PATIENCE_S)
             assert one.returncode == 0, log.decode()
     finally:
         lab.sql("ALTER DATABASE shop RESET default_transaction_isolation")

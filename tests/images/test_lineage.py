@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.harness import CONFINED, ROOT, Data, copy_of, data_volume, docker, images
+from tests.harness import CONFINED, PATIENCE_S, ROOT, Data, copy_of, data_volume, docker, images
 
 DAY, NEXT = "2026-11-21", "2026-11-22"
 PREDICTIONS = f"predictions/{DAY}/predictions.csv"
@@ -80,13 +80,13 @@ def command(data: Data | Path, *arguments: str, **environment: str) -> Done:
     where = data.source if isinstance(data, Data) else str(data)
     environ = {**os.environ, "ML_DATA": where, "ML_UID": "10001", "ML_GID": "10001", **environment}
     line = [str(ROOT / "airflow-ml"), *arguments]
-    return subprocess.run(line, env=environ, text=True, capture_output=True, check=False, timeout=300)
+    return subprocess.run(line, env=environ, text=True, capture_output=True, check=False, timeout=PATIENCE_S)
 
 
 def make(data: Data, *words: str) -> Done:
     environ = {**os.environ, "ML_DATA": data.source, "ML_UID": "10001", "ML_GID": "10001"}
     line = ["make", "--silent", *words]
-    return subprocess.run(line, cwd=ROOT, env=environ, text=True, capture_output=True, check=False, timeout=300)
+    return subprocess.run(line, cwd=ROOT, env=environ, text=True, capture_output=True, check=False, timeout=PATIENCE_S)
 
 
 def shown(data: Data | Path, target: str, **environment: str) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def test_imported_data_is_copied_and_all_else_made_again(damaged: Data) -> None:
 
 def test_edited_file_is_found_refused_and_made_again_from_the_generator(damaged: Data) -> None:
     path = f"raw/{DAY}/data.csv"
-    damaged.rewrite(path, "text.replace('chip', 'CHIP')")
+    damaged.rewrite(path, lambda text: text.replace("chip", "CHIP"))
     done = make(damaged, "lineage", f"FILE={PREDICTIONS}", "CHECK=1")
     assert done.returncode != 0
     assert f"  {path} was edited: its sha256 is " in done.stdout
@@ -204,7 +204,7 @@ def test_edited_file_is_found_refused_and_made_again_from_the_generator(damaged:
 def test_forged_lineage_is_uncovered_by_running_it_again(damaged: Data) -> None:
     """File and marks changed together, so that every hash fits: only doing the work again shows it."""
     path = f"raw/{DAY}/data.csv"
-    damaged.rewrite(path, "''.join(text.splitlines(keepends=True)[:2900])")
+    damaged.rewrite(path, lambda text: "".join(text.splitlines(keepends=True)[:2900]))
     forge = (
         "import hashlib, json, os\n"
         f"data = open('/data/{path}', 'rb').read(); sha = hashlib.sha256(data).hexdigest()\n"
@@ -337,7 +337,7 @@ def test_rerun_that_is_stopped_leaves_nothing(published: Data, number: int) -> N
         time.sleep(0.7)  # into the stage's container
         assert leftovers() != ""
         process.send_signal(number)
-        process.wait(timeout=60)
+        process.wait(PATIENCE_S)
     assert process.returncode != 0
     assert leftovers() == ""
 

@@ -7,18 +7,16 @@ import re
 import secrets
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import pytest
 
-from tests.harness import ROOT, docker, images, page_login
+from tests.harness import PATIENCE_S, ROOT, docker, images, page_login, wait_until
 
-PATIENCE_S = 120
 POSTGRES = {"POSTGRES_USER": "airflow", "POSTGRES_DB": "airflow", "POSTGRES_PASSWORD": "airflow"}
 MAKE_DATABASE = "import sys; sys.path.insert(0, '/opt/service'); import init; init.make_mlflow_database(sys.argv[1])"
 # Names an application role of Postgres and its password, tries to enter a database, says what became of it.
@@ -50,13 +48,6 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, f"{PATIENCE_S} s passed and it never came true that {what}"
-        time.sleep(0.2)
 
 
 class Server:
@@ -130,7 +121,7 @@ class Server:
         login = page_login(PAGES_PASSWORD)
         request = urllib.request.Request(f"{self.url}{path}", content, {**login, **headers}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
                 return int(answer.status), answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()

@@ -106,7 +106,7 @@ for seed in range(int(sys.argv[1])):
 def run_in_image(stage: str, program: str, folder: Path, mode: str) -> str:
     mount = f"--volume={folder}:/handover:{mode}"
     python = ["--env=PYTHONPATH=/opt/stage", "--entrypoint=python", images()[stage], "-c", program, str(MODELS)]
-    return docker("run", *CONFINED, mount, *python, timeout=300).stdout
+    return docker("run", *CONFINED, mount, *python).stdout
 
 
 @pytest.fixture(scope="module")

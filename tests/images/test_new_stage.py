@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import ROOT, docker, images
+from tests.harness import PATIENCE_S, ROOT, docker, images
 
 SECTION = re.search(r"^## Add a stage\n(.*?)^## ", (ROOT / "docs" / "extend.md").read_text(), re.MULTILINE | re.DOTALL)
 assert SECTION
@@ -73,7 +73,7 @@ class Checkout:
         environment = {**os.environ, "ML_IMAGE_PREFIX": self.prefix}
         done = subprocess.run(
             ["bash", "-c", command],
-            cwd=self.root, env=environment, text=True, capture_output=True, timeout=600, check=False,
+            cwd=self.root, env=environment, text=True, capture_output=True, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
         assert done.returncode == code, f"{command}\n{done.stdout}{done.stderr}"
         return done
@@ -173,7 +173,7 @@ def test_dag_runs_the_new_image(checkout: Checkout, tmp_path: Path) -> None:
     environment |= {"AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     done = subprocess.run(
         [sys.executable, "-c", PARSE, dags],
-        env=environment, text=True, capture_output=True, timeout=120, check=False,
+        env=environment, text=True, capture_output=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     entry = json.loads((dags / "images.lock.json").read_text())["images"][NAME]

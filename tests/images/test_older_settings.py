@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from uuid import uuid4
 
-from tests.harness import ROOT
+from tests.harness import PATIENCE_S, ROOT
 
 
 def test_stack_is_stopped_although_a_setting_is_missing(tmp_path: Path) -> None:
@@ -21,7 +21,12 @@ def test_stack_is_stopped_although_a_setting_is_missing(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"ML_ADMIN_PASSWORD=kept\n{images}")
     environment = {**os.environ, "COMPOSE_PROJECT_NAME": f"airflow-ml-test-{uuid4().hex[:12]}"}
     done = subprocess.run(
-        [tmp_path / "airflow-ml", "down"], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [tmp_path / "airflow-ml", "down"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / ".env").read_text().splitlines()

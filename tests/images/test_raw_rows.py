@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import ROOT, Data, data_folder
+from tests.harness import PATIENCE_S, ROOT, Data, data_folder
 
 TRAINED, SCORED = "2026-11-21", "2026-11-22"
 MODEL = f"models/{TRAINED}"
@@ -142,7 +142,7 @@ def found(data: Data) -> dict[str, Any]:
     raw = data.read(f"raw/{SCORED}/data.csv")
     given = json.dumps({"files": {**files, "airflow_ml_model.py": code}, "raw": raw})
     client = [str(ROOT / "airflow-ml"), "mlflow-client", "none", "-c", LOAD]
-    done = subprocess.run(client, input=given, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(client, input=given, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))
 

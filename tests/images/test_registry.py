@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import ROOT, Data, Done, data_folder, docker, images
+from tests.harness import PATIENCE_S, ROOT, Data, Done, data_folder, docker, images
 
 from .registry_lab import FIRST, PAGES_PASSWORD, RULES, SECOND, Server, in_server, serve, start
 
@@ -212,7 +212,7 @@ def test_register_that_was_killed_is_completed_by_the_next(server: Server) -> No
     while not made.runs():
         assert process.poll() is None, process.communicate()[0]
     docker("kill", f"{made.network}-killed")
-    assert process.wait(30) == 137, process.communicate()[0]
+    assert process.wait(PATIENCE_S) == 137, process.communicate()[0]
     assert made.runs()[0]["info"]["status"] == "RUNNING"
     line = made.register(run=RUN)
     assert len(made.versions()) == len(made.runs()) == 1
@@ -709,7 +709,7 @@ def scores_elsewhere(server: Server, ds: str, model: str, raw: str = "") -> dict
     client = [str(ROOT / "airflow-ml"), "mlflow-client", server.network, "-c", CHECK]
     environment = {**os.environ, "ML_PAGES_PASSWORD": PAGES_PASSWORD}
     done = subprocess.run(
-        client, input=question, env=environment, capture_output=True, text=True, timeout=300, check=False
+        client, input=question, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))

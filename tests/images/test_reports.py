@@ -4,7 +4,6 @@ import json
 import os
 import re
 import socket
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +16,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.harness import ROOT, Data, data_volume, docker, image_lock, images, page_login, python
+from tests.harness import (
+    PATIENCE_S,
+    ROOT,
+    Data,
+    data_volume,
+    docker,
+    image_lock,
+    images,
+    page_login,
+    python,
+    wait_until,
+)
 from tests.images.reports_lab import DESKTOP, LOGIN, PASSWORD, PHONE, Service, open_browser, start_service, watch
 
 FIRST, LAST = "2026-11-09", "2026-11-16"
@@ -315,7 +325,7 @@ def test_what_was_not_published_is_not_served(hostile: Service, ds: str, status:
 )
 def test_nothing_but_pages_can_be_asked_for(hostile: Service, path: str) -> None:
     login = page_login(PASSWORD)["Authorization"]
-    with socket.create_connection(("127.0.0.1", hostile.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", hostile.port), timeout=PATIENCE_S) as connection:
         connection.sendall(
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {login}\r\n\r\n".encode("latin-1")
         )
@@ -412,7 +422,7 @@ def test_request_for_its_own_names_is_answered(hostile: Service, host: str) -> N
 
 
 def test_slow_clients_are_cut_off_and_nobody_waits_for_them(hostile: Service) -> None:
-    crowd = [socket.create_connection(("127.0.0.1", hostile.port), timeout=30) for _ in range(40)]
+    crowd = [socket.create_connection(("127.0.0.1", hostile.port), timeout=PATIENCE_S) for _ in range(40)]
     try:
         for one in crowd[:20]:
             one.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
@@ -429,7 +439,7 @@ def test_slow_clients_are_cut_off_and_nobody_waits_for_them(hostile: Service) ->
     "sent", [b"\x16\x03\x01\x02\x00\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n"]
 )
 def test_what_is_no_request_gets_a_400(hostile: Service, sent: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", hostile.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", hostile.port), timeout=PATIENCE_S) as connection:
         connection.sendall(sent)
         assert connection.recv(12) == b"HTTP/1.1 400"
 
@@ -437,11 +447,9 @@ def test_what_is_no_request_gets_a_400(hostile: Service, sent: bytes) -> None:
 def test_service_logs_one_line_a_request(hostile: Service) -> None:
     for path in ("/2026-01-07/?once", "/%0a%0dforged?twice", "/healthz", "/?last"):
         hostile.ask(path)
-    for _ in range(100):
-        lines = hostile.log().splitlines()
-        if [line for line in lines if "GET /?last" in line]:
-            break
-        time.sleep(0.1)  # a line is written after the answer, and the engine takes a moment to keep it
+    # A line is written after the answer, and the engine takes a moment to keep it.
+    wait_until(lambda: "GET /?last" in hostile.log(), "the log has the last request")
+    lines = hostile.log().splitlines()
     assert len([line for line in lines if "200 GET /2026-01-07/?once from=" in line]) == 1
     assert len([line for line in lines if "404 GET /%0a%0dforged?twice" in line]) == 1
     assert not [line for line in lines if "/healthz" in line and " 200 " in line]
