@@ -2,7 +2,8 @@
 
 Starts generate_data for the day and for the day before, train_model for the day before, predict and monitor for the
 day, through the REST API, as a person would in the page. The model is trained on one day and scores another, so the
-figures of the day are of rows that it has not seen. Shows each task when it ends, and a summary of the day.
+figures of the day are of rows that it has not seen. With --label-delay the labels come days after the data.
+Shows each task when it ends, and a summary of the day.
 Exit codes: 0 the day is done; 1 a task failed, or the stack did not start; 2 wrong usage.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 
 from airflow_ml import machine, stack
 from airflow_ml.airflow_api import Airflow
-from airflow_ml.common import AirflowMlError, day, docker, locked_image, settings
+from airflow_ml.common import AirflowMlError, day, docker, locked_image, number_from_1, settings
 
 RUN_TIMEOUT_S = 1800
 LOG_LINES = 15
@@ -76,11 +77,26 @@ def run_days(airflow: Airflow, trained: str, scored: str) -> dict[str, Results]:
     """Make the data of two days, train on the first one, score and evaluate the second one."""
     made = {ds: start_dag(airflow, "generate_data", ds, {"ds": ds}) for ds in (trained, scored)}
     generated = {ds: finish_dag(airflow, "generate_data", ds, run) for ds, run in made.items()}
+    return {"generate_data": generated[scored], **train_and_score(airflow, trained, scored)}
+
+
+def run_days_with_late_labels(airflow: Airflow, trained: str, scored: str, delay: int) -> dict[str, Results]:
+    """The same, with labels that come so many days later: those of the first day come with the data of the second.
+
+    At the end, days are evaluated again whose labels have come.
+    """
+    # One after the other: labels come to data that is there.
+    made = [run_dag(airflow, "generate_data", ds, {"ds": ds, "label_delay": delay}) for ds in (trained, scored)]
     return {
-        "generate_data": generated[scored],
-        **run_dags(airflow, ["train_model"], trained),
-        **run_dags(airflow, ["predict", "monitor"], scored),
+        "generate_data": made[-1],
+        **train_and_score(airflow, trained, scored),
+        **run_dags(airflow, ["monitor_late_labels"], scored),
     }
+
+
+def train_and_score(airflow: Airflow, trained: str, scored: str) -> dict[str, Results]:
+    """Train on a day, score and evaluate another one."""
+    return {**run_dags(airflow, ["train_model"], trained), **run_dags(airflow, ["predict", "monitor"], scored)}
 
 
 def connect() -> Airflow:
@@ -142,6 +158,7 @@ def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds
     resolved, predicted = results["predict"]["resolve"], results["predict"]["predict"]
     evaluated, confirmed = results["monitor"]["evaluate"], results["monitor"]["confirm"]
     promotions = [commands["promote"] for dag, commands in results.items() if dag == "promote_model"]
+    again = [day["ds"] for day in results.get("monitor_late_labels", {}).get("late-labels", {}).get("days", [])]
     counts = ", ".join(f"{count:,} as {label!r}" for label, count in predicted["predicted"].items())
     flattering = "; flattering, the model was trained on this day" if evaluated["trained_on_day"] else ""
     version = f"version {resolved['version']}, " if resolved["version"] else ""
@@ -158,6 +175,7 @@ def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds
         f"  not predicted  {rows - predicted['rows']:,} rows, which were rejected",
         f"  that day       {figures_text(evaluated['metrics'])}{flattering}",
         f"  drift          {drift_text(evaluated['drift'])}",
+        *([f"  evaluated too  {', '.join(again)}, whose labels have come"] if again else []),
         *(f"  warning        {text}" for text in warnings_of(results)),
         *(f"  look           {breach}" for breach in confirmed["breaches"]),
         *(f"  not confirmed  {breach}" for breach in confirmed["unconfirmed"]),
@@ -178,13 +196,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--ds", type=day, default=today, metavar="YYYY-MM-DD", help="the day to score (default: today, UTC)"
     )
 
+    parser.add_argument(
+        "--label-delay", type=number_from_1, metavar="DAYS",
+        help="let labels come so many days after the data; trains on the day so many days before, and evaluates days "
+        "again whose labels have come (default: with the data)",
+    )  # fmt: skip
+
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the day and the day before, and print the day's summary."""
-    before = (date.fromisoformat(arguments.ds) - timedelta(days=1)).isoformat()
+    """Run the day and an earlier one, and print the day's summary."""
+    delay = arguments.label_delay
+    before = (date.fromisoformat(arguments.ds) - timedelta(days=delay or 1)).isoformat()
     machine.images()
     stack.start()
-    results = run_days(connect(), before, arguments.ds)
+    if delay:
+        results = run_days_with_late_labels(connect(), before, arguments.ds, delay)
+    else:
+        results = run_days(connect(), before, arguments.ds)
     rows = results["generate_data"]["generate"]["rows"]
     print("\n" + summarize(results, "generated", rows, settings()["ML_DATA"], arguments.ds))
     return 0

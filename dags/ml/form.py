@@ -85,6 +85,15 @@ FIELDS = {
         title="Seed",
         description="Another seed, other data; the same seed, the same bytes.",
     ),
+    "label_delay": Param(
+        None,
+        type=["null", "integer"],
+        minimum=0,
+        maximum=366,
+        title="Label delay",
+        description="After how many days the labels come: leaves out those of the day, and delivers those of the day "
+        "so many days before. Empty: with the data.",
+    ),
     "split_seed": Param(
         SPLIT_SEED,
         type=["null", "integer"],

@@ -24,7 +24,7 @@ class EvaluateAgain(TriggerDagRunOperator):
             logical_date=None,
             wait_for_completion=True,
             deferrable=True,
-            poke_interval=10,
+            poke_interval=5,
             # What failed has sent its own alert, and the other days need their turn.
             allowed_states=[DagRunState.SUCCESS, DagRunState.FAILED],
             failed_states=[],

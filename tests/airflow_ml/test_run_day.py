@@ -54,3 +54,10 @@ def test_summary_says_why_a_person_promoted(monkeypatch: pytest.MonkeyPatch) -> 
     summary = run_day.summarize(results, "published", 988, "data", "2026-11-21")
     assert "published      988 rows" in summary
     assert "promoted       the first model of my.csv" in summary
+
+
+def test_summary_names_the_days_that_were_evaluated_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_day, "first_rows", lambda *_: [])
+    late = {"late-labels": {"days": [{"ds": "2026-11-20", "labels": "5f0a"}], "more": 0}}
+    summary = run_day.summarize({**RESULTS, "monitor_late_labels": late}, "generated", 1000, "data", "2026-11-21")
+    assert "  evaluated too  2026-11-20, whose labels have come\n" in summary

@@ -140,7 +140,7 @@ SCHEDULES = {
     "monitor_late_labels": "0 5 * * *",
 }
 FORMS = {  # each field with what it is when nobody fills it in
-    "generate_data": {"ds": None, "rows": None, "seed": 42, "force": False},
+    "generate_data": {"ds": None, "rows": None, "seed": 42, "label_delay": None, "force": False},
     "train_model": {
         "ds": None,
         "days": 1,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import RUN_TIMEOUT_S, Results, Stack, compose_stack, data
+from .conftest import DAY, RUN_TIMEOUT_S, Results, Stack, compose_stack, data
 
 TASK, LATE = "wait_for_raw", "2026-05-10"
 # Eleven seconds. The scheduler looks every 15 whose wait is over.
@@ -194,3 +194,23 @@ def test_volume_and_host_folder_are_mounted_where_they_are_needed(
         if one["target"] == "/data" and one["read_only"]
     }
     assert found == {(service, kind, source) for service in ("scheduler", "triggerer", "reports")}
+
+
+@pytest.mark.usefixtures("day")
+def test_labels_that_come_late_are_evaluated_without_a_person(stack: Stack) -> None:
+    ds = "2026-05-18"
+    generate(ds)
+    data.score(ds, f"models/{DAY}")
+    data.evaluate(ds, {})
+    rows = data.read(f"raw/{ds}/target.csv").splitlines(keepends=True)
+    data.write("late.csv", "".join([rows[0], rows[1].replace(",0", ",1")]))
+    data.stage("preprocessing", "import-target", f"--ds={ds}", "--target=/data/late.csv")
+    run = stack.run("monitor_late_labels", {"ds": ds})
+    (found,) = stack.results("monitor_late_labels", run)["preprocessing", "late-labels"]["days"]
+    assert found["ds"] == ds
+    started = stack.airflow.request("GET", f"/dags/monitor/dagRuns/labels__{ds}__{found['labels']}")
+    assert (started["state"], started["conf"]) == ("success", {"ds": ds})
+    assert f"raw/{ds}/target-2.csv" in data.mark(f"labels/{ds}")["steps"]["label"]["inputs"]
+    used = data.mark(f"reports/{ds}")["steps"]["evaluate"]["inputs"][f"labels/{ds}/labels.csv"]
+    assert used == data.hash(f"labels/{ds}/labels.csv")
+    assert data.stage("preprocessing", "late-labels", f"--ds={ds}").line["days"] == []
