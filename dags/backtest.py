@@ -3,8 +3,8 @@
 It has no schedule: trigger it for the last day of a period. `prepare` is that of `train_model`, and prepares no day
 again that it has prepared. `encode_days` makes numbers of the days, each row with the day on which its label was known.
 `backtest` walks through them: it trains on what was known on a day, scores the days after it, and compares each model
-with the one that it would have replaced. No model of it is kept. Reads `raw` of the days; writes `processed` of the
-days, and `backtests/{ds}`.
+with the one that it would have replaced. No model of it is kept. `backtest_page` makes a page of it, which the start
+page of the reports links. Reads `raw` of the days; writes `processed` of the days, `backtests/{ds}` and `reports/{ds}`.
 """
 
 from airflow.sdk import DAG
@@ -48,4 +48,11 @@ with DAG(
         "strategy, and what each new model was worth.",
     )
 
-    wait_for_raw >> prepare >> encode_days >> backtest
+    backtest_page = stage(
+        "report backtest-page",
+        [DS, flag("force")],
+        uses=[BACKTESTS],
+        doc="Reads `backtest.json` of `backtests/{ds}`. Writes `backtest.html` of `reports/{ds}`.",
+    )
+
+    wait_for_raw >> prepare >> encode_days >> backtest >> backtest_page

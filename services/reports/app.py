@@ -16,12 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import dashboard
 import pages
-from days import Days, NotFound, NotPublished, is_day
+from days import BACKTEST, PAGE, Days, NotFound, NotPublished, is_day
 from login import Login
 from style import STYLE_HASH
 
 MOST_LOGGED = 200
 HEALTH = "/healthz"
+MADE_BY = {PAGE: "monitor", BACKTEST: "backtest"}
 # A page names its own style by hash in a policy of its own. A browser obeys both policies.
 PAGE_STYLE, OWN_STYLE = "'unsafe-inline'", f"'sha256-{STYLE_HASH}'"
 HEADERS = {
@@ -41,16 +42,20 @@ def make_app(days: Days, hosts: frozenset[str], accounts: Mapping[str, str]) -> 
     """The application, which answers requests for these host names only, and shows days to these accounts only."""
 
     def index(_: Request) -> Response:
-        return _page(200, dashboard.index(days.summaries()))
+        return _page(200, dashboard.index(days.summaries(), days.backtests()))
 
     def day(request: Request) -> Response:
-        return _day(days, request.path_params["ds"], request.headers.get("if-none-match", ""))
+        return _day(days, request.path_params["ds"], PAGE, request.headers.get("if-none-match", ""))
+
+    def backtest(request: Request) -> Response:
+        return _day(days, request.path_params["ds"], BACKTEST, request.headers.get("if-none-match", ""))
 
     routes = [
         Route("/", index),
         Route(HEALTH, _health),
         Route("/{ds}/", day),
         Route("/{ds}/index.html", day),
+        Route(f"/{{ds}}/{BACKTEST}", backtest),
         Route("/{ds}", _add_slash),
     ]
     handlers = {HTTPException: _error, Exception: _failure}
@@ -122,15 +127,17 @@ def _add_slash(request: Request) -> Response:
     return RedirectResponse(f"/{request.path_params['ds']}/", 308)
 
 
-def _day(days: Days, ds: str, known: str) -> Response:
-    """The page of a day; 304 without content if the browser knows it (`known` is the header If-None-Match)."""
+def _day(days: Days, ds: str, name: str, known: str) -> Response:
+    """A page of a day, by its file name; 304 without content if the browser knows it (the header If-None-Match)."""
     if not is_day(ds):
         raise HTTPException(404)
     neighbours = days.neighbours(ds)
     try:
-        content = pages.with_days(days.page(ds), *neighbours)
+        content = pages.with_days(days.page(ds, name), *neighbours)
     except NotFound:
-        return _page(404, pages.message("No report", f"{ds} has no report. The Dag monitor makes it.", *neighbours))
+        return _page(
+            404, pages.message("No report", f"{ds} has no report. The Dag {MADE_BY[name]} makes it.", *neighbours)
+        )
     except NotPublished as error:
         why = f"{error}. It is being published, or somebody edited it. Try again in a few seconds."
         return _page(503, pages.message("Not published", why, *neighbours), Retry_After="5")

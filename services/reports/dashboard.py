@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from itertools import groupby, pairwise
 
 from charts import Chart, Scale, axis_of, bars, cells, dashes, dots, line, marks, row_names, steps, whiskers
-from days import Drift, Summary
+from days import BACKTEST, Drift, Summary
 from pages import page, plain
 
 # The months of the list that are open at first.
@@ -20,14 +20,21 @@ NO_FIGURE = "No day has a figure yet"
 STATES = (("note", "–", "not known"), ("good", "●", "good"), ("fair", "▲", "partly measured"), ("bad", "◆", "crossed"))
 
 
-def index(days: Sequence[Summary]) -> bytes:
-    """The dashboard. `days` are the newest first."""
+def index(days: Sequence[Summary], backtests: Sequence[str] = ()) -> bytes:
+    """The dashboard. `days`, and the days of `backtests`, are the newest first."""
+    links = _backtests(backtests)
     if not days:
-        return page("Reports", '<p class="empty">No day has a report yet. The Dag monitor makes them.</p>')
+        return page("Reports", f'<p class="empty">No day has a report yet. The Dag monitor makes them.</p>\n{links}')
     ordered = list(reversed(days))
     charts = "".join(draw(ordered) for draw in (_metric, _drift, _states, _volume, _rejects))
     wait = '<p class="note">The charts begin with the second day.</p>\n' if len(days) == 1 else ""
-    return page("Reports", f'{_tiles(ordered)}{wait}<div class="charts">\n{charts}</div>\n{_months(days)}')
+    return page("Reports", f'{_tiles(ordered)}{links}{wait}<div class="charts">\n{charts}</div>\n{_months(days)}')
+
+
+def _backtests(days: Sequence[str]) -> str:
+    """Links to backtests; '' if there is none."""
+    links = ", ".join(f'<a href="/{ds}/{BACKTEST}">until {ds}</a>' for ds in days)
+    return f"<p>How models would have done, backtest: {links}</p>\n" if links else ""
 
 
 def _tiles(days: Sequence[Summary]) -> str:

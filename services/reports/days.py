@@ -24,10 +24,12 @@ from typing import Any, NamedTuple
 from stagekit.contract import CALENDAR
 
 MARK, PAGE, EVALUATION, BREACHES = "_meta.json", "index.html", "evaluation.json", "breaches.json"
+BACKTEST = "backtest.html"
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # A page has less than half a megabyte. A larger file is no page, and the service has little memory.
 MOST_BYTES = 4 << 20
 MOST_DAYS = 1000
+MOST_BACKTESTS = 5
 # Of more features, those of each day that moved least are not kept.
 MOST_FEATURES = 100
 
@@ -85,14 +87,29 @@ class Days:
         self._known: dict[str, tuple[tuple[int, int], Summary]] = {}
         self._lock = threading.Lock()
 
-    def page(self, ds: str) -> bytes:
-        """The page of a day. Errors: NotFound, NotPublished."""
+    def page(self, ds: str, name: str = PAGE) -> bytes:
+        """The page of a day, or its BACKTEST. Errors: NotFound, NotPublished."""
         with self._folder(ds) as folder:
-            expected = _output(_mark(folder, ds), PAGE)
-            content = _read(folder, PAGE)
+            expected = _output(_mark(folder, ds), name)
+            content = _read(folder, name)
         if hashlib.sha256(content).hexdigest() != expected:
-            raise NotPublished(f"reports/{ds}/{PAGE} differs from its mark")
+            raise NotPublished(f"reports/{ds}/{name} differs from its mark")
         return content
+
+    def backtests(self) -> list[str]:
+        """The days whose mark names the page of a backtest, the newest first, at most MOST_BACKTESTS."""
+        try:
+            names = [path.parent.name for path in self._root.glob(f"*/{BACKTEST}") if is_day(path.parent.name)]
+        except OSError:
+            return []
+        return list(islice(filter(self._has_backtest, sorted(names, reverse=True)), MOST_BACKTESTS))
+
+    def _has_backtest(self, ds: str) -> bool:
+        try:
+            with self._folder(ds) as folder:
+                return bool(_output(_mark(folder, ds), BACKTEST))
+        except NotFound:
+            return False
 
     def summaries(self) -> list[Summary]:
         """The days that have a page, the newest first, at most MOST_DAYS."""

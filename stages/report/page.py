@@ -7,13 +7,16 @@ import logging
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stagekit import Publication, publish
 from stagekit.lineage import Lineage
 
 from day import Day, breaches, read_day
 from options import PageOptions, read_options
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_NAME = 120
@@ -49,15 +52,22 @@ def lineage_digest(lineage: Lineage) -> str:
 
 def render(day: Day, options: PageOptions) -> str:
     """The text of the page."""
-    # Imported here: jinja2 is needed only if there is a page to make.
+    # Imported here, as jinja2: both are needed only if there is a page to make.
+    import sections
+
+    shown = sections.all_sections(day, options)
+    return make_environment(TEMPLATES).get_template("page.html").render(**style_of(TEMPLATES), **shown)
+
+
+def make_environment(folder: Path) -> "Environment":
+    """The templates of a folder: each value is escaped and cleaned, and a name that is not there is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    import sections
     from svg import clean, short
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -65,9 +75,15 @@ def render(day: Day, options: PageOptions) -> str:
         finalize=lambda value: value if isinstance(value, Markup) else clean(value),
     )
     environment.filters.update(name=lambda text: short(text, MOST_NAME), short=short)
-    style = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "chart.css"))
-    shown = sections.all_sections(day, options)
-    return environment.get_template("page.html").render(style=Markup(style), policy=policy(style), **shown)
+    return environment
+
+
+def style_of(folder: Path) -> dict[str, Any]:
+    """The style of a page, and the policy that allows this one only."""
+    from markupsafe import Markup
+
+    style = "".join((folder / name).read_text(encoding="utf-8") for name in ("page.css", "chart.css"))
+    return {"style": Markup(style), "policy": policy(style)}
 
 
 def policy(style: str) -> str:

@@ -71,6 +71,27 @@ day("not-a-day")
 (day("2026-01-09") / "_meta.json").write_text("[" * 100_000)
 (root / "secret.txt").write_text("SECRET")
 """
+# A backtest as `training` publishes it, with names that are as long as they get.
+BACKTEST = f"""
+import json, pathlib, stagekit
+days = [f"2026-11-{{day:02d}}" for day in range(1, 17)]
+figure = {{"value": 0.9123456789, "interval": [0.9012345678, 0.9234567891]}}
+gain = {{"days": 7, "value": -0.0012345678, "interval": [-0.0112345678, 0.0087654321]}}
+strategies = [
+    {{"window": window, "every": every, "mean": {{"days": 9, **figure}}, "gain": gain if every else None,
+     "days": [{{"ds": day, "trained": days[6], **figure}} for day in days[7:]],
+     "untrained": {{days[9]: "no label " * 9}},
+     "promotions": [{{"trained": days[6], "until": days[-1], "gain": gain, "outcome": "unclear"}}] * (every > 0)}}
+    for window in (1, 7, 28) for every in (0, 1, 28)
+]
+content = {{
+    "version": 1, "ds": "{LAST}", "metric": "roc_auc", "days": days, "left_out": {{"2026-10-31": "missing " * 30}},
+    "scored": [{{"ds": day, "rows": 9, "positives": 1}} for day in days[7:]], "strategies": strategies,
+    "models": [{{"window": 1, "trained": days[6]}}],
+}}
+with stagekit.Publication(pathlib.Path("/data"), "backtests/{LAST}", "backtest") as publication:
+    publication.path("backtest.json").write_text(json.dumps(content))
+"""
 UNPUBLISHED = {
     "2026-01-01": 503,  # torn
     "2026-01-02": 404,  # another partition's mark
@@ -112,6 +133,8 @@ def world() -> Iterator[Data]:
         score(data, LAST, NEW_MODEL, "2")
         for ds in (FIRST, LAST):
             report(data, ds)
+        data.python(BACKTEST)
+        data.stage("report", "backtest-page", f"--ds={LAST}")
         yield data
 
 
@@ -133,7 +156,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-@pytest.mark.parametrize("path", ["/", f"/{FIRST}/", f"/{LAST}/"])
+@pytest.mark.parametrize("path", ["/", f"/{FIRST}/", f"/{LAST}/", f"/{LAST}/backtest.html"])
 def test_page_is_quiet_loads_nothing_and_fits(
     service: Service, browser: Browser, tmp_path: Path, path: str, size: tuple[int, int], scheme: Any
 ) -> None:
@@ -146,7 +169,7 @@ def test_page_is_quiet_loads_nothing_and_fits(
         page.goto(service.url + path)
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         if pictures := os.environ.get("ML_TEST_PICTURES"):
-            name = f"{path.strip('/') or 'index'}-{width}-{scheme}.png"
+            name = f"{path.strip('/').replace('/', '-') or 'index'}-{width}-{scheme}.png"
             page.screenshot(path=Path(pictures) / name, full_page=True)
         assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
         assert others(page, ".bars, .bars *", FITS) == []

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import World
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import Publication, read_partition
 
@@ -147,7 +147,6 @@ def test_models_do_not_depend_on_anything_that_was_known_later(world: World) -> 
     assert {key[1] for key in before} >= {DAYS[at], DAYS[at + 1]}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_rows_that_train_follow_from_what_was_known(data: st.DataObject) -> None:
     """An oracle, row by row; and no entity is on both sides."""

@@ -1,0 +1,158 @@
+"""The command `backtest-page`: writes the page of a backtest, one file that lets a browser load nothing."""
+
+import logging
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stagekit import BadInput, Publication, publish, read_partition
+from stagekit.shapes import COUNT, Exactly, Maybe, ShapeError, Values, check
+
+from page import TEMPLATES, make_environment, style_of
+
+BACKTEST, PAGE = "backtest.json", "backtest.html"
+SIZE = (540.0, 260.0)
+FIGURE = {"value": float, "interval": [float]}
+MEAN = {**FIGURE, "days": COUNT}
+SHAPE = {
+    "version": Exactly(1),
+    "ds": str,
+    "metric": str,
+    "days": [str],
+    "left_out": Values(str),
+    "scored": [{"ds": str, "rows": COUNT, "positives": COUNT}],
+    "models": [{"window": COUNT, "trained": str}],
+    "strategies": [
+        {
+            "window": COUNT,
+            "every": COUNT,
+            "days": [{"ds": str, "trained": str, **FIGURE}],
+            "mean": Maybe(MEAN),
+            "gain": Maybe(MEAN),
+            "promotions": [{"trained": str, "until": str, "gain": MEAN, "outcome": str}],
+            "untrained": Values(str),
+        }
+    ],
+}
+# What became of a promotion: words for people, in the order of a table.
+OUTCOMES = {"paid": "paid", "unclear": "no clear difference", "regretted": "regretted"}
+
+log = logging.getLogger("report")
+
+
+def run(args: Namespace) -> Mapping[str, Any]:
+    """Read backtests/{ds}, publish reports/{ds}/backtest.html. Returns its size."""
+    backtest = read_partition(args.data_dir, f"backtests/{args.ds}", [BACKTEST])
+    content = backtest.json(BACKTEST)
+    try:
+        check(content, SHAPE)
+    except ShapeError as error:
+        raise BadInput(
+            f"{backtest.name}/{BACKTEST}: {error.found}",
+            expected=error.expected,
+            do="run `training backtest` for this day again with --force",
+        ) from None
+
+    def work(publication: Publication) -> Mapping[str, Any]:
+        page = render(content).encode()
+        publication.path(PAGE).write_bytes(page)
+        log.info("wrote %s/%s: %d bytes", publication.name, PAGE, len(page))
+        return {"partition": publication.name, "page": PAGE, "bytes": len(page)}
+
+    return publish(args, f"reports/{args.ds}", "backtest-page", work, inputs=[backtest])
+
+
+def render(content: Mapping[str, Any]) -> str:
+    """The text of the page."""
+    environment = make_environment(TEMPLATES)
+    scored = [day["ds"] for day in content["scored"]]
+    strategies = [_strategy(one, scored, content["metric"]) for one in content["strategies"]]
+    return environment.get_template("backtest.html").render(
+        **style_of(TEMPLATES),
+        ds=content["ds"],
+        metric=content["metric"],
+        first=scored[0] if scored else "",
+        last=scored[-1] if scored else "",
+        scored=len(scored),
+        models=len(content["models"]),
+        learned=content["days"][0] if content["days"] else "",
+        left_out=content["left_out"],
+        strategies=strategies,
+        best=_best(content["strategies"]),
+    )
+
+
+def _strategy(one: Mapping[str, Any], scored: Sequence[str], metric: str) -> dict[str, Any]:
+    counts = Counter(promotion["outcome"] for promotion in one["promotions"])
+    name = f"{window_words(one['window'])}, {every_words(one['every'])}"
+    return {
+        "name": name,
+        "window": window_words(one["window"]),
+        "every": every_words(one["every"]),
+        "mean": _figure(one["mean"]),
+        "gain": _figure(one["gain"], signed=True),
+        "outcomes": ", ".join(f"{counts[name]} {words}" for name, words in OUTCOMES.items() if counts[name]),
+        "chart": _chart(one["days"], scored, metric),
+        "days": [{**day, "figure": _figure(day)} for day in one["days"]],
+        "promotions": [
+            {
+                "trained": promotion["trained"],
+                "gain": _figure(promotion["gain"], signed=True),
+                "outcome": OUTCOMES.get(promotion["outcome"], promotion["outcome"]),
+                "kind": {"paid": "better", "regretted": "worse"}.get(promotion["outcome"], ""),
+            }
+            for promotion in one["promotions"]
+        ],
+        "untrained": one["untrained"],
+    }
+
+
+def window_words(days: int) -> str:
+    """A window in words."""
+    return f"{days} day" if days == 1 else f"{days} days"
+
+
+def every_words(days: int) -> str:
+    """A number of days between trainings in words."""
+    return {0: "trained once", 1: "trained each day"}.get(days, f"trained every {days} days")
+
+
+def _figure(found: Mapping[str, Any] | None, signed: bool = False) -> dict[str, str]:
+    from svg import number
+    from svg import signed as with_sign
+
+    if found is None:
+        return {"value": "–", "interval": ""}
+    form = with_sign if signed else number
+    low, high = found["interval"]
+    return {"value": form(found["value"]), "interval": f"{form(low)} to {form(high)}"}
+
+
+def _chart(days: Sequence[Mapping[str, Any]], scored: Sequence[str], metric: str) -> Any:
+    """The metric of each day over the number of the day, its interval as thin lines."""
+    from charts import Frame, Series, lines
+    from svg import padded
+
+    place = {ds: number for number, ds in enumerate(scored, start=1)}
+    bounds = [bound for day in days for bound in day["interval"]]
+    frame = Frame(
+        f"{metric} of each day, and its interval",
+        f"day, from {scored[0]}" if scored else "day",
+        metric,
+        (1.0, float(max(2, len(scored)))),
+        padded(bounds) if bounds else (0.0, 1.0),
+    )
+    of_bound = [[(float(place[day["ds"]]), float(day["interval"][side])) for day in days] for side in (0, 1)]
+    values = [(float(place[day["ds"]]), float(day["value"])) for day in days]
+    return lines(frame, [Series("", values, 0), *(Series("", points, 0, thin=True) for points in of_bound)], SIZE)
+
+
+def _best(strategies: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence on the strategy with the highest mean; which are as good as it, the intervals say."""
+    known = [one for one in strategies if one["mean"]]
+    if not known:
+        return "No strategy scored a day."
+    best = max(known, key=lambda one: one["mean"]["value"])
+    words = f"{window_words(best['window'])}, {every_words(best['every'])}"
+    return f"The highest mean: {words}, {_figure(best['mean'])['value']}."
