@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -91,6 +92,39 @@ def python(image: str, code: str, *options: str, check: bool = True) -> Finished
     return docker("run", *CONFINED, *options, "--entrypoint=python", image, "-c", code, check=check)
 
 
+class OpenStages:
+    """Containers of stages that stay, one for each image and its options: a call in one costs less than a container."""
+
+    def __init__(self) -> None:
+        self._containers: dict[tuple[str, ...], str] = {}
+        self._starting = threading.Lock()
+
+    def container(self, image: str, *options: str) -> str:
+        """The container with these options of `docker run`, which does nothing by itself."""
+        with self._starting:
+            key = (image, *options)
+            if key not in self._containers:
+                nothing = ("-c", "import signal; signal.pause()")
+                started = docker("run", "--detach", *options, "--entrypoint=python", image, *nothing)
+                self._containers[key] = started.stdout.strip()
+            return self._containers[key]
+
+    def call(self, image: str, options: Sequence[str], arguments: Sequence[str]) -> Finished:
+        """What `docker run` of the image does with these options and arguments; each call has its own environment."""
+        environment = [option for option in options if option.startswith("--env=")]
+        container = self.container(image, *(option for option in options if option not in environment))
+        return docker("exec", *environment, container, *entrypoint(image), *arguments, check=False)
+
+    def close(self) -> None:
+        docker("rm", "--force", *self._containers.values(), check=False)
+
+
+@cache
+def entrypoint(image: str) -> list[str]:
+    """What a container of the image runs."""
+    return list(json.loads(docker("image", "inspect", "--format={{json .Config.Entrypoint}}", image).stdout))
+
+
 @cache
 def folder_of(source: str) -> Path | None:
     """Where data lies on this host, if this process may change it there: root may, on the host of the engine."""
@@ -125,12 +159,22 @@ class Data:
         return f"--volume={self.source}:/data"
 
     def stage(
-        self, stage: str, *arguments: str, code: int = 0, options: Sequence[str] = (), network: str = "none"
+        self,
+        stage: str,
+        *arguments: str,
+        code: int = 0,
+        options: Sequence[str] = (),
+        network: str = "none",
+        among: OpenStages | None = None,
     ) -> Done:
-        """Run a stage; fails unless it ends with this exit code."""
+        """Run a stage, in a container of its own or among open ones; fails unless it ends with this exit code."""
         started = time.monotonic()
         confined = [*RESTRICTED, f"--network={network}", self.mount, *self.options, *options]
-        done = docker("run", *confined, images()[stage], *arguments, check=False)
+        image = images()[stage]
+        if among:
+            done = among.call(image, confined, arguments)
+        else:
+            done = docker("run", *confined, image, *arguments, check=False)
         assert done.returncode == code, f"{stage} {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
         line = json.loads(done.stdout.splitlines()[-1]) if code == 0 else {}
         return Done(done.returncode, line, done.stderr, time.monotonic() - started)

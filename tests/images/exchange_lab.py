@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.harness import RESTRICTED, ROOT, Data, Done, Finished, data_volume, docker, images, wait_until
+from tests.harness import RESTRICTED, ROOT, Data, Done, Finished, OpenStages, data_volume, docker, images, wait_until
 
 DS = "2026-11-21"
 PASSWORD, SECRET_KEY = "db-'quoted\\ secret", "object-store-very-secret"
@@ -42,6 +42,7 @@ class Lab:
     name: str
     data: Data
     folder: Path
+    stages: OpenStages = field(default_factory=OpenStages)
     connections: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def options(self) -> list[str]:
@@ -49,8 +50,10 @@ class Lab:
 
     def exchange(self, *arguments: str, code: int = 0, options: tuple[str, ...] = (), network: str = "") -> Done:
         """Run a command of the stage; its log may not hold a secret."""
+        among = None if options else self.stages
+        options = (*self.options(), *options)
         done = self.data.stage(
-            "exchange", *arguments, code=code, options=[*self.options(), *options], network=network or self.name
+            "exchange", *arguments, code=code, options=options, network=network or self.name, among=among
         )
         for secret in (PASSWORD, SECRET_KEY):
             assert secret not in done.log
@@ -76,9 +79,9 @@ class Lab:
 
     def python(self, code: str, *arguments: str, options: tuple[str, ...] = ()) -> Finished:
         """Python in the stage's image, on the network of the servers, with the connections."""
-        command = ["run", *RESTRICTED, f"--network={self.name}", self.data.mount, *self.options(), *options]
-        path = "--env=PYTHONPATH=/opt/stage"
-        return docker(*command, path, "--entrypoint=python", images()["exchange"], "-c", code, *arguments)
+        confined = [*RESTRICTED, f"--network={self.name}", self.data.mount, *self.options(), *options]
+        container = self.stages.container(images()["exchange"], *confined)
+        return docker("exec", "--env=PYTHONPATH=/opt/stage", container, "python", "-c", code, *arguments)
 
     def put(self, path: str, content: str) -> None:
         """Write an object; `@raw/...` is the content of a file below /data."""
@@ -144,7 +147,10 @@ def serve(folder: Path) -> Iterator[Lab]:
                 "--dbname=shop",
             )
             wait_until(lambda: docker(*ready, check=False).returncode == 0, "the database is ready", f"{name}-db")
-            yield lab
+            try:
+                yield lab
+            finally:
+                lab.stages.close()
     finally:
         docker("rm", "--force", "--volumes", f"{name}-db", f"{name}-store", check=False)
         docker("network", "rm", name, check=False)

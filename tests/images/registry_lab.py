@@ -18,6 +18,7 @@ from tests.harness import (
     ROOT,
     Data,
     Done,
+    OpenStages,
     docker,
     images,
     page_login,
@@ -45,13 +46,14 @@ class Server:
     network: str
     address: str
     data: Data
+    stages: OpenStages
     name: str = "airflow-ml"
     environment: Mapping[str, str] = field(default_factory=dict)
     # What the stage signs with.
     key: str = ""
 
     def named(self, name: str, data: Data | None = None) -> "Server":
-        return Server(self.network, self.address, data or self.data, name)
+        return Server(self.network, self.address, data or self.data, self.stages, name)
 
     def options(self, run: str = "", **more: str) -> tuple[str, ...]:
         """What the operator gives a container of the stage."""
@@ -64,8 +66,9 @@ class Server:
 
     def registry(self, *arguments: str, run: str = "", code: int = 0, **more: str) -> Done:
         """Run a command of the stage."""
+        options = self.options(run, **more)
         return self.data.stage(
-            "registry", *arguments, code=code, network=self.network, options=self.options(run, **more)
+            "registry", *arguments, code=code, network=self.network, options=options, among=self.stages
         )
 
     def register(self, ds: str = FIRST, run: str = "") -> Json:
@@ -161,11 +164,13 @@ def serve(data: Data) -> Iterator[Server]:
     name = f"{PREFIX}-{secrets.token_hex(4)}"
     containers = {"db": f"{name}-db", "mlflow": f"{name}-mlflow"}
     docker("network", "create", "--internal", name)
+    stages = OpenStages()
     try:
         start_database(name, containers["db"])
         address = start_server(name, containers["db"], containers["mlflow"])
-        yield Server(name, address, data)
+        yield Server(name, address, data, stages)
     finally:
+        stages.close()
         docker("rm", "--force", "--volumes", *containers.values(), check=False)
         docker("network", "rm", name, check=False)
 
