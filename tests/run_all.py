@@ -6,7 +6,8 @@ stop the others.
 Exit codes: 0 every part passed, 1 at least one failed.
 
 --nightly  runs the nightly tests instead: the rebuild on an empty engine, a build on a damaged one, the image report,
-           50 kills of a host on shared storage, the benchmarks on few rows, each property with thousands of examples
+           a model of another seed, 50 kills of a host on shared storage, the benchmarks on few rows, each property
+           with thousands of examples
 """
 
 import argparse

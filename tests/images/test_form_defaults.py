@@ -3,10 +3,17 @@
 import json
 import re
 import runpy
+from functools import cache
 
 import pytest
 
 from tests.harness import CONFINED, ROOT, docker, images, python
+
+
+@cache
+def help_of(stage: str, *command: str) -> str:
+    return docker("run", *CONFINED, images()[stage], *command, "--help").stdout
+
 
 SHOWN = runpy.run_path(str(ROOT / "dags/ml/defaults.py"))
 
@@ -31,8 +38,7 @@ SHOWN = runpy.run_path(str(ROOT / "dags/ml/defaults.py"))
 def test_default_of_an_option_is_the_one_that_the_form_shows(
     name: str, of_stage: str, command: list[str], option: str
 ) -> None:
-    shown = docker("run", *CONFINED, images()[of_stage], *command, "--help").stdout
-    text = " ".join(shown.partition("options:")[2].split())
+    text = " ".join(help_of(of_stage, *command).partition("options:")[2].split())
     found = re.search(rf" {option} (?:(?! --).)*\(default: ([0-9.,]+)\)", text)
     assert found, text
     assert found[1] == str(SHOWN[name])
