@@ -46,7 +46,7 @@ def test_interval_is_that_of_scipys_paired_bootstrap(metric: str) -> None:
         return of_drawn(metric, ours, index.astype(int)) - of_drawn(metric, theirs, index.astype(int))
 
     expected = stats.bootstrap(
-        (np.arange(600),), difference, n_resamples=2000, confidence_level=0.9, method="percentile",
+        (np.arange(600),), difference, n_resamples=1000, confidence_level=0.9, method="percentile",
         vectorized=False, rng=np.random.default_rng(9),
     )  # fmt: skip
     width = expected.confidence_interval.high - expected.confidence_interval.low
@@ -59,13 +59,13 @@ def test_interval_is_that_of_scipys_paired_bootstrap(metric: str) -> None:
 @pytest.mark.parametrize("classes", [2, 3])
 def test_interval_of_a_model_and_itself_is_zero(metric: str, classes: int) -> None:
     rows = make_rows(classes)
-    assert interval(metric, rows, rows, resamples=50, confidence=0.95)[0] == [0, 0]
+    assert interval(metric, rows, rows, resamples=10, confidence=0.95)[0] == [0, 0]
 
 
 def test_narrower_confidence_lies_within_the_wider_one() -> None:
     ours, theirs = make_rows(2, 500), make_rows(2, 500, decimals=1)
-    (low, high), _ = interval("roc_auc", ours, theirs, resamples=200, confidence=0.5)
-    (lowest, highest), _ = interval("roc_auc", ours, theirs, resamples=200, confidence=0.99)
+    (low, high), _ = interval("roc_auc", ours, theirs, resamples=100, confidence=0.5)
+    (lowest, highest), _ = interval("roc_auc", ours, theirs, resamples=100, confidence=0.99)
     assert lowest < low < high < highest
 
 
@@ -74,8 +74,8 @@ def test_draws_that_miss_a_class_do_not_count() -> None:
     codes[0] = 1  # in a draw with probability 0.63
     scores = [np.linspace(0.1, 0.9, 30), np.linspace(0.9, 0.1, 30)]
     sides = [LabelledRows(codes, np.column_stack([1 - s, s]), (s > 0.5).astype(int), ("0", "1"), 2) for s in scores]
-    assert interval("roc_auc", *sides, resamples=200, confidence=0.95)[0] == [-1, -1]
-    assert interval("recall", *sides, resamples=200, confidence=0.95)[0] == [-1, -1]
+    assert interval("roc_auc", *sides, resamples=60, confidence=0.95)[0] == [-1, -1]
+    assert interval("recall", *sides, resamples=60, confidence=0.95)[0] == [-1, -1]
 
 
 @pytest.mark.parametrize(("classes", "drawn_from"), [(2, 900), (3, 300)])

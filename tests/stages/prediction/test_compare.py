@@ -18,7 +18,7 @@ from rules import GATE
 
 CHAMPION = f"models/{EARLIER_DAY}"
 COMPARISON = f"comparisons/{DAY}/comparison.json"
-RULES = json.dumps({"floors": {"roc_auc": 0.2}, "resamples": 50})
+RULES = json.dumps({"floors": {"roc_auc": 0.2}, "resamples": 20})
 
 
 def with_champion(world: World, champion: str = "binary_complete", candidate: str = "binary") -> World:
@@ -53,7 +53,7 @@ def test_compare_measures_both_models_on_the_same_rows(world: World) -> None:
     gained = found["candidate"]["metrics"]["average_precision"] - found["champion"]["metrics"]["average_precision"]
     assert found["difference"] == pytest.approx(gained, abs=1e-9)
     assert found["interval"][0] <= found["difference"] <= found["interval"][1]
-    assert (found["interval_rows"], found["resamples"], found["confidence"]) == (200, 50, 0.95)
+    assert (found["interval_rows"], found["resamples"], found["confidence"]) == (200, 20, 0.95)
     assert [curve["class"] for side in ("candidate", "champion") for curve in found["curves"][side]] == ["1", "1"]
     assert result.result["difference"] == found["difference"]
     assert result.result["champion"] == {
@@ -257,7 +257,7 @@ def test_compare_records_what_it_read(world: World) -> None:
         *(f"{model}/{file}" for model in (CHAMPION, f"models/{DAY}") for file in files),
     }  # fmt: skip
     assert step["parameters"]["champion"] == {"model": CHAMPION, "version": "3"}
-    assert step["parameters"]["rules"]["resamples"] == 50
+    assert step["parameters"]["rules"]["resamples"] == 20
 
 
 def test_compare_needs_no_file_that_it_does_not_read(world: World) -> None:

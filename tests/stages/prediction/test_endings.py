@@ -14,8 +14,8 @@ from conftest import DAY, World, fill_disk
 STAGE = [sys.executable, "/opt/stage/prediction.py"]
 
 
-def start_long_prediction(world: World) -> tuple[subprocess.Popen[str], list[str]]:
-    """Start a prediction of half a million rows and wait until it writes."""
+def start_long_prediction(world: World) -> tuple[subprocess.Popen[str], str]:
+    """Start a prediction of half a million rows and wait until it writes; returns the process and the model's name."""
     model = world.validated()
     world.prepare(model, world.features(2500))
     command = [*STAGE, "predict", "--ds", DAY, "--model", model, "--data-dir", str(world.root)]
@@ -24,7 +24,7 @@ def start_long_prediction(world: World) -> tuple[subprocess.Popen[str], list[str
     while not any(path.stat().st_size for path in folder.glob(".predict-*.tmp/predictions.csv")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
-    return process, command
+    return process, model
 
 
 def test_predict_that_is_terminated_leaves_nothing(world: World) -> None:
@@ -37,13 +37,14 @@ def test_predict_that_is_terminated_leaves_nothing(world: World) -> None:
 
 
 def test_predict_that_is_killed_publishes_nothing_and_can_run_again(world: World) -> None:
-    process, command = start_long_prediction(world)
+    process, model = start_long_prediction(world)
     process.kill()
     process.communicate()
     folder = world.root / "predictions" / DAY
     assert [path.name[:9] for path in folder.iterdir()] == [".predict-"]
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+    world.prepare(model)
+    again = world.run("predict", "--ds", DAY, "--model", model)
+    assert again.code == 0, again.errors
     assert sorted(path.name for path in folder.iterdir()) == ["_meta.json", "predictions.csv"]
 
 

@@ -1,6 +1,7 @@
 """Segments: where a model is worse than elsewhere, found by evidence and not by chance."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,15 @@ def rows_of(random: np.random.Generator, blind: np.ndarray) -> LabelledRows:
 Parts = list[dict[str, Any]]
 
 
-def parts_of(random: np.random.Generator, feature: Feature, codes: np.ndarray, blind: np.ndarray) -> Parts:
+def parts_of(
+    random: np.random.Generator,
+    feature: Feature,
+    codes: np.ndarray,
+    blind: np.ndarray,
+    metrics: Iterable[str] = FIGURES,
+) -> Parts:
     fields = segment_fields(encoder(feature), [feature.name])
-    return measure_segments(rows_of(random, blind), segment_codes(codes[:, None], fields), fields, FIGURES, 0.95)
+    return measure_segments(rows_of(random, blind), segment_codes(codes[:, None], fields), fields, metrics, 0.95)
 
 
 def test_segment_that_became_blind_is_the_only_weak_one() -> None:
@@ -87,14 +94,15 @@ def test_without_figures_in_training_nothing_is_judged() -> None:
 
 def test_segments_without_a_difference_are_seldom_weak() -> None:
     wrong = 0
-    for seed in range(40):
+    for seed in range(20):
         random = np.random.default_rng(seed)
         codes = random.integers(0, 12, 3000).astype(float)
-        before, after = (parts_of(random, CITY, codes, np.zeros(3000, dtype=bool)) for _ in range(2))
+        no_one = np.zeros(3000, dtype=bool)
+        before, after = (parts_of(random, CITY, codes, no_one, ["roc_auc"]) for _ in range(2))
         parts = judge_segments(after, "roc_auc", 0.9, before)["parts"]
         assert len(parts) == 12
         wrong += any(part["weak"] for part in parts)
-    assert wrong <= 2  # two whole intervals apart are rarer than one of 20
+    assert wrong <= 1  # two whole intervals apart are rarer than one of 20
 
 
 def test_rare_and_missing_values_are_together_and_few_rows_have_no_figure() -> None:
