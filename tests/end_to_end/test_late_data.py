@@ -196,15 +196,23 @@ def test_volume_and_host_folder_are_mounted_where_they_are_needed(
     assert found == {(service, kind, source) for service in ("scheduler", "triggerer", "reports")}
 
 
+CORRECTED = """
+import pathlib
+folder = pathlib.Path('/data/import')
+folder.mkdir(exist_ok=True)
+header, *rows = pathlib.Path('/data/raw/{ds}/target.csv').read_text().splitlines(keepends=True)
+(folder / 'late.csv').write_text(header + ''.join(row.replace(',0', ',1') for row in rows[:20]))
+"""
+
+
 @pytest.mark.usefixtures("day")
 def test_labels_that_come_late_are_evaluated_without_a_person(stack: Stack) -> None:
     ds = "2026-05-18"
     generate(ds)
     data.score(ds, f"models/{DAY}")
     data.evaluate(ds, {})
-    rows = data.read(f"raw/{ds}/target.csv").splitlines(keepends=True)
-    data.write("late.csv", "".join([rows[0], rows[1].replace(",0", ",1")]))
-    data.stage("preprocessing", "import-target", f"--ds={ds}", "--target=/data/late.csv")
+    data.python(CORRECTED.format(ds=ds))
+    data.stage("preprocessing", "import-target", f"--ds={ds}", "--target=/data/import/late.csv")
     run = stack.run("monitor_late_labels", {"ds": ds})
     (found,) = stack.results("monitor_late_labels", run)["preprocessing", "late-labels"]["days"]
     assert found["ds"] == ds
