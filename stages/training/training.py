@@ -1,7 +1,5 @@
 """Fits a LightGBM model to a day's encoded data, with early stopping on the rows that validate.
 
-`airflow-ml-training backtest` trains on the windows of past days and scores the days after each, all in memory.
-
 Reads  processed/{ds}: train.csv, val.csv, encoder.json; with --tuned-max-age also best.json of tuning/{day}.
        backtest: backtests/{ds}: {day}.csv for each day, encoder.json, left_out.json
 Writes models/{ds}: model.txt (the trees up to the best iteration), encoder.json (a copy), params.json,
@@ -9,7 +7,8 @@ Writes models/{ds}: model.txt (the trees up to the best iteration), encoder.json
        backtest: backtests/{ds}: backtest.json
 Exit codes: 0 done, 1 failed, 2 wrong usage or parameters, 3 bad input data, 4 input not there yet.
 
-The same input, parameters and image give the same bytes, with any number of CPUs.
+The same input, parameters and image give the same bytes, with any number of CPUs. The command word `backtest` trains on
+windows of past days and scores the days after each, all in memory: see `backtest --help`.
 """
 
 import sys
