@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +26,18 @@ def our_data(folder: Path) -> Data:
     return Data(str(folder), (f"--user={os.getuid()}:{os.getgid()}",))
 
 
-@cache
-def run_notebook(data: Path | str, probe: str = "None", ds: str = "") -> dict[str, Any]:
-    """What the notebook showed, and what a probe found in its kernel at the end; see execute.py."""
-    done = notebook(data, "/project/tests/notebook/execute.py", probe, ds=ds)
+def run_notebook(data: Path | str, *looks: tuple[dict[str, str], str], ds: str = "") -> list[dict[str, Any]]:
+    """What the notebook showed in each look, and what the probe found in its kernel at the end; see execute.py."""
+    done = notebook(data, "/project/tests/notebook/execute.py", *map(json.dumps, looks), ds=ds)
     assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return [dict(json.loads(line)) for line in done.stdout.splitlines()[-len(looks) :]]
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A host folder with a day that a model has scored, and a newer one that has only just arrived."""
-    folder = tmp_path_factory.mktemp("data")
+    folder = tmp_path_factory.mktemp("all") / "days"
+    folder.mkdir()
     days = our_data(folder)
     days.make_model(SCORED, rows=6000)
     days.generate(NEWEST, "--rows=2000")
@@ -48,7 +47,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def volume() -> Iterator[str]:
-    """A named volume with a day in it."""
+    """A named volume with two days in it."""
     with data_volume("notebook") as one:
-        one.generate(NEWEST, "--rows=500")
+        one.generate(SCORED, "--rows=500")
+        one.generate(NEWEST, "--rows=300")
         yield one.source

@@ -28,9 +28,33 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+OWN_PROBE = '{"lines": [int(line) + 2 for line in dirty[dirty].index], "drawn": list(shares)}'
+FILES = ["data.csv", "target.csv", "schema.json"]
+
+
 @pytest.fixture(scope="module")
-def shown(data: Path) -> dict[str, Any]:
-    return run_notebook(data, PROBE, SCORED)
+def looks(data: Path) -> dict[str, dict[str, Any]]:
+    """What the notebook showed of each folder, in one kernel: its start takes longer than the cells."""
+    folder = data.parent
+    (folder / "empty").mkdir()
+    for name in FILES:
+        shutil.copytree(data / "raw" / NEWEST, folder / name / "raw" / NEWEST)
+        (folder / name / "raw" / NEWEST / name).unlink()
+    import_own_data(folder / "own")
+    asked = {
+        "scored": ("days", SCORED, PROBE),
+        "newest": ("days", "", PROBE),
+        "no such day": ("days", "2026-01-01", "None"),
+        **{name: (name, "", "None") for name in ("empty", *FILES)},
+        "own": ("own", "", OWN_PROBE),
+    }
+    found = [({"ML_DATA": f"/data/{where}", "ML_DS": ds}, probe) for where, ds, probe in asked.values()]
+    return dict(zip(asked, run_notebook(folder, *found), strict=True))
+
+
+@pytest.fixture(scope="module")
+def shown(looks: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return looks["scored"]
 
 
 @pytest.fixture(scope="module")
@@ -117,41 +141,43 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_newest_day_is_opened_and_without_predictions_says_so(data: Path) -> None:
-    shown = run_notebook(data, PROBE)
+def test_newest_day_is_opened_and_without_predictions_says_so(looks: dict[str, dict[str, Any]]) -> None:
+    shown = looks["newest"]
     assert (shown["errors"], shown["warnings"]) == ([], [])
     assert (shown["probe"]["day"], shown["probe"]["scored"]) == (NEWEST, None)
     assert shown["texts"][-1].startswith(f"No predictions of {NEWEST} yet: trigger the Dag `predict`")
     assert len(shown["figures"]) == 2
 
 
-def test_day_that_is_not_there_is_named_in_one_line(data: Path) -> None:
-    shown = run_notebook(data, ds="2026-01-01")
+def test_day_that_is_not_there_is_named_in_one_line(looks: dict[str, dict[str, Any]]) -> None:
+    shown = looks["no such day"]
     assert shown["errors"] == [
         [
-            f"not there: found the days {SCORED}, {NEWEST} in /data; expected: raw/2026-01-01 with its _meta.json; "
-            "do: name another day as DS or another folder as DATA in the first cell, or make the day: "
+            f"not there: found the days {SCORED}, {NEWEST} in /data/days; "
+            "expected: raw/2026-01-01 with its _meta.json; do: "
+            "name another day as DS or another folder as DATA in the first cell, or make the day: "
             "docker run --rm -v data:/data airflow-ml-generator --ds 2026-01-01"
         ]
     ]
     assert (shown["figures"], shown["probe"]) == ([], None)
 
 
-def test_folder_without_a_day_is_named_in_one_line(tmp_path: Path) -> None:
-    [[message]] = run_notebook(tmp_path)["errors"]
-    assert message.startswith("not there: found no day in /data; expected: raw/YYYY-MM-DD with its _meta.json; do: ")
+def test_folder_without_a_day_is_named_in_one_line(looks: dict[str, dict[str, Any]]) -> None:
+    [[message]] = looks["empty"]["errors"]
+    assert message.startswith(
+        "not there: found no day in /data/empty; expected: raw/YYYY-MM-DD with its _meta.json; do: "
+    )
 
 
-@pytest.mark.parametrize("name", ["data.csv", "target.csv", "schema.json"])
-def test_file_that_is_gone_from_a_day_is_named(data: Path, tmp_path: Path, name: str) -> None:
-    shutil.copytree(data / "raw" / NEWEST, tmp_path / "raw" / NEWEST)
-    (tmp_path / "raw" / NEWEST / name).unlink()
-    assert run_notebook(tmp_path)["errors"] == [
-        [f"not there: found no {name} in /data/raw/{NEWEST}; expected: it beside _meta.json; do: make the day again"]
+@pytest.mark.parametrize("name", FILES)
+def test_file_that_is_gone_from_a_day_is_named(looks: dict[str, dict[str, Any]], name: str) -> None:
+    where = f"/data/{name}/raw/{NEWEST}"
+    assert looks[name]["errors"] == [
+        [f"not there: found no {name} in {where}; expected: it beside _meta.json; do: make the day again"]
     ]
 
 
-def test_own_data_with_other_columns_and_three_classes(tmp_path: Path) -> None:
+def import_own_data(folder: Path) -> None:
     """An integer key, no time, a class by name; a bad number, an empty required value, a row without target."""
     kinds = ["ant", "bee", "cat"]
     data = [[str(1000 + i), f"{i % 7}.5", "round" if i % 2 else "flat"] for i in range(60)]
@@ -163,15 +189,18 @@ def test_own_data_with_other_columns_and_three_classes(tmp_path: Path) -> None:
       {"name": "shape", "type": "string", "role": "feature", "constraints": {"required": true}},
       {"name": "kind", "type": "string", "role": "target", "constraints": {"required": true}}
     ], "primaryKey": ["id"]}"""
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "schema.json").write_text(schema)
+    (folder / "own").mkdir(parents=True)
+    (folder / "own" / "schema.json").write_text(schema)
     for name, rows in (("data", [["id", "weight", "shape"], *data]), ("target", [["id", "kind"], *target])):
-        (tmp_path / "own" / f"{name}.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+        (folder / "own" / f"{name}.csv").write_text("".join(",".join(row) + "\n" for row in rows))
     files = [
         f"--{name}=/data/own/{name}.{end}" for name, end in (("data", "csv"), ("target", "csv"), ("schema", "json"))
     ]
-    our_data(tmp_path).stage("preprocessing", "import", "--ds", NEWEST, *files)
-    shown = run_notebook(tmp_path, '{"lines": [int(line) + 2 for line in dirty[dirty].index], "drawn": list(shares)}')
+    our_data(folder).stage("preprocessing", "import", "--ds", NEWEST, *files)
+
+
+def test_own_data_with_other_columns_and_three_classes(looks: dict[str, dict[str, Any]]) -> None:
+    shown = looks["own"]
     assert (shown["errors"], shown["warnings"]) == ([], [])
     assert shown["probe"] == {"lines": [7, 8, 11], "drawn": ["weight", "shape"]}
     assert (
@@ -181,8 +210,8 @@ def test_own_data_with_other_columns_and_three_classes(tmp_path: Path) -> None:
 
 
 def test_data_of_a_volume_can_be_read_and_not_written(volume: str) -> None:
-    shown = run_notebook(volume, "[DS, len(data)]")
-    assert (shown["errors"], shown["probe"]) == ([], [NEWEST, 500])
+    [shown] = run_notebook(volume, ({}, "[DS, len(data)]"), ds=SCORED)
+    assert (shown["errors"], shown["probe"]) == ([], [SCORED, 500])
     done = notebook(volume, "-c", "open('/data/raw/other', 'w')")
     assert done.returncode == 1
     assert "Read-only file system" in done.stderr
