@@ -6,8 +6,8 @@ stop the others.
 Exit codes: 0 every part passed, 1 at least one failed.
 
 --nightly  runs the nightly tests instead: the rebuild on an empty engine, a build on a damaged one, the image report,
-           a model of another seed, 50 kills of a host on shared storage, the benchmarks on few rows, each property
-           with thousands of examples
+           a model of another seed, 50 kills of a host and 50 of a writer on shared storage, the benchmarks on few
+           rows, each property with thousands of examples
 """
 
 import argparse
@@ -76,10 +76,10 @@ PARTS = [
 AT_ONCE = 3
 # Some machines forbid Python to keep bytecode: then each of some hundred processes compiles what it imports once more.
 ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
-MANY_HOST_KILLS = ("env", "ML_TEST_HOST_KILLS=50", *PYTEST, "tests/shared_storage", "-k", "host_that_is_killed")
+KILLS = ("ML_TEST_HOST_KILLS=50", "ML_TEST_WRITER_KILLS=50")
 NIGHTLY = [
     Part("nightly", [(*PYTEST, "tests/nightly")]),
-    Part("host-kills", [MANY_HOST_KILLS]),
+    Part("kills", [("env", *KILLS, *PYTEST, "tests/shared_storage", "-k", "killed")]),
     Part("benchmarks", [(*PYTEST, "tests/benchmarks")]),
     Part("fuzz", [("make", "fuzz")]),
 ]

@@ -12,8 +12,10 @@ from tests.shared_storage.conftest import PATIENCE_S, Host, Lab
 
 NAME = "processed/2026-11-21"
 # How often a writer is killed, and how often a whole host; the nightly tests do more.
-WRITER_KILLS = 50
-HOST_KILLS = int(os.environ.get("ML_TEST_HOST_KILLS", "2"))
+WRITER_KILLS = int(os.environ.get("ML_TEST_WRITER_KILLS", "15"))
+HOST_KILLS = int(os.environ.get("ML_TEST_HOST_KILLS", "1"))
+# A writer that waits for another one's lock keeps JuiceFS and its database busy.
+TURNS = 6
 # Publishes a step, two files of one content, over and over; prints its process id, then each turn that is published.
 # Ends early once /data/stop is there.
 WRITE = """
@@ -33,13 +35,14 @@ for turn in range(times):
 """
 # Verifies a step's files over and over until its last turn is there, and never sees a mix of two publications.
 READ = """
-import sys
+import sys, time
 from pathlib import Path
 from stagekit import NotReady, read_partition
 step, last = sys.argv[1], int(sys.argv[2])
 files = [f"{step}-{half}.csv" for half in ("one", "two")]
 looks, turn = 0, None
 while turn != last:
+    time.sleep(0.02)
     try:
         partition = read_partition(Path("/data"), "processed/2026-11-21", files)
     except NotReady as error:
@@ -111,15 +114,15 @@ def check_between(leader: Host, other: Host) -> tuple[subprocess.CompletedProces
 
 def test_two_hosts_publish_steps_of_one_partition_and_none_is_lost(hosts: tuple[Host, Host]) -> None:
     first, second = hosts
-    writers = [host.begin(WRITE, f"{host.name}{n}", "10", "0.01") for host in hosts for n in range(2)]
-    readers = [first.begin(READ, "b0", "9"), second.begin(READ, "a0", "9")]
+    writers = [host.begin(WRITE, f"{host.name}{n}", str(TURNS), "0.01") for host in hosts for n in range(2)]
+    readers = [first.begin(READ, "b0", str(TURNS - 1)), second.begin(READ, "a0", str(TURNS - 1))]
     for process in writers:
         ended(process)
     for process in readers:
         assert int(ended(process).split()[-1]) > 0
     found = state(first)
     assert found == state(second)
-    assert found["steps"] == {f"{host.name}{n}": {"turn": 9} for host in hosts for n in range(2)}
+    assert found["steps"] == {f"{host.name}{n}": {"turn": TURNS - 1} for host in hosts for n in range(2)}
     assert not found["left"]
 
 
@@ -137,13 +140,12 @@ def kill(host: Host, writer: subprocess.Popen[str], process_id: int) -> None:
 
 
 def test_writer_that_is_killed_harms_nobody(hosts: tuple[Host, Host]) -> None:
-    """A writer dies at random moments; on the other host a step is published all the time."""
+    """A writer dies at moments that are spread over some turns; on the other host a step is published all the time."""
     dying, living = hosts
-    chance = random.Random(7)
     steady = begin(living, "steady", "100000", "0.02")
-    for _ in range(WRITER_KILLS):
+    for number in range(WRITER_KILLS):
         writer = begin(dying, "dying", "1000", "0.01")
-        time.sleep(chance.uniform(0, 0.3))
+        time.sleep(0.3 * number / WRITER_KILLS)
         kill(dying, *writer)
         assert steady[0].poll() is None, steady[0].communicate()[1]
     ended(dying.begin(WRITE, "dying", "1", "0"))
