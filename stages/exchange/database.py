@@ -55,7 +55,7 @@ class Session:
             yield part
 
     def load(self, table: str, parts: Iterator[pl.DataFrame]) -> None:
-        """Write frames to a new table that only this session sees, and that ends with it."""
+        """Write frames to a new table that only this connection sees, and that ends with it."""
         mode = "create"
         for part in parts:
             with self._explained(), self._driver.cursor() as cursor:
