@@ -82,7 +82,8 @@ def serve(server: socketserver.BaseServer) -> None:
 if __name__ == "__main__":
 
     def show(message: Message) -> None:
-        print(json.dumps(message), flush=True)
+        # One write: of two threads that print, the second would write before the first's end of line.
+        print(f"{json.dumps(message)}\n", end="", flush=True)
 
     serve(http_server(show, int(sys.argv[1]), "0.0.0.0"))
     smtp_server(show, int(sys.argv[2]), "0.0.0.0").serve_forever()

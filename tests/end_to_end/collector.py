@@ -18,7 +18,8 @@ class Handler(BaseHTTPRequestHandler):
                 for metric in scope.metrics:
                     if metric.name not in _seen:
                         _seen.add(metric.name)
-                        print(metric.name, flush=True)
+                        # One write: of two threads that print, the second would write before the first's end of line.
+                        print(f"{metric.name}\n", end="", flush=True)
 
     def log_message(self, *_: Any) -> None:
         pass
