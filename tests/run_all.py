@@ -1,8 +1,8 @@
 """Sets up and runs every test, three parts at a time.
 
 The two longest begin: the end-to-end tests wait much of their time for Airflow's scheduler, the tests of images for
-the engine. Each part's output is in .cache/tests/PART.log and is printed when the part ends. A failed part does not
-stop the others.
+the engine. The end-to-end tests take longest, so all others give way to them. Each part's output is in
+.cache/tests/PART.log and is printed when the part ends. A failed part does not stop the others.
 Exit codes: 0 every part passed, 1 at least one failed.
 
 --nightly  runs the nightly tests instead: the rebuild on an empty engine, a build on a damaged one, the image report,
@@ -26,6 +26,8 @@ LOGS = ROOT / ".cache" / "tests"
 PYTEST = (".venv/bin/python", "-m", "pytest", "-q", "--durations=10")
 # Whole files go to one of two processes: what a module's fixtures make is made once.
 BY_FILE = ("--numprocesses=2", "--dist=loadfile")
+# Their containers give way too: tests/end_to_end/stack.compose.yml.
+GIVING_WAY = ("nice", "-n", "10")
 TAIL = 15
 _printing = threading.Lock()
 
@@ -92,7 +94,7 @@ def run(part: Part) -> Outcome:
     with log.open("wb") as output:
         passed = all(
             subprocess.run(
-                command,
+                command if part in (PREPARATION, END_TO_END) else (*GIVING_WAY, *command),
                 cwd=ROOT,
                 env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,

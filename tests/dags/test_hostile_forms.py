@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -38,9 +39,10 @@ def airflow() -> Airflow:
 def accepted(dag: DAG, field: str) -> list[Any]:
     """The values that a field takes; another error than a refusal fails the test."""
     found = []
+    # A copy each time: a field keeps the last value, and other tests look at the same Dags.
     for value in VALUES:
         try:
-            found.append(dag.params.get_param(field).resolve(value))
+            found.append(deepcopy(dag.params.get_param(field)).resolve(value))
         except ParamValidationError:
             continue
     return found

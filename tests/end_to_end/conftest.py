@@ -33,7 +33,7 @@ os.environ |= {
     # The network of the stack's own Postgres, which the tests use as somebody's database.
     "ML_EXCHANGE_NETWORK": f"{PROJECT}_default",
     "COMPOSE_FILE": os.pathsep.join(
-        ["docker-compose.yml", "docker-compose.metrics.yml", "tests/end_to_end/dags.compose.yml"]
+        ["docker-compose.yml", "docker-compose.metrics.yml", "tests/end_to_end/stack.compose.yml"]
     ),
     "ML_OTLP_ENDPOINT": "http://collector:4318",
 }
