@@ -14,6 +14,11 @@ UNKNOWN := $(filter-out $(VARIABLES) MAKE% -%,$(GIVEN))
 ifneq ($(UNKNOWN),)
   $(error unknown variable $(UNKNOWN); expected: of $(VARIABLES), in capitals, such as make run DS=2026-11-21)
 endif
+# So is an empty one: `make run DS=$DAY` without a DAY would run today.
+EMPTY := $(strip $(foreach name,$(filter $(VARIABLES),$(GIVEN)),$(if $($(name)),,$(name))))
+ifneq ($(EMPTY),)
+  $(error $(EMPTY) is empty; expected: a value, such as make run DS=2026-11-21, or no $(firstword $(EMPTY))= at all)
+endif
 
 engine: ## prepare a Docker engine and the published images
 	@./airflow-ml engine

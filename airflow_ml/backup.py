@@ -74,7 +74,7 @@ def copy(folder: Path) -> list[str]:
         print(f"  database {database}", file=sys.stderr)
         dump = ["exec", "--no-TTY", "postgres", "pg_dump", "--username=airflow", "--format=custom", database]
         with (folder / f"{database}.dump").open("wb") as file:
-            pipe(["compose", *dump], stdout=file)
+            pipe(["compose", *dump], do="see whether the stack runs: ./airflow-ml status", stdout=file)
     torn: list[str] = []
     for name, source in volumes(settings()).items():
         for _ in range(COPIES):
@@ -86,16 +86,15 @@ def copy(folder: Path) -> list[str]:
     return torn
 
 
-def pipe(command: Sequence[str], **streams: Any) -> None:
+def pipe(command: Sequence[str], do: str, **streams: Any) -> None:
     """Run a docker command whose input or output are bytes.
 
-    Errors: AirflowMlError with what it wrote to stderr.
+    Errors: AirflowMlError with what it wrote to stderr, and what to do.
     """
     done = subprocess.run(["docker", *command], cwd=ROOT, stderr=subprocess.PIPE, check=False, **streams)
     if done.returncode:
         raise AirflowMlError(
-            f"docker {' '.join(command)} failed: {done.stderr.decode(errors='replace').strip()}",
-            do="see whether the stack runs: ./airflow-ml status",
+            f"docker {' '.join(command)} failed: {done.stderr.decode(errors='replace').strip()}", do=do
         )
 
 

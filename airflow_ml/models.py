@@ -53,6 +53,9 @@ def ask_registry(command: str) -> Result:
     network = f"{stack.project()}_mlflow"
     if try_docker("network", "inspect", network).returncode:
         raise AirflowMlError(f"MLflow does not run: there is no network {network}", do="make up")
+    if not any(service.name == "mlflow" and service.is_well for service in stack.services()):
+        # The stage would advise on how to call it by hand.
+        raise AirflowMlError("MLflow does not answer", do="make up; ./airflow-ml logs mlflow shows why it stopped")
     environment = ("--env=ML_MLFLOW_URI=http://mlflow:5000", f"--env=ML_MODEL_NAME={settings()['ML_MODEL_NAME']}")
     if not (password := settings().get("ML_REGISTRY_PASSWORD")):
         raise AirflowMlError(".env has no ML_REGISTRY_PASSWORD, the password of the stage registry", do="make up")

@@ -2,7 +2,8 @@
 
 FOLDER is what `./airflow-ml backup` made. If there is no `.env`, the backup's is used, with this machine's Docker
 socket. An `.env` that is there must have the same ML_FERNET_KEY: without it Airflow cannot read its connections.
-Exit codes: 0 done; 1 it cannot be done, the message says why, and nothing of it stays; 2 wrong usage.
+Exit codes: 0 done; 1 it cannot be done, the message says why, and nothing of it stays (what is restored but does not
+start stays: `make up` starts it); 2 wrong usage.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from airflow_ml.stack import compose, project, start
 
 OURS = ROOT / ".env"
 KEY = "ML_FERNET_KEY"
+ANOTHER = "restore another backup; what this one has made is removed"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,17 +38,18 @@ def run(arguments: argparse.Namespace) -> int:
     index = read_index(folder)
     require_own_settings(folder)
     require_empty(folder)
-    is_new = take_settings(folder)
+    is_new = not OURS.exists()
     try:
+        take_settings(folder)
         machine.images()
         fill(folder)
     except BaseException:
         remove()
         if is_new:
-            OURS.unlink()
+            OURS.unlink(missing_ok=True)
         raise
+    print(f"restored the backup of {index['created']}", flush=True)
     start()
-    print(f"restored the backup of {index['created']}")
     return 0
 
 
@@ -80,16 +83,14 @@ def require_own_settings(folder: Path) -> None:
         )
 
 
-def take_settings(folder: Path) -> bool:
-    """Use the settings of the backup where there are none; returns whether that is so."""
-    is_new = not OURS.exists()
-    if is_new:
+def take_settings(folder: Path) -> None:
+    """Use the settings of the backup where there are none."""
+    if not OURS.exists():
         own = {"ML_DOCKER_SOCKET": docker_socket(), "ML_DOCKER_GID": docker_gid()}
         pairs = [line.partition("=") for line in (folder / SETTINGS).read_text(encoding="utf-8").splitlines()]
         lines = [f"{name}{sign}{own.get(name, value)}" for name, sign, value in pairs]
         write_atomic(OURS, "\n".join(lines) + "\n", mode=0o600)
     make_env()
-    return is_new
 
 
 def require_empty(folder: Path) -> None:
@@ -123,13 +124,13 @@ def fill(folder: Path) -> None:
         raise AirflowMlError(f"Postgres does not start: {done.stderr.strip()}")
     in_postgres = ["compose", "exec", "--no-TTY", "postgres"]
     # Airflow's database and role are made by Postgres itself; init sets the password of MLflow's role.
-    pipe([*in_postgres, "createuser", "--username=airflow", "mlflow"])
-    pipe([*in_postgres, "createdb", "--username=airflow", "--owner=mlflow", "mlflow"])
+    pipe([*in_postgres, "createuser", "--username=airflow", "mlflow"], do=ANOTHER)
+    pipe([*in_postgres, "createdb", "--username=airflow", "--owner=mlflow", "mlflow"], do=ANOTHER)
     for database in DATABASES:
         print(f"  database {database}", file=sys.stderr)
         options = ["--username=airflow", "--no-owner", "--exit-on-error", f"--role={database}", f"--dbname={database}"]
         with (folder / f"{database}.dump").open("rb") as file:
-            pipe([*in_postgres, "pg_restore", *options], stdin=file)
+            pipe([*in_postgres, "pg_restore", *options], do=ANOTHER, stdin=file)
 
 
 def unpack(archive: Path, target: str) -> None:
@@ -145,7 +146,7 @@ def unpack(archive: Path, target: str) -> None:
                 process.stdin.close()
             said = process.stderr.read().decode(errors="replace").strip()
     if process.returncode:
-        raise AirflowMlError(f"{archive} could not be written into {target}: {said}")
+        raise AirflowMlError(f"{archive} could not be written into {target}: {said}", do=ANOTHER)
 
 
 def remove() -> None:

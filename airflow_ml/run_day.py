@@ -9,6 +9,7 @@ Exit codes: 0 the day is done; 1 a task failed, or the stack did not start; 2 wr
 
 import argparse
 import sys
+import time
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -205,7 +206,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the day and an earlier one, and print the day's summary."""
-    delay = arguments.label_delay
+    started, delay = time.monotonic(), arguments.label_delay
     before = (date.fromisoformat(arguments.ds) - timedelta(days=delay or 1)).isoformat()
     machine.images()
     stack.start()
@@ -215,4 +216,5 @@ def run(arguments: argparse.Namespace) -> int:
         results = run_days(connect(), before, arguments.ds)
     rows = results["generate_data"]["generate"]["rows"]
     print("\n" + summarize(results, "generated", rows, settings()["ML_DATA"], arguments.ds))
+    print(f"Took     {time.monotonic() - started:.0f} s")
     return 0

@@ -27,8 +27,8 @@ PEOPLE = "ml"
 
 
 def compose(*arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run `docker compose` in the project's folder."""
-    return try_docker("compose", "--ansi", "never", *arguments, stdin=stdin)
+    """Run `docker compose` in the project's folder; it writes errors, and not every step."""
+    return try_docker("compose", "--ansi", "never", "--progress", "quiet", *arguments, stdin=stdin)
 
 
 def project() -> str:
@@ -130,7 +130,7 @@ def advice(report: str, ports: Mapping[str, str]) -> str:
     if 'password authentication failed for user "airflow"' in report:
         return (
             "the database was made with the password of another .env. Put that .env back, or remove the database "
-            "with its runs and Variables: 'make down', then 'docker volume rm airflow-ml_postgres'"
+            f"with its runs and Variables: 'make down', then 'docker volume rm {project()}_postgres'"
         )
     if "Can't locate revision identified by" in report:
         return (

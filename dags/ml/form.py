@@ -165,8 +165,8 @@ FIELDS = {
         minimum=2,
         maximum=366,
         title="Days back",
-        description="The period: the day, and the days before it. So many days at its begin as the longest window has "
-        "are only learned from; the days after them are scored.",
+        description="The period: the day, and the days before it. The first of them, as many as the longest window "
+        "has, are only learned from; the days after them are scored.",
     ),
     "windows": Param(
         WINDOWS,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightgbm
-from stagekit import Partition, StageError, progress
+from stagekit import Partition, StageError
 from stagekit.contract import CATEGORY, Encoder
 
 from lightgbm_tables import READING, check_classes, copy_table
@@ -86,17 +86,16 @@ def _load(
     return dataset
 
 
-def fit(tables: Tables, parameters: Mapping[str, Any], log_every: int) -> Fit:
+def fit(tables: Tables, parameters: Mapping[str, Any], each: Callable[[int, Mapping[str, float]], None]) -> Fit:
     """Train until the first metric on the rows that validate has not improved for `early_stopping_round` iterations.
 
+    `each` is called after each iteration with its number, from 1 on, and the metrics.
     Errors: StageError where LightGBM cannot train.
     """
     curve: dict[str, list[float]] = {}
-    native, watch = {**parameters, **READING}, _watch(curve, log_every)
+    native, callbacks = {**parameters, **READING}, [_watch(curve, each)]
     try:
-        with progress("training", parameters["num_iterations"], "iterations") as advance:
-            callbacks = [watch, lambda _: advance(1)]
-            booster = lightgbm.train(native, tables.train, valid_sets=[tables.val], callbacks=callbacks)
+        booster = lightgbm.train(native, tables.train, valid_sets=[tables.val], callbacks=callbacks)
     except lightgbm.basic.LightGBMError as error:
         raise StageError(f"LightGBM cannot train: {error}", do="look at the parameters and at the features") from None
     best = booster.best_iteration or booster.current_iteration()
@@ -105,16 +104,17 @@ def fit(tables: Tables, parameters: Mapping[str, Any], log_every: int) -> Fit:
     return Fit(text, parameters, best, curve)
 
 
-def _watch(curve: dict[str, list[float]], every: int) -> Callable[[lightgbm.callback.CallbackEnv], None]:
-    """A callback that keeps each metric's values and logs a line every so many iterations."""
+def _watch(
+    curve: dict[str, list[float]], each: Callable[[int, Mapping[str, float]], None]
+) -> Callable[[lightgbm.callback.CallbackEnv], None]:
+    """A callback that keeps each metric's values and hands them on."""
 
     def watch(env: lightgbm.callback.CallbackEnv) -> None:
         # Threads add up in any order, which moves the last digits.
         values = {result.metric_name: round(result.metric_value, 12) for result in env.evaluation_result_list or []}
         for metric, value in values.items():
             curve.setdefault(metric, []).append(value)
-        if (env.iteration + 1) % every == 0:
-            log.info("iteration %d of at most %d: %s", env.iteration + 1, env.end_iteration, shown(values))
+        each(env.iteration + 1, values)
 
     return watch
 

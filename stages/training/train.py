@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from stagekit import LATER, Publication, available_cpus, publish, read_partition
+from stagekit import LATER, Publication, available_cpus, progress, publish, read_partition
 from stagekit.contract import read_encoder
 
 from tuned import find_tuned
@@ -49,7 +49,15 @@ def train(args: Namespace) -> Mapping[str, Any]:
             log.info("from %s, trial %d: %s", tuned.partition.name, tuned.trial, json.dumps(dict(found)))
             changed = f"{json.dumps(given)} over these" if given else "these"
         log.info("training, objective %s, %d threads, parameters: %s", parameters["objective"], threads, changed)
-        fitted = fit(tables, parameters, args.log_every)
+        most = parameters["num_iterations"]
+        with progress("training", most, "iterations") as advance:
+
+            def each(iteration: int, values: Mapping[str, float]) -> None:
+                advance(1)
+                if iteration % args.log_every == 0:
+                    log.info("iteration %d of at most %d: %s", iteration, most, shown(values))
+
+            fitted = fit(tables, parameters, each)
         log.info("best iteration %d: %s", fitted.best_iteration, shown(fitted.validation))
         warnings = find_warnings(tables.rows, encoder.features, fitted)
         return {

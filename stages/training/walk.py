@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import lightgbm
+from stagekit import track
 
 from auc import Area, area
 from backtest_days import first_training
@@ -21,8 +22,6 @@ from lightgbm_tables import READING
 from training_rows import Side, choose_rows
 
 EPOCH = date(1970, 1, 1)
-# `fit` logs iterations; a backtest has a line for each model.
-NEVER = 1 << 31
 
 log = logging.getLogger("training")
 
@@ -102,7 +101,8 @@ def walk(days: EncodedDays, strategies: Sequence[tuple[int, int]], parameters: M
     scored: dict[str, tuple[int, int]] = {}
     held: dict[date, DayRows] = {}
     first, last = (date.fromisoformat(days.days[place]) for place in (0, -1))
-    for today in (first + timedelta(days=number) for number in range((last - first).days + 1)):
+    calendar = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    for today in track(calendar, "backtest", len(calendar), "days"):
         held = {day: rows for day, rows in held.items() if (today - day).days < longest}
         if str(today) in days.days:
             held[today] = days.read(str(today))
@@ -157,7 +157,7 @@ def _train(
         return chosen
     trains, validates, days = chosen
     train = _dataset(trains, categories, parameters)
-    fitted = fit(Tables(train, _dataset(validates, categories, parameters, train)), parameters, NEVER)
+    fitted = fit(Tables(train, _dataset(validates, categories, parameters, train)), parameters, lambda *_: None)
     counts = {"train": len(trains.codes), "val": len(validates.codes)}
     log.info("%s, window of %d days: %s rows, %d iterations", day, window, counts, fitted.best_iteration)
     digest = hashlib.sha256(fitted.model.encode()).hexdigest()

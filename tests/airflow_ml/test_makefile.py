@@ -1,5 +1,6 @@
 """The Makefile: its targets call the tool, and a variable that no target knows is refused."""
 
+import re
 import subprocess
 
 import pytest
@@ -16,6 +17,14 @@ def test_variable_that_no_target_knows_is_refused(variable: str) -> None:
     assert done.returncode == 2
     assert f"unknown variable {variable.partition('=')[0]}" in done.stderr
     assert "make run DS=2026-11-21" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["run DS=", "own DATA= TARGET=x", "rerun FILE=raw/2026-11-21 DEPTH="])
+def test_empty_variable_is_refused(target: str) -> None:
+    """`make run DS=$DAY` ran today where DAY was not set."""
+    done = make(*target.split(), "--dry-run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.search("(DS|DATA|DEPTH) is empty; expected: a value", done.stderr)
 
 
 def test_wrong_day_is_refused_before_anything_starts() -> None:

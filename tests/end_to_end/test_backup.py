@@ -1,5 +1,6 @@
 """A backup taken while the stack works is restored beside it; both score another day, with the same bytes."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from airflow_ml.airflow_api import Airflow
 
-from tests.harness import ROOT, Data, Finished
+from tests.harness import ROOT, Data, Finished, docker
 
 from .conftest import (
     COMMAND_TIMEOUT_S,
@@ -34,8 +35,8 @@ PORTS = {f"ML_{name}_PORT": str(PORT + 100 + number) for number, name in enumera
 ELSEWHERE = {**os.environ, "COMPOSE_PROJECT_NAME": OTHER, "ML_DATA": OTHER_DATA.source, **PORTS}
 
 
-def tool(*arguments: "str | Path", elsewhere: bool = False) -> Finished:
-    command = [ROOT / "airflow-ml", *arguments]
+def tool(*arguments: "str | Path", elsewhere: bool = False, checkout: Path = ROOT) -> Finished:
+    command = [checkout / "airflow-ml", *arguments]
     environment = ELSEWHERE if elsewhere else os.environ
     return subprocess.run(
         command, env=environment, text=True, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False
@@ -65,6 +66,42 @@ def other(backup: Path) -> Iterator[Airflow]:
         down = ["docker", "compose", "down", "--volumes", "--remove-orphans"]
         subprocess.run(down, cwd=ROOT, env=ELSEWHERE, capture_output=True, check=False)
         subprocess.run(["docker", "volume", "rm", "--force", OTHER_DATA.source], capture_output=True, check=False)
+
+
+def things_of_the_other_stack() -> list[str]:
+    """Every container, volume and network of the stack beside ours."""
+    kinds = (
+        ("ps", "--all", "--format={{.Names}}"),
+        ("volume", "ls", "--quiet"),
+        ("network", "ls", "--format={{.Name}}"),
+    )
+    names = [name for kind in kinds for name in docker(*kind).stdout.split()]
+    return sorted(name for name in names if name.startswith(OTHER))
+
+
+def test_restore_that_fails_half_way_leaves_what_was_there_before(backup: Path, tmp_path: Path) -> None:
+    """The files are in their volumes and Postgres runs when the last database turns out to be damaged.
+
+    Comes before the restore that the next tests look at, which then shows that the way is free again.
+    """
+    damaged, checkout = tmp_path / "damaged", tmp_path / "checkout"
+    shutil.copytree(backup, damaged)
+    (damaged / "mlflow.dump").write_bytes(b"damaged")
+    index = json.loads((damaged / "backup.json").read_text())
+    index["files"]["mlflow.dump"]["sha256"] = hashlib.sha256(b"damaged").hexdigest()
+    (damaged / "backup.json").write_text(json.dumps(index))
+    # A checkout without an `.env`, which takes that of the backup.
+    shutil.copytree(
+        ROOT, checkout, ignore=shutil.ignore_patterns(".git", ".venv", ".cache", ".env", "backups", "pictures")
+    )
+    assert things_of_the_other_stack() == []
+    done = tool("restore", damaged, elsewhere=True, checkout=checkout)
+    assert done.returncode == 1
+    assert "  database mlflow" in done.stderr
+    assert "input file does not appear to be a valid archive" in done.stderr
+    assert "do: restore another backup; what this one has made is removed" in done.stderr
+    assert things_of_the_other_stack() == []
+    assert not (checkout / ".env").exists()
 
 
 def test_restored_stack_has_the_runs_the_files_and_the_champion(other: Airflow) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from airflow_ml import alerts
+from airflow_ml import alerts, models
 from airflow_ml.common import AirflowMlError
 
 from .conftest import (
@@ -313,5 +313,8 @@ def test_without_mlflow_the_last_champion_serves_and_the_log_says_so() -> None:
         assert (done.line["version"], done.line["model"]) == (expected["version"], expected["model"])
         assert "out of reach" in done.log
         assert "http://mlflow:5000" in registry("resolve", code=1).log
+        # The host tool once advised on the options of `docker run`.
+        with pytest.raises(AirflowMlError, match=r"(?s)^MLflow does not answer.*do: make up"):
+            models.list_versions()
     finally:
         compose_stack.compose("up", "--detach", "--wait", "mlflow")

@@ -1,10 +1,12 @@
 """The backtest on days of a few rows: what it finds, that it uses nothing which was known later, what it refuses."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from conftest import World
 from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import Publication, read_partition
+from stagekit.progress import Meter
 
 from auc import area
 from encoded_days import DayRows
@@ -79,6 +82,16 @@ def found(world: World) -> dict[str, Any]:
 
 def strategy(content: Mapping[str, Any], window: int, every: int) -> dict[str, Any]:
     return next(one for one in content["strategies"] if (one["window"], one["every"]) == (window, every))
+
+
+def test_backtest_shows_how_many_days_are_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It once showed the iterations of each of its many models."""
+    shown: list[Meter] = []
+    monkeypatch.setattr(sys.modules["stagekit.progress"], "_running", Mock(append=shown.append))
+    publish(world.root, {day: make_day(number) for number, day in enumerate(DAYS)})
+    code, log, _ = run(world, "--windows", "1", "--every", "1")
+    assert code == 0, log
+    assert [(one.what, one.done, one.total, one.unit) for one in shown] == [("backtest", 12, 12, "days")]
 
 
 def test_walk_finds_when_retraining_paid(world: World) -> None:
