@@ -14,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,25 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
     one.remove()
 
 
+@pytest.fixture(scope="module")
+def first_build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A checkout whose images are built, for copies of it."""
+    one = Checkout(tmp_path_factory.mktemp("first") / "checkout")
+    one.run()
+    yield one
+    one.remove()
+
+
 @pytest.fixture
-def built(checkout: Checkout) -> Checkout:
-    checkout.run()
-    return checkout
+def built(first_build: Checkout, tmp_path: Path) -> Iterator[Checkout]:
+    """A copy of a checkout whose images are built, under the same names: what a test removed is built again."""
+    one = copy(first_build)
+    one.root = Path(shutil.copytree(first_build.root, tmp_path / "checkout"))
+    one.run()
+    first = set(one.on_engine())
+    yield one
+    if others := sorted(set(one.on_engine()) - first):
+        docker("image", "rm", "--force", *others)
 
 
 @contextmanager
@@ -279,7 +295,7 @@ def test_interrupted_build_leaves_the_lock_as_it_was(built: Checkout) -> None:
         wait_until(lambda: log.exists() and 'RUN ["python"' in log.read_text(), "the build runs")
         run.send_signal(signal.SIGINT)
         assert run.stderr.read() == "the images that were built are kept, the image lock has not changed\nstopped\n"
-        assert run.wait(timeout=20) == 130
+        assert run.wait(timeout=PATIENCE_S) == 130
     assert built.lock() == before
 
 

@@ -5,51 +5,14 @@ import re
 from functools import cache
 from typing import Any
 
+import pytest
+
 from tests.harness import CONFINED, ROOT, docker, images, python, wait_until
+from tests.images.probe import facts
+
+pytestmark = pytest.mark.xdist_group("probe")
 
 SLEEP = ("python", "-c", "import time; print('here', flush=True); time.sleep(300)")
-# What an image must not hold: ways to run something else, to install, to become root; what only makes it larger.
-UNWANTED = """
-import re
-programs = {"sh", "bash", "dash", "busybox", "perl", "apt", "apt-get", "dpkg", "pip", "pip3", "uv", "gcc", "cc", "ld",
-            "ldconfig", "strip", "su", "sudo", "passwd", "mount", "curl", "wget", "git"}
-unwanted = re.compile(r"/(tests?|idlelib|tkinter|ensurepip)/|\\.(a|c|h|pyx|pxd|pyi)$")
-unwanted_files = []
-for folder, _, files in os.walk("/"):
-    if folder.startswith(("/proc", "/sys", "/dev")):
-        continue
-    for name in files:
-        path = os.path.join(folder, name)
-        mode = os.lstat(path).st_mode
-        if (name in programs and mode & 0o111) or mode & 0o6000 or unwanted.search(path):
-            unwanted_files.append(path)
-"""
-MODIFIABLE = """
-roots = ["/opt/stage", "/opt/service", "/opt/venv", "/usr", "/etc", "/bin"]
-paths = (path for root in roots for path in pathlib.Path(root).rglob("*") if not path.is_symlink())
-modifiable = [str(path) for path in paths if os.access(path, os.W_OK)][:5]
-"""
-
-
-# What the container reports of itself: one start for each image.
-PROBE = f"""
-import datetime, importlib.util, json, os, pathlib, shutil, ssl, sys, zoneinfo
-facts = {{
-    "user": [os.getuid(), os.getgid()],
-    "python": list(sys.version_info[:2]),
-    "stagekit": importlib.util.find_spec("stagekit") is not None,
-    "name": os.environ["ML_IMAGE"],
-    "installers": [name for name in ("pip", "uv") if shutil.which(name) or importlib.util.find_spec(name)],
-    "authorities": len(ssl.create_default_context().get_ca_certs()),
-    "paris": str(datetime.datetime(2026, 7, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Paris")).utcoffset()),
-    "debian": sorted(os.listdir("/var/lib/dpkg/status.d")),
-    "modules": sorted(path.name for path in pathlib.Path("/opt/stage").glob("*.*")),
-}}
-{UNWANTED}
-{MODIFIABLE}
-print(json.dumps({{**facts, "unwanted": unwanted_files, "modifiable": modifiable}}))
-"""
-
 # The help of a stage and of each of its commands, and whether the parser takes the examples.
 HELP = """
 import importlib, json, shlex, sys
@@ -71,12 +34,6 @@ LAYOUT = re.compile(
     r".*options:\n.*\nexample:\n  docker run --rm -v data:/data [^\n]*\n",
     re.DOTALL,
 )
-
-
-@cache
-def facts(image: str) -> dict[str, Any]:
-    """What an image reports of itself."""
-    return dict(json.loads(python(image, PROBE).stdout))
 
 
 @cache

@@ -7,19 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_ml.lock import normal
 
 from tests.harness import ROOT, images, python
+from tests.images.probe import facts
 
-# The import packages of each installed distribution, found among its own files.
-IMPORTS = """
-import importlib, importlib.metadata as metadata, json, pathlib, re, sys
-found = {}
-for distribution in metadata.distributions():
-    tops = {path.parts[0] for path in distribution.files if path.suffix == ".py" or ".so" in path.suffixes}
-    names = {re.sub(r"(\\.cpython.*|\\.abi3)?\\.(py|so)$", "", top) for top in tops}
-    found[re.sub(r"[-_.]+", "-", distribution.name).lower()] = sorted(n for n in names if n.isidentifier())
-print(json.dumps(found))
-"""
+pytestmark = pytest.mark.xdist_group("probe")
+
 # What only other images have is looked for first: an import could bring it.
 LOAD_EVERYTHING = """
 import ctypes, importlib.util, json, pathlib
@@ -43,17 +37,15 @@ print(json.dumps({{"foreign": foreign, "failed": failed, "broken": broken}}))
 def locked(folder: Path) -> set[str]:
     """The packages of a lock, whatever system they are for."""
     names = re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==", (folder / "requirements.txt").read_text(), re.MULTILINE)
-    return {re.sub(r"[-_.]+", "-", name).lower() for name in names}
+    return {normal(name) for name in names}
 
 
 FOLDERS = {p.parent.name: p.parent for p in [*ROOT.glob("stages/*/Dockerfile"), *ROOT.glob("services/*/Dockerfile")]}
 
 
-@cache
 def import_names(name: str) -> dict[str, list[str]]:
     """The import packages of each distribution in an image."""
-    found: dict[str, list[str]] = json.loads(python(images()[name], IMPORTS).stdout)
-    return found
+    return {normal(package): one["imports"] for package, one in facts(images()[name])["packages"].items()}
 
 
 @pytest.mark.parametrize("name", sorted(FOLDERS))

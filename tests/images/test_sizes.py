@@ -6,9 +6,13 @@ from collections import defaultdict
 from typing import Any, NamedTuple
 
 import pytest
+from airflow_ml.lock import normal
 from maintain.image_contents import LAYER_MAKERS
 
-from tests.harness import ROOT, docker, images, python
+from tests.harness import ROOT, docker, images
+from tests.images.probe import facts
+
+pytestmark = pytest.mark.xdist_group("probe")
 
 MB = 1_000_000
 # Debian's packages move a little between two builds.
@@ -18,14 +22,6 @@ MLFLOW = ("mlflow", "registry")
 WITHOUT_MLFLOW, ALL_TOGETHER = 765 * MB, 1040 * MB
 WORTH_SHARING = 1 * MB
 STAGES = sorted(path.parent.name for path in ROOT.glob("stages/*/Dockerfile"))
-INSTALLED = """
-import importlib.metadata as metadata, json, re
-sizes = {}
-for distribution in metadata.distributions():
-    name = re.sub(r"[-_.]+", "-", distribution.name).lower()
-    sizes[name] = sum(path.locate().stat().st_size for path in distribution.files)
-print(json.dumps(sizes))
-"""
 
 
 class Layer(NamedTuple):
@@ -71,12 +67,11 @@ def test_all_images_together_are_within_the_budget_with_shared_layers_counted_on
 
 def test_what_stages_have_in_common_is_stored_once() -> None:
     """A layer is stored once where its digest and those of all layers below it are the same."""
-    sizes = {stage: json.loads(python(images()[stage], INSTALLED).stdout) for stage in STAGES}
     users: dict[str, list[str]] = defaultdict(list)
-    for stage, packages in sizes.items():
-        for name, size in packages.items():
-            if size > WORTH_SHARING:
-                users[name].append(stage)
+    for stage in STAGES:
+        for name, package in facts(images()[stage])["packages"].items():
+            if package["size"] > WORTH_SHARING:
+                users[normal(name)].append(stage)
     shared = {name: stages for name, stages in users.items() if len(stages) > 1}
     assert {"numpy", "scipy", "polars-runtime-32"} <= set(shared)
     for name, stages in shared.items():
