@@ -184,7 +184,7 @@ class CheckedTable:
             texts = texts_at(self._path, rejected.select(OFFSET, SIZE).iter_rows())
             rejected = rejected.with_columns(pl.Series(TEXT, texts, dtype=pl.String))
             bad = pl.concat([bad, rejected.select(*REJECTED)]).sort(LINE)
-            good = good.join(late, on=LINE, how="anti", maintain_order="left")
+            good = good.filter(~pl.col(LINE).is_in(late[LINE].implode()))
         return good, bad
 
 

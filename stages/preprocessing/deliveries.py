@@ -63,7 +63,7 @@ def read_raw_day(root: Path, ds: str, files: Sequence[str], as_of: str | None) -
 
     There may be none of the latter. Errors: NotReady if no labels are there at all.
     """
-    raw = read_partition(root, f"raw/{ds}", files)
+    raw = read_partition(root, f"raw/{ds}", [])
     targets = targets_of(raw) or [TARGET]  # which is reported as missing
     known = [file for file in targets if as_of is None or arrival(raw, file) <= as_of]
     oldest_first = sorted(known, key=lambda file: arrival(raw, file))

@@ -59,16 +59,18 @@ def cut_damaged_records(piece: bytes, columns: int, *, last: bool, inside: bool)
 
 def _end_of_sound_records(piece: bytes, last: bool) -> int:
     """Where the last whole record ends, if the quotes of most of the piece are where they belong; 0 if not."""
-    quote = piece.find(QUOTE)
-    if quote >= 0 and (sound := SOUND_FIELDS.match(piece)):
-        quote = piece.find(QUOTE, sound.end())
+    quote, sound = piece.find(QUOTE), 0
+    if quote >= 0 and (fields := SOUND_FIELDS.match(piece)):
+        sound = fields.end()
+        quote = piece.find(QUOTE, sound)
     if quote < 0 and last:
         return len(piece)
     end = piece.rfind(LINE_END, 0, quote if quote >= 0 else len(piece)) + 1
-    quotes = piece.count(QUOTE, 0, end) if QUOTE in piece else 0  # to count takes time, also where there is none
+    # Quotes are even up to `sound` and none follows before `quote`, so those after `end` say whether it is inside.
+    quotes = piece.count(QUOTE, end, sound)
     while quotes % 2:  # that line end is inside a quoted field: one line back
         before = piece.rfind(LINE_END, 0, end - 1) + 1
-        quotes -= piece.count(QUOTE, before, end)
+        quotes += piece.count(QUOTE, before, end)
         end = before
     return end if 2 * end >= len(piece) else 0
 

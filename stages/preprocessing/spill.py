@@ -7,7 +7,7 @@ from threading import Lock
 import polars as pl
 
 # How much a Shelf and a Spill keep in memory at most.
-SHELF_BYTES, FLUSH_BYTES = 192 << 20, 32 << 20
+SHELF_BYTES, FLUSH_BYTES = 192 << 20, 64 << 20
 
 
 class Shelf:

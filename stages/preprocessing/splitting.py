@@ -23,7 +23,7 @@ from stagekit import BadInput, Publication
 from stagekit.contract import CATEGORY, Encoder, write_encoder
 
 from checks import positive_class
-from csv_input import Block
+from csv_input import TEXT, Block
 from csv_output import CsvWriter, texts_of
 from encoder import fit_encoder
 from encoding import code_of, encode
@@ -96,20 +96,20 @@ def _write_sides(data: TrainData, sides: pl.Series, encoder: Encoder, publicatio
     """Write the encoded rows of both sides, and the raw values of those that validate; returns the rows by file."""
     first = [code_of(encoder.target, encoder.classes), *data.table.schema.named("weight")]
 
-    def work(part: tuple[pl.DataFrame, Block, pl.Series]) -> tuple[pl.DataFrame, pl.DataFrame, list[str]]:
+    def work(part: tuple[pl.DataFrame, Block, pl.Series]) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
         rows, block, side = part
         encoded, chosen = encode(encoder, rows, first), side == VALIDATES
-        texts = data.table.texts(block).filter(chosen).to_list() if chosen.any() else []
-        return encoded.filter(side == TRAINS), encoded.filter(chosen), texts
+        texts = data.table.texts(block).filter(chosen) if chosen.any() else pl.Series(TEXT, dtype=pl.String)
+        return encoded.filter(side == TRAINS), encoded.filter(chosen), texts.to_frame()
 
     parts = _with_sides(zip(data.frames(), data.blocks(), strict=True), sides)
     train, val = CsvWriter(publication.path("train.csv")), CsvWriter(publication.path("val.csv"))
-    with train, val, publication.path("val_data.csv").open("wb") as val_data:
+    with train, val, publication.path("val_data.csv").open("wb", buffering=0) as val_data:
         val_data.write(data.table.header_line)
         for in_train, in_val, texts in in_order(work, parts):
             train.write(in_train)
             val.write(in_val)
-            val_data.write("".join(f"{text}\n" for text in texts).encode())
+            texts.write_csv(val_data, include_header=False, quote_style="never")
     return {"train.csv": train.rows, "val.csv": val.rows, "val_data.csv": val.rows}
 
 

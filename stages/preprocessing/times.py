@@ -15,7 +15,9 @@ import polars as pl
 DEFAULT, SECONDS, MILLISECONDS = "default", "epoch", "epoch-ms"
 # XML Schema's dateTime: seconds are required; a fraction and an offset are not.
 ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-ISO_SECONDS = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+# From the year 1 on, so that only an offset can lead out of what a value can be.
+ISO_YEAR = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+ISO_SECONDS = rf"{ISO_YEAR}-[0-9]{{2}}-[0-9]{{2}}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
 ISO_DATETIME = rf"^{ISO_SECONDS}(\.[0-9]{{1,9}})?(Z|[+-][0-9]{{2}}:[0-9]{{2}})?$"
 # Values have microseconds. The zeros of a finer fraction carry nothing.
 TOO_FINE = r"\.[0-9]{6}0*[1-9]"
@@ -108,8 +110,7 @@ def to_datetime(text: pl.Expr, pattern: str) -> pl.Expr:
     """Text to a time in UTC, in microseconds; null where the text is not of the format."""
     if pattern in (SECONDS, MILLISECONDS):
         return _since_1970(text, 1_000_000 if pattern == SECONDS else 1_000)
-    value = _iso(text) if pattern == DEFAULT else _parse(_of_form(text, pattern), _to_polars(pattern))
-    return pl.when(value.is_between(FIRST, LAST)).then(value)
+    return _iso(text) if pattern == DEFAULT else _inside(_parse(_of_form(text, pattern), _to_polars(pattern)))
 
 
 def _iso(text: pl.Expr) -> pl.Expr:
@@ -118,7 +119,11 @@ def _iso(text: pl.Expr) -> pl.Expr:
     usual = _parse(pl.when(whole_utc).then(iso).str.head(len("YYYY-MM-DDThh:mm:ss")), "%Y-%m-%dT%H:%M:%S")
     other = pl.when(~whole_utc).then(iso)
     fraction = _parse(other.str.strip_suffix("Z"), "%Y-%m-%dT%H:%M:%S%.f")
-    return pl.coalesce(usual, fraction, _parse(other, "%Y-%m-%dT%H:%M:%S%.f%z"))
+    return pl.coalesce(usual, fraction, _inside(_parse(other, "%Y-%m-%dT%H:%M:%S%.f%z")))
+
+
+def _inside(value: pl.Expr) -> pl.Expr:
+    return pl.when(value.is_between(FIRST, LAST)).then(value)
 
 
 def _parse(text: pl.Expr, pattern: str) -> pl.Expr:
@@ -139,8 +144,13 @@ def _since_1970(text: pl.Expr, microseconds: int) -> pl.Expr:
     return pl.coalesce(read[0], read[1].cast(pl.Int64, strict=False)).cast(pl.Datetime("us"))
 
 
+def form_of(pattern: str) -> str:
+    """The regular expression of the texts that are of a pattern's form."""
+    return "^" + "".join(_expressions(_tokens(pattern))) + "$"
+
+
 def _of_form(text: pl.Expr, pattern: str) -> pl.Expr:
-    return pl.when(text.str.contains("^" + "".join(_expressions(_tokens(pattern))) + "$")).then(text)
+    return pl.when(text.str.contains(form_of(pattern))).then(text)
 
 
 def _expressions(tokens: list[str]) -> Iterator[str]:
