@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from csv_input import LINE
-from readings import NUMBERS, TEXT_COLUMN, TIMES, Reading, fitting, of_the_look
+from readings import NUMBERS, TEXT_COLUMN, TIMES, Reading, Values, of_the_look
 
 FIRST, COUNT = "first", "count"
 # A reading that fits fewer of the first values, or of all values so far, is given up.
@@ -122,9 +122,9 @@ class Column:
             self._sample(stripped.head(SAMPLE))
         self.least = min(filter(None, (self.least, stripped[TEXT_COLUMN].min())))
         self.greatest = max(self.greatest, stripped[TEXT_COLUMN].max())
-        read = _Batch(stripped)
+        read = Values(stripped[TEXT_COLUMN])
         for fit in self.fits:
-            values = read.values(fit.reading)
+            values = read.of(fit.reading)
             fit.count += values.count()
             if values.null_count():
                 fit.misfits.add(stripped.filter(values.is_null()))
@@ -136,16 +136,17 @@ class Column:
     def _sample(self, sample: pl.DataFrame) -> None:
         """Decide on the first values which readings are looked at."""
         few = sample.head(FEW)[TEXT_COLUMN]
-        possible = fitting(of_the_look(self._candidates, few), few, 0)
-        chosen = fitting(possible, sample[TEXT_COLUMN], LEAST_SHARE)
+        possible = Values(few).fitting(of_the_look(self._candidates, few), 0)
+        read = Values(sample[TEXT_COLUMN])
+        chosen = read.fitting(possible, LEAST_SHARE)
         self.fits, self._sampled = [Fit(reading) for reading in chosen], True
         for reading in possible:
             if reading not in chosen:
                 fit = Fit(reading)
-                fit.misfits.add(sample.filter(reading.values(sample[TEXT_COLUMN]).is_null()))
+                fit.misfits.add(sample.filter(read.of(reading).is_null()))
                 self.given_up.append(fit)
 
-    def _compare(self, read: "_Batch") -> None:
+    def _compare(self, read: Values) -> None:
         """Note where two readings that are still possible give different values."""
         for family in (NUMBERS, TIMES):
             fits = [fit for fit in self.fits if fit.reading.field.type in family]
@@ -155,36 +156,6 @@ class Column:
                         text = read.difference(before.reading, fit.reading)
                         if text is not None:
                             fit.differs[before.reading] = text
-
-
-class _Batch:
-    """The values of a batch by reading, each computed once."""
-
-    def __init__(self, stripped: pl.DataFrame) -> None:
-        self._texts = stripped[TEXT_COLUMN]
-        self._values: dict[Reading, pl.Series] = {}
-
-    def values(self, reading: Reading) -> pl.Series:
-        if reading not in self._values:
-            base = self.values(reading.base) if reading.base else None
-            if base is None or base.null_count() == base.len():
-                self._values[reading] = reading.values(self._texts)
-            elif not base.null_count():
-                self._values[reading] = base
-            else:
-                unread = base.is_null().arg_true()
-                read = reading.values(self._texts.gather(unread))
-                self._values[reading] = base.cast(read.dtype).scatter(unread, read)
-        return self._values[reading]
-
-    def difference(self, one: Reading, other: Reading) -> str | None:
-        """The first text with two values."""
-        left, right = self.values(one), self.values(other)
-        if left is right:
-            return None
-        dtype = pl.Float64() if one.field.type in NUMBERS else pl.Datetime("us")
-        differ = (left.cast(dtype) != right.cast(dtype)).fill_null(False)
-        return str(self._texts.filter(differ)[0]) if differ.any() else None
 
 
 def _are_akin(one: Reading, other: Reading) -> bool:

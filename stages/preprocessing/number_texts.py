@@ -27,15 +27,22 @@ def plain_number(field: Field, text: pl.Expr) -> pl.Expr:
     """
     if is_plain(field):
         return text
-    group, decimal = re.escape(field.group_char), re.escape(field.decimal_char)
-    whole = rf"[0-9]{{1,3}}(?:{group}[0-9]{{2,3}})*{group}[0-9]{{3}}|[0-9]*" if group else "[0-9]*"
-    number = rf"((?:{whole})(?:{decimal}[0-9]*)?(?:[eE][+-]?[0-9]+)?)"
-    beside = (rf"(?:{SIGN}\s*)?", rf"(?:\s*{SIGN})?") if not field.bare_number else ("", "")
-    form = rf"^([+-]?)\s*{beside[0]}([+-]?){number}{beside[1]}$" if not field.bare_number else rf"^([+-]?)(){number}$"
+    form = form_of(field)
     plain = pl.when(text.str.contains(form)).then(text.str.replace(form, "${1}${2}${3}"))
-    if group:
+    if field.group_char:
         plain = plain.str.replace_all(field.group_char, "", literal=True)
     return plain.str.replace(field.decimal_char, ".", literal=True)
+
+
+def form_of(field: Field, *, fractions: bool = True) -> str:
+    """The regular expression of the field's numbers, if they are not plain: two signs, then digits and marks."""
+    group, decimal = re.escape(field.group_char), re.escape(field.decimal_char)
+    whole = rf"[0-9]{{1,3}}(?:{group}[0-9]{{2,3}})*{group}[0-9]{{3}}|[0-9]*" if group else "[0-9]*"
+    fraction = rf"(?:{decimal}[0-9]*)?(?:[eE][+-]?[0-9]+)?" if fractions else ""
+    number = f"((?:{whole}){fraction})"
+    if field.bare_number:
+        return rf"^([+-]?)(){number}$"
+    return rf"^([+-]?)\s*(?:{SIGN}\s*)?([+-]?){number}(?:\s*{SIGN})?$"
 
 
 def written_form(field: Field) -> str:
