@@ -25,6 +25,8 @@ from ml.settings import SettingError, setting
 
 # Numbers of days with commas between, as the options of the stage take them.
 DAYS_LIST = r"^[0-9]{1,3}(,[0-9]{1,3})*$"
+# No NaN and no Infinity: plugins/finite_numbers.py.
+FINITE = "finite"
 # Of a row's features so many can be named, as the option --reasons of the stage allows.
 MOST_REASONS = 100
 
@@ -65,6 +67,7 @@ FIELDS = {
     "wait_hours": Param(
         WAIT_HOURS,
         type=["null", "number"],
+        format=FINITE,
         minimum=0,
         maximum=168,
         title="Hours to wait",
@@ -104,6 +107,7 @@ FIELDS = {
     "max_rejected": Param(
         MAX_REJECTED,
         type=["null", "number"],
+        format=FINITE,
         minimum=0,
         maximum=1,
         title="Rejected share",
@@ -112,6 +116,7 @@ FIELDS = {
     "val_fraction": Param(
         VAL_FRACTION,
         type=["null", "number"],
+        format=FINITE,
         exclusiveMinimum=0,
         exclusiveMaximum=1,
         title="Validation share",
@@ -120,6 +125,7 @@ FIELDS = {
     "lightgbm": Param(
         {},
         type=["null", "object"],
+        format=FINITE,
         propertyNames={"format": "LightGBM parameter"},  # plugins/lightgbm_names.py
         title="LightGBM parameters",
         description='Those to change, such as {"num_leaves": 63}. The others are '
@@ -146,6 +152,7 @@ FIELDS = {
     "minutes": Param(
         None,
         type=["null", "number"],
+        format=FINITE,
         minimum=0,
         maximum=330,
         title="Minutes",
@@ -199,6 +206,7 @@ FIELDS = {
     "answer_hours": Param(
         read_rules()["answer_hours"],
         type="number",
+        format=FINITE,
         exclusiveMinimum=0,
         maximum=LONGEST_ANSWER,
         title="Hours to answer",
