@@ -9,6 +9,8 @@ import pytest
 from airflow_ml import __main__ as cli
 from airflow_ml.common import ROOT
 
+from tests.harness import PATIENCE_S
+
 NOWHERE = "unix:///nonexistent/docker.sock"
 # For each command arguments that are wrong, and what the message names.
 WRONG = (
@@ -70,7 +72,13 @@ WITHOUT_ENGINE = (
 def tool(words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     command = [ROOT / "airflow-ml", *words.split()]
     return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
 
 
@@ -128,7 +136,9 @@ def test_make_fails_with_the_code_of_the_command_in_its_last_line(target: str, c
     """make itself always ends with 2; it prints the command's own code."""
     command = ["make", *target.split()]
     environment = {**os.environ, "DOCKER_HOST": NOWHERE}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 2
     assert named in done.stderr
     assert re.search(rf"Error {code}$", done.stderr.rstrip()), done.stderr

@@ -12,6 +12,7 @@ from airflow_ml import new_stage
 from airflow_ml.common import ROOT
 from airflow_ml.common import AirflowMlError as AirflowMlError
 
+from tests.harness import PATIENCE_S
 from tests.image_tree import make_tree
 
 README = "| stage |\n|---|\n| [one](stages/one) | does one | a | 1 MB |\n\n## More\n"
@@ -157,7 +158,9 @@ def test_stopped_on_the_way_leaves_nothing(root: Path) -> None:
     before = files_of(root)
     command = [sys.executable, "-B", "-m", "airflow_ml", "new-stage", "columns", "--library", "jinja2"]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 143, done.stderr
     assert files_of(root) == before
 

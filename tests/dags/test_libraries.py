@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from tests.dags.conftest import DAGS
+from tests.harness import PATIENCE_S
 
 # As `airflow scheduler` begins; in a process of its own, because the tests have loaded all of it.
 START = """
@@ -19,6 +20,6 @@ print([name for name in sys.modules if name.partition(".")[0] == "ml"])
 def test_component_loads_the_libraries_and_leaves_our_files_to_its_copies() -> None:
     environment = {**os.environ, "PYTHONPATH": str(DAGS)}
     command = [sys.executable, "-c", START]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-2:] == ["True", "[]"], done.stdout + done.stderr

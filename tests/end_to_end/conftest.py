@@ -17,7 +17,7 @@ import pytest
 from airflow_ml import stack as compose_stack
 from airflow_ml.airflow_api import Airflow
 
-from tests.harness import ROOT, Data, Done, images, registry_login
+from tests.harness import PATIENCE_S, ROOT, Data, Done, images, registry_login
 
 # Another name and another first port let two such stacks run side by side.
 PROJECT = os.environ.get("ML_TEST_PROJECT", "airflow-ml-test")
@@ -41,7 +41,7 @@ os.environ |= {
 COLLECTOR = f"{PROJECT}-collector"
 
 # No test is about these: they bound what hangs, also on a machine that is slow and busy.
-RUN_TIMEOUT_S, COMMAND_TIMEOUT_S, ANSWER_TIMEOUT_S = 1800, 1800, 120
+RUN_TIMEOUT_S, COMMAND_TIMEOUT_S = 1800, 1800
 SMALL = {"rows": 3000}
 FEW_TREES = {"lightgbm": {"num_boost_round": 20}}
 # The day that `make run` trains on, and that several tests look at; the day that it scores, as in the README.
@@ -99,7 +99,7 @@ class Stack:
     def page(self, url: str) -> str:
         """The source of a page of MLflow or the reports."""
         asked = urllib.request.Request(url, headers=compose_stack.page_login())
-        with urllib.request.urlopen(asked, timeout=ANSWER_TIMEOUT_S) as answer:
+        with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
             return str(answer.read().decode())
 
     def links(self, dag: str, run: str, task: str) -> dict[str, str | None]:
@@ -142,7 +142,7 @@ class Mlflow:
     def get(self, path: str, **query: str) -> dict[str, Any]:
         address = f"{self.url}/api/2.0/mlflow/{path}?{urllib.parse.urlencode(query)}"
         asked = urllib.request.Request(address, headers=compose_stack.page_login())
-        with urllib.request.urlopen(asked, timeout=ANSWER_TIMEOUT_S) as answer:
+        with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
             return dict(json.load(answer))
 
     def model(self) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import pytest
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import AirflowMlError
 
-from tests.harness import docker
+from tests.harness import PATIENCE_S, docker
 
-from .conftest import ANSWER_TIMEOUT_S, PROJECT, SCORED, Results, Stack, compose_stack, new_password
+from .conftest import PROJECT, SCORED, Results, Stack, compose_stack, new_password
 
 # What answers a stranger: whether Airflow works, and what a log-in needs.
 HEALTH = "/api/v2/monitor/health"
@@ -55,7 +55,7 @@ def code_of(stack: Stack, method: str, path: str) -> int:
     """The answer's code to a request without a log-in."""
     try:
         with urllib.request.urlopen(
-            urllib.request.Request(stack.url + path, method=method), timeout=ANSWER_TIMEOUT_S
+            urllib.request.Request(stack.url + path, method=method), timeout=PATIENCE_S
         ) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
@@ -69,7 +69,7 @@ def document(stack: Stack, path: str) -> dict[str, dict[str, object]]:
     with urllib.request.urlopen(urllib.request.Request(f"{stack.url}/auth/token", login, json_type)) as answer:
         token = json.load(answer)["access_token"]
     request = urllib.request.Request(stack.url + path, headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         return dict(json.load(answer)["paths"])
 
 
@@ -87,7 +87,7 @@ def test_stranger_gets_no_answer_but_health(stack: Stack, name: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/auth/login/", HEALTH, "/api/v2/dags", "/static/pin_32.png", "/auth/token"])
 def test_browser_is_asked_to_be_careful(stack: Stack, path: str) -> None:
     try:
-        with urllib.request.urlopen(stack.url + path, timeout=ANSWER_TIMEOUT_S) as answer:
+        with urllib.request.urlopen(stack.url + path, timeout=PATIENCE_S) as answer:
             found = answer.headers
     except urllib.error.HTTPError as error:
         found = error.headers
@@ -100,7 +100,7 @@ def test_browser_is_asked_to_be_careful(stack: Stack, path: str) -> None:
 @pytest.mark.usefixtures("stack")
 def test_stranger_gets_nothing_of_mlflow_and_the_reports(name: str, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(compose_stack.pages()[name] + path, timeout=ANSWER_TIMEOUT_S)
+        urllib.request.urlopen(compose_stack.pages()[name] + path, timeout=PATIENCE_S)
     assert (refused.value.code, refused.value.read()) == (REFUSED, b"Log in.\n")
 
 

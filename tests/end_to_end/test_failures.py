@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.harness import ROOT, images
+from tests.harness import PATIENCE_S, ROOT, images
 
 from .conftest import PROJECT, RUN_TIMEOUT_S, SMALL, Stack, compose_stack, data
 
@@ -21,7 +21,6 @@ os.environ["ML_ALERT_URLS"] = (
 )
 RECEIVER = f"{PROJECT}-receiver"
 TRAINED, DAY, SCORED = "2026-01-31", "2026-02-01", "2026-02-02"
-PATIENCE_S = 300
 # A message that is not to come has time to come.
 SILENCE_S = 5
 

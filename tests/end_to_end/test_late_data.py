@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.harness import PATIENCE_S
+
 from .conftest import DAY, RUN_TIMEOUT_S, Results, Stack, compose_stack, data
 
 TASK, LATE = "wait_for_raw", "2026-05-10"
 # Eleven seconds. The scheduler looks every 15 whose wait is over.
 BRIEF_HOURS = 0.003
-PATIENCE_S = 300
 
 
 def task_of(stack: Stack, dag: str, run: str) -> dict[str, Any]:

@@ -4,14 +4,12 @@ import re
 import subprocess
 import time
 
-from tests.harness import ROOT
+from tests.harness import PATIENCE_S, ROOT
 
 from .conftest import COLLECTOR, RUN_TIMEOUT_S, Results, Stack
 
 OPERATE = (ROOT / "docs" / "operate.md").read_text(encoding="utf-8")
 DOCUMENTED = set(re.findall(r"^\| `(airflow\.[\w.]+)` \|", OPERATE, flags=re.MULTILINE))
-# Metrics are sent every 30 seconds.
-PATIENCE_S = 300
 
 
 def collected() -> set[str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.harness import PATIENCE_S
+
 from .conftest import DAY, RUN_TIMEOUT_S, SMALL, Stack, compose_stack, data
 
 
@@ -108,12 +110,12 @@ def test_health_check_notices_a_component_that_hangs(stack: Stack) -> None:
     assert health() == 0
     signal_all(signal.SIGSTOP)
     try:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + PATIENCE_S
         while health() == 0 and time.monotonic() < deadline:
             time.sleep(2)
         assert health() == 1
     finally:
         signal_all(signal.SIGCONT)
-    while health() and time.monotonic() < deadline + 300:
+    while health() and time.monotonic() < deadline + PATIENCE_S:
         time.sleep(2)
     assert health() == 0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
+from typing import Any
 
 from playwright.sync_api import Browser, HttpCredentials, Page, sync_playwright
 
@@ -77,6 +78,14 @@ def open_browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=arguments)
         yield browser
         browser.close()
+
+
+@contextmanager
+def open_page(browser: Browser, **options: Any) -> Iterator[Page]:
+    """A page for somebody who has logged in; the options are those of a context of the browser."""
+    with closing(browser.new_context(http_credentials=LOGIN, **options)) as context:
+        context.set_default_timeout(PATIENCE_S * 1000)
+        yield context.new_page()
 
 
 def watch(page: Page) -> tuple[list[str], list[str]]:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.harness import ROOT, Data, copy_of, data_volume, docker
-from tests.images.reports_lab import DESKTOP, LOGIN, PHONE, Service, open_browser, start_service, watch
+from tests.images.reports_lab import DESKTOP, PHONE, Service, open_browser, open_page, start_service, watch
 
 MODEL, LAST = "models/2026-11-21", "2026-11-22"
 MONITORING = json.loads((ROOT / "dags/rules.json").read_text())["monitoring"]
@@ -104,10 +104,7 @@ def test_dashboard_fits_is_quiet_and_shows_each_day_in_each_chart(
     services: dict[str, Service], browser: Browser, days: str, size: tuple[int, int], scheme: Any
 ) -> None:
     width, height = size
-    with closing(
-        browser.new_context(http_credentials=LOGIN, viewport={"width": width, "height": height}, color_scheme=scheme)
-    ) as context:
-        page = context.new_page()
+    with open_page(browser, viewport={"width": width, "height": height}, color_scheme=scheme) as page:
         said, asked = watch(page)
         page.goto(services[days].url)
         if pictures := os.environ.get("ML_TEST_PICTURES"):
@@ -127,7 +124,7 @@ WITHIN = """text => { const [inner, outer] = [text, text.closest('section')].map
 
 
 def test_click_on_a_day_of_a_chart_opens_its_page(services: dict[str, Service], browser: Browser) -> None:
-    with closing(browser.new_page(http_credentials=LOGIN)) as page:
+    with open_page(browser) as page:
         page.goto(services["few"].url)
         page.locator("svg.chart a").first.click()
         assert page.url == f"{services['few'].url}/2026-11-13/"
@@ -144,7 +141,7 @@ def test_gaps_and_missing_figures_are_visible(services: dict[str, Service]) -> N
 
 
 def test_one_day_is_shown_in_figures_without_charts(scored: Data, browser: Browser) -> None:
-    with served(scored, {0: {}}) as one, closing(browser.new_page(http_credentials=LOGIN)) as page:
+    with served(scored, {0: {}}) as one, open_page(browser) as page:
         page.goto(one.url)
         assert page.locator("svg").count() == 0
         assert page.locator(".charts section b").count() >= 4
@@ -202,7 +199,7 @@ def test_figures_that_do_not_count_are_not_drawn(services: dict[str, Service]) -
 
 
 def test_months_of_many_days_are_closed_but_for_the_newest(services: dict[str, Service], browser: Browser) -> None:
-    with closing(browser.new_page(http_credentials=LOGIN)) as page:
+    with open_page(browser) as page:
         page.goto(services["many"].url)
         assert page.locator("summary").count() == 14
         assert page.locator("details[open]").count() == 2

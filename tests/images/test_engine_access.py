@@ -20,7 +20,7 @@ from tests.harness import CONFINED, PATIENCE_S, ROOT, Finished, docker, images, 
 
 SOCKET = "/run/engine-proxy/engine.sock"
 # How the socket at a path answers a user of that number; as the same user if there is no number.
-ASK = """
+ASK = f"""
 import os, socket, sys
 path, *user = sys.argv[1:]
 if user:
@@ -29,7 +29,7 @@ if user:
     os.setuid(int(user[0]))
 try:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(120)
+        connection.settimeout({PATIENCE_S})
         connection.connect(path)
         connection.sendall(b"GET /_ping HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
         print(connection.recv(12).decode())

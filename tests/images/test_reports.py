@@ -8,7 +8,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from tests.harness import (
     python,
     wait_until,
 )
-from tests.images.reports_lab import DESKTOP, LOGIN, PASSWORD, PHONE, Service, open_browser, start_service, watch
+from tests.images.reports_lab import DESKTOP, PASSWORD, PHONE, Service, open_browser, open_page, start_service, watch
 
 FIRST, LAST = "2026-11-09", "2026-11-16"
 OLD_MODEL, NEW_MODEL = "models/2026-11-08", "models/2026-11-15"
@@ -161,10 +160,7 @@ def test_page_is_quiet_loads_nothing_and_fits(
     service: Service, browser: Browser, tmp_path: Path, path: str, size: tuple[int, int], scheme: Any
 ) -> None:
     width, height = size
-    with closing(
-        browser.new_context(http_credentials=LOGIN, viewport={"width": width, "height": height}, color_scheme=scheme)
-    ) as context:
-        page = context.new_page()
+    with open_page(browser, viewport={"width": width, "height": height}, color_scheme=scheme) as page:
         said, asked = watch(page)
         page.goto(service.url + path)
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
@@ -192,10 +188,7 @@ def others(page: Page, selector: str, rule: str) -> list[str]:
 
 
 def test_page_on_paper_fits_and_is_dark_on_white(service: Service, browser: Browser) -> None:
-    with closing(
-        browser.new_context(http_credentials=LOGIN, viewport={"width": 794, "height": 1123}, color_scheme="dark")
-    ) as context:
-        page = context.new_page()
+    with open_page(browser, viewport={"width": 794, "height": 1123}, color_scheme="dark") as page:
         page.goto(f"{service.url}/{LAST}/")
         page.emulate_media(media="print")
         assert page.evaluate("document.documentElement.scrollWidth") == 794
@@ -205,8 +198,7 @@ def test_page_on_paper_fits_and_is_dark_on_white(service: Service, browser: Brow
 
 
 def test_page_cannot_load_or_run_anything_even_if_something_got_into_it(service: Service, browser: Browser) -> None:
-    with closing(browser.new_context(http_credentials=LOGIN)) as context:
-        page = context.new_page()
+    with open_page(browser) as page:
         _, asked = watch(page)
         page.goto(f"{service.url}/{LAST}/")
         page.evaluate(
@@ -265,8 +257,7 @@ def test_plots_are_shown_by_a_browser(world: Data, browser: Browser, tmp_path: P
         file = tmp_path / f"{name}.svg"
         file.write_text(world.read(f"plots/{NEW_MODEL.removeprefix('models/')}/{name}.svg"))
         for scheme in ("light", "dark"):
-            with closing(browser.new_context(http_credentials=LOGIN, color_scheme=scheme)) as context:  # type: ignore[arg-type]
-                page = context.new_page()
+            with open_page(browser, color_scheme=scheme) as page:
                 said, asked = watch(page)
                 page.goto(file.as_uri())
                 if pictures := os.environ.get("ML_TEST_PICTURES"):

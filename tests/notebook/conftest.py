@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import ROOT, Data, data_volume
+from tests.harness import PATIENCE_S, ROOT, Data, data_volume
 
 SCORED, NEWEST = "2026-11-20", "2026-11-21"
 
@@ -18,7 +18,7 @@ def notebook(data: Path | str, *arguments: str, ds: str = "", option: str = "--"
     """`./airflow-ml notebook` on this data; the arguments are Python's."""
     settings = {**os.environ, "ML_DATA": str(data), "ML_DS": ds}
     command = [str(ROOT / "airflow-ml"), "notebook", option, *arguments]
-    return subprocess.run(command, env=settings, text=True, capture_output=True, timeout=300, check=False)
+    return subprocess.run(command, env=settings, text=True, capture_output=True, timeout=PATIENCE_S, check=False)
 
 
 def our_data(folder: Path) -> Data:

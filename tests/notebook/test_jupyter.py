@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 from airflow_ml.notebook import PAGE
 
+from tests.harness import PATIENCE_S
 from tests.notebook.conftest import ROOT, notebook
-
-START_S, STOP_S = 120, 30
 
 
 def free_port() -> int:
@@ -44,12 +43,12 @@ def jupyter(data: Path, tmp_path: Path) -> "Iterator[tuple[subprocess.Popen[byte
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(STOP_S)
+            process.wait(PATIENCE_S)
 
 
 def address_of(process: "subprocess.Popen[bytes]", printed: Path, port: int) -> str:
     """The one address that is printed, with its token, once it answers."""
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.3)
         if found := re.findall(r"https?://\S+|file:\S+", printed.read_text()):
@@ -61,7 +60,7 @@ def address_of(process: "subprocess.Popen[bytes]", printed: Path, port: int) -> 
 
 
 def get(address: str) -> Any:
-    with urllib.request.urlopen(address, timeout=20) as answer:
+    with urllib.request.urlopen(address, timeout=PATIENCE_S) as answer:
         return answer.read()
 
 
@@ -79,7 +78,7 @@ def test_one_command_opens_jupyter_with_the_notebook(
     with pytest.raises(urllib.error.HTTPError, match="403"):
         get(f"{root}/api/contents")
     os.killpg(process.pid, signal.SIGINT)
-    process.wait(STOP_S)
+    process.wait(PATIENCE_S)
     with pytest.raises(urllib.error.URLError):
         get(f"{root}/api")
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 
 
 def ensure_engine(**environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [ROOT / "setup" / "ensure_engine.sh"],
-        env={**os.environ, **environment}, text=True, capture_output=True, timeout=60, check=False,
+        env={**os.environ, **environment}, text=True, capture_output=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
 
 

@@ -13,13 +13,12 @@ from uuid import uuid4
 
 import pytest
 
-from tests.harness import ROOT, Finished, docker, images
+from tests.harness import PATIENCE_S, ROOT, Finished, docker, images
 
 JUICEFS = ROOT / ".venv/bin/juicefs"
 POSTGRES = re.findall(r"image: (postgres:\S+)", (ROOT / "docker-compose.yml").read_text())[0]
 META = "postgres://postgres:lab@meta:5432/postgres?sslmode=disable"
 NO_CACHE = ("--attr-cache", "0", "--entry-cache", "0", "--dir-entry-cache", "0")
-PATIENCE_S = 180
 # The lab's database may lose its last transactions: the power does not fail here.
 FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off")
 # Nobody else needs the rights to mount; a stage sees a mounted folder only.

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from tests.shared_storage.conftest import PATIENCE_S, Host, Lab
+from tests.harness import PATIENCE_S
+from tests.shared_storage.conftest import Host, Lab
 
 NAME = "processed/2026-11-21"
 # How often a writer is killed, and how often a whole host; the nightly tests do more.
@@ -67,7 +68,7 @@ print(json.dumps({"steps": {n: s["parameters"] for n, s in mark["steps"].items()
 
 def ended(process: subprocess.Popen[str]) -> str:
     """What a process printed; it ended well."""
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     return out
 
@@ -106,9 +107,9 @@ def check_between(leader: Host, other: Host) -> tuple[subprocess.CompletedProces
     assert leading.stderr is not None
     word = leading.stderr.readline().partition("--join ")[2].split()[0]
     joined = subprocess.run(
-        other.check_storage("--join", word, *few), text=True, capture_output=True, timeout=300, check=False
+        other.check_storage("--join", word, *few), text=True, capture_output=True, timeout=PATIENCE_S, check=False
     )
-    out, err = leading.communicate(timeout=300)
+    out, err = leading.communicate(timeout=PATIENCE_S)
     return subprocess.CompletedProcess([], leading.returncode, out, err), joined
 
 
@@ -136,7 +137,7 @@ def begin(host: Host, *arguments: str) -> tuple[subprocess.Popen[str], int]:
 def kill(host: Host, writer: subprocess.Popen[str], process_id: int) -> None:
     """Kill a writer."""
     host.python(f"import os, signal; os.kill({process_id}, signal.SIGKILL)")
-    writer.communicate(timeout=60)
+    writer.communicate(timeout=PATIENCE_S)
 
 
 def test_writer_that_is_killed_harms_nobody(hosts: tuple[Host, Host]) -> None:
@@ -165,7 +166,7 @@ def test_host_that_is_killed_harms_nobody(hosts: tuple[Host, Host], attempt: int
     steady = living.begin(WRITE, "other", "40", "0.01")
     time.sleep(random.Random(attempt).uniform(0.1, 1.0))
     dying.kill()
-    writer.communicate(timeout=60)
+    writer.communicate(timeout=PATIENCE_S)
     ended(steady)  # waits until JuiceFS has released the locks of the dead host
     assert state(living)["steps"]["other"] == {"turn": 39}
     dying.start()

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from stagekit import Command, cli, run_stage
 
+from tests.harness import PATIENCE_S
+
 BASE_IMAGE = Path(__file__).parents[2] / "base-image"
 
 STAGE = """
@@ -57,7 +59,7 @@ def started(data: Path, *arguments: str, act: str = "") -> "Iterator[subprocess.
 
 def run(data: Path, *arguments: str, act: str = "") -> tuple[int, str, str]:
     with started(data, *arguments, act=act) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE_S)
     return process.returncode, out, err
 
 
@@ -179,7 +181,7 @@ def test_signal_ends_native_code_at_once_and_leaves_nothing(tmp_path: Path, numb
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(2)][-1] == "ready\n"
         process.send_signal(number)
-        _, err = process.communicate(timeout=20)  # the work itself takes many minutes
+        _, err = process.communicate(timeout=120)  # the work itself takes minutes
     assert process.returncode == 128 + number
     assert f"ended by {number.name}; nothing was published" in err
     assert not (tmp_path / "raw" / "2026-11-21").exists()

@@ -10,6 +10,7 @@ import pytest
 
 from ml.alerts import message, sink
 from ml.alerts.message import Message, Severity
+from tests.harness import PATIENCE_S
 
 
 def claim_often(folder: str, results: Any) -> None:
@@ -23,7 +24,7 @@ def test_of_many_processes_one_alone_has_the_claim(tmp_path: Path) -> None:
     processes = [context.Process(target=claim_often, args=(str(tmp_path / "alerts"), results)) for _ in range(4)]
     for process in processes:
         process.start()
-    claims = [results.get(timeout=60) for _ in processes]
+    claims = [results.get(timeout=PATIENCE_S) for _ in processes]
     assert [sum(each) for each in zip(*claims, strict=True)] == [1] * 200
 
 

@@ -19,11 +19,11 @@ from uuid import uuid4
 
 import pytest
 
-from tests.harness import ROOT, docker, images
+from tests.harness import PATIENCE_S, ROOT, docker, images
 
 JUICEFS = ROOT / ".venv/bin/juicefs"
 NO_CACHE = ("--attr-cache", "0", "--entry-cache", "0", "--dir-entry-cache", "0")
-NODES, PATIENCE_S = 3, 120
+NODES = 3
 NET = "10.77.0"
 # The engine's name of the network that the probes may join.
 NETWORK = "probes_mlflow"
@@ -147,7 +147,7 @@ class Node:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         if self.process is not None:
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=PATIENCE_S)
 
     def _processes(self) -> list[int]:
         """Engine, containerd, its shims and the mount: all of them name the host's folder."""
@@ -316,7 +316,7 @@ class Lab:
             node.stop()
         if self.registry is not None:
             self.registry.terminate()
-            self.registry.wait(timeout=60)
+            self.registry.wait(timeout=PATIENCE_S)
         for namespace in [self.switch, *(node.namespace for node in self.nodes)]:
             call("ip", "netns", "delete", namespace, check=False)
         call("umount", "--recursive", "--lazy", self.data, check=False)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from feed import DS, STAGE, arguments, generate, run, run_in_process
 
+from tests.harness import PATIENCE_S
+
 LONG = ("--rows", "3000000")
 
 
@@ -90,7 +92,7 @@ def start(root: Path, *options: str) -> "subprocess.Popen[str]":
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -107,7 +109,7 @@ def test_signal_ends_the_stage_and_leaves_nothing(tmp_path: Path, number: signal
     stage = start(tmp_path, "--processes", processes)
     children = workers(stage)
     stage.send_signal(number)
-    assert stage.wait(timeout=60) == 128 + number
+    assert stage.wait(timeout=PATIENCE_S) == 128 + number
     assert number.name in stage.communicate()[1]
     assert files_below(tmp_path) == []
     wait_until(lambda: not any(is_alive(child) for child in children))
@@ -136,7 +138,7 @@ def test_kill_publishes_nothing_and_the_next_run_cleans_up(tmp_path: Path) -> No
 def test_death_of_a_worker_fails_the_stage(tmp_path: Path) -> None:
     stage = start(tmp_path, "--processes", "2")
     os.kill(workers(stage)[0], signal.SIGKILL)
-    log = stage.communicate(timeout=120)[1]
+    log = stage.communicate(timeout=PATIENCE_S)[1]
     assert stage.returncode == 1
     assert "a worker process died" in log
     assert "--processes 1" in log

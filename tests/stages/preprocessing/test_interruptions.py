@@ -14,6 +14,7 @@ import pytest
 from conftest import DATA_HEADER, DS, SCHEMA, Day, flock, graded, sheep, to_csv
 
 import preprocessing
+from tests.harness import PATIENCE_S
 
 SMALL = Path("/small")
 
@@ -135,7 +136,7 @@ def test_full_disk_is_named_and_publishes_nothing(small_day: Day, tmp_path: Path
 
 
 def wait_until_it_writes(day: Day, folder: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not list(day.file(folder).glob(".*.tmp/*")):
         assert time.monotonic() < deadline, "the stage does not begin"
         time.sleep(0.002)
@@ -162,7 +163,7 @@ def test_killed_stage_publishes_nothing_and_the_next_run_clears_up(
     process = day.start(command, *options)
     wait_until_it_writes(day, f"{folder}/{DS}")
     process.send_signal(number)
-    out, log = process.communicate(timeout=30)
+    out, log = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == (128 + number if number == signal.SIGTERM else -number)
     assert out == ""
     assert ("ended by SIGTERM; nothing was published" in log) == (number == signal.SIGTERM)
@@ -189,7 +190,7 @@ def test_failed_run_leaves_what_was_published_before(day: Day) -> None:
 def test_result_line_is_one_json_object_and_the_last_on_stdout(day: Day) -> None:
     day.publish(*flock(50))
     process = day.start("prepare")
-    out, log = process.communicate(timeout=60)
+    out, log = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     found = json.loads(out)
     assert (found["stage"], found["command"], found["ds"], found["rows_out"]) == ("preprocessing", "prepare", DS, 50)

@@ -10,6 +10,8 @@ import pytest
 from conftest import DAY, MODEL, OUTPUTS, World, make_table
 from stagekit import NotReady, read_partition
 
+from tests.harness import PATIENCE_S
+
 # One iteration of this takes minutes: nothing returns to Python before the test is over.
 ENDLESS = ("--param", "num_leaves=131072", "--param", "min_data_in_leaf=1", "--param", "min_sum_hessian_in_leaf=0",
            "--param", "num_threads=1", "--param", "max_bin=4000", "--param", "min_data_in_bin=1",
@@ -40,7 +42,7 @@ def is_half_published(root: Path) -> bool:
 
 def test_sigterm_in_native_code_ends_the_stage(world: World, running: subprocess.Popen[str]) -> None:
     running.send_signal(signal.SIGTERM)
-    out, log = running.communicate(timeout=30)
+    out, log = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 128 + signal.SIGTERM
     assert "ended by SIGTERM; nothing was published" in log
     assert "iteration 1 " not in log

@@ -13,6 +13,7 @@ from conftest import DAY, DAYS, TRIALS, TUNED, World, make_encoder, make_rows
 
 import tuning
 from search_rows import last_rows, spread_rows
+from tests.harness import PATIENCE_S
 
 
 def test_best_trial_is_the_least_log_loss_and_the_first_has_the_defaults(searched: dict[str, bytes]) -> None:
@@ -62,7 +63,7 @@ def test_killed_search_continues_and_has_the_bytes_of_one_that_was_not(day: Worl
     command = [sys.executable, tuning.__file__, "--ds", DAY, "--data-dir", str(day.root), "--trials", str(TRIALS)]
     journal = day.root / TUNED / ".search.jsonl"
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not journal.exists() or journal.read_bytes().count(b"\n") < 4:
             assert time.monotonic() < deadline
             assert process.poll() is None
