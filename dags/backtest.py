@@ -9,7 +9,7 @@ page of the reports links. Reads `raw` of the days; writes `processed` of the da
 
 from airflow.sdk import DAG
 
-from ml import BACKTESTS, DS, PROCESSED, RAW, dag_defaults, flag, form, option, stage, wait_for
+from ml import BACKTESTS, DS, PROCESSED, RAW, dag_defaults, flag, form, option, prepare_days, stage, wait_for
 
 with DAG(
     "backtest",
@@ -25,13 +25,7 @@ with DAG(
     **dag_defaults(),
 ):
     wait_for_raw = wait_for(RAW)
-    prepare = stage(
-        "preprocessing prepare",
-        [DS, option("days"), option("max-rejected"), flag("force")],
-        uses=[RAW],
-        doc="Reads `raw/{ds}`. Writes `processed/{ds}`: `train_data.csv`, and `rejected.csv` with the reasons; the "
-        "same for each of the `days`.",
-    )
+    prepare = prepare_days()
     encode_days = stage(
         "preprocessing encode-days",
         [DS, option("days"), flag("force")],

@@ -36,7 +36,9 @@ from ml import (
     given,
     option,
     option_json,
+    prepare_days,
     read_rules,
+    split_days,
     stage,
     wait_for,
 )
@@ -77,20 +79,8 @@ with DAG(
         doc="Reads the form's LightGBM parameters, and refuses one that LightGBM does not know. Writes nothing.",
     )
     wait_for_raw = wait_for(RAW)
-    prepare = stage(
-        "preprocessing prepare",
-        [DS, option("days"), option("as-of"), option("max-rejected"), flag("force")],
-        uses=[RAW],
-        doc="Reads `raw/{ds}`. Writes `processed/{ds}`: `train_data.csv`, and `rejected.csv` with the reasons; the "
-        "same for each of the `days`.",
-    )
-    split = stage(
-        "preprocessing split",
-        [DS, option("days"), option("min-days"), option("val-fraction"), option("seed"), flag("force")],
-        makes=[PROCESSED],
-        doc="Reads `train_data.csv` of `processed/{ds}` and of the other `days`. Writes `train.csv`, `val.csv` and "
-        "`encoder.json` beside it.",
-    )
+    prepare = prepare_days(option("as-of"))
+    split = split_days()
     train = stage(
         "training",
         [DS, option_json("params-json", "lightgbm"), option("tuned-max-age"), flag("force")],

@@ -8,7 +8,7 @@ its form says how old a tuning may be. A search that is killed continues with th
 
 from airflow.sdk import DAG
 
-from ml import DS, PROCESSED, RAW, TUNING, dag_defaults, flag, form, option, stage, wait_for
+from ml import DS, PROCESSED, RAW, TUNING, dag_defaults, flag, form, option, prepare_days, split_days, stage, wait_for
 
 with DAG(
     "tune_model",
@@ -26,20 +26,8 @@ with DAG(
     **dag_defaults(),
 ):
     wait_for_raw = wait_for(RAW)
-    prepare = stage(
-        "preprocessing prepare",
-        [DS, option("days"), option("as-of"), option("max-rejected"), flag("force")],
-        uses=[RAW],
-        doc="Reads `raw/{ds}`. Writes `processed/{ds}`: `train_data.csv`, and `rejected.csv` with the reasons; the "
-        "same for each of the `days`.",
-    )
-    split = stage(
-        "preprocessing split",
-        [DS, option("days"), option("min-days"), option("val-fraction"), option("seed"), flag("force")],
-        makes=[PROCESSED],
-        doc="Reads `train_data.csv` of `processed/{ds}` and of the other `days`. Writes `train.csv`, `val.csv` and "
-        "`encoder.json` beside it.",
-    )
+    prepare = prepare_days(option("as-of"))
+    split = split_days()
     tune = stage(
         "tuning",
         [DS, option("trials"), option("minutes"), option("seed", "search_seed"), flag("force")],

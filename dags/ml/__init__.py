@@ -36,6 +36,7 @@ from ml.images import image_sizes
 from ml.results import deliver_predictions
 from ml.rules import read_rules
 from ml.tasks import ask_person, at, dag_defaults, evaluate_again, stage, train_on_breach, wait_for
+from ml.training_rows import prepare_days, split_days
 from ml.versions import version_field
 
 __all__ = [
@@ -71,9 +72,11 @@ __all__ = [
     "option",
     "option_json",
     "page",
+    "prepare_days",
     "read_rules",
     "resolved_model",
     "scored_by",
+    "split_days",
     "stage",
     "train_on_breach",
     "version_field",
