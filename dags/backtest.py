@@ -36,6 +36,7 @@ with DAG(
     backtest = stage(
         "training backtest",
         [DS, option("windows"), option("every"), flag("force")],
+        uses=[BACKTESTS],
         makes=[BACKTESTS],
         hours=6,
         doc="Reads the tables of `backtests/{ds}`. Writes `backtest.json` beside them: the metric of each day and "

@@ -10,9 +10,11 @@ ticked.
 from airflow.sdk import DAG
 
 from ml import (
+    COMPARISONS,
     DS,
     EXPLANATIONS,
     FEATURES,
+    LABELS,
     MODELS,
     PREDICTIONS,
     RAW,
@@ -53,7 +55,7 @@ with DAG(
     evaluate = stage(
         "prediction evaluate",
         [DS, fixed_json("rules-json", read_rules()["monitoring"]), flag("force")],
-        uses=[PREDICTIONS, FEATURES, RAW, MODELS],
+        uses=[PREDICTIONS, FEATURES, LABELS, MODELS],
         doc="Reads `predictions/{ds}`, `features/{ds}`, `labels/{ds}` and the model. Writes `evaluation.json` of "
         "`reports/{ds}`; its result names the thresholds that were crossed.",
     )
@@ -74,7 +76,7 @@ with DAG(
             flag("force"),
         ],
         task_id="page",
-        uses=[PREDICTIONS, FEATURES, MODELS, EXPLANATIONS],
+        uses=[PREDICTIONS, FEATURES, MODELS, EXPLANATIONS, COMPARISONS, REPORTS],
         makes=[REPORTS],
         doc="Reads `reports/{ds}` and what led to it. Writes `index.html` beside it, a page that needs no network.",
     )

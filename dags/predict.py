@@ -69,7 +69,7 @@ with DAG(
     features = stage(
         "preprocessing features",
         [DS, model, option("max-rejected"), flag("force")],
-        uses=[RAW],
+        uses=[RAW, MODELS],
         makes=[FEATURES],
         doc="Reads `raw/{ds}` and the model's encoder. Writes `features/{ds}`: `features.csv`, `rejected.csv`.",
     )

@@ -98,7 +98,7 @@ with DAG(
             fixed_json("card-json", read_rules()["card"]),
             flag("force"),
         ],
-        uses=[PROCESSED],
+        uses=[PROCESSED, MODELS],
         makes=[MODELS],
         doc="Reads `models/{ds}`, and `val.csv` of `processed/{ds}`. Writes `metrics.json`, curves and the baseline "
         "that later days are compared with: the model is validated.",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from inspect import signature
 from time import monotonic
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import Context
@@ -30,6 +30,9 @@ from ml.links import links_of
 from ml.outcome import HOPELESS, KILLED, MEANING, NOT_READY, Outcome
 from ml.settings import setting
 from ml.trigger import ContainerTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
 # How long a worker waits for a container. Most stages end within it; a wait in the triggerer costs the start of another
 # process, some seconds.
@@ -250,6 +253,12 @@ class StageOperator(DockerOperator):
             kwargs={"logged": logged},
             timeout=max(self.execution_timeout - spent, timedelta(seconds=1)) if self.execution_timeout else None,
         )
+
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> "OperatorLineage":
+        """What OpenLineage's events say of the task; Airflow's provider calls it, if they are on."""
+        from ml.openlineage import lineage_of  # its libraries take time to load
+
+        return lineage_of(self.inlets, self.outlets, self.outcome.result)
 
     def on_kill(self) -> None:
         """Stop and remove the container: the task is stopped by a person, a time limit or a shutdown."""

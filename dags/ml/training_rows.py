@@ -28,6 +28,7 @@ def split_days() -> StageOperator:
     return stage(
         "preprocessing split",
         [DS, option("days"), option("min-days"), option("val-fraction"), option("seed"), flag("force")],
+        uses=[RAW, PROCESSED],
         makes=[PROCESSED],
         doc="Reads `train_data.csv` of `processed/{ds}` and of the other `days`. Writes `train.csv`, `val.csv` and "
         "`encoder.json` beside it.",

@@ -2,15 +2,22 @@
 
 import json
 import os
+import re
 import subprocess
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from airflow.providers.openlineage.plugins.listener import OpenLineageListener
+from airflow.sdk.listener import get_listener_manager
 
 from tests.dags.conftest import DAGS, ROOT, STAGES
 from tests.dags.engine.conftest import Engine
 from tests.dags.runs import Airflow, day
+from tests.receivers import serve
 
 DS = "2026-11-14"
 
@@ -41,3 +48,58 @@ def test_file_of_a_dag_run_is_traced_to_it_and_made_again(
     assert step["run"] == {"dag_id": "generate_data", "task_id": "generate", "run_id": run.run_id, "try_number": "1"}
     assert {"ds": DS, "rows": 500, "seed": 3}.items() <= step["call"]["arguments"].items()
     assert command(engine, "rerun", f"raw/{DS}")["same_bytes"] is True
+
+
+@pytest.fixture
+def lineage_events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """The events that a catalog gets; they are on as docker-compose.openlineage.yml does it."""
+    events: list[dict[str, Any]] = []
+
+    class Catalog(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            events.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(201)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    catalog = HTTPServer(("127.0.0.1", 0), Catalog)
+    serve(catalog)
+    compose = yaml.safe_load((ROOT / "docker-compose.openlineage.yml").read_text(encoding="utf-8"))
+    for name, value in compose["services"]["scheduler"]["environment"].items():
+        address = f"http://127.0.0.1:{catalog.server_port}"
+        monkeypatch.setenv(name, re.sub(r"\$\{ML_OPENLINEAGE_URL:[^}]*\}", address, value))
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__EXECUTE_IN_THREAD", "True")  # a copy of this process would be large
+    listener = OpenLineageListener()
+    get_listener_manager().add_listener(listener)
+    yield events
+    get_listener_manager().pm.unregister(listener)
+    catalog.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "rows"),
+    [
+        ("""print('{"partition": "raw/2026-11-14", "rows": 500}')""", "COMPLETE", 500),
+        ("""print('{"partition": "raw/2026-11-14", "rows": {"data.csv": 500}}')""", "COMPLETE", None),
+        ("raise SystemExit(3)", "FAIL", None),
+    ],
+)
+@pytest.mark.usefixtures("_environment")
+def test_openlineage_gets_what_a_task_wrote(
+    probes: Airflow, engine: Engine, lineage_events: list[dict[str, Any]], code: str, state: str, rows: int | None
+) -> None:
+    run = probes.manual("probes", day("2026-11-21"), {"code": code})
+    probes.run_task(run, "probe")
+    started, ended = lineage_events
+    assert (started["eventType"], ended["eventType"]) == ("START", state)
+    assert ended["job"]["name"] == "probes.probe"
+    if state == "FAIL":
+        assert ended["outputs"] == []
+        return
+    (written,) = ended["outputs"]
+    assert (written["namespace"], written["name"]) == (engine.name, "raw")
+    assert written["facets"]["version"]["datasetVersion"] == "2026-11-14"
+    found = written.get("outputFacets", {}).get("outputStatistics", {}).get("rowCount")
+    assert found == rows

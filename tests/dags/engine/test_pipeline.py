@@ -13,6 +13,7 @@ from ml import connections
 from tests.dags.conftest import DAGS, STAGES
 from tests.dags.engine.conftest import Engine
 from tests.dags.runs import Airflow, day
+from tests.harness import Data
 
 pytestmark = pytest.mark.usefixtures("_stages")
 MONDAY, TUESDAY = "2026-11-16", "2026-11-17"
@@ -54,7 +55,7 @@ def run_all(airflow: Airflow, run: DagRun, tasks: list[str]) -> list[dict[str, A
     return results
 
 
-def test_day_goes_through_all_dags(airflow: Airflow) -> None:
+def test_day_goes_through_all_dags(airflow: Airflow, engine: Engine) -> None:
     """Each day is asked for in another kind of run."""
     monday = airflow.manual("generate_data", day(MONDAY, 23), {"rows": 3000})
     tuesday = airflow.scheduled("generate_data", TUESDAY, "2026-11-18")
@@ -96,6 +97,23 @@ def test_day_goes_through_all_dags(airflow: Airflow) -> None:
     assert evaluated["model"]["name"] == f"models/{MONDAY}"
     assert confirmed["days"] == [TUESDAY]
     assert reported["partition"] == f"reports/{TUESDAY}"
+
+    for (dag_id, task_id), kinds in kinds_read(engine).items():
+        uses = {asset.name for asset in airflow.dag(dag_id).get_task(task_id).inlets}
+        assert uses - {"registry"} == kinds, (dag_id, task_id)
+
+
+def kinds_read(engine: Engine) -> dict[tuple[str, str], set[str]]:
+    """The kinds of partitions that each task has read, by its Dag and id, as the marks on the volume say."""
+    data = Data(engine.name)
+    found: dict[tuple[str, str], set[str]] = {}
+    for path in data.files():
+        if path.endswith("_meta.json"):
+            for step in data.json(path)["steps"].values():
+                kinds = {file.partition("/")[0] for file in step["inputs"]}
+                found.setdefault((step["run"]["dag_id"], step["run"]["task_id"]), set()).update(kinds)
+    assert found
+    return found
 
 
 def test_model_of_the_variable_that_is_not_there_is_waited_for(airflow: Airflow) -> None:
