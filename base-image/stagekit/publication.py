@@ -215,9 +215,9 @@ def publish(
         `publication.set_parameters`, with what follows from image, inputs and command line alone
     :param seed: of the random numbers
     :param reuse: False: what decides the outputs is not all recorded, so the work is always done
-    :return: the result of `work`, bounded (see `stagekit.result`); if the step was published already from the same
-        image, inputs, parameters, seed and command line, the recorded result with `"cached": True`; with --explain
-        `{"explain": {"hit", "changed"}}`
+    :return: the partition's name as `partition`, and the result of `work`, bounded (see `stagekit.result`); if the step
+        was published already from the same image, inputs, parameters, seed and command line, the recorded result with
+        `"cached": True`; with --explain `{"explain": {"hit", "changed"}}`
     """
     publication = Publication(
         args.data_dir, name, step, inputs=inputs, parameters=parameters, seed=seed, call=call_of(args)
@@ -228,13 +228,13 @@ def publish(
         found = publication.compare()
         if not found.changed and found.record is not None:
             _log_up_to_date(publication, found)
-            return {**found.record["result"], "cached": True}
+            return {"partition": publication.name, **found.record["result"], "cached": True}
         if found.record is not None:
             log.info("doing it again: %s", _listed(found.changed))
     with publication:
         # Every warning is logged with the result line, so none is cut before.
         publication.result = bounded(work(publication), apart=("warnings",))
-    return publication.result
+    return {"partition": publication.name, **publication.result}
 
 
 def _explain(publication: Publication, reuse: bool) -> dict[str, Any]:

@@ -6,18 +6,18 @@ from typing import Any
 from airflow.providers.openlineage.extractors import OperatorLineage
 from airflow.sdk import Asset
 from openlineage.client.event_v2 import InputDataset, OutputDataset
-from openlineage.client.facet_v2 import dataset_version_dataset, output_statistics_output_dataset
+from openlineage.client.facet_v2 import dataset_version_dataset
 
 from ml.settings import setting
 
 
-def lineage_of(uses: Iterable[Asset], makes: Iterable[Asset], result: Mapping[str, Any]) -> OperatorLineage:
+def lineage_of(uses: Iterable[Asset], makes: Iterable[Asset], result: Mapping[str, Any]) -> OperatorLineage[Any, Any]:
     """The data sets of a task: a data set is a kind of partition, in the namespace that ML_DATA names.
 
     :param uses: what the task reads
     :param makes: what is complete once it is done
-    :param result: of its container, empty if it failed. The partition that it names is written, and is the data set's
-        version; `rows`, if it is one number, is the count of its rows
+    :param result: of its container, empty if it failed. The partition that it names is written; its day is the data
+        set's version
     """
     namespace = setting("ML_DATA")
     kind, _, version = str(result.get("partition", "")).partition("/")
@@ -27,8 +27,5 @@ def lineage_of(uses: Iterable[Asset], makes: Iterable[Asset], result: Mapping[st
         output = OutputDataset(namespace, name)
         if name == kind:
             output.facets = {"version": dataset_version_dataset.DatasetVersionDatasetFacet(version)}
-            if isinstance(rows := result.get("rows"), int):
-                statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(rowCount=rows)
-                output.outputFacets = {"outputStatistics": statistics}
         outputs.append(output)
     return OperatorLineage(inputs=[InputDataset(namespace, asset.name) for asset in uses], outputs=outputs)

@@ -254,7 +254,7 @@ class StageOperator(DockerOperator):
             timeout=max(self.execution_timeout - spent, timedelta(seconds=1)) if self.execution_timeout else None,
         )
 
-    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> "OperatorLineage":
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> "OperatorLineage[Any, Any]":
         """What OpenLineage's events say of the task; Airflow's provider calls it, if they are on."""
         from ml.openlineage import lineage_of  # its libraries take time to load
 

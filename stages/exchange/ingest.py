@@ -27,7 +27,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
 
     def work(publication: Publication) -> dict[str, Any]:
         take = _take_queries if args.query else _take_objects
-        return {"partition": publication.name, **take(connection, sources, args.ds, publication)}
+        return take(connection, sources, args.ds, publication)
 
     # A server may have other data on each call.
     return publish(args, f"incoming/{args.ds}", "ingest", work, reuse=False)

@@ -21,7 +21,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
             rows = write_parts(predictions.parts(), publication.path("predictions.parquet"))
         predictions.require_rows(rows, "predictions.parquet")
         publication.rows["predictions.parquet"] = rows
-        return {"partition": publication.name, "rows": rows}
+        return {"rows": rows}
 
     return publish(
         args, predictions.partition.name, "parquet", work, inputs=[predictions.partition], parameters=predictions.model

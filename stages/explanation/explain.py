@@ -27,7 +27,6 @@ def explain(args: Namespace) -> Mapping[str, Any]:
         from reasons import explain_day
 
         return {
-            "partition": publication.name,
             **recorded,
             **explain_day(model, encoder, features, publication, args.reasons),
         }

@@ -52,7 +52,7 @@ def make_day(args: Namespace) -> Mapping[str, Any]:
 
     def work(publication: Publication) -> Mapping[str, Any]:
         publication.path("schema.json").write_text(json.dumps(SCHEMA, indent=2) + "\n", encoding="utf-8")
-        return {"partition": publication.name, **write_day(order, args.processes, publication, files)}
+        return write_day(order, args.processes, publication, files)
 
     parameters = {"rows": order.rows, "dirty": order.dirty}
     return publish(args, f"raw/{day}", "generate", work, parameters=parameters, seed=order.seed)
@@ -70,7 +70,7 @@ def deliver_target(args: Namespace) -> Mapping[str, Any]:
     order = _order_of(raw, date.fromisoformat(args.ds))
 
     def work(publication: Publication) -> Mapping[str, Any]:
-        return {"partition": publication.name, **write_day(order, args.processes, publication, [TARGET])}
+        return write_day(order, args.processes, publication, [TARGET])
 
     parameters = {"rows": order.rows, "dirty": order.dirty}
     return publish(args, raw.name, TARGET_STEP, work, inputs=[raw], parameters=parameters, seed=order.seed)

@@ -27,7 +27,6 @@ def run(args: Namespace) -> Mapping[str, Any]:
         classes = encode_days(days, left_out, publication)
         warnings = window_warnings(left_out)
         return {
-            "partition": publication.name,
             "days": len(days),
             "rows": sum(publication.rows.values()),
             "classes": classes,

@@ -41,7 +41,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
 
         table = PreparedTable(processed / "val_data.csv", f"{processed.name}/val_data.csv", schema)
         rows = _write(table, encoder, publication)
-        result = {"partition": publication.name, "champion": model.name, "incomparable": None}
+        result = {"champion": model.name, "incomparable": None}
         return {**result, "rows": rows, "features": len(encoder.features)}
 
     return publish(

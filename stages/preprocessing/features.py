@@ -34,9 +34,8 @@ def run(args: Namespace) -> Mapping[str, Any]:
         counts.report(args.max_rejected, raw.name)
         if unknown:
             counts.warnings.append(f"{model.name} does not know these fields, they are not used: {in_short(unknown)}")
-        result = {"partition": publication.name, **counts.result()}
         known = {"unknown_fields": unknown} if unknown else {}
-        return {**result, "model": model.name, "features": len(encoder.features), **known}
+        return {**counts.result(), "model": model.name, "features": len(encoder.features), **known}
 
     parameters = {"max_rejected": args.max_rejected, "model": model.name}
     return publish(args, f"features/{args.ds}", "features", work, inputs=[raw, model], parameters=parameters)

@@ -51,7 +51,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
             _require_no_old_target(folder)
         shutil.copyfile(files[SCHEMA], publication.path(SCHEMA))
         require_unchanged(files, contents)
-        return {"partition": publication.name, "rows": publication.rows, "read": day.read, **day.faults()}
+        return {"rows": publication.rows, "read": day.read, **day.faults()}
 
     inputs = [incoming] if incoming else []
     parameters = {"files": contents, **({"arrived": args.arrived} if args.arrived else {})}

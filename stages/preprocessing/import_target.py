@@ -51,7 +51,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
         day = RawDay(schema, publication)
         day.write_delivery(table, args.target, file, _columns(raw), data)
         require_unchanged({TARGET: args.target}, {TARGET: content})
-        return {"partition": publication.name, "file": file, "rows": publication.rows, "read": day.read, **day.faults()}
+        return {"file": file, "rows": publication.rows, "read": day.read, **day.faults()}
 
     step = "import-target" if file == TARGET else f"import-{file.removesuffix('.csv')}"
     parameters = {"files": {TARGET: content}, **({"arrived": args.arrived} if args.arrived else {})}

@@ -32,7 +32,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
 
         counts = write_labels(raw, encoder, schema, publication)
         counts.log()
-        result = {"partition": publication.name, "model": model.name, **counts.result()}
+        result = {"model": model.name, **counts.result()}
         return {**result, **deliveries(raw)}
 
     parameters = {"model": model.name, **deliveries(raw)}

@@ -31,7 +31,7 @@ def _prepare(args: Namespace) -> Mapping[str, Any]:
 
         counts = write_joined(raw, schema, publication)
         counts.report(args.max_rejected, raw.name)
-        return {"partition": publication.name, **counts.result(), **deliveries(raw)}
+        return {**counts.result(), **deliveries(raw)}
 
     parameters = {"max_rejected": args.max_rejected, **deliveries(raw)}
     return publish(args, f"processed/{args.ds}", "prepare", work, inputs=[raw], parameters=parameters)

@@ -38,7 +38,6 @@ def run(args: Namespace) -> Mapping[str, Any]:
         result = split(tables, rules, publication)
         warnings = [*result.pop("warnings", []), *window_warnings(left_out)]
         return {
-            "partition": publication.name,
             **result,
             **window_result(list(days), left_out),
             **({"warnings": warnings} if warnings else {}),

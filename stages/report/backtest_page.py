@@ -58,7 +58,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
         page = render(content).encode()
         publication.path(PAGE).write_bytes(page)
         log.info("wrote %s/%s: %d bytes", publication.name, PAGE, len(page))
-        return {"partition": publication.name, "page": PAGE, "bytes": len(page)}
+        return {"page": PAGE, "bytes": len(page)}
 
     return publish(args, f"reports/{args.ds}", "backtest-page", work, inputs=[backtest])
 

@@ -35,7 +35,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
         publication.path("index.html").write_bytes(page)
         number = len(breaches(day)[0])
         log.info("wrote %s/index.html: %d bytes, %d breaches", publication.name, len(page), number)
-        return {"partition": publication.name, "page": "index.html", "bytes": len(page), "crossed": number}
+        return {"page": "index.html", "bytes": len(page), "crossed": number}
 
     return publish(args, f"reports/{args.ds}", "page", work, inputs=read, parameters=parameters)
 

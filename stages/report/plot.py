@@ -29,7 +29,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
         for name, svg in plots.items():
             publication.path(name).write_text(svg, encoding="utf-8", newline="\n")
         log.info("drew %s", ", ".join(plots))
-        return {"partition": publication.name, "plots": list(plots)}
+        return {"plots": list(plots)}
 
     return publish(args, f"plots/{args.ds}", "plot", work, inputs=[model])
 

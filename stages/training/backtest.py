@@ -61,7 +61,6 @@ def backtest(args: Namespace) -> Mapping[str, Any]:
         means = {f"{one['window']}/{one['every']}": (one["mean"] or {}).get("value") for one in content["strategies"]}
         warnings = [f"{day} is left out: {why}" for day, why in content["left_out"].items()]
         return {
-            "partition": publication.name,
             "scored": len(content["scored"]),
             "models": len(content["models"]),
             "metric": content["metric"],

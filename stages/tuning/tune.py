@@ -56,7 +56,6 @@ def tune(args: Namespace) -> Mapping[str, Any]:
         publication.path(BEST_FILE).write_text(text, encoding="utf-8", newline="\n")
         warnings = _warnings(found.trials, args.trials, args.minutes)
         return {
-            "partition": publication.name,
             **{name: value for name, value in document.items() if name != "version"},
             "pruned": found.pruned,
             **({"warnings": warnings} if warnings else {}),

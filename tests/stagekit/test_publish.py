@@ -160,7 +160,8 @@ def test_two_steps_of_one_command_are_each_found_done(stage: Stage) -> None:
     for expected in ({"a": 1}, {"a": 1, "cached": True}):
         assert run_stage("demo", "Demonstrates.", [command_of("make", act)], arguments) == 0
         line = json.loads(stage.capture.readouterr().out.splitlines()[-1])
-        assert line[MADE] == line[f"plots/{DAY}"] == expected
+        for name in (MADE, f"plots/{DAY}"):
+            assert line[name] == {"partition": name, **expected}
     assert stage.work == 2
 
 
@@ -191,7 +192,7 @@ def test_publish_without_a_command_line_records_none(tmp_path: Path) -> None:
         publication.path("a.txt").write_text("a")
         return {}
 
-    assert publish(Namespace(data_dir=tmp_path), SOURCE, "make", work) == {}
+    assert publish(Namespace(data_dir=tmp_path), SOURCE, "make", work) == {"partition": SOURCE}
     assert read_partition(tmp_path, SOURCE, []).step("a.txt")["call"]["stage"] is None
 
 
