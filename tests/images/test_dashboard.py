@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.harness import ROOT, Data, copy_of, data_volume, docker
+from tests.harness import Data, copy_of, docker
+from tests.images import reports_lab
 from tests.images.reports_lab import DESKTOP, PHONE, Service, open_browser, open_page, start_service, watch
 
-MODEL, LAST = "models/2026-11-21", "2026-11-22"
-MONITORING = json.loads((ROOT / "dags/rules.json").read_text())["monitoring"]
+# One process makes the world of both files.
+pytestmark = pytest.mark.xdist_group("reports")
+LAST = "2026-11-22"
 # Days before LAST that get a copy of its report with other figures; {number: changes}. A number that is left out has
 # no report.
 FEW: dict[int, dict[str, Any]] = {0: {}, 2: {"version": "1"}, 9: {"version": "1"}}
@@ -50,6 +52,7 @@ for ds, changes in days.items():
         mine["metrics"] = None
     files = {"evaluation.json": json.dumps(mine), "index.html": page.replace(source, ds)}
     marked = json.loads(json.dumps(mark).replace(source, ds))
+    marked["outputs"] = {name: marked["outputs"][name] for name in files}
     folder = root / ds
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
@@ -60,15 +63,18 @@ for ds, changes in days.items():
 
 
 @pytest.fixture(scope="module")
-def scored() -> Iterator[Data]:
-    """A day that a model scored, evaluated and reported by the real stages."""
-    with data_volume("dashboard") as data:
-        data.make_model(MODEL.removeprefix("models/"), rows=2000)
-        data.generate(LAST, "--rows=2000")
-        data.score(LAST, MODEL, "--model-version=2")
-        data.evaluate(LAST, MONITORING)
-        data.page(LAST)
+def scored(world: Data) -> Iterator[Data]:
+    """The newest report that the real stages made, as the report of LAST."""
+    with copy_of(world, "dashboard") as data:
+        make_copies(data, reports_lab.LAST, {LAST: {}})
+        for ds in (reports_lab.FIRST, reports_lab.LAST):
+            data.remove(f"reports/{ds}")
         yield data
+
+
+def make_copies(data: Data, source: str, days: dict[str, dict[str, Any]]) -> None:
+    """Give days a copy of a day's report, each with its changes."""
+    data.python(f"import sys; sys.argv[1:] = {[source, json.dumps(days)]!r}\n{COPY}")
 
 
 @contextmanager
@@ -76,8 +82,7 @@ def served(scored: Data, days: dict[int, dict[str, Any]]) -> Iterator[Service]:
     """The service on the days before LAST, by number."""
     dated = {(date.fromisoformat(LAST) - timedelta(days=number)).isoformat(): one for number, one in days.items()}
     with copy_of(scored, "dashboard-days") as data:
-        code = f"import sys; sys.argv[1:] = {[LAST, json.dumps(dated)]!r}\n{COPY}"
-        data.python(code)
+        make_copies(data, LAST, dated)
         one = start_service(f"{data.mount}:ro")
         try:
             yield one
@@ -231,7 +236,7 @@ def test_page_with_links_is_sent_again_once_a_new_day_has_come(scored: Data) -> 
         try:
             known = str(one.ask(f"/{LAST}/").getheader("ETag"))
             assert one.ask(f"/{LAST}/", If_None_Match=known).status == 304
-            data.python(f"import sys; sys.argv[1:] = {[LAST, json.dumps({'2026-11-23': {}})]!r}\n{COPY}")
+            make_copies(data, LAST, {"2026-11-23": {}})
             response = one.ask(f"/{LAST}/", If_None_Match=known)
             assert response.status == 200
             assert b'href="/2026-11-23/"' in response.content  # type: ignore[attr-defined]

@@ -7,8 +7,6 @@ import socket
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +15,32 @@ from playwright.sync_api import Browser, Page
 
 from tests.harness import (
     PATIENCE_S,
-    ROOT,
     Data,
-    data_volume,
     docker,
-    image_lock,
     images,
     page_login,
     python,
     wait_until,
 )
-from tests.images.reports_lab import DESKTOP, PASSWORD, PHONE, Service, open_browser, open_page, start_service, watch
+from tests.images.reports_lab import (
+    DESKTOP,
+    FIRST,
+    LAST,
+    NEW_MODEL,
+    OLD_MODEL,
+    PASSWORD,
+    PHONE,
+    Service,
+    by_dag,
+    open_browser,
+    open_page,
+    report,
+    start_service,
+    watch,
+)
 
-FIRST, LAST = "2026-11-09", "2026-11-16"
-OLD_MODEL, NEW_MODEL = "models/2026-11-08", "models/2026-11-15"
-ROWS = 3_000
-RULES = json.loads((ROOT / "dags/rules.json").read_text())
+# One process makes the world of both files.
+pytestmark = pytest.mark.xdist_group("reports")
 # A folder of ours that pretends to be a day, each in its own way; run on the volume as the user of the stages.
 HOSTILE = """
 import hashlib, json, os, pathlib
@@ -70,27 +78,6 @@ day("not-a-day")
 (day("2026-01-09") / "_meta.json").write_text("[" * 100_000)
 (root / "secret.txt").write_text("SECRET")
 """
-# A backtest as `training` publishes it, with names that are as long as they get.
-BACKTEST = f"""
-import json, pathlib, stagekit
-days = [f"2026-11-{{day:02d}}" for day in range(1, 17)]
-figure = {{"value": 0.9123456789, "interval": [0.9012345678, 0.9234567891]}}
-gain = {{"days": 7, "value": -0.0012345678, "interval": [-0.0112345678, 0.0087654321]}}
-strategies = [
-    {{"window": window, "every": every, "mean": {{"days": 9, **figure}}, "gain": gain if every else None,
-     "days": [{{"ds": day, "trained": days[6], **figure}} for day in days[7:]],
-     "untrained": {{days[9]: "no label " * 9}},
-     "promotions": [{{"trained": days[6], "until": days[-1], "gain": gain, "outcome": "unclear"}}] * (every > 0)}}
-    for window in (1, 7, 28) for every in (0, 1, 28)
-]
-content = {{
-    "version": 1, "ds": "{LAST}", "metric": "roc_auc", "days": days, "left_out": {{"2026-10-31": "missing " * 30}},
-    "scored": [{{"ds": day, "rows": 9, "positives": 1}} for day in days[7:]], "strategies": strategies,
-    "models": [{{"window": 1, "trained": days[6]}}],
-}}
-with stagekit.Publication(pathlib.Path("/data"), "backtests/{LAST}", "backtest") as publication:
-    publication.path("backtest.json").write_text(json.dumps(content))
-"""
 UNPUBLISHED = {
     "2026-01-01": 503,  # torn
     "2026-01-02": 404,  # another partition's mark
@@ -100,41 +87,6 @@ UNPUBLISHED = {
     "2026-01-08": 404,  # a pipe
     "2026-01-09": 404,  # a mark that is no mark
 }
-
-
-def by_dag(data: Data, dag: str, ds: str) -> Data:
-    """The same data; what a stage publishes there is recorded as the work of a scheduled run of a Dag."""
-    return replace(data, options=(f"--env=ML_DAG_ID={dag}", f"--env=ML_RUN_ID=scheduled__{ds}"))
-
-
-def score(data: Data, ds: str, model: str, version: str) -> None:
-    by_dag(data, "generate_data", ds).generate(ds, f"--rows={ROWS}")
-    by_dag(data, "predict", ds).score(ds, model, f"--model-version={version}")
-    by_dag(data, "monitor", ds).evaluate(ds, RULES["monitoring"])
-
-
-def report(data: Data, ds: str) -> dict[str, Any]:
-    """Write the page of a day; returns the result line."""
-    sizes = json.dumps({name: round(entry["size"] / 1e6) for name, entry in image_lock().items()})
-    pages = ["--airflow-page", "http://localhost:8080", "--mlflow-page", "http://localhost:5000"]
-    return by_dag(data, "monitor", ds).page(ds, "--images-json", sizes, *pages).line
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[Data]:
-    """Two models of two weeks, a comparison of them, and a day that each of them scored."""
-    with data_volume("reports") as data:
-        old, new = (model.removeprefix("models/") for model in (OLD_MODEL, NEW_MODEL))
-        with ThreadPoolExecutor(2) as both:
-            list(both.map(lambda ds: by_dag(data, "train_model", ds).make_model(ds, rows=ROWS), [old, new]))
-        score(data, FIRST, OLD_MODEL, "1")
-        by_dag(data, "train_model", new).compare(new, RULES["gate"], OLD_MODEL, "1")
-        score(data, LAST, NEW_MODEL, "2")
-        for ds in (FIRST, LAST):
-            report(data, ds)
-        data.python(BACKTEST)
-        data.stage("report", "backtest-page", f"--ds={LAST}")
-        yield data
 
 
 @pytest.fixture(scope="module")
