@@ -67,7 +67,7 @@ def run_day(scene: Scene, fault: Fault | None, moment: float, expected: dict[str
         if not by_itself:
             for (dag, run), state in zip(scene.runs, states, strict=True):
                 if state == "failed":
-                    scene.clear(dag, run, only_failed=True)
+                    scene.clear(dag, run)
             states = scene.wait()
         seconds = time.monotonic() - started
         reading = read()

@@ -85,7 +85,7 @@ def ask_twice(scene: Scene) -> int:
 
 def clear_a_run(scene: Scene) -> int:
     """A person clears all tasks of a run that works."""
-    return _on_a_run_that_works(scene, lambda dag, run: scene.clear(dag, run, only_failed=False))
+    return _on_a_run_that_works(scene, scene.clear)
 
 
 def mark_a_run_failed(scene: Scene) -> int:
