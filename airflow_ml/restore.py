@@ -71,7 +71,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         path = folder / name
         if not path.is_file() or file_digest(path) != known["sha256"]:
             found = "has other bytes than its index says" if path.is_file() else "is missing"
-            raise AirflowMlError(f"{path} {found}", do="take another backup")
+            raise AirflowMlError(f"{path} {found}", do="restore another backup")
     return index
 
 

@@ -22,6 +22,8 @@ from airflow_ml.make_env import make_env
 
 # What programs write to colour and clear a terminal's lines.
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# The columns of the table of runs, which the stage registry keeps in a tag of the experiment.
+VIEW, VIEW_TAG = "&viewStateShareKey=columns", "mlflow.sharedViewState.columns"
 # The account of people at MLflow and the reports.
 PEOPLE = "ml"
 
@@ -48,10 +50,12 @@ def runs_page(mlflow: str, model: str) -> str:
     asked = urllib.request.Request(f"{mlflow}/api/2.0/mlflow/experiments/get-by-name?{query}", headers=page_login())
     try:
         with urllib.request.urlopen(asked, timeout=3) as answer:
-            place = f"/{json.load(answer)['experiment']['experiment_id']}/runs"
+            found = json.load(answer)["experiment"]
+            page = mlflow_page(mlflow, f"experiments/{found['experiment_id']}/runs")
+            # MLflow refuses the key of a view that it does not have.
+            return page + (VIEW if VIEW_TAG in [tag["key"] for tag in found.get("tags", [])] else "")
     except (OSError, ValueError, LookupError, TypeError):
-        place = ""
-    return mlflow_page(mlflow, f"experiments{place}")
+        return mlflow_page(mlflow, "experiments")
 
 
 def page_login() -> dict[str, str]:

@@ -34,6 +34,7 @@ NO_ASSISTANT = """
 localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
 """
+LIST: ViewportSize = {"width": 1280, "height": 850}
 GRAPH: ViewportSize = {"width": 1280, "height": 420}
 OVERVIEW: ViewportSize = {"width": 1280, "height": 980}
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -81,8 +82,8 @@ def latest_run(airflow: Airflow, dag: str) -> str:
 
 
 def take_airflow(browser: Browser, airflow: Airflow, password: str, folder: Path) -> None:
-    """The list of the Dags, and the graph of the latest run of each that has a schedule."""
-    page = browser.new_page(viewport=WIDE)
+    """The list of the Dags, and the graph of the latest training."""
+    page = browser.new_page(viewport=LIST)
     page.set_default_timeout(PATIENCE_MS)
     log_in(page, airflow.url, password)
     page.goto(f"{airflow.url}/dags")
@@ -91,10 +92,9 @@ def take_airflow(browser: Browser, airflow: Airflow, password: str, folder: Path
     page.wait_for_timeout(2000)  # charts of the latest runs
     page.screenshot(path=folder / "dags.png")
     page.set_viewport_size(GRAPH)
-    for dag in ("train_model", "predict", "monitor"):
-        page.goto(f"{airflow.url}/dags/{dag}/runs/{latest_run(airflow, dag)}")
-        show_graph(page)
-        page.screenshot(path=folder / f"{dag}.png", clip={"x": 64, "y": 0, "width": 1216, "height": 420})
+    page.goto(f"{airflow.url}/dags/train_model/runs/{latest_run(airflow, 'train_model')}")
+    show_graph(page)
+    page.screenshot(path=folder / "train_model.png", clip={"x": 64, "y": 0, "width": 1216, "height": 420})
     page.close()
 
 
@@ -117,11 +117,10 @@ def take_mlflow(browser: Browser, url: str, model: str, folder: Path) -> None:
     page = browser.new_page(viewport=WIDE, http_credentials=credentials())
     page.set_default_timeout(PATIENCE_MS)
     page.add_init_script(NO_ASSISTANT)
-    for name, tab in (("mlflow", ""), ("mlflow_plot", "/artifacts/plots/roc.svg")):
-        page.goto(mlflow_page(url, f"experiments/{experiment}/runs/{run}{tab}"))
-        page.get_by_text("Artifacts").first.wait_for()
-        page.wait_for_timeout(3000)  # charts
-        page.screenshot(path=folder / f"{name}.png")
+    page.goto(mlflow_page(url, f"experiments/{experiment}/runs/{run}"))
+    page.get_by_text("Artifacts").first.wait_for()
+    page.wait_for_timeout(3000)  # tables
+    page.screenshot(path=folder / "mlflow.png")
     page.close()
 
 

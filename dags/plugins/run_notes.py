@@ -20,6 +20,8 @@ from sqlalchemy.orm import object_session
 # Without the package `ml`, which loads the operators: every process of Airflow loads this file.
 DAY_OF_RUN = runpy.run_path(str(Path(__file__).parents[1] / "ml" / "day.py"))["day_of_run"]
 LINK = "_link_"
+# Airflow's own, by the name of its class; it is there although the task has started nothing.
+NOT_OURS = "_link_TriggerDagRunLink"
 FIRST = "Day "
 # Only what Markdown shows as one link.
 ADDRESS = re.compile(r"https?://[^\s()<>\[\]]+")
@@ -59,7 +61,10 @@ def write_note(dag_run: Any) -> None:
 def _links(dag_run: Any) -> list[str]:
     """The links of the run's tasks, as Markdown; a name that leads to several pages also names the task."""
     query = select(XComModel.task_id, XComModel.key, XComModel.value).where(
-        XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id, XComModel.key.startswith(LINK)
+        XComModel.dag_id == dag_run.dag_id,
+        XComModel.run_id == dag_run.run_id,
+        XComModel.key.startswith(LINK),
+        XComModel.key != NOT_OURS,
     )
     found: dict[str, dict[str, str]] = {}
     session = object_session(dag_run)

@@ -20,9 +20,13 @@ def run(args: Namespace) -> Mapping[str, Any]:
     """Own files, in any container, to the file that --out names: a Table Schema whose descriptions hold the reasons."""
     if args.out.exists() and not args.force:
         raise UsageError(f"{args.out} exists already", do="name another file with --out, or add --force")
-    for path in filter(None, (args.data, args.target)):
-        if not path.is_file():
-            raise UsageError(f"there is no file {path}", do="correct it")
+    for option, path in (("--data", args.data), ("--target", args.target)):
+        if path and not path.is_file():
+            raise UsageError(
+                f"{option}: there is no file {path}",
+                expected="a file in this container",
+                do="mount its folder with `docker run -v`; --target-column names a column of the data",
+            )
     if args.target and args.target_column:
         raise UsageError(
             "--target and --target-column are both given",

@@ -29,10 +29,23 @@ LONGEST_TEXT = 4000
 LINEAGE_FILE = "lineage.json"
 # The hashes of a dataset's page are this short.
 DIGEST = 12
-# Without it, MLflow opens an experiment as one of generative AI, at a page without runs.
-KIND = {"mlflow.experimentKind": "custom_model_development"}
 # What a list of versions shows of each.
 FIGURES = ("roc_auc", "average_precision", "log_loss", "brier_score")
+# The columns of the table of runs, with their widths: those up to the dataset fit into a window of 1280.
+WIDTHS = {
+    "metrics.`roc_auc`": 90, "metrics.`average_precision`": 130,
+    "attributes.`User`": 75, "attributes.`Source`": 95, "attributes.`Dataset`": 210,
+    "metrics.`log_loss`": 90, "metrics.`brier_score`": 95,
+}  # fmt: skip
+COLUMNS = list(WIDTHS)
+# Without the kind, MLflow opens an experiment as one of generative AI, at a page without runs. By itself its table of
+# runs shows neither a metric nor who started a run: an address with `viewStateShareKey=columns` shows these columns.
+TAGS_OF_EXPERIMENT = {
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.sharedViewState.columns": json.dumps(
+        {"selectedColumns": COLUMNS, "columnOrder": COLUMNS, "columnWidths": WIDTHS}
+    ),
+}
 AGAIN = "The same model was trained again"
 
 log = logging.getLogger("registry")
@@ -214,15 +227,15 @@ def _ensure_experiment(server: Server) -> str:
             f"the experiment {server.name} is deleted", expected="an active one",
             do=f"restore it (`mlflow experiments restore --experiment-id {number}`)",
         )  # fmt: skip
-    _set_kind(server, found)
+    _tag_experiment(server, found)
     return number
 
 
-def _set_kind(server: Server, experiment: Any) -> None:
-    """Say what the experiment is for, unless it does."""
+def _tag_experiment(server: Server, experiment: Any) -> None:
+    """Say what the experiment is for, and what to show of its runs, unless it does."""
     with explained(server, "saying what the experiment is for"):
         known = {tag["key"]: tag["value"] for tag in experiment.get("tags", [])}
-        for key, value in KIND.items():
+        for key, value in TAGS_OF_EXPERIMENT.items():
             if known.get(key) != value:
                 server.rest.post(
                     "experiments/set-experiment-tag", experiment_id=experiment["experiment_id"], key=key, value=value

@@ -34,15 +34,20 @@ def test_password_of_another_file_is_named_for_airflow_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "place"),
+    ("answer", "place", "view"),
     [
-        ({"experiment": {"experiment_id": "7"}}, "/7/runs"),
-        ({"error_code": "RESOURCE_DOES_NOT_EXIST"}, ""),
-        (["no object"], ""),
-        (None, ""),
+        ({"experiment": {"experiment_id": "7"}}, "/7/runs", ""),
+        (
+            {"experiment": {"experiment_id": "7", "tags": [{"key": "mlflow.sharedViewState.columns", "value": "{}"}]}},
+            "/7/runs",
+            "&viewStateShareKey=columns",
+        ),
+        ({"error_code": "RESOURCE_DOES_NOT_EXIST"}, "", ""),
+        (["no object"], "", ""),
+        (None, "", ""),
     ],
 )
-def test_address_of_mlflow_opens_the_table_of_runs(answer: object, place: str) -> None:
+def test_address_of_mlflow_opens_the_table_of_runs(answer: object, place: str, view: str) -> None:
     """Its other workflow, of generative AI, shows a page without runs. An experiment that is not known is no error."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -58,7 +63,7 @@ def test_address_of_mlflow_opens_the_table_of_runs(answer: object, place: str) -
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         mlflow = f"http://127.0.0.1:{server.server_port}"
-        assert runs_page(mlflow, "my model") == f"{mlflow}/#/experiments{place}?workflowType=machine_learning"
+        assert runs_page(mlflow, "my model") == f"{mlflow}/#/experiments{place}?workflowType=machine_learning{view}"
 
 
 def test_database_of_a_newer_version_is_named() -> None:

@@ -80,6 +80,7 @@ def test_note_of_a_run_that_has_ended_links_to_what_it_made(airflow: Airflow, en
     link(run, "resolve", "MLflow version", f"{VERSION}1")
     link(run, "compare", "MLflow version", "")
     link(run, "validate", "MLflow version", "javascript:alert(1)")
+    link(run, "answer", "TriggerDagRunLink", "http://localhost:8080/dags/train_model")
     assert change_state(airflow, run, end) == (
         f"Day 2026-11-16 · [MLflow run]({RUN}) · "
         f"[MLflow version of register]({VERSION}2) · [MLflow version of resolve]({VERSION}1)"

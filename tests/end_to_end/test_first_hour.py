@@ -37,7 +37,7 @@ WITHOUT_COMMANDS = {"mermaid"}
 SERVICES = {"8080": "airflow", "5000": "mlflow", "8081": "reports"}
 ADDRESSES = sorted({match[0] for step in STEPS for line in step.shown for match in ADDRESS.finditer(line)})
 # A text of each page that a person looks for.
-SEEN = {"airflow": "Dags", "mlflow": "airflow-ml", "reports": SCORED}
+SEEN = {"airflow": "Dags", "mlflow": "average_precision", "reports": SCORED}
 # What a page reports although all is well: MLflow asks who has logged in, which needs its accounts.
 HARMLESS = ("/mlflow/users/current",)
 # What a browser reports of a page that changes its size while it is drawn.

@@ -133,7 +133,10 @@ def test_register_records_all_that_is_known_of_a_model(server: Server) -> None:
     used = {"training": f"processed/{FIRST}/train.csv", "validation": f"processed/{FIRST}/val.csv"}
     assert digests == {context: (file, server.data.hash(file)[:12]) for context, file in used.items()}
     experiment = made.rest("api/2.0/mlflow/experiments/get-by-name", experiment_name="whole")["experiment"]
-    assert {"key": "mlflow.experimentKind", "value": "custom_model_development"} in experiment["tags"]
+    tags = {tag["key"]: tag["value"] for tag in experiment["tags"]}
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    shown = json.loads(tags["mlflow.sharedViewState.columns"])["columnOrder"]
+    assert {"metrics.`roc_auc`", "attributes.`User`", "attributes.`Source`", "attributes.`Dataset`"} <= {*shown}
     assert line["experiment_id"] == experiment["experiment_id"]
     figures = {name: metrics[name] for name in ("roc_auc", "average_precision", "log_loss", "brier_score")}
     offered = {"version": line["version"], "aliases": ["challenger"], "ds": FIRST, "metrics": figures}
