@@ -153,11 +153,10 @@ def test_wait_that_ends_without_the_data_says_what_is_there(
 
 @pytest.mark.usefixtures("day")
 def test_day_that_is_there_needs_no_deferral(stack: Stack) -> None:
-    ds = "2026-05-14"
-    generate(ds)
-    run = stack.run("predict", {"ds": ds})
+    run = stack.last_run("predict", DAY)
     assert task_of(stack, "predict", run)["trigger"] is None
     log = stack.airflow.log_of("predict", run, task_of(stack, "predict", run))
+    assert f"Found /data/raw/{DAY}/_meta.json" in log
     assert "Waiting for" not in log
 
 
