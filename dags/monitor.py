@@ -5,9 +5,12 @@ the model; writes `labels/{ds}` and `reports/{ds}`: `evaluation.json` and the re
 `target.csv` it measures only the drift; `monitor_late_labels` runs it again when labels have come. A threshold of
 `rules.json` that enough of the last days crossed sends an alert, and starts `train_model` for the day if `retrain` is
 ticked.
+
+With `shadow_days` of `rules.json` above 0, `compare_shadow` compares the version in shadow with the champion on the
+labelled days that both have scored. Once they are enough, `decide_shadow` promotes it or keeps it as challenger.
 """
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, chain
 
 from ml import (
     COMPARISONS,
@@ -22,6 +25,7 @@ from ml import (
     REPORTS,
     at,
     dag_defaults,
+    decide_in_shadow,
     fixed_json,
     flag,
     form,
@@ -91,3 +95,4 @@ with DAG(
     retrain = train_on_breach(confirm)
 
     wait_for_predictions >> label >> evaluate >> confirm >> page_of_day >> log_evaluation >> retrain
+    chain(evaluate, *decide_in_shadow())

@@ -11,11 +11,14 @@ With `reasons` of the form, or `ML_REASONS`, above 0, `explain` writes `explanat
 that moved its score most. It comes after `predict`: if it fails, the predictions are published and delivered all the
 same, and a warning is sent.
 
+With `shadow_days` of `rules.json` above 0, `shadow_features` and `shadow_predict` score the day with the version in
+shadow too, into `shadows/{ds}-v{version}`. They come after `predict`, and change nothing of it.
+
 With `ML_PREDICTIONS_FORMAT=parquet`, `parquet` adds `predictions.parquet`. If `ML_EXPORT` names a connection and a
 place, `export` brings the predictions to a table of a database, or to an object store.
 """
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, chain
 
 from ml import (
     AS_OF,
@@ -34,8 +37,10 @@ from ml import (
     flag,
     form,
     from_result,
+    name_shadow,
     option,
     resolved_model,
+    score_in_shadow,
     scored_by,
     stage,
     wait_for,
@@ -55,7 +60,7 @@ with DAG(
     wait_for_raw = wait_for(RAW)
     resolve = stage(
         "registry resolve",
-        [MODEL_PATH, AS_OF, OR_LAST],
+        [MODEL_PATH, AS_OF, OR_LAST, *name_shadow()],
         uses=[REGISTRY, MODELS],
         doc="Reads the registry. Writes `registry/production`, and `models/{ds}-v{version}` if `models/{ds}` is no "
         "longer what was registered; its result names the model of this run.",
@@ -93,3 +98,4 @@ with DAG(
     )
 
     wait_for_raw >> resolve >> features >> predict >> [explain, *deliver_predictions()]
+    chain(predict, *score_in_shadow(resolve))

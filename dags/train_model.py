@@ -11,6 +11,9 @@ on the same validation rows. `decide` promotes it if it passes the gate of `rule
 `manual`; else it stays the challenger, and MLflow and the log say why. A person promotes with the Dag `promote_model`.
 If the form says `ask`, the task `ask` shows a person what was found and waits for the answer, and `answer` does it. A
 run that waits holds no worker, and lets other runs train.
+
+With `shadow_days` of `rules.json` above 0, what may replace a champion is put into shadow instead: `predict` scores the
+next days with it too, and `monitor` decides once so many days have labels.
 """
 
 from airflow.sdk import DAG
@@ -38,6 +41,7 @@ from ml import (
     option_json,
     prepare_days,
     read_rules,
+    shadow_days,
     split_days,
     stage,
     wait_for,
@@ -150,7 +154,7 @@ with DAG(
     )
     decide = stage(
         "registry decide",
-        [DS, given("promote", "--promote auto|manual|ask"), BY],
+        [DS, given("promote", "--promote auto|manual|ask"), *shadow_days(), BY],
         uses=[COMPARISONS],
         makes=[REGISTRY],
         read_only=True,

@@ -36,6 +36,7 @@ from ml.form import form
 from ml.images import image_sizes
 from ml.results import deliver_predictions
 from ml.rules import read_rules
+from ml.shadow import decide_in_shadow, name_shadow, score_in_shadow, shadow_days
 from ml.tasks import ask_person, at, dag_defaults, evaluate_again, stage, train_on_breach, wait_for
 from ml.training_rows import prepare_days, split_days
 from ml.versions import version_field
@@ -62,6 +63,7 @@ __all__ = [
     "ask_person",
     "at",
     "dag_defaults",
+    "decide_in_shadow",
     "deliver_predictions",
     "evaluate_again",
     "fixed",
@@ -71,13 +73,16 @@ __all__ = [
     "from_result",
     "given",
     "image_sizes",
+    "name_shadow",
     "option",
     "option_json",
     "page",
     "prepare_days",
     "read_rules",
     "resolved_model",
+    "score_in_shadow",
     "scored_by",
+    "shadow_days",
     "split_days",
     "stage",
     "train_on_breach",

@@ -64,6 +64,7 @@ class StageOperator(DockerOperator):
         with the network `mlflow` it is the login there, as a file alone
     :param read_only: the stage writes nothing below /data
     :param only_if: a field of the form; the task is skipped if it is empty, 0 or not ticked
+    :param only_with: a task and a key of its result; the task is skipped if that has no value
 
     From the environment: ML_DATA, ML_UID, ML_GID, ML_STAGE_MEMORY and what the engine needs (see settings.py); for
     `mlflow` also ML_MLFLOW_NETWORK, the engine's name of that network, and network.ADDRESSES, which the container gets
@@ -83,6 +84,7 @@ class StageOperator(DockerOperator):
         connection: str = "",
         read_only: bool = False,
         only_if: str = "",
+        only_with: tuple[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         if ignored := sorted(kwargs.keys() & signature(DockerOperator.__init__).parameters.keys()):
@@ -96,7 +98,7 @@ class StageOperator(DockerOperator):
         self.custom_operator_name = stage  # what Airflow's graph writes below the task
         self.image_id, self.pushed = image.id, image.pushed
         self.network, self.connection, self.read_only = network, connection, read_only
-        self.only_if = only_if
+        self.only_if, self.only_with = only_if, only_with
         self.addresses = networks.addresses(network)
         self.data = setting("ML_DATA")
         self.outcome = Outcome(image.name)
@@ -139,6 +141,10 @@ class StageOperator(DockerOperator):
         """
         if self.only_if and not context["params"][self.only_if]:
             raise AirflowSkipException(f"nobody asked for it: {self.only_if} of the run's form is off")
+        if self.only_with and not (context["ti"].xcom_pull(self.only_with[0]) or {}).get(self.only_with[1]):
+            raise AirflowSkipException(
+                f"there is nothing to do: no {self.only_with[1]} in {self.only_with[0]}'s result"
+            )
         return self._disciplined(context, lambda: self._run(context))
 
     def _run(self, context: Context) -> dict[str, Any]:

@@ -13,9 +13,11 @@ EXPECTED: dict[str, type] = {
     "retrain_on_breach": bool,
     "promote": str,
     "answer_hours": int,
+    "shadow_days": int,
 }
 PROMOTE = ("auto", "manual", "ask")
 LONGEST_ANSWER = 720
+MOST_SHADOW_DAYS = 31
 
 
 class RulesError(Exception):
@@ -35,10 +37,12 @@ def read_rules() -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RulesError(f"the file cannot be read ({error})", "correct it, it is one JSON object") from None
     if isinstance(rules, dict):
-        rules = {"decision": {}, "card": {}, **rules}  # older files have neither
+        rules = {"decision": {}, "card": {}, "shadow_days": 0, **rules}  # older files have none of these
     if not isinstance(rules, dict) or {name: type(rule) for name, rule in rules.items()} != EXPECTED:
         raise RulesError(f"the file holds {json.dumps(rules)[:200]}", f"give it exactly: {wanted}")
     if rules["promote"] not in PROMOTE or not 0 < rules["answer_hours"] <= LONGEST_ANSWER:
         found = f"promote is {rules['promote']!r}, answer_hours is {rules['answer_hours']}"
         raise RulesError(found, f"give one of {', '.join(PROMOTE)}; from 1 to {LONGEST_ANSWER}")
+    if not 0 <= rules["shadow_days"] <= MOST_SHADOW_DAYS:
+        raise RulesError(f"shadow_days is {rules['shadow_days']}", f"give a number from 0 to {MOST_SHADOW_DAYS}")
     return rules

@@ -38,6 +38,7 @@ def stage(
     read_only: bool = False,
     connection: str = "",
     only_if: str = "",
+    only_with: tuple[str, str] | None = None,
 ) -> StageOperator:
     """A task that runs a stage, such as `stage("preprocessing prepare", [DS], doc=...)`.
 
@@ -51,6 +52,7 @@ def stage(
     :param read_only: it writes nothing below /data
     :param connection: the Airflow connection that the stage gets, as a file
     :param only_if: a field of the form; the task is skipped if it is empty, 0 or not ticked
+    :param only_with: a task and a key of its result; the task is skipped if that has no value
     """
     name, *words = command.split()
     network = "none" if name == EXCHANGE and not connection else NETWORKS.get(name, "none")
@@ -62,6 +64,7 @@ def stage(
         read_only=read_only,
         connection=connections.MLFLOW if name == REGISTRY else connection,
         only_if=only_if,
+        only_with=only_with,
         execution_timeout=timedelta(hours=hours),
         inlets=list(uses),
         outlets=list(makes),

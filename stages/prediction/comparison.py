@@ -33,9 +33,20 @@ def compare_models(comparison: Comparison, publication: Publication) -> dict[str
     """Write `comparison.json`; returns the result."""
     candidate = _measure_candidate(comparison.candidate)
     champion = _measure_champion(comparison, candidate) if comparison.champion else None
+    return publish_comparison(comparison, candidate, champion, publication)
+
+
+def publish_comparison(
+    comparison: Comparison,
+    candidate: MeasuredModel,
+    champion: MeasuredModel | None,
+    publication: Publication,
+    **more: Any,
+) -> dict[str, Any]:
+    """Judge two measured models and write `comparison.json` with `more` in it; returns the result."""
     difference = _difference(candidate, champion, comparison.rules)
     verdicts = _judge(comparison, candidate, champion, difference["interval"])
-    content = _document(comparison, candidate, champion, difference, verdicts)
+    content = {**_document(comparison, candidate, champion, difference, verdicts), **more}
     write_document(publication.path("comparison.json"), content)
     return _result(content)
 

@@ -42,7 +42,7 @@ class Labels:
             table = open_table(partition, "labels.csv", "`preprocessing label`", texts, [])
             for chunk in table.chunks():
                 *keys, names = chunk.texts
-                parts.append((*_hash(keys), self._codes(names)))
+                parts.append((*hash_keys(keys), self._codes(names)))
         self._sort(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     @property
@@ -52,7 +52,7 @@ class Labels:
 
     def codes_of(self, keys: Sequence[list[str]]) -> np.ndarray:
         """The class code of each row of predictions, given its key columns; NO_LABEL if it has none."""
-        first, other = _hash(keys)
+        first, other = hash_keys(keys)
         codes = np.full(len(first), NO_LABEL)
         if not self.rows:
             return codes
@@ -106,7 +106,7 @@ def _read_examples(partition: Partition) -> list[str]:
     return [f"{row.get('file')} line {row.get('line')}: {row.get('reason')}" for row in shown]
 
 
-def _hash(columns: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+def hash_keys(columns: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
     """Two hashes of each row, uint64 of shape (rows,)."""
     hashes = []
     for key in HASH_KEYS:

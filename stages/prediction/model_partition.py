@@ -30,6 +30,10 @@ class ValidatedModel:
         """Its path below the data folder."""
         return self.partition.name
 
+    def has_seen(self, ds: str) -> bool:
+        """Whether it was trained on rows of a day."""
+        return ds in self.encoder.days or self.name.removeprefix("models/").startswith(ds)
+
 
 def read_validated(root: Path, name: str, optional: Iterable[str] = ()) -> ValidatedModel:
     """Verify a model's files, and those of `optional` that it has. NotReady if `validate` has not passed it yet."""

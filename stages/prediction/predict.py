@@ -11,12 +11,13 @@ from model_partition import read_validated
 
 
 def predict(args: Namespace) -> Mapping[str, Any]:
-    """Publish predictions.csv of predictions/{ds}."""
+    """Publish predictions.csv of predictions/{ds}, or of shadows/{ds}-v{N} beside its features."""
     model = read_validated(args.data_dir, model_name(args.data_dir, args.model))
     check_sha256(model.partition, args.model_sha256)
-    features = read_partition(args.data_dir, f"features/{args.ds}", ["features.csv"])
+    place = f"shadows/{args.ds}-v{args.shadow}" if args.shadow else f"features/{args.ds}"
+    features = read_partition(args.data_dir, place, ["features.csv"])
     check_made_for(features, model.partition)
-    recorded = {"model": model.name, "version": args.model_version, "run_id": args.model_run_id or None}
+    recorded = {"model": model.name, "version": args.shadow or args.model_version, "run_id": args.model_run_id or None}
 
     def work(publication: Publication) -> dict[str, Any]:
         from scoring import predict_day
@@ -25,7 +26,7 @@ def predict(args: Namespace) -> Mapping[str, Any]:
 
     return publish(
         args,
-        f"predictions/{args.ds}",
+        features.name if args.shadow else f"predictions/{args.ds}",
         "predict",
         work,
         inputs=[features, model.partition],

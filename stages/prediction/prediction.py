@@ -5,9 +5,11 @@ Reads  models/{ds}: model.txt, encoder.json, reference_scores.csv (validate); me
        features/{ds}: features.csv (predict, evaluate)
        comparisons/{ds}: val.csv, the same rows in the champion's encoding (compare --champion)
        predictions/{ds}: predictions.csv; labels/{ds}: labels.csv, if raw/{ds} has a target.csv (evaluate)
+       shadows/{day}-v{N}: features.csv, predictions.csv; predictions/{day}, labels/{day} (compare-shadow)
        reports/{ds} and earlier days: evaluation.json (confirm)
 Writes models/{ds}: metrics.json, curves.json, baseline.json, model_card.md (validate)
        predictions/{ds}: predictions.csv (predict)
+       shadows/{ds}-v{N}: predictions.csv (predict --shadow), comparison.json (compare-shadow)
        comparisons/{ds}: comparison.json (compare)
        reports/{ds}: evaluation.json (evaluate), breaches.json (confirm)
 Exit codes: 0 done, also if a model does not pass or a day breaks a rule; 1 failed, such as a full disk; 2 wrong
@@ -19,7 +21,9 @@ import sys
 from collections.abc import Sequence
 
 from stagekit import Command, option, run_stage
-from stagekit.options import or_empty, sha256, version
+from stagekit.options import or_empty, sha256, version, whole_number
+
+from rules import MOST_DAYS
 
 RULES = option(
     "--rules-json",
@@ -52,6 +56,12 @@ COMMANDS = (
             option("--model-version", type=or_empty(version), metavar="N", help="its version, to be recorded"),
             option("--model-run-id", metavar="ID", help="the run that made it, to be recorded"),
             option("--model-sha256", type=or_empty(sha256), metavar="HEX", help="refuse a model.txt of another sha256"),
+            option(
+                "--shadow",
+                type=or_empty(version),
+                metavar="N",
+                help="score as version N in shadow: in shadows/{ds}-v{N}, beside the champion",
+            ),
         ),
     ),
     Command(
@@ -75,6 +85,22 @@ COMMANDS = (
             ),
             RULES,
         ),
+    ),
+    Command(
+        "compare-shadow",
+        "compare the version in shadow with the champion on labelled days that both have scored",
+        "shadow:compare_shadow",
+        options=(
+            option(
+                "--days",
+                type=whole_number(1, MOST_DAYS),
+                required=True,
+                metavar="N",
+                help="after how many such days the comparison is complete",
+            ),
+            RULES,
+        ),
+        example="--days 3",
     ),
     Command("evaluate", "measure a scored day, and how far its data has moved", "evaluate:evaluate", options=(RULES,)),
     Command(

@@ -50,7 +50,7 @@ class ScoredDay:
     @property
     def is_training_day(self) -> bool:
         """Whether the model was trained on rows of the same day."""
-        return self.ds in self.model.encoder.days or self.model.name.removeprefix("models/").startswith(self.ds)
+        return self.model.has_seen(self.ds)
 
 
 def read_scored_day(root: Path, ds: str) -> ScoredDay:

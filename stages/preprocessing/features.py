@@ -12,7 +12,7 @@ from table_schema import differences, read_schema, unknown_fields
 
 
 def run(args: Namespace) -> Mapping[str, Any]:
-    """raw/{ds} to features/{ds}: features.csv and rejected.csv."""
+    """raw/{ds} to features/{ds}, or to shadows/{ds}-v{N}: features.csv and rejected.csv."""
     raw = read_partition(args.data_dir, f"raw/{args.ds}", ["data.csv", "schema.json"])
     model = read_partition(args.data_dir, partition_name(args.data_dir, args.model), ["encoder.json"])
     schema = read_schema(raw / "schema.json", f"{raw.name}/schema.json", scoring=True)
@@ -38,4 +38,5 @@ def run(args: Namespace) -> Mapping[str, Any]:
         return {**counts.result(), "model": model.name, "features": len(encoder.features), **known}
 
     parameters = {"max_rejected": args.max_rejected, "model": model.name}
-    return publish(args, f"features/{args.ds}", "features", work, inputs=[raw, model], parameters=parameters)
+    name = f"shadows/{args.ds}-v{args.shadow}" if args.shadow else f"features/{args.ds}"
+    return publish(args, name, "features", work, inputs=[raw, model], parameters=parameters)

@@ -12,7 +12,7 @@ Reads   prepare            raw/{ds}: data.csv, schema.json, target.csv and its l
         infer-schema       CSV or Parquet files, in any folder
 Writes  prepare            processed/{ds}: train_data.csv, rejected.csv
         split              processed/{ds}: train.csv, val.csv, val_data.csv, encoder.json
-        features           features/{ds}: features.csv, rejected.csv
+        features           features/{ds}: features.csv, rejected.csv; with --shadow N in shadows/{ds}-v{N}
         label              labels/{ds}: labels.csv, rejected.csv
         encode-validation  comparisons/{ds}: val.csv
         encode-days        backtests/{ds}: {day}.csv for each day, encoder.json, left_out.json
@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stagekit import Command, option, run_stage
-from stagekit.options import fraction, inner_fraction, whole_number
+from stagekit.options import fraction, inner_fraction, or_empty, version, whole_number
 
 from container_options import DELIMITER, ENCODING
 from deliveries import ARRIVED, AS_OF
@@ -97,6 +97,12 @@ COMMANDS = (
         example="--model models/2026-11-14",
         options=(
             option("--model", required=True, metavar="PARTITION", help="the model, such as models/2026-11-21"),
+            option(
+                "--shadow",
+                type=or_empty(version),
+                metavar="N",
+                help="for version N in shadow: into shadows/{ds}-v{N}, not features/{ds}",
+            ),
             MAX_REJECTED,
         ),
     ),

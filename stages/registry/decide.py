@@ -12,18 +12,21 @@ from typing import Any
 from stagekit import BadInput, NotReady, Partition, read_partition
 from stagekit.contract import read_document
 
-from bundle import MODEL_FILE, model_hash, read_model
-from decisions import ASKED, HELD, KEPT, LEFT, PROMOTED, REJECTED, is_rejected, record_decision
+from bundle import MODEL_FILE, TAG, model_hash, read_model
+from decisions import ASKED, HELD, IN_SHADOW, KEPT, LEFT, PROMOTED, REJECTED, is_rejected, record_decision
 from events import of_run
 from list_versions import newest_versions
 from promote import promote_version
-from registered_model import RegisteredModel, read_registered_model, run_key
+from registered_model import SHADOW, RegisteredModel, read_registered_model, run_key, set_shadow
 from runs import upload
-from server import Server, connect
-from versions import Version, same_model, versions_of
+from server import Server, connect, explained
+from versions import Version, find_version, same_model, tag_version, versions_of
 
 COMPARISON_FILE = "comparison.json"
 AUTO, ASK = "auto", "ask"
+UNDECIDED, FAILED = "undecided", "failed"
+# The tag of a version in shadow: what `--promote` was.
+SHADOW_PROMOTE = "shadow_promote"
 
 log = logging.getLogger("registry")
 
@@ -45,15 +48,18 @@ def decide(args: Namespace) -> dict[str, Any]:
     """Promote what has passed, if that is to be automatic; record the decision and its reasons either way."""
     partition = read_partition(args.data_dir, f"comparisons/{args.ds}", [COMPARISON_FILE])
     model = read_model(args.data_dir, f"models/{args.ds}")
-    comparison = _read_comparison(partition, model)
+    comparison = read_comparison(partition, model)
     server = connect()
     version, twins = _find_versions(server, model)
     registered = read_registered_model(server)
-    decision, reasons = _weigh(comparison, registered, version, twins, args.promote)
+    decision, reasons = weigh(comparison, registered, version, twins, args.promote)
+    if args.shadow_days and _needs_shadow(comparison, registered, version, decision):
+        decision, reasons = IN_SHADOW, (*comparison.reasons, f"{args.shadow_days} days beside the champion decide")
+        _begin_shadow(server, registered, version, args.promote)
     if decision == PROMOTED:
         promote_version(server, version.number, args.by, f"comparison: {'; '.join(comparison.reasons) or 'passed'}")
     if decision not in (HELD, REJECTED):  # these keep the record of their own decision
-        _upload_comparison(server, version, partition)
+        upload_comparison(server, version, partition, "comparison")
         record_decision(server, version, decision, reasons)
     log.info("%s: %s", version.label, decision)
     for reason in reasons:
@@ -71,8 +77,8 @@ def decide(args: Namespace) -> dict[str, Any]:
     }
 
 
-def _read_comparison(partition: Partition, model: Partition) -> Comparison:
-    """The comparison of the model in `models/{ds}`. Errors: BadInput for the comparison of another model."""
+def read_comparison(partition: Partition, model: Partition) -> Comparison:
+    """The comparison of a model. Errors: BadInput for the comparison of another model."""
     compared = partition.inputs(COMPARISON_FILE).get(f"{model.name}/{MODEL_FILE}")
     if compared != model_hash(model):
         raise BadInput(
@@ -101,11 +107,30 @@ def _find_versions(server: Server, model: Partition) -> tuple[Version, list[str]
     return found, [version.number for version in versions if version.number != found.number]
 
 
-def _weigh(
+def _needs_shadow(comparison: Comparison, registered: RegisteredModel, version: Version, decision: str) -> bool:
+    """Whether days beside the champion are to decide: not without a champion, and not what the rows have failed."""
+    if registered.champion == version.number:
+        return False
+    if decision == KEPT:
+        return comparison.outcome == UNDECIDED and not _outdated(comparison, registered, version)
+    return decision in (PROMOTED, ASKED) and comparison.had_champion and comparison.outcome != FAILED
+
+
+def _begin_shadow(server: Server, registered: RegisteredModel, version: Version, promote: str) -> None:
+    """Set the alias, and keep who promotes what has passed. A version that had the alias stays the challenger."""
+    with explained(server, "putting the version into shadow"):
+        tag_version(server, version.number, f"{TAG}{SHADOW_PROMOTE}", promote)
+    before = registered.aliases.get(SHADOW)
+    if before and before != version.number and (other := find_version(server, before)):
+        record_decision(server, other, KEPT, [f"version {version.number} took its place in shadow"])
+    set_shadow(server, version.number)
+
+
+def weigh(
     comparison: Comparison, registered: RegisteredModel, version: Version, twins: Collection[str], promote: str
 ) -> tuple[str, tuple[str, ...]]:
     """The decision, and its reasons in words. `twins`: other versions of the same model."""
-    if registered.champion == version.number and not (promote == AUTO and _promoted_before(registered, version)):
+    if registered.champion == version.number and not (promote == AUTO and promoted_before(registered, version)):
         return HELD, (*comparison.reasons, f"version {version.number} is the champion already")
     by_hand = f"`registry promote --version {version.number} --by WHO --reason WHY`"
     how = f"to promote it: the Dag promote_model, or {by_hand}"
@@ -124,7 +149,7 @@ def _weigh(
     return PROMOTED, comparison.reasons
 
 
-def _promoted_before(registered: RegisteredModel, version: Version) -> bool:
+def promoted_before(registered: RegisteredModel, version: Version) -> bool:
     """Whether an earlier try of this Dag run has promoted the version."""
     event = of_run(registered.events, run_key())
     return event is not None and event.version == version.number
@@ -145,8 +170,8 @@ def _outdated(comparison: Comparison, registered: RegisteredModel, version: Vers
     return ""
 
 
-def _upload_comparison(server: Server, version: Version, partition: Partition) -> None:
-    """The comparison as an artifact of the version's run."""
+def upload_comparison(server: Server, version: Version, partition: Partition, place: str) -> None:
+    """The comparison as an artifact of the version's run, in the folder `place`."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copyfile(partition / COMPARISON_FILE, Path(folder) / COMPARISON_FILE)
-        upload(server, version.run_id, Path(folder), "comparison")
+        upload(server, version.run_id, Path(folder), place)

@@ -10,6 +10,8 @@ from versions import Version, tag_version
 PROMOTED, KEPT, LEFT, HELD = "promoted", "stays challenger", "left to a person", "stays champion"
 # A person is to answer; a person has answered that it is not to be promoted.
 ASKED, REJECTED = "a person is asked", "rejected"
+# It scores days beside the champion; `decide-shadow` decides on these.
+IN_SHADOW = "in shadow"
 
 
 def is_rejected(version: Version) -> bool:

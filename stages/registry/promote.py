@@ -7,7 +7,7 @@ from typing import Any
 
 from stagekit import UsageError
 
-from decisions import PROMOTED, is_rejected, record_decision
+from decisions import IN_SHADOW, PROMOTED, is_rejected, record_decision
 from events import PROMOTE, Event, as_of, champion, format_moment, next_moment, of_run, parse_moment
 from list_versions import newest_versions
 from registered_model import (
@@ -75,6 +75,8 @@ def promote_version(server: Server, number: str, by: str, reason: str, at: str =
     add_event(server, event)
     if is_rejected(version):
         record_decision(server, version, PROMOTED, [f"{by} promoted it although it was rejected", reason])
+    elif version.tag("decision") == IN_SHADOW:
+        record_decision(server, version, PROMOTED, [f"{by} promoted it", reason])
     log.info("%s is the champion; before it: %s", version.label, f"version {before}" if before else "none")
     if later := [other for other in model.events if other.at > moment]:
         until, now = format_moment(later[0].at), later[-1].version

@@ -1,5 +1,7 @@
 """The registered model in MLflow: its events, and the aliases `champion` and `challenger` that follow them.
 
+The alias `shadow` names the version that scores days beside the champion before the gate decides on it.
+
 The events are the record. Whoever adds an event reads all events again afterwards and sets the alias to the version of
 the last event, until both agree. Of two promotions at the same moment both are recorded, and both processes end with
 the alias at the later one. A process that is killed in between leaves the alias behind; the next process that adds an
@@ -20,7 +22,7 @@ from signature import is_signed, sign
 
 # The tag with the signature of an event: this, and the event's own key.
 SIGNATURE = "signature."
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 BY_HAND = "by hand"
 # Few others promote at the same moment: a person and a Dag.
 MOST_ROUNDS = 10
@@ -162,10 +164,28 @@ def set_champion(server: Server) -> None:
 
 
 def retire_challenger(server: Server, number: str | None) -> None:
-    """Take the alias from a version that has it: a champion and a rejected version challenge nobody."""
-    if number and read_registered_model(server).aliases.get(CHALLENGER) == number:
-        with explained(server, f"removing the alias {CHALLENGER}"):
-            server.rest.delete("registered-models/alias", name=server.name, alias=CHALLENGER)
+    """Take the aliases from a version that has them: a champion and a rejected version challenge nobody."""
+    aliases = read_registered_model(server).aliases if number else {}
+    for alias in (CHALLENGER, SHADOW):
+        if number and aliases.get(alias) == number:
+            _remove_alias(server, alias)
+
+
+def set_shadow(server: Server, number: str) -> None:
+    """Make a version the one in shadow."""
+    with explained(server, f"setting the alias {SHADOW}"):
+        server.rest.post("registered-models/alias", name=server.name, alias=SHADOW, version=number)
+
+
+def end_shadow(server: Server, number: str) -> None:
+    """Take the alias `shadow` from a version that has it."""
+    if read_registered_model(server).aliases.get(SHADOW) == number:
+        _remove_alias(server, SHADOW)
+
+
+def _remove_alias(server: Server, alias: str) -> None:
+    with explained(server, f"removing the alias {alias}"):
+        server.rest.delete("registered-models/alias", name=server.name, alias=alias)
 
 
 def set_challenger(server: Server, number: str) -> None:

@@ -1,6 +1,7 @@
 """Records models in MLflow and says which one is in production.
 
 Reads  models/{ds}, plots/{ds}, processed/{ds} (register); comparisons/{ds} (decide); reports/{ds} (log-evaluation);
+       shadows/{ds}-v{N} (decide-shadow);
        the MLflow server.
 Writes models/{ds}-v{N}, registry/production (resolve); the MLflow server.
 Exit codes: 0 done; 1 failed, such as a server out of reach; 2 wrong usage, such as a version that does not exist;
@@ -12,12 +13,14 @@ import sys
 from collections.abc import Sequence
 
 from stagekit import Command, option, run_stage
-from stagekit.options import text, version
+from stagekit.options import text, version, whole_number
 
 RECORD = (
     option("--by", type=text, required=True, metavar="WHO", help="who decides"),
     option("--reason", type=text, required=True, metavar="TEXT", help="why"),
 )
+
+MOST_SHADOW_DAYS = 31
 
 # Their examples reach the MLflow of the stack.
 MLFLOW = (
@@ -43,9 +46,28 @@ COMMANDS = (
         options=(
             option("--promote", choices=("auto", "manual", "ask"), required=True, help="who promotes what has passed"),
             option("--by", type=text, default="train_model", metavar="WHO", help="recorded (%(default)s)"),
+            option(
+                "--shadow-days",
+                type=whole_number(0, MOST_SHADOW_DAYS),
+                default=0,
+                metavar="N",
+                help="what may replace a champion scores so many days beside it first (default: %(default)s)",
+            ),
         ),
         publishes=False,
         example="--promote auto",
+        docker=MLFLOW,
+    ),
+    Command(
+        "decide-shadow",
+        "promote the version in shadow if the days beside the champion say so",
+        "decide_shadow:decide_shadow",
+        options=(
+            option("--version", type=version, required=True, metavar="N", help="the version in shadow"),
+            option("--by", type=text, default="monitor", metavar="WHO", help="recorded (%(default)s)"),
+        ),
+        publishes=False,
+        example="--version 3",
         docker=MLFLOW,
     ),
     Command(
@@ -96,6 +118,7 @@ COMMANDS = (
             option("--as-of", default="", metavar="TIME", help="the champion at a time; a day means its end (UTC)"),
             option("--or-last", action="store_true", help="server out of reach: the champion that was resolved last"),
             option("--or-none", action="store_true", help="no champion yet: no model, instead of exit code 4"),
+            option("--shadow", action="store_true", help="also name the version in shadow"),
         ),
         needs_ds=False,
         publishes=False,

@@ -5,17 +5,17 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from typing import Any
 
-from stagekit import BadInput, NotReady, UsageError
+from stagekit import BadInput, NotReady, StageError, UsageError
 from stagekit.models import model_name
 
 from bundle import model_hash, read_model
 from events import as_of, champion, format_moment, parse_moment
 from last_champion import recall, remember
-from registered_model import CHAMPION, RegisteredModel, read_registered_model
+from registered_model import CHAMPION, SHADOW, RegisteredModel, read_registered_model
 from restore import find_or_restore
 from runs import experiment_id
 from server import OutOfReach, Server, connect
-from versions import get_champion
+from versions import get_champion, get_version
 
 DO = "run the Dag train_model (it promotes a first model that passes), or promote one with the Dag promote_model"
 
@@ -58,7 +58,27 @@ def _resolve_champion(args: Namespace) -> dict[str, Any]:
     result = describe_model(model.name, model_hash(model), number, version.run_id, source)
     if moment is None:
         remember(args, model, {**result, "name": server.name})
-    return {**result, "experiment_id": experiment_id(server)}
+    shadow = _find_shadow(args, server, registered) if args.shadow and moment is None else {}
+    return {**result, **shadow, "experiment_id": experiment_id(server)}
+
+
+def _find_shadow(args: Namespace, server: Server, registered: RegisteredModel) -> dict[str, Any]:
+    """The version in shadow with its files verified, as `shadow_version` and so on; nothing if there is none.
+
+    The champion's work does not depend on it, so a version that cannot be loaded is only logged.
+    """
+    number = registered.aliases.get(SHADOW)
+    if number is None:
+        return {}
+    try:
+        version = get_version(server, number)
+        model = find_or_restore(args, server, version)
+    except StageError as error:
+        log.warning("version %s is in shadow, but cannot score: %s", number, error)
+        return {}
+    log.info("%s is in shadow: %s", model.name, version.label)
+    found = {"model": model.name, "model_sha256": model_hash(model), "version": number, "run_id": version.run_id}
+    return {f"shadow_{key}": value for key, value in found.items()}
 
 
 def _parse_as_of(text: str) -> datetime | None:

@@ -1,13 +1,16 @@
 """What the Dags are: their tasks and order, schedules, forms, assets and documentation."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.serialization.serialized_objects import DagSerialization
 
 from ml.operator import StageOperator
-from tests.dags.runs import Dags
+from ml.rules import RULES, RulesError, read_rules
+from tests.dags.conftest import DAGS
+from tests.dags.runs import Dags, make_bag
 
 ORDER = {  # task: what runs after it
     "generate_data": {"generate": set()},
@@ -311,3 +314,34 @@ def test_parsing_twice_gives_the_same_dags(dags: Dags, parsed_elsewhere: dict[st
     """Otherwise Airflow stores a new version of each Dag at every parse."""
     here = {name: DagSerialization.to_dict(dag) for name, dag in dags.items()}
     assert json.loads(json.dumps(here)) == parsed_elsewhere["dags"]
+
+
+def test_shadow_days_add_the_tasks_of_a_version_in_shadow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps({**json.loads(RULES.read_text()), "shadow_days": 3}))
+    monkeypatch.setattr("ml.rules.RULES", rules)
+    bag = make_bag(DAGS)
+    assert bag.import_errors == {}
+    train, predict, monitor = (bag.dags[name] for name in ("train_model", "predict", "monitor"))
+    assert "{% raw %}--shadow-days=3{% endraw %}" in train.get_task("decide").command
+    assert "{% raw %}--shadow{% endraw %}" in predict.get_task("resolve").command
+    assert predict.get_task("predict").downstream_task_ids == {"explain", "shadow_features"}
+    assert predict.get_task("shadow_features").downstream_task_ids == {"shadow_predict"}
+    assert {predict.get_task(f"shadow_{name}").only_with for name in ("features", "predict")} == {
+        ("resolve", "shadow_version")
+    }
+    assert monitor.get_task("evaluate").downstream_task_ids == {"confirm", "compare_shadow"}
+    assert monitor.get_task("compare_shadow").downstream_task_ids == {"decide_shadow"}
+    assert monitor.get_task("decide_shadow").only_with == ("compare_shadow", "complete")
+    assert monitor.get_task("decide_shadow").read_only
+
+
+@pytest.mark.parametrize("days", [-1, 32, True, "3"])
+def test_shadow_days_that_cannot_be_are_an_import_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, days: object
+) -> None:
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps({**json.loads(RULES.read_text()), "shadow_days": days}))
+    monkeypatch.setattr("ml.rules.RULES", rules)
+    with pytest.raises(RulesError, match="shadow_days"):
+        read_rules()

@@ -20,7 +20,8 @@ from .registry_lab import FIRST, PAGES_PASSWORD, RULES, SECOND, Server, in_serve
 
 MODEL = f"models/{FIRST}"
 ODD = "2026-12-01"
-RUN = "scheduled__2026-11-15T02:00:00+00:00"
+RUN, NEXT_RUN = "scheduled__2026-11-15T02:00:00+00:00", "scheduled__2026-11-17T04:00:00+00:00"
+THIRD = "2026-11-17"
 MODEL_FILES = {
     "model.txt",
     "encoder.json",
@@ -535,6 +536,60 @@ def test_decide_keeps_what_has_not_passed_and_what_was_compared_with_another(ser
     other = made.registry(*decide, run=RUN)
     assert "the champion is version 1 now, when they were compared it was version 7" in other.log
     assert made.model()["aliases"] == {"champion": "1", "challenger": candidate}
+
+
+def test_version_in_shadow_is_decided_on_days_beside_the_champion(server: Server, second: Data, tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data")
+    second.copy_to(data, without=["registry"])
+    made = server.named("shadow", data)
+    made.promote(made.register(FIRST)["version"])
+    candidate = made.register(SECOND, run=RUN)["version"]
+    compare(data, "1", tolerance=1.0, floors={})
+    decide = ("decide", "--ds", SECOND, "--promote", "auto", "--shadow-days")
+    for _ in range(2):  # the second is a retry
+        put = made.registry(*decide, "1", run=RUN).line
+        assert put.items() >= {"decision": "in shadow", "promoted": False, "champion": "1"}.items()
+    assert made.model()["aliases"] == {"champion": "1", "challenger": candidate, "shadow": candidate}
+
+    resolved = made.registry("resolve", "--shadow").line
+    assert (resolved["version"], resolved["shadow_version"]) == ("1", candidate)
+    assert "shadow_version" not in made.registry("resolve").line
+    data.generate(THIRD)
+    data.score(THIRD, resolved["model"], "--model-version=1")
+    shadow = (f"--ds={THIRD}", f"--model={resolved['shadow_model']}", f"--shadow={candidate}")
+    data.stage("preprocessing", "features", *shadow)
+    data.stage("prediction", "predict", *shadow, f"--model-sha256={resolved['shadow_model_sha256']}")
+    judge = ("compare-shadow", f"--ds={THIRD}", "--days=1")
+    rules = json.dumps({**RULES["gate"], "tolerance": 1.0, "floors": {}})
+    assert data.stage("prediction", *judge, f"--rules-json={rules}").line["complete"] is False
+    data.label(THIRD)
+    compared = data.stage("prediction", *judge, f"--rules-json={rules}").line
+    assert (compared["days"], compared["complete"], compared["passed"]) == ([THIRD], True, True)
+
+    for _ in range(2):
+        decided = made.registry("decide-shadow", f"--ds={THIRD}", f"--version={candidate}", run=NEXT_RUN).line
+        assert decided.items() >= {"decision": "promoted", "champion": candidate}.items()
+    assert made.model()["aliases"] == {"champion": candidate}
+    version = made.version(candidate)
+    assert version["tags"]["airflow_ml.decision"] == "promoted"
+    assert f"shadow days {THIRD}" in made.events()[-1]["reason"]
+    assert made.artifact(version["run_id"], "shadow/comparison.json") == data.json(
+        f"shadows/{THIRD}-v{candidate}/comparison.json"
+    )
+    late = made.registry("decide-shadow", f"--ds={THIRD}", f"--version={candidate}", run="manual__later").line
+    assert late.items() >= {"decision": "not in shadow", "promoted": False}.items()
+
+
+def test_person_ends_the_shadow_of_a_version(server: Server, second: Data) -> None:
+    made = server.named("unshadowed")
+    made.promote(made.register(FIRST)["version"])
+    candidate = made.register(SECOND, run=RUN)["version"]
+    compare(second, "1", tolerance=1.0, floors={})
+    decide = ("decide", "--ds", SECOND, "--promote", "ask", "--shadow-days", "3")
+    assert made.registry(*decide, run=RUN).line["decision"] == "in shadow"
+    made.promote(candidate, reason="no time")
+    assert made.model()["aliases"] == {"champion": candidate}
+    assert made.version(candidate)["tags"]["airflow_ml.decision"] == "promoted"
 
 
 def answer(made: Server, version: str, what: str, reason: str, **more: Any) -> Done:

@@ -119,8 +119,9 @@ def _breach_message(context: Mapping[str, Any], breaches: list[Any]) -> Message:
 
 def _severity(context: Mapping[str, Any], outcome: Outcome) -> Severity:
     """A scheduled run that failed leaves a hole in the days; a run by hand has a person who waits for it."""
-    if getattr(getattr(context.get("ti"), "task", None), "only_if", ""):
-        return Severity.WARNING  # a task that a form asks for comes after the day's own work, which is published
+    task = getattr(context.get("ti"), "task", None)
+    if getattr(task, "only_if", "") or getattr(task, "only_with", None):
+        return Severity.WARNING  # a task that does not always run comes after the day's own work, which is published
     started_by_schedule = getattr(context.get("dag_run"), "run_type", None) in ("scheduled", "asset_triggered")
     if started_by_schedule:
         return Severity.CRITICAL

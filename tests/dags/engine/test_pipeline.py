@@ -55,7 +55,9 @@ def run_all(airflow: Airflow, run: DagRun, tasks: list[str]) -> list[dict[str, A
     return results
 
 
-def test_day_goes_through_all_dags(airflow: Airflow, engine: Engine) -> None:
+def test_day_goes_through_all_dags(
+    airflow: Airflow, engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Each day is asked for in another kind of run."""
     monday = airflow.manual("generate_data", day(MONDAY, 23), {"rows": 3000})
     tuesday = airflow.scheduled("generate_data", TUESDAY, "2026-11-18")
@@ -98,8 +100,27 @@ def test_day_goes_through_all_dags(airflow: Airflow, engine: Engine) -> None:
     assert confirmed["days"] == [TUESDAY]
     assert reported["partition"] == f"reports/{TUESDAY}"
 
+    # The same model in shadow, as another version: it is as good as itself.
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps({**json.loads((DAGS / "rules.json").read_text()), "shadow_days": 1}))
+    monkeypatch.setattr("ml.rules.RULES", rules)
+    with_shadow = Airflow(DAGS)
+    scoring = with_shadow.manual("predict", day("2026-11-22"), {"ds": TUESDAY})
+    named = {f"shadow_{key}": resolved[key] for key in ("model", "model_sha256", "run_id")}
+    with_shadow.set_result(scoring, "resolve", {**resolved, **named, "shadow_version": "2"})
+    features, scored = run_all(with_shadow, scoring, ["shadow_features", "shadow_predict"])
+    assert (features["partition"], scored["version"]) == (f"shadows/{TUESDAY}-v2", "2")
+    (judged,) = run_all(
+        with_shadow, with_shadow.manual("monitor", day("2026-11-22"), {"ds": TUESDAY}), ["compare_shadow"]
+    )
+    assert (judged["version"], judged["days"], judged["complete"]) == ("2", [TUESDAY], True)
+    assert (judged["outcome"], judged["difference"]) == ("passed", 0.0)
+    nothing = with_shadow.manual("predict", day("2026-11-23"), {"ds": TUESDAY})
+    with_shadow.set_result(nothing, "resolve", resolved)
+    assert with_shadow.run_task(nothing, "shadow_features").ti.state == "skipped"
+
     for (dag_id, task_id), kinds in kinds_read(engine).items():
-        uses = {asset.name for asset in airflow.dag(dag_id).get_task(task_id).inlets}
+        uses = {asset.name for asset in with_shadow.dag(dag_id).get_task(task_id).inlets}
         assert uses - {"registry"} == kinds, (dag_id, task_id)
 
 

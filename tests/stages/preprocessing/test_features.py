@@ -108,3 +108,15 @@ def test_model_that_is_not_there_is_not_ready(day: Day) -> None:
     run = day.run("features", "--model", "models/2020-01-01")
     assert run.code == 4
     assert "partition models/2020-01-01 is not ready" in run.log
+
+
+def test_version_in_shadow_has_features_of_its_own(day: Day) -> None:
+    split_day(day)
+    day.publish_model()
+    assert day.run("features", "--model", MODEL).code == 0
+    before = day.file(f"features/{DS}/_meta.json").read_bytes()
+    run = day.run("features", "--model", MODEL, "--shadow", "7")
+    assert (run.code, run.result["partition"]) == (0, f"shadows/{DS}-v7"), run.log
+    assert day.file(f"features/{DS}/_meta.json").read_bytes() == before
+    files = (day.file(f"{name}/features.csv").read_bytes() for name in (f"features/{DS}", f"shadows/{DS}-v7"))
+    assert len(set(files)) == 1
