@@ -8,7 +8,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 # A variable that no target knows is refused: `make run ds=2026-11-21` would run another day than it says.
-VARIABLES := A ASSUME B CHECK DATA DEPTH DRAFT_ONLY DS ENTITY FILE FORMAT IMAGES KEY LABELS LIBRARY NAME OSV_URL PACKAGE REPLACE SCHEMA SERVICE TARGET WEIGHT
+VARIABLES := A ASSUME B CHECK DATA DELIMITER DEPTH DRAFT_ONLY DS ENCODING ENTITY FILE FORMAT IMAGES KEY LABELS LIBRARY NAME OSV_URL PACKAGE REPLACE SCHEMA SERVICE TARGET WEIGHT
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 UNKNOWN := $(filter-out $(VARIABLES) MAKE% -%,$(GIVEN))
 ifneq ($(UNKNOWN),)
@@ -26,9 +26,10 @@ engine: ## prepare a Docker engine and the published images
 images: engine ## build the images whose content changed
 	@./airflow-ml build
 
-own: ## take your own DATA=my.csv to a model that predicts TARGET=churned; DRAFT_ONLY=1, DS, KEY, ENTITY, WEIGHT, LABELS, SCHEMA
+own: ## take your own DATA=my.csv to a model that predicts TARGET=churned; DRAFT_ONLY=1, DS, KEY, ENTITY, WEIGHT, LABELS, SCHEMA, ENCODING, DELIMITER
 	@./airflow-ml own $(if $(DATA),--data "$(DATA)") $(if $(TARGET),--target "$(TARGET)") $(if $(LABELS),--labels "$(LABELS)") \
 	  $(if $(KEY),--key "$(KEY)") $(if $(ENTITY),--entity "$(ENTITY)") $(if $(WEIGHT),--weight "$(WEIGHT)") $(if $(ASSUME),--assume "$(ASSUME)") \
+	  $(if $(ENCODING),--encoding "$(ENCODING)") $(if $(DELIMITER),--delimiter "$(DELIMITER)") \
 	  $(if $(SCHEMA),--schema "$(SCHEMA)") $(if $(DS),--ds "$(DS)") $(if $(DRAFT_ONLY),--draft-only) $(if $(REPLACE),--replace)
 
 up: ## start Airflow; returns when a Dag can run

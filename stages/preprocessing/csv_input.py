@@ -206,8 +206,8 @@ class CsvFile:
                 return block.decode("utf-8")
             except UnicodeDecodeError as error:
                 at, what = error.start, f"the byte 0x{block[error.start]:02x}, which is no UTF-8,"
-                around = _in_cp1252(block, at) if self._shows_text else ""
-                do = f"export the file again as CSV in UTF-8, or import it with --encoding NAME{around}"
+                name = (_in_cp1252(block, at) if self._shows_text else "") or "--encoding NAME"
+                do = f"export the file again as CSV in UTF-8, or add {name}"
         else:
             what, do = "a NUL byte", "export the file again as CSV in UTF-8"
         raise BadInput(
@@ -323,10 +323,10 @@ def _as_texts(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _in_cp1252(block: bytes, at: int) -> str:
-    """What the text around a byte would be in the encoding that is most often the right one; empty if it is none."""
+    """The option for the encoding that is most often the right one, with the text around a byte; empty if it is none."""
     around = block[max(block.rfind(b"\n", 0, at) + 1, at - 20) : at + 20].partition(b"\n")[0]
     try:
-        return f"; in cp1252 (Western European Windows) this is {around.decode('cp1252')!r}"
+        return f"--encoding cp1252 (Western European Windows) if this is right: {around.decode('cp1252')!r}"
     except UnicodeDecodeError:
         return ""
 

@@ -74,18 +74,24 @@ def fit_encoder(schema: Schema, classes: Sequence[str], frequent: Mapping[str, S
 
     Errors: BadInput if the name of a feature made from a time, such as `time_hour`, is taken, or if there is none.
     """
+    require_features("schema.json", schema)
     features = [feature for field in schema.fields for feature in _features(field, frequent)]
+    key, target = schema.named("key"), schema.named("target")
+    return Encoder(tuple(key), target[0], tuple(classes), tuple(features), schema.document, schema.weight)
+
+
+def require_features(label: str, schema: Schema) -> None:
+    """Errors: BadInput if the fields make no feature, or a feature with the name of a column beside it."""
+    features = [feature.name for field in schema.fields for feature in _features(field, {field.name: ()})]
     if not features:
-        raise BadInput("schema.json: its fields make no feature", expected="one or more", do="correct roles or `parts`")
-    names = [*schema.named("key", "weight", "target"), *(feature.name for feature in features)]
+        raise BadInput(f"{label}: its fields make no feature", expected="one or more", do="correct roles or `parts`")
+    names = [*schema.named("key", "weight", "target"), *features]
     if taken := sorted({name for name in names if names.count(name) > 1}):
         raise BadInput(
-            f"schema.json: {', '.join(taken)} is a field's name and the name of a feature made from a time",
+            f"{label}: {', '.join(taken)} is a field's name and the name of a feature made from a time",
             expected="names that differ",
             do="rename the field",
         )
-    key, target = schema.named("key"), schema.named("target")
-    return Encoder(tuple(key), target[0], tuple(classes), tuple(features), schema.document, schema.weight)
 
 
 def _features(field: Field, frequent: Mapping[str, Sequence[str]]) -> list[Feature]:

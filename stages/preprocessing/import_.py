@@ -10,6 +10,8 @@ from typing import Any
 
 from stagekit import META, BadInput, Partition, Publication, UsageError, publish, read_partition
 
+from encoder import require_features
+from output_columns import require_other_names
 from table_schema import read_schema
 
 DATA, TARGET, SCHEMA = "data.csv", "target.csv", "schema.json"
@@ -38,6 +40,8 @@ def run(args: Namespace) -> Mapping[str, Any]:
         from source_table import open_table
 
         require_followable(schema, str(files[SCHEMA]))
+        require_features(str(files[SCHEMA]), schema)
+        require_other_names(str(files[SCHEMA]), schema)
         day = RawDay(schema, publication)
         for name in (TARGET, DATA):
             if name in files:

@@ -72,6 +72,19 @@ def assert_refused(run: Run, message: str) -> None:
             )
             for name in ("prediction", "probability_A")
         ),
+        *(
+            pytest.param(changed("tag", name=name), f"the key '{name}' has the name of {what}", id=f"key {name}")
+            for name, what in (
+                ("score", "a column of reasons.csv"),
+                ("contribution_12", "a column of reasons.csv"),
+                ("model", "a column that an export of predictions adds"),
+            )
+        ),
+        pytest.param(
+            changed("lambs", name="weighed_hour"),
+            "weighed_hour is a field's name and the name of a feature made from a time",
+            id="name of a feature made from a time",
+        ),
     ],
 )
 def test_schema_is_refused_before_anything_is_made(day: Day, files: dict[str, Path], schema: str, message: str) -> None:
