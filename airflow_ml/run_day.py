@@ -123,11 +123,13 @@ def first_rows(data: str, ds: str, rows: int = 5) -> list[str]:
 
 
 def reasons_text(reasons: dict[str, int]) -> str:
-    """The most frequent reasons for which rows were rejected, and how many others there are."""
+    """The most frequent reasons for which rows were rejected, after a colon, and how many others there are."""
+    if not reasons:
+        return ""
     ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     shown = [f"{reason} {count:,}" for reason, count in ranked[:REASONS_SHOWN]]
     rest = len(ranked) - len(shown)
-    return ", ".join(shown + ([f"{rest} more reasons"] if rest > 0 else []))
+    return ": " + ", ".join(shown + ([f"{rest} more reasons"] if rest > 0 else []))
 
 
 def figures_text(figures: dict[str, Any] | None) -> str:
@@ -167,7 +169,7 @@ def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds
         f"The day {ds}",
         f"  {source:14} {rows:,} rows",
         f"  trained on     the data of {prepared['ds']}",
-        f"  not trained on {sum(prepared['rejected'].values()):,} rows: {reasons_text(prepared['reasons'])}",
+        f"  not trained on {sum(prepared['rejected'].values()):,} rows{reasons_text(prepared['reasons'])}",
         f"  validation     {figures_text(validated)}",
         f"  decided        version {decided['version']}: {decided['decision']}; {'; '.join(decided['reasons'])}",
         *(f"  promoted       {event['reason'] or 'before'}" for event in promotions),

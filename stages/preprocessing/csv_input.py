@@ -323,7 +323,7 @@ def _as_texts(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _in_cp1252(block: bytes, at: int) -> str:
-    """The option for the encoding that is most often the right one, with the text around a byte; empty if it is none."""
+    """The option for the encoding that is most often right, with the text around a byte; empty if it is none."""
     around = block[max(block.rfind(b"\n", 0, at) + 1, at - 20) : at + 20].partition(b"\n")[0]
     try:
         return f"--encoding cp1252 (Western European Windows) if this is right: {around.decode('cp1252')!r}"

@@ -108,7 +108,7 @@ def test_mark_says_which_file_a_day_was_imported_from(mark: Any, digest: str, ma
     [
         ("promoted", "1", None, ""),
         ("stays champion", "1", None, ""),
-        ("stays challenger", None, None, "the first model, of my.csv: roc_auc 0.6 is low"),
+        ("stays challenger", None, None, "the first model of my.csv, although roc_auc 0.6 is low"),
         ("stays challenger", "1", None, ""),
         ("stays challenger", "1", "b is new", "the first model of my.csv; the champion has another schema: b is new"),
     ],
@@ -118,7 +118,11 @@ def test_first_model_of_some_data_is_promoted(
 ) -> None:
     """Without it no day of such data can be scored. From then on the gate decides."""
     trained: dict[str, Any] = {
-        "decide": {"decision": decision, "champion": champion, "reasons": ["roc_auc 0.6 is low"]},
+        "decide": {
+            "decision": decision,
+            "champion": champion,
+            "reasons": ["roc_auc 0.6 is low", "to promote it: the Dag promote_model"],
+        },
         "encode-validation": {"champion": "models/2026-11-21", "incomparable": incomparable},
     }
     assert own.why_promote(trained, "my.csv") == reason

@@ -14,7 +14,8 @@ STAGES = Path(__file__).parents[2] / "stages"
 def module(path: Path) -> ModuleType:
     """A module of a stage, loaded from its file."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded
@@ -34,9 +35,5 @@ def test_columns_of_reasons_are_refused(monkeypatch: pytest.MonkeyPatch) -> None
 def test_columns_of_an_export_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     # The module itself needs polars.
     tree = ast.parse((STAGES / "exchange" / "predictions.py").read_text(encoding="utf-8"))
-    (values,) = (
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and "DAY" in ast.dump(node.targets[0])
-    )
-    assert ast.literal_eval(values) == refused(monkeypatch).EXPORTED
+    assigned = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
+    assert ast.literal_eval(assigned["(DAY, MODEL, VERSION, RUN)"]) == refused(monkeypatch).EXPORTED

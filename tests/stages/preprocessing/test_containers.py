@@ -307,7 +307,7 @@ UNREADABLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "UTF-16 without mark": (PLAIN.encode("utf-16-le"), ("looks like UTF-16 without", "add --encoding utf-16-le")),
     "Latin-1": (
         PLAIN.replace("texel", "Größe").encode("latin-1"),
-        ("0xf6, which is no UTF-8,", "on line 3", "or add --encoding cp1252 (Western European Windows) if this", "Größe"),
+        ("0xf6, which is no UTF-8,", "on line 3", "or add --encoding cp1252 (Western European Windows)", "Größe"),
     ),
     "lone CR": (PLAIN.replace("\n", "\r").encode(), ("end with a carriage return alone", "tr '\\r' '\\n'")),
     "line break in the header": (
