@@ -1,7 +1,7 @@
 """The days that a version in shadow has scored beside the champion, verified. Standard library only.
 
-A day counts if it has labels, if neither model was trained on rows of it, and if the champion of the latest such day
-scored it. The first of these days decide.
+A day counts if it has labels, if it comes after the training, if neither model was trained on rows of it, and if the
+champion of the latest such day scored it. The first of these days decide.
 """
 
 import logging
@@ -91,6 +91,9 @@ def _read_day(root: Path, folder: str) -> ShadowDay | None:
 
 
 def _counts(day: ShadowDay, newest: ShadowDay, candidate: ValidatedModel, champion: ValidatedModel) -> bool:
+    if day.ds <= candidate.name.removeprefix("models/"):
+        log.info("%s does not count: it is not after the training of %s", day.ds, candidate.name)
+        return False
     if seen := [model.name for model in (candidate, champion) if model.has_seen(day.ds)]:
         log.info("%s does not count: %s was trained on rows of it", day.ds, " and ".join(seen))
         return False

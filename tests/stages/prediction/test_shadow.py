@@ -112,6 +112,14 @@ def test_a_day_that_a_model_learned_from_does_not_count(world: World) -> None:
     assert compare(world, "2026-11-21")["days"] == [DAYS[0]]
 
 
+def test_a_day_before_the_training_does_not_count(world: World) -> None:
+    with_models(world)
+    for ds in ("2026-11-18", DAYS[0]):
+        score(world, ds)
+        label(world, ds)
+    assert compare(world, "2026-11-18")["days"] == [DAYS[0]]
+
+
 def test_days_of_another_champion_do_not_count(world: World) -> None:
     with_models(world)
     world.fixture = load_fixture("binary_complete")
