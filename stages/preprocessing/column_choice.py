@@ -16,6 +16,8 @@ NEARLY_ALL = 0.95
 # Fewer values are little evidence.
 FEW_VALUES = 20
 SHOWN_TEXTS = 3
+# No finite number has more digits before the point.
+LONGEST_NUMBER = 308
 # Texts that mean "missing" in a column of numbers, times or booleans.
 KNOWN_MISSING = (
     *(
@@ -184,12 +186,23 @@ def _losses(column: Column, fit: Fit) -> Iterator[str]:
         shown = ", ".join(f"{unit!r} ({column.units[unit]})" for unit in units[:SHOWN_TEXTS])
         beside = f" and none ({without})" if without else ""
         yield f"{column.name}: its numbers have the signs {shown}{beside}, and the signs are left out: is it one unit?"
+    if fit.reading is NUMBER and (text := next(filter(_has_too_many_digits, column.values.counts), None)):
+        yield (
+            f"{column.name}: {text!r} has more digits than a number keeps: values become equal; if they are codes, "
+            f"--assume '{column.name}=string' reads them as texts"
+        )
     if fit.reading is INTEGER and (epoch := next((one for one in EPOCH if _is_epoch(column, one)), None)):
         first, last = (_shown(epoch, text) for text in (column.least, column.greatest))
         yield (
             f"{column.name}: these whole numbers could be {epoch.what}, from {first} to {last}; "
             f"--assume '{column.name}={epoch.assume}' reads them so"
         )
+
+
+def _has_too_many_digits(text: str) -> bool:
+    """Whether a text is a whole number that no double holds exactly."""
+    digits = text.strip().lstrip("+-")
+    return digits.isdecimal() and len(digits) <= LONGEST_NUMBER and int(float(digits)) != int(digits)
 
 
 def _text(column: Column, best: Fit | None) -> Choice:

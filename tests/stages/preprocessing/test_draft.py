@@ -207,6 +207,13 @@ def test_different_signs_are_named(day: Day, files: dict[str, Path]) -> None:
     assert "its numbers have the signs '$' (34), '€' (33) and none (33)" in run.log
 
 
+def test_digits_that_a_number_does_not_keep_are_named(day: Day, files: dict[str, Path]) -> None:
+    run, _ = draft(day, files, table_of([f"{10**20 + number}" for number in range(100)]))
+    assert "x: '100000000000000000001' has more digits than a number keeps" in " ".join(run.result["warnings"])
+    kept, _ = draft(day, files, table_of([f"{2**60}", "1.5", f"{10**22}"]))
+    assert kept.result["warnings"] == []
+
+
 def test_what_is_ignored_is_named(day: Day, files: dict[str, Path]) -> None:
     rows = [[n, f"name {n}", "", 7000 + n, n % 5, "ab"[n % 2]] for n in range(100)]
     run, schema = draft(day, files, [["id", "who", "nothing", "account_id", "x", "y"], *rows])
