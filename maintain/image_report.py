@@ -20,7 +20,7 @@ DOC = ROOT / "docs" / "images.md"
 BUDGET = "airflow-ml.size-budget-mb"
 # What is MLflow's, its server and its client, weighs about as much as all stages and is counted by itself.
 MLFLOW = ("mlflow", "registry")
-WITHOUT_MLFLOW_MB, ALL_TOGETHER_MB = 765, 1040
+WITHOUT_MLFLOW_MB, ALL_TOGETHER_MB = 765, 1045
 WORTH_A_NAME = 1_000_000
 SMALL = 100_000
 REST = "the rest"

@@ -19,7 +19,7 @@ MB = 1_000_000
 TOLERANCE = 0.03
 # What is MLflow's, its server and its client, weighs about as much as all stages and is counted by itself.
 MLFLOW = ("mlflow", "registry")
-WITHOUT_MLFLOW, ALL_TOGETHER = 765 * MB, 1040 * MB
+WITHOUT_MLFLOW, ALL_TOGETHER = 765 * MB, 1045 * MB
 WORTH_SHARING = 1 * MB
 STAGES = sorted(path.parent.name for path in ROOT.glob("stages/*/Dockerfile"))
 
