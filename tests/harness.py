@@ -39,6 +39,11 @@ CONFINED = (*RESTRICTED, "--network=none")
 Finished = subprocess.CompletedProcess[str]
 
 
+def outside_of_make() -> dict[str, str]:
+    """The environment for what a person types: inside of make, which may run these tests, make does otherwise."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+
 def image_lock() -> dict[str, dict[str, Any]]:
     """The entries of the image lock, by name. A missing lock is an error: no test is skipped for lack of images."""
     if not LOCK.exists():

@@ -6,9 +6,13 @@ import subprocess
 import pytest
 from airflow_ml.common import ROOT
 
+from tests.harness import outside_of_make
+
 
 def make(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["make", *arguments], cwd=ROOT, env=outside_of_make(), capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("variable", ["ds=2026-11-21", "Ds=2026-11-21", "DAY=2026-11-21"])

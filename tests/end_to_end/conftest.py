@@ -17,7 +17,7 @@ import pytest
 from airflow_ml import stack as compose_stack
 from airflow_ml.airflow_api import Airflow
 
-from tests.harness import PATIENCE_S, ROOT, Data, Done, images, registry_login
+from tests.harness import PATIENCE_S, ROOT, Data, Done, images, outside_of_make, registry_login
 
 # Another name and another first port let two such stacks run side by side.
 PROJECT = os.environ.get("ML_TEST_PROJECT", "airflow-ml-test")
@@ -218,10 +218,8 @@ RUN_DAYS = {"generate_data": SCORED, "train_model": DAY, "predict": SCORED, "mon
 
 def type_in(words: Sequence[str]) -> str:
     """What a command prints in the checkout, as a person sees it; fails unless it ends well."""
-    # make behaves otherwise inside of make, which may run these tests.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     done = subprocess.run(
-        words, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, text=True,
+        words, cwd=ROOT, env=outside_of_make(), stdin=subprocess.DEVNULL, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=COMMAND_TIMEOUT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
