@@ -24,8 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / ".cache" / "tests"
 PYTEST = (".venv/bin/python", "-m", "pytest", "-q", "--durations=10")
-# Whole files go to one of two processes, and files of one group to the same: what their fixtures make is made once.
-BY_GROUP = ("--numprocesses=2", "--dist=loadgroup")
+# Whole files go to one of two processes: what a module's fixtures make is made once. xdist's groups of files do nothing
+# with this pytest.
+BY_FILE = ("--numprocesses=2", "--dist=loadfile")
 # Their containers give way too: tests/end_to_end/stack.compose.yml.
 GIVING_WAY = ("nice", "-n", "10")
 TAIL = 15
@@ -63,7 +64,7 @@ END_TO_END = Part(
         (*PYTEST, "-v", "tests/end_to_end"),
     ],
 )
-IMAGES = Part("images", [(*PYTEST, *BY_GROUP, "tests/images", "tests/attacks")])
+IMAGES = Part("images", [(*PYTEST, *BY_FILE, "tests/images", "tests/attacks")])
 PARTS = [
     END_TO_END,
     IMAGES,

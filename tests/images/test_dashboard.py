@@ -17,7 +17,6 @@ from tests.images import reports_lab
 from tests.images.reports_lab import DESKTOP, PHONE, Service, open_browser, open_page, start_service, watch
 
 # One process makes the world of both files.
-pytestmark = pytest.mark.xdist_group("reports")
 LAST = "2026-11-22"
 # Days before LAST that get a copy of its report with other figures; {number: changes}. A number that is left out has
 # no report.

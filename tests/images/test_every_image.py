@@ -5,12 +5,8 @@ import re
 from functools import cache
 from typing import Any
 
-import pytest
-
 from tests.harness import CONFINED, ROOT, docker, images, python, wait_until
 from tests.images.probe import facts
-
-pytestmark = pytest.mark.xdist_group("probe")
 
 SLEEP = ("python", "-c", "import time; print('here', flush=True); time.sleep(300)")
 # The help of a stage and of each of its commands, and whether the parser takes the examples.

@@ -12,8 +12,6 @@ from airflow_ml.lock import normal
 from tests.harness import ROOT, images, python
 from tests.images.probe import facts
 
-pytestmark = pytest.mark.xdist_group("probe")
-
 # What only other images have is looked for first: an import could bring it.
 LOAD_EVERYTHING = """
 import ctypes, importlib.util, json, pathlib

@@ -40,7 +40,6 @@ from tests.images.reports_lab import (
 )
 
 # One process makes the world of both files.
-pytestmark = pytest.mark.xdist_group("reports")
 # A folder of ours that pretends to be a day, each in its own way; run on the volume as the user of the stages.
 HOSTILE = """
 import hashlib, json, os, pathlib

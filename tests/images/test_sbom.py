@@ -19,8 +19,6 @@ from packaging.markers import Marker
 from tests.harness import ROOT, images
 from tests.images.probe import facts
 
-pytestmark = pytest.mark.xdist_group("probe")
-
 LINUX = {"sys_platform": "linux", "platform_system": "Linux", "python_version": "3.13", "python_full_version": "3.13.0"}
 
 

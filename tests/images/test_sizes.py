@@ -12,8 +12,6 @@ from maintain.image_contents import LAYER_MAKERS
 from tests.harness import ROOT, docker, images
 from tests.images.probe import facts
 
-pytestmark = pytest.mark.xdist_group("probe")
-
 MB = 1_000_000
 # Debian's packages move a little between two builds.
 TOLERANCE = 0.03
