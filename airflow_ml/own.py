@@ -258,9 +258,9 @@ def why_promote(trained: Results, name: str) -> str:
     if decided["decision"] in IN_PRODUCTION:
         return ""
     if not decided["champion"]:
-        # What to do by hand, which is done here, is no reason.
-        against = [reason for reason in decided["reasons"] if not reason.startswith("to promote it:")]
-        return f"the first model of {name}" + (f", although {'; '.join(against)}" if against else "")
+        return f"the first model of {name}" + (
+            f", although {'; '.join(decided['reasons'])}" if decided["reasons"] else ""
+        )
     if incomparable := trained["encode-validation"].get("incomparable"):
         return f"the first model of {name}; the champion has another schema: {incomparable}"
     return ""

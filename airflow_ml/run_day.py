@@ -173,6 +173,7 @@ def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds
         f"  validation     {figures_text(validated)}",
         f"  decided        version {decided['version']}: {decided['decision']}; {'; '.join(decided['reasons'])}",
         *(f"  promoted       {event['reason'] or 'before'}" for event in promotions),
+        *([f"  by hand        {decided['do']}"] if decided.get("do") and not promotions else []),
         f"  in production  {version}{resolved['model']} ({resolved['source']})",
         f"  predicted      {predicted['rows']:,} rows, {counts}",
         f"  not predicted  {rows - predicted['rows']:,} rows, which were rejected",

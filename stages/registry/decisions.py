@@ -12,6 +12,10 @@ PROMOTED, KEPT, LEFT, HELD = "promoted", "stays challenger", "left to a person",
 ASKED, REJECTED = "a person is asked", "rejected"
 # It scores days beside the champion; `decide-shadow` decides on these.
 IN_SHADOW = "in shadow"
+# The version is not, or no longer, in shadow, so its shadow days decide nothing.
+NOT_IN_SHADOW = "not in shadow"
+# Tags of a version that is or was in shadow: what `--promote` was, and the days that the gate has decided on.
+SHADOW_PROMOTE, SHADOW_DAYS = "shadow_promote", "shadow_days"
 
 
 def is_rejected(version: Version) -> bool:

@@ -121,7 +121,7 @@ def test_first_model_of_some_data_is_promoted(
         "decide": {
             "decision": decision,
             "champion": champion,
-            "reasons": ["roc_auc 0.6 is low", "to promote it: the Dag promote_model"],
+            "reasons": ["roc_auc 0.6 is low"],
         },
         "encode-validation": {"champion": "models/2026-11-21", "incomparable": incomparable},
     }

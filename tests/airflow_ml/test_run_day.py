@@ -48,12 +48,17 @@ def test_summary_has_the_warnings_of_all_stages(monkeypatch: pytest.MonkeyPatch)
     assert sorted(found) == ["few rows", "x equals the target"]
 
 
-def test_summary_says_why_a_person_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_summary_says_how_a_person_promotes_and_why_one_did(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_day, "first_rows", lambda *_: [])
-    results = {**RESULTS, "promote_model": {"promote": {"reason": "the first model of my.csv"}}}
+    decided = {"version": 2, "decision": "stays challenger", "reasons": ["0.6 is low"], "do": "to promote it: the Dag"}
+    kept = {**RESULTS, "train_model": {**RESULTS["train_model"], "decide": decided}}
+    summary = run_day.summarize(kept, "published", 988, "data", "2026-11-21")
+    assert "decided        version 2: stays challenger; 0.6 is low\n  by hand        to promote it: the Dag" in summary
+    results = {**kept, "promote_model": {"promote": {"reason": "the first model of my.csv"}}}
     summary = run_day.summarize(results, "published", 988, "data", "2026-11-21")
     assert "published      988 rows" in summary
     assert "promoted       the first model of my.csv" in summary
+    assert "by hand" not in summary
 
 
 def test_summary_names_the_days_that_were_evaluated_again(monkeypatch: pytest.MonkeyPatch) -> None:

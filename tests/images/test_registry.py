@@ -579,6 +579,20 @@ def test_version_in_shadow_is_decided_on_days_beside_the_champion(server: Server
     late = made.registry("decide-shadow", f"--ds={THIRD}", f"--version={candidate}", run="manual__later").line
     assert late.items() >= {"decision": "not in shadow", "promoted": False}.items()
 
+    failed = server.named("shadow_failed", data)
+    failed.promote(failed.register(FIRST)["version"])
+    assert failed.register(SECOND, run=RUN)["version"] == candidate
+    assert failed.registry(*decide, "1", run=RUN).line["decision"] == "in shadow"
+    strict = json.dumps({**RULES["gate"], "floors": {"roc_auc": 1.0}})
+    assert data.stage("prediction", *judge, f"--rules-json={strict}").line["outcome"] == "failed"
+    kept = failed.registry("decide-shadow", f"--ds={THIRD}", f"--version={candidate}", run=NEXT_RUN).line
+    again = failed.registry(*decide, "1", run="manual__again").line
+    for line in (kept, again):
+        assert line.items() >= {"decision": "stays challenger", "promoted": False, "champion": "1"}.items()
+        assert f"registry promote --version {candidate}" in line["do"]
+    assert f"the gate has decided on the shadow days {THIRD}" in again["reasons"][-1]
+    assert failed.model()["aliases"] == {"champion": "1", "challenger": candidate}
+
 
 def test_person_ends_the_shadow_of_a_version(server: Server, second: Data) -> None:
     made = server.named("unshadowed")
