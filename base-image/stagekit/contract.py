@@ -56,6 +56,7 @@ ENCODER = {
     "weight": Maybe(NAME),
     "days": Maybe([NAME]),
 }
+CALIBRATION = [{"rows": COUNT, "weight": Maybe(float), "mean_predicted": float, "observed": float}]
 METRICS = {
     "rows": COUNT,
     "classes": [str],
@@ -63,9 +64,11 @@ METRICS = {
     **dict.fromkeys(HIGHER_IS_BETTER, Maybe(float)),
     "threshold": Maybe(float),
     "confusion_matrix": Maybe([[COUNT]]),
-    "calibration": Maybe([{"rows": COUNT, "weight": Maybe(float), "mean_predicted": float, "observed": float}]),
+    "calibration": Maybe(CALIBRATION),
     # Log-odds of the second class = a + b x + c x^2, x the log-odds of the score, which `range` bounds.
     "calibrator": Maybe({"coefficients": [float], "covariance": [[float]], "range": [float]}),
+    # What three figures of these rows would be if their scores were calibrated by rows that are not among them.
+    "calibrated": Maybe({"log_loss": float, "brier_score": float, "calibration": CALIBRATION}),
     "reproduction": Maybe({"rows": COUNT, "max_difference": float}),
     "intervals": Maybe(Values(Maybe([float]))),
     "weighted": Maybe(bool),
@@ -105,8 +108,6 @@ EVALUATION = {
     # Figures of all rows before labels have come, or why there are none. Never measured, so no rule looks at them.
     "estimate": Maybe({"rows": COUNT, "roc_auc": float, "average_precision": float, "intervals": Values([float])}),
     "no_estimate": Maybe(str),
-    # What `log_loss` of the metrics would be if the model's scores were calibrated.
-    "calibrated_log_loss": Maybe(float),
     "curves": Maybe(CURVES),
     # The rules' metric for each value of some categories; `trained`: that of the validation rows; `weak`: worse than
     # that, by more than chance explains. Older files have no `trained`; there, `weak` is worse than all rows.
@@ -177,6 +178,22 @@ COMPARISON = {
     "outcome": Maybe(str),
     "passed": bool,
     "reasons": [str],
+    # The rows with one value of a category, of which a rule of the gate is; `outcome` is null where they are too few.
+    "segments": Maybe(
+        [
+            {
+                "field": str,
+                "value": str,
+                "rows": COUNT,
+                "candidate": Maybe(float),
+                "champion": Maybe(float),
+                "interval": Maybe([float]),
+                "outcome": Maybe(str),
+            }
+        ]
+    ),
+    # The days that the rows are of, and how many are needed; of a version in shadow only.
+    "shadow": Maybe({"version": str, "days": [str], "of": COUNT, "complete": bool}),
     "curves": Maybe({"candidate": Maybe(CURVES), "champion": Maybe(CURVES)}),
 }
 SHAPES: Mapping[str, Any] = MappingProxyType(

@@ -20,6 +20,7 @@ METRICS = {
     "threshold": 0.25,
     "confusion_matrix": [[7, 1], [0, 2]],
     "calibration": [{"rows": 10, "mean_predicted": 0.3, "observed": 0.2}],
+    "calibrated": {"log_loss": 0.4, "brier_score": 0.3, "calibration": []},
 }
 CURVES = [
     {
@@ -71,6 +72,27 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         "rule": {"metric": "roc_auc", "floors": {"roc_auc": 0.75}, "tolerance": 0.01},
         "passed": True,
         "reasons": ["roc_auc 0.5 is better"],
+        "segments": [
+            {
+                "field": "shop",
+                "value": "a",
+                "rows": 9,
+                "candidate": 0.5,
+                "champion": 0.4,
+                "interval": [0.0, 0.2],
+                "outcome": "passed",
+            },
+            {
+                "field": "shop",
+                "value": "b",
+                "rows": 1,
+                "candidate": None,
+                "champion": None,
+                "interval": None,
+                "outcome": None,
+            },
+        ],
+        "shadow": {"version": "7", "days": ["2026-11-21"], "of": 3, "complete": False},
         "curves": {"candidate": CURVES, "champion": None},
     },
     "evaluation.json": {
@@ -131,8 +153,25 @@ def test_document_is_written_as_indented_utf8_and_read_back(tmp_path: Path, file
 
 
 NULLABLE = {
-    "metrics.json": [*contract.HIGHER_IS_BETTER, "threshold", "class_rows", "calibration", "confusion_matrix"],
-    "comparison.json": ["champion", "difference", "interval", "interval_rows", "curves", "rule", "incomparable"],
+    "metrics.json": [
+        *contract.HIGHER_IS_BETTER,
+        "threshold",
+        "class_rows",
+        "calibration",
+        "calibrated",
+        "confusion_matrix",
+    ],
+    "comparison.json": [
+        "champion",
+        "difference",
+        "interval",
+        "interval_rows",
+        "curves",
+        "rule",
+        "incomparable",
+        "segments",
+        "shadow",
+    ],
     "evaluation.json": ["trained_on_day", "target", "metrics", "trained", "curves", "drift", "rules"],
     "params.json": ["seed", "rows", "best_iteration", "validation", "curve", "parameters"],
 }
@@ -173,6 +212,13 @@ def put(*path: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
         ("comparison.json", put("passed", value=1), "passed is a whole number; expected: true or false"),
         ("comparison.json", put("champion", value="m"), "champion is a text; expected: an object"),
         ("comparison.json", put("champion", "version", value=1.5), "champion.version is a number; expected: a text or"),
+        (
+            "comparison.json",
+            put("segments", 1, "rows", value=None),
+            "segments[1].rows is null; expected: a whole number",
+        ),
+        ("comparison.json", put("shadow", "days", value="x"), "shadow.days is a text; expected: a list"),
+        ("metrics.json", put("calibrated", "log_loss", value="x"), "calibrated.log_loss is a text; expected: a number"),
         ("evaluation.json", put("drift", "score", "psi", value=None), "drift.score.psi is null; expected: a number"),
         ("evaluation.json", put("breaches", value={}), "breaches is an object; expected: a list"),
         ("params.json", put("curve", "auc", value=0.5), "curve.auc is a number; expected: a list"),
