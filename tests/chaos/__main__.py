@@ -62,18 +62,13 @@ def run_day(scene: Scene, fault: Fault | None, moment: float, expected: dict[str
     with reader() as read:
         time.sleep(moment)
         strikes = fault(scene) if fault else 0
-        states = scene.wait()
-        by_itself = set(states) == {"success"}
-        if not by_itself:
-            for (dag, run), state in zip(scene.runs, states, strict=True):
-                if state == "failed":
-                    scene.clear(dag, run)
-            states = scene.wait()
+        states, cleared = scene.see_through()
         seconds = time.monotonic() - started
         reading = read()
     found = scene.files()
     wrong = sorted(path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path))
-    after_clear = not by_itself and set(states) == {"success"}
+    completed = set(states) == {"success"}
+    by_itself, after_clear = completed and not cleared, completed and cleared
     orphans = len(scene.orphans())
     return Try(strikes, by_itself, after_clear, tuple(wrong), reading, orphans, scene.alerts(), seconds)
 

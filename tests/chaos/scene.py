@@ -113,12 +113,25 @@ class Scene:
         """Whether no run goes on."""
         return set(self.states()) <= FINAL_STATES
 
-    def wait(self) -> list[str]:
-        """The state of each run at its end; the one that it has after PATIENCE_S if it does not end."""
+    def see_through(self) -> tuple[list[str], bool]:
+        """The state of each run at its end, and whether somebody had to clear one: a run that fails is cleared once.
+
+        It is cleared as soon as it has failed, since other runs may wait for it. A run that does not end within
+        PATIENCE_S, or within PATIENCE_S after the last clear, has the state that it has then.
+        """
         deadline = time.monotonic() + PATIENCE_S
-        while not self.has_ended() and time.monotonic() < deadline:
+        cleared: set[tuple[str, str]] = set()
+        while True:
+            states = self.states()
+            failed = {run for run, state in zip(self.runs, states, strict=True) if state == "failed"} - cleared
+            for run in failed:
+                self.clear(*run)
+            if failed:
+                cleared |= failed
+                deadline = time.monotonic() + PATIENCE_S
+            elif set(states) <= FINAL_STATES or time.monotonic() > deadline:
+                return states, bool(cleared)
             time.sleep(0.5)
-        return self.states()
 
     def clear(self, dag: str, run: str) -> None:
         """What a person does with a run that has failed: clear its tasks, all of them.
