@@ -31,7 +31,7 @@ COMMANDS = (
     Command(
         "ingest",
         "take in a day's data as it is delivered: a query's rows, or an object",
-        "ingest:run",
+        run="ingest:ingest",
         example="--connection shop --query 'SELECT * FROM payments WHERE day = $1 ORDER BY id'",
         docker=SHOP,
         options=(
@@ -42,12 +42,12 @@ COMMANDS = (
             option("--target-object", type=object_address, metavar="URL", help="the day's targets"),
         ),
     ),
-    Command("parquet", "write a day's predictions in Parquet too, beside the CSV file", "parquet:run"),
+    Command("parquet", "write a day's predictions in Parquet too, beside the CSV file", run="parquet:parquet"),
     # What it changes is elsewhere, where no mark records whether it is done: neither --force nor --explain.
     Command(
         "export",
         "bring a day's predictions to a table, or to an object in Parquet; what is there of that day is replaced",
-        "export:run",
+        run="export:export",
         example="--connection shop --table scores",
         docker=SHOP,
         options=(

@@ -11,7 +11,7 @@ from places import one_of, split_address
 log = logging.getLogger(__name__)
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def export(args: Namespace) -> Mapping[str, Any]:
     """predictions/{ds} with the model's version and run to a table of Postgres, or to an object in Parquet."""
     one_of(("--table", args.table), ("--object", args.object))
     place = split_address(args.object, args.ds) if args.object else None

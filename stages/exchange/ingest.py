@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 DATA, TARGET = "data", "target"
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def ingest(args: Namespace) -> Mapping[str, Any]:
     """A query's rows in Parquet, or an object's bytes, to incoming/{ds}: data, and target if it comes by itself."""
     one_of(("--query", args.query), ("--object", args.object))
     if (args.target_query and not args.query) or (args.target_object and not args.object):

@@ -9,7 +9,7 @@ from stagekit import Publication, publish
 from predictions import read_predictions
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def parquet(args: Namespace) -> Mapping[str, Any]:
     """Add predictions.parquet to predictions/{ds}."""
     predictions = read_predictions(args.data_dir, args.ds)
 

@@ -35,7 +35,7 @@ COMMANDS = (
     Command(
         "validate",
         "score the validation rows, compare with LightGBM's scores, choose the threshold, measure the model",
-        "validate:validate",
+        run="validate:validate",
         options=(
             RULES,
             option(
@@ -49,7 +49,7 @@ COMMANDS = (
     Command(
         "predict",
         "score a day's features with a validated model",
-        "predict:predict",
+        run="predict:predict",
         example="--model models/2026-11-14",
         options=(
             option("--model", required=True, metavar="PATH", help="a validated model, such as models/2026-11-21"),
@@ -67,7 +67,7 @@ COMMANDS = (
     Command(
         "compare",
         "measure a model and the champion on the same rows, and decide whether it may replace it",
-        "compare:compare",
+        run="compare:compare",
         example="--champion models/2026-11-14",
         options=(
             option(
@@ -89,7 +89,7 @@ COMMANDS = (
     Command(
         "compare-shadow",
         "compare the version in shadow with the champion on labelled days that both have scored",
-        "shadow:compare_shadow",
+        run="compare_shadow:compare_shadow",
         options=(
             option(
                 "--days",
@@ -102,11 +102,13 @@ COMMANDS = (
         ),
         example="--days 3",
     ),
-    Command("evaluate", "measure a scored day, and how far its data has moved", "evaluate:evaluate", options=(RULES,)),
+    Command(
+        "evaluate", "measure a scored day, and how far its data has moved", run="evaluate:evaluate", options=(RULES,)
+    ),
     Command(
         "confirm",
         "decide which crossed limits count, from the day and the days before it",
-        "confirm:confirm",
+        run="confirm:confirm",
         options=(RULES,),
     ),
 )

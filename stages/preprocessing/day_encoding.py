@@ -28,7 +28,9 @@ from window import PreparedDay
 LEFT_OUT, KNOWN, EPOCH = "left_out.json", "known", date(1970, 1, 1)
 
 
-def encode_days(days: Mapping[str, Delivered], left_out: Mapping[str, str], publication: Publication) -> dict[str, int]:
+def encode_each_day(
+    days: Mapping[str, Delivered], left_out: Mapping[str, str], publication: Publication
+) -> dict[str, int]:
     """Write a file for each day, encoder.json, and left_out.json; returns the rows of each class."""
     tables = {ds: _table(one.day) for ds, one in days.items()}
     counts, encoder = _fit(tables)

@@ -11,7 +11,7 @@ from deliveries import TARGET
 from window import days_of, read_earlier_day, read_prepared_day, use_days, window_warnings
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def encode_days(args: Namespace) -> Mapping[str, Any]:
     """train_data.csv of processed/{day}, for each usable day, to backtests/{ds}: {day}.csv, encoder.json and
     left_out.json, which says why the other days are left out.
     """
@@ -22,9 +22,9 @@ def run(args: Namespace) -> Mapping[str, Any]:
     days = {ds: read_delivered(args.data_dir, ds, day) for ds, day in found.items()}
 
     def work(publication: Publication) -> Mapping[str, Any]:
-        from day_encoding import encode_days
+        from day_encoding import encode_each_day
 
-        classes = encode_days(days, left_out, publication)
+        classes = encode_each_day(days, left_out, publication)
         warnings = window_warnings(left_out)
         return {
             "days": len(days),
@@ -36,4 +36,4 @@ def run(args: Namespace) -> Mapping[str, Any]:
     inputs = [partition for one in days.values() for partition in (one.day.processed, one.day.raw, one.labels)]
     known = {ds: {file: str(day) for file, day in one.known.items()} for ds, one in days.items()}
     parameters = {"known": {ds: files for ds, files in known.items() if files != {TARGET: ds}}}
-    return publish(args, f"backtests/{args.ds}", "encode", work, inputs=inputs, parameters=parameters)
+    return publish(args, f"backtests/{args.ds}", "encode-days", work, inputs=inputs, parameters=parameters)

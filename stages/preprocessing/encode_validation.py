@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 SHOWN_DIFFERENCES, SHOWN_CHARACTERS = 5, 200
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def encode_validation(args: Namespace) -> Mapping[str, Any]:
     """val_data.csv of processed/{ds} to comparisons/{ds}/val.csv, if there is a model that can be compared.
 
     Data changes during the life of a model. If this day has other fields or classes, the result names them.

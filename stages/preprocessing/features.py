@@ -11,7 +11,7 @@ from encoder import trained_schema
 from table_schema import differences, read_schema, unknown_fields
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def features(args: Namespace) -> Mapping[str, Any]:
     """raw/{ds} to features/{ds}, or to shadows/{ds}-v{N}: features.csv and rejected.csv."""
     raw = read_partition(args.data_dir, f"raw/{args.ds}", ["data.csv", "schema.json"])
     model = read_partition(args.data_dir, partition_name(args.data_dir, args.model), ["encoder.json"])

@@ -17,7 +17,7 @@ from table_schema import read_schema
 DATA, TARGET, SCHEMA = "data.csv", "target.csv", "schema.json"
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def import_(args: Namespace) -> Mapping[str, Any]:
     """Own files to raw/{ds}: data.csv, schema.json and, unless the day is only to be scored, target.csv.
 
     Data and target may be in any container that `source_table` opens; the target may be a column of the data file.

@@ -12,7 +12,7 @@ from import_ import content_of, require_unchanged
 from table_schema import read_schema
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def import_target(args: Namespace) -> Mapping[str, Any]:
     """A file of keys and classes to raw/{ds}: target.csv, or target-2.csv and so on if there is one already.
 
     A delivery that is there already is not published again. Errors: UsageError if the file does not exist; NotReady if

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 MOST_NAMES = 200
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def infer_schema(args: Namespace) -> Mapping[str, Any]:
     """Own files, in any container, to the file that --out names: a Table Schema whose descriptions hold the reasons."""
     if args.out.exists() and not args.force:
         raise UsageError(f"{args.out} exists already", do="name another file with --out, or add --force")

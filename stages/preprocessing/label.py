@@ -16,7 +16,7 @@ from table_schema import Schema, read_schema
 log = logging.getLogger(__name__)
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def label(args: Namespace) -> Mapping[str, Any]:
     """raw/{ds}/target.csv to labels/{ds}: labels.csv and rejected.csv; nothing if there is no target.csv yet."""
     predictions = read_partition(args.data_dir, f"predictions/{args.ds}", ["predictions.csv"])
     name = _model_of(predictions)

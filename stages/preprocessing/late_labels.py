@@ -24,7 +24,7 @@ SHORT = 12
 log = logging.getLogger(__name__)
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def late_labels(args: Namespace) -> Mapping[str, Any]:
     """The newest days up to --ds whose evaluation lacks labels that are in raw/{day}, the oldest first.
 
     Each has `ds`, and `labels`: a text that is another one after another delivery. `more` counts days beyond --most.

@@ -12,7 +12,7 @@ from table_schema import read_schema
 from window import days_of, use_days, window_result, window_warnings
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def prepare(args: Namespace) -> Mapping[str, Any]:
     """raw/{ds} to processed/{ds}: train_data.csv and rejected.csv; the same for each usable day of the window."""
     results, left_out = use_days(days_of(args), lambda day: _prepare(for_day(args, day, days=1)))
     result = dict(results[args.ds])

@@ -57,13 +57,13 @@ COMMANDS = (
     Command(
         "prepare",
         "check a day's data and target, and join them",
-        "prepare:run",
+        run="prepare:prepare",
         options=(DAYS, AS_OF, MAX_REJECTED),
     ),
     Command(
         "split",
         "split a prepared day into rows that train and rows that validate, and fit the encoder",
-        "split:run",
+        run="split:split",
         options=(
             DAYS,
             option(
@@ -93,7 +93,7 @@ COMMANDS = (
     Command(
         "features",
         "check a day's data and make the features that a model needs to score it",
-        "features:run",
+        run="features:features",
         example="--model models/2026-11-14",
         options=(
             option("--model", required=True, metavar="PARTITION", help="the model, such as models/2026-11-21"),
@@ -109,13 +109,13 @@ COMMANDS = (
     Command(
         "label",
         "check a scored day's labels, and write their classes as the model names them",
-        "label:run",
+        run="label:label",
         options=(AS_OF,),
     ),
     Command(
         "encode-validation",
         "encode the rows that validate for another model",
-        "encode_validation:run",
+        run="encode_validation:encode_validation",
         example="--model models/2026-11-14",
         options=(
             option(
@@ -128,14 +128,14 @@ COMMANDS = (
     Command(
         "encode-days",
         "encode prepared days for a backtest, each row with the day on which its label was known",
-        "encode_days:run",
+        run="encode_days:encode_days",
         example="--days 60",
         options=(DAYS,),
     ),
     Command(
         "import",
         "publish own files as a day's raw data: the files named, or the files that are in raw/{ds} already",
-        "import_:run",
+        run="import_:import_",
         example="--data /own/data.csv --target /own/target.csv --schema /data/schema.json",
         docker=OWN_FILES,
         options=(
@@ -161,7 +161,7 @@ COMMANDS = (
     Command(
         "import-target",
         "publish labels that came after a day's data; in several deliveries, the newest label of a key counts",
-        "import_target:run",
+        run="import_target:import_target",
         example="--target /own/target.csv",
         docker=OWN_FILES,
         options=(
@@ -174,7 +174,7 @@ COMMANDS = (
     Command(
         "late-labels",
         "name the evaluated days whose labels have changed since; reads marks, writes nothing",
-        "late_labels:run",
+        run="late_labels:late_labels",
         publishes=False,
         options=(
             option(
@@ -189,7 +189,7 @@ COMMANDS = (
     Command(
         "infer-schema",
         "draft a schema.json from own files, with the reasons in it",
-        "infer_schema:run",
+        run="infer_schema:infer_schema",
         example="--data /own/data.csv --target /own/target.csv --key id --out /data/schema.json",
         docker=OWN_FILES,
         needs_ds=False,

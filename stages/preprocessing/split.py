@@ -9,7 +9,7 @@ from stagekit import NotReady, Publication, publish
 from window import days_of, read_earlier_day, read_prepared_day, use_days, window_result, window_warnings
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def split(args: Namespace) -> Mapping[str, Any]:
     """train_data.csv of processed/{ds}, and of the window's other days, to train.csv, val.csv, val_data.csv and
     encoder.json in processed/{ds}.
 
@@ -28,14 +28,14 @@ def run(args: Namespace) -> Mapping[str, Any]:
 
     def work(publication: Publication) -> dict[str, Any]:
         from prepared_table import PreparedTable
-        from splitting import SplitRules, split
+        from splitting import SplitRules, split_tables
 
         tables = {
             name: PreparedTable(day.processed / "train_data.csv", f"{day.processed.name}/train_data.csv", day.schema)
             for name, day in days.items()
         }
         rules = SplitRules(args.val_fraction, args.seed, args.max_categories)
-        result = split(tables, rules, publication)
+        result = split_tables(tables, rules, publication)
         warnings = [*result.pop("warnings", []), *window_warnings(left_out)]
         return {
             **result,

@@ -51,7 +51,7 @@ class SplitRules:
     most_categories: int
 
 
-def split(tables: Mapping[str, PreparedTable], rules: SplitRules, publication: Publication) -> dict[str, Any]:
+def split_tables(tables: Mapping[str, PreparedTable], rules: SplitRules, publication: Publication) -> dict[str, Any]:
     """Write train.csv, val.csv, val_data.csv and encoder.json; returns what the result line says.
 
     `tables` are the prepared days, in order. Errors: BadInput if a class cannot be on both sides.

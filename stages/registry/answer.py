@@ -5,7 +5,7 @@ from argparse import Namespace
 from typing import Any
 
 from decisions import HELD, KEPT, PROMOTED, REJECTED, record_decision
-from list_versions import newest_versions
+from list_ import newest_versions
 from promote import promote_version
 from registered_model import read_registered_model, retire_challenger
 from server import connect

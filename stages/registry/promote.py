@@ -9,7 +9,7 @@ from stagekit import UsageError
 
 from decisions import IN_SHADOW, PROMOTED, is_rejected, record_decision
 from events import PROMOTE, Event, as_of, champion, format_moment, next_moment, of_run, parse_moment
-from list_versions import newest_versions
+from list_ import newest_versions
 from registered_model import (
     CHALLENGER,
     RegisteredModel,

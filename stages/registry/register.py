@@ -15,7 +15,7 @@ from stagekit.mark import file_sha256
 
 from bundle import METRICS_FILE, MODEL_FILE, PARAMETERS_FILE, TAG, file_hashes, model_hash, read_model
 from decisions import is_rejected
-from list_versions import newest_versions
+from list_ import newest_versions
 from mlmodel import write_loading_files
 from registered_model import dag_run, set_challenger
 from rest import EXISTS, Refused

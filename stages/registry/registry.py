@@ -34,7 +34,7 @@ COMMANDS = (
     Command(
         "register",
         "record a validated model and make it the challenger",
-        "register:register",
+        run="register:register",
         options=(option("--by", type=text, default="by hand", metavar="WHO", help="MLflow's User (%(default)s)"),),
         publishes=False,
         docker=MLFLOW,
@@ -42,7 +42,7 @@ COMMANDS = (
     Command(
         "decide",
         "promote the day's version if its comparison says so",
-        "decide:decide",
+        run="decide:decide",
         options=(
             option("--promote", choices=("auto", "manual", "ask"), required=True, help="who promotes what has passed"),
             option("--by", type=text, default="train_model", metavar="WHO", help="recorded (%(default)s)"),
@@ -61,7 +61,7 @@ COMMANDS = (
     Command(
         "decide-shadow",
         "promote the version in shadow if the days beside the champion say so",
-        "decide_shadow:decide_shadow",
+        run="decide_shadow:decide_shadow",
         options=(
             option("--version", type=version, required=True, metavar="N", help="the version in shadow"),
             option("--by", type=text, default="monitor", metavar="WHO", help="recorded (%(default)s)"),
@@ -73,7 +73,7 @@ COMMANDS = (
     Command(
         "promote",
         "make a version the champion",
-        "promote:promote",
+        run="promote:promote",
         options=(
             option("--version", type=version, metavar="N", help="the version to promote (default: the challenger)"),
             *RECORD,
@@ -87,7 +87,7 @@ COMMANDS = (
     Command(
         "answer",
         "do what a person has answered about a version",
-        "answer:answer",
+        run="answer:answer",
         options=(
             option("--version", type=version, required=True, metavar="N", help="the version"),
             option("--answer", choices=("promote", "keep", "reject"), required=True, help="what to do with it"),
@@ -101,7 +101,7 @@ COMMANDS = (
     Command(
         "roll-back",
         "go back to the champion before",
-        "roll_back:roll_back",
+        run="roll_back:roll_back",
         options=RECORD,
         needs_ds=False,
         publishes=False,
@@ -111,7 +111,7 @@ COMMANDS = (
     Command(
         "resolve",
         "say which model is in production, and restore its files if they are missing",
-        "resolve:resolve",
+        run="resolve:resolve",
         # Empty texts count as not given.
         options=(
             option("--model", default="", metavar="PATH", help="the model in production, whatever the champion is"),
@@ -127,16 +127,16 @@ COMMANDS = (
     Command(
         "sign",
         "sign the events and versions that are there",
-        "sign:sign",
+        run="sign:sign",
         needs_ds=False,
         publishes=False,
         docker=MLFLOW,
     ),
-    Command("list", "show the versions", "list_versions:list_versions", needs_ds=False, publishes=False, docker=MLFLOW),
+    Command("list", "show the versions", run="list_:list_", needs_ds=False, publishes=False, docker=MLFLOW),
     Command(
         "log-evaluation",
         "add a day's evaluation to the version that scored",
-        "log_evaluation:log_evaluation",
+        run="log_evaluation:log_evaluation",
         publishes=False,
         docker=MLFLOW,
     ),

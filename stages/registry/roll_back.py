@@ -8,7 +8,7 @@ from typing import Any
 from stagekit import BadInput
 
 from events import ROLLBACK, Event, next_moment, of_run, stack
-from list_versions import newest_versions
+from list_ import newest_versions
 from registered_model import add_event, describe_event, read_registered_model, run_key, set_champion
 from server import Server, connect
 from versions import get_champion, require_complete

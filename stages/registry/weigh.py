@@ -28,7 +28,7 @@ from decisions import (
     record_decision,
 )
 from events import of_run
-from list_versions import newest_versions
+from list_ import newest_versions
 from promote import promote_version
 from registered_model import RegisteredModel, end_shadow, read_registered_model, run_key
 from runs import upload

@@ -9,7 +9,7 @@ from typing import Any
 from stagekit import BadInput, Publication, publish, read_partition
 from stagekit.shapes import COUNT, Exactly, Maybe, ShapeError, Values, check
 
-from page import TEMPLATES, make_environment, style_of
+from rendering import render_template
 
 BACKTEST, PAGE = "backtest.json", "backtest.html"
 SIZE = (540.0, 260.0)
@@ -41,7 +41,7 @@ OUTCOMES = {"paid": "paid", "unclear": "no clear difference", "regretted": "regr
 log = logging.getLogger("report")
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def backtest_page(args: Namespace) -> Mapping[str, Any]:
     """Read backtests/{ds}, publish reports/{ds}/backtest.html. Returns its size."""
     backtest = read_partition(args.data_dir, f"backtests/{args.ds}", [BACKTEST])
     content = backtest.json(BACKTEST)
@@ -65,11 +65,10 @@ def run(args: Namespace) -> Mapping[str, Any]:
 
 def render(content: Mapping[str, Any]) -> str:
     """The text of the page."""
-    environment = make_environment(TEMPLATES)
     scored = [day["ds"] for day in content["scored"]]
     strategies = [_strategy(one, scored, content["metric"]) for one in content["strategies"]]
-    return environment.get_template("backtest.html").render(
-        **style_of(TEMPLATES),
+    return render_template(
+        "backtest.html",
         ds=content["ds"],
         metric=content["metric"],
         first=scored[0] if scored else "",

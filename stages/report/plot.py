@@ -20,7 +20,7 @@ SIZES = re.compile(r'width="([0-9.]+)" height="([0-9.]+)"')
 log = logging.getLogger("report")
 
 
-def run(args: Namespace) -> Mapping[str, Any]:
+def plot(args: Namespace) -> Mapping[str, Any]:
     """Read models/{ds}, publish plots/{ds}. Returns the name of the partition and of each plot."""
     model = read_partition(args.data_dir, f"models/{args.ds}", FILES)
 

@@ -25,14 +25,14 @@ MODEL_NAME = option(
     "--model-name", default="airflow-ml", metavar="NAME", help="the registered model (default: %(default)s)"
 )
 COMMANDS = (
-    Command("plot", "draw a validated model as SVG files", "plot:run"),
+    Command("plot", "draw a validated model as SVG files", run="plot:plot"),
     Command(
         "page",
         "write the page of a scored and evaluated day",
-        "page:run",
+        run="page:page",
         options=(IMAGES, AIRFLOW, MLFLOW, MODEL_NAME),
     ),
-    Command("backtest-page", "write the page of a backtest", "backtest_page:run"),
+    Command("backtest-page", "write the page of a backtest", run="backtest_page:backtest_page"),
 )
 
 

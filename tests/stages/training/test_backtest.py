@@ -57,7 +57,7 @@ def publish(
     left_out: Mapping[str, str] | None = None,
 ) -> None:
     """The days as `preprocessing encode-days` publishes them."""
-    with Publication(root, BACKTEST, "encode") as publication:
+    with Publication(root, BACKTEST, "encode-days") as publication:
         publication.path("encoder.json").write_text(json.dumps({**encoder, "days": list(days)}))
         publication.path("left_out.json").write_text(json.dumps(left_out or {}))
         for day, rows in days.items():

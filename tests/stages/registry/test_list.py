@@ -1,6 +1,6 @@
 """The table of versions."""
 
-from list_versions import table
+from list_ import table
 
 
 def test_table_is_aligned_and_cuts_what_is_too_wide() -> None:

@@ -25,7 +25,7 @@ MOST_OFFERED = 10
 log = logging.getLogger("registry")
 
 
-def list_versions(_: Namespace) -> dict[str, Any]:
+def list_(_: Namespace) -> dict[str, Any]:
     """The versions, the newest first, and the events."""
     server = connect()
     registered, versions = read_registered_model(server), all_versions(server)
