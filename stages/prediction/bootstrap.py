@@ -8,6 +8,7 @@ The interval is between two percentiles of the differences (Efron and Tibshirani
 """
 
 import numpy as np
+from stagekit import track
 
 from metrics import FIGURES, LabelledRows, rounded
 
@@ -25,7 +26,8 @@ def interval(
     if count > most:
         chosen = np.sort(draw.choice(count, most, replace=False, shuffle=False))
         candidate, champion, count = candidate.take(chosen), champion.take(chosen), most
-    drawn = (_difference(metric, candidate, champion, draw.poisson(1.0, count)) for _ in range(resamples))
+    draws = track(range(resamples), f"resampling {metric}", resamples, "draws")
+    drawn = (_difference(metric, candidate, champion, draw.poisson(1.0, count)) for _ in draws)
     differences = [difference for difference in drawn if difference is not None]
     if not differences:
         return None, count

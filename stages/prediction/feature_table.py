@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from stagekit import BadInput
+from stagekit import BadInput, progress
 
 CHUNK_ROWS = 131_072
 READ_BYTES = 1 << 20
@@ -31,11 +31,21 @@ class Chunk:
 class FeatureTable:
     """A CSV file of `texts` columns, then `numbers` columns; checked when opened, read in chunks.
 
-    `label` names the file in messages. Errors: BadInput with the line or the data row (the first is 1).
+    `label` names the file in messages, `total` is how many rows it should have, for the progress.
+    Errors: BadInput with the line or the data row (the first is 1).
     """
 
-    def __init__(self, path: Path, label: str, *, texts: Sequence[str], numbers: Sequence[str], made_by: str) -> None:
-        self.path, self.label, self.made_by = path, label, made_by
+    def __init__(
+        self,
+        path: Path,
+        label: str,
+        *,
+        texts: Sequence[str],
+        numbers: Sequence[str],
+        made_by: str,
+        total: int | None = None,
+    ) -> None:
+        self.path, self.label, self.made_by, self.total = path, label, made_by, total
         self.texts, self.numbers = list(texts), list(numbers)
         regular = self._check_bytes()
         with path.open(encoding="utf-8", newline="") as text:
@@ -47,23 +57,27 @@ class FeatureTable:
         """The rows, in order, `rows` at a time; every double is the one nearest to its text."""
         names = [*self.texts, *self.numbers]
         start = 0
-        with pd.read_csv(
-            self.path,
-            header=0,
-            names=names,
-            index_col=False,
-            dtype={**dict.fromkeys(self.texts, object), **dict.fromkeys(self.numbers, np.float64)},
-            keep_default_na=False,
-            na_values={name: [""] for name in self.numbers},
-            lineterminator="\n",
-            chunksize=rows,
-            engine="c",
-        ) as reader:
+        with (
+            progress(f"reading {self.label}", self.total, "rows") as advance,
+            pd.read_csv(
+                self.path,
+                header=0,
+                names=names,
+                index_col=False,
+                dtype={**dict.fromkeys(self.texts, object), **dict.fromkeys(self.numbers, np.float64)},
+                keep_default_na=False,
+                na_values={name: [""] for name in self.numbers},
+                lineterminator="\n",
+                chunksize=rows,
+                engine="c",
+            ) as reader,
+        ):
             while (frame := self._next_frame(reader)) is not None:
                 numbers = frame[self.numbers].to_numpy(dtype=np.float64)
                 self._check_finite(numbers, start)
                 yield Chunk(start, [frame[name].tolist() for name in self.texts], numbers)
                 start += len(frame)
+                advance(len(frame))
         if start == 0:
             raise self.bad("it has a header and no rows", "at least one row")
 

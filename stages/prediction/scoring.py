@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stagekit import BadInput, Partition, Publication, track
+from stagekit import BadInput, Partition, Publication
 from stagekit.contract import Encoder
 
 from decision import threshold_of_capacity
@@ -32,8 +32,7 @@ def predict_day(model: ValidatedModel, features: Partition, publication: Publica
     summary, missing = ScoreSummary(encoder.classes), MissingAsZero(model)
     threshold = _threshold_of_day(model, trees, features)
     table = open_features(features, encoder)
-    chunks = track(table, "scoring", features.rows("features.csv"), "rows", lambda chunk: len(chunk.numbers))
-    scored = summary.count(_score_chunks(chunks, trees, threshold, missing))
+    scored = summary.count(_score_chunks(table, trees, threshold, missing))
     rows = _write_predictions(publication.path("predictions.csv"), encoder, scored)
     publication.rows["predictions.csv"] = rows
     return {"threshold": threshold, **summary.result(), **missing.warnings(rows)}
@@ -114,7 +113,12 @@ def open_table(
 ) -> FeatureTable:
     """A verified table of a partition, whose header must be these columns."""
     return FeatureTable(
-        partition / file, f"{partition.name}/{file}", texts=tuple(texts), numbers=tuple(numbers), made_by=made_by
+        partition / file,
+        f"{partition.name}/{file}",
+        texts=tuple(texts),
+        numbers=tuple(numbers),
+        made_by=made_by,
+        total=partition.rows(file),
     )
 
 

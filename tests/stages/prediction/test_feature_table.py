@@ -2,12 +2,14 @@
 
 import math
 import re
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import BadInput
+from stagekit.progress import line
 
 from feature_table import READ_BYTES, FeatureTable
 
@@ -34,6 +36,14 @@ def test_table_reads_every_double_exactly(tmp_path: Path, values: list[float]) -
 def test_table_reads_an_empty_field_as_missing(tmp_path: Path) -> None:
     _, rows = read(tmp_path / "t.csv", "id,a,b\nx,,1\ny,2,\n")
     assert [[math.isnan(cell) for cell in row] for row in rows] == [[True, False], [False, True]]
+
+
+def test_table_shows_how_far_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,a,b\n" + "x,1,2\n" * 4)
+    table = FeatureTable(path, "t.csv", texts=["id"], numbers=["a", "b"], made_by="`preparing`", total=4)
+    shown = [line("predict", 0.0, time.monotonic() + 1).split(",")[0].split(": ")[1:] for _ in table.chunks(2)]
+    assert shown == [["reading t.csv", "0 rows"], ["reading t.csv", "50% of 4 rows"]]
 
 
 @pytest.mark.parametrize("text", ["007", "NA", "nan", "", "1e5", "TRUE", "é", "a b"])
