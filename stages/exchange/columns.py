@@ -15,6 +15,8 @@ def plain(part: pl.DataFrame) -> pl.DataFrame:
 
     Errors: BadInput for a type that has no text here, and for a time outside of the years 1 to 9999.
     """
+    if not part.width:
+        raise BadInput("the query has no columns", expected="the columns of the data", do="name them after SELECT")
     own = [name for name, kind in part.schema.items() if isinstance(kind, pl.Extension)]
     part = part.with_columns(pl.col(name).ext.storage() for name in own)
     for name, kind in part.schema.items():

@@ -18,12 +18,20 @@ CONNECT_SECONDS = 10
 PART_ROWS = 50_000
 # What a server says when it answers, and will not let this user in on a retry either.
 REFUSED = re.compile(
-    r"password authentication failed|no pg_hba.conf entry|(role|database) \"[^\"]*\" does not exist|SSL"
+    r"password authentication failed|no password supplied|no pg_hba.conf entry|SSL"
+    r"|(role|database) \"[^\"]*\" does not exist"
 )
 # The classes of SQLSTATE: what they mean for an exit code. All others may work later.
 WRONG_VALUE, WRONG_STATEMENT = ("22", "23"), ("25", "42", "0A", "3F")
-SQLSTATE = re.compile(r"^[A-Z_]+: |Query was: .*|[.]? SQLSTATE: .*|Failed to prepare query: |LINE \d+: .*", re.DOTALL)
-
+SQLSTATE = re.compile(
+    r"^[A-Z_]+: |Query was: .*|[.]? SQLSTATE: .*|Failed to prepare query: |LINE \d+: .*"
+    r"|\[libpq\] Failed to execute (query '.*': |prepared statement: PGRES_FATAL_ERROR )(?=ERROR)",
+    re.DOTALL,
+)
+# Postgres' types that are none here, and are read as something else: $1.00 as 100, an interval as nothing.
+OTHER_TYPES = ("money", "interval")
+# The release that names the types of a statement before it runs.
+NAMES_TYPES = 160_000
 PANIC = re.compile(r'ErrString\("([^".]*)')
 
 
@@ -50,9 +58,24 @@ class Session:
     def parts(self, query: str, *values: Any) -> Iterator[pl.DataFrame]:
         """The rows of a query, part by part; none if there are no rows. The query changes nothing."""
         self.run("SET TRANSACTION READ ONLY")
+        self._require_types(query)
         self.run(f"DECLARE feed NO SCROLL CURSOR FOR {query}", *values)
         while (part := self.run(f"FETCH {PART_ROWS} FROM feed")).height:
             yield part
+
+    def _require_types(self, query: str) -> None:
+        """Errors: BadInput for a column that would be read as something else."""
+        if self.value("SELECT current_setting('server_version_num')::int") < NAMES_TYPES:
+            return
+        self.run(f"PREPARE feed_types (date) AS {query}")
+        types = self.value("SELECT result_types::text[] FROM pg_prepared_statements WHERE name = 'feed_types'")
+        for number, name in enumerate(types if types is not None else (), start=1):
+            if name in OTHER_TYPES:
+                raise BadInput(
+                    f"the query's column {number} has the type {name}, which no file of the pipeline has",
+                    expected="numbers, booleans, texts, dates and times",
+                    do="convert it in the query, such as CAST(price AS numeric) or EXTRACT(epoch FROM lasted)",
+                )
 
     def load(self, table: str, parts: Iterator[pl.DataFrame]) -> None:
         """Write frames to a new table that only this connection sees, and that ends with it."""

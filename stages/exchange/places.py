@@ -45,7 +45,7 @@ def split_address(address: str, ds: str) -> tuple[str, str]:
 
 
 def one_of(first: tuple[str, object], second: tuple[str, object]) -> None:
-    """Errors: UsageError unless exactly one of two options, each with its value, is given."""
-    if (first[1] is None) == (second[1] is None):
-        found = "neither is given" if first[1] is None else "both are given"
+    """Errors: UsageError unless exactly one of two options, each with its value, is given. An empty text is none."""
+    if bool(first[1]) == bool(second[1]):
+        found = "both are given" if first[1] else "neither is given"
         raise UsageError(f"{found}: {first[0]}, {second[0]}", expected="one of them", do="name the place once")

@@ -76,7 +76,10 @@ CANNOT_INGEST = {
     "two parameters": ("SELECT * FROM feed WHERE day = $1 AND id = $2", 1, "requires 2"),
     "a key of bytes": ("SELECT gen_random_uuid() AS id, $1 AS day", 3, "column 'id'"),
     "a list": ("SELECT ARRAY[1] AS list, $1 AS day", 3, "column 'list'"),
-    "an interval": ("SELECT interval '1 day' AS i, $1 AS day", 3, "not a table"),
+    "an interval": ("SELECT interval '1 day' AS i, $1 AS day", 3, "column 1 has the type interval"),
+    "money, which the driver reads as cents": ("SELECT $1 AS day, 1::money AS price", 3, "column 2 has the type money"),
+    "nothing": ("", 2, "neither is given: --query, --object"),
+    "no columns": ("SELECT FROM feed WHERE day = $1", 3, "the query has no columns"),
     "a row in a row": ("SELECT row(1, 2) AS pair, $1 AS day", 3, "not a table"),
     "one name twice": ("SELECT 1 AS a, 2 AS a, $1 AS day", 3, "'a' has more than one occurrence"),
     "an endless date": ("SELECT date 'infinity' AS until, $1 AS day", 3, "the column 'until' of the query has a time"),
@@ -245,6 +248,7 @@ def test_export_that_does_not_fit_changes_nothing(lab: Lab, columns: str, code: 
     done = lab.export("--connection=shop", "--table=misfit", code=code)
     assert message in done.log
     assert "Traceback" not in done.log
+    assert "libpq" not in done.log
     assert lab.sql("SELECT count(*) FROM misfit") == "0"
 
 
@@ -303,6 +307,7 @@ def test_export_of_a_million_rows_needs_little_memory(lab: Lab) -> None:
 
 BROKEN_DATABASES = {
     "wrong password": ({"password": "wrong-password-x"}, 2, "password authentication failed"),
+    "no password": ({"password": ""}, 2, "no password supplied"),
     "no such user": ({"login": "nobody"}, 2, "password authentication failed"),
     "no such database": ({"schema": "nowhere"}, 2, 'database "nowhere" does not exist'),
     "no such host": ({"host": "nowhere"}, 1, "could not translate host name"),
