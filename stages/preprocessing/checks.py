@@ -60,8 +60,9 @@ class Checked:
 class FieldChecks:
     """The rules of some fields, built once and applied batch by batch.
 
-    An empty text always means "missing", as do the schema's missingValues. `required` names fields that may not
-    be missing, whatever their constraints say. Errors: BadInput if a constraint or format cannot be understood.
+    An empty text always means "missing", as do the missingValues of a field, or else of the schema, here `missing`.
+    `required` names fields that may not be missing, whatever their constraints say. Errors: BadInput if a constraint or
+    format cannot be understood.
     """
 
     def __init__(
@@ -69,9 +70,11 @@ class FieldChecks:
     ) -> None:
         self._fields = fields
         self._names = [field.name for field in fields]
-        self._missing = missing
-        absent = ["", *missing]
-        self._raw = [pl.when(~pl.col(name).is_in(absent)).then(pl.col(name)).alias(RAW + name) for name in self._names]
+        self._missing = {f.name: ["", *(missing if f.missing is None else f.missing)] for f in fields}
+        self._raw = [
+            pl.when(~pl.col(name).is_in(absent)).then(pl.col(name)).alias(RAW + name)
+            for name, absent in self._missing.items()
+        ]
         self._checks = [check for field in fields for check in _checks(field, field.name in required, label)]
         self._typed = [convert(field, pl.col(RAW + field.name)).alias(field.name) for field in fields]
 
@@ -125,18 +128,32 @@ def convert(field: Field, text: pl.Expr) -> pl.Expr:
     return text
 
 
-def _read_again(rows: pl.DataFrame, fields: Sequence[Field], missing: Collection[str]) -> pl.DataFrame:
-    """The same rows; a text that is no value as it stands is read once more (see `second_reading`). -0 becomes 0."""
+def _read_again(rows: pl.DataFrame, fields: Sequence[Field], missing: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """The same rows; a text that is no value as it stands is read once more (see `second_reading`). -0 becomes 0.
+
+    A number that equals one of the `missing` texts is missing, too: where -999 is, so is -999.0.
+    """
     for field in (field for field in fields if field.type != "string"):
         values, texts = rows[field.name], rows[RAW + field.name]
         if values.null_count() > texts.null_count():
             unread = (values.is_null() & texts.is_not_null()).arg_true()
-            read = second_reading(field, texts.gather(unread), missing)
+            read = second_reading(field, texts.gather(unread), missing[field.name])
             texts, values = (old.scatter(unread, new) for old, new in zip((texts, values), read, strict=True))
             rows = rows.with_columns(texts, values)
         if field.type == "number" and (zeros := values == 0).any():
             rows = rows.with_columns(pl.when(zeros).then(0.0).otherwise(values).alias(field.name))
+        if (codes := _numbers_among(missing[field.name], field)).len() and values.is_in(codes.implode()).any():
+            present = ~pl.col(field.name).is_in(codes.implode())
+            rows = rows.with_columns(pl.when(present).then(name).alias(name) for name in (field.name, RAW + field.name))
     return rows
+
+
+def _numbers_among(texts: Sequence[str], field: Field) -> pl.Series:
+    """The finite values of some texts in a field of numbers; empty for another field."""
+    if field.type not in NUMBER_TYPES:
+        return pl.Series(dtype=pl.Float64)
+    values = second_reading(field, pl.Series(texts, dtype=pl.String), ())[1].drop_nulls()
+    return values.filter(values.is_finite())
 
 
 def second_reading(field: Field, texts: pl.Series, missing: Collection[str]) -> tuple[pl.Series, pl.Series]:

@@ -38,7 +38,25 @@ KNOWN_MISSING = (
         "null",
         "(null)",
     ),
-    *("\\N", "None", "none", "nil", "-", "--", "---", "?", "??", ".", "..", "missing", "Missing", "unknown", "Unknown"),
+    *(
+        "\\N",
+        "None",
+        "none",
+        "nil",
+        "-",
+        "--",
+        "---",
+        "–",
+        "—",
+        "?",
+        "??",
+        ".",
+        "..",
+        "missing",
+        "Missing",
+        "unknown",
+        "Unknown",
+    ),
     *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!"),
 )
 # Words in the name of a column that say that its whole numbers are times.
@@ -51,12 +69,17 @@ EPOCH = {SECONDS: (946_684_800, 2_208_988_800), MILLISECONDS: (946_684_800_000, 
 
 @dataclass
 class Choice:
-    """The reading of a column, the reasons, what a person should look at, and the readings that are as likely."""
+    """The reading of a column, the reasons, what a person should look at, and the readings that are as likely.
+
+    `codes` are texts that may be codes for "missing", `codes_found` is what was found of them.
+    """
 
     reading: Reading
     why: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     undecided: str = ""
+    codes: tuple[str, ...] = ()
+    codes_found: str = ""
     # Texts that the schema has to list as missing.
     missing: tuple[str, ...] = ()
 
@@ -77,6 +100,9 @@ def choose(column: Column, *, is_assumed: bool, has_decimal_commas: bool = False
         choice.undecided = _dilemma(column, best, rivals)
     choice.why += [*_evidence(column, best, is_assumed), *_notes(column, best)]
     choice.warnings += _losses(column, best)
+    if codes := best.extremes.suspects(column.most_distinct):
+        choice.codes = tuple(best.extremes.texts[code] for code in codes)
+        choice.codes_found = best.extremes.describe(codes, best.count)
     return choice
 
 
@@ -98,12 +124,17 @@ def _codes(fit: Fit) -> list[str]:
 
 def _special(column: Column, best: Fit) -> Fit | None:
     """Whole numbers that are dates written without marks, or seconds since 1970 if the column's name says so."""
-    if best.reading is not INTEGER:
+    if best.reading not in (INTEGER, NUMBER):
         return None
     for fit in column.fits:
         if fit.count < best.count:
             continue
-        if fit.reading.assume == COMPACT_DATE and column.least[:2] >= "19" and column.greatest[:2] <= "20":
+        if (
+            best.reading is INTEGER
+            and fit.reading.assume == COMPACT_DATE
+            and column.least[:2] >= "19"
+            and column.greatest[:2] <= "20"
+        ):
             return fit
         if _is_epoch(column, fit.reading) and TIME_WORDS.search(words_of(column.name)):
             return fit
@@ -112,9 +143,10 @@ def _special(column: Column, best: Fit) -> Fit | None:
 
 def _is_epoch(column: Column, reading: Reading) -> bool:
     limits = EPOCH.get(reading)
-    if not limits or len(column.least) != len(column.greatest) or not column.least.isdecimal():
+    least, greatest = (text.partition(".")[0] for text in (column.least, column.greatest))
+    if not limits or len(least) != len(greatest) or not least.isdecimal() or not greatest.isdecimal():
         return False
-    return limits[0] <= int(column.least) and int(column.greatest) < limits[1]
+    return limits[0] <= int(least) and int(greatest) < limits[1]
 
 
 def _rivals(column: Column, best: Fit, has_decimal_commas: bool) -> Iterator[Fit]:
@@ -168,7 +200,8 @@ def _notes(column: Column, fit: Fit) -> Iterator[str]:
         yield f"as whole numbers: --assume '{column.name}=integer'"
     if fit.reading in EPOCH:
         first, last = (_shown(fit.reading, text) for text in (column.least, column.greatest))
-        yield f"from {first} to {last}, because of its name; as whole numbers: --assume '{column.name}=integer'"
+        numbers = INTEGER if column.least.isdecimal() and column.greatest.isdecimal() else NUMBER
+        yield f"from {first} to {last}, because of its name; as numbers: --assume '{column.name}={numbers.assume}'"
 
 
 def _losses(column: Column, fit: Fit) -> Iterator[str]:
@@ -186,15 +219,15 @@ def _losses(column: Column, fit: Fit) -> Iterator[str]:
         shown = ", ".join(f"{unit!r} ({column.units[unit]})" for unit in units[:SHOWN_TEXTS])
         beside = f" and none ({without})" if without else ""
         yield f"{column.name}: its numbers have the signs {shown}{beside}, and the signs are left out: is it one unit?"
-    if fit.reading is NUMBER and (text := next(filter(_has_too_many_digits, column.values.counts), None)):
+    if fit.reading in (INTEGER, NUMBER) and (text := next(filter(_has_too_many_digits, column.values.counts), None)):
         yield (
             f"{column.name}: {text!r} has more digits than a number keeps: values become equal; if they are codes, "
             f"--assume '{column.name}=string' reads them as texts"
         )
-    if fit.reading is INTEGER and (epoch := next((one for one in EPOCH if _is_epoch(column, one)), None)):
+    if fit.reading in (INTEGER, NUMBER) and (epoch := next((one for one in EPOCH if _is_epoch(column, one)), None)):
         first, last = (_shown(epoch, text) for text in (column.least, column.greatest))
         yield (
-            f"{column.name}: these whole numbers could be {epoch.what}, from {first} to {last}; "
+            f"{column.name}: these numbers could be {epoch.what}, from {first} to {last}; "
             f"--assume '{column.name}={epoch.assume}' reads them so"
         )
 
@@ -220,8 +253,10 @@ def _text(column: Column, best: Fit | None) -> Choice:
                 f"only {best.count} of {column.readable} values are {best.reading.what}, not {text!r} in line {line}"
             )
             choice.why.append(found)
-            other = f"--assume '{column.name}={best.reading.assume}'"
-            choice.warnings.append(f"{column.name}: {found}: drafted as texts; {other} rejects the rest")
+            other = f"--assume '{column.name}={best.reading.assume}' rejects the rest"
+            choice.warnings.append(
+                f"{column.name}: {found}: drafted as texts; --missing TEXT takes a text as missing, {other}"
+            )
     if column.filled < column.rows:
         choice.why.append(f"empty in {_rows(column.rows - column.filled)}")
     if column.distinct is None or column.distinct > MOST_CATEGORIES:

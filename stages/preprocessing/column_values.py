@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from csv_input import LINE
+from missing_codes import Extremes
 from readings import NUMBERS, TEXT_COLUMN, TIMES, Reading, Values, of_the_look
 
 FIRST, COUNT = "first", "count"
@@ -47,6 +48,7 @@ class Fit:
     count: int = 0
     misfits: Texts = field(default_factory=lambda: Texts(MOST_MISFITS))
     differs: dict[Reading, str] = field(default_factory=dict)
+    extremes: Extremes = field(default_factory=Extremes)
 
 
 class Column:
@@ -126,6 +128,7 @@ class Column:
         for fit in self.fits:
             values = read.of(fit.reading)
             fit.count += values.count()
+            fit.extremes.add(read.extremes(fit.reading))
             if values.null_count():
                 fit.misfits.add(stripped.filter(values.is_null()))
         self._compare(read)

@@ -9,6 +9,7 @@ import polars as pl
 from stagekit import UsageError
 
 from checks import DTYPES, convert
+from missing_codes import Extremes, extremes
 from number_texts import form_of as form_of_number
 from number_texts import is_plain
 from table_schema import FALSE_VALUES, NUMBER_TYPES, TIME_TYPES, TRUE_VALUES, TYPES, Field
@@ -27,7 +28,7 @@ DAYS = (
     *("%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
 )
 CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S%.f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p")
-OFFSETS = ("", "%z", " %z")
+OFFSETS = ("", "%z", " %z", " UTC")
 OTHER_TIMES = ("%Y%m%d%H%M%S", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z", "%a, %d %b %Y %H:%M:%S %z")
 # What --assume knows beside the types and patterns.
 WORDS = ("epoch", "epoch-ms", "decimal-comma", "decimal-point")
@@ -80,6 +81,8 @@ class Values:
     def __init__(self, texts: pl.Series) -> None:
         self.texts = texts
         self._values: dict[Reading, pl.Series] = {}
+        # Many readings share the values of a simpler one.
+        self._extremes: dict[int, Extremes] = {}
 
     def of(self, reading: Reading) -> pl.Series:
         """The value of each text; null where it is none."""
@@ -94,6 +97,13 @@ class Values:
                 read = reading.values(self.texts.gather(unread))
                 self._values[reading] = base.cast(read.dtype).scatter(unread, read)
         return self._values[reading]
+
+    def extremes(self, reading: Reading) -> Extremes:
+        """The extremes of the values, and the usual codes for "missing" among them."""
+        values = self.of(reading)
+        if id(values) not in self._extremes:
+            self._extremes[id(values)] = extremes(reading.field.type, self.texts, values)
+        return self._extremes[id(values)]
 
     def fitting(self, readings: Iterable[Reading], share: float) -> list[Reading]:
         """The readings that fit at least this share of the texts, and one text."""

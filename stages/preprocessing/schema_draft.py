@@ -1,5 +1,6 @@
 """A draft of a Table Schema: the type and the role of each column, from its values, with the reasons."""
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -244,6 +245,10 @@ class Drafting:
         if column.distinct == 1 and column.readable == column.rows:
             value = next(iter(column.values.counts))
             self._warn(name, f"always {value!r}, so it says nothing", why)
+        if choice.codes:
+            missing = json.dumps(["", *self._missing, *choice.codes], ensure_ascii=False)
+            sentence = f'{choice.codes_found}: a code for missing? If so, add "missingValues": {missing} to this field'
+            self._warn(name, sentence, why)
         if name in self._equal:
             self._warn(name, f"equals the target ({self._equal[name]}): is it known before the target is?", why)
         return "time" if choice.reading.field.type in TIMES else "feature"

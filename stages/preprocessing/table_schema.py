@@ -32,7 +32,7 @@ MOST_REJECTED = 0.1
 # What of a time can become a feature; a date has no hour.
 PARTS = (HOUR, WEEKDAY, DAY, MONTH, YEARDAY)
 # These properties change the meaning of the data, so they are refused.
-UNSUPPORTED = ("missingValues", "categories", "categoriesOrdered")
+UNSUPPORTED = ("categories", "categoriesOrdered")
 NUMBER_PROPERTIES = ("decimalChar", "groupChar", "bareNumber")
 UNSUPPORTED_AT_TOP = ("foreignKeys", "uniqueKeys")
 TRUE_VALUES = ("true", "True", "TRUE", "1")
@@ -42,7 +42,7 @@ MOST_LENGTH = (1 << 31) - 1
 # What of a field must be the same for a model and a day that it scores.
 COMPARED = (
     *("role", "type", "format", "constraints", "true_values", "false_values"),
-    *("decimal_char", "group_char", "bare_number", "parts", "since"),
+    *("decimal_char", "group_char", "bare_number", "parts", "since", "missing"),
 )
 PREDICTION, PROBABILITY_PREFIX = "prediction", "probability_"
 BYTE_ORDER_MARK = "\ufeff".encode()
@@ -55,6 +55,7 @@ class Field:
     `group_char` is empty if thousands are not grouped. `positive_class` is a value of a target, as the schema has it.
     A value of a `sensitive` field is on no page and in no log, alert or message.
     `parts` of a time and the times `since` which it counts become features; None: the usual parts.
+    `missing` are the texts that mean "missing" in this field; None: those of the schema.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Field:
     sensitive: bool = False
     parts: tuple[str, ...] | None = None
     since: tuple[str, ...] = ()
+    missing: tuple[str, ...] | None = None
 
     def as_written(self) -> "Field":
         """The field as `prepare` writes its values: in the default format, within all constraints."""
@@ -197,6 +199,7 @@ def _field(document: Any, label: str) -> Field:
         document.get("sensitive", False),
         tuple(document["parts"]) if "parts" in document else None,
         tuple(document.get("since", ())),
+        _texts(document["missingValues"], at, "missingValues") if "missingValues" in document else None,
     )
 
 

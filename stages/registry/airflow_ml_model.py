@@ -10,7 +10,8 @@ only the schema explains, such as 1.234,50, is refused: `preprocessing` reads th
 
 import json
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ ENCODER_FILE, MODEL_FILE = "encoder.json", "model.txt"
 PARTS = {"hour": "hour", "weekday": "weekday", "day": "day", "month": "month", "yearday": "dayofyear"}
 # polars, with which `preprocessing` works, divides by a number in this way; the last digit of a quotient may differ.
 DAYS_OF_A_MICROSECOND = 1 / 86_400_000_000
+# A number as a text, as `preprocessing` knows it.
+NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 # In place of a value of a sensitive field, as in the messages of `preprocessing`.
 HIDDEN = "…"
 TRUE, FALSE = ("true", "True", "TRUE", "1"), ("false", "False", "FALSE", "0")
@@ -39,7 +42,8 @@ class Model:
         encoder = json.loads((folder / ENCODER_FILE).read_text(encoding="utf-8"))
         self._features = encoder["features"]
         self._fields = {field["name"]: field for field in encoder["schema"]["fields"]}
-        self._missing = {"", *encoder["schema"].get("missingValues", [])}
+        missing = encoder["schema"].get("missingValues", [])
+        self._missing = {name: {"", *field.get("missingValues", missing)} for name, field in self._fields.items()}
         self._booster = lightgbm.Booster(model_file=folder / MODEL_FILE)
 
     def predict(self, model_input: pd.DataFrame, params: Any = None) -> Any:  # noqa: ARG002 - MLflow's
@@ -83,7 +87,8 @@ class Model:
         if kind == "category":
             codes = {text: code for code, text in enumerate(feature["values"])}
             return self._each(field, values, lambda value: _code(value, codes))
-        convert = (lambda value: _flag(value, field)) if field["type"] == "boolean" else _number_of(field)
+        missing = self._missing[field["name"]]
+        convert = (lambda value: _flag(value, field)) if field["type"] == "boolean" else _number_of(field, missing)
         return self._each(field, values, convert)
 
     def _each(self, field: Mapping[str, Any], values: pd.Series, convert: Callable[[Any], float]) -> pd.Series:
@@ -91,17 +96,17 @@ class Model:
         numbers = []
         for place, value in enumerate(values):
             try:
-                numbers.append(math.nan if self._is_missing(value) else convert(value))
+                numbers.append(math.nan if self._is_missing(field, value) else convert(value))
             except ValueError as error:
                 raise _wrong(field, values, place, str(error)) from None
         return pd.Series(numbers, index=values.index, dtype=float)
 
-    def _is_missing(self, value: Any) -> bool:
-        return value.strip() in self._missing if isinstance(value, str) else bool(pd.isna(value))
+    def _is_missing(self, field: Mapping[str, Any], value: Any) -> bool:
+        return value.strip() in self._missing[field["name"]] if isinstance(value, str) else bool(pd.isna(value))
 
     def _times(self, field: Mapping[str, Any], values: pd.Series) -> pd.Series:
         """Times in UTC."""
-        present = values.where(~values.map(self._is_missing), None)
+        present = values.where(~values.map(lambda value: self._is_missing(field, value)), None)
         if pd.api.types.is_numeric_dtype(values) and present.notna().any():
             raise ValueError(f"column {values.name}: numbers; expected times, or text such as 2026-11-22T03:00:00Z")
         if field.get("format", "default") != "default" and present.map(lambda value: isinstance(value, str)).any():
@@ -143,14 +148,16 @@ def _flag(value: Any, field: Mapping[str, Any]) -> float:
     raise ValueError("is no boolean; expected true or false")
 
 
-def _number_of(field: Mapping[str, Any]) -> Callable[[Any], float]:
+def _number_of(field: Mapping[str, Any], missing: Collection[str]) -> Callable[[Any], float]:
+    """Values to numbers; NaN for a number that equals one of the texts that mean "missing"."""
+    codes = {float(text) for text in missing if re.fullmatch(NUMBER, text)}
     is_plain = field.get("decimalChar", ".") == "." and not field.get("groupChar") and field.get("bareNumber", True)
 
     def number(value: Any) -> float:
         if isinstance(value, str) and not is_plain:
             raise ValueError("is text that only schema.json explains; expected a number")
         try:
-            return float(value)
+            return math.nan if float(value) in codes else float(value)
         except (TypeError, ValueError):
             raise ValueError("is no number") from None
 

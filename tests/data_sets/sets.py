@@ -404,9 +404,16 @@ SETS = (
         "epoch",
         "seconds since 1970",
         in_seconds,
-        warned="last_seen: these whole numbers could be seconds since 1970",
+        warned="last_seen: these numbers could be seconds since 1970",
     ),
     made("question_marks", "? for missing", lambda: sparse("?"), missing=("?",), types={"spend": "number"}),
+    made(
+        "sentinels",
+        "-999 for missing",
+        lambda: sparse("-999").with_column("plan", churn().column("plan")),
+        types={"spend": "number"},
+        warned="8 (2.0%) are -999, and the others lie from 1 to 200.77: a code for missing?",
+    ),
     made("dashes", "- for missing", lambda: sparse("-"), missing=("-",), types={"spend": "number"}),
     made(
         "pandas",

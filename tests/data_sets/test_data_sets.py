@@ -65,6 +65,7 @@ def test_each_column_is_used_or_named(one: DataSet, way: Way) -> None:
     assert [name for name in left_out if not any(f": {name}: ignored" in line for line in warnings)] == []
     assert left_out == set(one.ignored)
     assert any(one.warned in line for line in warnings) or not one.warned
+    assert "code for missing" in one.warned or not [line for line in warnings if "a code for missing" in line]
 
 
 @each(FIT)

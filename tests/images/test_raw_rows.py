@@ -16,7 +16,7 @@ MODEL = f"models/{TRAINED}"
 SCHEMA = {
     "fields": [
         {"name": "id", "type": "integer", "role": "key"},
-        {"name": "amount", "type": "number", "role": "feature"},
+        {"name": "amount", "type": "number", "role": "feature", "missingValues": ["", "none", "-99"]},
         {"name": "is_new", "type": "boolean", "role": "feature", "trueValues": ["yes"], "falseValues": ["no"]},
         {"name": 'shop, "old"', "type": "string", "role": "feature"},
         {"name": "born", "type": "date", "role": "feature"},
@@ -102,7 +102,8 @@ def publish_raw(data: Data, ds: str, seed: int) -> None:
         seen = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=draw.randrange(325 * 86_400_000_000))
         joined = seen - timedelta(seconds=draw.randrange(10**8), microseconds=draw.randrange(10**6))
         born = joined.date() - timedelta(days=draw.randrange(30_000))
-        values: list[Any] = [round(draw.uniform(-9, 9), 3), draw.choice(["yes", "no"]), draw.choice(["north", "süd"])]
+        amount = -99.0 if number % 40 == 0 else round(draw.uniform(-9, 9), 3)
+        values: list[Any] = [amount, draw.choice(["yes", "no"]), draw.choice(["north", "süd"])]
         values += [born, seen.isoformat(), f"{joined:%Y-%m-%dT%H:%M:%S.%f}+00:00"]
         shown = [draw.choice(["", "none"]) if draw.random() < 0.1 else str(value) for value in values]
         lines.append(f"{number},{','.join(shown)}")

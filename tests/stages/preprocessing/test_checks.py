@@ -95,7 +95,12 @@ def oracle_datetime(text: str) -> Any:
 
 
 def is_missing(tested: dict[str, Any], text: str, missing: tuple[str, ...]) -> bool:
-    return text in missing or (tested["type"] != "string" and text.strip() in missing)
+    if text in missing or (tested["type"] != "string" and text.strip() in missing):
+        return True
+    numbers = (
+        {oracle_value(tested, code) for code in missing} - {BAD} if tested["type"] in ("integer", "number") else ()
+    )
+    return oracle_value(tested, text) in numbers
 
 
 def oracle_accepts(tested: dict[str, Any], text: str, missing: tuple[str, ...]) -> bool:
@@ -303,6 +308,23 @@ def test_blanks_around_a_missing_text_are_no_part_of_it() -> None:
     checked = check(field("x", "number", "ignore", required=True), [" NA", "  ", "NA "], missingValues=["", "NA"])
     assert checked.bad[REASON].to_list() == ["x: missing, a value is required"] * 3
     assert check(field("x", "string", "ignore"), [" NA"], missingValues=["NA"]).good["x"].to_list() == [" NA"]
+
+
+@pytest.mark.parametrize("kind", ["integer", "number"])
+def test_number_that_equals_a_missing_text_is_missing(kind: str) -> None:
+    for top in ({"missingValues": ["-999"]}, {"missingValues": ["-999.0"]}):
+        checked = check(field("x", kind, "feature"), ["-999", "-999.0", "-9.99e2", "-998"], **top)
+        assert checked.good["x"].to_list() == [None, None, None, -998]
+    assert check(field("x", "string", "feature"), ["-999.0"], missingValues=["-999"]).good["x"][0] == "-999.0"
+    assert check(field("x", "number", "feature"), ["NaN"], missingValues=["nan"]).bad.height == 1
+
+
+def test_missing_texts_of_a_field_take_the_place_of_those_of_the_schema() -> None:
+    own = {**field("x", "integer", "feature", required=True), "missingValues": ["-1"]}
+    checked = check(own, ["-1", "", "0"], missingValues=["", "0"])
+    assert checked.good["x"].to_list() == [0]
+    assert checked.bad[REASON].to_list() == ["x: missing, a value is required"] * 2
+    assert check(field("x", "integer", "feature"), ["-1", "0"], missingValues=["0"]).good["x"].to_list() == [-1, None]
 
 
 NOON = datetime(2026, 11, 21, 12)
@@ -534,6 +556,9 @@ def without(name: str) -> dict[str, Any]:
         pytest.param(
             schema_of(field("x", "string", "ignore"), missingValues="NA"), 'missingValues is "NA"', id="missing"
         ),
+        pytest.param(
+            schema_of({**field("x", "string", "ignore"), "missingValues": [-1]}), "missingValues is [-1]", id="codes"
+        ),
         pytest.param(schema_of(field("x", "string", "ignore"), foreignKeys=[]), "foreignKeys", id="foreign keys"),
         pytest.param(schema_of(field("x", "string", "ignore", maxLength=-1)), "maxLength is -1", id="negative length"),
         pytest.param(schema_of(field("x", "number", "ignore", maximum=1e999)), "maximum is Inf", id="endless"),
@@ -609,6 +634,11 @@ def changed(name: str, **properties: Any) -> dict[str, Any]:
         ),
         pytest.param(
             {**SCHEMA, "missingValues": [""]}, ["missingValues are [''] here, ['', 'n/a'] in the model"], id="missing"
+        ),
+        pytest.param(
+            changed("kilos", missingValues=["0"]),
+            ["field 'kilos': missing is ('0',) here, None in the model"],
+            id="missing in one field",
         ),
     ],
 )

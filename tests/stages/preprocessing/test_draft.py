@@ -95,6 +95,13 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[str], list[str]]] = {
         ["whole numbers with ',' between thousands"],
         [],
     ),
+    "a name of UTC": (
+        [f"2026-11-21 10:11:{n % 60:02d} UTC" for n in range(100)],
+        {**TIME, "format": "%Y-%m-%d %H:%M:%S UTC"},
+        ["of the form %Y-%m-%d %H:%M:%S UTC", SURE],
+        [],
+    ),
+    "a long dash": (["–", *ONE_TO_100], WHOLE, ["'–' in line 2: taken as missing"], ["–"]),
     "thousands and decimals": (["1,234.5", "5"], {**NUMBER, "groupChar": ","}, ["',' between thousands"], []),
     "blanks between thousands": (["1 234", "5"], {**WHOLE, "groupChar": " "}, ["' ' between thousands"], []),
     "percent": (["5%", "7.5 %"], {**NUMBER, "bareNumber": False}, ["a currency or percent sign"], []),
@@ -178,13 +185,18 @@ def test_points_are_in_doubt_where_a_column_has_decimal_commas(day: Day, files: 
     ("name", "expected"),
     [("created_at", {**TIME, "format": "epoch"}), ("eventTime", {**TIME, "format": "epoch"}), ("amount", WHOLE)],
 )
-def test_seconds_since_1970_are_known_by_the_name(day: Day, files: dict[str, Path], name: str, expected: Any) -> None:
-    run, schema = draft(day, files, table_of([str(1_790_000_000 + n) for n in range(100)], name))
+@pytest.mark.parametrize("fraction", ["", ".0"])
+def test_seconds_since_1970_are_known_by_the_name(
+    day: Day, files: dict[str, Path], name: str, expected: Any, fraction: str
+) -> None:
+    expected = {**expected, "type": "number"} if fraction and expected == WHOLE else expected
+    run, schema = draft(day, files, table_of([f"{1_790_000_000 + n}{fraction}" for n in range(100)], name))
     found = drafted(schema, name)
     del found["description"]
     assert found == {"name": name, **expected}
     assert "from 2026-09-21 14:13:20 to 2026-09-21 14:14:59" in run.log
-    assert f"--assume '{name}={'integer' if expected != WHOLE else 'epoch'}'" in run.log
+    other = "epoch" if name == "amount" else "number" if fraction else "integer"
+    assert f"--assume '{name}={other}'" in run.log
 
 
 def test_few_values_that_do_not_fit_are_named(day: Day, files: dict[str, Path]) -> None:
@@ -210,8 +222,63 @@ def test_different_signs_are_named(day: Day, files: dict[str, Path]) -> None:
 def test_digits_that_a_number_does_not_keep_are_named(day: Day, files: dict[str, Path]) -> None:
     run, _ = draft(day, files, table_of([f"{10**20 + number}" for number in range(100)]))
     assert "x: '100000000000000000001' has more digits than a number keeps" in " ".join(run.result["warnings"])
+    run, _ = draft(day, files, table_of([f"{2**60 + number}" for number in range(50)]))
+    assert f"x: '{2**60 + 1}' has more digits" in " ".join(run.result["warnings"])
     kept, _ = draft(day, files, table_of([f"{2**60}", "1.5", f"{10**22}"]))
     assert kept.result["warnings"] == []
+
+
+CODES: dict[str, tuple[list[str], str, list[str]]] = {
+    "far below": (["-999", *ONE_TO_100[:8]], "12 (12.0%) are -999, and the others lie from 1 to 8", ["", "-999"]),
+    "far above": (["9999", *ONE_TO_100[:8]], "12 (12.0%) are 9999", ["", "9999"]),
+    "two of a survey": (["98", "99", "1", "2", "3"], "20 (20.0%) are 98 and 20 (20.0%) are 99", ["", "98", "99"]),
+    "fractions": (["-999.0", "NA", "0.5", "1.5"], "of 75 values, 25 (33.3%) are -999.0", ["", "NA", "-999.0"]),
+    "decimal commas": (["-999,0", "1,5", "2,25"], "are -999,0, and the others lie from 1.5 to 2.25", ["", "-999,0"]),
+    "two below zero": (["-8", "-9", *ONE_TO_100[:7]], "11 (11.0%) are -9 and", ["", "-9", "-8"]),
+    "alone below zero": (["-1", *ONE_TO_100[:9], "5000"], "are -1, and the others lie from 1 to 5000", ["", "-1"]),
+    "the last day": (
+        ["9999-12-31", "2026-11-21", "2026-11-22"],
+        "are 9999-12-31, and the others lie from 2026-11-21 to 2026-11-22",
+        ["", "9999-12-31"],
+    ),
+}
+# Numbers that only look like codes, of 300 rows.
+NO_CODES = {
+    "ages": [str(n) for n in range(18, 100)],
+    "temperatures": [str(n) for n in (-2, -1, *range(12))],
+    "just below zero": [*ONE_TO_100, "-1"],
+    "signs": ["-1", "0", "1"],
+    "flags": ["-1", "0"],
+    "changes": [str(n) for n in range(-20, 30)],
+    "one of them": [*ONE_TO_100, *map(str, range(299)), "9999"],
+    "large numbers": ["999", "12", "5000", "77"],
+}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_number_that_may_mean_missing_is_named(day: Day, files: dict[str, Path], name: str) -> None:
+    values, found, missing = CODES[name]
+    run, schema = draft(day, files, table_of(values))
+    advice = f'a code for missing? If so, add "missingValues": {json.dumps(missing)} to this field'
+    warnings = [text for text in run.result["warnings"] if advice in text]
+    assert len(warnings) == 1, run.log
+    assert found in warnings[0]
+    assert advice in drafted(schema)["description"]
+    # The advice is right: then these values, and no others, are missing.
+    drafted(schema)["missingValues"] = missing
+    files["schema.json"].write_text(json.dumps(schema))
+    named = ["--data", str(files["data.csv"]), "--schema", str(files["schema.json"])]
+    assert day.run("import", *named).code == 0
+    assert day.run("prepare", "--max-rejected", "0").code == 0
+    expected = sum(text in missing for text in (values[n % len(values)] for n in range(100)))
+    assert sum(row["x"] == "" for row in day.rows("processed/2026-11-21/train_data.csv")) == expected
+
+
+@pytest.mark.parametrize("name", NO_CODES)
+def test_number_that_is_like_the_others_is_no_code(day: Day, files: dict[str, Path], name: str) -> None:
+    run, _ = draft(day, files, table_of(NO_CODES[name], rows=300))
+    assert run.code == 0, run.log
+    assert "a code for missing" not in run.log
 
 
 def test_what_is_ignored_is_named(day: Day, files: dict[str, Path]) -> None:
