@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.state import State
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from ml import connections, engines, labels
@@ -18,7 +18,6 @@ from ml.settings import setting
 
 # The scheduler waits for it: an engine that hangs must not stop it.
 PATIENCE_S = 5
-# A cleared task has no state: its container is of before, and its next try starts another.
 MAY_HAVE_A_CONTAINER = [state for state in State.unfinished if state is not None]
 
 log = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ def remove_orphans(session: Session) -> None:
             found = engine.find({labels.DATA: setting("ML_DATA")})
             expected = _expected(session, found.values())
             for container, marks in found.items():
-                if labels.RUN in marks and _task(marks) not in expected:
+                if labels.RUN in marks and not expected & {_task(marks), (*_task(marks), marks.get(labels.LAST_TRY))}:
                     log.warning("Removing the container %s: its task has ended: %s", container[:12], marks)
                     engine.remove(container)
                     connections.remove(labels.of_task(marks))
@@ -40,13 +39,21 @@ def remove_orphans(session: Session) -> None:
             log.info("Containers without a task were not looked for: the engine at %s %s", engine.address, error)
 
 
-def _expected(session: Session, found: Iterable[Mapping[str, str]]) -> set[tuple[str, ...]]:
-    """The tasks in the runs of these containers that may have one."""
+def _expected(session: Session, found: Iterable[Mapping[str, str]]) -> set[tuple[str | None, ...]]:
+    """The tasks in the runs of these containers that may have one.
+
+    A task without a state was cleared, or lost its scheduler. The number of its last try, here behind its name, tells
+    them apart: a person who clears a task changes it, and the container is of before.
+    """
     ti = TaskInstance
-    query = select(ti.dag_id, ti.task_id, ti.run_id, ti.map_index).where(
-        ti.run_id.in_({marks.get(labels.RUN, "") for marks in found}), ti.state.in_(MAY_HAVE_A_CONTAINER)
+    query = select(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, ti.state, ti.max_tries).where(
+        ti.run_id.in_({marks.get(labels.RUN, "") for marks in found}),
+        or_(ti.state.is_(None), ti.state.in_(MAY_HAVE_A_CONTAINER)),
     )
-    return {(dag, task, run, str(index)) for dag, task, run, index in session.execute(query)}
+    return {
+        (dag, task, run, str(index), *([] if state else [str(last)]))
+        for dag, task, run, index, state, last in session.execute(query)
+    }
 
 
 def _task(marks: Mapping[str, str]) -> tuple[str, ...]:

@@ -114,6 +114,21 @@ def test_container_whose_task_goes_on_is_left(
     assert engine.containers(run.run_id, "running") == [container[:12]]
 
 
+def test_container_whose_task_lost_its_scheduler_is_left(
+    probes: Airflow, engine: Engine, run: DagRun, start: Callable[..., str]
+) -> None:
+    """Airflow takes its state away until it is scheduled again; the next try joins the container."""
+    container = start(**{"last-try": "2"})
+    mark(run, None)
+    start_another_run(probes)
+    assert engine.containers(run.run_id, "running") == [container[:12]]
+    with create_session() as session:
+        for ti in session.merge(run).get_task_instances(session=session):
+            session.merge(ti).max_tries += 1  # a person clears it
+    start_another_run(probes)
+    assert engine.containers(run.run_id) == []
+
+
 @pytest.mark.parametrize("change", [{"data": "other-data"}, {"run": ""}])
 def test_container_that_is_not_of_this_airflow_is_left(
     probes: Airflow, run: DagRun, start: Callable[..., str], change: dict[str, str]
