@@ -1,0 +1,187 @@
+"""A day through the real scheduler, spread over a swarm of three: generate, train, predict and monitor.
+
+The stack runs on the manager as docs/scale.md says; the stages run on the other nodes. One of these is killed in the
+middle of training. Then the day is made again on one machine, with `docker run`, and the bytes are compared.
+"""
+
+import ctypes
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow_ml import stack
+from airflow_ml.airflow_api import Airflow
+
+from tests.dags.swarm.lab import Lab, Node, swarm_of_three, wait_until
+from tests.harness import PATIENCE_S, ROOT, images
+
+DS = "2026-11-21"
+# Training takes some twenty seconds, so that its node can be killed in the middle.
+ROWS, TREES = 60_000, {"num_iterations": 1500, "early_stopping_round": 0}
+POSTGRES = re.findall(r"image: (postgres:\S+)", (ROOT / "docker-compose.yml").read_text())[0]
+SERVICES = ("airflow", "mlflow", "reports", "engine-proxy")
+STAGES = ("generator", "preprocessing", "training", "prediction", "registry", "report")
+# Each stage reads what another node has written; training has two nodes to run on.
+NODES = ("generator:node.hostname==node2 preprocessing:node.hostname==node3 prediction:node.hostname==node2 "
+         "report:node.hostname==node3 training:node.hostname!=node1")  # fmt: skip
+TASKS_OF_NODES = {
+    "node1": {"register", "decide", "resolve"},
+    "node2": {"generate", "validate", "predict", "evaluate"},
+    "node3": {"prepare", "split", "features", "label", "page"},
+}
+MADE = {"raw", "processed", "models", "features", "predictions", "labels", "reports"}
+CLONE_NEWNET = 0x40000000
+
+
+@dataclass
+class SwarmDay:
+    """Airflow on the manager, and what ran where."""
+
+    lab: Lab
+    airflow: Airflow
+    # The tasks whose containers started on a node, by the node's name.
+    ran: dict[str, set[str]] = field(default_factory=dict)
+
+    def start(self, dag: str, **conf: Any) -> tuple[str, str]:
+        """Ask for a run; returns its Dag and its id."""
+        return dag, self.airflow.trigger(dag, {"ds": DS, **conf})
+
+    def end(self, dag: str, run: str) -> None:
+        """Wait for the end of a run and expect success."""
+        state = self.airflow.wait(dag, run, PATIENCE_S)
+        failed = [task for task in self.airflow.tasks(dag, run) if task["state"] == "failed"]
+        assert state == "success", [self.airflow.log_of(dag, run, task)[-3000:] for task in failed]
+
+    def node_of(self, task: str) -> Node | None:
+        """The node on which a task's container runs now."""
+        manager = self.lab.manager
+        for service in manager.docker("service", "ls", "--quiet", f"--filter=label=airflow-ml.task={task}").split():
+            where = manager.docker("service", "ps", "--format", "{{.Node}} {{.CurrentState}}", service, check=False)
+            if found := re.match(r"node(\d) Running", where):
+                return self.lab.nodes[int(found[1]) - 1]
+        return None
+
+    def note(self) -> None:
+        """Remember what ran where; an engine that is killed forgets it."""
+        form = '{{index .Actor.Attributes "airflow-ml.task"}}'
+        chosen = ("--filter=type=container", "--filter=event=start", "--format", form)
+        for node in self.lab.nodes:
+            events = node.docker("events", "--since=0", f"--until={time.time():.0f}", *chosen)
+            self.ran.setdefault(node.name, set()).update(events.split())
+
+
+@contextmanager
+def network_of(node: Node) -> Iterator[None]:
+    """This thread, and what it starts, is in the network of a node: there the stack's ports are."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path("/proc/self/ns/net").open() as ours, Path(f"/run/netns/{node.namespace}").open() as theirs:
+        assert libc.setns(theirs.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        try:
+            yield
+        finally:
+            assert libc.setns(ours.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+
+
+def load(node: Node, *names: str) -> None:
+    """Give a node's engine images of this machine's engine."""
+    save = subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE)
+    subprocess.run(
+        ["docker", "--host", node.host, "load", "--quiet"], stdin=save.stdout, check=True, capture_output=True
+    )
+    assert save.wait() == 0
+
+
+@pytest.fixture(scope="module")
+def swarm_day() -> Iterator[SwarmDay]:
+    """The stack on a swarm, with Dags that can run."""
+    with swarm_of_three() as lab, pytest.MonkeyPatch.context() as monkeypatch:
+        lab.images |= {stage: {"image": image, "id": "is not run"} for stage, image in images().items()}
+        lab.push({stage: images()[stage] for stage in STAGES})
+        load(lab.manager, images()["base"], *(images()[service] for service in SERVICES), POSTGRES)
+        for name, value in {
+            "DOCKER_HOST": lab.manager.host,
+            "COMPOSE_PROJECT_NAME": lab.name,
+            "COMPOSE_FILE": ":".join(
+                ["docker-compose.yml", "docker-compose.swarm.yml", "tests/nightly/swarm_day.compose.yml"]
+            ),
+            "ML_TEST_LOCK_FOLDER": str(lab.lock.parent),
+            "ML_ENGINE": "swarm",
+            "ML_DATA": str(lab.data),
+            "ML_DATA_MOUNT": str(lab.data),
+            "ML_UID": "10001",
+            "ML_GID": "10001",
+            "ML_DOCKER_SOCKET": lab.manager.host.removeprefix("unix://"),
+            "ML_STAGE_MEMORY": "1g",
+            "ML_STAGE_CONSTRAINTS": NODES,
+            "ML_NODE_LOST_SECONDS": "3",
+            "ML_PARALLELISM": "4",
+        }.items():
+            monkeypatch.setenv(name, value)
+        with network_of(lab.manager):
+            try:
+                stack.start()
+                settings = stack.settings()
+                yield SwarmDay(
+                    lab, Airflow(f"http://127.0.0.1:{settings['ML_AIRFLOW_PORT']}", settings["ML_ADMIN_PASSWORD"])
+                )
+            finally:
+                stack.compose("down", "--volumes", "--remove-orphans")
+
+
+@pytest.fixture(scope="module")
+def tries(swarm_day: SwarmDay) -> dict[str, int]:
+    """The tries of each task of the day, whose training lost its node."""
+    runs = [swarm_day.start("generate_data", rows=ROWS)]
+    swarm_day.end(*runs[-1])
+    runs.append(swarm_day.start("train_model", lightgbm=TREES))
+    wait_until(lambda: swarm_day.node_of("train"), "the training runs")
+    lost = swarm_day.node_of("train")
+    assert lost is not None
+    time.sleep(3)
+    swarm_day.note()
+    lost.kill()
+    wait_until(lambda: (found := swarm_day.node_of("train")) and found.name != lost.name, "the training runs elsewhere")
+    lost.start()
+    lost.await_start()
+    swarm_day.end(*runs[-1])
+    for dag in ("predict", "monitor"):
+        runs.append(swarm_day.start(dag))
+        swarm_day.end(*runs[-1])
+    swarm_day.note()
+    return {task["task_id"]: task["try_number"] for run in runs for task in swarm_day.airflow.tasks(*run)
+            if task["state"] == "success"}  # fmt: skip
+
+
+def test_day_completes_although_the_node_of_its_training_dies(tries: dict[str, int]) -> None:
+    assert {task: number for task, number in tries.items() if number > 1} == {"train": 2}
+
+
+def test_stages_run_where_the_setting_says(swarm_day: SwarmDay, tries: dict[str, int]) -> None:
+    assert tries.keys() >= set().union(*TASKS_OF_NODES.values())
+    for node, tasks in swarm_day.ran.items():
+        assert tasks - {"<no", "value>", "train"} >= TASKS_OF_NODES[node], node
+        assert not tasks & set().union(*(others for name, others in TASKS_OF_NODES.items() if name != node)), node
+    assert [node for node, tasks in swarm_day.ran.items() if "train" in tasks] == ["node2", "node3"]
+
+
+def test_nothing_is_left_on_the_swarm(swarm_day: SwarmDay, tries: dict[str, int]) -> None:
+    manager = swarm_day.lab.manager
+    wait_until(lambda: not manager.docker("service", "ls", "--quiet"), "no service is left")
+
+
+def test_day_has_the_bytes_of_one_machine(swarm_day: SwarmDay, tries: dict[str, int]) -> None:
+    """`airflow-ml rerun` makes it again from the seed on, with `docker run` on the manager alone."""
+    command = [ROOT / "airflow-ml", "rerun", f"reports/{DS}/breaches.json", "--depth=all", "--format=json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = {path: file for step in json.loads(done.stdout)["steps"] for path, file in step["files"].items()}
+    assert {path.partition("/")[0] for path in files} == MADE
+    assert all(file["same"] for file in files.values())
