@@ -10,7 +10,7 @@ import pytest
 from airflow_ml.__main__ import COMMANDS, call
 from maintain import image_report, naive_images
 
-from .lab import Lab
+from .lab import ROOT, Lab
 
 BENCH = Path(__file__).parent / "bench.py"
 
@@ -46,6 +46,12 @@ def test_every_benchmark_runs_on_few_rows(tmp_path: Path) -> None:
     assert all(min(one.values()) > 0 for name, one in shares.items() if name != "base: pass")
     # `--help` imports no library, the work does.
     assert shares["predict, 1,000 rows"]["imports"] > 2 * shares["prediction --help"]["imports"]
+
+
+def test_model_of_a_large_day_uses_the_figures_of_the_page() -> None:
+    done = subprocess.run([sys.executable, BENCH.with_name("large_day.py")], text=True, capture_output=True, check=True)
+    decision = (ROOT / "docs/decisions/0048-a-day-is-not-in-shards-yet.md").read_text()
+    assert done.stdout in decision
 
 
 def test_two_runs_do_not_share_their_data() -> None:
