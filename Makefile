@@ -61,11 +61,14 @@ attack: images ## try to get through the engine proxy, in hundreds of ways; prin
 	@setup/ensure_venv.sh
 	@.venv/bin/python -m tests.attacks
 
+FUZZ := -q -m hypothesis --hypothesis-profile=fuzz
 fuzz: images ## test each property of the stages with thousands of examples, damaged and hostile files among them
 	@setup/ensure_venv.sh
-	@.venv/bin/python -m pytest -q -m hypothesis --hypothesis-profile=fuzz tests/stagekit
-	@for stage in preprocessing training prediction registry report; do \
-	  ./airflow-ml test-stage $$stage -q -m hypothesis --hypothesis-profile=fuzz; done
+	@failed=0; \
+	.venv/bin/python -m pytest $(FUZZ) tests/stagekit tests/airflow_ml tests/engine_proxy || failed=1; \
+	for stage in preprocessing training prediction registry report; do \
+	  ./airflow-ml test-stage $$stage $(FUZZ) || failed=1; done; \
+	exit $$failed
 
 notebook: images ## open a notebook on a day's raw data; ends with Ctrl-C
 	@./airflow-ml notebook

@@ -140,7 +140,7 @@ def clock(info: dict[str, Any]) -> Iterator[Finding]:
 
 
 def images(info: dict[str, Any]) -> Iterator[Finding]:
-    """Whether the engine has each image of the image lock, as it was built."""
+    """Whether the engine has each image of the image lock, with the same id."""
     lock = image_lock()
     if not lock:
         yield Finding("images", "are not built yet", "./airflow-ml build")

@@ -250,7 +250,7 @@ def take_day(airflow: Airflow, own: Own, ds: str) -> dict[str, Results]:
 
 
 def why_promote(trained: Results, name: str) -> str:
-    """The reason to promote the model whatever the gate says; empty if the gate's decision stands.
+    """The reason to promote the model whatever the gate says; empty if nobody needs to.
 
     The first model of some data has no champion to be compared with, but without it no day can be scored.
     """

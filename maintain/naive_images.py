@@ -1,4 +1,4 @@
-"""Builds what most people would write instead of our images, only to weigh it; the images are removed at once.
+"""Builds what most people would write instead of our images, only to weigh it; the images are removed immediately.
 
 For each stage and service: python:3.13-slim and `pip install` of the same lock. If a lock leaves packages out, pip
 installs what requirements.in asks for. And one fat image with the libraries of all stages. See tests/benchmarks/naive.

@@ -11,7 +11,7 @@ readonly PROGRAM=$FOLDER/usr/bin/docker-registry
 
 usage() { sed -n '2,3s/^# //p' "$0"; }
 
-# unpack_package: downloads and unpacks the package into a new folder, then gives that its name at once.
+# unpack_package: downloads and unpacks the package into a new folder, then gives the folder its name in one step.
 unpack_package() {
   local scratch
   mkdir -p .cache

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "dags" / "images.lock.json"
 # How long a test waits for what is not its point: on a slow machine everything takes longer, and nothing is wrong.
 PATIENCE_S = 600
-# As dags/ml/engines/docker.py starts every stage, but for limits and the network.
+# As dags/ml/engines/docker.py starts every stage, except limits and the network.
 RESTRICTED = (
     *("--rm", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
     "--tmpfs=/tmp:rw,noexec,nosuid,nodev",

@@ -1,4 +1,4 @@
-"""A small checkout of our shape: a base, two stages, a service; its images hold no program, so they build at once."""
+"""A small checkout of our shape: a base, two stages, a service; its images hold no program and build fast."""
 
 import os
 import secrets

@@ -146,7 +146,7 @@ def _reads(step: Step) -> dict[str, Input]:
 
 
 def _own(a: Step, b: Step) -> Iterator[Change]:
-    """What differs between two steps besides what they read."""
+    """What differs between two steps, except what they read."""
     for name in IMAGE_FACTS:
         # What is recorded on one side only (by hand nobody knows the id) is no difference.
         if a.image[name] and b.image[name] and a.image[name] != b.image[name] and name != "revision":

@@ -24,7 +24,7 @@ CONFINED = (
     "--pids-limit=512",
 )
 READER = ("-m", "stagekit.lineage")
-# Whether the engine has an image as it was when a step ran in it.
+# Whether the engine has an image with the id that a step recorded.
 ON_ENGINE, GONE, REBUILT = "on this engine", "not on this engine", "another build on this engine"
 
 

@@ -1,7 +1,7 @@
 """Finds the row of a key in a table that `explanation` wrote; prints its cells by column.
 
-Runs inside a container of the base image (`python -c`), so it stands alone. Reads a JSON request on stdin: `file`, a
-CSV file, and `key`, the values of its key columns, which come before `explained_class`.
+Runs inside a container of the base image (`python -c`), so it imports nothing of ours. Reads a JSON request on stdin:
+`file`, a CSV file, and `key`, the values of its key columns, which come before `explained_class`.
 """
 
 import csv

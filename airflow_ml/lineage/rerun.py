@@ -131,7 +131,7 @@ def require_inputs(lineage: Lineage, step: Step) -> None:
             raise AirflowMlError(
                 f"{read.path} {problem.text}",
                 expected=f"the bytes that {step.name} read, sha256 {short(read.sha256)}",
-                do="publish it again as it was, or use DEPTH=all: it makes everything again, from the raw data on",
+                do="publish the same bytes again, or use DEPTH=all: it makes everything again, from the raw data on",
             )
 
 

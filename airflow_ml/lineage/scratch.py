@@ -1,7 +1,8 @@
 """Works in the scratch volume of a rerun, at /data, with the published data at /published, which it only reads.
 
-Runs inside a container of the base image (`python -c`), so it stands alone. Two jobs: `seed` empties the scratch data
-and copies what a step reads, with its mark; `compare` compares the outputs of the step with the published ones.
+Runs inside a container of the base image (`python -c`), so it imports nothing of ours. Two jobs: `seed` empties the
+scratch data and copies what a step reads, with its mark; `compare` compares the outputs of the step with the published
+ones.
 """
 
 import hashlib

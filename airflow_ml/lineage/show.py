@@ -61,14 +61,14 @@ def verdict(lineage: Lineage, ids: Ids) -> list[str]:
         f"{_count(len(lineage.files), 'file')}, {_count(len(lineage.steps), 'step')}, {_count(len(images), 'image')}"
     )
     problems = lineage.problems
-    lines = [f"{counts}: every file is as published, and as it was read."]
+    lines = [f"{counts}: no file has changed since it was published or read."]
     if problems:
         lines = [f"{counts}, {_count(len(problems), 'problem')}:", *(f"  {path} {p.text}" for path, p in problems)]
     missing = [step for step in lineage.steps.values() if same_on_engine(step, ids) in (GONE, REBUILT)]
     gone = sorted({step.image["name"] or "" for step in missing})
     return [
         *lines,
-        *(f"Note: {name} is not on this engine as it was; `make rerun` says how to get it." for name in gone),
+        *(f"Note: {name} is not on this engine, or has another id; `make rerun` says how to get it." for name in gone),
     ]
 
 

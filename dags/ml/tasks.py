@@ -143,7 +143,7 @@ def at(cron: str) -> CronTriggerTimetable:
 def dag_defaults(**of_tasks: Any) -> dict[str, Any]:
     """What all Dags have in common: they are active from the start, never catch up, retry, and alert on failures.
 
-    :param of_tasks: what all tasks of this Dag get besides
+    :param of_tasks: what all tasks of this Dag get in addition
     """
     return {
         "catchup": False,

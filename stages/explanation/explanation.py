@@ -4,7 +4,7 @@ Reads  features/{ds}: features.csv
        models/{ds}: model.txt, encoder.json; baseline.json, if the model has it
 Writes explanations/{ds}: reasons.csv, contributions.json
 Exit codes: 0 done; 1 failed, such as a full disk; 2 wrong usage; 3 bad input, such as features that were made for
-another model, or a model that LightGBM cannot take apart exactly; 4 a partition is not there yet.
+another model, or a model whose scores LightGBM cannot split exactly; 4 a partition is not there yet.
 
 The same features, model and image give the same bytes, with any number of CPUs.
 """

@@ -108,7 +108,7 @@ def make_minute(
     )
     data: list[str] = []
     target = [f"{key},0" for key in keys]
-    # The one hot loop of the stage: no calls in it but for the append.
+    # The one hot loop of the stage: no calls in it except the append.
     for key, time, bits, (payers, what, risk, price, log_price), (factor, log_factor, factor_risk), luck in payments:
         who, usual, score, per_excess = payers[bits & (PAYERS - 1)]
         score += risk + factor_risk + luck

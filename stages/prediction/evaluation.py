@@ -1,7 +1,7 @@
 """The work of `evaluate`: a scored day with the labels that have come since, and compared with the validation rows.
 
 All tables are read in chunks. With labels, 8 bytes a row and class for the probabilities and 16 for the codes stay in
-memory until the end, besides what labels.py needs: some 2 GB while 10 million rows of two classes are measured.
+memory until the end, in addition to what labels.py needs: some 2 GB while 10 million rows of two classes are measured.
 """
 
 import logging

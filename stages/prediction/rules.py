@@ -36,7 +36,7 @@ MONITORING: Mapping[str, Any] = {
     "days": {"agree": 2, "of": 3},
     "segments": None,
 }
-# What the threshold is chosen by, besides the scores; nothing as it is.
+# What the threshold is chosen by, in addition to the scores; by default nothing.
 DECISION: Mapping[str, Any] = {"costs": {}, "capacity": None}
 # What the model card says of a model, in words; empty: nothing.
 CARD: Mapping[str, Any] = {"purpose": "", "owner": "", "limits": ""}

@@ -129,7 +129,7 @@ def convert(field: Field, text: pl.Expr) -> pl.Expr:
 
 
 def _read_again(rows: pl.DataFrame, fields: Sequence[Field], missing: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """The same rows; a text that is no value as it stands is read once more (see `second_reading`). -0 becomes 0.
+    """The same rows; a text that is no value is read once more (see `second_reading`). -0 becomes 0.
 
     A number that equals one of the `missing` texts is missing, too: where -999 is, so is -999.0.
     """

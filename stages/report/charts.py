@@ -33,7 +33,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Frame:
-    """What a chart of lines has besides its lines."""
+    """What a chart of lines has around its lines."""
 
     title: str
     x_name: str

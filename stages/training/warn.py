@@ -51,7 +51,7 @@ def _on_constant_features(model: str, features: Sequence[Feature]) -> Iterator[s
 
 def _on_constant_model(model: str) -> Iterator[str]:
     if set(re.findall(r"(?m)^num_leaves=(\d+)$", model)) <= {"1"}:
-        yield "the model gives every row the same score: no feature helped to tell the classes apart"
+        yield "the model gives every row the same score: no feature helped to distinguish the classes"
 
 
 def _on_last_iteration(best: int, parameters: Mapping[str, Any]) -> Iterator[str]:

@@ -76,6 +76,6 @@ def _warnings(done: int, wanted: int, minutes: float | None) -> list[str]:
 
 
 def _fingerprint(processed: Partition, parameters: Mapping[str, Any]) -> str:
-    """What decides a trial besides the trials before it, as a sha256."""
+    """What decides a trial, in addition to the trials before it, as a sha256."""
     known = [os.environ.get("ML_IMAGE"), processed.hashes, dict(parameters)]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()

@@ -64,7 +64,7 @@ def files_of(root: Path) -> dict[str, str]:
 
 
 def refused(root: Path, name: str, library: str = "jinja2") -> str:
-    """The message; the checkout is as it was, and the image lock knows no such stage."""
+    """The message; the checkout has not changed, and the image lock knows no such stage."""
     before = files_of(root)
     with pytest.raises(AirflowMlError) as failure:
         new_stage.make_stage(root, name, library)

@@ -20,7 +20,7 @@ INTRODUCTION = """\
 
 ## The engine proxy
 
-`make attack` sends hostile requests to the engine proxy, which stands between Airflow and the Docker engine, and writes
+`make attack` sends hostile requests to the engine proxy, which is between Airflow and the Docker engine, and writes
 this page. It looks at the engine before and after: what was created, changed or removed there, and whether an answer
 holds what belongs to somebody else. What the proxy answered does not count. Every attack then goes to an engine
 without a proxy, which shows what it does there. The engine is made for this, and nothing else is on it. CI sends all

@@ -93,7 +93,7 @@ def test_every_image_is_the_locked_one(tasks: Tasks) -> None:
 
 
 def test_every_stage_has_a_task(tasks: Tasks) -> None:
-    """But for `exchange`: nothing comes from elsewhere or goes there unless somebody says so."""
+    """Except `exchange`: nothing comes from elsewhere or goes there unless somebody says so."""
     assert {task.stage for task in tasks} == set(IMAGES) - {"exchange"}
 
 
@@ -155,7 +155,7 @@ def test_environment_decides_where_and_as_whom(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("file", DAG_FILES, ids=lambda file: file.name)
 def test_dag_file_knows_only_the_factory(file: Path) -> None:
-    """What Airflow and the engine offer besides, such as Variables read while parsing, stays out of a Dag file."""
+    """What else Airflow and the engine offer, such as Variables read while parsing, stays out of a Dag file."""
     tree = ast.parse(file.read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     names = {name.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in node.names}

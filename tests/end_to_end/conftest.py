@@ -108,14 +108,18 @@ class Stack:
         return dict(self.airflow.request("GET", path)["extra_links"])
 
     def field(self, dag: str, name: str, words: str) -> dict[str, Any]:
-        """The schema of a field of a Dag's form, as soon as Airflow has read a Dag whose field is described so."""
+        """The schema of a field of a Dag's form, which Airflow reads again; its description has these words."""
+        details = self.airflow.request("GET", f"/dags/{dag}/details")
+        # It does so by itself too, within a minute.
+        self.airflow.request("PUT", f"/parseDagFile/{details['file_token']}")
         end = time.monotonic() + RUN_TIMEOUT_S
         while True:
-            schema: dict[str, Any] = self.airflow.request("GET", f"/dags/{dag}/details")["params"][name]["schema"]
+            schema: dict[str, Any] = details["params"][name]["schema"]
             if words in schema["description_md"]:
                 return schema
             assert time.monotonic() < end, schema
             time.sleep(1)
+            details = self.airflow.request("GET", f"/dags/{dag}/details")
 
     def results(self, dag: str, run: str) -> Results:
         """The result of each stage's command in a run."""

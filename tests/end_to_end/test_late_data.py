@@ -53,8 +53,9 @@ def waiting(stack: Stack, day: Results) -> Waiting:
     try:
         for dag, run in runs:
             wait_for_state(stack, dag, run, "deferred")
+        waiting_since = time.monotonic()
         stack.run("generate_data", {"ds": "2026-04-30", "rows": 1000})
-        time.sleep(16)  # one look of the triggerer at least
+        time.sleep(max(0, 16 - (time.monotonic() - waiting_since)))  # one look of the triggerer at least
         tasks = {task["task_id"]: task["state"] for task in stack.airflow.tasks(*runs[0])}
         return Waiting(runs[0][1], tasks, [task_of(stack, dag, run)["state"] for dag, run in runs[1:]])
     finally:

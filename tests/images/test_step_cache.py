@@ -80,7 +80,7 @@ class Day(Data):
         return done
 
     def bytes_of(self, step: str) -> dict[str, str]:
-        """The sha256 of what is in a step's partition, but for the mark."""
+        """The sha256 of what is in a step's partition, except the mark."""
         folder = STEPS[step][2]
         return {
             path: digest

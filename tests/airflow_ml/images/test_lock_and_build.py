@@ -1,4 +1,4 @@
-"""The image lock: complete, kept across builds, replaced at once; and what is said of a build before it is done."""
+"""The image lock: complete, kept across builds, replaced in one step; and what is said of a build before it is done."""
 
 import json
 import re

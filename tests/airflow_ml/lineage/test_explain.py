@@ -63,7 +63,7 @@ def test_reasons_of_a_row_are_shown_with_model_and_image(command: Command, file:
     ]  # fmt: skip
     assert f"model models/{DAY}, version 3, MLflow run f00" in lines
     assert any(line.startswith("image airflow-ml-explanation:0123456789ab") for line in lines)
-    assert "every file is as published" in text
+    assert "no file has changed since it was published" in text
 
 
 @pytest.mark.usefixtures("explained")

@@ -34,7 +34,7 @@ def test_tree_leads_back_to_the_raw_data_and_every_image(pipeline: Pipeline, com
         assert f"airflow-ml-{stage}:0123456789ab, id 555555555555, revision abc1234, on this engine" in unwrapped(tree)
     assert f"raw/{DAY}/data.csv   2 rows" in tree
     assert "Dag run train_model, manual__1, task any, try 1" in unwrapped(tree)
-    assert tree.endswith("12 files, 7 steps, 4 images: every file is as published, and as it was read.\n")
+    assert tree.endswith("12 files, 7 steps, 4 images: no file has changed since it was published or read.\n")
 
 
 def test_tree_of_one_step_looks_like_this(pipeline: Pipeline, command: Command) -> None:
@@ -49,7 +49,7 @@ def test_tree_of_one_step_looks_like_this(pipeline: Pipeline, command: Command) 
         f"        call        --ds={DAY} --rows=2 --seed=7 --share=0.5",
         "        Dag run     none, by hand",
         "",
-        "1 file, 1 step, 1 image: every file is as published, and as it was read.",
+        "1 file, 1 step, 1 image: no file has changed since it was published or read.",
     ]
 
 

@@ -1,9 +1,9 @@
 """Runs a stage's command and prints, as the last line of stdout, how long each part of its process took.
 
-Usage: python -I -S phases.py COMMAND.py [ARGUMENT ...]; without any argument it ends at once. The line is JSON, in
+Usage: python -I -S phases.py COMMAND.py [ARGUMENT ...]; without any argument it ends immediately. The line is JSON, in
 seconds: `interpreter` is from the start of the process to its first line, `exit` from its last one to its end;
 `imports` and `work` lie between. `inside` is all that was seen from here; `unseen` is what starting and ending this
-program took besides. Whoever measures the container from outside subtracts both: what is left is the container.
+program took in addition. Whoever measures the container from outside subtracts both: what is left is the container.
 
 Modules that cost time are imported after the first clock reading: what comes after it is subtracted.
 """

@@ -14,7 +14,7 @@ from ml.operator import StageOperator
 
 
 def quick() -> dict[str, Any]:
-    """What all Dags have in common, but for the time between two tries, and their number."""
+    """What all Dags have in common, except the time between two tries, and their number."""
     defaults = dag_defaults()
     defaults["default_args"] |= {"retries": 1, "retry_delay": timedelta(seconds=1), "retry_exponential_backoff": 0}
     return {**defaults, "params": form("ds"), "max_active_runs": 8}

@@ -8,7 +8,7 @@ from stagekit import read_partition
 
 FEW = "30 rows train and 20 validate: with fewer than 50, every figure is mostly chance"
 LAST = "the last of 3 iterations was the best, so more may be better: raise num_iterations"
-SAME = "the model gives every row the same score: no feature helped to tell the classes apart"
+SAME = "the model gives every row the same score: no feature helped to distinguish the classes"
 CONSTANT = "weight: the same value in all training rows, or in all but a few, so the model cannot use it"
 
 
