@@ -196,8 +196,34 @@ COMPARISON = {
     "shadow": Maybe({"version": str, "days": [str], "of": COUNT, "complete": bool}),
     "curves": Maybe({"candidate": Maybe(CURVES), "champion": Maybe(CURVES)}),
 }
+FIGURE = {"value": float, "interval": [float]}
+MEAN = {**FIGURE, "days": COUNT}
+BACKTEST = {
+    "version": VERSION,
+    "ds": str,
+    "metric": str,
+    "days": [str],
+    "left_out": Values(str),
+    "scored": [{"ds": str, "rows": COUNT, "positives": COUNT}],
+    "models": [{"window": COUNT, "trained": str}],
+    "strategies": [
+        {
+            "window": COUNT,
+            "every": COUNT,
+            "days": [{"ds": str, "trained": str, **FIGURE}],
+            "mean": Maybe(MEAN),
+            "gain": Maybe(MEAN),
+            "promotions": [{"trained": str, "until": str, "gain": MEAN, "outcome": str}],
+            "untrained": Values(str),
+        }
+    ],
+}
 SHAPES: Mapping[str, Any] = MappingProxyType(
     {
+        "best.json": {"version": VERSION, "trial": COUNT, "parameters": dict},
+        # The days that a backtest could not use, and why.
+        "left_out.json": Values(str),
+        "backtest.json": BACKTEST,
         "metrics.json": METRICS,
         "curves.json": {"version": VERSION, "classes": [str], "curves": CURVES},
         "baseline.json": {

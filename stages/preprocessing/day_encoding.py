@@ -5,7 +5,6 @@ of the target, the weight if there is one, and the features. A category has its 
 values that only later days have move no code. Days are read one at a time, block by block, twice.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from datetime import date
 
 import polars as pl
 from stagekit import Publication
-from stagekit.contract import Encoder, write_encoder
+from stagekit.contract import Encoder, write_document, write_encoder
 
 from checks import convert
 from csv_output import CsvWriter
@@ -35,7 +34,7 @@ def encode_each_day(
     tables = {ds: _table(one.day) for ds, one in days.items()}
     counts, encoder = _fit(tables)
     write_encoder(publication.path("encoder.json"), encoder)
-    publication.path(LEFT_OUT).write_text(json.dumps(left_out, indent=2) + "\n")
+    write_document(publication.path(LEFT_OUT), left_out)
     for ds, table in tables.items():
         known = _Known(days[ds], table.schema)
         with CsvWriter(publication.path(f"{ds}.csv")) as file:

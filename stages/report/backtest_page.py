@@ -6,35 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stagekit import BadInput, Publication, publish, read_partition
-from stagekit.shapes import COUNT, Exactly, Maybe, ShapeError, Values, check
+from stagekit import Publication, publish, read_partition
+from stagekit.contract import read_document
 
 from rendering import render_template
 
 BACKTEST, PAGE = "backtest.json", "backtest.html"
 SIZE = (540.0, 260.0)
-FIGURE = {"value": float, "interval": [float]}
-MEAN = {**FIGURE, "days": COUNT}
-SHAPE = {
-    "version": Exactly(1),
-    "ds": str,
-    "metric": str,
-    "days": [str],
-    "left_out": Values(str),
-    "scored": [{"ds": str, "rows": COUNT, "positives": COUNT}],
-    "models": [{"window": COUNT, "trained": str}],
-    "strategies": [
-        {
-            "window": COUNT,
-            "every": COUNT,
-            "days": [{"ds": str, "trained": str, **FIGURE}],
-            "mean": Maybe(MEAN),
-            "gain": Maybe(MEAN),
-            "promotions": [{"trained": str, "until": str, "gain": MEAN, "outcome": str}],
-            "untrained": Values(str),
-        }
-    ],
-}
 # What became of a promotion: words for people, in the order of a table.
 OUTCOMES = {"paid": "paid", "unclear": "no clear difference", "regretted": "regretted"}
 
@@ -44,15 +22,7 @@ log = logging.getLogger("report")
 def backtest_page(args: Namespace) -> Mapping[str, Any]:
     """Read backtests/{ds}, publish reports/{ds}/backtest.html. Returns its size."""
     backtest = read_partition(args.data_dir, f"backtests/{args.ds}", [BACKTEST])
-    content = backtest.json(BACKTEST)
-    try:
-        check(content, SHAPE)
-    except ShapeError as error:
-        raise BadInput(
-            f"{backtest.name}/{BACKTEST}: {error.found}",
-            expected=error.expected,
-            do="run `training backtest` for this day again with --force",
-        ) from None
+    content = read_document(backtest, BACKTEST)
 
     def work(publication: Publication) -> Mapping[str, Any]:
         page = render(content).encode()

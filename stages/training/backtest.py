@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from stagekit import BadInput, Publication, available_cpus, publish, read_partition
-from stagekit.contract import Encoder, read_encoder
+from stagekit.contract import Encoder, read_document, read_encoder, write_document
 from stagekit.options import whole_number
 
 from backtest_days import days_to_score
@@ -47,7 +47,7 @@ def backtest(args: Namespace) -> Mapping[str, Any]:
     def work(publication: Publication) -> Mapping[str, Any]:
         import lightgbm
 
-        from backtest_document import document, write
+        from backtest_document import document
         from encoded_days import EncodedDays
         from fitting import NativeLog
         from lightgbm_parameters import complete
@@ -56,8 +56,8 @@ def backtest(args: Namespace) -> Mapping[str, Any]:
         lightgbm.register_logger(NativeLog())
         parameters = complete({}, len(encoder.classes), available_cpus())
         outcome = walk(EncodedDays(encoded, encoder), strategies, parameters)
-        content = document(args.ds, encoder.days, encoded.json(LEFT_OUT), outcome)
-        write(publication.path(BACKTEST), content)
+        content = document(args.ds, encoder.days, read_document(encoded, LEFT_OUT), outcome)
+        write_document(publication.path(BACKTEST), content)
         means = {f"{one['window']}/{one['every']}": (one["mean"] or {}).get("value") for one in content["strategies"]}
         warnings = [f"{day} is left out: {why}" for day, why in content["left_out"].items()]
         return {

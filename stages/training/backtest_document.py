@@ -3,10 +3,8 @@
 An interval of 95 % says what the rows of these days leave open. The rows of different days count as independent.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from math import sqrt
-from pathlib import Path
 from typing import Any
 
 from auc import Z
@@ -18,7 +16,7 @@ PAID, REGRETTED, UNCLEAR = "paid", "regretted", "unclear"
 
 
 def document(ds: str, days: Sequence[str], left_out: Mapping[str, str], outcome: Outcome) -> dict[str, Any]:
-    """The content of backtest.json: see docs/monitoring.md."""
+    """The content of backtest.json: see docs/use.md."""
     return {
         "version": 1,
         "ds": ds,
@@ -41,11 +39,6 @@ def document(ds: str, days: Sequence[str], left_out: Mapping[str, str], outcome:
         ],
         "strategies": [_strategy(one) for one in outcome.strategies],
     }
-
-
-def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write the document."""
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
 
 
 def _strategy(one: Strategy) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from stagekit import BadInput, NotReady, Partition, read_partition
+from stagekit import NotReady, Partition, read_partition
+from stagekit.contract import read_document
 
 FILE = "best.json"
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -80,12 +81,5 @@ def _same_rows(found: Partition, processed: Partition) -> bool:
 
 
 def _read(found: Partition) -> Tuned:
-    content = found.json(FILE)
-    parameters, trial = content.get("parameters"), content.get("trial")
-    if not isinstance(parameters, dict) or not isinstance(trial, int):
-        raise BadInput(
-            f"{found.name}/{FILE} has no parameters, or no number of a trial",
-            expected="the file that `tuning` writes",
-            do="run `tuning` for this day again with --force",
-        )
-    return Tuned(found, trial, parameters)
+    content = read_document(found, FILE)
+    return Tuned(found, content["trial"], content["parameters"])

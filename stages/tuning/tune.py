@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stagekit import Partition, Publication, available_cpus, publish, read_partition
-from stagekit.contract import read_encoder
+from stagekit.contract import read_encoder, write_document
 
 from journal import JOURNAL_FILE, Journal
 
@@ -52,8 +52,7 @@ def tune(args: Namespace) -> Mapping[str, Any]:
             "rows": rows.counts,
             "validated_on": rows.chosen,
         }
-        text = json.dumps(document, indent=2) + "\n"
-        publication.path(BEST_FILE).write_text(text, encoding="utf-8", newline="\n")
+        write_document(publication.path(BEST_FILE), document)
         warnings = _warnings(found.trials, args.trials, args.minutes)
         return {
             **{name: value for name, value in document.items() if name != "version"},

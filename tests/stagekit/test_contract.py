@@ -95,6 +95,28 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         "shadow": {"version": "7", "days": ["2026-11-21"], "of": 3, "complete": False},
         "curves": {"candidate": CURVES, "champion": None},
     },
+    "best.json": {"version": 1, "trial": 2, "value": 0.1, "parameters": {"num_leaves": 7}},
+    "left_out.json": {"2026-11-20": "it has no labels"},
+    "backtest.json": {
+        "version": 1,
+        "ds": "2026-11-21",
+        "metric": "roc_auc",
+        "days": ["2026-11-19", "2026-11-21"],
+        "left_out": {"2026-11-20": "it has no labels"},
+        "scored": [{"ds": "2026-11-21", "rows": 10, "positives": 2}],
+        "models": [{"window": 1, "trained": "2026-11-19"}],
+        "strategies": [
+            {
+                "window": 1,
+                "every": 0,
+                "days": [{"ds": "2026-11-21", "trained": "2026-11-19", "value": 0.8, "interval": [0.7, 0.9]}],
+                "mean": {"days": 1, "value": 0.8, "interval": [0.7, 0.9]},
+                "gain": None,
+                "promotions": [],
+                "untrained": {},
+            }
+        ],
+    },
     "evaluation.json": {
         "version": 1,
         "ds": "2026-11-21",

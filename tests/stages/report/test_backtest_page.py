@@ -92,7 +92,7 @@ def test_other_files_are_refused(world: World, wrong: dict[str, Any]) -> None:
     result = world.run("backtest-page", "--ds", DAY)
     assert result.code == 3
     assert f"{BACKTEST}/backtest.json: " in result.log
-    assert "run `training backtest` for this day again" in result.log
+    assert f"run the step that writes {BACKTEST}/backtest.json again" in result.log
 
 
 def test_backtest_that_is_not_there_is_waited_for(world: World) -> None:

@@ -75,7 +75,7 @@ def test_newer_search_trains_again_and_the_same_one_does_not(day: World) -> None
 @pytest.mark.parametrize(
     ("parameters", "code", "message"),
     [
-        ([1], 3, "no parameters"),
+        ([1], 3, "best.json: parameters"),
         ({"linear_tree": True}, 2, "linear_tree"),
     ],
 )
