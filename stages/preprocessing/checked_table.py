@@ -11,7 +11,20 @@ import polars as pl
 from stagekit import BadInput, Publication, track
 
 from checks import Checked, FieldChecks
-from csv_input import KINDS, LINE, OFFSET, REASON, REJECTED, TEXT, CsvFile, down, not_named, texts_at
+from csv_input import (
+    KINDS,
+    LINE,
+    LOST,
+    OFFSET,
+    QUOTES_WRONG,
+    REASON,
+    REJECTED,
+    TEXT,
+    CsvFile,
+    down,
+    not_named,
+    texts_at,
+)
 from csv_output import CsvWriter
 from keys import KeyedRows
 from parallel import in_order
@@ -22,7 +35,7 @@ log = logging.getLogger(__name__)
 
 # The keys of a file are compared in parts. A part holds the keys of so many bytes of the file, some 500,000 rows.
 PART_BYTES = 64 << 20
-SHOWN_REJECTS = 5
+SHOWN_REJECTS, SHOWN_GAPS = 5, 5
 SIZE = "\0size"
 REJECTED_FILE = "rejected.csv"
 
@@ -60,7 +73,8 @@ class Counts:
     """What happened to the rows: how many each file has, how many were rejected and why, how many were written.
 
     `unlabelled` are kinds of faults of a row without a label; where labels may be partial, such a row is no fault of
-    the file, so no limit counts it. `passed_over` has the number of these rows.
+    the file, so no limit counts it. `passed_over` has the number of these rows. `given_up` has the file and the first
+    and the last line of rows in a row of which nobody can say whether they are rows.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -72,6 +86,7 @@ class Counts:
     warnings: list[str] = field(default_factory=list)
     unlabelled: Sequence[str] = ()
     passed_over: Counter[str] = field(default_factory=Counter)
+    given_up: list[tuple[str, int, int]] = field(default_factory=list)
 
     def add_rejected(self, file: str, bad: pl.DataFrame) -> None:
         """Count rejected rows of a file (the columns of REJECTED)."""
@@ -81,6 +96,28 @@ class Counts:
         self.reasons.update(dict(bad[KINDS].explode().value_counts().iter_rows()))
         for line, reason in bad.select(LINE, REASON).head(SHOWN_REJECTS - len(self.examples)).iter_rows():
             self.examples.append(f"{file} line {line}: {reason}")
+        self._add_given_up(file, bad.filter(pl.col(KINDS).list.contains(QUOTES_WRONG)))
+
+    def _add_given_up(self, file: str, damaged: pl.DataFrame) -> None:
+        """Note which lines may be inside quotes, in the order of the file; `damaged` are records with wrong quotes."""
+        last = pl.col(LINE) + pl.col(TEXT).str.count_matches("\n", literal=True)
+        lines = damaged.select(LINE, REASON, last.alias("last"))
+        lines = lines.filter((pl.col(REASON) == LOST) | (pl.col("last") > pl.col(LINE)))
+        begins = (pl.col(LINE) != pl.col("last").shift() + 1).fill_null(True).cum_sum()
+        runs = lines.group_by(begins.alias("run"), maintain_order=True).agg(pl.first(LINE), pl.last("last"))
+        for _, first, end in runs.iter_rows():
+            begin = self.given_up.pop()[1] if self.given_up and self.given_up[-1][::2] == (file, first - 1) else first
+            self.given_up.append((file, begin, end))
+
+    def gaps(self) -> list[str]:
+        """A sentence for each of the first places where lines are given up."""
+        shown = [
+            f"lines {first:,} to {last:,} of {file} are given up: a quoted field that begins on line {first:,} or "
+            "before does not end as it should, so these lines may be inside; correct its quotes"
+            for file, first, last in self.given_up[:SHOWN_GAPS]
+        ]
+        more = len(self.given_up) - len(shown)
+        return [*shown, *([f"lines are given up in {more:,} more places"] if more else [])]
 
     def add_written(self, good: pl.DataFrame) -> None:
         """Count rows that were written."""
@@ -106,7 +143,7 @@ class Counts:
                     f"{self._reasons()}",
                     expected=f"at most {most:.1%}, and at least one good row",
                     do="correct the file or schema.json, or allow more with --max-rejected; "
-                    + " | ".join(self.examples),
+                    + " | ".join([*self.gaps(), *self.examples]),
                 )
 
     def log(self) -> None:
@@ -221,5 +258,6 @@ def write_rows(
             name = tables[number].name
             rejected.write(bad.select(file=pl.lit(name), line=LINE, reason=REASON, row=TEXT))
             counts.add_rejected(name, bad)
+    counts.warnings += counts.gaps()
     publication.rows = {file: accepted.rows, REJECTED_FILE: rejected.rows}
     return counts

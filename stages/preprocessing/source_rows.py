@@ -8,7 +8,7 @@ from typing import Protocol
 import polars as pl
 from stagekit import BadInput
 
-from csv_input import LINE, REASON
+from csv_input import LINE, LOST, REASON
 
 SHOWN_EXAMPLES = 5
 
@@ -72,6 +72,8 @@ class Malformed:
         if 2 * rows <= self.count + self.good:
             return
         hint = "look at the header and at the lines named"
+        if reason == LOST:
+            hint = "correct the quote in the first of these lines, or in a line before"
         if reason.startswith(f"{self.columns + 1} fields"):
             hint = (
                 "remove the comma too many at the end of the rows, or give the header the name that it lacks, "

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import checked_table
+import csv_input
 from tests.hostile import RUNS
 
 DS = "2026-11-21"
@@ -49,6 +50,26 @@ def test_values_are_written_in_one_canonical_form(day: Day) -> None:
         ["a-1", 'a, "b"', "2026-11-21T08:00:00", "10.0", "7", "texel", "true", "B"],
         ["a-2", "two\nlines", "2026-11-21T10:00:00.250", "0.1", "0", "", "false", "A"],
     ]
+
+
+@pytest.mark.parametrize("block", [200, csv_input.BLOCK_BYTES])
+def test_lines_that_are_given_up_are_named(day: Day, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """After a quote that is never closed nobody can say which lines are rows; they were only counted as "quotes"."""
+    monkeypatch.setattr(csv_input, "BLOCK_BYTES", block)
+    data, target = flock(300)
+    lines = target.splitlines()
+    lines[20], lines[60] = '"tag', '"' + lines[60].replace(",", '",')
+    lines[100], lines[130] = '"tag', 'tag"129,A'
+    day.publish(data, "\n".join(lines) + "\n")
+    run = day.run("prepare", "--max-rejected", "0.5")
+    assert (run.code, run.result["rows_out"]) == (0, 300 - 40 - 31), run.log
+    named = [text.partition(" given up")[0] for text in run.result["warnings"]]
+    assert named == ["lines 21 to 60 of target.csv are", "lines 101 to 131 of target.csv are"]
+    refused = day.run("prepare")
+    assert refused.code == 3
+    assert (
+        "lines 101 to 131 of target.csv are given up: a quoted field that begins on line 101 or before" in refused.log
+    )
 
 
 @RUNS
