@@ -15,7 +15,7 @@ def find_warnings(rows: Mapping[str, int], features: Sequence[Feature], fitted: 
     """The warnings on a model; `rows` are those of train.csv and val.csv, `features` those of the encoder."""
     return [
         *_on_few_rows(rows),
-        *_on_constant_features(fitted.model, features),
+        *_on_features_without_a_split(rows["train"], features, fitted),
         *_on_constant_model(fitted.model),
         *_on_last_iteration(fitted.best_iteration, fitted.parameters),
     ]
@@ -29,12 +29,16 @@ def _on_few_rows(rows: Mapping[str, int]) -> Iterator[str]:
         )
 
 
-def _on_constant_features(model: str, features: Sequence[Feature]) -> Iterator[str]:
-    """LightGBM writes `none` for the range of a feature that it cannot split.
+def _on_features_without_a_split(rows: int, features: Sequence[Feature], fitted: Fit) -> Iterator[str]:
+    """LightGBM writes `none` for the range of a feature that it cannot split, which may be all if there are few rows.
 
     Parts of the calendar are not named: the rows of one day have one weekday, one month, and so on.
     """
-    found = re.search(r"(?m)^feature_infos=(.*)$", model)
+    leaf = re.search(r"(?m)^\[min_data_in_leaf: (\d+)\]$", fitted.model)
+    if leaf and rows < (least := 2 * int(leaf[1])):
+        yield f"{rows} rows train, and a split needs {least}, twice min_data_in_leaf: no feature can be used"
+        return
+    found = re.search(r"(?m)^feature_infos=(.*)$", fitted.model)
     ranges = found[1].split() if found else []
     constant = [
         feature.name

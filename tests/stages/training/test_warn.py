@@ -9,6 +9,7 @@ from stagekit import read_partition
 FEW = "30 rows train and 20 validate: with fewer than 50, every figure is mostly chance"
 LAST = "the last of 3 iterations was the best, so more may be better: raise num_iterations"
 SAME = "the model gives every row the same score: no feature helped to distinguish the classes"
+NO_SPLIT = "30 rows train, and a split needs 40, twice min_data_in_leaf: no feature can be used"
 CONSTANT = "weight: the same value in all training rows, or in all but a few, so the model cannot use it"
 
 
@@ -32,7 +33,7 @@ def test_sound_training_warns_of_nothing(world: World) -> None:
 
 def test_few_rows_are_named(world: World) -> None:
     world.publish_tables(make_table(30, 1), make_table(20, 2))
-    assert FEW in world.train().line["warnings"]
+    assert world.train().line["warnings"] == [FEW, NO_SPLIT, SAME]
 
 
 def test_fit_that_was_cut_off_is_named(day: World) -> None:
