@@ -14,7 +14,9 @@ from contenders import Comparison, Contender
 from curves import curve_list
 from gate import FAILED, PASSED, Verdict, is_accepted, judge, outcome
 from metrics import LabelledRows, measure, predict_codes, rounded
-from scoring import load_trees, read_validation, weight_column
+from scoring import ValidationRows, load_trees, read_validation, weight_column
+from segment_rules import Segments, fields_of_rules, judge_rules
+from segments import segment_codes
 
 SIDES = ("candidate", "champion")
 
@@ -31,41 +33,49 @@ class MeasuredModel:
 
 def compare_models(comparison: Comparison, publication: Publication) -> dict[str, Any]:
     """Write `comparison.json`; returns the result."""
-    candidate = _measure_candidate(comparison.candidate)
+    candidate, segments = _measure_candidate(comparison)
     champion = _measure_champion(comparison, candidate) if comparison.champion else None
-    return publish_comparison(comparison, candidate, champion, publication)
+    return publish_comparison(comparison, candidate, champion, segments, publication)
 
 
 def publish_comparison(
     comparison: Comparison,
     candidate: MeasuredModel,
     champion: MeasuredModel | None,
+    segments: Segments,
     publication: Publication,
     **more: Any,
 ) -> dict[str, Any]:
     """Judge two measured models and write `comparison.json` with `more` in it; returns the result."""
     difference = _difference(candidate, champion, comparison.rules)
     verdicts = _judge(comparison, candidate, champion, difference["interval"])
+    parts, of_parts = judge_rules(candidate.rows, champion.rows if champion else None, segments, comparison.rules)
+    verdicts += of_parts
+    for verdict in verdicts:
+        log.log(logging.INFO if verdict.outcome == PASSED else logging.WARNING, "%s", verdict.reason)
+    more["segments"] = parts or None
     content = {**_document(comparison, candidate, champion, difference, verdicts), **more}
     write_document(publication.path("comparison.json"), content)
     return _result(content)
 
 
-def _measure_candidate(candidate: Contender) -> MeasuredModel:
-    model = candidate.model
-    scored = _score(candidate, model.encoder.target, model.encoder.classes, weight_column(model.encoder))
-    codes, probabilities, weights = scored
-    predicted, classes = predict_codes(probabilities, model.threshold), model.encoder.classes
-    rows = LabelledRows(codes, probabilities, predicted, classes, len(classes), weights)
-    return MeasuredModel(rows, measure(rows, model.threshold))
+def _measure_candidate(comparison: Comparison) -> tuple[MeasuredModel, Segments]:
+    """The candidate, and the segments that its rows are in."""
+    model = comparison.candidate.model
+    fields = fields_of_rules(model.encoder, comparison.rules)
+    classes = model.encoder.classes
+    found, probabilities = _score(comparison.candidate, model.encoder.target, classes, weight_column(model.encoder))
+    predicted = predict_codes(probabilities, model.threshold)
+    rows = LabelledRows(found.codes, probabilities, predicted, classes, len(classes), found.weights)
+    return MeasuredModel(rows, measure(rows, model.threshold)), Segments(fields, segment_codes(found.features, fields))
 
 
 def _measure_champion(comparison: Comparison, candidate: MeasuredModel) -> MeasuredModel:
     """The champion on the candidate's rows, with their weights and its own threshold."""
     champion, codes = comparison.champion, candidate.rows.codes
     assert champion
-    found, probabilities, _ = _score(champion, comparison.candidate.model.encoder.target, candidate.rows.classes, [])
-    _check_codes(found, codes, champion, comparison.candidate)
+    found, probabilities = _score(champion, comparison.candidate.model.encoder.target, candidate.rows.classes, [])
+    _check_codes(found.codes, codes, champion, comparison.candidate)
     scored = LabelledRows(
         codes,
         probabilities,
@@ -80,12 +90,12 @@ def _measure_champion(comparison: Comparison, candidate: MeasuredModel) -> Measu
 
 def _score(
     side: Contender, target: str, classes: Sequence[str], weight: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Class codes, probabilities and weights of a model's rows."""
+) -> tuple[ValidationRows, np.ndarray]:
+    """A model's rows, and their probabilities."""
     trees = load_trees(side.model.partition, side.model.encoder)
     rows = read_validation(side.rows, target, classes, weight, side.model.encoder.feature_names)
     log.info("scoring %d rows with %s", len(rows.codes), side.model.name)
-    return rows.codes, trees.probabilities(rows.features), rows.weights
+    return rows, trees.probabilities(rows.features)
 
 
 def _check_codes(found: np.ndarray, expected: np.ndarray, champion: Contender, candidate: Contender) -> None:
@@ -127,8 +137,6 @@ def _judge(
         name = comparison.champion_version["model"]
         reason = f"the champion {name} cannot be measured on these rows: {comparison.incomparable}"
         verdicts.insert(0, Verdict(FAILED, reason))
-    for verdict in verdicts:
-        log.log(logging.INFO if verdict.outcome == PASSED else logging.WARNING, "%s", verdict.reason)
     return verdicts
 
 
@@ -153,7 +161,7 @@ def _document(
         "resamples": rules["resamples"],
         "rule": rules,
         "outcome": outcome(verdicts),
-        "passed": is_accepted(verdicts, rules),
+        "passed": is_accepted(verdicts),
         "reasons": [verdict.reason for verdict in verdicts],
         "curves": {
             "candidate": curve_list(candidate.rows),

@@ -7,7 +7,6 @@ memory until the end, in addition to what labels.py needs: some 2 GB while 10 mi
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from estimate import ScoreCounts, calibrated
 from feature_table import Chunk, FeatureTable
 from intervals import intervals
 from labels import Labels
-from metrics import FIGURES, LabelledRows, measure, predict_codes, rounded
+from metrics import FIGURES, LabelledRows, measure, measure_calibrated, predict_codes
 from model_partition import BASELINE_FILE, METRICS_FILE
 from scored_day import ScoredDay
 from scoring import MissingAsZero, open_features, open_table
@@ -53,13 +52,13 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
         "target": predictions.target(),
         "metrics": {
             **_measure(labelled, day.model.threshold, confidence),
+            **_calibrated(labelled, None if day.is_training_day else trained.get("calibrator")),
             **predictions.cost(labelled, trained.get("default_threshold")),
         }
         if labelled
         else None,
         "trained": trained,
         **_estimate(day, predictions, trained, confidence),
-        **_calibrated(labelled, trained.get("calibrator")),
         "curves": curve_list(labelled) if labelled else None,
         "segments": judge_segments(
             measure_segments(labelled, predictions.segments(), fields, [rules["metric"]], confidence),
@@ -104,13 +103,9 @@ def _estimate(
     return {"estimate": predictions.scores.estimate(trained["calibrator"], confidence)}
 
 
-def _calibrated(rows: LabelledRows | None, calibrator: Mapping[str, Any] | None) -> dict[str, float]:
-    """`calibrated_log_loss`, if the rows have labels and the model a calibrator."""
-    if rows is None or not calibrator:
-        return {}
-    second = calibrated(rows.probabilities[:, 1], calibrator)
-    value = FIGURES["log_loss"](replace(rows, probabilities=np.column_stack([1 - second, second])))
-    return {} if value is None else {"calibrated_log_loss": rounded(value)}
+def _calibrated(rows: LabelledRows, calibrator: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What calibration would change; nothing if the model has no calibrator, which has seen none of these rows."""
+    return measure_calibrated(rows, calibrated(rows.probabilities[:, 1], calibrator) if calibrator else None)
 
 
 class Baseline:

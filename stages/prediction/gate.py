@@ -19,10 +19,14 @@ PASSED, FAILED, UNDECIDED = "passed", "failed", "undecided"
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether one rule is kept, or cannot be decided, and a sentence that says so with numbers."""
+    """Whether one rule is kept, or cannot be decided, and a sentence that says so with numbers.
+
+    `taken`: it cannot be decided, and the rule takes the newer model then.
+    """
 
     outcome: str
     reason: str
+    taken: bool = False
 
 
 def judge(
@@ -45,10 +49,16 @@ def outcome(verdicts: Sequence[Verdict]) -> str:
     return next((one for one in (FAILED, UNDECIDED) if one in found), PASSED)
 
 
-def is_accepted(verdicts: Sequence[Verdict], rules: Mapping[str, Any]) -> bool:
+def is_accepted(verdicts: Sequence[Verdict]) -> bool:
     """Whether the candidate may replace the champion."""
-    found = outcome(verdicts)
-    return found == PASSED or (found == UNDECIDED and rules["undecided"] == TAKE)
+    return all(verdict.outcome == PASSED or verdict.taken for verdict in verdicts)
+
+
+def undecided(said: str, rules: Mapping[str, Any]) -> Verdict:
+    """The verdict that the models cannot be distinguished, and what the rules do then."""
+    taken = rules["undecided"] == TAKE
+    does = "the newer one is taken" if taken else "the champion is kept"
+    return Verdict(UNDECIDED, f"{said}, {does}", taken)
 
 
 def _judge_difference(
@@ -69,8 +79,7 @@ def _judge_difference(
         return Verdict(PASSED, f"{said}: not worse by more than the tolerance {tolerance:g}")
     if most < -tolerance:
         return Verdict(FAILED, f"{said}: worse by more than the tolerance {tolerance:g}")
-    does = "the newer one is taken" if rules["undecided"] == TAKE else "the champion is kept"
-    return Verdict(UNDECIDED, f"{said}: they cannot be distinguished within the tolerance {tolerance:g}, {does}")
+    return undecided(f"{said}: they cannot be distinguished within the tolerance {tolerance:g}", rules)
 
 
 def _judge_floor(metric: str, value: float | None, floor: float) -> Verdict:

@@ -147,6 +147,18 @@ def measure(rows: LabelledRows, threshold: float | None) -> dict[str, Any]:
     }
 
 
+def measure_calibrated(rows: LabelledRows, second: np.ndarray | None) -> dict[str, Any]:
+    """`calibrated` of `metrics.json`: what calibration would change, if `second` (rows,) are the calibrated scores.
+
+    Nothing without them.
+    """
+    if second is None:
+        return {}
+    rows = replace(rows, probabilities=np.column_stack([1 - second, second]))
+    figures = {name: rounded(figure(rows)) for name, figure in (("log_loss", _log_loss), ("brier_score", _brier_score))}
+    return {"calibrated": {**figures, "calibration": _calibration(rows)}}
+
+
 def best_threshold(codes: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float:
     """The lowest score at which predicting the second class has the greatest F1."""
     precision, recall, thresholds = precision_recall_curve(codes, scores, sample_weight=weights)

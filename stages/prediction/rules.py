@@ -22,6 +22,7 @@ GATE: Mapping[str, Any] = {
     "undecided": KEEP,
     "resamples": 200,
     "confidence": 0.95,
+    "segment_rules": [],
 }
 MONITORING: Mapping[str, Any] = {
     "feature_psi": 0.25,
@@ -40,6 +41,8 @@ MONITORING: Mapping[str, Any] = {
 DECISION: Mapping[str, Any] = {"costs": {}, "capacity": None}
 # What the model card says of a model, in words; empty: nothing.
 CARD: Mapping[str, Any] = {"purpose": "", "owner": "", "limits": ""}
+# What a rule of the gate about a segment may say for itself, besides the `field` and the `value`.
+KEYS_OF_SEGMENT = ("floors", "tolerance", "undecided")
 KINDS_OF_ERROR = ("false_positive", "false_negative")
 MOST_RESAMPLES = 100_000
 MOST_DAYS = 31
@@ -72,6 +75,18 @@ def _is_days(value: Any) -> bool:
     return bool(1 <= value["agree"] <= value["of"] <= MOST_DAYS)
 
 
+def _is_segment_rules(value: Any) -> bool:
+    return isinstance(value, list) and all(_is_segment_rule(rule) for rule in value)
+
+
+def _is_segment_rule(rule: Any) -> bool:
+    if not isinstance(rule, dict) or not rule.keys() <= {"field", "value", *KEYS_OF_SEGMENT} or not rule.get("field"):
+        return False
+    names = [rule[key] for key in ("field", "value") if key in rule]
+    given = {key: rule[key] for key in KEYS_OF_SEGMENT if key in rule}
+    return all(isinstance(name, str) for name in names) and all(EXPECTED[key][0](own) for key, own in given.items())
+
+
 def _is_costs(value: Any) -> bool:
     if not isinstance(value, dict) or (value and value.keys() != set(KINDS_OF_ERROR)):
         return False
@@ -100,6 +115,11 @@ EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "undecided": (lambda value: value in (KEEP, TAKE), '"keep" (the champion) or "take" (the newer one)'),
     "resamples": RESAMPLES,
     "confidence": CONFIDENCE,
+    "segment_rules": (
+        _is_segment_rules,
+        'a list of objects such as {"field": "channel", "value": "online", "tolerance": 0.05}: a field, and some of '
+        f"value, {', '.join(KEYS_OF_SEGMENT)}",
+    ),
     "feature_psi": NOT_NEGATIVE,
     "score_psi": NOT_NEGATIVE,
     "most_drop": NOT_NEGATIVE,

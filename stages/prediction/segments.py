@@ -15,8 +15,12 @@ MOST_FIELDS, MOST_VALUES, FEWEST_ROWS = 10, 12, 100
 OTHER = "other or missing"
 
 
+# The place of the names in dags/rules.json.
+SEGMENTS_OF_MONITORING = "`segments` of `monitoring`"
+
+
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """The rows that have one of the `codes` in the field at a `place`."""
 
     field: str
@@ -25,8 +29,14 @@ class _Part:
     codes: Sequence[int]
     rows: int
 
+    def inside(self, codes: np.ndarray) -> np.ndarray:
+        """Which rows it has, as a mask; `codes` are those of `segment_codes`."""
+        return np.isin(codes[:, self.place], self.codes)
 
-def segment_fields(encoder: Encoder, chosen: Sequence[str] | None) -> list[tuple[int, Feature]]:
+
+def segment_fields(
+    encoder: Encoder, chosen: Sequence[str] | None, named_in: str = SEGMENTS_OF_MONITORING
+) -> list[tuple[int, Feature]]:
     """The categories that divide the rows, with their columns: the chosen ones, or the first that have few values.
 
     A sensitive field divides nothing, because its values would be on a page. Errors: BadInput for a chosen name that
@@ -45,7 +55,7 @@ def segment_fields(encoder: Encoder, chosen: Sequence[str] | None) -> list[tuple
         raise BadInput(
             f"the segment {unknown[0]!r} is no category of the model that may be shown",
             expected=f"some of {', '.join(names) or 'none'}",
-            do="correct `segments` of `monitoring` in dags/rules.json",
+            do=f"correct {named_in} in dags/rules.json",
         )
     return [one for one in able if one[1].name in chosen]
 
@@ -73,7 +83,7 @@ def measure_segments(
     each alone has more. A segment of fewer than 100 rows has no figures. Beyond the 12 most frequent values, rows are
     in the segment `other or missing`.
     """
-    parts = [part for place, (_, feature) in enumerate(fields) for part in _parts(codes[:, place], place, feature)]
+    parts = [part for place, (_, feature) in enumerate(fields) for part in parts_of(codes, place, feature)]
     looks = sum(part.rows >= FEWEST_ROWS for part in parts)
     each = 1 - (1 - confidence) / max(looks, 1)
     found = []
@@ -81,7 +91,7 @@ def measure_segments(
         figures: dict[str, float | None] = {}
         bounds: dict[str, Sequence[float] | None] = {}
         if part.rows >= FEWEST_ROWS:
-            inside = rows.take(np.isin(codes[:, part.place], part.codes))
+            inside = rows.take(part.inside(codes))
             figures = {name: measured(inside, name) for name in metrics}
             of_all = intervals(inside, each)
             bounds = {name: of_all[name] for name in figures}
@@ -130,15 +140,21 @@ def _is_worse(bounds: Sequence[float] | None, trained: Sequence[float] | None, m
     return bounds[1] < trained[0] if HIGHER_IS_BETTER[metric] else bounds[0] > trained[1]
 
 
-def _parts(codes: np.ndarray, place: int, feature: Feature) -> list[_Part]:
+def parts_of(codes: np.ndarray, place: int, feature: Feature) -> list[Part]:
     """The segments of a field: each of the most frequent values, then all others, if there are any."""
-    counts = np.bincount(codes, minlength=len(feature.values) + 1)
+    counts = np.bincount(codes[:, place], minlength=len(feature.values) + 1)
     frequent = [int(code) for code in np.argsort(-counts[:-1], kind="stable")[:MOST_VALUES] if counts[code]]
-    parts = [_Part(feature.name, feature.values[code], place, [code], int(counts[code])) for code in frequent]
+    parts = [Part(feature.name, feature.values[code], place, [code], int(counts[code])) for code in frequent]
     others = [code for code in range(len(counts)) if counts[code] and code not in frequent]
     if others:
-        parts.append(_Part(feature.name, OTHER, place, others, int(counts[others].sum())))
+        parts.append(Part(feature.name, OTHER, place, others, int(counts[others].sum())))
     return parts
+
+
+def part_of(codes: np.ndarray, place: int, feature: Feature, value: str) -> Part:
+    """The segment of one value of a field; without rows if the model does not know the value."""
+    own = [code for code, known in enumerate(feature.values) if known == value]
+    return Part(feature.name, value, place, own, int(np.isin(codes[:, place], own).sum()))
 
 
 def weakest(segments: Mapping[str, Any]) -> list[str]:

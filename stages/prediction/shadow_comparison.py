@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from stagekit import BadInput, Partition, Publication
-from stagekit.contract import Encoder
+from stagekit.contract import Encoder, Feature
 
 from comparison import MeasuredModel, align, publish_comparison
 from contenders import Comparison, Contender
@@ -18,6 +18,8 @@ from labels import Labels, hash_keys
 from metrics import LabelledRows, measure, predict_codes
 from model_partition import ValidatedModel
 from scoring import open_features, open_table
+from segment_rules import Segments, fields_of_rules
+from segments import segment_codes
 from shadow_days import PREDICTIONS_FILE, ShadowDay, ShadowDays
 
 # The columns by which the rows are joined: two hashes of the key.
@@ -28,8 +30,8 @@ def compare_days(
     ds: str, found: ShadowDays, rules: Mapping[str, Any], progress: Mapping[str, Any], publication: Publication
 ) -> dict[str, Any]:
     """Write `comparison.json` with the `progress` as `shadow`; returns the result."""
-    newest = found.days[-1]
-    pooled = pd.concat([_rows_of(day, found) for day in found.days], ignore_index=True)
+    newest, fields = found.days[-1], fields_of_rules(found.candidate.encoder, rules)
+    pooled = pd.concat([_rows_of(day, found, fields) for day in found.days], ignore_index=True)
     if pooled.empty:
         raise BadInput(
             f"no labelled row of {', '.join(progress['days'])} has scores of both models",
@@ -51,19 +53,25 @@ def compare_days(
         comparison,
         MeasuredModel(ours, measure(ours, found.candidate.threshold)),
         MeasuredModel(theirs, measure(theirs, found.champion.threshold)),
+        Segments(fields, pooled[_segment_columns(fields)].to_numpy(np.int16)),
         publication,
         shadow=dict(progress),
     )
 
 
-def _rows_of(day: ShadowDay, found: ShadowDays) -> pd.DataFrame:
-    """The labelled rows of a day that both models scored, in the order of the version in shadow."""
+def _rows_of(day: ShadowDay, found: ShadowDays, fields: Sequence[tuple[int, Feature]]) -> pd.DataFrame:
+    """The labelled rows of a day that both models scored, in the order of the version in shadow.
+
+    Each of the `fields` of the rules about segments has a column with the codes of its values.
+    """
     encoder = found.candidate.encoder
     labels = Labels(day.labels, encoder)
     ours = _read_scores(day.shadow, encoder, "ours", labels)
-    if encoder.weight:
-        weights = [chunk.weights for chunk in open_features(day.shadow, encoder) if chunk.weights is not None]
-        ours["weight"] = np.concatenate(weights) if weights else np.empty(0)
+    if encoder.weight or fields:
+        chunks = [(chunk.weights, segment_codes(chunk.numbers, fields)) for chunk in open_features(day.shadow, encoder)]
+        ours[_segment_columns(fields)] = np.concatenate([codes for _, codes in chunks])
+        if encoder.weight:
+            ours["weight"] = np.concatenate([weights for weights, _ in chunks if weights is not None])
     known = ours[(ours["code"] >= 0) & (ours["code"] < len(encoder.classes))]
     return known.merge(_read_scores(day.predictions, found.champion.encoder, "theirs"), on=KEY, validate="1:1")
 
@@ -81,6 +89,10 @@ def _read_scores(scored: Partition, encoder: Encoder, side: str, labels: Labels 
             part["code"] = labels.codes_of(chunk.texts[:-1])
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
+
+
+def _segment_columns(fields: Sequence[tuple[int, Feature]]) -> list[str]:
+    return [f"segment{place}" for place in range(len(fields))]
 
 
 def _columns(side: str, encoder: Encoder) -> list[str]:

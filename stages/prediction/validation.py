@@ -11,9 +11,9 @@ from stagekit.contract import HIGHER_IS_BETTER, Encoder, write_document
 from curves import curve_list
 from decision import check_decision, costs_of_rows, decide
 from drift import make_baseline
-from estimate import fit_calibrator
+from estimate import calibrated_of_others, fit_calibrator
 from intervals import intervals
-from metrics import LabelledRows, best_threshold, measure, predict_codes
+from metrics import LabelledRows, best_threshold, measure, measure_calibrated, predict_codes
 from model_card import model_card
 from model_partition import BASELINE_FILE, CARD_FILE, CURVES_FILE, METRICS_FILE, MODEL_FILE, REFERENCE_FILE
 from rules import MONITORING
@@ -62,6 +62,7 @@ def validate_model(
     figures = {**measure(rows, threshold), **bounds, **decided, "reproduction": reproduction}
     if calibrator:
         figures["calibrator"] = calibrator
+        figures |= measure_calibrated(rows, calibrated_of_others(codes, probabilities[:, 1]))
     write_document(publication.path(METRICS_FILE), figures)
     curves = {"version": 1, "classes": list(encoder.classes), "curves": curve_list(rows)}
     write_document(publication.path(CURVES_FILE), curves)

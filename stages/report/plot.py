@@ -45,13 +45,17 @@ def draw(model: Partition) -> dict[str, str]:
     params = read_document(model, "params.json")
     mean = ", mean of the classes one against the rest" if len(metrics["classes"]) > 2 else ""
     auc, precision = number(metrics.get("roc_auc")), number(metrics.get("average_precision"))
-    brier, bins = number(metrics.get("brier_score")), metrics.get("calibration") or []
+    brier, calibrated = number(metrics.get("brier_score")), metrics.get("calibrated") or {}
+    bins = [("as scored" if calibrated else "", metrics.get("calibration") or [])]
+    if calibrated:
+        brier += f", {number(calibrated['brier_score'])} if calibrated"
+        bins.append(("calibrated by rows that are not among these", calibrated["calibration"]))
     level = charts.share_of_positives(metrics)
     title = f"Precision and recall, AP {precision}{mean}"
     pictures = {
         "roc.svg": charts.roc(f"ROC, AUC {auc}{mean}", [("", curves)], SIZE),
         "precision_recall.svg": charts.precision_recall(title, [("", curves)], level, SIZE),
-        "calibration.svg": charts.calibration(f"Calibration, Brier score {brier}", [("", bins)], SIZE),
+        "calibration.svg": charts.calibration(f"Calibration, Brier score {brier}", bins, SIZE),
         "importances.svg": charts.importances(
             read_importances(model), f"Importance: share of the total gain, {model.name}"
         ),

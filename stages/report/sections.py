@@ -164,9 +164,9 @@ def outcome(day: Day) -> dict[str, Any]:
     metrics, trained = evaluation.get("metrics"), evaluation.get("trained")
     own = "training day" if evaluation.get("trained_on_day") else "this day"
     sets = _named_sets({own: evaluation.get("curves"), "in training": day.trained_curves})
-    bins = _named_sets(
-        {name: (one or {}).get("calibration") for name, one in ((own, metrics), ("in training", trained))}
-    )
+    both = {own: metrics, "in training": trained}
+    bins = _named_sets({name: (one or {}).get("calibration") for name, one in both.items()})
+    after = _named_sets({name: ((one or {}).get("calibrated") or {}).get("calibration") for name, one in both.items()})
     table = measures(trained, metrics)
     watched = (evaluation.get("rules") or {}).get("metric")
     return {
@@ -175,9 +175,9 @@ def outcome(day: Day) -> dict[str, Any]:
         "main": next((row for row in table if row["key"] == watched), table[0] if table else None),
         "notes": list(_target_notes(evaluation)),
         "estimate": estimate_sentence(evaluation),
-        "calibrated": calibrated_sentence(evaluation),
+        "calibration": calibration_table(evaluation, own),
         "table": table,
-        "charts": _curves(sets, bins, charts.share_of_positives(metrics)) if metrics else [],
+        "charts": _curves(sets, bins, charts.share_of_positives(metrics), after) if metrics else [],
         "confusion": confusion(metrics),
         "segments": segments(evaluation.get("segments")),
         "threshold": decision_sentence(trained or {}, metrics or {}),
@@ -201,12 +201,22 @@ def estimate_sentence(evaluation: Mapping[str, Any]) -> str:
     )
 
 
-def calibrated_sentence(evaluation: Mapping[str, Any]) -> str:
-    """What the calibration of the scores would change; empty without labels or a calibrator."""
-    after, before = evaluation.get("calibrated_log_loss"), (evaluation.get("metrics") or {}).get("log_loss")
-    if after is None or before is None:
-        return ""
-    return f"Scores calibrated on the validation rows would have a log loss of {number(after)}, not {number(before)}."
+def calibration_table(evaluation: Mapping[str, Any], own: str) -> dict[str, Any] | None:
+    """Figures before and after calibration, in training and on the day; None if neither is known."""
+    sides = {"in training": evaluation.get("trained"), own: evaluation.get("metrics")}
+    known = {name: side for name, side in sides.items() if side and side.get("calibrated")}
+    if not known:
+        return None
+    return {
+        "sides": list(known),
+        "rows": [
+            (
+                figure_name(key),
+                [(number(side.get(key)), number(side["calibrated"][key])) for side in known.values()],
+            )
+            for key in ("log_loss", "brier_score")
+        ],
+    }
 
 
 def decision_sentence(trained: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
@@ -249,9 +259,15 @@ def _named_sets(sets: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(name, one) for name, one in sets.items() if one]
 
 
-def _curves(sets: list[tuple[str, Any]], calibrated: list[tuple[str, Any]], level: float | None) -> list[Markup]:
+def _curves(
+    sets: list[tuple[str, Any]],
+    bins: list[tuple[str, Any]],
+    level: float | None,
+    calibrated: Sequence[tuple[str, Any]] = (),
+) -> list[Markup]:
     drawn = [charts.roc("ROC", sets), charts.precision_recall("Precision and recall", sets, level)] if sets else []
-    return [*drawn, *([charts.calibration("Calibration", calibrated)] if calibrated else [])]
+    of_scores = {"Calibration": bins, "Calibration of calibrated scores": calibrated}
+    return [*drawn, *(charts.calibration(title, one) for title, one in of_scores.items() if one)]
 
 
 def segments(content: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -328,9 +344,29 @@ def comparison(content: Mapping[str, Any] | None) -> dict[str, Any] | None:
             candidate["metrics"],
             {content["metric"]: content["interval"]} if measured else None,
         ),
+        "metric": figure_name(content["metric"]),
+        "segments": compared_segments(content),
         "charts": _curves(sets, bins, charts.share_of_positives(candidate["metrics"])),
         "interval_chart": charts.interval(content) if measured else None,
     }
+
+
+def compared_segments(content: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The segments that a rule of the gate is about, with the figure of both models."""
+    words = {"passed": f"{SIGNS['stable']} passed", "failed": f"{SIGNS['strong']} did not pass"}
+    words["undecided"] = f"{SIGNS['moderate']} cannot be distinguished"
+    return [
+        {
+            "field": one["field"],
+            "value": one["value"],
+            "rows": f"{one['rows']:,}",
+            "champion": number(one.get("champion")),
+            "candidate": number(one.get("candidate")),
+            "interval": " to ".join(map(signed, one.get("interval") or [])),
+            "word": words.get(one.get("outcome") or "", "not judged"),
+        }
+        for one in (content.get("segments") or [])[:MOST_FEATURES]
+    ]
 
 
 def _verdict(content: Mapping[str, Any]) -> dict[str, str]:

@@ -5,13 +5,13 @@ import json
 
 import numpy as np
 import pytest
-from conftest import DAY, EARLIER_DAY, World
+from conftest import DAY, EARLIER_DAY, World, load_fixture
 from scipy.special import expit, logit
 from scored import EVALUATION, MODEL, evaluate, scored, targets_of
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from stagekit import Publication, read_partition
 
-from estimate import ScoreCounts, calibrated, fit_calibrator
+from estimate import ScoreCounts, calibrated, calibrated_of_others, fit_calibrator
 from feature_table import CHUNK_ROWS
 
 # Of scores that are right already.
@@ -99,6 +99,34 @@ def test_curve_is_flat_beyond_the_validation_rows() -> None:
     assert found == pytest.approx(expit([-7.8, -7.8, 0.0, 1.2, 1.2]))
 
 
+def test_calibrated_figures_come_from_calibrators_that_have_not_seen_the_row() -> None:
+    """Scores that say nothing: a calibrator that had seen them would find something in them."""
+    draw = np.random.default_rng(12)
+    codes, scores = np.repeat([0, 1], [150, 50]), draw.random(200)
+    found = calibrated_of_others(codes, scores)
+    own = fit_calibrator(codes, scores)
+    assert found is not None
+    assert own
+    loss_of_others, loss_of_own = (log_loss(codes, p) for p in (found, calibrated(scores, own)))
+    assert loss_of_own < log_loss(codes, np.full(200, 0.25)) < loss_of_others
+
+
+def test_rows_of_too_few_positives_have_no_calibrated_figures() -> None:
+    codes = np.repeat([0, 1], [96, 4])
+    assert calibrated_of_others(codes, np.linspace(0, 1, 100)) is None
+
+
+def test_validation_says_what_calibration_changes(world: World) -> None:
+    world.fixture = load_fixture("steep")
+    world.validated(EARLIER_DAY)
+    metrics = world.json(f"{MODEL}/metrics.json")
+    found = metrics["calibrated"]
+    assert found["log_loss"] < metrics["log_loss"]
+    assert found["brier_score"] < metrics["brier_score"]
+    rows = [sum(group["rows"] for group in one["calibration"]) for one in (metrics, found)]
+    assert rows == [metrics["rows"]] * 2
+
+
 def test_bucket_of_a_score_changes_nothing_that_is_shown() -> None:
     draw = np.random.default_rng(8)
     _, scores = rows(draw, 3000)
@@ -129,12 +157,11 @@ def test_day_without_labels_has_an_estimate_which_is_no_figure_and_passes_no_rul
     ]
     found_later = world.json(EVALUATION)
     assert found_later["estimate"] == found["estimate"]
-    assert "calibrated_log_loss" not in found
     with (world.root / f"predictions/{DAY}/predictions.csv").open(encoding="utf-8") as lines:
         scores = [float(row["probability_1"]) for row in csv.DictReader(lines)]
     calibrator = world.json(f"{MODEL}/metrics.json")["calibrator"]
     expected = -np.log(1 - calibrated(np.array(scores), calibrator)).mean()  # of a day of class 0 alone
-    assert found_later["calibrated_log_loss"] == pytest.approx(expected)
+    assert found_later["metrics"]["calibrated"]["log_loss"] == pytest.approx(expected)
 
 
 def test_model_without_a_calibrator_has_no_estimate_and_the_day_says_so(world: World) -> None:

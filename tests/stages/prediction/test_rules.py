@@ -36,6 +36,14 @@ GATE_FAULTS = {
     "resamples_zero": ('{"resamples": 0}', "resamples is 0; expected: a whole number from 1 to 100000"),
     "resamples_fraction": ('{"resamples": 10.5}', "resamples is 10.5"),
     "confidence_one": ('{"confidence": 1}', "confidence is 1; expected: a number between 0 and 1"),
+    "segment_rules_object": ('{"segment_rules": {"field": "channel"}}', "expected: a list of objects such as"),
+    "segment_rule_without_field": ('{"segment_rules": [{"value": "chip"}]}', 'segment_rules is [{"value": "chip"}]'),
+    "segment_rule_value": ('{"segment_rules": [{"field": "a", "value": 1}]}', "segment_rules is"),
+    "segment_rule_floors": ('{"segment_rules": [{"field": "a", "floors": {"auc": 1}}]}', "segment_rules is"),
+    "segment_rule_metric": (
+        '{"segment_rules": [{"field": "a", "metric": "f1"}]}',
+        "value, floors, tolerance, undecided",
+    ),
     "null": ('{"confidence": null}', "confidence is null"),
 }
 

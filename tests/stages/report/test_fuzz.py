@@ -6,10 +6,13 @@ from hypothesis import strategies as st
 
 from tests.hostile import BAD_INPUT, DONE, RUNS, documents
 
+CALIBRATED = {"log_loss": 0.1, "brier_score": 0.02, "calibration": metrics(("0", "1"))["calibration"]}
+MEASURED = metrics(("0", "1"), calibrated=CALIBRATED)
+SEGMENT = {"field": "channel", "value": "chip", "rows": 900, "candidate": 0.4, "champion": 0.4, "interval": [0.0, 0.1]}
 DOCUMENTS = {
-    "evaluation.json": (f"reports/{DAY}", evaluation()),
-    "comparison.json": (f"comparisons/{TRAINED}", comparison()),
-    "metrics.json": (f"models/{TRAINED}", metrics(("0", "1"))),
+    "evaluation.json": (f"reports/{DAY}", evaluation(metrics=MEASURED, trained=MEASURED)),
+    "comparison.json": (f"comparisons/{TRAINED}", comparison(segments=[{**SEGMENT, "outcome": "passed"}])),
+    "metrics.json": (f"models/{TRAINED}", MEASURED),
     "curves.json": (f"models/{TRAINED}", {"version": 1, "classes": ["0", "1"], "curves": curves(("0", "1"), 0.25)}),
 }
 

@@ -349,6 +349,23 @@ def test_page_says_what_the_gate_said(world: World, found: dict[str, Any], said:
     assert [one for one in verdicts if one in text] == [one for one in verdicts if said.startswith(one)]
 
 
+def test_page_shows_the_segments_that_the_gate_judged(world: World) -> None:
+    world.whole_day()
+    parts = [
+        {"field": "channel", "value": "chip", "rows": 3000, "candidate": 0.41, "champion": 0.4,
+         "interval": [-0.002, 0.02], "outcome": "passed"},
+        {"field": "channel", "value": "online", "rows": 1900, "candidate": 0.3, "champion": 0.38,
+         "interval": [-0.1, -0.06], "outcome": "failed"},
+        {"field": "channel", "value": "phone", "rows": 75, "candidate": None, "champion": None,
+         "interval": None, "outcome": None},
+    ]  # fmt: skip
+    world.compare(comparison(segments=parts))
+    text = world.day().text("comparison")
+    assert "channel chip 3,000 0.4000 0.4100 −0.0020 to +0.0200 ● passed" in text
+    assert "channel online 1,900 0.3800 0.3000 −0.1000 to −0.0600 ◆ did not pass" in text
+    assert "channel phone 75 – – not judged" in text
+
+
 def test_page_shows_the_newest_comparison_up_to_its_day(world: World) -> None:
     world.whole_day()
     world.model("2026-11-18")
@@ -416,9 +433,19 @@ def test_day_without_a_target_shows_its_estimate_as_one(world: World) -> None:
     assert page.row(area)[2:] == ["–", "–"]
 
 
-def test_day_with_targets_says_what_calibration_would_change(world: World) -> None:
-    text = world.whole_day(calibrated_log_loss=0.1201).day().text("metrics")
-    assert "Scores calibrated on the validation rows would have a log loss of 0.1201, not 0.1234." in text
+def test_page_has_figures_before_and_after_calibration(world: World) -> None:
+    def calibrated(log_loss: float) -> dict[str, Any]:
+        return {"log_loss": log_loss, "brier_score": 0.0281, "calibration": metrics(["0", "1"])["calibration"]}
+
+    own = {**evaluation()["metrics"], "calibrated": calibrated(0.1201)}
+    trained = {**evaluation()["trained"], "calibrated": calibrated(0.1055)}
+    page = world.whole_day(metrics=own, trained=trained).day()
+    text = page.text("metrics")
+    assert "Log loss less is better 0.1073 0.1055 0.1234 0.1201" in text
+    assert "No row was calibrated by itself" in text
+    assert "Calibration of calibrated scores" in text
+    without_labels = world.whole_day(metrics=None, curves=None, trained=trained).day().text("metrics")
+    assert "Log loss less is better 0.1073 0.1055 Brier" in without_labels
 
 
 def test_day_without_an_estimate_says_why(world: World) -> None:

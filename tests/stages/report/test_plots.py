@@ -90,6 +90,16 @@ def test_calibration_goes_through_its_bins(world: World) -> None:
         assert found == pytest.approx(point, abs=1e-3)
 
 
+def test_calibration_is_drawn_before_and_after(world: World) -> None:
+    bins = metrics(["0", "1"])["calibration"]
+    after = [{**one, "observed": one["mean_predicted"]} for one in bins]
+    calibrated = {"log_loss": 0.1, "brier_score": 0.0281, "calibration": after}
+    world.model(measured=metrics(["0", "1"], calibrated=calibrated))
+    plot = world.plots()["calibration.svg"]
+    assert "Brier score 0.0289, 0.0281 if calibrated" in words(plot)
+    assert len(points(plot, "l s1 thin")) == len(after)
+
+
 def test_importances_are_shares_the_greatest_first(world: World) -> None:
     world.model()
     text = words(world.plots()["importances.svg"])
