@@ -10,10 +10,10 @@ import argparse
 import json
 import re
 import secrets
-from pathlib import Path
 
 from airflow_ml import stack
-from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, read_env, write_atomic
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError
+from airflow_ml.make_env import change_settings
 
 ADMIN, SETTING = "admin", "ML_ADMIN_PASSWORD"
 ROLES = ("viewer", "operator", "admin")
@@ -50,17 +50,8 @@ def set_admin(role: str | None, password: str) -> None:
     """Give `admin` another password, in .env first: if Airflow does not take it, the next start sets it."""
     if role not in (None, ADMIN):
         raise AirflowMlError(f"{ADMIN} cannot be a {role}", expected="its role admin", exit_code=WRONG_USAGE)
-    write_password(ROOT / ".env", password)
+    change_settings(ROOT / ".env", {SETTING: password})
     stack.renew_admin()
-
-
-def write_password(env: Path, password: str) -> None:
-    """Replace the password of `admin` in an environment file; no other line changes. Errors: AirflowMlError."""
-    if not read_env(env).get(SETTING):
-        raise AirflowMlError(f"there is no {SETTING} in {env}", do="make up, which adds it")
-    lines = env.read_text(encoding="utf-8").splitlines()
-    new = [f"{SETTING}={password}" if line.partition("=")[0].strip() == SETTING else line for line in lines]
-    write_atomic(env, "\n".join(new) + "\n", mode=0o600)
 
 
 def set_account(name: str, role: str | None, password: str) -> None:

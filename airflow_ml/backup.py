@@ -20,8 +20,8 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, locked_image, settings
-from airflow_ml.stack import compose, project
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, locked_image, project, settings
+from airflow_ml.stack import compose
 from airflow_ml.text_table import size_text
 
 VERSION = 1

@@ -36,6 +36,11 @@ class AirflowMlError(Exception):
 # --- docker ---
 
 
+def project() -> str:
+    """The name of this installation, of which its containers, volumes and networks have their names."""
+    return os.environ.get("COMPOSE_PROJECT_NAME") or "airflow-ml"
+
+
 def try_docker(*arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
     """Run a docker command that may fail, in the project's folder.
 

@@ -9,7 +9,7 @@ import base64
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from airflow_ml.common import IMAGE_UID, ROOT, AirflowMlError, read_env, try_docker, write_atomic
@@ -93,6 +93,19 @@ def add_new_settings(target: Path, example: Sequence[str]) -> None:
     write_atomic(target, "\n".join(lines) + "\n", mode=0o600)
     names = ", ".join(line.partition("=")[0] for line in added if not line.startswith("#"))
     print(f"==> Added to {target}, which is older than these settings: {names}", file=sys.stderr)
+
+
+def change_settings(target: Path, values: Mapping[str, str]) -> None:
+    """Replace the values of settings in an environment file in one step; no other line changes.
+
+    Errors: AirflowMlError if the file does not have a setting.
+    """
+    lines = target.read_text(encoding="utf-8").splitlines()
+    names = [line.partition("=")[0].strip() for line in lines]
+    if missing := sorted(values.keys() - names):
+        raise AirflowMlError(f"there is no {', '.join(missing)} in {target}", do="make up, which adds it")
+    new = [f"{name}={values[name]}" if name in values else line for name, line in zip(names, lines, strict=True)]
+    write_atomic(target, "\n".join(new) + "\n", mode=0o600)
 
 
 def make_env(root: Path = ROOT) -> None:

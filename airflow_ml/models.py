@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_ml import stack
 from airflow_ml.by_hand import Result, bind, run_stage
-from airflow_ml.common import AirflowMlError, settings, try_docker
+from airflow_ml.common import AirflowMlError, project, settings, try_docker
 from airflow_ml.lineage.data import load_data
 from airflow_ml.text_table import aligned, time_text
 
@@ -50,7 +50,7 @@ def list_versions() -> Result:
 
 def ask_registry(command: str) -> Result:
     """The result of a command of the stage registry. Errors: AirflowMlError, as above."""
-    network = f"{stack.project()}_mlflow"
+    network = f"{project()}_mlflow"
     if try_docker("network", "inspect", network).returncode:
         raise AirflowMlError(f"MLflow does not run: there is no network {network}", do="make up")
     if not any(service.name == "mlflow" and service.is_well for service in stack.services()):

@@ -18,9 +18,20 @@ from typing import Any
 
 from airflow_ml import machine
 from airflow_ml.backup import DATABASES, INDEX, SETTINGS, VERSION, container_with, file_digest, pipe, volumes
-from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, read_env, settings, try_docker, write_atomic
+from airflow_ml.common import (
+    ROOT,
+    WRONG_USAGE,
+    AirflowMlError,
+    docker,
+    project,
+    read_env,
+    settings,
+    try_docker,
+    write_atomic,
+)
 from airflow_ml.make_env import docker_gid, docker_socket, make_env
-from airflow_ml.stack import compose, project, start
+from airflow_ml.secret_files import remove_secrets, write_secrets
+from airflow_ml.stack import compose, start
 
 OURS = ROOT / ".env"
 KEY = "ML_FERNET_KEY"
@@ -113,6 +124,7 @@ def require_empty(folder: Path) -> None:
 
 def fill(folder: Path) -> None:
     """Make the volumes as compose wants them, and fill them."""
+    write_secrets()
     done = compose("up", "--no-start")
     if done.returncode:
         raise AirflowMlError(f"the stack could not be made: {done.stderr.strip()}")
@@ -152,6 +164,7 @@ def unpack(archive: Path, target: str) -> None:
 def remove() -> None:
     """Remove what a restore that failed has made; the files in a host folder are named, and stay."""
     compose("down", "--volumes", "--remove-orphans")
+    remove_secrets()
     data = settings()["ML_DATA"]
     if data.startswith("/"):
         print(f"{data} may hold a part of the data; remove its files before the next try", file=sys.stderr)

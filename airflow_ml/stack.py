@@ -2,23 +2,23 @@
 
 import argparse
 import base64
-import io
 import json
-import os
 import re
 import subprocess
 import sys
-import tarfile
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 
 from airflow_ml import machine
-from airflow_ml.common import ROOT, AirflowMlError, docker, settings, try_docker
+from airflow_ml.common import ROOT, AirflowMlError, docker, project, settings, try_docker
 from airflow_ml.images.prune import prune
 from airflow_ml.make_env import make_env
+from airflow_ml.secret_files import remove_secrets, write_secrets
 
 # What programs write to colour and clear a terminal's lines.
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -31,11 +31,6 @@ PEOPLE = "ml"
 def compose(*arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
     """Run `docker compose` in the project's folder; it writes errors, and not every step."""
     return try_docker("compose", "--ansi", "never", "--progress", "quiet", *arguments, stdin=stdin)
-
-
-def project() -> str:
-    """The name of this installation, of which its containers, volumes and networks have their names."""
-    return os.environ.get("COMPOSE_PROJECT_NAME") or "airflow-ml"
 
 
 def pages() -> dict[str, str]:
@@ -162,14 +157,26 @@ def is_up() -> bool:
     return bool(wanted)
 
 
-def holds_old(secret: str, service: str) -> bool:
-    """Whether a service has another value of a secret than `.env`: compose does not compare secrets."""
-    # Compose itself reads the setting, because it understands quotes and `$`.
-    probe = {"services": {"x": {"image": "x", "environment": {"VALUE": f"${{ML_{secret.upper()}-}}"}}}}
-    read = compose("--file", "-", "config", "--format", "json", stdin=json.dumps(probe))
-    wanted = json.loads(read.stdout)["services"]["x"]["environment"]["VALUE"].replace("$$", "$")
-    held = held_secret(secret, container_of(service))
-    return held is not None and held != wanted
+def with_old_secrets() -> list[str]:
+    """The services that started before a secret of theirs was written: compose does not compare secrets."""
+    config = json.loads(compose("config", "--format", "json").stdout or "{}")
+    written = {name: Path(secret["file"]).stat().st_mtime for name, secret in config.get("secrets", {}).items()}
+    newest = {
+        name: max((written[secret["source"]] for secret in service.get("secrets", [])), default=0.0)
+        for name, service in config.get("services", {}).items()
+    }
+    return [name for name, started in started_services().items() if started < newest.get(name, 0.0)]
+
+
+def started_services() -> dict[str, float]:
+    """When each service of this installation was started last, in seconds since 1970; without those that never were."""
+    containers = compose("ps", "--all", "--quiet").stdout.split()
+    form = '{{index .Config.Labels "com.docker.compose.service"}} {{.State.StartedAt}}'
+    lines = try_docker("inspect", "--format", form, *containers).stdout.splitlines() if containers else []
+    pairs = [line.split() for line in lines]
+    # Of the nine digits of a second, Python reads six.
+    times = {name: re.sub(r"(\.\d{6})\d*", r"\1", at).replace("Z", "+00:00") for name, at in pairs}
+    return {name: datetime.fromisoformat(at).timestamp() for name, at in times.items() if not at.startswith("0001")}
 
 
 def container_of(service: str) -> str:
@@ -177,26 +184,15 @@ def container_of(service: str) -> str:
     return compose("ps", "--all", "--quiet", service).stdout.strip()
 
 
-def held_secret(secret: str, container: str) -> str | None:
-    """A secret as a container has it; None if it has none."""
-    copied = try_docker("cp", f"{container}:/run/secrets/{secret}", "-")
-    if not container or copied.returncode:
-        return None
-    with tarfile.open(fileobj=io.BytesIO(copied.stdout.encode())) as archive:
-        file = archive.extractfile(archive.getmembers()[0])
-        return file.read().decode() if file else None
-
-
 def start() -> None:
     """Start the stack, if it is not up.
 
     Errors: AirflowMlError with each service that is not healthy, and what to do.
     """
-    old = any(holds_old(secret, "scheduler") for secret in ("alert_urls", "registry_password", "registry_key"))
-    renew = ["--force-recreate"] if old else []
-    if holds_old("admin_password", "init"):
-        compose("rm", "--force", "--stop", "init")
-    if is_up() and not renew:
+    write_secrets()
+    if old := with_old_secrets():
+        compose("rm", "--force", "--stop", *old)
+    if is_up():
         print("==> Airflow, MLflow and the reports are up", file=sys.stderr)
         return
     started = time.monotonic()
@@ -204,7 +200,7 @@ def start() -> None:
         "==> Starting Postgres, MLflow, the reports, the engine proxy and Airflow (the first start takes a minute)",
         file=sys.stderr,
     )
-    done = compose("up", "--detach", "--wait", "--remove-orphans", *renew)
+    done = compose("up", "--detach", "--wait", "--remove-orphans")
     if done.returncode:
         report = "\n".join([done.stderr.strip(), *unhealthy_services()])
         raise AirflowMlError(f"the stack did not start\n{report}", do=advice(report, settings()))
@@ -213,6 +209,7 @@ def start() -> None:
 
 def renew_admin() -> None:
     """Have `init` set the password of `.env` for Airflow's account `admin`. Errors: AirflowMlError."""
+    write_secrets()
     # Without --no-deps: compose would make `init` with other settings, and the stack would not count as up.
     done = compose("up", "--detach", "--force-recreate", "init")
     code = try_docker("wait", container_of("init")).stdout.strip() if done.returncode == 0 else ""
@@ -266,6 +263,7 @@ def clean(arguments: argparse.Namespace) -> int:
             print(f"the data in {data} is yours to remove", file=sys.stderr)
         else:
             remove("volume", [data])
+    remove_secrets()
     (ROOT / "dags" / "images.lock.json").unlink(missing_ok=True)
     removed, kept = prune(needed=())
     try_docker("image", "rm", *{f"{name.rpartition(':')[0]}:latest" for name in removed})

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_ml import stack
 from airflow_ml.airflow_api import Airflow
-from airflow_ml.common import AirflowMlError, try_docker
+from airflow_ml.common import AirflowMlError, project, try_docker
 from airflow_ml.lineage.data import DATA_FOLDER, load_data, require_data, run_in_base
 from airflow_ml.models import list_versions
 from airflow_ml.run_day import connect
@@ -104,7 +104,7 @@ def disk_of(found: Mapping[str, int], source: str) -> str:
 
 def memory() -> list[str]:
     """The memory that the running services use."""
-    label = f"label=com.docker.compose.project={stack.project()}"
+    label = f"label=com.docker.compose.project={project()}"
     containers = try_docker("ps", "--quiet", "--filter", label).stdout.split()
     if not containers:
         return []

@@ -63,10 +63,15 @@ ensure_image() { # NAME MAKE_STANDIN
   docker pull -q "$1" >/dev/null 2>&1 || "$2"
 }
 
+is_old_standin() { # NAME
+  [ "$(docker image inspect --format '{{index .Config.Labels "airflow-ml.stand-in"}}' "$1")" = true ]
+}
+
 main() {
   case "${1-}" in -h | --help) usage; return ;; esac
   ensure_image "$DEBIAN_IMAGE" make_debian_standin
   ensure_image "$POSTGRES_IMAGE" make_postgres_standin
+  if is_old_standin "$POSTGRES_IMAGE"; then make_postgres_standin; fi
 }
 
 main "$@"

@@ -72,6 +72,17 @@ def registry_login(password: str, key: str = "") -> str:
     return f"--volume={file}:/run/connections/mlflow.json:ro"
 
 
+@cache
+def mount_secrets(**secrets: str) -> tuple[str, ...]:
+    """The options of `docker run` that give a service its secrets, as files."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    for name, value in secrets.items():
+        (folder / name).write_text(value)
+        (folder / name).chmod(0o444)
+    return tuple(f"--volume={folder / name}:/run/secrets/{name}:ro" for name in secrets)
+
+
 def docker(*arguments: str, check: bool = True) -> Finished:
     """Run a docker command; with `check`, a failure shows what it printed."""
     done = subprocess.run(["docker", *arguments], text=True, capture_output=True, timeout=PATIENCE_S, check=False)

@@ -25,6 +25,7 @@ from airflow_ml.images.prune import prune
 from airflow_ml.images.publish import parse_address, pull_all, push_all, require_multi_platform_builder
 from airflow_ml.images.tags import FOUNDATIONS, ON_DEMAND, Image, discover, image_folders, parse_platforms
 from airflow_ml.make_env import make_env
+from airflow_ml.secret_files import write_secrets
 
 Found = dict[str, dict[str, Any]]
 
@@ -216,6 +217,7 @@ def publish(root: Path, arguments: argparse.Namespace, platforms: list[str], add
     else:
         entries = build_all(root, arguments, platforms)
     save(root, images, entries)
+    write_secrets(root)  # for whoever starts the stack with `docker compose` itself
     name_for_people(entries)
     if address and len(platforms) == 1:
         chosen = {name: entry for name, entry in entries.items() if arguments.stage in (None, name)}

@@ -7,12 +7,13 @@ time at every call. The heartbeats that both report are one row in the metadata 
 """
 
 import json
-import os
 import socket
 import sys
 import urllib.request
 
 import psycopg2
+
+from database import address
 
 # Airflow writes a heartbeat every 5 s and calls a job dead after 30 s.
 MAX_HEARTBEAT_AGE_S = 30
@@ -32,9 +33,7 @@ def check_api_server() -> str | None:
 
 
 def check_job(component: str) -> str | None:
-    connection = psycopg2.connect(
-        os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", ""), connect_timeout=5
-    )
+    connection = psycopg2.connect(address(), connect_timeout=5)
     try:
         cursor = connection.cursor()
         cursor.execute(HEARTBEAT_AGE, (JOB_TYPES[component], socket.gethostname()))

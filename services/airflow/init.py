@@ -1,11 +1,10 @@
 """Prepares the databases: makes MLflow's; migrates Airflow's, and makes its account `admin`, with `.env`'s password.
 
-Reads /run/secrets/admin_password, and ML_MLFLOW_POSTGRES_PASSWORD. Safe to run again: a changed password is set.
+Reads admin_password and mlflow_postgres_password in /run/secrets. Safe to run again: a changed password is set.
 Exit codes: 0 done, 1 failed.
 """
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import closing
@@ -16,8 +15,10 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
+from database import address
+
 MLFLOW = "mlflow"
-ADMIN_PASSWORD = Path("/run/secrets/admin_password")
+SECRETS = Path("/run/secrets")
 ACCOUNTS = Path(__file__).with_name("accounts.py")
 
 
@@ -27,8 +28,7 @@ def make_mlflow_database(password: str) -> None:
     Here and not at Postgres' first start, so that a volume that is older than MLflow gets them too. Airflow's role
     made that volume, so it has the right.
     """
-    address = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "")
-    with closing(psycopg2.connect(address, connect_timeout=10)) as connection:
+    with closing(psycopg2.connect(address(), connect_timeout=10)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
 
@@ -54,12 +54,16 @@ def make_mlflow_database(password: str) -> None:
 def main() -> int:
     # This comes first, as MLflow's server waits for it.
     try:
-        make_mlflow_database(os.environ["ML_MLFLOW_POSTGRES_PASSWORD"])
+        make_mlflow_database(secret("mlflow_postgres_password"))
     except psycopg2.Error as error:
         print(f"the database {MLFLOW} was not made: {error}", file=sys.stderr)
         return 1
     print(f"database {MLFLOW}: done", file=sys.stderr)
-    return prepare_airflow(ADMIN_PASSWORD.read_text(encoding="utf-8"))
+    return prepare_airflow(secret("admin_password"))
+
+
+def secret(name: str) -> str:
+    return (SECRETS / name).read_text(encoding="utf-8")
 
 
 def prepare_airflow(password: str) -> int:

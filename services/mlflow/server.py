@@ -1,8 +1,8 @@
 """MLflow's tracking server and model registry in one process, with its database made ready before it listens.
 
-Usage: server.py serve|healthcheck. Reads MLFLOW_BACKEND_STORE_URI (the Postgres database),
-MLFLOW_SERVER_ALLOWED_HOSTS, ML_PAGES_PASSWORD (of the account `ml`, for people) and ML_REGISTRY_PASSWORD (of the
-account `registry`, for the stage). Writes artifacts below /opt/mlflow/artifacts.
+Usage: server.py serve|healthcheck. Reads MLFLOW_BACKEND_STORE_URI (the Postgres database, without its password),
+MLFLOW_SERVER_ALLOWED_HOSTS, and in /run/secrets mlflow_postgres_password, pages_password (of the account `ml`, for
+people) and registry_password (of the account `registry`, for the stage). Writes artifacts below /opt/mlflow/artifacts.
 Exit codes: 0 healthy; 1 failed, or not healthy; 2 wrong usage; 143 ended by SIGTERM, after the requests that it had.
 
 `mlflow server` does the same with two processes, each of which loads all of MLflow: twice the memory, and twice the
@@ -17,6 +17,7 @@ import shutil
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import warnings
 from pathlib import Path
@@ -51,7 +52,8 @@ LOGGING = {
 }
 
 STAGE = "registry"
-ACCOUNTS = {login.PEOPLE: "ML_PAGES_PASSWORD", STAGE: "ML_REGISTRY_PASSWORD"}
+ACCOUNTS = {login.PEOPLE: login.PAGES, STAGE: "registry_password"}
+OF_DATABASE = "mlflow_postgres_password"
 
 log = logging.getLogger("server")
 
@@ -74,18 +76,19 @@ def main() -> int:
 
 def serve() -> int:
     """Load MLflow, wait for its database, update the tables, serve until a signal ends the process."""
-    database = os.environ.get("MLFLOW_BACKEND_STORE_URI")
-    if not database:
+    address = os.environ.get("MLFLOW_BACKEND_STORE_URI")
+    if not address:
         print(
             "error: MLFLOW_BACKEND_STORE_URI is not set; expected: postgresql+psycopg2://USER@HOST/NAME",
             file=sys.stderr,
         )
         return 2
     try:
-        accounts = login.passwords(os.environ, **ACCOUNTS)
+        accounts = login.passwords(**ACCOUNTS)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    database = address.replace("@", f":{urllib.parse.quote(login.secret(OF_DATABASE), safe='')}@", 1)
     logging.Formatter.converter = time.gmtime
     logging.config.dictConfig(LOGGING)
     clear(UPLOADS)
@@ -177,7 +180,7 @@ def healthcheck() -> int:
 def ask() -> str | None:
     """The problem with the server, or None."""
     try:
-        headers = login.header(STAGE, login.passwords(os.environ, **ACCOUNTS)[STAGE])
+        headers = login.header(STAGE, login.passwords(**ACCOUNTS)[STAGE])
         with urllib.request.urlopen(urllib.request.Request(PROBE, headers=headers), timeout=PROBE_S) as response:
             json.load(response)
             return None

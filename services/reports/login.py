@@ -4,13 +4,15 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # health checks load this file too
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-# The account of people; its password is ML_PAGES_PASSWORD.
-PEOPLE = "ml"
+# The account of people, and the secret that is its password.
+PEOPLE, PAGES = "ml", "pages_password"
+SECRETS = Path("/run/secrets")
 # What nobody finds by trying, so that nothing has to count the tries, which would shut out the stage too.
 LEAST_CHARACTERS = 16
 TEXT = (b"content-type", b"text/plain")
@@ -72,15 +74,22 @@ def _digest(login: bytes) -> bytes:
     return hashlib.sha256(login).digest()
 
 
-def passwords(environment: Mapping[str, str], **variables: str) -> dict[str, str]:
-    """The password of each account, from the variable that is named. Errors: ValueError, which names the variable."""
-    for variable in variables.values():
-        if (found := len(environment.get(variable, ""))) < LEAST_CHARACTERS:
+def passwords(**secrets: str) -> dict[str, str]:
+    """The password of each account, from the secret that is named. Errors: ValueError, which names the file."""
+    found = {account: secret(name) for account, name in secrets.items()}
+    for account, name in secrets.items():
+        if (length := len(found[account])) < LEAST_CHARACTERS:
             raise ValueError(
-                f"{variable} has {found} characters, expected a password of at least {LEAST_CHARACTERS}; "
-                "do: set it in .env"
+                f"{SECRETS / name} has {length} characters, expected a password of at least {LEAST_CHARACTERS}; "
+                f"do: set ML_{name.upper()} in .env, then make up"
             )
-    return {name: environment[variable] for name, variable in variables.items()}
+    return found
+
+
+def secret(name: str) -> str:
+    """The text of a secret, which is a file; empty if there is none."""
+    file = SECRETS / name
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
 def header(name: str, password: str) -> dict[str, str]:

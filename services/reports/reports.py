@@ -38,18 +38,17 @@ class Settings:
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Settings, all from the environment:
+    """Settings from the environment; the password of the account `ml` is the file /run/secrets/pages_password.
 
-    ML_PAGES_PASSWORD  the password of the account `ml` (required)
     ML_REPORTS_DIR     the folder of the reports (default: /data/reports)
     ML_REPORTS_HOSTS   host names of this service, separated by commas (default: localhost,127.0.0.1,reports)
 
-    Errors: ValueError, which names the variable that is missing.
+    Errors: ValueError without a password.
     """
     hosts = environment.get("ML_REPORTS_HOSTS") or DEFAULT_HOSTS
     folder = Path(environment.get("ML_REPORTS_DIR") or "/data/reports")
     names = frozenset(host.strip().lower() for host in hosts.split(",") if host.strip())
-    return Settings(folder, names, login.passwords(environment, **{login.PEOPLE: "ML_PAGES_PASSWORD"}))
+    return Settings(folder, names, login.passwords(**{login.PEOPLE: login.PAGES}))
 
 
 def serve(settings: Settings) -> None:

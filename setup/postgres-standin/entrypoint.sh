@@ -3,9 +3,11 @@
 set -Eeuo pipefail
 
 if [ "${1-}" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
-  : "${POSTGRES_PASSWORD:?POSTGRES_PASSWORD must be set}"
+  password=${POSTGRES_PASSWORD-}
+  [ -z "${POSTGRES_PASSWORD_FILE-}" ] || password=$(<"$POSTGRES_PASSWORD_FILE")
+  : "${password:?POSTGRES_PASSWORD or POSTGRES_PASSWORD_FILE must be set}"
   user=${POSTGRES_USER:-postgres}
-  initdb --username="$user" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") --auth-local=trust --auth-host=scram-sha-256 >/dev/null
+  initdb --username="$user" --pwfile=<(printf '%s\n' "$password") --auth-local=trust --auth-host=scram-sha-256 >/dev/null
   printf "listen_addresses = '*'\n" >>"$PGDATA/postgresql.conf"
   printf 'host all all all scram-sha-256\n' >>"$PGDATA/pg_hba.conf"
   pg_ctl -D "$PGDATA" -o "-c listen_addresses=''" -w start >/dev/null

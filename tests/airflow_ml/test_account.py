@@ -1,11 +1,6 @@
-"""Accounts: what a name may be, and the password of `admin` in `.env`."""
-
-import stat
-from pathlib import Path
+"""Accounts: what a name may be."""
 
 import pytest
-from airflow_ml.account import write_password
-from airflow_ml.common import AirflowMlError
 
 from tests.airflow_ml.test_main import tool
 
@@ -21,18 +16,3 @@ def test_admin_keeps_its_role() -> None:
     done = tool("account", "admin", "--role=viewer")
     assert done.returncode == 2
     assert "admin cannot be a viewer" in done.stderr
-
-
-def test_new_password_changes_one_line_of_a_file_for_its_owner_alone(tmp_path: Path) -> None:
-    env = tmp_path / ".env"
-    env.write_text("# ML_ADMIN_PASSWORD=no\nML_ADMIN_PASSWORD=old\nML_OTHER_PASSWORD=kept=\n")
-    write_password(env, "new")
-    assert env.read_text() == "# ML_ADMIN_PASSWORD=no\nML_ADMIN_PASSWORD=new\nML_OTHER_PASSWORD=kept=\n"
-    assert stat.S_IMODE(env.stat().st_mode) == 0o600
-
-
-@pytest.mark.parametrize("text", ["", "ML_ADMIN_PASSWORD=\n", "# ML_ADMIN_PASSWORD=old\n"])
-def test_file_without_a_password_says_what_to_do(tmp_path: Path, text: str) -> None:
-    (tmp_path / ".env").write_text(text)
-    with pytest.raises(AirflowMlError, match="make up, which adds it"):
-        write_password(tmp_path / ".env", "new")

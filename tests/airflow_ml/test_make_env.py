@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from airflow_ml import make_env
-from airflow_ml.common import ROOT
+from airflow_ml.common import ROOT, AirflowMlError
 from airflow_ml.images.lock import write_service_images
 
 
@@ -110,3 +110,17 @@ def test_service_images_change_only_their_own_lines(environment: Path) -> None:
         == f"{before}ML_AIRFLOW_IMAGE=airflow-ml-airflow:1\nML_ENGINE_PROXY_IMAGE=airflow-ml-e:2\n"
     )
     assert environment.stat().st_mode & 0o777 == 0o600
+
+
+def test_new_value_changes_its_line_alone_in_a_file_for_its_owner_alone(environment: Path) -> None:
+    environment.write_text("# ML_ADMIN_PASSWORD=no\nML_ADMIN_PASSWORD=\nML_OTHER_PASSWORD=kept=\n")
+    make_env.change_settings(environment, {"ML_ADMIN_PASSWORD": "new"})
+    assert environment.read_text() == "# ML_ADMIN_PASSWORD=no\nML_ADMIN_PASSWORD=new\nML_OTHER_PASSWORD=kept=\n"
+    assert environment.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("text", ["", "# ML_ADMIN_PASSWORD=old\n"])
+def test_new_value_of_a_missing_setting_says_what_to_do(environment: Path, text: str) -> None:
+    environment.write_text(text)
+    with pytest.raises(AirflowMlError, match=r"no ML_ADMIN_PASSWORD in .*\n.*make up, which adds it"):
+        make_env.change_settings(environment, {"ML_ADMIN_PASSWORD": "new"})

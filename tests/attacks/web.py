@@ -18,7 +18,8 @@ from tests.images import registry_lab, reports_lab
 
 SILENCE_S, MOST = 2.0, 1 << 22
 # Something that only a file of the server's machine holds.
-FILES = (b"root:x:0:0", b"ML_REGISTRY_PASSWORD=", b"ML_PAGES_PASSWORD=")
+PASSWORDS = (registry_lab.PAGES_PASSWORD, registry_lab.REGISTRY_PASSWORD, reports_lab.PASSWORD)
+FILES = (b"root:x:0:0", b"ML_IMAGE=", *(password.encode() for password in PASSWORDS))
 REPORT = """
 import hashlib, json, pathlib, sys
 for name in ("reports/2026-01-01", "raw/2026-01-01"):
@@ -189,8 +190,8 @@ FILE_PATHS = [
     "../../../../../../etc/passwd", "..%2f..%2f..%2f..%2f..%2f..%2fetc%2fpasswd",
     "%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
     "..%252f..%252f..%252f..%252fetc%252fpasswd", "..%5c..%5c..%5cetc%5cpasswd", "....//....//....//etc/passwd",
-    "/etc/passwd", "//etc/passwd", "%2fetc%2fpasswd", "/proc/self/environ", "../../../../proc/self/environ",
-    "file:///etc/passwd", "file:///proc/self/environ", "..;/..;/..;/etc/passwd", "x%00/../../../../etc/passwd",
+    "/etc/passwd", "//etc/passwd", "%2fetc%2fpasswd", "/proc/self/environ", "../../../../run/secrets/pages_password",
+    "file:///etc/passwd", "file:///run/secrets/pages_password", "..;/..;/..;/etc/passwd", "x%00/../../../../etc/passwd",
     "%c0%ae%c0%ae/%c0%ae%c0%ae/%c0%ae%c0%ae/etc/passwd", "\xc0\xae\xc0\xae/\xc0\xae\xc0\xae/etc/passwd",
     "../raw/2026-01-01/index.html", "2026-01-01/../../raw/2026-01-01/index.html", "%2e%2e/raw/2026-01-01/index.html",
 ]  # fmt: skip

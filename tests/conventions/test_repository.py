@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from airflow_ml.secret_files import SECRETS, setting
 
 ROOT = Path(__file__).parents[2]
 STAGES = sorted(path.parent for path in ROOT.glob("stages/*/Dockerfile"))
@@ -84,8 +85,8 @@ def test_nothing_that_runs_is_named_latest() -> None:
 
 def test_every_setting_of_compose_is_explained_in_the_example() -> None:
     # Compose itself sets COMPOSE_PROJECT_NAME.
-    used = set(re.findall(r"(?:\$\{|environment: )(\w+)", (ROOT / "docker-compose.yml").read_text()))
-    used -= {"COMPOSE_PROJECT_NAME"}
+    used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    used = (used - {"COMPOSE_PROJECT_NAME"}) | {setting(secret) for secret in SECRETS}
     explained = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     images = {f"ML_{folder.name.upper().replace('-', '_')}_IMAGE" for folder in SERVICES}
     assert used - images <= explained

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import pytest
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import AirflowMlError
+from airflow_ml.secret_files import SECRETS, setting
 
-from tests.harness import PATIENCE_S, docker
+from tests.harness import PATIENCE_S, docker, images
 
-from .conftest import PROJECT, SCORED, Results, Stack, compose_stack, new_password
+from .conftest import PROJECT, SCORED, Stack, compose_stack, data, new_password
 
 # What answers a stranger: whether Airflow works, and what a log-in needs.
 HEALTH = "/api/v2/monitor/health"
@@ -21,6 +22,32 @@ LOGIN = {"/auth/token", "/auth/token/cli", "/auth/logout", "/api/v2/auth/login",
 DOCUMENTS = {"/openapi.json": "", "/auth/openapi.json": "/auth"}
 HEADERS = ("Content-Security-Policy", "X-Frame-Options", "X-Content-Type-Options", "Referrer-Policy")
 REFUSED, FORBIDDEN, TOO_MANY = 401, 403, 429
+
+# Runs as root among the processes of the host: prints where those of the containers, or files, have a secret.
+LOOK = """
+import json, pathlib, sys
+secrets, ids = json.load(sys.stdin), sys.argv[1].split(",")
+shown, files = [], 0
+def look(path):
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return
+    shown.extend(f"{name} in {path}" for name, value in secrets.items() if value.encode() in content)
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        ours = any(one in (process / "cgroup").read_text() for one in ids)
+    except OSError:
+        continue
+    if ours:
+        look(process / "environ")
+        look(process / "cmdline")
+for path in pathlib.Path("/files").rglob("*"):
+    if path.is_file():
+        files += 1
+        look(path)
+print(json.dumps({"shown": shown, "files": files}))
+"""
 
 # Runs in a container, so that the tests' own address may still log in. Prints the codes of attempts with wrong
 # passwords: for tokens, and in the form of the page.
@@ -104,15 +131,52 @@ def test_stranger_gets_nothing_of_mlflow_and_the_reports(name: str, path: str) -
     assert (refused.value.code, refused.value.read()) == (REFUSED, b"Log in.\n")
 
 
-def test_login_of_the_stage_is_a_file_but_for_the_server(stack: Stack, day: Results) -> None:
-    """What compose gives MLflow's server are variables; the scheduler and the stage get files."""
-    password = compose_stack.settings()["ML_REGISTRY_PASSWORD"]
-    label = f"--filter=label=com.docker.compose.project={compose_stack.project()}"
-    names = docker("ps", "--format={{.Names}}", label).stdout.split()
-    shown = [name for name in names if password in docker("inspect", name).stdout]
-    assert [name.split("-")[-2] for name in shown] == ["mlflow"]
+def containers() -> list[str]:
+    """Every container of the stack, also those that have ended."""
+    return docker("ps", "--all", "--quiet", f"--filter=label=com.docker.compose.project={PROJECT}").stdout.split()
+
+
+def in_processes_and_files(secrets: dict[str, str]) -> list[str]:
+    """Where the environment or the command line of the stack's processes, or a file in its volumes, has a secret."""
+    ids = ",".join(docker("inspect", "--format={{.Id}}", *containers()).stdout.split())
+    sources = (f"{PROJECT}_logs", f"{PROJECT}_mlflow", data.source)
+    volumes = [f"--volume={source}:/files/{source}:ro" for source in sources]
+    seeing = ["--pid=host", "--cgroupns=host", "--user=0", "--cap-add=SYS_PTRACE", "--network=none", *volumes]
+    python = ["--entrypoint=python", images()["base"], "-c", LOOK, ids]
+    command = ["docker", "run", "--rm", "--interactive", *seeing, *python]
+    # A variable that many processes have shows that the others would be seen.
+    given = json.dumps({**secrets, "no secret": "/run/secrets/airflow.cfg"})
+    done = subprocess.run(command, input=given, text=True, capture_output=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["files"] > 100
+    visible = [place for place in found["shown"] if place.startswith("no secret in /proc")]
+    assert len(visible) > 5
+    return [place for place in found["shown"] if place not in visible]
+
+
+@pytest.mark.usefixtures("day")
+def test_secret_is_nowhere_to_be_seen(stack: Stack) -> None:
+    """A secret is in a file for the services that need it, and in no other place that somebody may look at."""
+    settings = compose_stack.settings()
+    secrets = {name: value for one in SECRETS if (value := settings[name := setting(one)])}
+    assert len(secrets) >= 8
     run = stack.last_run("predict", SCORED)
-    assert password not in stack.airflow.log_of("predict", run, {"task_id": "resolve"})
+    pages = compose_stack.pages()
+    texts = {
+        "docker inspect": docker("inspect", *containers()).stdout,
+        "docker logs": compose_stack.compose("logs", "--no-color").stdout,
+        "compose config": compose_stack.compose("config").stdout,
+        "database": compose_stack.compose("exec", "-T", "postgres", "pg_dumpall", "--username=airflow").stdout,
+        "log of a task": stack.airflow.log_of("predict", run, {"task_id": "resolve"}),
+        "MLflow": stack.page(f"{pages['mlflow']}/api/2.0/mlflow/experiments/search?max_results=100"),
+        "reports": stack.page(f"{pages['reports']}/{SCORED}/"),
+        "connections": json.dumps(stack.airflow.request("GET", "/connections")),
+        "variables": json.dumps(stack.airflow.request("GET", "/variables")),
+        "event log": json.dumps(stack.airflow.request("GET", "/eventLogs")),
+    }
+    assert all(len(text) > 30 for text in texts.values()), {where: len(text) for where, text in texts.items()}
+    shown = [f"{name} in {where}" for where, text in texts.items() for name, value in secrets.items() if value in text]
+    assert [*shown, *in_processes_and_files(secrets)] == []
 
 
 @pytest.mark.usefixtures("stack")
@@ -175,11 +239,3 @@ def test_admin_has_the_password_of_the_settings(stack: Stack, renewed: str) -> N
     assert Airflow(stack.url, renewed).request("GET", "/connections")["total_entries"] >= 0
     with pytest.raises(AirflowMlError, match=f"answered {REFUSED}"):
         Airflow(stack.url, stack.password).request("GET", "/connections")
-
-
-def test_engine_shows_no_password_of_a_person(stack: Stack) -> None:
-    names = ["ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}"]
-    containers = subprocess.run(["docker", *names], capture_output=True, text=True, check=True).stdout.split()
-    assert len(containers) > 5
-    shown = subprocess.run(["docker", "inspect", *containers], capture_output=True, text=True, check=True).stdout
-    assert stack.password not in shown

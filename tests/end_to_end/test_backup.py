@@ -91,9 +91,8 @@ def test_restore_that_fails_half_way_leaves_what_was_there_before(backup: Path, 
     index["files"]["mlflow.dump"]["sha256"] = hashlib.sha256(b"damaged").hexdigest()
     (damaged / "backup.json").write_text(json.dumps(index))
     # A checkout without an `.env`, which takes that of the backup.
-    shutil.copytree(
-        ROOT, checkout, ignore=shutil.ignore_patterns(".git", ".venv", ".cache", ".env", "backups", "pictures")
-    )
+    left = shutil.ignore_patterns(".git", ".venv", ".cache", ".env", ".secrets", "backups", "pictures")
+    shutil.copytree(ROOT, checkout, ignore=left)
     assert things_of_the_other_stack() == []
     done = tool("restore", damaged, elsewhere=True, checkout=checkout)
     assert done.returncode == 1

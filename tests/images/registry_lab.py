@@ -21,6 +21,7 @@ from tests.harness import (
     OpenStages,
     docker,
     images,
+    mount_secrets,
     page_login,
     registry_login,
     wait_until,
@@ -186,9 +187,10 @@ def start_server(network: str, database: str, name: str) -> str:
     docker(
         *("run", "--detach", f"--name={name}", f"--network={network}", "--network-alias=mlflow"),
         "--network-alias=stranger",
-        f"--env=MLFLOW_BACKEND_STORE_URI=postgresql+psycopg2://mlflow:only-here@{database}/mlflow",
-        f"--env=ML_PAGES_PASSWORD={PAGES_PASSWORD}",
-        f"--env=ML_REGISTRY_PASSWORD={REGISTRY_PASSWORD}",
+        f"--env=MLFLOW_BACKEND_STORE_URI=postgresql+psycopg2://mlflow@{database}/mlflow",
+        *mount_secrets(
+            mlflow_postgres_password="only-here", pages_password=PAGES_PASSWORD, registry_password=REGISTRY_PASSWORD
+        ),
         "--env=MLFLOW_SERVER_ALLOWED_HOSTS=mlflow:5000,127.0.0.1:5000",
         images()["mlflow"],
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, HttpCredentials, Page, sync_playwright
 
-from tests.harness import PATIENCE_S, ROOT, Data, docker, image_lock, images, page_login, wait_until
+from tests.harness import PATIENCE_S, ROOT, Data, docker, image_lock, images, mount_secrets, page_login, wait_until
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
@@ -85,9 +85,9 @@ class Service:
 
 def start_service(*options: str) -> Service:
     confined = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--memory=64m", "--pids-limit=64"]
-    published, password = "--publish=127.0.0.1::8000", f"--env=ML_PAGES_PASSWORD={PASSWORD}"
+    secrets = mount_secrets(pages_password=PASSWORD)
     container = docker(
-        "run", "--detach", *confined, published, password, *options, images()["reports"], "serve"
+        "run", "--detach", *confined, "--publish=127.0.0.1::8000", *secrets, *options, images()["reports"], "serve"
     ).stdout.strip()
     port = int(docker("port", container, "8000").stdout.splitlines()[0].rpartition(":")[2])
     service = Service(container, port)

@@ -6,6 +6,7 @@ The proxy runs from docker-compose.yml, in a project of its own. Each service st
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from airflow_ml.images.lock import write_service_images
 from airflow_ml.make_env import make_env
+from airflow_ml.secret_files import write_secrets
 
 from tests.harness import CONFINED, PATIENCE_S, ROOT, Finished, docker, images, wait_until
 
@@ -56,6 +58,7 @@ class Project:
         make_env(folder)
         write_service_images(folder, images())
         self.settings = folder / ".env"
+        write_secrets(folder, self.name)
 
     def compose(self, *arguments: str, check: bool = True) -> Finished:
         """Run `docker compose`, with nothing of the settings that the tests themselves run with."""
@@ -86,6 +89,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield one
     finally:
         one.compose("down", "--volumes", check=False)
+        shutil.rmtree(ROOT / ".secrets" / one.name)
 
 
 def ask_on_the_host(path: str, user: int | None = None) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import PATIENCE_S, ROOT, docker, images, page_login, wait_until
+from tests.harness import PATIENCE_S, ROOT, docker, images, mount_secrets, page_login, wait_until
 
 POSTGRES = {"POSTGRES_USER": "airflow", "POSTGRES_DB": "airflow", "POSTGRES_PASSWORD": "airflow"}
 MAKE_DATABASE = "import sys; sys.path.insert(0, '/opt/service'); import init; init.make_mlflow_database(sys.argv[1])"
@@ -78,6 +78,12 @@ class Server:
         """As compose would."""
         service = self.service
         environment = [f"--env={name}={value}" for name, value in service["environment"].items()]
+        given = {
+            "mlflow_postgres_password": self.password,
+            "pages_password": PAGES_PASSWORD,
+            "registry_password": REGISTRY_PASSWORD,
+        }
+        secrets = mount_secrets(**{one["source"]: given[one["source"]] for one in service["secrets"]})
         confined = [*(f"--cap-drop={name}" for name in service["cap_drop"]),
                     *(f"--security-opt={option}" for option in service["security_opt"]),
                     *(f"--tmpfs={path}" for path in service["tmpfs"]),
@@ -86,18 +92,14 @@ class Server:
         (volume,), (port,) = service["volumes"], service["ports"]
         docker("run", "--detach", f"--name={self.name}", f"--network={self.name}", "--network-alias=mlflow",
                f"--volume={self.name}:{volume['target']}", f"--publish={port['host_ip']}:{self.port}:{port['target']}",
-               *environment, *confined, images()["mlflow"])  # fmt: skip
+               *environment, *secrets, *confined, images()["mlflow"])  # fmt: skip
 
     @cached_property
     def service(self) -> dict[str, Any]:
-        """What docker-compose.yml says of the service, with this server's port and password."""
-        settings = {
-            "ML_MLFLOW_PORT": str(self.port), "ML_MLFLOW_POSTGRES_PASSWORD": self.password,
-            "ML_PAGES_PASSWORD": PAGES_PASSWORD, "ML_REGISTRY_PASSWORD": REGISTRY_PASSWORD,
-        }  # fmt: skip
+        """What docker-compose.yml says of the service, with this server's port."""
         config = subprocess.run(
-            ["docker", "compose", "config", "--format", "json"], cwd=ROOT, env={**os.environ, **settings},
-            capture_output=True, text=True, check=True,
+            ["docker", "compose", "config", "--format", "json"], cwd=ROOT,
+            env={**os.environ, "ML_MLFLOW_PORT": str(self.port)}, capture_output=True, text=True, check=True,
         )  # fmt: skip
         found: dict[str, Any] = json.loads(config.stdout)["services"]["mlflow"]
         return found
@@ -304,13 +306,13 @@ def test_login_is_that_of_an_account_and_its_password(server: Server, header: st
     assert server.send("GET", path, Authorization=header)[0] == status
 
 
-@pytest.mark.parametrize(("given", "found"), [([], 0), (["--env=ML_REGISTRY_PASSWORD=fifteen-letters"], 15)])
-def test_server_without_a_long_password_does_not_start(given: list[str], found: int) -> None:
-    options = ["--env=MLFLOW_BACKEND_STORE_URI=x", f"--env=ML_PAGES_PASSWORD={PAGES_PASSWORD}", *given]
+@pytest.mark.parametrize(("given", "found"), [({}, 0), ({"registry_password": "fifteen-letters"}, 15)])
+def test_server_without_a_long_password_does_not_start(given: dict[str, str], found: int) -> None:
+    options = ["--env=MLFLOW_BACKEND_STORE_URI=x", *mount_secrets(pages_password=PAGES_PASSWORD, **given)]
     done = docker("run", "--rm", *options, images()["mlflow"], check=False)
-    expected = "expected a password of at least 16; do: set it in .env"
+    expected = "expected a password of at least 16; do: set ML_REGISTRY_PASSWORD in .env, then make up"
     assert (done.returncode, done.stderr) == (
-        2, f"error: ML_REGISTRY_PASSWORD has {found} characters, {expected}\n"
+        2, f"error: /run/secrets/registry_password has {found} characters, {expected}\n"
     )  # fmt: skip
 
 

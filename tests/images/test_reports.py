@@ -378,7 +378,7 @@ def test_reader_without_the_login_is_refused(hostile: Service, path: str, login:
 def test_health_needs_no_login_and_the_service_a_password(hostile: Service) -> None:
     assert hostile.ask("/healthz", Authorization="").status == 200
     done = docker("run", "--rm", images()["reports"], "serve", check=False)
-    assert (done.returncode, "ML_PAGES_PASSWORD has 0 characters" in done.stderr) == (2, True)
+    assert (done.returncode, "/run/secrets/pages_password has 0 characters" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("host", ["localhost:8081", "127.0.0.1", "reports:8000", "LOCALHOST"])

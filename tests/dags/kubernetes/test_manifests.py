@@ -30,6 +30,7 @@ from tests.dags.kubernetes.conftest import WORK
 from tests.dags.kubernetes.test_pod import VERSIONS, WORKS
 
 DEPLOY = ROOT / "deploy" / "kubernetes"
+LABEL = "app.kubernetes.io/name"
 KUBECTL = Path(sys.executable).parent / "kubectl"
 VALUES = yaml.safe_load((DEPLOY / "values.yaml").read_text())
 ENVIRONMENT = {one["name"]: one["value"] for one in VALUES["env"]}
@@ -39,10 +40,7 @@ NOT_IN_VALUES = {
     "AIRFLOW__CORE__AUTH_MANAGER",
     "AIRFLOW__CORE__LOAD_EXAMPLES",
     "AIRFLOW__CORE__EXECUTION_API_SERVER_URL",
-    "AIRFLOW__CORE__FERNET_KEY",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
-    "AIRFLOW__API__SECRET_KEY",
-    "AIRFLOW__API_AUTH__JWT_SECRET",
+    "AIRFLOW_CONFIG",
     "ML_DOCKER_HOST",
 }
 # Where Kubernetes needs another value than the one in .env.example.
@@ -228,11 +226,24 @@ def test_claims_and_secrets_that_are_used_exist(manifests: list[Json]) -> None:
     assert set(re.findall(r"--from-literal=([a-z-]+)=", page)) == keys
 
 
-def test_password_of_admin_is_the_file_that_the_first_job_reads() -> None:
+def test_first_job_gets_the_secrets_that_it_reads() -> None:
     job, init = VALUES["migrateDatabaseJob"], (ROOT / "services" / "airflow" / "init.py").read_text()
     (volume,), (mount,) = job["extraVolumes"], job["extraVolumeMounts"]
-    (item,) = volume["secret"]["items"]
-    assert f'Path("{mount["mountPath"]}/{item["path"]}")' in init
+    assert f'SECRETS = Path("{mount["mountPath"]}")' in init
+    assert [item["path"] for item in volume["secret"]["items"]] == sorted(re.findall(r'secret\("(\w+)"\)', init))
+
+
+@pytest.mark.parametrize("name", ["mlflow", "reports", "postgres"])
+def test_service_gets_the_secrets_that_compose_gives_it(manifests: list[Json], name: str) -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][name]
+    (pod,) = [one["spec"] for one in templates(manifests) if one["metadata"]["labels"].get(LABEL) == name]
+    (volume,) = [one["secret"] for one in pod["volumes"] if one["name"] == "secrets"]
+    assert {item["path"]: item["key"] for item in volume["items"]} == {
+        secret: secret.replace("_", "-") for secret in compose["secrets"]
+    }
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "secrets"]
+    assert (mount["mountPath"], mount["readOnly"]) == ("/run/secrets", True)
+    assert "secretKeyRef" not in json.dumps(pod)
 
 
 def test_password_of_the_registry_is_the_file_that_the_scheduler_reads() -> None:
