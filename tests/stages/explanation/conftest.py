@@ -16,6 +16,7 @@ import pytest
 from stagekit import Partition, Publication, publish, read_partition
 
 import explanation
+from tests.stages.command import Result, run_command
 
 DAY, MODEL = "2026-11-21", "models/2026-11-14"
 FEATURES, EXPLAINED = f"features/{DAY}", f"explanations/{DAY}"
@@ -46,13 +47,6 @@ def make_codes(values: np.ndarray, classes: int, seed: int) -> np.ndarray:
     price, shop, gift, _ = np.nan_to_num(values).T
     score = price / 20 + (shop == 1) * 2 - gift + np.random.default_rng(seed).normal(0, 0.5, len(values))
     return np.clip((score * classes / 5).astype(int), 0, classes - 1)
-
-
-@dataclass
-class Result:
-    code: int
-    errors: str
-    line: dict[str, Any]
 
 
 @dataclass
@@ -121,15 +115,14 @@ class World:
         self.publish(FEATURES, "features", {"features.csv": out.getvalue() if content is None else content}, [encoder])
 
     def run(self, *arguments: str) -> Result:
-        self.capture.readouterr()
-        code = explanation.main(["--ds", DAY, "--model", MODEL, "--data-dir", str(self.root), *arguments])
-        out, errors = self.capture.readouterr()
-        return Result(code, errors, json.loads(out.splitlines()[-1]) if code == 0 else {})
+        return run_command(
+            explanation.main, self.capture, "--ds", DAY, "--model", MODEL, "--data-dir", str(self.root), *arguments
+        )
 
     def explain(self, *arguments: str) -> list[dict[str, str]]:
         """Run the stage, which must succeed; returns the rows of reasons.csv."""
         done = self.run(*arguments)
-        assert done.code == 0, done.errors
+        assert done.code == 0, done.log
         return list(csv.DictReader(io.StringIO(self.output("reasons.csv").decode(), newline="")))
 
     def output(self, name: str) -> bytes:

@@ -246,8 +246,8 @@ def test_bad_input_is_named_and_nothing_published(world: World, spoil: Callable[
     spoil(world)
     done = world.run()
     assert done.code == 3
-    assert message in done.errors
-    assert "Traceback" not in done.errors
+    assert message in done.log
+    assert "Traceback" not in done.log
     assert not (world.root / EXPLAINED / "_meta.json").exists()
 
 
@@ -257,7 +257,7 @@ def test_damaged_model_is_bad_input(world: World) -> None:
     world.prepare(make_values(3, seed=3))
     done = world.run()
     assert done.code == 3
-    assert "LightGBM cannot read it" in done.errors
+    assert "LightGBM cannot read it" in done.log
 
 
 def test_contributions_that_do_not_add_up_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +267,7 @@ def test_contributions_that_do_not_add_up_are_refused(world: World, monkeypatch:
     monkeypatch.setattr(contributions, "TOLERANCE", 0.0)
     done = world.run()
     assert done.code == 3
-    assert "the contributions of a row differ from its raw score by" in done.errors
+    assert "the contributions of a row differ from its raw score by" in done.log
     assert not (world.root / EXPLAINED / "_meta.json").exists()
 
 
@@ -278,7 +278,7 @@ def test_model_of_another_encoder_is_bad_input(world: World) -> None:
     world.prepare(make_values(3, seed=3))
     done = world.run()
     assert done.code == 3
-    assert "it has 4 features and 2 classes; expected: the 4 features and 3 classes" in done.errors
+    assert "it has 4 features and 2 classes; expected: the 4 features and 3 classes" in done.log
 
 
 def test_linear_trees_are_refused(world: World) -> None:
@@ -287,8 +287,8 @@ def test_linear_trees_are_refused(world: World) -> None:
     world.prepare(make_values(30, seed=3))
     done = world.run()
     assert done.code == 3
-    assert "LightGBM cannot explain its scores" in done.errors
-    assert "Traceback" not in done.errors
+    assert "LightGBM cannot explain its scores" in done.log
+    assert "Traceback" not in done.log
 
 
 @pytest.mark.parametrize("name", ["raw_score", "value_2", "explained_class"])
@@ -298,14 +298,14 @@ def test_key_with_the_name_of_another_column_is_refused(world: World, name: str)
     world.prepare(make_values(3, seed=3))
     done = world.run()
     assert done.code == 3
-    assert f"has the key '{name}'" in done.errors
+    assert f"has the key '{name}'" in done.log
 
 
 def test_missing_day_or_model_is_not_ready(world: World) -> None:
     assert world.run().code == 4
     world.train()
     done = world.run()
-    assert (done.code, f"partition {FEATURES} is not ready" in done.errors) == (4, True)
+    assert (done.code, f"partition {FEATURES} is not ready" in done.log) == (4, True)
 
 
 @pytest.mark.parametrize(
@@ -324,4 +324,4 @@ def test_replaced_model_is_refused(world: World) -> None:
     world.prepare(make_values(3, seed=3))
     done = world.run(f"--model-sha256={'0' * 64}")
     assert done.code == 3
-    assert "was replaced since it was resolved" in done.errors
+    assert "was replaced since it was resolved" in done.log

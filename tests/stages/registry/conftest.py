@@ -13,6 +13,7 @@ import pytest
 from stagekit import Partition, Publication, read_partition
 
 import registry
+from tests.stages.command import Result, run_command
 
 DAY = "2026-11-15"
 MODEL = f"models/{DAY}"
@@ -41,13 +42,6 @@ def encoder(classes: int = 2, weight: str = "") -> dict[str, Any]:
     target = {"name": "kind", "classes": [str(code) for code in range(classes)]}
     weighted = {"weight": weight} if weight else {}
     return {"version": 1, "key": ["id"], "target": target, "features": features, "schema": {"fields": []}, **weighted}
-
-
-@dataclass
-class Result:
-    code: int
-    log: str
-    line: dict[str, Any]
 
 
 @dataclass
@@ -91,10 +85,7 @@ class World:
         return read_partition(self.root, name, [*trained, "metrics.json"])
 
     def run(self, *arguments: str) -> Result:
-        self.capture.readouterr()
-        code = registry.main([*arguments, "--data-dir", str(self.root)])
-        out, log = self.capture.readouterr()
-        return Result(code, log, json.loads(out.splitlines()[-1]) if code == 0 else {})
+        return run_command(registry.main, self.capture, *arguments, "--data-dir", str(self.root))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 from stagekit import Publication, read_partition
 
 import report
+from tests.stages.command import Result, run_command
 
 TRAINED, DAY = "2026-11-15", "2026-11-21"
 MODEL = f"models/{TRAINED}"
@@ -179,13 +180,6 @@ FIRST_START = 1_795_500_000
 
 
 @dataclass
-class Result:
-    code: int
-    log: str
-    line: dict[str, Any]
-
-
-@dataclass
 class World:
     """A data folder and the stage's commands on it."""
 
@@ -294,10 +288,7 @@ class World:
         return self
 
     def run(self, *arguments: str) -> Result:
-        self.capture.readouterr()
-        code = report.main([*arguments, "--data-dir", str(self.root)])
-        out, log = self.capture.readouterr()
-        return Result(code, log, json.loads(out.splitlines()[-1]) if code == 0 else {})
+        return run_command(report.main, self.capture, *arguments, "--data-dir", str(self.root))
 
     def day(self, *options: str, ds: str = DAY) -> "Page":
         """The page of a day."""

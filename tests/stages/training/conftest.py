@@ -15,6 +15,7 @@ import pytest
 from stagekit import Publication, read_partition
 
 import training
+from tests.stages.command import Result, run_command
 
 DAY = "2026-11-21"
 PROCESSED, MODEL = f"processed/{DAY}", f"models/{DAY}"
@@ -69,13 +70,6 @@ def make_encoder(table: Table, classes: Sequence[str], categories: Mapping[str, 
 
 
 @dataclass
-class Result:
-    code: int
-    log: str
-    line: dict[str, Any]
-
-
-@dataclass
 class World:
     """A data folder and the stage's command on it."""
 
@@ -96,10 +90,7 @@ class World:
         self.publish(train.text(), val.text(), make_encoder(train, classes, known))
 
     def run(self, *arguments: str) -> Result:
-        self.capture.readouterr()
-        code = training.main(["--ds", DAY, "--data-dir", str(self.root), *arguments])
-        out, log = self.capture.readouterr()
-        return Result(code, log, json.loads(out.splitlines()[-1]) if code == 0 else {})
+        return run_command(training.main, self.capture, "--ds", DAY, "--data-dir", str(self.root), *arguments)
 
     def train(self, *arguments: str) -> Result:
         result = self.run(*arguments)

@@ -12,6 +12,7 @@ import pytest
 from stagekit import Publication, read_partition
 
 import tuning
+from tests.stages.command import Result, run_command
 
 DAY = "2026-11-21"
 PROCESSED, TUNED = f"processed/{DAY}", f"tuning/{DAY}"
@@ -62,13 +63,6 @@ def publish(root: Path, lines: Sequence[str], encoder: dict[str, Any] | None = N
 
 
 @dataclass
-class Result:
-    code: int
-    log: str
-    line: dict[str, Any]
-
-
-@dataclass
 class World:
     """A data folder and the stage's command on it."""
 
@@ -79,10 +73,7 @@ class World:
         publish(self.root, lines, encoder, header)
 
     def run(self, *arguments: str) -> Result:
-        self.capture.readouterr()
-        code = tuning.main(["--ds", DAY, "--data-dir", str(self.root), *arguments])
-        out, log = self.capture.readouterr()
-        return Result(code, log, json.loads(out.splitlines()[-1]) if code == 0 else {})
+        return run_command(tuning.main, self.capture, "--ds", DAY, "--data-dir", str(self.root), *arguments)
 
     def tune(self, *arguments: str) -> Result:
         result = self.run(*arguments)
