@@ -28,7 +28,7 @@ import h11
 import policy
 import swarm
 from checks import Refused, shown
-from policy import Call, is_ours, judge_image
+from policy import EngineCall, is_ours, judge_image
 from settings import Settings, read_settings
 from wire import UPGRADE, Client, ClientGone, EngineDown, ask, exchange, look_up
 
@@ -95,7 +95,7 @@ class Proxy:
         except EngineDown as down:
             await _refuse(client, entry, 502, f"engine down: {down}; do: check that the Docker engine runs")
 
-    async def _read_call(self, client: Client, entry: Entry) -> Call:
+    async def _read_call(self, client: Client, entry: Entry) -> EngineCall:
         try:
             async with asyncio.timeout(self._settings.request_seconds):
                 request = await client.read_head()
@@ -110,7 +110,7 @@ class Proxy:
             raise Refused("attach comes without `Upgrade: tcp`; expected: a client that takes a raw stream", 400)
         return call
 
-    async def _answer(self, client: Client, call: Call, entry: Entry) -> None:
+    async def _answer(self, client: Client, call: EngineCall, entry: Entry) -> None:
         if call.container:
             await self._check_ours("container", call.container, f"/containers/{call.container}/json")
         if call.service:
@@ -129,7 +129,7 @@ class Proxy:
         if not is_ours(details, self._settings.limits):
             raise Refused(f"{kind} {name[:12]} was not created through this proxy; expected: one that was")
 
-    async def _create(self, client: Client, call: Call, entry: Entry) -> None:
+    async def _create(self, client: Client, call: EngineCall, entry: Entry) -> None:
         details = await look_up(self._settings.engine, f"/images/{call.image}/json")
         if details is None:
             raise Refused(f"No such image: {call.image}; do: run ./build_images.sh", 404)
@@ -141,7 +141,7 @@ class Proxy:
         entry.write(response.status_code)
         await client.send(_pass_on(response), h11.Data(data=body), h11.EndOfMessage())
 
-    async def _stream(self, client: Client, call: Call, entry: Entry) -> None:
+    async def _stream(self, client: Client, call: EngineCall, entry: Entry) -> None:
         async with exchange(self._settings.engine, call) as one:
             head = await one.next_event()
             entry.write(head.status_code)
@@ -170,7 +170,7 @@ async def _refuse(client: Client, entry: Entry, status: int, reason: str) -> Non
     await client.send_message(status, reason)
 
 
-async def _while_there(client: Client, call: Call, work: Coroutine[Any, Any, None]) -> None:
+async def _while_there(client: Client, call: EngineCall, work: Coroutine[Any, Any, None]) -> None:
     """Do the work, and give it up when the client leaves."""
     tasks = [asyncio.create_task(work), asyncio.create_task(client.until_gone(may_half_close=call.attaches))]
     try:

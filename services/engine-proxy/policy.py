@@ -67,7 +67,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Call:
+class EngineCall:
     """A request that was let through, in the form in which the engine gets it.
 
     `container`, `service` and `network` must carry our label.
@@ -85,10 +85,10 @@ class Call:
 
 
 # Checks the body of a request that creates something; returns the call with a body of its own.
-Create = Callable[[Call, bytes, Limits], Call]
+Create = Callable[[EngineCall, bytes, Limits], EngineCall]
 
 
-def judge(method: str, target: str, body: bytes, limits: Limits) -> Call:
+def judge(method: str, target: str, body: bytes, limits: Limits) -> EngineCall:
     """Decide on one request; returns the call for the engine, or raises Refused."""
     listed = {**looking(limits), **_containers(limits.installation)}
     return judge_listed(method, target, body, limits, listed, {"/containers/create": _create})
@@ -96,7 +96,7 @@ def judge(method: str, target: str, body: bytes, limits: Limits) -> Call:
 
 def judge_listed(
     method: str, target: str, body: bytes, limits: Limits, listed: Mapping[str, Check], creating: Mapping[str, Create]
-) -> Call:
+) -> EngineCall:
     """Decide on one request by a list: each request with the check for its query, and what creates something."""
     path, _, query = target.partition("?")
     version, path = _split_version(method, path)
@@ -106,7 +106,7 @@ def judge_listed(
     names, check = _find_check(method, path, listed)
     checked = check(parse_query(query), "the query")
     target = version + path + ("?" + urlencode(checked) if checked else "")
-    call = Call(
+    call = EngineCall(
         method,
         target,
         container=names.get("container"),
@@ -118,7 +118,7 @@ def judge_listed(
     return create(call, body, limits) if create else call
 
 
-def _create(call: Call, body: bytes, limits: Limits) -> Call:
+def _create(call: EngineCall, body: bytes, limits: Limits) -> EngineCall:
     container = judge_container(body, limits)
     return replace(call, body=json.dumps(container).encode(), image=container["Image"], creates=True)
 

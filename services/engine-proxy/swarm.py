@@ -22,7 +22,7 @@ from policy import (
     USER,
     VARIABLES,
     YES_OR_NO,
-    Call,
+    EngineCall,
     Limits,
     judge_listed,
     looking,
@@ -35,7 +35,7 @@ CONSTRAINT = text(r"node[.][A-Za-z0-9_./-]+(==|!=)[A-Za-z0-9_.:/-]+", "node.NAME
 MAX_STOP_NS, MAX_CPU_NS, MAX_BYTES = 60 * 10**9, 1024 * 10**9, 1 << 50
 
 
-def judge(method: str, target: str, body: bytes, limits: Limits) -> Call:
+def judge(method: str, target: str, body: bytes, limits: Limits) -> EngineCall:
     """Decide on one request; returns the call for the engine, or raises Refused."""
     creating = {"/services/create": _create_service, "/networks/create": _create_network}
     return judge_listed(method, target, body, limits, {**looking(limits), **_requests(limits.installation)}, creating)
@@ -70,7 +70,7 @@ def _requests(installation: str) -> dict[str, Check]:
     }
 
 
-def _create_service(call: Call, body: bytes, limits: Limits) -> Call:
+def _create_service(call: EngineCall, body: bytes, limits: Limits) -> EngineCall:
     service = judge_service(body, limits)
     template = service["TaskTemplate"]
     network = template["Networks"][0]["Target"]
@@ -83,7 +83,7 @@ def _create_service(call: Call, body: bytes, limits: Limits) -> Call:
     )
 
 
-def _create_network(call: Call, body: bytes, limits: Limits) -> Call:
+def _create_network(call: EngineCall, body: bytes, limits: Limits) -> EngineCall:
     """A network that leads nowhere: only Swarm itself connects a task with it."""
     check = fields(
         required={"Name": NAME, "Driver": one_of("overlay"), "Internal": one_of(True), "Labels": LABELS},

@@ -12,7 +12,7 @@ from typing import Any
 import h11
 
 from checks import Refused
-from policy import Call
+from policy import EngineCall
 
 MAX_HEAD, MAX_BODY, CHUNK = 16 << 10, 256 << 10, 64 << 10
 CONNECT_SECONDS, LINGER_SECONDS = 5.0, 1.0
@@ -34,7 +34,7 @@ class Exchange:
         self._reader, self._writer = reader, writer
         self._http = h11.Connection(h11.CLIENT)
 
-    async def send(self, call: Call) -> None:
+    async def send(self, call: EngineCall) -> None:
         """Write the call as a request of our own; nothing of the client's own bytes is in it."""
         headers = [(b"Host", b"docker"), (b"Content-Length", str(len(call.body)).encode())]
         headers += UPGRADE if call.attaches else [(b"Connection", b"close")]
@@ -63,7 +63,7 @@ class Exchange:
 
 
 @asynccontextmanager
-async def exchange(engine: str, call: Call) -> AsyncIterator[Exchange]:
+async def exchange(engine: str, call: EngineCall) -> AsyncIterator[Exchange]:
     """Send a call to the engine's socket, which is opened each time, as engines restart."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -78,7 +78,7 @@ async def exchange(engine: str, call: Call) -> AsyncIterator[Exchange]:
         writer.transport.abort()
 
 
-async def ask(engine: str, call: Call) -> tuple[h11.Response, bytes]:
+async def ask(engine: str, call: EngineCall) -> tuple[h11.Response, bytes]:
     """The engine's whole answer; for calls whose answer is short."""
     body = bytearray()
     async with exchange(engine, call) as one:
@@ -90,7 +90,7 @@ async def ask(engine: str, call: Call) -> tuple[h11.Response, bytes]:
 
 async def look_up(engine: str, target: str) -> dict[str, Any] | None:
     """The engine's details of a container or an image; None if it does not know it."""
-    response, body = await ask(engine, Call("GET", target))
+    response, body = await ask(engine, EngineCall("GET", target))
     if response.status_code == 404:
         return None
     if response.status_code != 200:

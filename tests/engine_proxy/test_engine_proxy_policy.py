@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks import Refused
-from policy import LABEL, Call, Limits, is_ours, judge, judge_image
+from policy import LABEL, EngineCall, Limits, is_ours, judge, judge_image
 from tests.attacks.bodies import (
     AMBIGUOUS,
     CONNECTIONS,
@@ -219,7 +219,7 @@ def test_judge_lets_through_what_the_operator_asks(method: str, target: str) -> 
 
 def test_judge_marks_an_attach_as_a_stream() -> None:
     target = f"/v1.45/containers/{ID}/attach?stdout=1&stderr=1&stream=1"
-    assert judge("POST", target, b"", LIMITS) == Call("POST", target, container=ID, attaches=True)
+    assert judge("POST", target, b"", LIMITS) == EngineCall("POST", target, container=ID, attaches=True)
 
 
 def test_judge_asks_for_one_image_of_ours_only() -> None:
