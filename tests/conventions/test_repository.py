@@ -1,5 +1,6 @@
 """The house rules that a person would otherwise have to remember: files, names, documents."""
 
+import ast
 import os
 import re
 import subprocess
@@ -179,3 +180,12 @@ def _git_folder() -> str:
 def test_services_with_pages_have_the_same_login() -> None:
     first, second = (ROOT / "services" / name / "login.py" for name in ("mlflow", "reports"))
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_stages_that_train_log_lightgbms_messages_alike() -> None:
+    """They have no library in common that knows LightGBM."""
+    first, second = (
+        ast.dump(next(node for node in ast.parse(path.read_text()).body if getattr(node, "name", "") == "NativeLog"))
+        for path in (ROOT / "stages/training/fitting.py", ROOT / "stages/tuning/search.py")
+    )
+    assert first == second
