@@ -23,6 +23,7 @@ from lab import NAME, ROOT, alternate, free_port, remove_volume
 sys.path.append(str(ROOT))
 from airflow_ml import stack
 from airflow_ml.airflow_api import Airflow
+from airflow_ml.secret_files import remove_secrets
 
 DATA = f"{NAME}-airflow"
 ENVIRONMENT = {
@@ -53,6 +54,7 @@ def running_stack() -> Iterator[Airflow]:
 
 def _remove() -> None:
     stack.compose("down", "--volumes", "--remove-orphans")
+    remove_secrets()
     remove_volume(DATA)
 
 

@@ -1,8 +1,8 @@
 """Measures speed and memory of the stages, each beside what it is compared with, in one run on one machine.
 
-Usage: bench.py [--rows N] [--large N] [--waiting N] [--only NAME ...] [--quick] [--markdown]. Everything runs in the
-images that dags/images.lock.json names, on data volumes of this run, which go at the end. Prints tables, writes
-.cache/bench.json.
+Usage: bench.py [--rows N] [--large N] [--waiting N] [--kills N] [--only NAME ...] [--quick] [--markdown]. Everything
+runs in the images that dags/images.lock.json names, on data volumes of this run, which go at the end. Prints tables,
+writes .cache/bench.json.
 Exit codes: 0 every target is met (or --quick), 1 one is missed or a program failed, 2 wrong usage.
 
 Ratios, not seconds, have targets: what else a machine does, and how fast it is, hits both sides.
@@ -48,6 +48,13 @@ def waiting(lab: Lab) -> list[Row]:
     return waiting_tasks(lab.waiting, lab.repeats)
 
 
+def kills(lab: Lab) -> list[Row]:
+    """Kills of Airflow's services. Imported late: needs the stack."""
+    from kills import kills as struck
+
+    return struck(lab.kills)
+
+
 def tuning(lab: Lab) -> list[Row]:
     """What a search gains. Imported late: needs the data sets."""
     from tuning import tuning as gains
@@ -55,8 +62,9 @@ def tuning(lab: Lab) -> list[Row]:
     return gains(lab)
 
 
-# Not part of --quick.
+# Not part of --quick; and what runs only where it is named.
 NEED_AIRFLOW = ("airflow", "backfill", "waiting")
+ONLY = ("kills",)
 BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "generator": comparisons.generator,
     "preprocessing": comparisons.preprocessing,
@@ -73,6 +81,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "airflow": airflow,
     "backfill": backfill,
     "waiting": waiting,
+    "kills": kills,
 }
 
 
@@ -82,6 +91,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--rows", type=int, default=1_000_000, metavar="N", help="rows of a usual day (default: %(default)s)")
     add("--large", type=int, default=10_000_000, metavar="N", help="rows of the large day (default: %(default)s)")
     add("--waiting", type=int, default=100, metavar="N", help="tasks that wait at once (default: %(default)s)")
+    add("--kills", type=int, default=50, metavar="N", help="kills of Airflow's services (default: %(default)s)")
     add("--repeats", type=int, default=3, metavar="N", help="runs of each side, the best counts (default: %(default)s)")
     add("--only", action="append", choices=BENCHMARKS, help="only this benchmark; may be repeated")
     add("--quick", action="store_true", help="few rows, one run, no Airflow: only shows that the programs work")
@@ -90,7 +100,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.quick:
         arguments.rows, arguments.large, arguments.repeats = QUICK_ROWS, QUICK_LARGE, 1
-    arguments.only = arguments.only or [name for name in BENCHMARKS if not (arguments.quick and name in NEED_AIRFLOW)]
+    left_out = {*ONLY, *(NEED_AIRFLOW if arguments.quick else ())}
+    arguments.only = arguments.only or [name for name in BENCHMARKS if name not in left_out]
     return arguments
 
 
@@ -112,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     machine = describe_machine()
     if os.getloadavg()[0] > BUSY:
         print(f"warning: this machine is busy (load {machine['load before']}); figures suffer", file=sys.stderr)
-    with Lab(arguments.rows, arguments.large, arguments.repeats, arguments.waiting) as lab:
+    with Lab(arguments.rows, arguments.large, arguments.repeats, arguments.waiting, arguments.kills) as lab:
         rows = measure(lab, arguments.only)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     report = {"run": NAME, **as_json(rows, machine, lab.images)}

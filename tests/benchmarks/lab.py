@@ -70,13 +70,15 @@ STEPS = {
 class Lab:
     """Runs steps and the programs they are compared with.
 
-    `rows` and `large` are the sizes of the two days, `waiting` is the number of tasks that wait at once.
+    `rows` and `large` are the sizes of the two days, `waiting` is the number of tasks that wait at
+    once, `kills` that of kills of Airflow's services.
     """
 
     rows: int
     large: int
     repeats: int
     waiting: int = 0
+    kills: int = 0
     images: dict[str, str] = field(default_factory=lambda: read_lock())
     data: str = field(default_factory=lambda: f"{NAME}-{secrets.token_hex(4)}")
     _done: dict[tuple[str, str], Measured] = field(default_factory=dict)

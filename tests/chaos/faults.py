@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 from tests.end_to_end.conftest import PROJECT
-from tests.harness import docker
+from tests.harness import docker, kill_processes
 
-from .scene import Scene, kill_processes
+from .scene import Scene
 
 # How long a service hangs, how long it has no network, how long the disk is full.
 HANG_S, CUT_S, FULL_S = 120, 30, 20

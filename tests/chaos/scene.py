@@ -1,7 +1,7 @@
 """The stack that the faults strike: its days, what they leave, and a reader that looks at the data all the time."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -185,17 +185,6 @@ class Scene:
     def empty_disk(self) -> None:
         """Give back what `fill_disk` took."""
         data.python(f"import os; os.remove({FILLER!r})")
-
-
-def kill_processes(containers: Sequence[str]) -> None:
-    """SIGKILL to the first process of each container, together, as a crash ends it: the engine then starts it again.
-
-    `docker kill` would count as somebody's wish, and the engine would leave the container alone.
-    """
-    pids = docker("inspect", "--format", "{{.State.Pid}}", *containers).stdout.split()
-    code = f"import os, signal\nfor pid in {pids!r}:\n    os.kill(int(pid), signal.SIGKILL)"
-    as_root = ("--rm", "--pid=host", "--user=0:0", "--network=none", "--cap-add=KILL", "--entrypoint=python")
-    docker("run", *as_root, images()["base"], "-c", code)
 
 
 @contextmanager

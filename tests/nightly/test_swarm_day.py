@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from airflow_ml import stack
 from airflow_ml.airflow_api import Airflow
+from airflow_ml.secret_files import remove_secrets
 
 from tests.dags.swarm.lab import Lab, Node, swarm_of_three, wait_until
 from tests.harness import PATIENCE_S, ROOT, images
@@ -134,6 +135,7 @@ def swarm_day() -> Iterator[SwarmDay]:
                 )
             finally:
                 stack.compose("down", "--volumes", "--remove-orphans")
+                remove_secrets()
 
 
 @pytest.fixture(scope="module")
