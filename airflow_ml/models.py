@@ -48,7 +48,7 @@ def list_versions() -> Result:
     return ask_registry("list")
 
 
-def ask_registry(command: str) -> Result:
+def ask_registry(*command: str) -> Result:
     """The result of a command of the stage registry. Errors: AirflowMlError, as above."""
     network = f"{project()}_mlflow"
     if try_docker("network", "inspect", network).returncode:
@@ -66,7 +66,7 @@ def ask_registry(command: str) -> Result:
         )
         file.chmod(0o644)
         mount = bind(file, f"/run/connections/{file.name}") + ",readonly"
-        return run_stage(load_data(), "registry", [command], mount, *environment, network=network)
+        return run_stage(load_data(), "registry", command, mount, *environment, network=network)
 
 
 def versions_of(listed: Mapping[str, Any]) -> list[str]:

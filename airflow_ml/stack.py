@@ -129,7 +129,8 @@ def advice(report: str, ports: Mapping[str, str]) -> str:
     if 'password authentication failed for user "airflow"' in report:
         return (
             "the database was made with the password of another .env. Put that .env back, or remove the database "
-            f"with its runs and Variables: 'make down', then 'docker volume rm {project()}_postgres'"
+            f"with its runs and Variables: 'make down', then 'docker volume rm {project()}_postgres'. If it is the "
+            "database of this installation, './airflow-ml rotate postgres_password' gives it another"
         )
     if "Can't locate revision identified by" in report:
         return (

@@ -128,6 +128,7 @@ COMMANDS = (
         "sign",
         "sign the events and versions that are there",
         run="sign:sign",
+        options=(option("--check", action="store_true", help="sign nothing: exit code 3 if something is not signed"),),
         needs_ds=False,
         publishes=False,
         docker=MLFLOW,

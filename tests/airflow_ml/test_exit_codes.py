@@ -23,6 +23,7 @@ WRONG = (
     ("down now", "unknown argument 'now'"),
     ("clean now", "unknown argument 'now'"),
     ("account ada --role=other", "'other'"),
+    ("rotate other", "'other'"),
     ("tidy --older-than=3", "'3' is no whole number of days of 7 or more"),
     ("open now", "unknown argument 'now'"),
     ("status now", "unknown argument 'now'"),
@@ -63,7 +64,7 @@ WRONG = (
 WITHOUT_ENGINE = (
     ("run", 1), ("up", 1), ("own --data=README.md --target=x", 1), ("engine", 1), ("new-stage columns", 1),
     ("status", 1), ("doctor", 1), ("models", 1), ("logs predict", 1), ("alerts", 1), ("backup", 1),
-    ("test-stage training", 1), ("notebook", 1), ("mlflow-client", 1),
+    ("test-stage training", 1), ("notebook", 1), ("mlflow-client", 1), ("rotate registry_key", 1),
     ("lineage raw/2026-11-21", 3), ("explain 2026-11-21 T1", 3),
     ("diff raw/2026-11-21 raw/2026-11-22", 3), ("rerun raw/2026-11-21", 3),
 )  # fmt: skip

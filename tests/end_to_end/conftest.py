@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from airflow_ml import stack as compose_stack
 from airflow_ml.airflow_api import Airflow
+from airflow_ml.secret_files import remove_secrets
 
 from tests.harness import PATIENCE_S, ROOT, Data, Done, images, outside_of_make, registry_login
 
@@ -193,6 +194,7 @@ def start_collector() -> None:
 def remove_stack() -> None:
     subprocess.run(["docker", "rm", "--force", COLLECTOR], capture_output=True, check=False)
     compose_stack.compose("down", "--volumes", "--remove-orphans")
+    remove_secrets()
     subprocess.run(["docker", "volume", "rm", "--force", data.source], capture_output=True, check=False)
 
 

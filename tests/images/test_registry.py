@@ -44,7 +44,7 @@ PUBLISH_SEARCH = f"""
 from pathlib import Path
 from stagekit import Publication
 with Publication(Path("/data"), "{SEARCHED}", "tune") as publication:
-    publication.path("best.json").write_text('{{"trial": 4, "parameters": {{"lambda_l2": 0.5}}}}')
+    publication.path("best.json").write_text('{{"version": 1, "trial": 4, "parameters": {{"lambda_l2": 0.5}}}}')
 """
 
 
@@ -361,12 +361,16 @@ def test_forged_promotion_and_bundle_are_refused_once_there_is_a_key(server: Ser
     made.promote(made.register()["version"])
     made.key = "a-key-of-the-stage"
     assert "is not signed with the key" in made.registry("resolve", code=BAD_INPUT).log
+    assert "is not signed with the key" in made.registry("sign", "--check", code=BAD_INPUT).log
     assert made.registry("sign").line.items() >= {"events": 1, "versions": 1}.items()
     assert made.registry("resolve").line["version"] == "1"
     train_another(made.data, FIRST)
     made.promote(made.register()["version"])
     made.roll_back()
     assert made.registry("sign").line.items() >= {"events": 0, "versions": 0}.items()
+    assert made.registry("sign", "--check").line.items() >= {"events": 3, "versions": 2}.items()
+    made.key = "another-key-of-the-stage"
+    assert made.registry("sign").line.items() >= {"events": 3, "versions": 2}.items()
     made.data.remove(MODEL)
     assert made.registry("resolve").line["model"] == f"{MODEL}-v1"
 
@@ -374,6 +378,7 @@ def test_forged_promotion_and_bundle_are_refused_once_there_is_a_key(server: Ser
     forged = {"name": "signed", "key": "champion.2026-12-31T00:00:00.000000Z", "value": json.dumps(event)}
     made.rest("api/2.0/mlflow/registered-models/set-tag", forged)
     refused = made.registry("resolve", code=BAD_INPUT).log
+    assert f"the tag '{forged['key']}' is not signed" in made.registry("sign", "--check", code=BAD_INPUT).log
     assert f"the tag '{forged['key']}' is not signed with the key of this installation" in refused
     assert "is not signed" in made.promote("2", code=BAD_INPUT).log
     made.key = ""

@@ -127,6 +127,7 @@ FORGED_EVENTS = {
 COMMANDS = {
     "resolve": ("resolve",),
     "list": ("list",),
+    "check": ("sign", "--check"),
     "promote": ("promote", "--version", "1", "--by", "me", "--reason", "why"),
     "roll-back": ("roll-back", "--by", "me", "--reason", "why"),
 }
@@ -407,7 +408,7 @@ def forge_no_signature(signed: Signed) -> None:
     del signed.mlflow.tags["airflow_ml.signature"]
 
 
-@pytest.mark.parametrize("command", ["resolve", "promote"])
+@pytest.mark.parametrize("command", ["resolve", "promote", "check"])
 @pytest.mark.parametrize("forge", [forge_tree, forge_day, forge_no_signature], ids=lambda forge: forge.__name__)
 def test_bundle_that_the_stage_did_not_sign_is_refused(
     world: World, signed: Signed, answering: Answering, forge: Callable[[Signed], None], command: str

@@ -1,0 +1,101 @@
+"""Gives secrets of `.env` new random values, and has every service take them over.
+
+What is encrypted or signed with an old key is encrypted or signed with the new one. The stack is restarted where it
+needs that: a container that works goes on, and the next try of its task joins it. If the command is interrupted, run it
+again. `./airflow-ml account admin` is for the password of `admin`. The alerts' addresses come from elsewhere: edit
+`.env`, then `make up`.
+Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage; 3 an event or a version in MLflow is not
+signed with the present key.
+"""
+
+import argparse
+import base64
+import os
+import secrets
+import sys
+from collections.abc import Iterable, Mapping
+
+from airflow_ml import stack
+from airflow_ml.common import ROOT, AirflowMlError
+from airflow_ml.make_env import change_settings, make_env
+from airflow_ml.models import ask_registry
+from airflow_ml.secret_files import SECRETS, secret_values, setting, write_secrets
+
+# What others give out, or another command changes.
+NAMES = tuple(secret for secret in SECRETS if secret not in ("admin_password", "alert_urls"))
+FERNET, SIGNING, POSTGRES = "fernet_key", "registry_key", "postgres_password"
+AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("secrets", nargs="+", choices=NAMES, metavar="SECRET", help=", ".join(NAMES))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Change the secrets that are named."""
+    names = tuple(dict.fromkeys(arguments.secrets))
+    require_in_file(names)
+    make_env()
+    if SIGNING in names:
+        stack.start()
+        ask_registry("sign", "--check")  # what is forged must not be signed now
+    new = {name: new_value(name) for name in names}
+    if POSTGRES in names or FERNET in names:
+        start_database()
+    if FERNET in names:
+        # Airflow reads with both and writes with the first: this setting is good whenever the command is interrupted.
+        set_values({FERNET: f"{new[FERNET]},{secret_values()[FERNET]}"})
+        encrypt_again()
+    set_values(new)
+    if POSTGRES in names:
+        set_database_password(new[POSTGRES])
+    stack.start()
+    if SIGNING in names:
+        ask_registry("sign")
+    print(f"new in .env: {', '.join(map(setting, names))}")
+    return 0
+
+
+def require_in_file(names: Iterable[str]) -> None:
+    """Errors: AirflowMlError if a secret is not what `.env` says."""
+    if given := [setting(name) for name in names if setting(name) in os.environ]:
+        raise AirflowMlError(f"the environment has {', '.join(given)}, which .env cannot change", do="unset it")
+
+
+def new_value(name: str) -> str:
+    """A random value, as `.env` comes with it; a Fernet key is 32 bytes, in base64."""
+    if name == FERNET:
+        return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    return secrets.token_urlsafe(24)
+
+
+def set_values(values: Mapping[str, str]) -> None:
+    """Write secrets into `.env`, and into the files that compose mounts."""
+    change_settings(ROOT / ".env", {setting(name): value for name, value in values.items()})
+    write_secrets()
+
+
+def start_database() -> None:
+    """Start Postgres alone: Airflow may have another password than it, if the command was interrupted before."""
+    done = stack.compose("up", "--detach", "--wait", "postgres")
+    if done.returncode:
+        raise AirflowMlError(f"Postgres does not start: {done.stderr.strip()}", do="./airflow-ml logs postgres")
+
+
+def set_database_password(password: str) -> None:
+    """Give Postgres' role `airflow` another password. psql sends only its hash, so no log of Postgres has it."""
+    change = ("psql", "--username=airflow", "--no-psqlrc", "--command", r"\password airflow")
+    done = stack.compose("exec", "--no-TTY", "postgres", *change, stdin=f"{password}\n{password}\n")
+    if done.returncode:
+        raise AirflowMlError(f"Postgres did not take the password: {done.stderr.strip()}", do="run the command again")
+
+
+def encrypt_again() -> None:
+    """Encrypt Airflow's Variables and connections with the new key, while nobody reads them with the old one."""
+    print("==> Stopping Airflow to encrypt its Variables and connections again", file=sys.stderr)
+    stack.compose("stop", *AIRFLOW)
+    done = stack.compose("run", "--rm", "--no-deps", "--no-TTY", "init", "airflow", "rotate-fernet-key")
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["Airflow said nothing"])[-1]
+        raise AirflowMlError(f"Airflow did not encrypt with the new key: {said}", do="run the command again")
