@@ -51,7 +51,7 @@ def make_checkout(root: Path) -> Path:
     # Tests run side by side: an engine that removes an image while it writes the same bytes again may lose them.
     for name in ("tool", "big"):
         with (root / "base-image" / name).open("r+b") as file:
-            file.write(secrets.token_bytes(4))
+            file.write(secrets.token_hex(2).encode())
     (root / "dags").mkdir()
     ignored = shutil.ignore_patterns("__pycache__", ".*")
     shutil.copytree(ROOT / "airflow_ml", root / "airflow_ml", ignore=ignored)
