@@ -71,6 +71,7 @@ class FieldChecks:
         self._fields = fields
         self._names = [field.name for field in fields]
         self._missing = {f.name: ["", *(missing if f.missing is None else f.missing)] for f in fields}
+        self._codes = {f.name: codes for f in fields if (codes := _numbers_among(self._missing[f.name], f)).len()}
         self._raw = [
             pl.when(~pl.col(name).is_in(absent)).then(pl.col(name)).alias(RAW + name)
             for name, absent in self._missing.items()
@@ -82,7 +83,7 @@ class FieldChecks:
         """Type and check the rows of a batch; its malformed records join the bad rows."""
         # Lazy, because the optimiser then computes only once what several expressions share.
         typed = batch.rows.lazy().select(LINE, OFFSET, TEXT, *self._raw).with_columns(self._typed)
-        both = _read_again(typed.collect(engine="in-memory"), self._fields, self._missing)
+        both = _without_codes(_read_again(typed.collect(engine="in-memory"), self._fields, self._missing), self._codes)
         broken = both.select(c.broken.fill_null(False).alias(f"{BROKEN}{n}") for n, c in enumerate(self._checks))
         some = broken.select(pl.any_horizontal(pl.all())).to_series()
         bad = both.filter(some).hstack(broken.filter(some))
@@ -129,10 +130,7 @@ def convert(field: Field, text: pl.Expr) -> pl.Expr:
 
 
 def _read_again(rows: pl.DataFrame, fields: Sequence[Field], missing: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """The same rows; a text that is no value is read once more (see `second_reading`). -0 becomes 0.
-
-    A number that equals one of the `missing` texts is missing, too: where -999 is, so is -999.0.
-    """
+    """The same rows; a text that is no value is read once more (see `second_reading`). -0 becomes 0."""
     for field in (field for field in fields if field.type != "string"):
         values, texts = rows[field.name], rows[RAW + field.name]
         if values.null_count() > texts.null_count():
@@ -142,9 +140,14 @@ def _read_again(rows: pl.DataFrame, fields: Sequence[Field], missing: Mapping[st
             rows = rows.with_columns(texts, values)
         if field.type == "number" and (zeros := values == 0).any():
             rows = rows.with_columns(pl.when(zeros).then(0.0).otherwise(values).alias(field.name))
-        if (codes := _numbers_among(missing[field.name], field)).len() and values.is_in(codes.implode()).any():
-            present = ~pl.col(field.name).is_in(codes.implode())
-            rows = rows.with_columns(pl.when(present).then(name).alias(name) for name in (field.name, RAW + field.name))
+    return rows
+
+
+def _without_codes(rows: pl.DataFrame, codes: Mapping[str, pl.Series]) -> pl.DataFrame:
+    """The same rows; a number that equals a text that means "missing" is missing, too: where -999 is, so is -999.0."""
+    for field, numbers in codes.items():
+        if (found := rows[field].is_in(numbers.implode())).any():
+            rows = rows.with_columns(pl.when(~found).then(name).alias(name) for name in (field, RAW + field))
     return rows
 
 
