@@ -9,7 +9,6 @@ import polars as pl
 from column_values import Column, Fit
 from draft_keys import words_of
 from readings import COMPACT_DATE, INTEGER, MILLISECONDS, NUMBER, NUMBERS, SECONDS, TEXT, TIMES, Reading
-from table_schema import MOST_CATEGORIES
 
 # A column is read so if this share of its values fits.
 NEARLY_ALL = 0.95
@@ -63,6 +62,9 @@ KNOWN_MISSING = (
 TIME_WORDS = re.compile(
     r"(^|[^a-z])(time|timestamp|date|datetime|ts|epoch|at|when|created|updated|unix)([^a-z]|$)", re.I
 )
+# A number with something beside it that no reading knows: 12 kg, (5.00), 1.5M.
+MARKED_NUMBER = re.compile(r"(\(?[+\u2212-]?)\d[\d.,']*\)?\s*([^\W\d_]*)\.?")
+MANY_NUMBERS, FEW_MARKS = 10, 5
 # From 2000 on, before 2040.
 EPOCH = {SECONDS: (946_684_800, 2_208_988_800), MILLISECONDS: (946_684_800_000, 2_208_988_800_000)}
 
@@ -259,9 +261,20 @@ def _text(column: Column, best: Fit | None) -> Choice:
             )
     if column.filled < column.rows:
         choice.why.append(f"empty in {_rows(column.rows - column.filled)}")
-    if column.distinct is None or column.distinct > MOST_CATEGORIES:
-        choice.why.append(f"the encoder keeps the {MOST_CATEGORIES} most frequent")
+    if marked := _marked_number(column):
+        found = f"nearly all are numbers with something beside them, such as {marked!r}"
+        choice.why.append(found)
+        choice.warnings.append(f"{column.name}: {found}: drafted as texts; leave that out of the file to read numbers")
     return choice
+
+
+def _marked_number(column: Column) -> str | None:
+    """A text of a column of many different numbers with one of a few units or signs beside them; None if it is none."""
+    texts = [*column.values.counts]
+    found = {text: match.groups() for text in texts if (match := MARKED_NUMBER.fullmatch(text.strip()))}
+    marked = [text for text, marks in found.items() if any(mark not in ("", "+", "-") for mark in marks)]
+    is_one = len(marked) > MANY_NUMBERS and len(found) >= NEARLY_ALL * len(texts)
+    return marked[0] if is_one and len(set(found.values())) <= FEW_MARKS else None
 
 
 def _listed(counts: dict[str, int], lines: dict[str, int]) -> str:

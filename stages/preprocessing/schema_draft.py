@@ -20,7 +20,7 @@ from free_text import may_become_free_text
 from key_match import KeyMatch
 from label_pairs import LabelPairs
 from readings import BOOLEAN, INTEGER, TEXT, TIMES, Reading
-from table_schema import Field
+from table_schema import MOST_CATEGORIES, Field
 
 # If texts do not repeat in this many rows or more, they are names, not descriptions.
 IDENTIFIER_ROWS = 50
@@ -249,6 +249,10 @@ class Drafting:
             missing = json.dumps(["", *self._missing, *choice.codes], ensure_ascii=False)
             sentence = f'{choice.codes_found}: a code for missing? If so, add "missingValues": {missing} to this field'
             self._warn(name, sentence, why)
+        if choice.reading is TEXT and column.most_distinct > MOST_CATEGORIES:
+            self._warn(
+                name, f"the encoder keeps the {MOST_CATEGORIES} most frequent texts, others are as if missing", why
+            )
         if name in self._equal:
             self._warn(name, f"equals the target ({self._equal[name]}): is it known before the target is?", why)
         return "time" if choice.reading.field.type in TIMES else "feature"

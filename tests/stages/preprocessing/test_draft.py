@@ -214,6 +214,28 @@ def test_many_values_that_do_not_fit_make_a_text(day: Day, files: dict[str, Path
     assert "--assume 'x=integer'" in run.log
 
 
+@pytest.mark.parametrize("unit", ["{} kg", "{}cm", "({}.50)", "{}.5M", "\u2212{}", "{}th"])
+def test_numbers_with_something_beside_them_are_named(day: Day, files: dict[str, Path], unit: str) -> None:
+    """They were texts in silence where they repeat."""
+    run, schema = draft(day, files, table_of([unit.format(n) for n in range(5, 35)]))
+    assert drafted(schema)["type"] == "string"
+    assert f"x: nearly all are numbers with something beside them, such as '{unit.format(5)}'" in run.log
+
+
+@pytest.mark.parametrize(("texts", "named"), [(255, False), (256, True)])
+def test_categories_that_the_encoder_drops_are_named(day: Day, files: dict[str, Path], texts: int, named: bool) -> None:
+    run, schema = draft(day, files, table_of([f"t{n}" for n in range(texts)], rows=600))
+    warning = "the encoder keeps the 255 most frequent texts, others are as if missing"
+    assert (f"WARNING preprocessing infer-schema: x: {warning}" in run.log) is named
+    assert (warning in drafted(schema)["description"]) is named
+
+
+@pytest.mark.parametrize("text", ["seat {}", "10.0.0.{}", "{}/2", "v{}", "{} Main Street", "2026-W{}"])
+def test_texts_with_digits_are_no_numbers(day: Day, files: dict[str, Path], text: str) -> None:
+    run, _ = draft(day, files, table_of([text.format(n) for n in range(10, 40)]))
+    assert "something beside them" not in run.log
+
+
 def test_different_signs_are_named(day: Day, files: dict[str, Path]) -> None:
     run, _ = draft(day, files, table_of(["$5", "7 €", "9"]))
     assert "its numbers have the signs '$' (34), '€' (33) and none (33)" in run.log
