@@ -7,10 +7,11 @@ the model; writes `labels/{ds}` and `reports/{ds}`: `evaluation.json` and the re
 ticked.
 
 With `shadow_days` of `rules.json` above 0, `compare_shadow` compares the version in shadow with the champion on the
-labelled days that both have scored. Once they are enough, `decide_shadow` promotes it or keeps it as challenger.
+labelled days that both have scored. Once they are enough, `decide_shadow` promotes it or keeps it as challenger; if
+the form of `train_model` said `ask`, the task `ask` asks a person, and `answer` does what the person has answered.
 """
 
-from airflow.sdk import DAG, chain
+from airflow.sdk import DAG
 
 from ml import (
     COMPARISONS,
@@ -23,6 +24,7 @@ from ml import (
     RAW,
     REGISTRY,
     REPORTS,
+    SHADOWS,
     at,
     dag_defaults,
     decide_in_shadow,
@@ -80,7 +82,7 @@ with DAG(
             flag("force"),
         ],
         task_id="page",
-        uses=[PREDICTIONS, FEATURES, MODELS, EXPLANATIONS, COMPARISONS, REPORTS],
+        uses=[PREDICTIONS, FEATURES, MODELS, EXPLANATIONS, COMPARISONS, REPORTS, SHADOWS],
         makes=[REPORTS],
         doc="Reads `reports/{ds}` and what led to it. Writes `index.html` beside it, a page that needs no network.",
     )
@@ -95,4 +97,4 @@ with DAG(
     retrain = train_on_breach(confirm)
 
     wait_for_predictions >> label >> evaluate >> confirm >> page_of_day >> log_evaluation >> retrain
-    chain(evaluate, *decide_in_shadow())
+    decide_in_shadow(evaluate, page_of_day)

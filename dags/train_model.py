@@ -21,6 +21,7 @@ from airflow.sdk import DAG
 from ml import (
     BY,
     COMPARISONS,
+    DAY,
     DS,
     MODELS,
     PLOTS,
@@ -28,6 +29,7 @@ from ml import (
     RAW,
     REGISTRY,
     TUNING,
+    answer_of,
     ask_person,
     at,
     dag_defaults,
@@ -160,20 +162,8 @@ with DAG(
         read_only=True,
         doc="Reads `comparisons/{ds}`. Writes to MLflow what was decided and why; promotes what passed.",
     )
-    ask = ask_person()
-    answer = stage(
-        "registry answer",
-        [
-            from_result(decide, "version", "version"),
-            from_result(ask, "answer", "answer"),
-            from_result(ask, "by", "by"),
-            from_result(ask, "reason", "reason"),
-        ],
-        uses=[REGISTRY],
-        makes=[REGISTRY],
-        read_only=True,
-        doc="Reads the answer of `ask`. Writes to MLflow what became of the version, who answered and why.",
-    )
+    ask = ask_person(f"trained on {DAY}", register.task_id, compare, decide)
+    answer = answer_of(ask, decide)
 
     check_parameters >> wait_for_raw >> prepare >> split >> train >> validate >> [plot, resolve]
     plot >> register >> decide

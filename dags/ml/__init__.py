@@ -4,6 +4,7 @@ from ml.alerts import scored_by
 from ml.arguments import (
     AS_OF,
     BY,
+    DAY,
     DS,
     MODEL_PATH,
     OR_LAST,
@@ -30,6 +31,7 @@ from ml.assets import (
     RAW,
     REGISTRY,
     REPORTS,
+    SHADOWS,
     TUNING,
 )
 from ml.form import form
@@ -37,7 +39,7 @@ from ml.images import image_sizes
 from ml.results import deliver_predictions
 from ml.rules import read_rules
 from ml.shadow import decide_in_shadow, name_shadow, score_in_shadow, shadow_days
-from ml.tasks import ask_person, at, dag_defaults, evaluate_again, stage, train_on_breach, wait_for
+from ml.tasks import answer_of, ask_person, at, dag_defaults, evaluate_again, stage, train_on_breach, wait_for
 from ml.training_rows import prepare_days, split_days
 from ml.versions import version_field
 
@@ -46,6 +48,7 @@ __all__ = [
     "BACKTESTS",
     "BY",
     "COMPARISONS",
+    "DAY",
     "DS",
     "EXPLANATIONS",
     "FEATURES",
@@ -59,7 +62,9 @@ __all__ = [
     "RAW",
     "REGISTRY",
     "REPORTS",
+    "SHADOWS",
     "TUNING",
+    "answer_of",
     "ask_person",
     "at",
     "dag_defaults",

@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
 from ml import alerts
 from ml.links import TARGETS, run_page
+from ml.rules import read_rules
 
 # The buttons, and what `registry answer` calls them.
 PROMOTE, KEEP, REJECT = "Promote", "Keep as challenger", "Reject"
@@ -37,33 +38,36 @@ def reason_field() -> dict[str, Param]:
 class AskPerson(HITLOperator):
     """Asks whether to promote the version that `decide` has left to a person; skipped if it has decided itself.
 
-    The form's field `answer_hours` says how long it waits; after that the answer is to keep the version as challenger.
+    The form's field `answer_hours`, or else the rules, say how long it waits; after that the answer is to keep the
+    version as challenger.
 
-    :param day: the day of the training (templated)
+    :param about: what the question says of the version, such as on which day it was trained (templated)
+    :param tasks: those whose results are the evidence: which registered the version ('' for none), compared, decided
     """
 
-    template_fields = ("subject", "body", "day")
+    template_fields = ("subject", "body", "about")
 
-    def __init__(self, *, day: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *, about: str, tasks: tuple[str, str, str] = ("register", "compare", "decide"), **kwargs: Any
+    ) -> None:
         super().__init__(
             subject="A version waits for your answer",
             options=list(ANSWERS),
             defaults=KEEP,
             **kwargs,
         )
-        self.day = day
+        self.about, self.tasks = about, tasks
 
     def execute(self, context: Context) -> None:
         """Ask, and send a message. Errors: AirflowSkipException if there is nothing to ask; TaskAwaitingInput."""
-        ti, hours = context["ti"], context["params"]["answer_hours"]
-        results = {task: ti.xcom_pull(task) or {} for task in ("register", "compare", "decide")}
-        decided = results["decide"]
+        ti, hours = context["ti"], _hours(context)
+        registered, compared, decided = ((ti.xcom_pull(task) or {}) if task else {} for task in self.tasks)
         if decided.get("decision") != ASKED:
             raise AirflowSkipException(f"nobody is asked: {decided.get('decision')}")
         self.response_timeout = timedelta(hours=hours)
         until = f"{datetime.now(UTC) + self.response_timeout:%Y-%m-%d %H:%M} UTC"
-        self.subject = f"Promote version {decided['version']} of {decided['name']}, trained on {self.day}?"
-        self.body = "\n".join(evidence(results, until))
+        self.subject = f"Promote version {decided['version']} of {decided['name']}, {self.about}?"
+        self.body = "\n".join(evidence(registered, compared, decided, until))
         try:
             super().execute(context)
         except TaskAwaitingInput:
@@ -77,19 +81,25 @@ class AskPerson(HITLOperator):
         given = super().execute_complete(context, {**event, "params_input": {REASON: reason}})
         answer, user = ANSWERS[given["chosen_options"][0]], given["responded_by_user"]
         if not user:
-            late = f"nobody answered within {context['params']['answer_hours']:g} hours"
+            late = f"nobody answered within {_hours(context):g} hours"
             return {"answer": answer, "by": f"the Dag {context['ti'].dag_id}", "reason": late}
         self.log.info("%s answered %s: %s", user["name"], answer, reason or NO_REASON)
         return {"answer": answer, "by": str(user["name"]), "reason": reason or NO_REASON}
 
 
-def evidence(results: Mapping[str, Mapping[str, Any]], until: str) -> Iterator[str]:
+def _hours(context: Context) -> float:
+    """How long to wait: as the form says; as the rules say, where the form of a Dag has no such field."""
+    return float(context["params"].get("answer_hours") or read_rules()["answer_hours"])
+
+
+def evidence(
+    registered: Mapping[str, Any], compared: Mapping[str, Any], decided: Mapping[str, Any], until: str
+) -> Iterator[str]:
     """What a person needs to answer, as lines of Markdown.
 
-    :param results: the result lines of `register`, `compare` and `decide`
+    :param registered: the result line of the command that registered the version, as the others
     :param until: when the question ends, in words
     """
-    compared, decided = results["compare"], results["decide"]
     yield f"**The gate: {plain(decided.get('outcome') or 'not known')}**"
     yield ""
     yield from (f"- {plain(reason)}" for reason in decided.get("reasons") or ["no reasons are recorded"])
@@ -101,7 +111,7 @@ def evidence(results: Mapping[str, Mapping[str, Any]], until: str) -> Iterator[s
     yield ""
     yield _difference(compared)
     yield ""
-    links = [f"[{name}]({page})" for name, page in _pages({**results["register"], **decided}).items() if page]
+    links = [f"[{name}]({page})" for name, page in _pages({**registered, **decided}).items() if page]
     yield " · ".join(links) if links else "The pages of MLflow and of the reports are not known here."
     yield ""
     yield f"Without an answer until {until} the version stays the challenger."

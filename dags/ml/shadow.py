@@ -3,11 +3,14 @@
 A version that may replace the champion first scores days beside it, and the gate decides on these.
 """
 
-from ml.arguments import BY, DS, Argument, fixed, fixed_json, flag, from_result, option
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import TriggerRule, chain
+
+from ml.arguments import BY, DAY, DS, Argument, fixed, fixed_json, flag, from_result, option
 from ml.assets import LABELS, MODELS, PREDICTIONS, RAW, REGISTRY, SHADOWS
 from ml.operator import StageOperator
 from ml.rules import read_rules
-from ml.tasks import stage
+from ml.tasks import answer_of, ask_person, stage
 
 
 def shadow_days() -> list[Argument]:
@@ -56,11 +59,14 @@ def score_in_shadow(resolve: StageOperator) -> list[StageOperator]:
     return [features, predict]
 
 
-def decide_in_shadow() -> list[StageOperator]:
-    """The tasks after `evaluate`, one after the other: compare on days with labels, and decide if they are enough."""
+def decide_in_shadow(evaluate: StageOperator, page: StageOperator) -> None:
+    """The tasks between `evaluate` and the end: compare on days with labels, decide if they are enough, ask a person.
+
+    The page shows the comparison, and is made without it if the comparison fails.
+    """
     rules = read_rules()
     if not rules["shadow_days"]:
-        return []
+        return
     compare = stage(
         "prediction compare-shadow",
         [DS, fixed("days", str(rules["shadow_days"])), fixed_json("rules-json", rules["gate"]), flag("force")],
@@ -78,4 +84,11 @@ def decide_in_shadow() -> list[StageOperator]:
         doc="Reads `comparison.json` of `shadows/{ds}-v{version}`. Writes to MLflow what was decided and why; promotes "
         "what passed. Skipped until enough days have labels.",
     )
-    return [compare, decide]
+    ask = ask_person(f"in shadow until {DAY}", "", compare, decide)
+    chain(evaluate, compare, decide, ask, answer_of(ask, decide))
+    shadow_compared = EmptyOperator(
+        task_id="shadow_compared",
+        trigger_rule=TriggerRule.ALL_DONE,
+        doc_md="Waits for `compare_shadow`, whatever becomes of it. Writes nothing.",
+    )
+    chain(compare, shadow_compared, page)

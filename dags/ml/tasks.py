@@ -8,7 +8,8 @@ from airflow.sdk import Asset, CronTriggerTimetable
 
 from ml import alerts, connections
 from ml.approval import AskPerson, reason_field
-from ml.arguments import DAY, HOURS, Argument
+from ml.arguments import DAY, HOURS, Argument, from_result
+from ml.assets import REGISTRY as REGISTRY_ASSET
 from ml.day import MACROS
 from ml.late import EvaluateAgain
 from ml.operator import StageOperator
@@ -114,20 +115,36 @@ def evaluate_again(late: StageOperator) -> EvaluateAgain:
     )
 
 
-def ask_person() -> AskPerson:
-    """A task that asks a person what becomes of the version of `decide`, if the form's `promote` is `ask`.
+def ask_person(about: str, register: str, compare: StageOperator, decide: StageOperator) -> AskPerson:
+    """A task that asks a person what becomes of the version of `decide`, if a person is to decide.
 
-    The Dag's form needs the field `answer_hours`, the Dag the tasks `register`, `compare` and `decide`.
+    :param about: what the question says of the version (templated)
+    :param register: the task that registered it, '' if it is not in this Dag
     """
+    tasks = (register, compare.task_id, decide.task_id)
     return AskPerson(
         task_id="ask",
-        day=DAY,
+        about=about,
+        tasks=tasks,
         params=reason_field(),
         # A limit would count the wait, and end it as a failure.
         execution_timeout=None,
         max_active_tis_per_dag=None,
         doc_md="Asks a person: promote the version, keep it as challenger, or reject it. Reads the results of "
-        "`register`, `compare` and `decide`. Writes nothing.",
+        f"{', '.join(f'`{task}`' for task in tasks if task)}. Writes nothing.",
+    )
+
+
+def answer_of(ask: AskPerson, decide: StageOperator) -> StageOperator:
+    """A task that does what a person has answered about the version of `decide`."""
+    given = [from_result(ask, name, name) for name in ("answer", "by", "reason")]
+    return stage(
+        "registry answer",
+        [from_result(decide, "version", "version"), *given],
+        uses=[REGISTRY_ASSET],
+        makes=[REGISTRY_ASSET],
+        read_only=True,
+        doc="Reads the answer of `ask`. Writes to MLflow what became of the version, who answered and why.",
     )
 
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from itertools import groupby, pairwise
 
 from charts import Chart, Scale, axis_of, bars, cells, dashes, dots, line, marks, row_names, steps, whiskers
-from days import BACKTEST, Drift, Summary
+from days import BACKTEST, MOST_TEXT, Drift, Summary
 from pages import page, plain
 
 # The months of the list that are open at first.
@@ -53,6 +53,9 @@ def _tiles(days: Sequence[Summary]) -> str:
             f"{_count(unsure, 'other day')} not measured in full" if unsure else "each was measured in full",
         ),
     ]
+    if newest.shadow:
+        version, figures = (plain(text, MOST_TEXT) for text in newest.shadow)
+        tiles.append(("In shadow", version, figures))
     parts = (f'<div><dt>{name}</dt><dd>{value}</dd><dd class="note">{note}</dd></div>\n' for name, value, note in tiles)
     return f'<dl class="tiles">\n{"".join(parts)}</dl>\n'
 

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from heapq import nlargest
 from itertools import islice
@@ -30,6 +30,8 @@ DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 MOST_BYTES = 4 << 20
 MOST_DAYS = 1000
 MOST_BACKTESTS = 5
+# Characters of a text of a mark.
+MOST_TEXT = 200
 # Of more features, those of each day that moved least are not kept.
 MOST_FEATURES = 100
 
@@ -60,6 +62,7 @@ class Summary:
     model was trained on this day), what the scores let expect of a day without that value (None if that is unknown),
     the interval of either, and the value at training. `drifts` are by the name of
     the feature, without those of the calendar, which always move. `crossed` names the rules that the day breaks.
+    `shadow` is what the mark says of a version in shadow: which, on which of its days; its figure and the champion's.
     """
 
     ds: str
@@ -77,6 +80,7 @@ class Summary:
     breaches: int | None = None
     crossed: frozenset[str] = frozenset()
     is_measured: bool = True
+    shadow: tuple[str, str] | None = None
 
 
 class Days:
@@ -137,10 +141,8 @@ class Days:
                 if ds not in self._known or self._known[ds][0] != version:
                     mark = _mark(folder, ds)
                     _output(mark, PAGE)
-                    self._known[ds] = (
-                        version,
-                        _summarize(ds, *(_document(folder, mark, name) for name in (EVALUATION, BREACHES))),
-                    )
+                    documents = (_document(folder, mark, name) for name in (EVALUATION, BREACHES))
+                    self._known[ds] = (version, replace(_summarize(ds, *documents), shadow=_shadow(mark)))
                 return self._known[ds][1]
         except (NotFound, OSError):
             return None
@@ -247,6 +249,15 @@ def _summarize(ds: str, evaluation: Any, decided: Any) -> Summary:
         )
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
         return Summary(ds)
+
+
+def _shadow(mark: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What the step of the page says of a version in shadow; None if there is none."""
+    try:
+        shown = mark["steps"][mark["outputs"][PAGE]["step"]]["result"]["shadow"]
+        return str(shown["version"])[:MOST_TEXT], str(shown["figures"])[:MOST_TEXT]
+    except (LookupError, TypeError):
+        return None
 
 
 def _number(value: Any) -> float | None:

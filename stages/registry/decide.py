@@ -1,18 +1,21 @@
 """`decide`: turns the day's comparison into a decision: promote its version, keep it as challenger, or ask a person."""
 
+import logging
 from argparse import Namespace
 from typing import Any
 
 from stagekit import NotReady, Partition, read_partition
 
-from bundle import TAG, model_hash, read_model
-from decisions import ASKED, IN_SHADOW, KEPT, PROMOTED, SHADOW_DAYS, SHADOW_PROMOTE, record_decision
-from registered_model import SHADOW, RegisteredModel, read_registered_model, set_shadow
+from bundle import model_hash, read_model
+from decisions import ASKED, IN_SHADOW, KEPT, PROMOTED, SHADOW_DAYS, record_decision
+from registered_model import SHADOW, RegisteredModel, end_shadow, read_registered_model, set_shadow
 from server import Server, connect, explained
-from versions import Version, find_version, same_model, tag_version, versions_of
+from versions import Version, find_version, promote_tags, same_model, tag_version, versions_of
 from weigh import COMPARISON_FILE, Comparison, Decision, carry_out, how_to_promote, read_comparison, weigh, why_outdated
 
 UNDECIDED, FAILED = "undecided", "failed"
+
+log = logging.getLogger("registry")
 
 
 def decide(args: Namespace) -> dict[str, Any]:
@@ -23,12 +26,22 @@ def decide(args: Namespace) -> dict[str, Any]:
     server = connect()
     version, twins = _find_versions(server, model)
     registered = read_registered_model(server)
+    if not args.shadow_days:
+        _stop_shadow(server, registered)
     decision = weigh(comparison, registered, version, twins, args.promote)
     if days := version.tag(SHADOW_DAYS):
         decision = _after_shadow(decision, registered, version, days)
     elif args.shadow_days and _needs_shadow(comparison, registered, version, decision):
         decision = _put_into_shadow(server, registered, version, comparison, args)
     return carry_out(server, version, comparison, decision, args.by, "comparison")
+
+
+def _stop_shadow(server: Server, registered: RegisteredModel) -> None:
+    """Without shadow days nothing scores the version in shadow any more, so it is the challenger again."""
+    if (number := registered.aliases.get(SHADOW)) and (version := find_version(server, number)):
+        record_decision(server, version, KEPT, ["shadow days were switched off before it had enough of them"])
+        log.info("%s is not in shadow any more: there are no shadow days", version.label)
+        end_shadow(server, number)
 
 
 def _find_versions(server: Server, model: Partition) -> tuple[Version, list[str]]:
@@ -69,7 +82,8 @@ def _put_into_shadow(
         newer = f"version {before}, which is newer, is in shadow"
         return Decision(KEPT, (*comparison.reasons, newer), how_to_promote(version))
     with explained(server, "putting the version into shadow"):
-        tag_version(server, version.number, f"{TAG}{SHADOW_PROMOTE}", args.promote)
+        for key, value in promote_tags(server, version.number, args.promote).items():
+            tag_version(server, version.number, key, value)
     if before and before != version.number and (other := find_version(server, before)):
         record_decision(server, other, KEPT, [f"version {version.number} took its place in shadow"])
     set_shadow(server, version.number)

@@ -9,11 +9,11 @@ from stagekit.contract import read_document
 from stagekit.models import model_name
 
 from bundle import TAG, model_hash, read_model
-from decisions import NOT_IN_SHADOW, SHADOW_DAYS, SHADOW_PROMOTE
+from decisions import NOT_IN_SHADOW, SHADOW_DAYS
 from registered_model import SHADOW, read_registered_model
 from server import connect, explained
-from versions import get_version, tag_version, versions_of
-from weigh import AUTO, COMPARISON_FILE, MANUAL, Decision, carry_out, promoted_before, read_comparison, weigh
+from versions import get_version, signed_promote, tag_version, versions_of
+from weigh import COMPARISON_FILE, MANUAL, Decision, carry_out, promoted_before, read_comparison, weigh
 
 
 def decide_shadow(args: Namespace) -> dict[str, Any]:
@@ -36,8 +36,7 @@ def decide_shadow(args: Namespace) -> dict[str, Any]:
     else:
         comparison = replace(comparison, reasons=(f"shadow days {days}", *comparison.reasons))
         twins = [other.number for other in versions_of(server, model_hash(model)) if other.number != version.number]
-        # A person has not been asked yet: the evidence is in MLflow, and a person promotes.
-        promote = AUTO if version.tag(SHADOW_PROMOTE) == AUTO else MANUAL
+        promote = signed_promote(server, version) or MANUAL
         decision = weigh(comparison, registered, version, twins, promote)
         with explained(server, "recording the shadow days"):  # before the alias goes, so that `decide` never sees none
             tag_version(server, version.number, f"{TAG}{SHADOW_DAYS}", days)

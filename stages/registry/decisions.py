@@ -14,8 +14,8 @@ ASKED, REJECTED = "a person is asked", "rejected"
 IN_SHADOW = "in shadow"
 # The version is not, or no longer, in shadow, so its shadow days decide nothing.
 NOT_IN_SHADOW = "not in shadow"
-# Tags of a version that is or was in shadow: what `--promote` was, and the days that the gate has decided on.
-SHADOW_PROMOTE, SHADOW_DAYS = "shadow_promote", "shadow_days"
+# The tag of a version that was in shadow: the days that the gate has decided on.
+SHADOW_DAYS = "shadow_days"
 
 
 def is_rejected(version: Version) -> bool:

@@ -17,6 +17,8 @@ from signature import is_signed, sign
 
 # The folder of a run's artifacts that holds the bundle.
 FOLDER = "model"
+# Tags of a version in shadow: what `--promote` was, and its signature.
+SHADOW_PROMOTE, SHADOW_SIGNATURE = "shadow_promote", "shadow_signature"
 CHOOSE = "use another version (`registry list`)"
 MOST_NAMED = 20
 GONE = 404
@@ -133,6 +135,22 @@ def is_bundle_signed(server: Server, version: Version) -> bool:
 
 def _signed_texts(server: Server, tags: Mapping[str, str]) -> list[str]:
     return ["bundle", server.name, *(tags.get(TAG + name, "") for name in ("model", "files"))]
+
+
+def promote_tags(server: Server, number: str, promote: str) -> dict[str, str]:
+    """The tag of a version in shadow that says who promotes it, and its signature; without a key, only the tag."""
+    signature = {SHADOW_SIGNATURE: sign(server.key, "shadow", server.name, number, promote)} if server.key else {}
+    return {TAG + name: value for name, value in {SHADOW_PROMOTE: promote, **signature}.items()}
+
+
+def signed_promote(server: Server, version: Version) -> str:
+    """What `--promote` was when the version went into shadow; empty if that is not signed with the server's key."""
+    promote = version.tag(SHADOW_PROMOTE)
+    texts = ("shadow", server.name, version.number, promote)
+    if server.key and not is_signed(server.key, version.tag(SHADOW_SIGNATURE), *texts):
+        log.warning("%s: nothing signed says who promotes it after its shadow days; a person does", version.label)
+        return ""
+    return promote
 
 
 def require_signed(server: Server, version: Version) -> None:

@@ -29,7 +29,8 @@ class Day:
     `before` is the evaluation of the day before. `breaches` says which crossed thresholds count; None if `confirm` has
     not decided it. `since` is the first day that the model scores, and the number of days since. `open_fields` are the
     fields whose values may be shown. `warnings` has those of the steps that led to the model and to the scores, each
-    with its step. `reasons` is a sentence if the page has none of the scores.
+    with its step. `shadow` is the version that scored the day beside the champion, and the comparison of both or None.
+    `reasons` is a sentence if the page has none of the scores.
     """
 
     ds: str
@@ -44,6 +45,7 @@ class Day:
     importances: list[tuple[str, float, float]] | None
     trained_curves: list[Mapping[str, Any]] | None
     comparison: Mapping[str, Any] | None
+    shadow: tuple[str, Mapping[str, Any] | None] | None
     reasons: Reasons | str
     lineage: Lineage
     warnings: tuple[tuple[str, str], ...]
@@ -60,12 +62,13 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
     model = read_published(root, model_name, MODEL_FILES)
     features = read_published(root, f"features/{ds}", [REJECTED_FILE])
     comparison = newest(root, "comparisons", ds, COMPARISON)
+    beside, shadow = read_shadow(root, ds)
     explained = read_published(root, f"explanations/{ds}", [REASONS_FILE, CONTRIBUTIONS_FILE])
     encoder = read_encoder(model) if model and ENCODER in model.files else None
     read = [partition for partition in (predictions, report, model, features, comparison, explained) if partition]
     reader = Reader(root, most_partitions=MOST_PARTITIONS)
     # What counts and what changed follow from days before, too. They are inputs, but no figure was made from them.
-    all_read = [*read, *(partition for partition in (decided, earlier) if partition)]
+    all_read = [*read, *(partition for partition in (decided, earlier, beside) if partition)]
     return all_read, Day(
         ds=ds,
         evaluation=without_sensitive(read_document(report, EVALUATION), encoder),
@@ -79,6 +82,7 @@ def read_day(root: Path, ds: str) -> tuple[list[Partition], Day]:
         importances=_read(model, IMPORTANCE_FILE, read_importances),
         trained_curves=_read(model, CURVES, lambda partition: read_document(partition, CURVES)["curves"]),
         comparison=_read(comparison, COMPARISON, lambda partition: read_document(partition, COMPARISON)),
+        shadow=shadow,
         reasons=read_reasons(explained, predictions),
         lineage=reader.follow([path for partition in read for path in partition.hashes]),
         warnings=_warnings(reader.follow([path for one in (model, predictions, report) if one for path in one.hashes])),
@@ -108,6 +112,23 @@ def read_before(root: Path, ds: str) -> tuple[Partition, Mapping[str, Any]] | tu
         return partition, read_document(partition, EVALUATION)
     except StageError:
         return None, None
+
+
+def read_shadow(root: Path, ds: str) -> tuple[Partition | None, tuple[str, Mapping[str, Any] | None] | None]:
+    """The version that scored the day in shadow, the newest, and the comparison with the champion up to the day.
+
+    A comparison that cannot be read, or is being published, does not stop the page.
+    """
+    marks = (root / "shadows").glob(f"{ds}-v*/{META}")
+    numbers = [int(number) for mark in marks if (number := mark.parent.name.removeprefix(f"{ds}-v")).isdecimal()]
+    if not numbers:
+        return None, None
+    version = str(max(numbers))
+    try:
+        partition = read_partition(root, f"shadows/{ds}-v{version}", [COMPARISON])
+        return partition, (version, read_document(partition, COMPARISON))
+    except StageError:
+        return None, (version, None)
 
 
 def require_evaluation_of(report: Partition, predictions: Partition) -> None:

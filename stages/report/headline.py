@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from day import Day, breaches
-from svg import number, percent, short
+from svg import number, percent, short, signed
 from words import figure_name, named, plural
 
 MOST_LINES = 20
@@ -128,7 +128,26 @@ def tiles(day: Day, main: Mapping[str, Any] | None, strongest: Mapping[str, Any]
     if strongest:
         note = Markup("{}, {}").format(named(strongest["name"], 40), strongest["word"])
         shown.append(_tile("Strongest drift", strongest["psi"], note))
+    if shadow := in_shadow(day):
+        shown.append(_tile("In shadow", *shadow, is_text=True))
     return shown
+
+
+def in_shadow(day: Day) -> tuple[str, str] | None:
+    """The version in shadow and how many days it has, and its figure beside the champion's; None if there is none."""
+    if not day.shadow:
+        return None
+    version, compared = day.shadow
+    place = f"version {short(version, 20)}"
+    champion, progress = (compared or {}).get("champion"), (compared or {}).get("shadow")
+    if not compared or not champion or not progress:
+        return place, "no day with labels has been compared yet"
+    metric = compared["metric"]
+    ours, theirs = (number(side["metrics"].get(metric)) for side in (compared["candidate"], champion))
+    bounds = compared.get("interval") or []
+    interval = f"; it differs by {signed(bounds[0])} to {signed(bounds[1])}" if len(bounds) == 2 else ""
+    figures = f"{figure_name(metric)} {ours}, the champion's {theirs}{interval}"
+    return f"{place}, day {len(progress['days'])} of {progress['of']}", figures
 
 
 def _unmeasured(estimate: Mapping[str, Any] | None) -> dict[str, Any]:

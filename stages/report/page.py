@@ -22,13 +22,19 @@ def page(args: Namespace) -> Mapping[str, Any]:
     options = read_options(args)
     read, day = read_day(args.data_dir, args.ds)
     parameters = {"lineage": lineage_digest(day.lineage), "since": day.since[0], "days": day.since[1]}
+    parameters["shadow"] = day.shadow and day.shadow[0]
 
     def work(publication: Publication) -> Mapping[str, Any]:
         text = render(day, options).encode()
         publication.path("index.html").write_bytes(text)
         number = len(breaches(day)[0])
         log.info("wrote %s/index.html: %d bytes, %d breaches", publication.name, len(text), number)
-        return {"page": "index.html", "bytes": len(text), "crossed": number}
+        from headline import in_shadow
+
+        # The start page of the reports, which sees no other folder, shows this of the newest day.
+        shadow = in_shadow(day)
+        shown = {"shadow": dict(zip(("version", "figures"), shadow, strict=True))} if shadow else {}
+        return {"page": "index.html", "bytes": len(text), "crossed": number, **shown}
 
     return publish(args, f"reports/{args.ds}", "page", work, inputs=read, parameters=parameters)
 

@@ -72,6 +72,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "tuning": tuning,
     "scoring": comparisons.scoring,
     "reasons": comparisons.reasons,
+    "backtest": comparisons.backtest,
     "tables": comparisons.tables,
     "raw-tables": comparisons.raw_tables,
     "memory": comparisons.memory,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from statistics import median
 from typing import Any
@@ -10,6 +11,8 @@ from figures import Row
 from lab import FEW, LARGE, MODEL, SMALL, Lab, Measured, alternate
 
 FAKER_ROWS = 5_000
+# About as many rows as the demo has a day, and the day that ends the period of the backtest.
+ROWS_OF_DEMO, LAST_OF_BACKTEST = 20_000, "2026-11-19"
 # How often what takes seconds is measured, whatever --repeats says of the rest.
 OFTEN = 7
 # The same trees, the same numbers: any difference means that not the same work was measured.
@@ -173,6 +176,28 @@ def reasons(lab: Lab) -> list[Row]:
             rate / bare,
             "{:.2f} x",
             samples=samples(ours, theirs),
+        )
+    ]
+
+
+def backtest(lab: Lab) -> list[Row]:
+    """Sixty days of the usual rows of the demo, prepared: from there to the figures. Fewer days with few rows."""
+    days, windows = (60, "1,7,28") if lab.rows >= ROWS_OF_DEMO else (4, "1,2")
+    rows = min(lab.rows, ROWS_OF_DEMO)
+    lab.program("generator", "generate_days", LAST_OF_BACKTEST, str(days), str(rows))
+    period = (f"--ds={LAST_OF_BACKTEST}", f"--days={days}")
+    lab.command("preprocessing", "prepare", *period)
+    encode = lab.command("preprocessing", "encode-days", *period)
+    walk = lab.command("training", "backtest", period[0], f"--windows={windows}", "--every=0,1,7,28")
+    seconds, models = encode.seconds + walk.seconds, walk.result["models"]
+    return [
+        Row(
+            f"backtest of {days} days of {rows:,} rows, windows {windows}",
+            f"{seconds:,.0f} s",
+            f"{models:,} models",
+            seconds / models,
+            "{:.2f} s a model",
+            samples={"encode": asdict(encode), "backtest": asdict(walk)},
         )
     ]
 

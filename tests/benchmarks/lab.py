@@ -113,6 +113,10 @@ class Lab:
         """What a step took when it ran last; runs it where it has not run."""
         return self._done.get((name, ds)) or self.step(name, ds)
 
+    def command(self, stage: str, *arguments: str) -> Measured:
+        """Run a command of a stage that is no step of the days above."""
+        return self._run(stage, f"/opt/stage/{stage}.py", *arguments)
+
     def program(self, image: str, name: str, *arguments: str) -> Measured:
         """Run a program of the folder `inside` in an image."""
         return self._run(image, f"/bench/{name}.py", *arguments)

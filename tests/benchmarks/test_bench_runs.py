@@ -41,6 +41,7 @@ def test_every_benchmark_runs_on_few_rows(tmp_path: Path) -> None:
     for part in (*parts, "nothing changed", "one line changed"):
         assert any(part in what for what in with_target), part
     assert any("tune demo" in row["what"] for row in rows)
+    assert any("backtest of 4 days" in row["what"] for row in rows)
     assert names_on_the_engine(report["run"]) == []
     shares = {start["what"]: start["shares"] for start in starts}
     assert all(min(one.values()) > 0 for name, one in shares.items() if name != "base: pass")

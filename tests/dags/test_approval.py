@@ -1,5 +1,6 @@
 """The task that asks a person: what it shows, what it waits for, and what the next task is started with."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 
 from ml.approval import evidence
+from ml.rules import RULES
 from tests.dags.conftest import DAGS
 from tests.dags.runs import Airflow
 
@@ -152,13 +154,31 @@ def test_decision_that_is_made_asks_nobody(airflow: Airflow, kept: Path, decisio
     ],
 )  # fmt: skip
 def test_evidence_names_what_was_not_measured(changed: dict[str, Any], words: str) -> None:
-    results = {"register": REGISTERED, "compare": {**COMPARED, **changed}, "decide": DECIDED}
-    assert words in list(evidence(results, "soon"))
+    assert words in list(evidence(REGISTERED, {**COMPARED, **changed}, DECIDED, "soon"))
 
 
 def test_evidence_shows_a_hostile_text_as_text() -> None:
     reason = "[click](javascript:alert(1)) <img src=x>\n# title"
-    shown = "\n".join(
-        evidence({"register": {}, "compare": COMPARED, "decide": {**DECIDED, "reasons": [reason]}}, "soon")
-    )
+    shown = "\n".join(evidence({}, COMPARED, {**DECIDED, "reasons": [reason]}, "soon"))
     assert r"- \[click\]\(javascript:alert\(1\)\) \<img src=x\> \# title" in shown
+
+
+def test_question_comes_after_the_shadow_days_with_their_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = tmp_path / "rules.json"
+    rules.write_text(json.dumps({**json.loads(RULES.read_text()), "shadow_days": 2, "answer_hours": 7}))
+    monkeypatch.setattr("ml.rules.RULES", rules)
+    airflow = Airflow(DAGS)
+    run = airflow.manual("monitor", NIGHT, {"ds": "2026-11-17"})
+    airflow.set_result(run, "compare_shadow", {**COMPARED, "version": "3", "days": ["2026-11-16", "2026-11-17"]})
+    airflow.set_result(run, "decide_shadow", {**DECIDED, "reasons": ["shadow days 2026-11-16, 2026-11-17"]})
+    question = ask(airflow, run)
+    assert question.subject == "Promote version 3 of airflow-ml, in shadow until 2026-11-17?"
+    assert r"- shadow days 2026\-11\-16, 2026\-11\-17" in str(question.body)
+    assert "| in production | models/2026\\-11\\-08 | 2 | 0.4 |" in str(question.body)
+    left = airflow.waiting(run, "ask").trigger_timeout - datetime.now(UTC)
+    assert timedelta(hours=6, minutes=50) < left <= timedelta(hours=7)
+    respond(airflow, run, "Promote", {"reason": "two good days"})
+    expected = ["answer", "--version=3", "--answer=promote", "--by=otto", "--reason=two good days"]
+    assert airflow.arguments(run, "answer") == expected

@@ -132,7 +132,7 @@ ASSETS = {  # task: what it uses (tests/dags/engine compares it with marks), wha
     ("monitor", "evaluate"): (["predictions", "features", "labels", "models"], []),
     ("monitor", "confirm"): (["reports"], []),
     ("monitor", "page"): (
-        ["predictions", "features", "models", "explanations", "comparisons", "reports"],
+        ["predictions", "features", "models", "explanations", "comparisons", "reports", "shadows"],
         ["reports"],
     ),
     ("monitor", "log_evaluation"): (["reports"], ["registry"]),
@@ -331,7 +331,12 @@ def test_shadow_days_add_the_tasks_of_a_version_in_shadow(monkeypatch: pytest.Mo
         ("resolve", "shadow_version")
     }
     assert monitor.get_task("evaluate").downstream_task_ids == {"confirm", "compare_shadow"}
-    assert monitor.get_task("compare_shadow").downstream_task_ids == {"decide_shadow"}
+    assert monitor.get_task("compare_shadow").downstream_task_ids == {"decide_shadow", "shadow_compared"}
+    # The page waits for the comparison, and is made without it if it fails.
+    assert monitor.get_task("page").upstream_task_ids == {"confirm", "shadow_compared"}
+    assert monitor.get_task("shadow_compared").trigger_rule == "all_done"
+    assert monitor.get_task("decide_shadow").downstream_task_ids == {"ask"}
+    assert monitor.get_task("ask").downstream_task_ids == {"answer"}
     assert monitor.get_task("decide_shadow").only_with == ("compare_shadow", "complete")
     assert monitor.get_task("decide_shadow").read_only
 

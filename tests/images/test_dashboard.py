@@ -20,7 +20,8 @@ from tests.images.reports_lab import DESKTOP, PHONE, Service, open_browser, open
 LAST = "2026-11-22"
 # Days before LAST that get a copy of its report with other figures; {number: changes}. A number that is left out has
 # no report.
-FEW: dict[int, dict[str, Any]] = {0: {}, 2: {"version": "1"}, 9: {"version": "1"}}
+SHADOW = {"version": "version 7, day 2 of 3", "figures": "Area under the ROC curve 0.91, the champion's 0.90 <b>"}
+FEW: dict[int, dict[str, Any]] = {0: {"shadow": SHADOW}, 2: {"version": "1"}, 9: {"version": "1"}}
 MANY: dict[int, dict[str, Any]] = {
     number: {
         "version": str(60 - number // 7),
@@ -52,6 +53,7 @@ for ds, changes in days.items():
     files = {"evaluation.json": json.dumps(mine), "index.html": page.replace(source, ds)}
     marked = json.loads(json.dumps(mark).replace(source, ds))
     marked["outputs"] = {name: marked["outputs"][name] for name in files}
+    marked["steps"][marked["outputs"]["index.html"]["step"]]["result"]["shadow"] = changes.get("shadow")
     folder = root / ds
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
@@ -141,6 +143,9 @@ def test_gaps_and_missing_figures_are_visible(services: dict[str, Service]) -> N
         "2026-11-21: no report",
         "2026-11-14 to 2026-11-19: no report",
     ]
+    shadow = "Area under the ROC curve 0.91, the champion&#x27;s 0.90 &lt;b&gt;"
+    assert f'<dt>In shadow</dt><dd>version 7, day 2 of 3</dd><dd class="note">{shadow}</dd>' in page
+    assert "In shadow" not in services["many"].text("/")
     assert '<dt>Days with a report</dt><dd>3</dd><dd class="note">7 missing in between</dd>' in page
 
 

@@ -9,6 +9,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -598,6 +599,24 @@ def test_version_in_shadow_is_decided_on_days_beside_the_champion(server: Server
     assert f"the gate has decided on the shadow days {THIRD}" in again["reasons"][-1]
     assert failed.model()["aliases"] == {"champion": "1", "challenger": candidate}
 
+    # Whoever can write tags in MLflow promotes nothing: only the stage says that nobody is to be asked.
+    ask = ("decide", "--ds", SECOND, "--promote", "ask", "--shadow-days", "1")
+    for name, forged, decision in (("asked", "", "a person is asked"), ("forged", "auto", "left to a person")):
+        signing = replace(server.named(f"shadow_{name}", data), key="of-the-stage-alone-and-longer")
+        signing.promote(signing.register(FIRST)["version"])
+        assert signing.register(SECOND, run=RUN)["version"] == candidate
+        assert signing.registry(*ask, run=RUN).line["decision"] == "in shadow"
+        if forged:
+            tag = {"name": signing.name, "version": candidate, "key": "airflow_ml.shadow_promote", "value": forged}
+            signing.rest("api/2.0/mlflow/model-versions/set-tag", tag)
+            lenient = data.stage("prediction", *judge, f"--rules-json={rules}").line
+            assert lenient["passed"] is True
+        decided = signing.registry("decide-shadow", f"--ds={THIRD}", f"--version={candidate}", run=NEXT_RUN).line
+        assert decided.items() >= {"decision": decision, "promoted": False, "champion": "1"}.items()
+        assert decided["reasons"][0] == f"shadow days {THIRD}"
+        assert signing.model()["aliases"] == {"champion": "1", "challenger": candidate}
+        assert answer(signing, candidate, "promote", "seen", run=NEXT_RUN).line["champion"] == candidate
+
 
 def test_person_ends_the_shadow_of_a_version(server: Server, second: Data) -> None:
     made = server.named("unshadowed")
@@ -605,6 +624,12 @@ def test_person_ends_the_shadow_of_a_version(server: Server, second: Data) -> No
     candidate = made.register(SECOND, run=RUN)["version"]
     compare(second, "1", tolerance=1.0, floors={})
     decide = ("decide", "--ds", SECOND, "--promote", "ask", "--shadow-days", "3")
+    assert made.registry(*decide, run=RUN).line["decision"] == "in shadow"
+    off = made.registry(*decide[:-2], run="manual__off")  # shadow_days is 0 now
+    assert "is not in shadow any more: there are no shadow days" in off.log
+    assert (off.line["decision"], made.model()["aliases"]) == (
+        "a person is asked", {"champion": "1", "challenger": candidate},
+    )  # fmt: skip
     assert made.registry(*decide, run=RUN).line["decision"] == "in shadow"
     made.promote(candidate, reason="no time")
     assert made.model()["aliases"] == {"champion": candidate}

@@ -110,9 +110,9 @@ def test_day_goes_through_all_dags(
     with_shadow.set_result(scoring, "resolve", {**resolved, **named, "shadow_version": "2"})
     features, scored = run_all(with_shadow, scoring, ["shadow_features", "shadow_predict"])
     assert (features["partition"], scored["version"]) == (f"shadows/{TUESDAY}-v2", "2")
-    (judged,) = run_all(
-        with_shadow, with_shadow.manual("monitor", day("2026-11-22"), {"ds": TUESDAY}), ["compare_shadow"]
-    )
+    looking = with_shadow.manual("monitor", day("2026-11-22"), {"ds": TUESDAY})
+    judged, shown = run_all(with_shadow, looking, ["compare_shadow", "page"])
+    assert shown["shadow"]["version"] == "version 2, day 1 of 1"
     assert (judged["version"], judged["days"], judged["complete"]) == ("2", [TUESDAY], True)
     assert (judged["outcome"], judged["difference"]) == ("passed", 0.0)
     nothing = with_shadow.manual("predict", day("2026-11-23"), {"ds": TUESDAY})
@@ -122,6 +122,12 @@ def test_day_goes_through_all_dags(
     for (dag_id, task_id), kinds in kinds_read(engine).items():
         uses = {asset.name for asset in with_shadow.dag(dag_id).get_task(task_id).inlets}
         assert uses - {"registry"} == kinds, (dag_id, task_id)
+
+    period = {"ds": TUESDAY, "days": 2, "windows": "1", "every": "0,1"}
+    walk = airflow.manual("backtest", day("2026-11-23"), period)
+    *_, walked, drawn = run_all(airflow, walk, ["prepare", "encode_days", "backtest", "backtest_page"])
+    assert (walked["partition"], walked["models"]) == (f"backtests/{TUESDAY}", 1)
+    assert (drawn["partition"], drawn["page"]) == (f"reports/{TUESDAY}", "backtest.html")
 
 
 def kinds_read(engine: Engine) -> dict[tuple[str, str], set[str]]:

@@ -91,6 +91,9 @@ def test_days_are_pooled_until_there_are_enough(world: World) -> None:
         assert found[side]["metrics"]["average_precision"] == pytest.approx(expected, abs=1e-9)
     assert found["interval"][0] <= found["difference"] <= found["interval"][1]
     assert second["difference"] == found["difference"]
+    label(world, DAYS[1])  # `monitor_late_labels` starts `monitor` for this day
+    late = compare(world, DAYS[1])
+    assert (late["days"], late["complete"]) == ([DAYS[0], DAYS[1]], True)
 
 
 def test_the_same_days_are_compared_once(world: World) -> None:

@@ -448,6 +448,27 @@ def test_page_has_figures_before_and_after_calibration(world: World) -> None:
     assert "Log loss less is better 0.1073 0.1055 Brier" in without_labels
 
 
+def test_page_shows_the_version_in_shadow_beside_the_champion(world: World) -> None:
+    world.whole_day()
+    assert "In shadow" not in world.day().text("")
+    world.publish(f"shadows/{DAY}-v7", "predict", {"predictions.csv": "1\n"})
+    assert "In shadow version 7 no day with labels has been compared yet" in world.day().text("")
+    progress = {"version": "7", "days": ["2026-11-20", DAY], "of": 3, "complete": False}
+    compared = comparison(ds=DAY, shadow=progress)
+    world.publish(f"shadows/{DAY}-v7", "compare-shadow", {"comparison.json": compared})
+    figures = "Average precision 0.4112, the champion's 0.4009; it differs by −0.0021 to +0.0233"
+    assert f"In shadow version 7, day 2 of 3 {figures}" in world.day().text("")
+    shown = world.run("page", "--ds", DAY).line["shadow"]
+    assert shown == {"version": "version 7, day 2 of 3", "figures": figures}
+
+
+def test_shadow_that_cannot_be_read_does_not_stop_the_page(world: World) -> None:
+    world.whole_day()
+    world.publish(f"shadows/{DAY}-v7", "compare-shadow", {"comparison.json": comparison()})
+    (world.root / f"shadows/{DAY}-v7/comparison.json").write_text("torn")
+    assert "In shadow version 7 no day" in world.day().text("")
+
+
 def test_day_without_an_estimate_says_why(world: World) -> None:
     page = world.whole_day(metrics=None, curves=None, no_estimate="it needs a model of two classes").day()
     assert "There is no estimate: it needs a model of two classes." in page.text("metrics")
