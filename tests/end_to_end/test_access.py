@@ -4,7 +4,6 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 from airflow_ml.airflow_api import Airflow
@@ -223,19 +222,3 @@ def test_new_password_takes_the_place_of_the_old_one(stack: Stack, people: dict[
     with pytest.raises(AirflowMlError, match=f"logging in as {old.user} .* answered {REFUSED}"):
         Airflow(stack.url, old.password, old.user).request("GET", "/dags/train_model")
     old.password = new.password
-
-
-@pytest.fixture
-def renewed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Another password of `admin` in the settings, which `make up` has set; the old one comes back afterwards."""
-    with monkeypatch.context() as settings:
-        settings.setenv("ML_ADMIN_PASSWORD", "$another-password")
-        compose_stack.start()
-        yield "$another-password"
-    compose_stack.renew_admin()
-
-
-def test_admin_has_the_password_of_the_settings(stack: Stack, renewed: str) -> None:
-    assert Airflow(stack.url, renewed).request("GET", "/connections")["total_entries"] >= 0
-    with pytest.raises(AirflowMlError, match=f"answered {REFUSED}"):
-        Airflow(stack.url, stack.password).request("GET", "/connections")

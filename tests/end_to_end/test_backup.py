@@ -5,13 +5,18 @@ import json
 import os
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from airflow_ml import rotate, secret_files
 from airflow_ml.airflow_api import Airflow
+from airflow_ml.common import AirflowMlError, read_env
+from airflow_ml.secret_files import setting
 
-from tests.harness import ROOT, Data, Finished, docker
+from tests.harness import ROOT, Data, Finished, docker, page_login
 
 from .conftest import (
     COMMAND_TIMEOUT_S,
@@ -56,16 +61,30 @@ def backup(stack: Stack, day: Results, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def other(backup: Path) -> Iterator[Airflow]:
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout without an `.env`, which takes that of the backup."""
+    folder = tmp_path_factory.mktemp("elsewhere") / "checkout"
+    left = shutil.ignore_patterns(".git", ".venv", ".cache", ".env", ".secrets", "backups", "pictures")
+    shutil.copytree(ROOT, folder, ignore=left)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(backup: Path, checkout: Path) -> Iterator[Airflow]:
     """The Airflow of the restored stack."""
     try:
-        done = tool("restore", backup, elsewhere=True)
+        done = tool("restore", backup, elsewhere=True, checkout=checkout)
         assert done.returncode == 0, done.stderr
-        yield Airflow(f"http://localhost:{PORTS['ML_AIRFLOW_PORT']}", compose_stack.settings()["ML_ADMIN_PASSWORD"])
+        yield client(checkout)
     finally:
         down = ["docker", "compose", "down", "--volumes", "--remove-orphans"]
-        subprocess.run(down, cwd=ROOT, env=ELSEWHERE, capture_output=True, check=False)
+        subprocess.run(down, cwd=checkout, env=ELSEWHERE, capture_output=True, check=False)
         subprocess.run(["docker", "volume", "rm", "--force", OTHER_DATA.source], capture_output=True, check=False)
+
+
+def client(checkout: Path) -> Airflow:
+    """A client of the other Airflow, with the password of its checkout."""
+    return Airflow(f"http://localhost:{PORTS['ML_AIRFLOW_PORT']}", read_env(checkout / ".env")["ML_ADMIN_PASSWORD"])
 
 
 def things_of_the_other_stack() -> list[str]:
@@ -79,20 +98,17 @@ def things_of_the_other_stack() -> list[str]:
     return sorted(name for name in names if name.startswith(OTHER))
 
 
-def test_restore_that_fails_half_way_leaves_what_was_there_before(backup: Path, tmp_path: Path) -> None:
+def test_restore_that_fails_half_way_leaves_what_was_there_before(backup: Path, checkout: Path, tmp_path: Path) -> None:
     """The files are in their volumes and Postgres runs when the last database turns out to be damaged.
 
     Comes before the restore that the next tests look at, which then shows that the way is free again.
     """
-    damaged, checkout = tmp_path / "damaged", tmp_path / "checkout"
+    damaged = tmp_path / "damaged"
     shutil.copytree(backup, damaged)
     (damaged / "mlflow.dump").write_bytes(b"damaged")
     index = json.loads((damaged / "backup.json").read_text())
     index["files"]["mlflow.dump"]["sha256"] = hashlib.sha256(b"damaged").hexdigest()
     (damaged / "backup.json").write_text(json.dumps(index))
-    # A checkout without an `.env`, which takes that of the backup.
-    left = shutil.ignore_patterns(".git", ".venv", ".cache", ".env", ".secrets", "backups", "pictures")
-    shutil.copytree(ROOT, checkout, ignore=left)
     assert things_of_the_other_stack() == []
     done = tool("restore", damaged, elsewhere=True, checkout=checkout)
     assert done.returncode == 1
@@ -101,6 +117,7 @@ def test_restore_that_fails_half_way_leaves_what_was_there_before(backup: Path, 
     assert "do: restore another backup; what this one has made is removed" in done.stderr
     assert things_of_the_other_stack() == []
     assert not (checkout / ".env").exists()
+    assert not (checkout / ".secrets" / OTHER).exists()
 
 
 def test_restored_stack_has_the_runs_the_files_and_the_champion(other: Airflow) -> None:
@@ -114,8 +131,52 @@ def test_restored_stack_has_the_runs_the_files_and_the_champion(other: Airflow) 
     assert there.events() == here.events()
 
 
-def test_restored_stack_gives_another_day_the_same_bytes(stack: Stack, other: Airflow) -> None:
+def status(url: str, password: str) -> int:
+    """The code of the answer to the login of people with a password."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=page_login(password))) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def enters_database(password: str) -> bool:
+    """Whether Postgres takes a password of Airflow's role, over the network."""
+    connect = "import psycopg2, sys; psycopg2.connect(host='postgres', user='airflow', password=sys.stdin.read())"
+    command = ["docker", "exec", "--interactive", f"{OTHER}-api-server-1", "python", "-c", connect]
+    done = subprocess.run(command, input=password, text=True, capture_output=True, check=False)
+    assert done.returncode == 0 or "password authentication failed" in done.stderr
+    return done.returncode == 0
+
+
+def test_every_secret_gets_a_new_value_by_a_command(other: Airflow, checkout: Path) -> None:
+    """What was encrypted stays readable, what is in production stays signed; no old password and no token is valid."""
+    other.request("POST", "/variables", {"key": "rotated", "value": "still readable"})
+    old = read_env(checkout / ".env")
+    for command in (["account", "admin"], ["rotate", *rotate.NAMES]):
+        done = tool(*command, elsewhere=True, checkout=checkout)
+        assert done.returncode == 0, done.stderr
+    new = read_env(checkout / ".env")
+    secrets = {setting(secret) for secret in secret_files.SECRETS}
+    assert {name for name in new if new[name] != old[name]} == secrets - {"ML_ALERT_URLS"}
+    mounted = "".join(file.read_text() for file in (checkout / ".secrets" / OTHER).iterdir())
+    assert not [name for name in secrets - {"ML_ALERT_URLS"} if old[name] and old[name] in mounted]
+
+    with pytest.raises(AirflowMlError, match="Invalid JWT token"):
+        other.request("GET", "/variables")
+    with pytest.raises(AirflowMlError, match="answered 401"):
+        Airflow(other.url, other.password).request("GET", "/variables")
+    assert client(checkout).request("GET", "/variables/rotated")["value"] == "still readable"
+    mlflow = f"http://localhost:{PORTS['ML_MLFLOW_PORT']}/api/2.0/mlflow/experiments/search?max_results=1"
+    for password, answers in ((old["ML_PAGES_PASSWORD"], 401), (new["ML_PAGES_PASSWORD"], 200)):
+        assert status(mlflow, password) == answers
+    for password, enters in ((old["ML_POSTGRES_PASSWORD"], False), (new["ML_POSTGRES_PASSWORD"], True)):
+        assert enters_database(password) is enters
+
+
+def test_restored_stack_gives_another_day_the_same_bytes(stack: Stack, other: Airflow, checkout: Path) -> None:
     """The day that was being published is published by a run here, if the backup came first; then both score it."""
+    other = client(checkout)
     run = other.trigger("generate_data", {"ds": ANOTHER, **SMALL})
     assert other.wait("generate_data", run, RUN_TIMEOUT_S) == "success"
     run = other.trigger("predict", {"ds": ANOTHER})
