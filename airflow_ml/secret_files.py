@@ -58,12 +58,9 @@ def secret_values(root: Path = ROOT) -> dict[str, str]:
     return {secret: value.replace("$$", "$") for secret, value in found.items()}
 
 
-def write_secrets(root: Path = ROOT, name: str = "") -> None:
-    """Write the files that compose mounts, from the settings of a checkout. Errors: AirflowMlError.
-
-    :param name: of the installation, if it is not this one
-    """
-    write(ROOT / ".secrets" / (name or project()), secret_values(root))
+def write_secrets(root: Path = ROOT) -> None:
+    """Write the files that compose mounts, from the settings of a checkout. Errors: AirflowMlError."""
+    write(root / ".secrets" / project(), secret_values(root))
 
 
 def remove_secrets() -> None:

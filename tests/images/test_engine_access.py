@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_ml import secret_files
 from airflow_ml.images.lock import write_service_images
 from airflow_ml.make_env import make_env
-from airflow_ml.secret_files import write_secrets
 
 from tests.harness import CONFINED, PATIENCE_S, ROOT, Finished, docker, images, wait_until
 
@@ -58,7 +58,7 @@ class Project:
         make_env(folder)
         write_service_images(folder, images())
         self.settings = folder / ".env"
-        write_secrets(folder, self.name)
+        secret_files.write(ROOT / ".secrets" / self.name, secret_files.secret_values(folder))
 
     def compose(self, *arguments: str, check: bool = True) -> Finished:
         """Run `docker compose`, with nothing of the settings that the tests themselves run with."""
