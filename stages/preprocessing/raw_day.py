@@ -147,7 +147,8 @@ class RawDay:
         log.info("%s: %s, %d rows", table.label, table.form, malformed.good + malformed.count)
         self.read[name] = table.form
         if malformed.count:
-            log.warning("%s: %d rows are malformed: %s", table.label, malformed.count, "; ".join(malformed.examples))
+            examples = "; ".join(malformed.examples)
+            log.warning("%s: malformed rows: %d, such as %s", table.label, malformed.count, examples)
             self.malformed[name] = malformed.count
 
 

@@ -133,7 +133,7 @@ class Drafting:
             self.warnings.append(was_named(look.label, look.table.named))
         if look.malformed.count:
             examples = "; ".join(look.malformed.examples)
-            self.warnings.append(f"{look.label}: {look.malformed.count} rows are malformed: {examples}")
+            self.warnings.append(f"{look.label}: malformed rows: {look.malformed.count}, such as {examples}")
 
     # --- the key ---
 
