@@ -2,8 +2,8 @@
 
 What is encrypted or signed with an old key is encrypted or signed with the new one. The stack is restarted where it
 needs that: a container that works goes on, and the next try of its task joins it. If the command is interrupted, run it
-again. `./airflow-ml account admin` is for the password of `admin`. The alerts' addresses come from elsewhere: edit
-`.env`, then `make up`.
+again; if it was interrupted while it signed, run `./airflow-ml models --sign` before. `./airflow-ml account admin` is
+for the password of `admin`. The alerts' addresses come from elsewhere: edit `.env`, then `make up`.
 Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage; 3 an event or a version in MLflow is not
 signed with the present key.
 """

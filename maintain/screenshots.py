@@ -37,6 +37,7 @@ localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
 LIST: ViewportSize = {"width": 1280, "height": 850}
 GRAPH: ViewportSize = {"width": 1280, "height": 420}
 OVERVIEW: ViewportSize = {"width": 1280, "height": 980}
+BACKTEST: ViewportSize = {"width": 1280, "height": 1150}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
@@ -139,6 +140,19 @@ def take_report(browser: Browser, url: str, ds: str, folder: Path) -> None:
         page.close()
 
 
+def take_backtest(browser: Browser, url: str, folder: Path) -> None:
+    """The page of the newest backtest that the overview links; none if there is none."""
+    page = browser.new_page(viewport=BACKTEST, http_credentials=credentials())
+    page.goto(url)
+    link = page.locator("a[href$='backtest.html']").first
+    if link.count():
+        link.click()
+        page.screenshot(path=folder / "backtest.png")
+    else:
+        print("no picture of a backtest: the stack has none; do: trigger the Dag backtest", file=sys.stderr)
+    page.close()
+
+
 def take_all(folder: Path, ds: str, config: dict[str, str]) -> None:
     """Take every picture."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -147,6 +161,7 @@ def take_all(folder: Path, ds: str, config: dict[str, str]) -> None:
         take_airflow(found, Airflow(urls["airflow"], password), password, folder)
         take_mlflow(found, urls["mlflow"], config["ML_MODEL_NAME"], folder)
         take_report(found, urls["reports"], ds, folder)
+        take_backtest(found, urls["reports"], folder)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
