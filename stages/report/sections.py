@@ -201,22 +201,15 @@ def estimate_sentence(evaluation: Mapping[str, Any]) -> str:
     )
 
 
-def calibration_table(evaluation: Mapping[str, Any], own: str) -> dict[str, Any] | None:
-    """Figures before and after calibration, in training and on the day; None if neither is known."""
+def calibration_table(evaluation: Mapping[str, Any], own: str) -> list[tuple[str, str, str, str]]:
+    """Each figure, where it was measured, its value before and after calibration; empty if none is known."""
     sides = {"in training": evaluation.get("trained"), own: evaluation.get("metrics")}
     known = {name: side for name, side in sides.items() if side and side.get("calibrated")}
-    if not known:
-        return None
-    return {
-        "sides": list(known),
-        "rows": [
-            (
-                figure_name(key),
-                [(number(side.get(key)), number(side["calibrated"][key])) for side in known.values()],
-            )
-            for key in ("log_loss", "brier_score")
-        ],
-    }
+    return [
+        (figure_name(key), name, number(side.get(key)), number(side["calibrated"][key]))
+        for key in ("log_loss", "brier_score")
+        for name, side in known.items()
+    ]
 
 
 def decision_sentence(trained: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:

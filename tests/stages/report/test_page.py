@@ -441,11 +441,11 @@ def test_page_has_figures_before_and_after_calibration(world: World) -> None:
     trained = {**evaluation()["trained"], "calibrated": calibrated(0.1055)}
     page = world.whole_day(metrics=own, trained=trained).day()
     text = page.text("metrics")
-    assert "Log loss less is better 0.1073 0.1055 0.1234 0.1201" in text
+    assert "Log loss in training 0.1073 0.1055 Log loss this day 0.1234 0.1201 Brier" in text
     assert "No row was calibrated by itself" in text
     assert "Calibration of calibrated scores" in text
     without_labels = world.whole_day(metrics=None, curves=None, trained=trained).day().text("metrics")
-    assert "Log loss less is better 0.1073 0.1055 Brier" in without_labels
+    assert "Log loss in training 0.1073 0.1055 Brier" in without_labels
 
 
 def test_page_shows_the_version_in_shadow_beside_the_champion(world: World) -> None:
