@@ -42,8 +42,8 @@ def remove_orphans(session: Session) -> None:
 def _expected(session: Session, found: Iterable[Mapping[str, str]]) -> set[tuple[str | None, ...]]:
     """The tasks in the runs of these containers that may have one.
 
-    A task without a state was cleared, or lost its scheduler. The number of its last try, here behind its name, tells
-    them apart: a person who clears a task changes it, and the container is of before.
+    A task without a state was cleared, or lost its scheduler. The number of its last try, here behind its name, shows
+    which: a person who clears a task changes the number, so the container is of an earlier try.
     """
     ti = TaskInstance
     query = select(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, ti.state, ti.max_tries).where(
