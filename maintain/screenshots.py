@@ -7,13 +7,9 @@ Exit codes: 0 taken; 1 a page is missing; 2 wrong usage.
 
 import argparse
 import json
-import os
-import shutil
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,11 +18,9 @@ from airflow_ml import machine
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import ROOT, AirflowMlError, day, settings
 from airflow_ml.stack import PEOPLE, mlflow_page, page_login, pages
-from playwright.sync_api import Browser, HttpCredentials, Page, ViewportSize, sync_playwright
+from maintain.browser import open_browser
+from playwright.sync_api import Browser, HttpCredentials, Page, ViewportSize
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# Chromium's sandbox needs a user that is not root; the pages are our own.
-ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 PATIENCE_MS = 60_000
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 # What MLflow opens at a first visit, over the page.
@@ -39,17 +33,6 @@ GRAPH: ViewportSize = {"width": 1280, "height": 420}
 OVERVIEW: ViewportSize = {"width": 1280, "height": 980}
 BACKTEST: ViewportSize = {"width": 1280, "height": 1150}
 PHONE: ViewportSize = {"width": 390, "height": 844}
-
-
-@contextmanager
-def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)))
-    sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=executable, args=[*ARGUMENTS, *sandbox])
-        yield found
-        found.close()
 
 
 def log_in(page: Page, url: str, password: str) -> None:
@@ -157,7 +140,7 @@ def take_all(folder: Path, ds: str, config: dict[str, str]) -> None:
     """Take every picture."""
     folder.mkdir(parents=True, exist_ok=True)
     urls, password = pages(), config["ML_ADMIN_PASSWORD"]
-    with browser() as found:
+    with open_browser() as found:
         take_airflow(found, Airflow(urls["airflow"], password), password, folder)
         take_mlflow(found, urls["mlflow"], config["ML_MODEL_NAME"], folder)
         take_report(found, urls["reports"], ds, folder)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import pytest
-from maintain.screenshots import browser, credentials, log_in
+from maintain.browser import open_browser
+from maintain.screenshots import credentials, log_in
 from playwright.sync_api import Browser, Page, TimeoutError
 
 from tests.harness import ROOT, images
@@ -43,7 +44,7 @@ HARMLESS = ("/mlflow/users/current",)
 # What a browser reports of a page that changes its size while it is drawn.
 RESIZED = "ResizeObserver loop completed"
 # A page goes on loading behind what is shown; some never end asking.
-VISITS, PATIENCE_MS, SETTLES_MS = 5, 180_000, 2_000
+PATIENCE_MS, SETTLES_MS = 180_000, 2_000
 
 
 def run(step: Step) -> str:
@@ -104,46 +105,33 @@ def test_lines_that_the_readme_leaves_out_are_those_that_it_marks(shown: str, pr
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with browser() as found:
+    with open_browser() as found:
         yield found
 
 
 @contextmanager
 def visit(chromium: Browser, address: str, words: str, password: str = "") -> Iterator[tuple[Page, list[str]]]:
-    """A page that shows the words, and what its console reports as an error; logs in first if it is Airflow's.
-
-    Chromium drops connections whenever a container joins or leaves a network of this machine, and then a page may stay
-    without what it asked for: it is opened again.
-    """
-    for number in range(1, VISITS + 1):
-        with closing(chromium.new_page(http_credentials=credentials())) as page:
-            page.set_default_timeout(PATIENCE_MS)
-            if address == compose_stack.pages()["airflow"]:
-                # What Airflow loads for nobody is cut off by its own way to the log-in, which its console may report.
-                log_in(page, address, password)
-                wait_for(page, words)
-            errors: list[str] = []
-            listen(page, errors)
-            page.goto(address)
-            try:
-                wait_for(page, words)
-            except TimeoutError as error:
-                if not is_cut_off(errors) or number == VISITS:
-                    raise AssertionError(f"{words!r} is not on {address}; its console: {errors}") from error
-            if not is_cut_off(errors) or number == VISITS:
-                yield page, [error for error in errors if not error.endswith(HARMLESS) and RESIZED not in error]
-                return
+    """A page that shows the words, and what its console reports as an error; logs in first if it is Airflow's."""
+    with closing(chromium.new_page(http_credentials=credentials())) as page:
+        page.set_default_timeout(PATIENCE_MS)
+        if address == compose_stack.pages()["airflow"]:
+            # What Airflow loads for nobody is cut off by its own way to the log-in, which its console may report.
+            log_in(page, address, password)
+            wait_for(page, words)
+        errors: list[str] = []
+        listen(page, errors)
+        page.goto(address)
+        try:
+            wait_for(page, words)
+        except TimeoutError as error:
+            raise AssertionError(f"{words!r} is not on {address}; its console: {errors}") from error
+        yield page, [error for error in errors if not error.endswith(HARMLESS) and RESIZED not in error]
 
 
 def listen(page: Page, errors: list[str]) -> None:
     """Have the page's errors added to the list."""
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda one: errors.append(f"{one.text} {one.location['url']}") if one.type == "error" else None)
-
-
-def is_cut_off(errors: list[str]) -> bool:
-    """Whether Chromium dropped a connection."""
-    return any("ERR_NETWORK_CHANGED" in error for error in errors)
 
 
 def wait_for(page: Page, words: str) -> None:

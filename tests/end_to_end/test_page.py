@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from maintain.screenshots import browser, log_in
+from maintain.browser import open_browser
+from maintain.screenshots import log_in
 from playwright.sync_api import Page, expect
 
 from .conftest import DAGS, Stack
@@ -14,7 +15,7 @@ PATIENCE_MS = 180_000
 @pytest.fixture(scope="module")
 def page(stack: Stack) -> Iterator[Page]:
     """Airflow's page, logged in as a person would."""
-    with browser() as chromium:
+    with open_browser() as chromium:
         page = chromium.new_page()
         page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)

@@ -1,8 +1,6 @@
 """Reports that the real stages made, the real service of them in a container, and a browser to look at its pages."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -10,12 +8,10 @@ from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
-from playwright.sync_api import Browser, HttpCredentials, Page, sync_playwright
+from playwright.sync_api import Browser, HttpCredentials, Page
 
 from tests.harness import PATIENCE_S, ROOT, Data, docker, image_lock, images, mount_secrets, page_login, wait_until
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 PASSWORD = "of-the-pages-and-longer"
 LOGIN: HttpCredentials = {"username": "ml", "password": PASSWORD}
 PHONE, DESKTOP = (360, 800), (1280, 900)
@@ -93,18 +89,6 @@ def start_service(*options: str) -> Service:
     service = Service(container, port)
     wait_until(service.answers, "the service answers", container)
     return service
-
-
-@contextmanager
-def open_browser() -> Iterator[Browser]:
-    """A headless Chromium."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)))
-    # Chromium's sandbox needs a user that is not root; the page is our own.
-    arguments = [*ARGUMENTS, *(["--no-sandbox"] if os.getuid() == 0 else [])]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
-        yield browser
-        browser.close()
 
 
 @contextmanager

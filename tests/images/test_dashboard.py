@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from maintain.browser import open_browser
 from playwright.sync_api import Browser
 
 from tests.harness import Data, copy_of, docker
 from tests.images import reports_lab
-from tests.images.reports_lab import DESKTOP, PHONE, Service, open_browser, open_page, start_service, watch
+from tests.images.reports_lab import DESKTOP, PHONE, Service, open_page, start_service, watch
 
 # One process makes the world of both files.
 LAST = "2026-11-22"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from maintain.browser import open_browser
 from playwright.sync_api import Browser, Page
 
 from tests.harness import (
@@ -32,7 +33,6 @@ from tests.images.reports_lab import (
     PHONE,
     Service,
     by_dag,
-    open_browser,
     open_page,
     report,
     start_service,
