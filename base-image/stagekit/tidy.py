@@ -4,7 +4,7 @@ A mark says first that a file is removed, and when; then the file goes. A step t
 code 4 and names the step that makes it again. Models and the registry's files are never removed: the model in
 production may be old.
 
-Reads   the marks of all partitions KIND/DAY of the kinds
+Reads   the marks of all partitions KIND/DAY of the kinds, and of shadows/DAY-vN
 Writes  these marks, without the files that they name
 Exit    0 done, 1 failed, 2 wrong usage
 """
@@ -28,7 +28,7 @@ from stagekit.options import option
 from stagekit.workspace import Workspace
 
 # What other partitions and the same command lines make again.
-MADE_AGAIN = ("comparisons", "features", "labels", "processed")
+MADE_AGAIN = ("comparisons", "features", "labels", "processed", "shadows")
 KEPT = ("incoming", "models", "registry")
 
 log = logging.getLogger("stagekit")
@@ -67,10 +67,10 @@ def run(args: Namespace) -> Mapping[str, Any]:
 
 
 def _before(folder: Path, day: date) -> Iterator[Path]:
-    """The partitions of a kind whose name is a day before this one, the oldest first."""
+    """The partitions of a kind before this day, the oldest first; a version in shadow has its own, DAY-vN."""
     for mark in sorted(folder.glob(f"*/{META}")):
         with contextlib.suppress(ValueError):
-            if date.fromisoformat(mark.parent.name) < day:
+            if date.fromisoformat(mark.parent.name.partition("-v")[0]) < day:
                 yield mark.parent
 
 

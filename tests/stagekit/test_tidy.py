@@ -99,6 +99,17 @@ def test_tidying_that_was_killed_is_finished(tmp_path: Path, capsys: pytest.Capt
     assert not file.exists()
 
 
+def test_days_that_a_version_scored_in_shadow_go_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    publish_days(tmp_path)
+    for name in (f"shadows/{OLD}-v7", f"shadows/{OLD}-v12", f"shadows/{NEW}-v7", f"models/{OLD}-v7"):
+        write(tmp_path, name)
+    everything = there(tmp_path)
+    assert run(tmp_path, capsys)["partitions"] == {"processed": 1, "shadows": 2}
+    assert everything - there(tmp_path) == {f"processed/{OLD}", f"shadows/{OLD}-v7", f"shadows/{OLD}-v12"}
+    with pytest.raises(NotReady, match=r"was removed on \S+ to save space"):
+        read_partition(tmp_path, f"shadows/{OLD}-v7", ["data.csv"])
+
+
 def test_unreadable_mark_is_named_and_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     publish_days(tmp_path)
     (tmp_path / f"processed/{OLD}/_meta.json").write_text("{")
