@@ -1,7 +1,8 @@
 """Looks for what is wrong with this installation, and says what to do about it.
 
 Looks at the engine and its plugins, disk, memory, clock, .env, images, ports, data, its file system and services.
-Changes nothing; the check of the file system writes a folder below the data, and removes it.
+Changes nothing; the check of the file system writes a folder below the data, and removes it. On a swarm it tries the
+data's folder on each node, and labels those that pass: stages run on no others.
 Exit codes: 0 nothing is wrong; 1 something is, a line says what; 2 wrong usage.
 """
 
@@ -24,12 +25,12 @@ from airflow_ml.common import (
     AirflowMlError,
     image_lock,
     inspect_images,
-    locked_image,
     read_env,
     settings,
     try_docker,
 )
-from airflow_ml.lineage.data import DATA_FOLDER, load_data, require_data, run_in_base
+from airflow_ml.lineage.data import DATA_FOLDER, Data, load_data, require_data, run_in_base
+from airflow_ml.nodes import check_here, check_node, nodes_of, what_is_wrong
 from airflow_ml.text_table import aligned, size_text
 
 OLDEST_ENGINE, OLDEST_COMPOSE = 25, 2
@@ -41,7 +42,6 @@ import json, os, pathlib, sys
 json.load(sys.stdin)
 print(json.dumps({"writable": os.access("/data", os.W_OK), "owner": pathlib.Path("/data").stat().st_uid}))
 """
-CHECK_STORAGE = ("-m", "stagekit.check_storage", "--changes=20")
 PORTS = {"ML_AIRFLOW_PORT": "Airflow", "ML_MLFLOW_PORT": "MLflow", "ML_REPORTS_PORT": "the reports"}
 
 
@@ -185,17 +185,28 @@ def data_folder(info: dict[str, Any]) -> Iterator[Finding]:
     text = f"{data.source!r} belongs to user {found['owner']}, stages run as {data.user.partition(':')[0]}"
     yield Finding("data", text, "" if found["writable"] else "set ML_UID and ML_GID in .env to the owner, then make up")
     if found["writable"]:
-        yield storage(try_docker("run", "--rm", *data.confined, mount, locked_image("base"), *CHECK_STORAGE))
+        yield from storage(data, settings()["ML_ENGINE"])
 
 
-def storage(done: "subprocess.CompletedProcess[str]") -> Finding:
-    """Whether the data's file system keeps what partitions rely on, from the check's result line or its error."""
+def storage(data: Data, engine: str) -> Iterator[Finding]:
+    """Whether the data's file system keeps what partitions rely on: on this host, or on each node of a swarm."""
+    if engine != "swarm":
+        yield judge_storage("storage", check_here(data))
+        return
+    try:
+        for node in nodes_of(data):
+            yield judge_storage(f"storage of {node.name}", check_node(node, data))
+    except AirflowMlError as error:
+        yield Finding("storage", *str(error).split("\n       do: "))
+
+
+def judge_storage(what: str, done: "subprocess.CompletedProcess[str]") -> Finding:
+    """What a check found, from its result line or its error."""
     if done.returncode:
-        error = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1].split("check-storage: ")[-1]
-        return Finding("storage", error, "docs/operate.md, Put the data on a shared file system")
+        return Finding(what, what_is_wrong(done), "docs/operate.md, Put the data on a shared file system")
     result = json.loads(done.stdout)
     return Finding(
-        "storage", f"{result['file_system']} keeps locks and renames ({result['changes']} changes by two processes)"
+        what, f"{result['file_system']} keeps locks and renames ({result['changes']} changes by two processes)"
     )
 
 

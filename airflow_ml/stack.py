@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from airflow_ml import machine
+from airflow_ml import machine, nodes
 from airflow_ml.common import ROOT, AirflowMlError, docker, project, settings, try_docker
 from airflow_ml.images.prune import prune
+from airflow_ml.lineage.data import load_data
 from airflow_ml.make_env import make_env
 from airflow_ml.secret_files import remove_secrets, write_secrets
 
@@ -195,7 +196,14 @@ def start() -> None:
         compose("rm", "--force", "--stop", *old)
     if is_up():
         print("==> Airflow, MLflow and the reports are up", file=sys.stderr)
-        return
+    else:
+        _start_services()
+    if settings()["ML_ENGINE"] == "swarm":
+        for problem in nodes.check_new_nodes(load_data()):
+            print(f"    {problem}", file=sys.stderr)
+
+
+def _start_services() -> None:
     started = time.monotonic()
     print(
         "==> Starting Postgres, MLflow, the reports, the engine proxy and Airflow (the first start takes a minute)",

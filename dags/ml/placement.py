@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from ml.settings import SettingError, setting
 
 NONE = "none"
+# The value of the label of a node that was checked.
+SAFE = "safe"
 CONSTRAINT = re.compile(r"([a-z0-9-]+|\*):([a-z][A-Za-z0-9_./-]*)(==|!=)([A-Za-z0-9_.:/-]+)")
 RESERVATION = re.compile(r"([a-z0-9-]+|\*):([1-9][0-9]*)([mg])(?:,([0-9]+(?:\.[0-9]+)?))?")
 UNITS = {"m": 1 << 20, "g": 1 << 30}
@@ -27,6 +29,11 @@ def constraints_of(stage: str) -> list[tuple[str, str, str]]:
     """What a node must be for a stage: each a name, `==` or `!=`, and a value. Errors: SettingError."""
     found = _words("ML_STAGE_CONSTRAINTS", CONSTRAINT)
     return [(name, sign, value) for who, name, sign, value in found if who in (stage, "*")]
+
+
+def safe_node(folder: str) -> str:
+    """The label of a node on which a folder is safe, airflow-ml.srv.ml for /srv/ml: `./airflow-ml doctor` sets it."""
+    return "airflow-ml" + re.sub(r"[^A-Za-z0-9]+", ".", folder).rstrip(".")
 
 
 def reservation_of(stage: str) -> Reservation:

@@ -102,5 +102,5 @@ def test_port_of_another_program_is_found() -> None:
     ],
 )
 def test_storage_that_loses_changes_is_named(code: int, stdout: str, stderr: str, text: str, is_wrong: bool) -> None:
-    found = doctor.storage(subprocess.CompletedProcess([], code, stdout, stderr))
+    found = doctor.judge_storage("storage", subprocess.CompletedProcess([], code, stdout, stderr))
     assert (found.text, bool(found.do)) == (text, is_wrong)

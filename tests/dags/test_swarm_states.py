@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
+from airflow_ml import nodes as nodes_of_the_host
 
 from ml.engines import NotRun, State, swarm
 from ml.engines.swarm import judge, newest, task_template
 from ml.operator import StageOperator
-from ml.placement import Reservation, constraints_of, reservation_of
+from ml.placement import SAFE, Reservation, constraints_of, reservation_of, safe_node
 from ml.settings import SettingError
 
 LOST_S = 60
@@ -109,8 +110,14 @@ def test_task_is_confined(monkeypatch: pytest.MonkeyPatch) -> None:
         "Reservations": {"MemoryBytes": 2 << 30, "NanoCPUs": 1_500_000_000},
     }
     assert template["RestartPolicy"]["Condition"] == "none"
-    assert template["Placement"] == {"Constraints": ["node.labels.size==large"]}
+    assert template["Placement"] == {"Constraints": ["node.labels.airflow-ml.srv.ml==safe", "node.labels.size==large"]}
     assert [network["Target"] for network in template["Networks"]] == ["net"]
+
+
+@pytest.mark.parametrize("folder", ["/srv/ml", "/srv/my data/", "/a-b_c/1"])
+def test_stages_want_the_label_that_the_check_sets(folder: str) -> None:
+    assert safe_node(folder) == nodes_of_the_host.label_of(folder)
+    assert SAFE == nodes_of_the_host.SAFE
 
 
 def test_words_of_a_stage_count_before_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,8 +105,9 @@ def swarm_day() -> Iterator[SwarmDay]:
     """The stack on a swarm, with Dags that can run."""
     with swarm_of_three() as lab, pytest.MonkeyPatch.context() as monkeypatch:
         lab.images |= {stage: {"image": image, "id": "is not run"} for stage, image in images().items()}
-        lab.push({stage: images()[stage] for stage in STAGES})
-        load(lab.manager, images()["base"], *(images()[service] for service in SERVICES), POSTGRES)
+        lab.push({stage: images()[stage] for stage in (*STAGES, "base")})
+        assert lab.check_nodes() == []
+        load(lab.manager, *(images()[service] for service in SERVICES), POSTGRES)
         for name, value in {
             "DOCKER_HOST": lab.manager.host,
             "COMPOSE_PROJECT_NAME": lab.name,

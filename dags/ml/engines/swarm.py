@@ -130,7 +130,7 @@ class SwarmEngine(DockerEngine):
             self._remove_networks([one["Target"] for one in targets])
 
     def _require_nodes(self, work: Work) -> None:
-        """Errors: NotRun if a node's engine ignores what confines a container, or no node is ever large enough."""
+        """Errors: NotRun if an engine ignores what confines a container, or no node is safe or large enough."""
         usable = [node for node in self._nodes().values() if node["Spec"]["Availability"] == "active"]
         for node in usable:
             name, version = node["Description"]["Hostname"], node["Description"]["Engine"]["EngineVersion"]
@@ -141,8 +141,16 @@ class SwarmEngine(DockerEngine):
                     f"`docker node update --availability drain {name}`",
                     hopeless=True,
                 )
+        label = placement.safe_node(work.data)
+        safe = [node for node in usable if (node["Spec"].get("Labels") or {}).get(label) == placement.SAFE]
+        if not safe:
+            raise NotRun(
+                f"none of {len(usable)} active nodes has the label {label}={placement.SAFE}, which a node gets if "
+                f"{work.data} is safe there; do: run ./airflow-ml doctor on the manager",
+                hopeless=True,
+            )
         wanted = placement.reservation_of(work.stage)
-        rooms = [node["Description"]["Resources"] for node in usable]
+        rooms = [node["Description"]["Resources"] for node in safe]
         if not any(r["MemoryBytes"] >= wanted.memory and r["NanoCPUs"] >= wanted.cpus * SECOND_NS for r in rooms):
             largest = max((room["MemoryBytes"] for room in rooms), default=0) >> 20
             raise NotRun(
@@ -220,7 +228,8 @@ def connect(patience_s: float) -> SwarmEngine:
 def task_template(work: Work, network: str) -> TaskTemplate:
     """What runs, and how it is confined."""
     mounts = [Mount(DATA_FOLDER, work.data, type="bind", read_only=work.read_only), Mount("/tmp", None, type="tmpfs")]  # noqa: S108
-    where = ["".join(one) for one in placement.constraints_of(work.stage)]
+    where = [f"node.labels.{placement.safe_node(work.data)}=={placement.SAFE}"]
+    where += ["".join(one) for one in placement.constraints_of(work.stage)]
     if work.connection:
         mounts.append(Mount(connections.TARGET, connections.volume(), type="volume", read_only=True))
         where.append("node.role==manager")  # the volume of the credentials is on Airflow's host alone
@@ -239,7 +248,7 @@ def task_template(work: Work, network: str) -> TaskTemplate:
         ),
         resources=_resources(work),
         restart_policy=RestartPolicy("none"),
-        placement=where or None,
+        placement=where,
         networks=[network],
     )
 
@@ -271,7 +280,11 @@ def judge(task: Mapping[str, Any] | None, nodes: Mapping[str, Any], lost_s: floa
         and BUSY not in said
         and _age_s(status["Timestamp"]) > NO_NODE_S
     ):
-        raise NotRun(f"no node fits: {said}; do: change ML_STAGE_CONSTRAINTS, or the nodes' labels", hopeless=True)
+        raise NotRun(
+            f"no node fits: {said}; do: change ML_STAGE_CONSTRAINTS, or the nodes' labels; "
+            "./airflow-ml doctor checks a new node",
+            hopeless=True,
+        )
     return State(None)
 
 

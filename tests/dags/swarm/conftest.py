@@ -41,7 +41,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     docker("build", "--quiet", "--tag", image, str(folder))
     try:
         with swarm_of_three() as lab:
-            lab.push({"probe": image})
+            lab.push({"probe": image, "base": images()["base"]})
+            assert lab.check_nodes() == []
             yield lab
     finally:
         docker("image", "rm", "--force", image, check=False)

@@ -18,6 +18,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from airflow_ml import nodes
+from airflow_ml.lineage.data import Data
 
 from tests.harness import PATIENCE_S, ROOT, docker, images
 
@@ -281,6 +283,23 @@ class Lab:
             self.images[stage] = {"image": image, "id": identity, "pushed": pushed}
         shutil.rmtree(saved)
         self.lock.write_text(json.dumps({"version": 1, "images": self.images}))
+
+    def check_nodes(self) -> list[str]:
+        """Let stages run on each node, as `./airflow-ml up` does; what is wrong with the others."""
+        with self.as_host_tool():
+            return list(nodes.check_new_nodes(self.data_of(self.data)))
+
+    def data_of(self, folder: Path) -> Data:
+        """A folder that all hosts have, as the host tool names it."""
+        return Data(str(folder), f"{PROXY_USER}:{PROXY_USER}", "256m")
+
+    @contextmanager
+    def as_host_tool(self) -> Iterator[None]:
+        """The commands of the host tool are about this swarm, and its images."""
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setenv("DOCKER_HOST", self.manager.host)
+            monkeypatch.setattr(nodes, "image_lock", lambda: self.images)
+            yield
 
     def _start_proxy(self) -> None:
         """The engine proxy before the manager, as the stack has it; its socket is `proxy`."""

@@ -1,6 +1,7 @@
 """What becomes of a task whose container runs on a swarm, ends badly there, cannot start, or is lost with its node."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,12 +12,13 @@ import structlog
 from airflow.models import DagRun
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 from airflow.utils.session import create_session
+from airflow_ml import doctor, nodes
 
 from ml import engines, labels, operator
 from ml.engines import EngineError, swarm
 from ml.orphans import remove_orphans
 from tests.dags.runs import Airflow, day
-from tests.dags.swarm.lab import NETWORK, REGISTRY, Lab, Node, wait_until
+from tests.dags.swarm.lab import NETWORK, PROXY_USER, REGISTRY, Lab, Node, call, wait_until
 
 pytestmark = pytest.mark.usefixtures("_environment")
 
@@ -155,7 +157,8 @@ def test_container_is_confined(probes: Airflow) -> None:
             "up_for_retry",
             "refused the container: No such image",
         ),
-        ({"ML_DATA": "/nowhere"}, "up_for_retry", "bind source path does not exist: /nowhere"),
+        ({"ML_DATA": "/nowhere"}, "failed", "none of 3 active nodes has the label airflow-ml.nowhere=safe"),
+        ({"ML_DATA": "/gone"}, "up_for_retry", "bind source path does not exist: /gone"),
         (
             {"ML_STAGE_CONSTRAINTS": "probe:node.labels.size==huge"},
             "failed",
@@ -170,6 +173,8 @@ def test_work_that_cannot_begin_fails_in_words(
     probes: Airflow, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     change: dict[str, str | int | None], state: str, message: str,
 ) -> None:  # fmt: skip
+    for node in lab.nodes:
+        lab.manager.docker("node", "update", "--label-add=airflow-ml.gone=safe", node.name)
     monkeypatch.setattr(swarm, "NO_NODE_S", 1)
     monkeypatch.setenv("ML_DOCKER_HOST", lab.manager.host)  # the proxy refuses some of it first
     for name, value in change.items():
@@ -187,6 +192,26 @@ def test_work_that_cannot_begin_fails_in_words(
     assert message in str(outcome.error)
     assert "; do: " in str(outcome.error)
     assert_nothing_left(lab)
+
+
+def test_node_that_does_not_share_the_folder_gets_no_label(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = lab.folder / "half"
+    folder.mkdir()
+    os.chown(folder, PROXY_USER, PROXY_USER)
+    first, second, third = lab.nodes
+    assert second.process is not None
+    call("nsenter", f"--mount=/proc/{second.process.pid}/ns/mnt", "mount", "-t", "tmpfs", "-o", f"uid={PROXY_USER}",
+         "none", folder)  # fmt: skip
+    monkeypatch.setattr(nodes, "JOIN_S", 10)
+    with lab.as_host_tool():
+        findings = {found.what: found for found in doctor.storage(lab.data_of(folder), "swarm")}
+    assert [what for what, found in findings.items() if found.do] == ["storage of node2"]
+    assert findings["storage of node2"].text.startswith("nobody joined: ")
+    assert "the job on node2: Failed" in findings["storage of node2"].text
+    assert "keeps locks and renames" in findings["storage of node3"].text
+    form = f'{{{{index .Spec.Labels "{nodes.label_of(str(folder))}"}}}}'
+    labels = [lab.manager.docker("node", "inspect", "--format", form, node.name) for node in (first, second, third)]
+    assert labels == ["safe", "", "safe"]
 
 
 # What MLflow is to the stage `registry`: a container of the stack on the manager, with a name on an overlay network.
