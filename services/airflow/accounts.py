@@ -35,7 +35,7 @@ def set_account(name: str, password: str, role: str | None) -> str:
             manager.add_user(name, name, "", f"{name}@localhost", roles, password)
             return "made"
         if check_password_hash(user.password or "", password) and (not roles or user.roles == roles):
-            return "as it was"
+            return "unchanged"
         if roles:
             user.roles = roles
         user.active = True
