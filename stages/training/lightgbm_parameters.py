@@ -27,6 +27,7 @@ DEFAULTS: Mapping[str, Any] = {
 # The first metric is the one that early stopping follows.
 METRICS = {"binary": ["binary_logloss", "auc"], "multiclass": ["multi_logloss", "multi_error"]}
 
+RANKS = "--ranks says on how many machines a model is trained"
 # Parameters with one value that works: the value and why.
 _FIXED: Mapping[str, tuple[Any, str]] = {
     "boosting": ("gbdt", "the prediction stage adds the trees up as gbdt does; dart and rf weigh them differently"),
@@ -39,8 +40,8 @@ _FIXED: Mapping[str, tuple[Any, str]] = {
     "data_sample_strategy": ("bagging", "what goss draws depends on the number of threads"),
     "use_quantized_grad": (False, "its trees depend on the number of threads"),
     "device_type": ("cpu", "the image holds LightGBM for CPUs, and other devices do not repeat a run exactly"),
-    "tree_learner": ("serial", "a stage is one process"),
-    "num_machines": (1, "a stage is one process"),
+    "tree_learner": ("serial", RANKS),
+    "num_machines": (1, RANKS),
 }
 # Parameters that cannot be set at all, by the reason.
 _UNWANTED: Mapping[str, str] = {
@@ -53,7 +54,7 @@ _UNWANTED: Mapping[str, str] = {
         num_iteration_predict pred_early_stop pred_early_stop_freq pred_early_stop_margin predict_contrib
         predict_disable_shape_check predict_leaf_index predict_raw_score refit_decay_rate start_iteration_predict
         task""",
-    "a stage is one process": "local_listen_port machines time_out",
+    RANKS: "local_listen_port machines time_out",
     "encoder.json says which features are categories": "categorical_feature",
 }
 _REFUSED = {name: why for why, names in _UNWANTED.items() for name in names.split()}

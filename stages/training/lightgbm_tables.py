@@ -11,7 +11,7 @@ The table is a file, and not an array in memory, because LightGBM then holds one
 import csv
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,47 +43,58 @@ def native_names(features: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def copy_table(source: Path, copy: Path, columns: Sequence[str], label: str, *, weighted: bool) -> Any:
+def copy_table(
+    source: Path, copy: Path, columns: Sequence[str], label: str, *, weighted: bool, turn: tuple[int, int] = (0, 1)
+) -> Any:
     """Check the CSV file `source`, write it to `copy` as LightGBM's parser needs it; returns the weights of the rows.
 
     `columns` are the names that the header must have, the target first, then the weight if the table is `weighted`. A
     row is the target's code and its weight, never empty, then one finite decimal number or an empty field per feature.
     The copy is without the weights, which LightGBM would take for a feature: they are returned, doubles above 0 of
-    shape (rows,), or None without weights. Errors: BadInput naming `label`, line and column.
+    shape (rows,), or None without weights. With the `turn` (r, n) only the rows r, r + n, r + 2n, ... are checked and
+    copied. Errors: BadInput naming `label`, line and column.
     """
-    rows, size, weights = 0, source.stat().st_size, []
+    (first, step), rows, kept, size, weights = turn, 0, 0, source.stat().st_size, []
     with source.open("rb") as table, copy.open("wb") as out, progress(f"copying {label}", size, "bytes") as advance:
         _check_header(table.readline(), columns, label)
         out.write(",".join(["label", *native_names(columns[2 if weighted else 1 :])]).encode() + b"\n")
         while lines := table.readlines(BLOCK_BYTES):
-            block = _name_missing(b"".join(lines))
-            if not _is_table(block, lines, len(columns)):
-                _check_lines(lines, rows + 2, columns, label)
-            if weighted:
-                block, found = _without_weights(block)
-                weights.append(found)
-            out.write(block)
+            skipped = (first - rows) % step
+            if own := lines[skipped::step]:
+                block = _name_missing(b"".join(own))
+                if not _is_table(block, own, len(columns)):
+                    _check_lines(own, range(rows + skipped + 2, rows + len(lines) + 2, step), columns, label)
+                if weighted:
+                    block, found = _without_weights(block)
+                    weights.append(found)
+                out.write(block)
             rows += len(lines)
+            kept += len(own)
             advance(sum(map(len, lines)))
-    if not rows:
-        raise BadInput(f"{label} has a header but no rows", expected="one row or more", do=AGAIN)
-    return _checked_weights(np.concatenate(weights), label) if weighted else None
+    if not kept:
+        found, do = (f"{rows} rows for {step} ranks", "take fewer ranks") if rows else ("a header but no rows", AGAIN)
+        raise BadInput(f"{label} has {found}", expected="one row or more", do=do)
+    return _checked_weights(np.concatenate(weights), label, turn) if weighted else None
 
 
-def check_classes(codes: Any, classes: Sequence[str], label: str) -> None:
-    """Check that the target's codes (a float array) are positions in `classes`, and that at least two occur."""
+def check_codes(codes: Any, classes: Sequence[str], label: str, turn: tuple[int, int] = (0, 1)) -> set[int]:
+    """Check that the target's codes (a float array) are positions in `classes`; returns those that occur."""
     wrong = ~np.isin(codes, np.arange(len(classes)))
     if wrong.any():
         row = int(wrong.argmax())
         raise BadInput(
-            f"{label} line {row + 2} has the target {codes[row]:g}",
+            f"{label} line {_line_of(row, turn)} has the target {codes[row]:g}",
             expected=f"a whole number from 0 to {len(classes) - 1}, the position of a class in encoder.json",
             do=AGAIN,
         )
-    present = [classes[int(code)] for code in np.unique(codes)]
+    return {int(code) for code in np.unique(codes)}
+
+
+def require_two_classes(present: Set[int], rows: int, classes: Sequence[str], label: str) -> None:
+    """Errors: BadInput if only one class occurs in a table; `present` are the codes that do."""
     if len(present) < 2:
         raise BadInput(
-            f"all {len(codes)} rows of {label} are of one class, {present[0]!r}",
+            f"all {rows} rows of {label} are of one class, {classes[min(present)]!r}",
             expected="rows of two classes or more",
             do="take a day, or more rows, in which each class occurs",
         )
@@ -96,7 +107,13 @@ def _without_weights(block: bytes) -> tuple[bytes, Any]:
     return rest, np.array([float(weight) for _, weight, _ in fields])
 
 
-def _checked_weights(weights: Any, label: str) -> Any:
+def _line_of(row: int, turn: tuple[int, int]) -> int:
+    """The line of a table, counted from 1, that a row of its copy is from."""
+    first, step = turn
+    return first + row * step + 2
+
+
+def _checked_weights(weights: Any, label: str, turn: tuple[int, int]) -> Any:
     """The same weights. Errors: BadInput if one is not above 0 in LightGBM's single precision."""
     with np.errstate(over="ignore"):
         single = weights.astype(np.float32)
@@ -104,7 +121,7 @@ def _checked_weights(weights: Any, label: str) -> Any:
     if wrong.any():
         row = int(wrong.argmax())
         raise BadInput(
-            f"{label} line {row + 2} has the weight {weights[row]:g}",
+            f"{label} line {_line_of(row, turn)} has the weight {weights[row]:g}",
             expected="a number above 0, in single precision",
             do=AGAIN,
         )
@@ -172,9 +189,9 @@ def _is_table(block: bytes, lines: Sequence[bytes], columns: int) -> bool:
     return numbers.shape == (len(lines), columns) and not np.isinf(numbers).any()
 
 
-def _check_lines(lines: Sequence[bytes], first_line: int, columns: Sequence[str], label: str) -> None:
+def _check_lines(lines: Sequence[bytes], numbers: Sequence[int], columns: Sequence[str], label: str) -> None:
     """Find the field that makes some lines no table. Errors: BadInput naming line and column."""
-    for number, line in enumerate(lines, first_line):
+    for number, line in zip(numbers, lines, strict=True):
         fields = line.removesuffix(b"\n").split(b",")
         if len(fields) != len(columns):
             raise BadInput(f"{label} line {number} has {len(fields)} fields", expected=f"{len(columns)}", do=AGAIN)

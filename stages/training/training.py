@@ -19,6 +19,7 @@ from stagekit import Command, option, run_stage
 from stagekit.options import or_empty, whole_number
 
 from backtest import days_list
+from ranks import MOST_RANKS
 
 COMMANDS = (
     Command(
@@ -42,6 +43,13 @@ COMMANDS = (
                 metavar="DAYS",
                 help="take the parameters of the newest search of `tuning`, if it is not older than so many days; "
                 "parameters that are given win (default: no search is looked for)",
+            ),
+            option(
+                "--ranks",
+                type=whole_number(1, MOST_RANKS),
+                default=1,
+                metavar="N",
+                help="train on N machines, with a container on each: the README says how (default: %(default)s)",
             ),
             option(
                 "--check-parameters",

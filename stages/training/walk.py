@@ -157,7 +157,8 @@ def _train(
         return chosen
     trains, validates, days = chosen
     train = _dataset(trains, categories, parameters)
-    fitted = fit(Tables(train, _dataset(validates, categories, parameters, train)), parameters, lambda *_: None)
+    tables = Tables(train, _dataset(validates, categories, parameters, train), len(trains.codes))
+    fitted = fit(tables, parameters, lambda *_: None)
     counts = {"train": len(trains.codes), "val": len(validates.codes)}
     log.info("%s, window of %d days: %s rows, %d iterations", day, window, counts, fitted.best_iteration)
     digest = hashlib.sha256(fitted.model.encode()).hexdigest()

@@ -78,7 +78,7 @@ def test_param_is_json_or_text_under_its_main_name(pair: str, name: str, value: 
         (["--param", "data_sample_strategy=goss"], "depends on the number of threads"),
         (["--param", "use_quantized_grad=true"], "depend on the number of threads"),
         (["--param", "device=gpu"], "device_type is 'gpu'"),
-        (["--param", "machines=a:1"], "a stage is one process"),
+        (["--param", "machines=a:1"], "--ranks says on how many machines"),
         (["--param", "output_model=x.txt"], "nothing but its partitions"),
         (["--param", "cat_feature=0"], "encoder.json says which features are categories"),
         (["--param", "weight=0"], "weight_column cannot be set here"),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import BadInput
 
-from lightgbm_tables import READING, check_classes, copy_table, native_names, read_rows
+from lightgbm_tables import READING, check_codes, copy_table, native_names, read_rows
 
 COLUMNS = ["kind", "price"]
 # Every bin one value, every leaf one row: the trees show each value that was read.
@@ -117,6 +117,40 @@ def test_blocks_do_not_change_the_copy(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(set(copies)) == 1
 
 
+@pytest.mark.parametrize("size", [7, 64, 1 << 20])
+def test_each_row_is_copied_for_one_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr("lightgbm_tables.BLOCK_BYTES", size)
+    table = make_table(200, 1)
+    (tmp_path / "table.csv").write_text(table.text().removesuffix("\n"))
+    for rank in range(3):
+        turn, copy = (rank, 3), tmp_path / "copy.csv"
+        copy_table(tmp_path / "table.csv", copy, table.header, "table.csv", weighted=False, turn=turn)
+        own = [",".join(cell or "nan" for cell in row) for row in table.rows[rank::3]]
+        assert copy.read_text().splitlines()[1:] == own
+
+
+def test_ranks_name_the_line_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightgbm_tables.BLOCK_BYTES", 64)
+    rows = [["1", "0.5", str(number)] for number in range(2, 60)]
+    rows[50][2], rows[40][1] = "inf", "0"
+    (tmp_path / "table.csv").write_text(Table(["kind", "weight", "price"], rows).text())
+    for rank, message in ((50 % 3, "line 52, column 'price'"), (40 % 3, "line 42 has the weight 0")):
+        with pytest.raises(BadInput, match=message):
+            copy_table(
+                *(tmp_path / "table.csv", tmp_path / "copy.csv", ["kind", "weight", "price"], "table.csv"),
+                weighted=True,
+                turn=(rank, 3),
+            )
+    with pytest.raises(BadInput, match="line 62 has the target 2"):
+        check_codes(np.array([1, 0, 2], dtype=np.float32), ["no", "yes"], "table.csv", (0, 30))
+    with pytest.raises(BadInput, match="58 rows for 60 ranks"):
+        copy_table(
+            *(tmp_path / "table.csv", tmp_path / "copy.csv", ["kind", "weight", "price"], "table.csv"),
+            weighted=True,
+            turn=(59, 60),
+        )
+
+
 def test_rows_are_read_as_python_reads_them(tmp_path: Path) -> None:
     table = make_table(50, 3)
     (tmp_path / "table.csv").write_text(table.text())
@@ -150,4 +184,4 @@ def test_features_of_any_name_can_be_trained(world: World) -> None:
 @pytest.mark.parametrize("codes", [[0, 1, 2], [0, 0.5, 1], [0, -1, 1], [0, float("nan"), 1]])
 def test_codes_that_are_no_class_are_refused(codes: list[float]) -> None:
     with pytest.raises(BadInput, match=r"^val.csv line \d has the target"):
-        check_classes(np.array(codes, dtype=np.float32), ["no", "yes"], "val.csv")
+        check_codes(np.array(codes, dtype=np.float32), ["no", "yes"], "val.csv")

@@ -1,0 +1,120 @@
+"""Training on several ranks: containers on a network that leads nowhere, as a person starts them by hand."""
+
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from uuid import uuid4
+
+import pytest
+
+from tests.harness import RESTRICTED, Data, data_volume, docker, images, wait_until
+
+DAY, RANKS = "2026-11-21", 3
+MODEL = f"models/{DAY}"
+FILES = ("model.txt", "params.json", "feature_importance.csv", "reference_scores.csv", "encoder.json")
+SHORT = "--param=num_iterations=40"
+ENDLESS = ("--force", "--param=num_iterations=1000000", "--param=early_stopping_round=0", "--log-every=1")
+# How long the others may live after a rank has ended.
+BOUND_S = 30
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[Data]:
+    """A day that is split, of rows enough for each rank to learn the same."""
+    with data_volume("ranks") as made:
+        made.generate(DAY, "--rows=8000")
+        made.prepare(DAY)
+        made.split(DAY)
+        yield made
+
+
+@contextmanager
+def gang(data: Data, *arguments: str, options: Sequence[str] = ()) -> Iterator[list[str]]:
+    """The containers of all ranks, started in the order in which LightGBM does not need them."""
+    network = f"airflow-ml-test-ranks-{uuid4().hex[:12]}"
+    docker("network", "create", "--internal", network)
+    names = [f"{network}-{rank}" for rank in range(RANKS)]
+    confined = [option for option in RESTRICTED if option != "--rm"]
+    try:
+        for rank, name in enumerate(names):
+            place = (f"--name={name}", f"--network={network}", f"--network-alias=rank-{rank}", f"--env=ML_RANK={rank}")
+            docker(
+                *("run", "--detach", *confined, *place, data.mount, *options, images()["training"]),
+                *(f"--ds={DAY}", f"--ranks={RANKS}", *arguments),
+            )
+        yield names
+    finally:
+        docker("rm", "--force", *names, check=False)
+        docker("network", "rm", network, check=False)
+
+
+def ends(names: Sequence[str]) -> list[int]:
+    """Wait for all; returns their exit codes."""
+    return [int(code) for code in docker("wait", *names).stdout.split()]
+
+
+def train(data: Data, *arguments: str, options: Sequence[str] = ()) -> list[str]:
+    """Train on all ranks; returns the last line of each one's stdout."""
+    with gang(data, *arguments, options=options) as names:
+        assert ends(names) == [0] * RANKS, "\n".join(docker("logs", name).stderr for name in names)
+        return [docker("logs", name).stdout for name in names]
+
+
+def hashes(data: Data) -> dict[str, str]:
+    return {file: data.hash(f"{MODEL}/{file}") for file in FILES}
+
+
+def published(data: Data) -> dict[str, str]:
+    """The files without those of a writer that was killed, which the next one removes."""
+    return {name: digest for name, digest in data.files().items() if ".tmp/" not in name}
+
+
+def test_ranks_make_one_model_the_same_twice_and_nearly_that_of_one_machine(data: Data) -> None:
+    alone = data.train(DAY, SHORT).line
+    lines = [json.loads(out) for out in train(data, SHORT)]
+    first, made = data.mark(MODEL)["steps"]["train"], hashes(data)
+
+    assert [{**line, "seconds": 0} for line in lines] == [{**lines[0], "seconds": 0}] * RANKS
+    assert lines[0]["rows"] == alone["rows"]
+    assert first["call"]["arguments"]["ranks"] == first["parameters"]["num_machines"] == RANKS
+    # It is another model, as each rank finds the bins of some features in its own rows.
+    assert lines[0]["validation"]["auc"] != alone["validation"]["auc"]
+    assert math.isclose(lines[0]["validation"]["auc"], alone["validation"]["auc"], abs_tol=0.03)
+    assert math.isclose(lines[0]["validation"]["binary_logloss"], alone["validation"]["binary_logloss"], rel_tol=0.1)
+
+    assert [json.loads(out).get("cached") for out in train(data, SHORT)] == [True] * RANKS
+    train(data, SHORT, "--force", options=["--cpuset-cpus=0"])  # with another number of threads
+    assert hashes(data) == made
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_rank_that_is_killed_ends_the_others_which_say_so(data: Data, rank: int) -> None:
+    before = published(data)
+    with gang(data, *ENDLESS) as names:
+        wait_until(lambda: "iteration 1 of" in docker("logs", names[0]).stderr, "the ranks train", names[0])
+        started = time.monotonic()
+        docker("kill", names[rank])
+        codes = ends(names)
+        assert time.monotonic() - started < BOUND_S
+        assert codes == [128 + signal.SIGKILL if other == rank else 1 for other in range(RANKS)]
+        for other in {*range(RANKS)} - {rank}:
+            words = f"rank {rank} of {RANKS} has ended, so rank {other} ends too; nothing was published"
+            assert docker("logs", names[other]).stderr.splitlines()[-1].endswith(words)
+    assert published(data) == before
+
+
+def test_ranks_that_work_on_something_else_are_refused(data: Data) -> None:
+    """The containers differ in ML_IMAGE, as two images would."""
+    with gang(data, *ENDLESS) as names:
+        docker("rm", "--force", names[2])
+        network = names[0].removesuffix("-0")
+        other = docker(
+            *("run", *RESTRICTED, f"--network={network}", "--env=ML_RANK=2", "--env=ML_IMAGE=other", data.mount),
+            *(images()["training"], f"--ds={DAY}", f"--ranks={RANKS}"),
+            check=False,
+        )
+        assert (other.returncode, *ends(names[:2])) == (1, 3, 1)
+        assert "rank 2 works on" in docker("logs", names[0]).stderr
