@@ -153,10 +153,10 @@ def dots(kind: str, axis: Axis, values: Mapping[str, float], scale: Scale) -> st
     return f'<path class="{kind}{crowded}" d="{parts}"/>' if parts else ""
 
 
-def dashes(axis: Axis, days: Sequence[str]) -> str:
-    """A dash at the bottom of each of the days, which have no value."""
-    parts = "".join(f"M{axis.place(ds) + 0.1:.6g} {HEIGHT - 3:g}h0.8" for ds in days)
-    return f'<path class="none" d="{parts}"/>' if parts else ""
+def dashes(axis: Axis, days: Sequence[str], kind: str = "none", above: float = 3) -> str:
+    """A dash for each of the days, so far above the bottom; without another kind, they are days that have no value."""
+    parts = "".join(f"M{axis.place(ds) + 0.1:.6g} {HEIGHT - above:g}h0.8" for ds in days)
+    return f'<path class="{kind}" d="{parts}"/>' if parts else ""
 
 
 def bars(kind: str, axis: Axis, values: Mapping[str, tuple[float, float]], scale: Scale) -> str:

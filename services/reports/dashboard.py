@@ -11,6 +11,8 @@ from pages import page, plain
 
 # The months of the list that are open at first.
 OPEN_MONTHS = 2
+# The dash of a day in shadow is above that of a day without a figure.
+ABOVE_MISSING = 9
 # The features of the heat map, and those that the text over a day names.
 MOST_ROWS, MOST_NAMED = 12, 3
 # The rules of the metric: a day that breaks one has a red dot.
@@ -99,12 +101,15 @@ def _metric(days: Sequence[Summary]) -> str:
     shapes = changes + whiskers(axis, intervals, scale) + steps("limit", axis, trained, scale)
     shapes += line("line", axis, live, scale) + dots("dot", axis, live, scale)
     shapes += dots("estimate", axis, estimated, scale) + dots("crossed", axis, crossed, scale) + dashes(axis, missing)
+    beside = [day.ds for day in days if day.shadow]
+    shapes += dashes(axis, beside, "shadow", ABOVE_MISSING)
     titles = {day.ds: _metric_title(day) for day in days}
     chart = Chart(axis, f"{name or 'Metric'} of each day", titles).draw(shapes, names, scale.labels("{:.3f}".format))
     legend = {"blue": "of the day", "pale": "its interval"} if intervals else {"blue": "of the day"}
     legend |= {"estimate": "estimated from the scores, not measured"} if estimated else {}
     legend |= {"thin": "dashed: at training"}
     legend |= {"upright": "the champion changed"} if changes else {}
+    legend |= {"shadow": "a challenger in shadow"} if beside else {}
     legend |= {"red": "a limit crossed"} if crossed else {}
     legend |= {"dash": "not measured"} if missing else {}
     with_figure = next((day for day in reversed(mine) if day.live is not None), None)
@@ -123,7 +128,8 @@ def _figure(day: Summary) -> str:
 
 def _metric_title(day: Summary) -> str:
     trained = f", at training {day.trained:.4f}" if day.trained is not None else ""
-    return _figure(day) + trained + (f", {_model_name(day)}" if _model_name(day) else "")
+    beside = f"; in shadow {', '.join(day.shadow)}" if day.shadow else ""
+    return _figure(day) + trained + (f", {_model_name(day)}" if _model_name(day) else "") + beside
 
 
 def _interval(day: Summary) -> str:
@@ -309,6 +315,7 @@ def _line(day: Summary) -> str:
         f"{day.rows:,} rows" if day.rows is not None else "",
         f"{day.rejected:,} rejected" if day.rejected is not None else "rejects not counted",
         f"<bdi>{plain(_model_name(day))}</bdi>" if _model_name(day) else "",
+        f"in shadow {plain(day.shadow[0], MOST_TEXT)}" if day.shadow else "",
     ]
     facts = facts if day.breaches is not None else []
     return f'<li>{link} <span class="note">{", ".join(filter(None, facts))}</span> {_state(day)}</li>'

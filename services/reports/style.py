@@ -58,6 +58,7 @@ path.interval.small { stroke-width: 2px; }
 path.mark { stroke: var(--soft); stroke-width: 1px; stroke-linecap: butt; }
 path.limit { stroke: var(--soft); stroke-width: 1px; stroke-dasharray: 4 4; stroke-linecap: butt; }
 path.dot { stroke: var(--blue); stroke-width: 5px; } path.crossed { stroke: var(--red); stroke-width: 9px; }
+path.shadow { stroke: var(--fine); stroke-width: 4px; stroke-linecap: butt; }
 path.none { stroke: var(--soft); stroke-width: 2px; stroke-linecap: butt; } path.dot.small { stroke-width: 2px; }
 path.crossed.small { stroke-width: 7px; }
 path.estimate { stroke: var(--amber); stroke-width: 7px; } path.estimate.small { stroke-width: 3px; }
@@ -74,6 +75,7 @@ svg .cell { fill: var(--cell); } i[class*="drift"], i[class*="state"] { backgrou
 .legend .estimate { background: var(--amber); border-radius: 50%; }
 .legend .grey { background: var(--gap); } .legend .pale { background: var(--pale); }
 .legend .dash { height: .15rem; vertical-align: .25rem; background: var(--soft); }
+.legend .shadow { height: .3rem; vertical-align: .15rem; background: var(--fine); }
 .legend .upright { width: 1px; background: var(--soft); }
 .legend .thin { height: .2rem; vertical-align: .2rem; background: var(--soft); }
 details { margin: 0 0 .75rem; } summary { cursor: pointer; padding: .3rem 0; } summary b { margin-right: .5rem; }

@@ -22,7 +22,12 @@ LAST = "2026-11-22"
 # Days before LAST that get a copy of its report with other figures; {number: changes}. A number that is left out has
 # no report.
 SHADOW = {"version": "version 7, day 2 of 3", "figures": "Area under the ROC curve 0.91, the champion's 0.90 <b>"}
-FEW: dict[int, dict[str, Any]] = {0: {"shadow": SHADOW}, 2: {"version": "1"}, 9: {"version": "1"}}
+FIRST_SHADOW = {"version": "version 7, day 1 of 3", "figures": "no day with labels has been compared yet"}
+FEW: dict[int, dict[str, Any]] = {
+    0: {"shadow": SHADOW},
+    2: {"version": "1", "shadow": FIRST_SHADOW},
+    9: {"version": "1"},
+}
 MANY: dict[int, dict[str, Any]] = {
     number: {
         "version": str(60 - number // 7),
@@ -30,6 +35,7 @@ MANY: dict[int, dict[str, Any]] = {
         "breaches": [{"what": "floors", "text": "roc_auc 0.6 is below the floor 0.7"}] if number == 50 else [],
         "is_unmeasured": number == 20,
         "trained_on_day": number == 399,
+        "shadow": SHADOW if 10 <= number < 17 else None,
     }
     for number in range(400)
     if not 100 <= number < 115
@@ -146,7 +152,15 @@ def test_gaps_and_missing_figures_are_visible(services: dict[str, Service]) -> N
     ]
     shadow = "Area under the ROC curve 0.91, the champion&#x27;s 0.90 &lt;b&gt;"
     assert f'<dt>In shadow</dt><dd>version 7, day 2 of 3</dd><dd class="note">{shadow}</dd>' in page
-    assert "In shadow" not in services["many"].text("/")
+    # Each day in shadow has a mark, its words in the text over the chart, and in the list.
+    assert re.findall(r'<path class="shadow" d="([^"]*)"', page) == ["M7.1 91h0.8M9.1 91h0.8"]
+    titles = dict(re.findall(r"<title>([0-9-]+): (.*?)</title>", page.partition("<h2>Drift")[0]))
+    assert titles["2026-11-20"].endswith(f"; in shadow version 7, day 1 of 3, {FIRST_SHADOW['figures']}")
+    assert "shadow" not in titles["2026-11-13"]
+    assert page.partition("<ol>")[2].count("in shadow version 7, day") == 2
+    many = services["many"].text("/")
+    assert "In shadow" not in many
+    assert [path.count("M") for path in re.findall(r'<path class="shadow" d="([^"]*)"', many)] == [7]
     assert '<dt>Days with a report</dt><dd>3</dd><dd class="note">7 missing in between</dd>' in page
 
 
