@@ -4,6 +4,7 @@ import logging
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from stagekit import Publication, publish, read_partition
@@ -13,6 +14,8 @@ from rendering import render_template
 
 BACKTEST, PAGE = "backtest.json", "backtest.html"
 SIZE = (540.0, 260.0)
+# Days that are written at the axis of a chart.
+MOST_TICKS = 5
 # What became of a promotion: words for people, in the order of a table.
 OUTCOMES = {"paid": "paid", "unclear": "no clear difference", "regretted": "regretted"}
 
@@ -57,10 +60,8 @@ def _strategy(one: Mapping[str, Any], scored: Sequence[str], metric: str) -> dic
     name = f"{window_words(one['window'])}, {every_words(one['every'])}"
     return {
         "name": name,
-        "window": window_words(one["window"]),
-        "every": every_words(one["every"]),
         "mean": _figure(one["mean"]),
-        "gain": _figure(one["gain"], signed=True),
+        "gain": _figure(_over_all_days(one["gain"], one["mean"]), signed=True),
         "outcomes": ", ".join(f"{counts[name]} {words}" for name, words in OUTCOMES.items() if counts[name]),
         "chart": _chart(one["days"], scored, metric),
         "days": [{**day, "figure": _figure(day)} for day in one["days"]],
@@ -75,6 +76,17 @@ def _strategy(one: Mapping[str, Any], scored: Sequence[str], metric: str) -> dic
         ],
         "untrained": one["untrained"],
     }
+
+
+def _over_all_days(gain: Mapping[str, Any] | None, mean: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The gain as a mean over all days, so that it is the difference of two means of the table.
+
+    The file has it over the days that another model than the first scored; on the others it is exactly 0.
+    """
+    if not gain or not mean:
+        return None
+    share = gain["days"] / mean["days"]
+    return {"value": share * gain["value"], "interval": [share * bound for bound in gain["interval"]]}
 
 
 def window_words(days: int) -> str:
@@ -99,22 +111,32 @@ def _figure(found: Mapping[str, Any] | None, signed: bool = False) -> dict[str, 
 
 
 def _chart(days: Sequence[Mapping[str, Any]], scored: Sequence[str], metric: str) -> Any:
-    """The metric of each day over the number of the day, its interval as thin lines."""
+    """The metric of each day, its interval as thin lines."""
     from charts import Frame, Series, lines
     from svg import padded
 
-    place = {ds: number for number, ds in enumerate(scored, start=1)}
+    first, last = (date.fromisoformat(scored[end]) for end in (0, -1)) if scored else (date.min, date.min)
+    place = {ds: float((date.fromisoformat(ds) - first).days) for ds in scored}
     bounds = [bound for day in days for bound in day["interval"]]
     frame = Frame(
         f"{metric} of each day, and its interval",
-        f"day, from {scored[0]}" if scored else "day",
+        "day",
         metric,
-        (1.0, float(max(2, len(scored)))),
+        (0.0, float(max(1, (last - first).days))),
         padded(bounds) if bounds else (0.0, 1.0),
+        x_texts=_ticks(first, (last - first).days) if scored else (),
     )
-    of_bound = [[(float(place[day["ds"]]), float(day["interval"][side])) for day in days] for side in (0, 1)]
-    values = [(float(place[day["ds"]]), float(day["value"])) for day in days]
+    of_bound = [[(place[day["ds"]], float(day["interval"][side])) for day in days] for side in (0, 1)]
+    values = [(place[day["ds"]], float(day["value"])) for day in days]
     return lines(frame, [Series("", values, 0), *(Series("", points, 0, thin=True) for points in of_bound)], SIZE)
+
+
+def _ticks(first: date, length: int) -> list[tuple[float, str]]:
+    """Days at about equal distances, the first and the last with their year."""
+    number = min(MOST_TICKS - 1, length) or 1
+    places = sorted({round(length * tick / number) for tick in range(number + 1)})
+    texts = ((place, (first + timedelta(days=place)).isoformat()) for place in places)
+    return [(float(place), text if place in (0, length) else text[5:]) for place, text in texts]
 
 
 def _best(strategies: Sequence[Mapping[str, Any]]) -> str:

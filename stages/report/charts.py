@@ -33,7 +33,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Frame:
-    """What a chart of lines has around its lines."""
+    """What a chart of lines has around its lines. `x_texts` are texts at places of the x axis, for its numbers."""
 
     title: str
     x_name: str
@@ -43,6 +43,7 @@ class Frame:
     diagonal: bool = False
     level: float | None = None
     upright: float | None = None
+    x_texts: Sequence[tuple[float, str]] = ()
 
 
 def lines(frame: Frame, series: Sequence[Series], size: Size = SMALL, note: str = "") -> Markup:
@@ -54,7 +55,7 @@ def lines(frame: Frame, series: Sequence[Series], size: Size = SMALL, note: str 
     y = Scale(*frame.y, height - BOTTOM, TOP)
     parts = [
         label(LEFT, 17.0, frame.title, "h", 60),
-        *axes(x, y, frame.x_name, frame.y_name),
+        *axes(x, y, frame),
         *references(frame, x, y),
         *(one for each in series for one in _line(each, x, y)),
         *_legend(legend, height + 8, note),
@@ -62,18 +63,20 @@ def lines(frame: Frame, series: Sequence[Series], size: Size = SMALL, note: str 
     return drawing(width, height + (rows * LEGEND_LINE + 8 if rows else 0), frame.title, parts)
 
 
-def axes(x: Scale, y: Scale, x_name: str, y_name: str) -> Iterable[Markup]:
+def axes(x: Scale, y: Scale, frame: Frame) -> Iterable[Markup]:
     """Grid, ticks and names of two axes."""
     grid = "".join(path([(x.start, y(v)), (x.end, y(v))]) for v in y.ticks())
     yield element("path", d=grid, class_="g")
     yield element("path", d=path([(x.start, y.end), (x.start, y.start), (x.end, y.start)]), class_="a")
-    for value in x.ticks():
-        yield label(x(value), y.start + 15, tick(value), "t m")
+    for value, text in frame.x_texts or [(value, tick(value)) for value in x.ticks()]:
+        # A text at an end of the axis begins or ends there, so that it does not leave the drawing.
+        anchor = {x.low: "t", x.high: "t e"}.get(value, "t m") if frame.x_texts else "t m"
+        yield label(x(value), y.start + 15, text, anchor)
     for value in y.ticks():
         yield label(x.start - 6, y(value) + 4, tick(value), "t e")
-    yield label((x.start + x.end) / 2, y.start + 32, x_name, "t m")
+    yield label((x.start + x.end) / 2, y.start + 32, frame.x_name, "t m")
     middle = (y.start + y.end) / 2
-    yield label(11.0, middle, y_name, "t m", transform=f"rotate(-90 11 {middle:.1f})")
+    yield label(11.0, middle, frame.y_name, "t m", transform=f"rotate(-90 11 {middle:.1f})")
 
 
 def references(frame: Frame, x: Scale, y: Scale) -> Iterable[Markup]:
