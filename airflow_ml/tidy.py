@@ -1,8 +1,8 @@
 """Removes what is old: files that can be made again, runs in Airflow's database, logs of tasks.
 
-Of partitions older than DAYS days, the files of comparisons, features, labels, processed and shadows go: the same
-commands make them again. Their marks stay, so that `lineage` still names everything. `--kinds` names other kinds, such
-as raw or predictions, which nothing makes again. Models stay. Airflow keeps the newest run of each Dag.
+Of partitions older than DAYS days, the files of comparisons, features, labels, processed, shadows and shards go: the
+same commands make them again. Their marks stay, so that `lineage` still names everything. `--kinds` names other kinds,
+such as raw or predictions, which nothing makes again. Models stay. Airflow keeps the newest run of each Dag.
 Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage.
 """
 

@@ -11,6 +11,9 @@ With `reasons` of the form, or `ML_REASONS`, above 0, `explain` writes `explanat
 that moved its score most. It comes after `predict`: if it fails, the predictions are published and delivered all the
 same, and a warning is sent.
 
+With `shards` of the form above 1, each shard of the day has a container of its own, on any node: `features_shards` and
+`predict_shards` work on the shards, `features` and `predict` make the day of them, with the same bytes as without.
+
 With `shadow_days` of `rules.json` above 0, `shadow_features` and `shadow_predict` score the day with the version in
 shadow too, into `shadows/{ds}-v{version}`. They come after `predict`, and change nothing of it.
 
@@ -31,6 +34,7 @@ from ml import (
     PREDICTIONS,
     RAW,
     REGISTRY,
+    SHARDS,
     at,
     dag_defaults,
     deliver_predictions,
@@ -43,6 +47,7 @@ from ml import (
     score_in_shadow,
     scored_by,
     stage,
+    stage_of_shards,
     wait_for,
 )
 
@@ -52,12 +57,12 @@ with DAG(
     doc_md=__doc__,
     schedule=at("0 3 * * *"),
     deadline=scored_by("0 3 * * *"),
-    params=form("ds", "wait_hours", "max_rejected", "as_of", "reasons", "force"),
+    params=form("ds", "wait_hours", "max_rejected", "as_of", "reasons", "shards", "force"),
     max_active_runs=3,
     tags=["ml", "prediction"],
     **dag_defaults(),
 ):
-    wait_for_raw = wait_for(RAW)
+    wait_for_raw = wait_for(RAW, lists_shards=True)
     resolve = stage(
         "registry resolve",
         [MODEL_PATH, AS_OF, OR_LAST, *name_shadow()],
@@ -71,18 +76,36 @@ with DAG(
         from_result(resolve, "model-run-id", "run_id"),
         from_result(resolve, "model-sha256", "model_sha256"),
     ]
+    features_shards = stage_of_shards(
+        wait_for_raw,
+        "preprocessing features",
+        [DS, model, flag("force")],
+        uses=[RAW, MODELS],
+        doc="Reads `raw/{ds}` and the model's encoder. Writes `shards/{ds}-features-KofN`: the shard's rows of "
+        "`features/{ds}`. Skipped if the form's `shards` is 1.",
+    )
     features = stage(
         "preprocessing features",
-        [DS, model, option("max-rejected"), flag("force")],
+        [DS, model, option("max-rejected"), SHARDS, flag("force")],
         uses=[RAW, MODELS],
         makes=[FEATURES],
+        after_shards=True,
         doc="Reads `raw/{ds}` and the model's encoder. Writes `features/{ds}`: `features.csv`, `rejected.csv`.",
+    )
+    predict_shards = stage_of_shards(
+        wait_for_raw,
+        "prediction predict",
+        [DS, model, *as_resolved, flag("force")],
+        uses=[MODELS],
+        doc="Reads `shards/{ds}-features-KofN` and the model. Writes `shards/{ds}-predictions-KofN`: the shard's rows "
+        "of `predictions/{ds}`. Skipped if the form's `shards` is 1.",
     )
     predict = stage(
         "prediction predict",
-        [DS, model, *as_resolved, flag("force")],
+        [DS, model, *as_resolved, SHARDS, flag("force")],
         uses=[FEATURES, MODELS],
         makes=[PREDICTIONS],
+        after_shards=True,
         doc="Reads `features/{ds}` and the model. Writes `predictions/{ds}`: `predictions.csv`.",
     )
 
@@ -97,5 +120,6 @@ with DAG(
         "Skipped unless the form's `reasons` is above 0.",
     )
 
-    wait_for_raw >> resolve >> features >> predict >> [explain, *deliver_predictions()]
+    wait_for_raw >> resolve >> features_shards >> [features, predict_shards] >> predict
+    predict >> [explain, *deliver_predictions()]
     chain(predict, *score_in_shadow(resolve))

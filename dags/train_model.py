@@ -12,6 +12,9 @@ on the same validation rows. `decide` promotes it if it passes the gate of `rule
 If the form says `ask`, the task `ask` shows a person what was found and waits for the answer, and `answer` does it. A
 run that waits holds no worker, and lets other runs train.
 
+With `shards` of the form above 1, `prepare_shards` checks each shard of the day in a container of its own, and
+`prepare` makes the day of them, with the same bytes as without.
+
 With `shadow_days` of `rules.json` above 0, what may replace a champion is put into shadow instead: `predict` scores the
 next days with it too, and `monitor` decides once so many days have labels.
 """
@@ -41,7 +44,7 @@ from ml import (
     given,
     option,
     option_json,
-    prepare_days,
+    prepare_in_shards,
     read_rules,
     shadow_days,
     split_days,
@@ -68,6 +71,7 @@ with DAG(
             "seed",
             "lightgbm",
             "tuned_max_age",
+            "shards",
             "force",
         ),
         seed="split_seed",
@@ -84,8 +88,8 @@ with DAG(
         task_id="check_parameters",
         doc="Reads the form's LightGBM parameters, and refuses one that LightGBM does not know. Writes nothing.",
     )
-    wait_for_raw = wait_for(RAW)
-    prepare = prepare_days(option("as-of"))
+    wait_for_raw = wait_for(RAW, lists_shards=True)
+    prepare_shards, prepare = prepare_in_shards(wait_for_raw, option("as-of"))
     split = split_days()
     train = stage(
         "training",
@@ -165,6 +169,6 @@ with DAG(
     ask = ask_person(f"trained on {DAY}", register.task_id, compare, decide)
     answer = answer_of(ask, decide)
 
-    check_parameters >> wait_for_raw >> prepare >> split >> train >> validate >> [plot, resolve]
+    check_parameters >> wait_for_raw >> prepare_shards >> prepare >> split >> train >> validate >> [plot, resolve]
     plot >> register >> decide
     resolve >> encode_validation >> compare >> decide >> ask >> answer

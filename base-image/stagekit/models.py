@@ -33,7 +33,7 @@ def check_made_for(features: Partition, model: Partition) -> None:
     inputs = features.inputs(FEATURES_FILE)
     encoders = {path: digest for path, digest in inputs.items() if path.endswith(f"/{ENCODER_FILE}")}
     if list(encoders.values()) != [model.hashes[f"{model.name}/{ENCODER_FILE}"]]:
-        ds = features.name.removeprefix("features/")
+        ds = features.name.partition("/")[2][: len("2026-11-21")]
         raise BadInput(
             f"{features.name} was made for another model, with {', '.join(encoders) or 'no encoder'}",
             expected=f"features made with the present {model.name}/{ENCODER_FILE}",

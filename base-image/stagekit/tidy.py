@@ -4,7 +4,7 @@ A mark says first that a file is removed, and when; then the file goes. A step t
 code 4 and names the step that makes it again. Models and the registry's files are never removed: the model in
 production may be old.
 
-Reads   the marks of all partitions KIND/DAY of the kinds, and of shadows/DAY-vN
+Reads   the marks of all partitions KIND/DAY and KIND/DAY-... of the kinds
 Writes  these marks, without the files that they name
 Exit    0 done, 1 failed, 2 wrong usage
 """
@@ -28,7 +28,7 @@ from stagekit.options import option
 from stagekit.workspace import Workspace
 
 # What other partitions and the same command lines make again.
-MADE_AGAIN = ("comparisons", "features", "labels", "processed", "shadows")
+MADE_AGAIN = ("comparisons", "features", "labels", "processed", "shadows", "shards")
 KEPT = ("incoming", "models", "registry")
 
 log = logging.getLogger("stagekit")
@@ -67,10 +67,10 @@ def run(args: Namespace) -> Mapping[str, Any]:
 
 
 def _before(folder: Path, day: date) -> Iterator[Path]:
-    """The partitions of a kind before this day, the oldest first; a version in shadow has its own, DAY-vN."""
+    """The partitions of a kind whose name begins with a day before this one, the oldest first."""
     for mark in sorted(folder.glob(f"*/{META}")):
-        with contextlib.suppress(ValueError):
-            if date.fromisoformat(mark.parent.name.partition("-v")[0]) < day:
+        with contextlib.suppress(ValueError):  # as of 2026-08-31-v7 in shadow, 2026-08-31-features-3of8
+            if date.fromisoformat(mark.parent.name[: len("2026-08-31")]) < day:
                 yield mark.parent
 
 

@@ -8,6 +8,7 @@ from ml.arguments import (
     DS,
     MODEL_PATH,
     OR_LAST,
+    SHARDS,
     fixed,
     fixed_json,
     flag,
@@ -39,8 +40,18 @@ from ml.images import image_sizes
 from ml.results import deliver_predictions
 from ml.rules import read_rules
 from ml.shadow import decide_in_shadow, name_shadow, score_in_shadow, shadow_days
-from ml.tasks import answer_of, ask_person, at, dag_defaults, evaluate_again, stage, train_on_breach, wait_for
-from ml.training_rows import prepare_days, split_days
+from ml.tasks import (
+    answer_of,
+    ask_person,
+    at,
+    dag_defaults,
+    evaluate_again,
+    stage,
+    stage_of_shards,
+    train_on_breach,
+    wait_for,
+)
+from ml.training_rows import prepare_days, prepare_in_shards, split_days
 from ml.versions import version_field
 
 __all__ = [
@@ -63,6 +74,7 @@ __all__ = [
     "REGISTRY",
     "REPORTS",
     "SHADOWS",
+    "SHARDS",
     "TUNING",
     "answer_of",
     "ask_person",
@@ -83,6 +95,7 @@ __all__ = [
     "option_json",
     "page",
     "prepare_days",
+    "prepare_in_shards",
     "read_rules",
     "resolved_model",
     "score_in_shadow",
@@ -90,6 +103,7 @@ __all__ = [
     "shadow_days",
     "split_days",
     "stage",
+    "stage_of_shards",
     "train_on_breach",
     "version_field",
     "wait_for",

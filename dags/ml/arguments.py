@@ -25,6 +25,11 @@ DS = Argument(f"--ds={DAY}", "--ds YYYY-MM-DD")
 HOURS = f"{{{{ params.wait_hours if params.wait_hours is not none else {WAIT_HOURS} }}}}"
 
 
+# In how many shards the run works on the day.
+NUMBER_OF_SHARDS = "{{ params.shards or 1 }}"
+SHARDS = Argument("{{ '--shards=%s' % params.shards if (params.shards or 1) > 1 else '' }}", "[--shards SHARDS]")
+
+
 def option(name: str, field: str = "") -> Argument:
     """`--max-rejected=0.05` if the form's field `max_rejected` is filled in, else the stage's own default.
 

@@ -3,6 +3,7 @@
 # A late feed comes within hours; one that does not must be noticed before the next day's run waits as well.
 WAIT_HOURS = 12
 MAX_REJECTED = 0.1
+SHARDS = 1
 VAL_FRACTION = 0.2
 DAYS, MIN_DAYS = 1, 1
 GENERATOR_SEED, SPLIT_SEED = 42, 0

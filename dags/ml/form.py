@@ -14,6 +14,7 @@ from ml.defaults import (
     MAX_REJECTED,
     MIN_DAYS,
     SEARCH_SEED,
+    SHARDS,
     SPLIT_SEED,
     TRIALS,
     VAL_FRACTION,
@@ -29,6 +30,8 @@ DAYS_LIST = r"^[0-9]{1,3}(,[0-9]{1,3})*$"
 FINITE = "finite"
 # Of a row's features so many can be named, as the option --reasons of the stage allows.
 MOST_REASONS = 100
+# So many shards can a day have, as the option --shards of the stages allows.
+MOST_SHARDS = 256
 
 
 def _reasons() -> int:
@@ -112,6 +115,15 @@ FIELDS = {
         maximum=1,
         title="Rejected share",
         description="The share of bad rows that is still accepted, from 0 to 1.",
+    ),
+    "shards": Param(
+        SHARDS,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=MOST_SHARDS,
+        title="Shards",
+        description="In how many parts the day is worked on at the same time, each in a container: for days that are "
+        "too large for one. The result is the same.",
     ),
     "val_fraction": Param(
         VAL_FRACTION,

@@ -63,6 +63,7 @@ class StageOperator(DockerOperator):
     :param connection: an Airflow connection (templated), which the container gets as a file and as `--connection`;
         with the network `mlflow` it is the login there, as a file alone
     :param read_only: the stage writes nothing below /data
+    :param shard: the number of the shard that it makes, where it is one of several mapped tasks
     :param only_if: a field of the form; the task is skipped if it is empty, 0 or not ticked
     :param only_with: a task and a key of its result; the task is skipped if that has no value
 
@@ -83,6 +84,7 @@ class StageOperator(DockerOperator):
         network: str = networks.NONE,
         connection: str = "",
         read_only: bool = False,
+        shard: int = 0,
         only_if: str = "",
         only_with: tuple[str, str] | None = None,
         **kwargs: Any,
@@ -100,6 +102,7 @@ class StageOperator(DockerOperator):
         self.network, self.connection, self.read_only = network, connection, read_only
         self.only_if, self.only_with = only_if, only_with
         self.addresses = networks.addresses(network)
+        command = [*command, *([f"--shard={shard}"] if shard else [])]
         self.data = setting("ML_DATA")
         self.outcome = Outcome(image.name)
         self.container_id = ""

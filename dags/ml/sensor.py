@@ -30,16 +30,18 @@ class PartitionSensor(BaseSensorOperator):
     :param name: the folder of partitions below /data, such as `raw`
     :param day: the day (templated)
     :param hours: how long to wait for it (templated); 0 fails immediately if the day is not there
+    :param shards: in how many shards the day is worked on (templated). The result lists their numbers, none for one
     """
 
-    template_fields: Sequence[str] = ("day", "hours")
+    template_fields: Sequence[str] = ("day", "hours", "shards")
     ui_color = "#f3ecd8"
 
-    def __init__(self, *, name: str, day: str, hours: str, **kwargs: Any) -> None:
+    def __init__(self, *, name: str, day: str, hours: str, shards: str = "1", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.partitions = name
         self.day = day
         self.hours = hours
+        self.shards = shards
 
     @property
     def mark(self) -> Path:
@@ -50,12 +52,17 @@ class PartitionSensor(BaseSensorOperator):
         # os.path, as Path.is_file raises where a folder on the way may not be entered.
         return os.path.isfile(self.mark)  # noqa: PTH113
 
-    def execute(self, context: Context) -> None:
-        """Errors: AirflowFailException if the day is not a day; AirflowSensorTimeout if there is no time to wait."""
+    def execute(self, context: Context) -> list[int]:
+        """Wait, and return the shards.
+
+        Errors: AirflowFailException if the day is not a day; AirflowSensorTimeout if there is no time to wait.
+        """
         self._require_day()
-        if self.poke(context):
-            self._succeed()
-            return
+        if not self.poke(context):
+            self._wait()
+        return self._succeed()
+
+    def _wait(self) -> NoReturn:
         wait = timedelta(hours=float(self.hours))
         if not wait:
             self._fail()
@@ -63,9 +70,9 @@ class PartitionSensor(BaseSensorOperator):
         trigger = FileTrigger(str(self.mark), poke_interval=LOOK_EVERY.total_seconds())
         self.defer(trigger=trigger, method_name="execute_complete", timeout=wait)
 
-    def execute_complete(self, context: Context, event: bool) -> None:  # noqa: ARG002 - what Airflow calls it with
-        """The triggerer has found the mark."""
-        self._succeed()
+    def execute_complete(self, context: Context, event: bool) -> list[int]:  # noqa: ARG002 - what Airflow calls it with
+        """The triggerer has found the mark; returns the shards."""
+        return self._succeed()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after the wait. At its end, look once more: the triggerer may have been down."""
@@ -113,8 +120,10 @@ class PartitionSensor(BaseSensorOperator):
                 f"the run is about {self.day!r}, expected a day, YYYY-MM-DD; do: pick one, or use such partition keys"
             )
 
-    def _succeed(self) -> None:
+    def _succeed(self) -> list[int]:
         self.log.info("Found %s", self.mark)
+        shards = int(self.shards)
+        return list(range(1, shards + 1)) if shards > 1 else []
 
     def _fail(self) -> NoReturn:
         found, advice = self.found_instead()

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, CronTriggerTimetable
+from airflow.sdk import Asset, CronTriggerTimetable, TriggerRule
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from ml import alerts, connections
 from ml.approval import AskPerson, reason_field
-from ml.arguments import DAY, HOURS, Argument, from_result
+from ml.arguments import DAY, HOURS, NUMBER_OF_SHARDS, SHARDS, Argument, from_result
 from ml.assets import REGISTRY as REGISTRY_ASSET
 from ml.day import MACROS
+from ml.images import image_of
 from ml.late import EvaluateAgain
 from ml.operator import StageOperator
 from ml.retrain import TrainOnBreach
@@ -40,6 +42,7 @@ def stage(
     connection: str = "",
     only_if: str = "",
     only_with: tuple[str, str] | None = None,
+    after_shards: bool = False,
 ) -> StageOperator:
     """A task that runs a stage, such as `stage("preprocessing prepare", [DS], doc=...)`.
 
@@ -54,10 +57,12 @@ def stage(
     :param connection: the Airflow connection that the stage gets, as a file
     :param only_if: a field of the form; the task is skipped if it is empty, 0 or not ticked
     :param only_with: a task and a key of its result; the task is skipped if that has no value
+    :param after_shards: it comes after `stage_of_shards`, which are skipped if the day has none
     """
     name, *words = command.split()
     network = "none" if name == EXCHANGE and not connection else NETWORKS.get(name, "none")
-    task = StageOperator(
+    usage = [*(argument.usage for argument in arguments), *(["--connection NAME"] * bool(connection))]
+    return StageOperator(
         task_id=task_id or command.split()[-1].replace("-", "_"),
         stage=name,
         network=network,
@@ -66,26 +71,52 @@ def stage(
         connection=connections.MLFLOW if name == REGISTRY else connection,
         only_if=only_if,
         only_with=only_with,
+        trigger_rule=TriggerRule.NONE_FAILED if after_shards else TriggerRule.ALL_SUCCESS,
         execution_timeout=timedelta(hours=hours),
         inlets=list(uses),
         outlets=list(makes),
+        doc_md=_with_command(doc, network, name, [*words, *usage]),
     )
-    usage = " ".join([*words, *(argument.usage for argument in arguments), *(["--connection NAME"] * bool(connection))])
+
+
+def stage_of_shards(
+    shards: PartitionSensor, command: str, arguments: Sequence[Argument], *, doc: str, uses: Sequence[Asset]
+) -> MappedOperator:
+    """A task for each of the shards that the result of `shards` lists; skipped if there are none.
+
+    The Dag's form needs the field `shards`. The other parameters are those of `stage`.
+    """
+    name, *words = command.split()
+    given = [*arguments, SHARDS]
+    return StageOperator.partial(
+        task_id=f"{words[-1]}_shards",
+        stage=name,
+        command=[*words, *(argument.template for argument in given)],
+        execution_timeout=timedelta(hours=1),
+        # They work at the same time, whatever is usual in the Dag.
+        max_active_tis_per_dag=None,
+        inlets=list(uses),
+        doc_md=_with_command(doc, "none", name, [*words, *(argument.usage for argument in given), "--shard K"]),
+    ).expand(shard=shards.output)
+
+
+def _with_command(doc: str, network: str, name: str, words: Sequence[str]) -> str:
+    """What a task's page says: its documentation, and the command by hand."""
     options = "--rm --volume data:/data" + NETWORK_OPTIONS.get(network, "")
-    task.doc_md = f"{doc}\n\nBy hand:\n\n```sh\ndocker run {options} {task.image} {usage}\n```\n"
-    return task
+    return f"{doc}\n\nBy hand:\n\n```sh\ndocker run {options} {image_of(name).name} {' '.join(words)}\n```\n"
 
 
-def wait_for(asset: Asset) -> PartitionSensor:
+def wait_for(asset: Asset, *, lists_shards: bool = False) -> PartitionSensor:
     """A task that waits, without a worker slot, until the day of the run is complete in an asset's folder.
 
-    The Dag's form needs the fields `ds` and `wait_hours`.
+    The Dag's form needs the fields `ds` and `wait_hours`, and `shards` for a result that lists the shards.
     """
     return PartitionSensor(
         task_id=f"wait_for_{asset.name}",
         name=asset.name,
         day=DAY,
         hours=HOURS,
+        shards=NUMBER_OF_SHARDS if lists_shards else "1",
         # A run that waits keeps no other from waiting.
         max_active_tis_per_dag=None,
         # The limit of one look, not of the wait: only a file system that hangs takes longer.

@@ -31,7 +31,8 @@ class Chunk:
 class FeatureTable:
     """A CSV file of `texts` columns, then `numbers` columns; checked when opened, read in chunks.
 
-    `label` names the file in messages, `total` is how many rows it should have, for the progress.
+    `label` names the file in messages, `total` is how many rows it should have, for the progress. A shard of a day
+    `may_be_empty`.
     Errors: BadInput with the line or the data row (the first is 1).
     """
 
@@ -44,7 +45,9 @@ class FeatureTable:
         numbers: Sequence[str],
         made_by: str,
         total: int | None = None,
+        may_be_empty: bool = False,
     ) -> None:
+        self.may_be_empty = may_be_empty
         self.path, self.label, self.made_by, self.total = path, label, made_by, total
         self.texts, self.numbers = list(texts), list(numbers)
         regular = self._check_bytes()
@@ -78,7 +81,7 @@ class FeatureTable:
                 yield Chunk(start, [frame[name].tolist() for name in self.texts], numbers)
                 start += len(frame)
                 advance(len(frame))
-        if start == 0:
+        if start == 0 and not self.may_be_empty:
             raise self.bad("it has a header and no rows", "at least one row")
 
     def bad(self, found: str, expected: str) -> BadInput:

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 
 from stagekit import Command, option, run_stage
 from stagekit.options import or_empty, sha256, version, whole_number
+from stagekit.shards import SHARD, SHARDS
 
 from rules import MOST_DAYS
 
@@ -62,6 +63,8 @@ COMMANDS = (
                 metavar="N",
                 help="score as version N in shadow: in shadows/{ds}-v{N}, beside the champion",
             ),
+            SHARDS,
+            SHARD,
         ),
     ),
     Command(

@@ -1,8 +1,9 @@
 """Scores rows with a model: the validation rows, or a day's features, chunk by chunk."""
 
 import csv
+import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ from typing import Any
 import numpy as np
 from stagekit import BadInput, Partition, Publication
 from stagekit.contract import Encoder
+from stagekit.shards import LINES_FILE, merge_tables
 
 from decision import threshold_of_capacity
 from feature_table import Chunk, FeatureTable
 from lightgbm_model import LightGBMModel, features_that_read_missing_as_zero, read_model
 from metrics import predict_codes
-from model_partition import ENCODER_FILE, MODEL_FILE, ValidatedModel
+from model_partition import COUNTS_FILE, ENCODER_FILE, MODEL_FILE, ValidatedModel
 
 HISTOGRAM_STEPS = 100_000
+# Probabilities are added up as whole numbers of so small steps, so the order of the rows does not matter.
+STEPS_OF_SUM = 1 << 40
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 NOT_NATIVE = re.compile(r"[\s\x00-\x1f\",:\[\]{}]")  # characters that LightGBM replaces in feature names
 
@@ -27,15 +31,53 @@ MOST_NAMED = 10
 
 def predict_day(model: ValidatedModel, features: Partition, publication: Publication) -> dict[str, Any]:
     """Write `predictions.csv`; returns threshold, counts and quantiles for the result."""
-    encoder = model.encoder
-    trees = load_trees(model.partition, encoder)
-    summary, missing = ScoreSummary(encoder.classes), MissingAsZero(model)
+    trees = load_trees(model.partition, model.encoder)
     threshold = _threshold_of_day(model, trees, features)
-    table = open_features(features, encoder)
-    scored = summary.count(_score_chunks(table, trees, threshold, missing))
-    rows = _write_predictions(publication.path("predictions.csv"), encoder, scored)
+    summary, missing = _score(model, trees, threshold, open_features(features, model.encoder), publication)
+    return _result(threshold, summary, missing)
+
+
+def predict_shard(model: ValidatedModel, features: Partition, publication: Publication) -> dict[str, Any]:
+    """As `predict_day`, for a shard of the day, which may have no rows: `counts.json` passes its counts on."""
+    trees = load_trees(model.partition, model.encoder)
+    chunks = open_features(features, model.encoder, may_be_empty=True)
+    summary, missing = _score(model, trees, model.threshold, chunks, publication)
+    counts = {"scores": summary.passed_on(), "missing": missing.passed_on()}
+    publication.path(COUNTS_FILE).write_text(json.dumps(counts) + "\n", encoding="utf-8")
+    return {"threshold": model.threshold, "rows": summary.rows}
+
+
+def merge_shards(
+    model: ValidatedModel, shards: Iterable[tuple[Partition, Partition]], publication: Publication
+) -> dict[str, Any]:
+    """Write `predictions.csv` of a day from its shards, each features and predictions; returns as `predict_day`."""
+    summary, missing = ScoreSummary(model.encoder.classes), MissingAsZero(model)
+    tables = []
+    for features, predictions in shards:
+        tables.append((predictions / "predictions.csv", features / LINES_FILE))
+        counts = predictions.json(COUNTS_FILE)
+        summary.take(counts["scores"])
+        missing.take(counts["missing"])
+    publication.rows["predictions.csv"] = merge_tables(tables, publication.path("predictions.csv"))
+    return _result(model.threshold, summary, missing)
+
+
+def _score(
+    model: ValidatedModel,
+    trees: LightGBMModel,
+    threshold: float | None,
+    chunks: Iterable[Chunk],
+    publication: Publication,
+) -> tuple["ScoreSummary", "MissingAsZero"]:
+    summary, missing = ScoreSummary(model.encoder.classes), MissingAsZero(model)
+    scored = summary.count(_score_chunks(chunks, trees, threshold, missing))
+    rows = _write_predictions(publication.path("predictions.csv"), model.encoder, scored)
     publication.rows["predictions.csv"] = rows
-    return {"threshold": threshold, **summary.result(), **missing.warnings(rows)}
+    return summary, missing
+
+
+def _result(threshold: float | None, summary: "ScoreSummary", missing: "MissingAsZero") -> dict[str, Any]:
+    return {"threshold": threshold, **summary.result(), **missing.warnings(summary.rows)}
 
 
 def _threshold_of_day(model: ValidatedModel, trees: LightGBMModel, features: Partition) -> float | None:
@@ -66,6 +108,14 @@ class MissingAsZero:
     def add(self, features: np.ndarray) -> None:
         """Count more rows, float64 of shape (rows, features)."""
         self._counts += np.isnan(features[:, self._features]).sum(axis=0)
+
+    def passed_on(self) -> list[int]:
+        """What `take` adds to the counts of another shard."""
+        return list(map(int, self._counts))
+
+    def take(self, counts: Sequence[int]) -> None:
+        """Add the counts of a shard."""
+        self._counts += np.array(counts, dtype=np.int64)
 
     @property
     def rows(self) -> dict[str, int]:
@@ -109,7 +159,13 @@ def _is_native_name(native: str, name: str) -> bool:
 
 
 def open_table(
-    partition: Partition, file: str, made_by: str, texts: Iterable[str], numbers: Iterable[str]
+    partition: Partition,
+    file: str,
+    made_by: str,
+    texts: Iterable[str],
+    numbers: Iterable[str],
+    *,
+    may_be_empty: bool = False,
 ) -> FeatureTable:
     """A verified table of a partition, whose header must be these columns."""
     return FeatureTable(
@@ -119,13 +175,15 @@ def open_table(
         numbers=tuple(numbers),
         made_by=made_by,
         total=partition.rows(file),
+        may_be_empty=may_be_empty,
     )
 
 
-def open_features(features: Partition, encoder: Encoder) -> Iterator[Chunk]:
+def open_features(features: Partition, encoder: Encoder, *, may_be_empty: bool = False) -> Iterator[Chunk]:
     """The rows of a day's features: the key columns, the features, and the weights if the model has any."""
     numbers = [*weight_column(encoder), *encoder.feature_names]
-    table = open_table(features, "features.csv", "`preprocessing features`", encoder.key, numbers)
+    made_by = "`preprocessing features`"
+    table = open_table(features, "features.csv", made_by, encoder.key, numbers, may_be_empty=may_be_empty)
     return (_without_weight(chunk) if encoder.weight else chunk for chunk in table.chunks())
 
 
@@ -215,25 +273,41 @@ class ScoreSummary:
     def __init__(self, classes: Sequence[str]) -> None:
         self._classes = classes
         self._counts = np.zeros(len(classes), dtype=np.int64)
-        self._sums = np.zeros(len(classes))
+        self._sums = [0] * len(classes)
         self._histogram = np.zeros(HISTOGRAM_STEPS + 1, dtype=np.int64)
 
     def count(self, scored: Iterable[Scored]) -> Iterator[Scored]:
         """Add each part to the summary, and pass it on."""
         for part in scored:
             self._counts += np.bincount(part.predicted, minlength=len(self._classes))
-            self._sums += part.probabilities.sum(axis=0)
+            sums = np.rint(part.probabilities * STEPS_OF_SUM).astype(np.int64).sum(axis=0).tolist()
+            self._sums = [total + of_part for total, of_part in zip(self._sums, sums, strict=True)]
             scores = part.probabilities[:, 1] if len(self._classes) == 2 else part.probabilities.max(axis=1)
             steps = np.rint(scores * HISTOGRAM_STEPS).astype(np.int64)
             self._histogram += np.bincount(steps, minlength=HISTOGRAM_STEPS + 1)
             yield part
 
+    @property
+    def rows(self) -> int:
+        """How many rows were counted."""
+        return int(self._counts.sum())
+
+    def passed_on(self) -> dict[str, list[int]]:
+        """What `take` adds to the summary of another shard."""
+        return {"counts": self._counts.tolist(), "sums": self._sums, "histogram": self._histogram.tolist()}
+
+    def take(self, summary: Mapping[str, Sequence[int]]) -> None:
+        """Add the summary of a shard."""
+        self._counts += np.array(summary["counts"], dtype=np.int64)
+        self._sums = [total + of_shard for total, of_shard in zip(self._sums, summary["sums"], strict=True)]
+        self._histogram += np.array(summary["histogram"], dtype=np.int64)
+
     def result(self) -> dict[str, Any]:
         """rows, predicted (rows by class), mean_probability (by class) and score_quantiles (by fraction)."""
-        rows = int(self._counts.sum())
+        rows = self.rows
         below = np.cumsum(self._histogram)
         quantiles = {f"{q:g}": int(np.searchsorted(below, q * rows)) / HISTOGRAM_STEPS for q in QUANTILES}
-        means = [round(total / rows, 6) for total in self._sums.tolist()]
+        means = [round(total / STEPS_OF_SUM / rows, 6) for total in self._sums]
         return {
             "rows": rows,
             "predicted": dict(zip(self._classes, self._counts.tolist(), strict=True)),

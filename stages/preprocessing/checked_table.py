@@ -3,12 +3,14 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from stagekit import BadInput, Publication, track
+from stagekit.shards import LINES_FILE, Shard
 
 from checks import Checked, FieldChecks
 from csv_input import (
@@ -20,14 +22,17 @@ from csv_input import (
     REASON,
     REJECTED,
     TEXT,
+    Block,
     CsvFile,
     down,
     not_named,
     texts_at,
 )
 from csv_output import CsvWriter
+from day_shards import REJECTED_FILE
 from keys import KeyedRows
 from parallel import in_order
+from row_shards import OwnRows
 from spill import Shelf
 from table_schema import Field, Schema
 
@@ -37,7 +42,6 @@ log = logging.getLogger(__name__)
 PART_BYTES = 64 << 20
 SHOWN_REJECTS, SHOWN_GAPS = 5, 5
 SIZE = "\0size"
-REJECTED_FILE = "rejected.csv"
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class RawTable:
     """A raw file: its place, its columns, and how to read them.
 
     `label` names the file in messages. The fields in `required` may not be missing, whatever their constraints say.
+    Of a `shard` only its rows are read.
     """
 
     path: Path
@@ -53,6 +58,7 @@ class RawTable:
     columns: Sequence[str]
     required: Sequence[str]
     may_be_empty: bool = False
+    shard: Shard | None = None
 
     @property
     def name(self) -> str:
@@ -65,22 +71,24 @@ class RawTable:
     @property
     def parts(self) -> int:
         """In how many parts the keys are compared."""
-        return 1 + self.path.stat().st_size // PART_BYTES
+        return 1 + self.path.stat().st_size // (self.shard.of if self.shard else 1) // PART_BYTES
 
 
 @dataclass
 class Counts:
     """What happened to the rows: how many each file has, how many were rejected and why, how many were written.
 
+    `seen` has how many rows were read in each file: in a shard more than its own. `examples` are file, line and reason.
     `unlabelled` are kinds of faults of a row without a label; where labels may be partial, such a row is no fault of
     the file, so no limit counts it. `passed_over` has the number of these rows. `given_up` has the file and the first
     and the last line of rows in a row of which nobody can say whether they are rows.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
-    examples: list[str] = field(default_factory=list)
+    examples: list[tuple[str, int, str]] = field(default_factory=list)
     written: int = 0
     extra_columns: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -95,7 +103,7 @@ class Counts:
         self.passed_over[file] += bad.filter(without_label).height if self.unlabelled else 0
         self.reasons.update(dict(bad[KINDS].explode().value_counts().iter_rows()))
         for line, reason in bad.select(LINE, REASON).head(SHOWN_REJECTS - len(self.examples)).iter_rows():
-            self.examples.append(f"{file} line {line}: {reason}")
+            self.examples.append((file, line, reason))
         self._add_given_up(file, bad.filter(pl.col(KINDS).list.contains(QUOTES_WRONG)))
 
     def _add_given_up(self, file: str, damaged: pl.DataFrame) -> None:
@@ -108,6 +116,11 @@ class Counts:
         for _, first, end in runs.iter_rows():
             begin = self.given_up.pop()[1] if self.given_up and self.given_up[-1][::2] == (file, first - 1) else first
             self.given_up.append((file, begin, end))
+
+    def warn(self) -> None:
+        """Add the warnings that follow from the files: columns that nothing reads, and lines that are given up."""
+        self.warnings += [not_named(*extra) for extra in self.extra_columns.items()]
+        self.warnings += self.gaps()
 
     def gaps(self) -> list[str]:
         """A sentence for each of the first places where lines are given up."""
@@ -143,12 +156,12 @@ class Counts:
                     f"{self._reasons()}",
                     expected=f"at most {most:.1%}, and at least one good row",
                     do="correct the file or schema.json, or allow more with --max-rejected; "
-                    + " | ".join([*self.gaps(), *self.examples]),
+                    + " | ".join([*self.gaps(), *self._shown_examples()]),
                 )
 
     def log(self) -> None:
         """Log some of the rejected rows, and how often each reason was met."""
-        for example in self.examples:
+        for example in self._shown_examples():
             log.warning("rejected %s", example)
         if self.reasons:
             log.warning("reasons: %s", self._reasons())
@@ -169,6 +182,9 @@ class Counts:
         found = {"extra_columns": self.extra_columns, "warnings": self.warnings}
         return {name: value for name, value in found.items() if value}
 
+    def _shown_examples(self) -> list[str]:
+        return [f"{file} line {line}: {reason}" for file, line, reason in self.examples]
+
     def _reasons(self) -> str:
         return ", ".join(f"{kind} ({number})" for kind, number in self.reasons.most_common())
 
@@ -180,7 +196,8 @@ class CheckedTable:
     """
 
     def __init__(self, table: RawTable, folder: Path, parts: int) -> None:
-        self.name, self.rows, self._path = table.name, 0, table.path
+        self.name, self.rows, self.seen, self._path = table.name, 0, 0, table.path
+        self.shard = table.shard
         self._kept = [field.name for field in table.fields if field.role != "ignore"]
         # A few rows of a batch would keep the texts of the whole batch in memory, so the bad rows go to disk.
         self._good, self._bad = Shelf(folder / "good"), Shelf(folder / "bad", in_memory=False)
@@ -197,8 +214,16 @@ class CheckedTable:
         file = CsvFile(table.path, table.label, may_be_empty=table.may_be_empty, shows_text=shows_text)
         self.extra_columns = file.require_columns(table.columns)
         checks = FieldChecks(table.fields, table.schema.missing, table.required, "schema.json")
+        own = OwnRows(table.shard, table.fields, table.schema.missing) if table.shard else None
+
+        def check(block: Block) -> tuple[int, Checked]:
+            batch = file.parse(block)
+            seen = batch.rows.height + batch.rejected.height
+            return seen, checks.apply(own.of(batch) if own else batch)
+
         line = file.first_line
-        for checked in in_order(lambda block: checks.apply(file.parse(block)), file.blocks()):
+        for seen, checked in in_order(check, file.blocks()):
+            self.seen += seen
             self._add(checked, line)
             line += checked.lines
 
@@ -234,30 +259,36 @@ def write_rows(
 ) -> Counts:
     """Write the good rows of the first table to `file`, the rejected rows of all tables to rejected.csv.
 
-    `columns` makes the columns of `file` from the good rows of a batch and the number of the batch. Returns what was
-    counted: the `counts`, if given.
+    `columns` makes the columns of `file` from the good rows of a batch and the number of the batch. A shard also gets
+    LINES_FILE, the line of each good row. Returns what was counted: the `counts`, if given.
     """
     counts = counts or Counts()
     counts.rows = {table.name: table.rows for table in tables}
+    counts.seen = {table.name: table.seen for table in tables}
     counts.rejected = dict.fromkeys(counts.rows, 0)
     counts.extra_columns = {table.name: table.extra_columns for table in tables if table.extra_columns}
-    counts.warnings += [not_named(*extra) for extra in counts.extra_columns.items()]
 
-    def work(place: tuple[int, int]) -> tuple[pl.DataFrame | None, pl.DataFrame]:
+    def work(place: tuple[int, int]) -> tuple[pl.DataFrame | None, pl.Series, pl.DataFrame]:
         number, batch = place
         good, bad = tables[number].batch(batch)
-        return None if number else columns(good, batch), bad
+        return None if number else columns(good, batch), good[LINE], bad
 
     places = [(number, batch) for number, table in enumerate(tables) for batch in range(table.batches)]
-    with CsvWriter(publication.path(file)) as accepted, CsvWriter(publication.path(REJECTED_FILE)) as rejected:
+    with ExitStack() as stack:
+        accepted, rejected = (stack.enter_context(CsvWriter(publication.path(n))) for n in (file, REJECTED_FILE))
+        lines = stack.enter_context(CsvWriter(publication.path(LINES_FILE))) if tables[0].shard else None
         done = track(in_order(work, places), f"writing {file}", len(places), "batches")
-        for (number, _), (good, bad) in zip(places, done, strict=True):
+        for (number, _), (good, line, bad) in zip(places, done, strict=True):
             if good is not None:
                 accepted.write(good)
                 counts.add_written(good)
+                if lines:
+                    lines.write(line.to_frame("line"))
             name = tables[number].name
             rejected.write(bad.select(file=pl.lit(name), line=LINE, reason=REASON, row=TEXT))
             counts.add_rejected(name, bad)
-    counts.warnings += counts.gaps()
+    counts.warn()
     publication.rows = {file: accepted.rows, REJECTED_FILE: rejected.rows}
+    if lines:
+        publication.rows[LINES_FILE] = lines.rows
     return counts

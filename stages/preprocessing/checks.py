@@ -81,9 +81,7 @@ class FieldChecks:
 
     def apply(self, batch: Batch) -> Checked:
         """Type and check the rows of a batch; its malformed records join the bad rows."""
-        # Lazy, because the optimiser then computes only once what several expressions share.
-        typed = batch.rows.lazy().select(LINE, OFFSET, TEXT, *self._raw).with_columns(self._typed)
-        both = _without_codes(_read_again(typed.collect(engine="in-memory"), self._fields, self._missing), self._codes)
+        both = self.typed(batch)
         broken = both.select(c.broken.fill_null(False).alias(f"{BROKEN}{n}") for n, c in enumerate(self._checks))
         some = broken.select(pl.any_horizontal(pl.all())).to_series()
         bad = both.filter(some).hstack(broken.filter(some))
@@ -92,6 +90,12 @@ class FieldChecks:
             pl.concat([batch.rejected, self._explained(bad)], how="diagonal").sort(LINE),
             batch.lines,
         )
+
+    def typed(self, batch: Batch) -> pl.DataFrame:
+        """The rows of a batch with the values of the fields, null where one is missing or cannot be read."""
+        # Lazy, because the optimiser then computes only once what several expressions share.
+        typed = batch.rows.lazy().select(LINE, OFFSET, TEXT, *self._raw).with_columns(self._typed)
+        return _without_codes(_read_again(typed.collect(engine="in-memory"), self._fields, self._missing), self._codes)
 
     def _explained(self, bad: pl.DataFrame) -> pl.DataFrame:
         """These rows, each of which breaks a rule, with the reasons. A rule that no row breaks takes no time."""

@@ -3,6 +3,7 @@
 import polars as pl
 from stagekit import Partition, Publication, StageError
 from stagekit.contract import Encoder
+from stagekit.shards import Shard
 
 from checked_table import CheckedTable, Counts, RawTable, write_rows
 from checks import DTYPES
@@ -14,9 +15,18 @@ from spill import Spill
 from table_schema import Schema, columns_kept
 
 
-def write_joined(raw: Partition, schema: Schema, publication: Publication) -> Counts:
-    """Write train_data.csv, the good rows of data.csv with their targets, and rejected.csv."""
-    data, target = _data(raw, schema, schema.named("key", "entity", "weight")), _target(raw, schema, publication)
+def new_counts(schema: Schema) -> Counts:
+    """The counts of `write_joined`, before any row."""
+    missing = [f"{name}: missing" for name in schema.named("target")]
+    return Counts(unlabelled=[NO_TARGET, *missing] if schema.labels_are_partial else [])
+
+
+def write_joined(
+    raw: Partition, schema: Schema, publication: Publication, counts: Counts, shard: Shard | None = None
+) -> None:
+    """Write train_data.csv, the good rows of data.csv with their targets, and rejected.csv; those of a shard alone."""
+    data = _data(raw, schema, schema.named("key", "entity", "weight"), shard)
+    target = _target(raw, schema, publication, shard)
     checked = CheckedTable(data, publication.scratch / "data", data.parts)
     of_target = CheckedTable(target, publication.scratch / "target", data.parts)
     names = schema.named("target")
@@ -34,21 +44,27 @@ def write_joined(raw: Partition, schema: Schema, publication: Publication) -> Co
             )
         return rows.hstack(targets.select(names)).select(columns_kept(schema))
 
-    partial = [NO_TARGET, *(f"{name}: missing" for name in names)] if schema.labels_are_partial else []
-    counts = Counts(unlabelled=partial)
-    return write_rows([checked, of_target], "train_data.csv", publication, joined, counts)
+    write_rows([checked, of_target], "train_data.csv", publication, joined, counts)
 
 
-def write_features(raw: Partition, schema: Schema, encoder: Encoder, publication: Publication) -> Counts:
+def write_features(
+    raw: Partition,
+    schema: Schema,
+    encoder: Encoder,
+    publication: Publication,
+    counts: Counts,
+    shard: Shard | None = None,
+) -> None:
     """Write features.csv, the key, the model's weight and the features of the good rows of data.csv, and rejected.csv.
 
-    Entity and weight of a row may be missing here: they are no features. The weight is empty if the day has none.
+    Of a shard only its rows are written. Entity and weight of a row may be missing here: they are no features. The
+    weight is empty if the day has none.
     """
-    data = _data(raw, schema, schema.named("key"))
+    data = _data(raw, schema, schema.named("key"), shard)
     checked = CheckedTable(data, publication.scratch / "data", data.parts)
     compare_keys(checked.keys)
     first = [*map(pl.col, encoder.key), *_weight(schema, encoder)]
-    return write_rows([checked], "features.csv", publication, lambda rows, _: encode(encoder, rows, first))
+    write_rows([checked], "features.csv", publication, lambda rows, _: encode(encoder, rows, first), counts)
 
 
 def _weight(schema: Schema, encoder: Encoder) -> list[pl.Expr]:
@@ -59,11 +75,12 @@ def _weight(schema: Schema, encoder: Encoder) -> list[pl.Expr]:
     return [pl.col(name) if name == schema.weight else pl.lit(None, pl.Float64).alias(name)]
 
 
-def _data(raw: Partition, schema: Schema, required: list[str]) -> RawTable:
-    return RawTable(raw / "data.csv", f"{raw.name}/data.csv", schema, schema.data_columns, required)
+def _data(raw: Partition, schema: Schema, required: list[str], shard: Shard | None) -> RawTable:
+    label = f"{raw.name}/data.csv"
+    return RawTable(raw / "data.csv", label, schema, schema.data_columns, required, shard=shard)
 
 
-def _target(raw: Partition, schema: Schema, publication: Publication) -> RawTable:
+def _target(raw: Partition, schema: Schema, publication: Publication, shard: Shard | None) -> RawTable:
     names = schema.target_columns
     path = whole_target(raw, names, publication.scratch)
-    return RawTable(path, f"{raw.name}/target.csv", schema, names, names)
+    return RawTable(path, f"{raw.name}/target.csv", schema, names, names, shard=shard)

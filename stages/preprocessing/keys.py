@@ -17,7 +17,7 @@ from checks import DTYPES, HIDDEN
 from csv_input import KINDS, LINE, REASON, TEXT
 from parallel import in_order
 from spill import Spill
-from table_schema import Field
+from table_schema import Field, unique_beside_key
 
 BATCH, PART, CONTENT, VALID, OTHER = "\0batch", "\0part", "\0content", "\0valid", "\0other"
 NO_TARGET = "no target for this key"
@@ -36,7 +36,7 @@ class KeyedRows:
         self.label, self.parts = label, parts
         self.key = [field.name for field in fields if field.role == "key"]
         columns = {field.name: DTYPES[field.type] for field in fields if field.role in ("key", "target")}
-        unique = [field for field in fields if field.constraints.get("unique") and self.key != [field.name]]
+        unique = unique_beside_key(fields)
         self.keys = Spill(
             folder / "keys", PART, {**PLACE, **HASHED, CONTENT: pl.UInt64(), VALID: pl.Boolean(), **columns}
         )

@@ -6,14 +6,19 @@ from typing import Any
 
 from stagekit import Publication, publish
 from stagekit.call import for_day
+from stagekit.shards import shard_of
 
+from day_shards import read_shards, require_comparable
 from deliveries import deliveries, read_raw_day, require_labels
 from table_schema import read_schema
 from window import days_of, use_days, window_result, window_warnings
 
 
 def prepare(args: Namespace) -> Mapping[str, Any]:
-    """raw/{ds} to processed/{ds}: train_data.csv and rejected.csv; the same for each usable day of the window."""
+    """raw/{ds} to processed/{ds}: train_data.csv and rejected.csv; the same for each usable day of the window.
+
+    With --shards they are merged from the day's shards, which --shard has made.
+    """
     results, left_out = use_days(days_of(args), lambda day: _prepare(for_day(args, day, days=1)))
     result = dict(results[args.ds])
     result.update(window_result(list(results), left_out))
@@ -24,14 +29,27 @@ def prepare(args: Namespace) -> Mapping[str, Any]:
 def _prepare(args: Namespace) -> Mapping[str, Any]:
     raw = read_raw_day(args.data_dir, args.ds, ["data.csv", "schema.json"], args.as_of)
     require_labels(raw, args.as_of)
-    schema = read_schema(raw / "schema.json", f"{raw.name}/schema.json")
+    schema, name = read_schema(raw / "schema.json", f"{raw.name}/schema.json"), f"processed/{args.ds}"
+    shard = shard_of(args)
+    if args.shards > 1:
+        require_comparable(schema, [field.name for field in schema.fields], f"{raw.name}/schema.json")
+    shards = read_shards(args, name, "train_data.csv", [raw])
 
     def work(publication: Publication) -> dict[str, Any]:
-        from day_rows import write_joined
+        from day_rows import new_counts, write_joined
+        from merged_day import merge_shards, pass_on
 
-        counts = write_joined(raw, schema, publication)
-        counts.report(args.max_rejected, raw.name)
+        counts = new_counts(schema)
+        if shards:
+            merge_shards(shards, "train_data.csv", publication, counts)
+        else:
+            write_joined(raw, schema, publication, counts, shard)
+        if shard:
+            pass_on(counts, publication)
+        else:
+            counts.report(args.max_rejected, raw.name)
         return {**counts.result(), **deliveries(raw)}
 
     parameters = {"max_rejected": args.max_rejected, **deliveries(raw)}
-    return publish(args, f"processed/{args.ds}", "prepare", work, inputs=[raw], parameters=parameters)
+    place = shard.place(name) if shard else name
+    return publish(args, place, "prepare", work, inputs=[raw, *shards], parameters=parameters)

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from stagekit import Command, option, run_stage
 from stagekit.options import fraction, inner_fraction, or_empty, version, whole_number
+from stagekit.shards import SHARD, SHARDS
 
 from container_options import DELIMITER, ENCODING
 from deliveries import ARRIVED, AS_OF
@@ -58,7 +59,7 @@ COMMANDS = (
         "prepare",
         "check a day's data and target, and join them",
         run="prepare:prepare",
-        options=(DAYS, AS_OF, MAX_REJECTED),
+        options=(DAYS, AS_OF, MAX_REJECTED, SHARDS, SHARD),
     ),
     Command(
         "split",
@@ -104,6 +105,8 @@ COMMANDS = (
                 help="for version N in shadow: into shadows/{ds}-v{N}, not features/{ds}",
             ),
             MAX_REJECTED,
+            SHARDS,
+            SHARD,
         ),
     ),
     Command(

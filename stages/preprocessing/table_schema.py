@@ -347,3 +347,9 @@ def unknown_fields(ours: Schema, theirs: Schema) -> list[str]:
     """The features and times of a day that a model does not know."""
     known = theirs.named("key", "feature", "time")
     return [name for name in ours.named("feature", "time") if name not in known]
+
+
+def unique_beside_key(fields: Sequence[Field]) -> list[Field]:
+    """The fields declared unique, without a field that is the key alone."""
+    key = [field.name for field in fields if field.role == "key"]
+    return [field for field in fields if field.constraints.get("unique") and key != [field.name]]

@@ -76,6 +76,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "tables": comparisons.tables,
     "raw-tables": comparisons.raw_tables,
     "memory": comparisons.memory,
+    "shards": comparisons.shards,
     "start": comparisons.start,
     "cold-start": cold_start,
     "rebuild": rebuild.rebuild,

@@ -17,6 +17,8 @@ ROWS_OF_DEMO, LAST_OF_BACKTEST = 20_000, "2026-11-19"
 OFTEN = 7
 # The same trees, the same numbers: any difference means that not the same work was measured.
 TOLERANCE = 1e-12
+# In how many shards a day is measured.
+SHARDS = 8
 
 
 def best(runs: Sequence[Measured]) -> float:
@@ -270,6 +272,42 @@ def memory(lab: Lab) -> list[Row]:
                 samples([large], [small]),
             )
         )
+    return rows
+
+
+def shards(lab: Lab) -> list[Row]:
+    """A day in shards against the day in one container, in processor seconds: the shards run one after the other here.
+
+    On as many machines the day takes as long as its slowest shard and the merge. The results must be equal.
+    """
+    rows = []
+    for step, stage in (("prepare", "preprocessing"), ("features", "preprocessing"), ("predict", "prediction")):
+        whole, command = lab.step(step), [*lab.arguments(step), f"--shards={SHARDS}"]
+        parts = [lab.command(stage, *command, f"--shard={number}") for number in range(1, SHARDS + 1)]
+        merge = lab.command(stage, *command)
+        same = ({name: value for name, value in run.result.items() if name != "seconds"} for run in (whole, merge))
+        if next(same) != next(same):
+            raise SystemExit(f"error: {step} in shards has another result: {merge.result}, not {whole.result}")
+        slowest = max(parts, key=lambda run: run.cpu_seconds)
+        for what, run in (("slowest shard", slowest), ("merge", merge)):
+            rows.append(
+                Row(
+                    f"{step}, {lab.rows:,} rows in {SHARDS} shards, processor time: {what}",
+                    f"{run.cpu_seconds:.2f} s",
+                    f"one container: {whole.cpu_seconds:.2f} s",
+                    run.cpu_seconds / whole.cpu_seconds,
+                    samples=samples([*parts, merge], [whole]),
+                )
+            )
+    split = lab.step("split")
+    rows.append(
+        Row(
+            f"split, {lab.rows:,} rows, processor time",
+            f"{split.cpu_seconds:.2f} s",
+            f"in {split.seconds:.2f} s",
+            split.cpu_seconds / split.seconds,
+        )
+    )
     return rows
 
 

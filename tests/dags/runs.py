@@ -19,10 +19,12 @@ from airflow.models.backfill import _create_backfill
 from airflow.models.renderedtifields import RenderedTaskInstanceFields
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.models.taskinstance import TaskInstance as TaskInstanceRow
+from airflow.models.taskmap import TaskMap
 from airflow.models.trigger import Trigger
 from airflow.models.xcom import XComModel
 from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import TaskInstance
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time.supervisor import TaskRunResult, run_task_in_process
 from airflow.sdk.module_loading import import_string
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -104,12 +106,20 @@ class Airflow:
         """A run for one key of a partitioned asset."""
         return self._create(dag_id, DagRunType.ASSET_TRIGGERED, run_after=at, partition_key=key)
 
-    def run_task(self, run: DagRun, task_id: str, new_try: bool = True) -> TaskRunResult:
+    def expand(self, run: DagRun, task_id: str) -> list[int]:
+        """Make the instances of a mapped task, as the scheduler does; returns their indexes, -1 if there are none."""
+        with create_session() as session:
+            TaskMap.expand_mapped_task(self.dag(run.dag_id).get_task(task_id), run.run_id, session=session)
+            row = TaskInstanceRow
+            found = select(row.map_index).where(row.run_id == run.run_id, row.task_id == task_id)
+            return list(session.scalars(found.order_by(row.map_index)))
+
+    def run_task(self, run: DagRun, task_id: str, new_try: bool = True, map_index: int = -1) -> TaskRunResult:
         """Run a task through Airflow's task runner and execution API, in this process; returns its state and error."""
         # Parsed again, as each task does in its process: Airflow keeps a run's parameters in the Dag.
         task = make_bag(Path(self.files[run.dag_id])).dags[run.dag_id].get_task(task_id)
         with create_session() as session:
-            found = session.merge(run).get_task_instance(task_id, session=session)
+            found = session.merge(run).get_task_instance(task_id, session=session, map_index=map_index)
             assert found is not None
             found.try_number += new_try
             found.set_state(TaskInstanceState.QUEUED, session=session)
@@ -203,6 +213,11 @@ class Airflow:
             stored = session.scalar(SerializedDagModel.latest_item_select_object(dag_id))
             assert stored is not None
             return stored.dag
+
+
+def unmapped(task: Any) -> Any:
+    """A task as it runs: of a mapped one, the instance that makes the third shard."""
+    return task.unmap({"shard": 3}) if isinstance(task, MappedOperator) else task
 
 
 def make_bag(path: Path) -> DagBag:

@@ -10,13 +10,14 @@ from airflow.serialization.serialized_objects import DagSerialization
 from ml.operator import StageOperator
 from ml.rules import RULES, RulesError, read_rules
 from tests.dags.conftest import DAGS
-from tests.dags.runs import Dags, make_bag
+from tests.dags.runs import Dags, make_bag, unmapped
 
 ORDER = {  # task: what runs after it
     "generate_data": {"generate": set()},
     "train_model": {
         "check_parameters": {"wait_for_raw"},
-        "wait_for_raw": {"prepare"},
+        "wait_for_raw": {"prepare_shards"},
+        "prepare_shards": {"prepare"},
         "prepare": {"split"},
         "split": {"train"},
         "train": {"validate"},
@@ -44,9 +45,11 @@ ORDER = {  # task: what runs after it
         "backtest_page": set(),
     },
     "predict": {
-        "wait_for_raw": {"resolve"},
-        "resolve": {"features"},
+        "wait_for_raw": {"resolve", "features_shards", "predict_shards"},
+        "resolve": {"features_shards"},
+        "features_shards": {"features", "predict_shards"},
         "features": {"predict"},
+        "predict_shards": {"predict"},
         "predict": {"explain"},
         "explain": set(),
     },
@@ -65,6 +68,7 @@ ORDER = {  # task: what runs after it
 }
 COMMANDS = {
     ("generate_data", "generate"): ("generator", []),
+    ("train_model", "prepare_shards"): ("preprocessing", ["prepare"]),
     ("train_model", "prepare"): ("preprocessing", ["prepare"]),
     ("train_model", "split"): ("preprocessing", ["split"]),
     ("train_model", "check_parameters"): ("training", []),
@@ -85,7 +89,9 @@ COMMANDS = {
     ("backtest", "backtest"): ("training", ["backtest"]),
     ("backtest", "backtest_page"): ("report", ["backtest-page"]),
     ("predict", "resolve"): ("registry", ["resolve"]),
+    ("predict", "features_shards"): ("preprocessing", ["features"]),
     ("predict", "features"): ("preprocessing", ["features"]),
+    ("predict", "predict_shards"): ("prediction", ["predict"]),
     ("predict", "predict"): ("prediction", ["predict"]),
     ("predict", "explain"): ("explanation", []),
     ("monitor", "label"): ("preprocessing", ["label"]),
@@ -101,6 +107,7 @@ ASSETS = {  # task: what it uses (tests/dags/engine compares it with marks), wha
     ("generate_data", "generate"): ([], ["raw"]),
     ("train_model", "wait_for_raw"): (["raw"], []),
     ("train_model", "check_parameters"): ([], []),
+    ("train_model", "prepare_shards"): (["raw"], []),
     ("train_model", "prepare"): (["raw"], []),
     ("train_model", "split"): (["raw", "processed"], ["processed"]),
     ("train_model", "train"): (["processed", "tuning"], []),
@@ -124,6 +131,8 @@ ASSETS = {  # task: what it uses (tests/dags/engine compares it with marks), wha
     ("backtest", "backtest_page"): (["backtests"], []),
     ("predict", "wait_for_raw"): (["raw"], []),
     ("predict", "resolve"): (["registry", "models"], []),
+    ("predict", "features_shards"): (["raw", "models"], []),
+    ("predict", "predict_shards"): (["models"], []),
     ("predict", "features"): (["raw", "models"], ["features"]),
     ("predict", "predict"): (["features", "models"], ["predictions"]),
     ("predict", "explain"): (["features", "models"], ["explanations"]),
@@ -161,6 +170,7 @@ FORMS = {  # each field with what it is when nobody fills it in
         "seed": 0,
         "lightgbm": {},
         "tuned_max_age": None,
+        "shards": 1,
         "promote": "auto",
         "answer_hours": 168,
         "force": False,
@@ -188,7 +198,15 @@ FORMS = {  # each field with what it is when nobody fills it in
         "max_rejected": 0.1,
         "force": False,
     },
-    "predict": {"ds": None, "wait_hours": 12, "max_rejected": 0.1, "as_of": False, "reasons": 0, "force": False},
+    "predict": {
+        "ds": None,
+        "wait_hours": 12,
+        "max_rejected": 0.1,
+        "as_of": False,
+        "reasons": 0,
+        "shards": 1,
+        "force": False,
+    },
     "monitor": {"ds": None, "wait_hours": 12, "as_of": None, "retrain": False, "force": False},
     "monitor_late_labels": {"ds": None},
 }
@@ -208,7 +226,7 @@ def test_dag_runs_its_tasks_in_order(dags: Dags, dag_id: str) -> None:
 @pytest.mark.parametrize(("dag_id", "task_id"), COMMANDS)
 def test_task_runs_its_stage_and_command(dags: Dags, dag_id: str, task_id: str) -> None:
     stage, words = COMMANDS[dag_id, task_id]
-    task = dags[dag_id].get_task(task_id)
+    task = unmapped(dags[dag_id].get_task(task_id))
     assert (task.stage, task.operator_name) == (stage, stage)
     assert [word for word in task.command if word and not word.startswith(("-", "{"))] == words
 
@@ -282,6 +300,8 @@ def test_form_of_a_decision_asks_for_what_nobody_can_guess(dags: Dags, dag_id: s
         ("predict", "max_rejected", 1.5),
         ("predict", "reasons", -1),
         ("predict", "reasons", 101),
+        ("predict", "shards", 0),
+        ("predict", "shards", 257),
         ("predict", "reasons", True),
         ("predict", "wait_hours", -1),
         ("predict", "wait_hours", 169),
@@ -314,6 +334,30 @@ def test_parsing_twice_gives_the_same_dags(dags: Dags, parsed_elsewhere: dict[st
     """Otherwise Airflow stores a new version of each Dag at every parse."""
     here = {name: DagSerialization.to_dict(dag) for name, dag in dags.items()}
     assert json.loads(json.dumps(here)) == parsed_elsewhere["dags"]
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "merging", "mapped"),
+    [
+        ("predict", "features", "features_shards"),
+        ("predict", "predict", "predict_shards"),
+        ("train_model", "prepare", "prepare_shards"),
+    ],
+)
+def test_shards_are_mapped_tasks_and_the_day_is_made_of_them(
+    dags: Dags, dag_id: str, merging: str, mapped: str
+) -> None:
+    """Without shards the mapped task is skipped, and the other works on the rows."""
+    dag = dags[dag_id]
+    shards, day = dag.get_task(mapped), dag.get_task(merging)
+    (source,) = shards.iter_mapped_dependencies()
+    assert source.task_id == "wait_for_raw"
+    assert mapped in day.upstream_task_ids
+    assert (day.trigger_rule, shards.max_active_tis_per_dag) == ("none_failed", None)
+    assert unmapped(shards).command[-1] == "--shard=3"
+    (shared,) = (argument for argument in day.command if argument.startswith("{{ '--shards="))
+    assert shared in unmapped(shards).command
+    assert not [argument for argument in day.command if argument.startswith("--shard=")]
 
 
 def test_shadow_days_add_the_tasks_of_a_version_in_shadow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -99,13 +99,19 @@ def test_tidying_that_was_killed_is_finished(tmp_path: Path, capsys: pytest.Capt
     assert not file.exists()
 
 
-def test_days_that_a_version_scored_in_shadow_go_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_days_in_shadow_and_shards_of_days_go_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     publish_days(tmp_path)
+    shards = [f"shards/{OLD}-features-1of2", f"shards/{OLD}-processed-2of2"]
+    for name in (*shards, f"shards/{NEW}-features-1of2"):
+        write(tmp_path, name)
     for name in (f"shadows/{OLD}-v7", f"shadows/{OLD}-v12", f"shadows/{NEW}-v7", f"models/{OLD}-v7"):
         write(tmp_path, name)
     everything = there(tmp_path)
-    assert run(tmp_path, capsys)["partitions"] == {"processed": 1, "shadows": 2}
-    assert everything - there(tmp_path) == {f"processed/{OLD}", f"shadows/{OLD}-v7", f"shadows/{OLD}-v12"}
+    assert run(tmp_path, capsys)["partitions"] == {"processed": 1, "shadows": 2, "shards": 2}
+    assert everything - there(tmp_path) == {
+        *(f"processed/{OLD}", f"shadows/{OLD}-v7", f"shadows/{OLD}-v12"),
+        *shards,
+    }
     with pytest.raises(NotReady, match=r"was removed on \S+ to save space"):
         read_partition(tmp_path, f"shadows/{OLD}-v7", ["data.csv"])
 

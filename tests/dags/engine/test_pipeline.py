@@ -130,6 +130,36 @@ def test_day_goes_through_all_dags(
     assert (drawn["partition"], drawn["page"]) == (f"reports/{TUESDAY}", "backtest.html")
 
 
+def test_day_in_shards_is_the_day(
+    airflow: Airflow, engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Three containers of each mapped task, then the tasks that make the day of what they wrote: the same bytes."""
+    monkeypatch.setattr("ml.sensor.DATA_FOLDER", tmp_path)
+    (mark := tmp_path / "raw" / TUESDAY / "_meta.json").parent.mkdir(parents=True)
+    mark.touch()
+    data = Data(engine.name)
+    places = [f"{kind}/{TUESDAY}/_meta.json" for kind in ("features", "predictions")]
+    before = {place: data.json(place) for place in places}
+    form = {"ds": TUESDAY, "shards": 3, "force": True}
+    scoring = airflow.manual("predict", day("2026-11-24"), form)
+    airflow.set_result(scoring, "resolve", {"model": f"models/{MONDAY}"})
+    run_all(airflow, scoring, ["wait_for_raw"])
+    for mapped, merging in (("features_shards", "features"), ("predict_shards", "predict")):
+        assert airflow.expand(scoring, mapped) == [0, 1, 2]
+        for index in range(3):
+            outcome = airflow.run_task(scoring, mapped, map_index=index)
+            assert outcome.ti.state == "success", outcome.error
+        run_all(airflow, scoring, [merging])
+    for place, mark in ((place, data.json(place)) for place in places):
+        assert mark["outputs"] == before[place]["outputs"]
+        (step,) = mark["steps"].values()
+        assert f"shards/{TUESDAY}-{place.split('/')[0]}-3of3" in {path.rsplit("/", 1)[0] for path in step["inputs"]}
+    alone = airflow.manual("predict", day("2026-11-25"), {"ds": TUESDAY})
+    run_all(airflow, alone, ["wait_for_raw"])
+    assert airflow.expand(alone, "features_shards") == [-1]
+    assert airflow.waiting(alone, "features_shards").state == "skipped"
+
+
 def kinds_read(engine: Engine) -> dict[tuple[str, str], set[str]]:
     """The kinds of partitions that each task has read, by its Dag and id, as the marks on the volume say."""
     data = Data(engine.name)

@@ -1,0 +1,144 @@
+"""A day in shards is the day: the same bytes and counts, whatever its rows are and however many shards it has."""
+
+import json
+from typing import Any
+
+import pytest
+from conftest import DATA_HEADER, DS, SCHEMA, Day, Run, field, flock, graded, sheep, to_csv
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.hostile import BAD_INPUT, DONE, RUNS, tables
+
+MODEL = "models/2026-11-01"
+COUNTS = ("rows_in", "rows_out", "rejected", "reasons", "unlabelled", "extra_columns", "warnings", "features")
+ANY = ("--max-rejected", "1")
+PLACES = {"prepare": f"processed/{DS}", "features": f"features/{DS}"}
+FILES = {"prepare": ["train_data.csv", "rejected.csv"], "features": ["features.csv", "rejected.csv"]}
+# Two dozen good rows, and rows with each kind of fault, some of which take more than one row or file to see.
+GOOD = [sheep(number) for number in range(24)]
+FAULTS = [
+    sheep(3),  # a duplicate
+    [*sheep(4)[:4], "9", *sheep(4)[5:]],  # the same key with other content
+    [*sheep(30)[:4], "many", *sheep(30)[5:]],
+    ["", *sheep(31)[1:]],  # no key
+    ["no key", *sheep(32)[1:]],
+    [*sheep(33)[:7], "says \"hm\",\nand more"],
+    sheep(34)[:5],  # malformed
+    sheep(35),  # no target
+    [*sheep(36)[:4], "many", *sheep(36)[5:]],
+]  # fmt: skip
+DATA = to_csv([*DATA_HEADER, "other"], [[*row, "x"] for row in [*GOOD[:9], *FAULTS, *GOOD[9:]]])
+TARGETS = [graded(number) for number in [*reversed(range(24)), 30, 31, 33, 36, 40]]
+TARGET = to_csv(["tag", "grade"], [*TARGETS, graded(7), ["tag-8", "C"], ["tag-33", "Z"], ["", "A"]])
+HALF_QUOTED = DATA.replace("farm 7", 'farm "7', 1)
+
+
+def in_shards(day: Day, command: str, shards: int, *options: str) -> Run:
+    """Make the shards, then the day of them; returns the run that failed, or the last."""
+    for shard in range(1, shards + 1) if shards > 1 else []:
+        run = day.run(command, "--shards", str(shards), "--shard", str(shard), *options)
+        if run.code != DONE:
+            return run
+    return day.run(command, "--shards", str(shards), *options)
+
+
+def check_same(day: Day, command: str, shards: int, *options: str) -> bool:
+    """Do a step without shards and with them; returns whether it can be done."""
+    whole = day.run(command, *options)
+    folder = day.file(PLACES[command])
+    files = {name: (folder / name).read_bytes() for name in FILES[command]} if whole.code == DONE else {}
+    merged = in_shards(day, command, shards, *options)
+    assert merged.code == whole.code, merged.log
+    assert {name: merged.result.get(name) for name in COUNTS} == {name: whole.result.get(name) for name in COUNTS}
+    assert {name: (folder / name).read_bytes() for name in files} == files
+    assert day.leftovers() == []
+    return whole.code == DONE
+
+
+@pytest.mark.parametrize(("data", "shards"), [*((DATA, shards) for shards in (1, 2, 3, 8)), (HALF_QUOTED, 3)])
+def test_day_with_faults_is_the_same_in_shards(day: Day, data: str, shards: int) -> None:
+    day.publish(data, TARGET)
+    assert check_same(day, "prepare", shards, *ANY)
+    assert day.run("split").code == DONE
+    day.publish_model()
+    assert check_same(day, "features", shards, "--model", MODEL, *ANY)
+    made = json.loads(day.file(f"features/{DS}/_meta.json").read_text())["steps"]["features"]["inputs"]
+    assert (f"shards/{DS}-features-2of{shards}/features.csv" in made) is (shards > 1)
+
+
+@RUNS
+@given(data=tables(DATA), target=st.one_of(st.just(TARGET.encode()), tables(TARGET)), shards=st.sampled_from([2, 3, 8]))
+def test_any_day_is_the_same_in_shards(day: Day, data: bytes, target: bytes, shards: int) -> None:
+    day.publish(data, target)
+    check_same(day, "prepare", shards, *ANY)
+
+
+def test_limit_counts_the_rows_of_the_day(day: Day) -> None:
+    """Most shards have a larger share of bad rows than the day, or a smaller one."""
+    day.publish(DATA, TARGET)
+    bad = day.run("prepare").code, in_shards(day, "prepare", 8)
+    assert (bad[0], bad[1].code) == (BAD_INPUT, BAD_INPUT)
+    assert "rows of raw/2026-11-21/data.csv are rejected" in bad[1].log
+
+
+def test_keys_of_any_type_meet(day: Day) -> None:
+    """Equal keys are written in different ways here, in both files."""
+    fields = [field("number", "integer", "key"), field("at", "datetime", "key"), *SCHEMA["fields"][1:]]
+    schema = {**SCHEMA, "fields": fields, "primaryKey": ["number", "at"]}
+    header = ["number", "at", *DATA_HEADER[1:]]
+    keys = [(f"{n}.0" if n % 2 else str(n), f"2026-11-0{1 + n % 9}T00:00:00") for n in range(40)]
+    rows = [[*key, *sheep(n)[1:]] for n, key in enumerate(keys)]
+    again = [[str(n), f"2026-11-0{1 + n % 9}T01:00:00+01:00", *sheep(n)[1:]] for n in (1, 2, 3)]
+    targets = [[str(n), at, graded(n)[1]] for n, (_, at) in enumerate(keys)]
+    day.publish(to_csv(header, [*rows, *again]), to_csv(["number", "at", "grade"], targets), schema)
+    assert check_same(day, "prepare", 5, *ANY)
+    assert len(day.rows(f"processed/{DS}/train_data.csv")) == 40
+
+
+def test_shards_share_the_rows(day: Day) -> None:
+    day.publish(*flock(600))
+    assert in_shards(day, "prepare", 4).code == DONE
+    rows = [len(day.rows(f"shards/{DS}-processed-{n}of4/lines.csv")) for n in range(1, 5)]
+    assert sum(rows) == 600
+    assert min(rows) > 100
+
+
+def test_day_is_not_made_of_other_shards(day: Day) -> None:
+    day.publish(*flock(60))
+    run = day.run("prepare", "--shards", "2")
+    assert (run.code, "shards/2026-11-21-processed-1of2 is not ready" in run.log) == (4, True)
+    assert in_shards(day, "prepare", 2).code == DONE
+    again = day.run("prepare", "--shards", "2", reuse=True)
+    assert again.code == DONE
+    day.publish(*flock(61))
+    run = day.run("prepare", "--shards", "2")
+    assert run.code == BAD_INPUT
+    assert "processed-1of2/train_data.csv was made with another raw/2026-11-21/data.csv" in run.log
+    assert "do: run the same command with --shard 1" in run.log
+
+
+@pytest.mark.parametrize("options", [["--shard", "1"], ["--shards", "2", "--shard", "3"], ["--shards", "257"]])
+def test_shard_that_cannot_be_is_refused(day: Day, options: list[str]) -> None:
+    day.publish(*flock(12))
+    try:
+        code: Any = day.run("prepare", *options).code
+    except SystemExit as error:
+        code = error.code
+    assert code == 2
+
+
+def test_unique_field_beside_the_key_is_refused(day: Day) -> None:
+    fields = [{**f, "constraints": {"unique": True}} if f["name"] == "memo" else f for f in SCHEMA["fields"]]
+    day.publish(*flock(12), {**SCHEMA, "fields": fields})
+    run = day.run("prepare", "--shards", "2", "--shard", "1")
+    assert run.code == BAD_INPUT
+    assert "declares memo unique" in run.log
+
+
+def test_window_of_days_is_prepared_in_shards(day: Day) -> None:
+    for ds in ("2026-11-20", DS):
+        day.publish(*flock(60), ds=ds)
+    run = in_shards(day, "prepare", 2, "--days", "3")
+    assert (run.code, run.result["days"]) == (DONE, ["2026-11-20", DS])
+    assert len(day.rows("processed/2026-11-20/train_data.csv")) == 60
