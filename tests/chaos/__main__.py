@@ -121,7 +121,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, fault in chosen.items():
             tries = []
             for _ in range(arguments.tries):
-                tries.append(run_day(scene, fault, draw.uniform(0, usual.seconds), expected))
+                moment = draw.uniform(0, usual.seconds)
+                one = run_day(scene, fault, moment, expected)
+                if not one.strikes:  # on a machine that is less busy now the day had ended
+                    one = run_day(scene, fault, moment / 2, expected)
+                tries.append(one)
                 all_well &= tries[-1].is_well
                 print(f"{name}: {tries[-1]}", file=sys.stderr, flush=True)
             rows.append(row(name, tries, usual.seconds))

@@ -93,6 +93,11 @@ def mark_a_run_failed(scene: Scene) -> int:
     return _on_a_run_that_works(scene, scene.mark_failed)
 
 
+def delete_a_run(scene: Scene) -> int:
+    """A person deletes a run that works, and asks for it again. Airflow deletes only what is marked as ended."""
+    return _on_a_run_that_works(scene, scene.delete)
+
+
 def _on_a_run_that_works(scene: Scene, act: Callable[[str, str], None]) -> int:
     dags = {run: dag for dag, run in scene.runs}
     while not scene.has_ended():
@@ -113,4 +118,5 @@ FAULTS: dict[str, Fault] = {
     "each run is there twice": ask_twice,
     "a person clears a run that works": clear_a_run,
     "a person marks a run failed that works": mark_a_run_failed,
+    "a person deletes a run that works, and asks again": delete_a_run,
 }

@@ -146,6 +146,13 @@ class Scene:
         path = f"/dags/{dag}/dagRuns/{quote(run)}"
         patiently(lambda: self.stack.airflow.request("PATCH", path, {"state": "failed"}))
 
+    def delete(self, dag: str, run: str) -> None:
+        """Mark a run failed, remove it with all that Airflow knows of it, and ask for the day again."""
+        self.mark_failed(dag, run)
+        patiently(lambda: self.stack.airflow.request("DELETE", f"/dags/{dag}/dagRuns/{quote(run)}"))
+        self.runs.remove((dag, run))
+        self.trigger(dag)
+
     # --- what it leaves ---
 
     def files(self) -> dict[str, str]:
