@@ -2,8 +2,8 @@
 
 What is encrypted or signed with an old key is encrypted or signed with the new one. The stack is restarted where it
 needs that: a container that works goes on, and the next try of its task joins it. If the command is interrupted, run it
-again; if it was interrupted while it signed, run `./airflow-ml models --sign` before. `./airflow-ml account admin` is
-for the password of `admin`. The alerts' addresses come from elsewhere: edit `.env`, then `make up`.
+again: nothing is lost. `./airflow-ml account admin` is for the password of `admin`. The alerts' addresses come from
+elsewhere: edit `.env`, then `make up`.
 Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage; 3 an event or a version in MLflow is not
 signed with the present key.
 """
@@ -37,22 +37,22 @@ def run(arguments: argparse.Namespace) -> int:
     names = tuple(dict.fromkeys(arguments.secrets))
     require_in_file(names)
     make_env()
+    old, new = secret_values(), {name: new_value(name) for name in names}
+    start_database()
+    set_database_password(old[POSTGRES])  # it may have another, if the command was interrupted before
+    # Both readers of these keys take two, and write with the first: `.env` is good whenever the command is interrupted.
     if SIGNING in names:
         stack.start()
         ask_registry("sign", "--check")  # what is forged must not be signed now
-    new = {name: new_value(name) for name in names}
-    if POSTGRES in names or FERNET in names:
-        start_database()
+        set_values({SIGNING: f"{new[SIGNING]},{old[SIGNING]}"})
+        ask_registry("sign")
     if FERNET in names:
-        # Airflow reads with both and writes with the first: this setting is good whenever the command is interrupted.
-        set_values({FERNET: f"{new[FERNET]},{secret_values()[FERNET]}"})
+        set_values({FERNET: f"{new[FERNET]},{old[FERNET]}"})
         encrypt_again()
     set_values(new)
     if POSTGRES in names:
         set_database_password(new[POSTGRES])
     stack.start()
-    if SIGNING in names:
-        ask_registry("sign")
     print(f"new in .env: {', '.join(map(setting, names))}")
     return 0
 
@@ -77,7 +77,7 @@ def set_values(values: Mapping[str, str]) -> None:
 
 
 def start_database() -> None:
-    """Start Postgres alone: Airflow may have another password than it, if the command was interrupted before."""
+    """Start Postgres alone. Errors: AirflowMlError."""
     done = stack.compose("up", "--detach", "--wait", "postgres")
     if done.returncode:
         raise AirflowMlError(f"Postgres does not start: {done.stderr.strip()}", do="./airflow-ml logs postgres")

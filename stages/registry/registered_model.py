@@ -70,27 +70,34 @@ def read_registered_model(server: Server) -> RegisteredModel:
 
 
 def sign_events(server: Server) -> int:
-    """Sign each event that is there, whoever wrote it; returns how many were not signed. Errors: BadInput."""
+    """Sign each event that is there, whoever wrote it; returns how many had no such signature. Errors: BadInput."""
     tags, aliases = _read_tags(server)
     _parse(server, tags, aliases)
-    unsigned = _unsigned(server, tags)
-    for key in unsigned:
+    other = [key for key in _events(tags) if tags.get(SIGNATURE + key) != _signature(server, key, tags[key])]
+    for key in other:
         _write_signature(server, key, tags[key])
-    return len(unsigned)
+    return len(other)
+
+
+def _events(tags: Mapping[str, str]) -> list[str]:
+    return sorted(key for key in tags if key.startswith(PREFIX))
 
 
 def _unsigned(server: Server, tags: Mapping[str, str]) -> list[str]:
     """The keys of the events without a valid signature; none if there is no key to ask for."""
-    events = sorted(key for key in tags if key.startswith(PREFIX)) if server.key else []
     return [
         key
-        for key in events
+        for key in _events(tags)
         if not is_signed(server.key, tags.get(SIGNATURE + key, ""), "event", server.name, key, tags[key])
     ]
 
 
+def _signature(server: Server, key: str, value: str) -> str:
+    return sign(server.key, "event", server.name, key, value)
+
+
 def _write_signature(server: Server, key: str, value: str) -> None:
-    signature = sign(server.key, "event", server.name, key, value)
+    signature = _signature(server, key, value)
     with explained(server, f"signing the event {key}"):
         server.rest.post("registered-models/set-tag", name=server.name, key=SIGNATURE + key, value=signature)
 

@@ -1,4 +1,7 @@
-"""`sign`: signs the events and versions that are there, when a key is new, or after a person has looked at them."""
+"""`sign`: signs the events and versions that are there, when a key is new, or after a person has looked at them.
+
+Who promotes a version in shadow is signed only if its signature was valid: without one, a person promotes it.
+"""
 
 import logging
 from argparse import Namespace
@@ -8,7 +11,15 @@ from stagekit import BadInput, UsageError
 
 from registered_model import read_registered_model, sign_events
 from server import Server, connect, explained
-from versions import all_versions, bundle_signature, is_bundle_signed, require_signed, tag_version
+from versions import (
+    SHADOW_PROMOTE,
+    all_versions,
+    bundle_signature,
+    promote_tags,
+    require_signed,
+    signed_promote,
+    tag_version,
+)
 
 log = logging.getLogger("registry")
 
@@ -30,11 +41,14 @@ def sign(arguments: Namespace) -> dict[str, Any]:
         except BadInput as error:
             log.warning("not signed: %s", error)
             continue
-        if not is_bundle_signed(server, version):
-            with explained(server, f"signing version {version.number}"):
-                for key, value in bundle_signature(server, version.tags).items():
-                    tag_version(server, version.number, key, value)
-            versions += 1
+        tags = bundle_signature(server, version.tags)
+        if version.tag(SHADOW_PROMOTE) and (promote := signed_promote(server, version)):
+            tags |= promote_tags(server, version.number, promote)
+        other = {key: value for key, value in tags.items() if version.tags.get(key) != value}
+        with explained(server, f"signing version {version.number}"):
+            for key, value in other.items():
+                tag_version(server, version.number, key, value)
+        versions += bool(other)
     log.info("signed %d events and %d versions of %s; the others were signed before", events, versions, server.name)
     return {"name": server.name, "events": events, "versions": versions}
 

@@ -128,11 +128,6 @@ def bundle_signature(server: Server, tags: Mapping[str, str]) -> dict[str, str]:
     return {f"{TAG}signature": sign(server.key, *_signed_texts(server, tags))} if server.key else {}
 
 
-def is_bundle_signed(server: Server, version: Version) -> bool:
-    """Whether the version records the bundle that was signed; without a key each does."""
-    return not server.key or is_signed(server.key, version.tag("signature"), *_signed_texts(server, version.tags))
-
-
 def _signed_texts(server: Server, tags: Mapping[str, str]) -> list[str]:
     return ["bundle", server.name, *(tags.get(TAG + name, "") for name in ("model", "files"))]
 
@@ -147,7 +142,7 @@ def signed_promote(server: Server, version: Version) -> str:
     """What `--promote` was when the version went into shadow; empty if that is not signed with the server's key."""
     promote = version.tag(SHADOW_PROMOTE)
     texts = ("shadow", server.name, version.number, promote)
-    if server.key and not is_signed(server.key, version.tag(SHADOW_SIGNATURE), *texts):
+    if not is_signed(server.key, version.tag(SHADOW_SIGNATURE), *texts):
         log.warning("%s: nothing signed says who promotes it after its shadow days; a person does", version.label)
         return ""
     return promote
@@ -155,7 +150,7 @@ def signed_promote(server: Server, version: Version) -> str:
 
 def require_signed(server: Server, version: Version) -> None:
     """Errors: BadInput for a version whose bundle is not signed with the key of this installation."""
-    if not is_bundle_signed(server, version):
+    if not is_signed(server.key, version.tag("signature"), *_signed_texts(server, version.tags)):
         raise BadInput(
             f"{version.label} is not signed with the key of this installation, or its files are not those that were",
             expected="a version that the stage registry made",

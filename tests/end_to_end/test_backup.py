@@ -186,6 +186,17 @@ def test_restored_stack_gives_another_day_the_same_bytes(stack: Stack, other: Ai
     assert OTHER_DATA.hash(path) == data.hash(path)
 
 
+def test_tidy_removes_files_of_an_old_day_that_can_be_made_again(other: Airflow, checkout: Path) -> None:
+    """On the other stack, whose day no later test needs. Marks and predictions stay."""
+    before = OTHER_DATA.files()
+    done = tool("tidy", "--older-than=90", elsewhere=True, checkout=checkout)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["data", "database", "logs"]
+    gone = {path for path in before.keys() - OTHER_DATA.files().keys() if ANOTHER in path}
+    features = {path for path in before if path.startswith(f"features/{ANOTHER}/")}
+    assert gone == features - {f"features/{ANOTHER}/_meta.json"} != set()
+
+
 def test_restore_overwrites_nothing(backup: Path, stack: Stack) -> None:
     done = tool("restore", backup)
     assert done.returncode == 1

@@ -370,8 +370,10 @@ def test_forged_promotion_and_bundle_are_refused_once_there_is_a_key(server: Ser
     made.roll_back()
     assert made.registry("sign").line.items() >= {"events": 0, "versions": 0}.items()
     assert made.registry("sign", "--check").line.items() >= {"events": 3, "versions": 2}.items()
-    made.key = "another-key-of-the-stage"
+    made.key = "another-key-of-the-stage,a-key-of-the-stage"  # as `rotate` has it while it signs
+    assert made.registry("resolve").line["version"] == "1"
     assert made.registry("sign").line.items() >= {"events": 3, "versions": 2}.items()
+    made.key = "another-key-of-the-stage"
     made.data.remove(MODEL)
     assert made.registry("resolve").line["model"] == f"{MODEL}-v1"
 
@@ -606,9 +608,14 @@ def test_version_in_shadow_is_decided_on_days_beside_the_champion(server: Server
         signing.promote(signing.register(FIRST)["version"])
         assert signing.register(SECOND, run=RUN)["version"] == candidate
         assert signing.registry(*ask, run=RUN).line["decision"] == "in shadow"
-        if forged:
+        if not forged:  # another key loses nothing
+            signing.key = f"another-key-of-the-stage,{signing.key}"
+            assert signing.registry("sign").line.items() >= {"events": 1, "versions": 2}.items()
+            signing.key = "another-key-of-the-stage"
+        else:
             tag = {"name": signing.name, "version": candidate, "key": "airflow_ml.shadow_promote", "value": forged}
             signing.rest("api/2.0/mlflow/model-versions/set-tag", tag)
+            assert "nothing signed says who promotes it" in signing.registry("sign").log
             lenient = data.stage("prediction", *judge, f"--rules-json={rules}").line
             assert lenient["passed"] is True
         decided = signing.registry("decide-shadow", f"--ds={THIRD}", f"--version={candidate}", run=NEXT_RUN).line
