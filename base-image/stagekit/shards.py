@@ -8,13 +8,16 @@ tables are merged, so the day's table has the bytes that it would have without s
 
 import os
 from argparse import Namespace
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from heapq import merge
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from stagekit.errors import BadInput, StageError, UsageError
 from stagekit.options import option, whole_number
@@ -22,6 +25,8 @@ from stagekit.partition import Partition, read_partition
 
 MOST_SHARDS = 256
 LINES_FILE = "lines.csv"
+# How many lines of each shard, and bytes of a table, are in memory.
+WINDOW, BLOCK_BYTES = 1 << 16, 1 << 20
 
 SHARDS = option(
     "--shards",
@@ -110,21 +115,49 @@ def _check_made_from(
         )
 
 
-def merge_tables(tables: Iterable[tuple[Path, Path]], path: Path) -> int:
+class _Lines:
+    """The lines of the rows of a shard, WINDOW of them in memory: `next`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        next(file)
+        self._lines = map(int, file)
+        self.next: list[int] = []
+        self._fill()
+
+    def _fill(self) -> None:
+        self.next = self.next or list(islice(self._lines, WINDOW))
+
+    def take(self, last: int) -> list[int]:
+        """Take the lines up to `last` out of the window."""
+        end = bisect_right(self.next, last)
+        taken, self.next = self.next[:end], self.next[end:]
+        self._fill()
+        return taken
+
+
+def merge_tables(tables: Sequence[tuple[Path, Path]], path: Path) -> int:
     """Merge tables, each with the path of its `lines.csv`, into one; returns the number of rows.
 
     Errors: StageError if the tables do not belong together.
     """
-    with ExitStack() as stack:
-        parts = []
-        for table, lines in tables:
-            numbers, records = stack.enter_context(lines.open("rb")), read_records(stack, table)
-            next(numbers)
-            parts.append((next(records), zip(map(int, numbers), records, strict=True)))
-        try:
-            return write_merged(parts, path)
-        except ValueError as error:
-            raise StageError(f"a table has not as many rows as its {LINES_FILE}: {error}") from None
+    rows, shards = 0, len(tables)
+    with ExitStack() as stack, path.open("wb") as file:
+        lines = [_Lines(stack.enter_context(path_of_lines.open("rb"))) for _, path_of_lines in tables]
+        records = [read_records(stack, table) for table, _ in tables]
+        file.write(_header(map(next, records), path))
+        while any(part.next for part in lines):
+            last = min(part.next[-1] for part in lines if part.next)
+            # A place names the shard too. They are sorted runs, which Python merges fast.
+            places = [line * shards + shard for shard, part in enumerate(lines) for line in part.take(last)]
+            places.sort()
+            found = [next(records[place % shards], b"") for place in places]
+            if b"" in found:  # every record has a line end
+                raise StageError(f"a shard of {path.name} has fewer rows than its {LINES_FILE}")
+            file.writelines(found)
+            rows += len(found)
+        if any(next(part, None) for part in records):
+            raise StageError(f"a shard of {path.name} has more rows than its {LINES_FILE}")
+    return rows
 
 
 def write_merged(parts: Iterable[tuple[bytes, Iterable[tuple[Any, bytes]]]], path: Path) -> int:
@@ -133,20 +166,33 @@ def write_merged(parts: Iterable[tuple[bytes, Iterable[tuple[Any, bytes]]]], pat
     Errors: StageError if the headers differ.
     """
     headers, rows = zip(*parts, strict=True)
-    if len({*headers}) != 1:
-        raise StageError(f"the shards of {path.name} have different headers: {sorted({*headers})}")
     counted = 0
     with path.open("wb") as file:
-        file.write(headers[0])
+        file.write(_header(headers, path))
         for _, record in merge(*rows, key=itemgetter(0)):
             file.write(record)
             counted += 1
     return counted
 
 
+def _header(headers: Iterable[bytes], path: Path) -> bytes:
+    header, *others = {*headers}
+    if others:
+        raise StageError(f"the shards of {path.name} have different headers: {header!r}, {others}")
+    return header
+
+
 def read_records(stack: ExitStack, table: Path) -> Iterator[bytes]:
     """The records of a table with their line ends, the header first; `stack` closes the file."""
     file = stack.enter_context(table.open("rb"))
+    if not any(b'"' in block for block in iter(partial(file.read, BLOCK_BYTES), b"")):
+        file.seek(0)
+        return file
+    file.seek(0)
+    return _quoted_records(file)
+
+
+def _quoted_records(file: BinaryIO) -> Iterator[bytes]:
     for line in file:
         record = line
         while record.count(b'"') % 2:  # a line end inside of quotes

@@ -217,9 +217,12 @@ class CheckedTable:
         own = OwnRows(table.shard, table.fields, table.schema.missing) if table.shard else None
 
         def check(block: Block) -> tuple[int, Checked]:
-            batch = file.parse(block)
-            seen = batch.rows.height + batch.rejected.height
-            return seen, checks.apply(own.of(batch) if own else batch)
+            if own:
+                batch, seen = own.parse(file, block)
+            else:
+                batch = file.parse(block)
+                seen = batch.rows.height + batch.rejected.height
+            return seen, checks.apply(batch)
 
         line = file.first_line
         for seen, checked in in_order(check, file.blocks()):

@@ -162,6 +162,26 @@ class CsvFile:
             raise StageError(f"{self.label}: of {records.height} records {read} were read, from byte {block.offset} on")
         return Batch(records.hstack(fields), pl.concat([bad, other]).sort(LINE), lines)
 
+    def look(self, block: Block, names: Sequence[str]) -> pl.DataFrame | None:
+        """LINE, OFFSET, TEXT and some columns of the records of a block; None if only `parse` can read its records.
+
+        It takes half the time of `parse`. A record with too few fields is among them, with null or "" in their place.
+        """
+        content = block.content
+        if not content or block.cut.damaged or block.cut.lost or content.startswith(BYTE_ORDER_MARK):
+            return None
+        if any(mark in content for mark in (b'"', b"\r", b"\0")):
+            return None
+        records, _ = self._records(block, quoted=False)
+        if not content.endswith(b"\n"):
+            content += b"\n"
+        try:
+            found = pl.read_csv(content, columns=[self.header.index(name) for name in names], **_as_texts(self.header))
+        except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
+            return None
+        too_long = records.filter(pl.col(TEXT).str.len_bytes() > LONGEST_RECORD).height
+        return None if too_long or found.height != records.height else records.hstack(found.select(names))
+
     def texts(self, block: Block) -> pl.Series:
         """The text of each record of a block, without its line end. Malformed records are among them."""
         return self._records(block, b'"' in block.content)[0][TEXT]

@@ -1,13 +1,12 @@
 """Which rows of a raw file belong to a shard of its day."""
 
 from collections.abc import Collection, Sequence
-from zlib import crc32
 
 import polars as pl
 from stagekit.shards import Shard
 
 from checks import FieldChecks
-from csv_input import Batch
+from csv_input import LINE, OFFSET, TEXT, Batch, Block, CsvFile
 from table_schema import Field
 
 UNIT_SEPARATOR = "\x1f"
@@ -16,7 +15,7 @@ UNIT_SEPARATOR = "\x1f"
 class OwnRows:
     """Chooses the rows of a shard: by a hash of their key, so that rows with equal keys meet, whichever file has them.
 
-    The hash is the same on every machine. A row whose key cannot be read belongs to the first shard.
+    polars' hash is the same in all containers of an image. A row whose key cannot be read belongs to the first shard.
     """
 
     def __init__(self, shard: Shard, fields: Sequence[Field], missing: Collection[str]) -> None:
@@ -24,13 +23,27 @@ class OwnRows:
         self._key = [field.name for field in fields if field.role == "key"]
         self._values = FieldChecks([field for field in fields if field.role == "key"], missing, (), "schema.json")
 
-    def of(self, batch: Batch) -> Batch:
-        """The batch with the rows of the shard alone."""
-        texts = pl.concat_str(pl.col(self._key).cast(pl.String), separator=UNIT_SEPARATOR)
-        keys = self._values.typed(batch).select(texts.cast(pl.Binary)).to_series().to_list()
-        own = pl.Series([self._number(key) == self._shard.number for key in keys], dtype=pl.Boolean)
-        rejected = batch.rejected if self._shard.number == 1 else batch.rejected.clear()
-        return Batch(batch.rows.filter(own), rejected, batch.lines)
+    def parse(self, file: CsvFile, block: Block) -> tuple[Batch, int]:
+        """The records of a block that belong to the shard, and how many records the block has.
 
-    def _number(self, key: bytes | None) -> int:
-        return 1 if key is None else 1 + crc32(key) % self._shard.of
+        Only these are read as a whole, if the keys can be read without the rest.
+        """
+        records = file.look(block, self._key)
+        if records is None:
+            batch = file.parse(block)
+            rejected = batch.rejected if self._shard.number == 1 else batch.rejected.clear()
+            own = Batch(batch.rows.filter(self._own(batch.rows)), rejected, batch.lines)
+            return own, batch.rows.height + batch.rejected.height
+        own_records = records.filter(self._own(records)).select(LINE, OFFSET, TEXT)
+        content = "".join(f"{text}\n" for text in own_records[TEXT].to_list()).encode()
+        batch = file.parse(Block(0, content))
+        rows = batch.rows.with_columns(own_records[name].gather(batch.rows[LINE]) for name in (LINE, OFFSET))
+        rejected = batch.rejected.with_columns(own_records[LINE].gather(batch.rejected[LINE]))
+        return Batch(rows, rejected, records.height), records.height
+
+    def _own(self, records: pl.DataFrame) -> pl.Series:
+        """Which records belong to the shard."""
+        key = pl.concat_str(pl.col(self._key).cast(pl.String), separator=UNIT_SEPARATOR)
+        number = pl.when(key.is_null()).then(0).otherwise(key.hash() % self._shard.of)
+        typed = self._values.typed(Batch(records, records.clear()))
+        return typed.select(number == self._shard.number - 1).to_series()
