@@ -120,15 +120,16 @@ class Airflow:
 
     def wait(self, dag: str, run: str, timeout_s: float, on_task: Callable[[Answer], None] | None = None) -> str:
         """Wait for a run to end; `on_task` gets each task that changes its state. Returns the final state."""
-        seen: dict[str, str] = {}
+        seen: dict[tuple[str, int], str] = {}
         started = time.monotonic()
         while (waited := time.monotonic() - started) < timeout_s:
             state = self.run_state(dag, run)
             # The list costs Airflow twice as much as the state, so it is read only if somebody wants it.
             if on_task:
                 for task in self.tasks(dag, run):
-                    if task["state"] and seen.get(task["task_id"]) != task["state"]:
-                        seen[task["task_id"]] = task["state"]
+                    instance = task["task_id"], task.get("map_index", -1)
+                    if task["state"] and seen.get(instance) != task["state"]:
+                        seen[instance] = task["state"]
                         on_task(task)
             if state in FINAL_STATES:
                 return state
@@ -155,7 +156,7 @@ class Airflow:
         """The log of a task's last try, as text."""
         number = max(int(task.get("try_number") or 1), 1)
         path = f"/dags/{dag}/dagRuns/{_quote(run)}/taskInstances/{task['task_id']}/logs/{number}"
-        content = self.request("GET", f"{path}?full_content=true")["content"]
+        content = self.request("GET", f"{path}?full_content=true&map_index={task.get('map_index', -1)}")["content"]
         return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
 
     def page_of(self, dag: str, run: str) -> str:

@@ -59,17 +59,25 @@ def show_dag(airflow: Airflow, arguments: argparse.Namespace) -> int:
     run_id = str(runs[0]["dag_run_id"])
     print(f"==> {dag}, {run_id}: {runs[0]['state']}; {airflow.page_of(dag, run_id)}")
     for task in begun(airflow.tasks(dag, run_id), arguments.task, dag):
-        print(f"\n==> {task['task_id']}: {task['state']}")
+        shard = f" [{task['map_index']}]" if task.get("map_index", -1) >= 0 else ""
+        print(f"\n==> {task['task_id']}{shard}: {task['state']}")
         print("\n".join(airflow.log_of(dag, run_id, task).splitlines()[-arguments.tail :]))
     return 0
 
 
 def begun(tasks: list[dict[str, Any]], wanted: str | None, dag: str) -> list[Mapping[str, Any]]:
-    """The tasks that have a log, in the order in which they began. Errors: AirflowMlError for an unknown task."""
+    """The tasks that have a log, in the order in which they began. Errors: AirflowMlError for an unknown task.
+
+    The scheduler skips a task without a try, which has no log.
+    """
     names = [task["task_id"] for task in tasks]
     if wanted and wanted not in names:
         raise AirflowMlError(
             f"{dag} has no task {wanted!r}", expected=f"one of {', '.join(names)}", exit_code=WRONG_USAGE
         )
-    shown = [task for task in tasks if task.get("start_date") and wanted in (None, task["task_id"])]
+    shown = [
+        task
+        for task in tasks
+        if task.get("start_date") and task.get("try_number") != 0 and wanted in (None, task["task_id"])
+    ]
     return sorted(shown, key=lambda task: str(task["start_date"]))

@@ -111,11 +111,15 @@ def test_logs_are_of_tasks_that_began_in_their_order() -> None:
     tasks = [
         {"task_id": "features", "start_date": None},
         {"task_id": "resolve", "start_date": "2026-11-22T03:00:09Z"},
-        {"task_id": "wait_for_raw", "start_date": "2026-11-22T03:00:01Z"},
+        {"task_id": "wait_for_raw", "start_date": "2026-11-22T03:00:01Z", "try_number": 1},
+        # Skipped by the scheduler itself.
+        {"task_id": "predict_shards", "start_date": "2026-11-22T03:00:10Z", "try_number": 0},
     ]
     assert [task["task_id"] for task in logs.begun(tasks, None, "predict")] == ["wait_for_raw", "resolve"]
     assert [task["task_id"] for task in logs.begun(tasks, "resolve", "predict")] == ["resolve"]
-    with pytest.raises(AirflowMlError, match=r"predict has no task 'x'\n.*features, resolve, wait_for_raw"):
+    with pytest.raises(
+        AirflowMlError, match=r"predict has no task 'x'\n.*features, resolve, wait_for_raw, predict_shards"
+    ):
         logs.begun(tasks, "x", "predict")
 
 
