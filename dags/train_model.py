@@ -29,6 +29,7 @@ from ml import (
     MODELS,
     PLOTS,
     PROCESSED,
+    RANKS,
     RAW,
     REGISTRY,
     TUNING,
@@ -72,6 +73,7 @@ with DAG(
             "lightgbm",
             "tuned_max_age",
             "shards",
+            "ranks",
             "force",
         ),
         seed="split_seed",
@@ -93,8 +95,9 @@ with DAG(
     split = split_days()
     train = stage(
         "training",
-        [DS, option_json("params-json", "lightgbm"), option("tuned-max-age"), flag("force")],
+        [DS, option_json("params-json", "lightgbm"), option("tuned-max-age"), RANKS, flag("force")],
         task_id="train",
+        ranks="{{ params.ranks or 1 }}",
         uses=[PROCESSED, TUNING],
         hours=6,
         doc="Reads `processed/{ds}`, and `best.json` of `tuning` if the form says how old it may be. Writes "

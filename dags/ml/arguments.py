@@ -58,6 +58,9 @@ AS_OF = Argument("{{ '--as-of=%s' % time_of_run() if params.as_of else '' }}", "
 # A registry out of reach is tried again before the run continues with the model that was resolved last.
 OR_LAST = Argument("{{ '--or-last' if ti.try_number > ti.max_tries else '' }}", "[--or-last]")
 
+# On one machine a training is called as it always was.
+RANKS = Argument("{{ '--ranks=%s' % params.ranks if (params.ranks or 1) > 1 else '' }}", "[--ranks RANKS]")
+
 # Who is responsible: the person who started the run, or the Dag by itself.
 BY = Argument("--by={{ dag_run.triggering_user_name or 'the Dag ' ~ dag_run.dag_id }}", "--by WHO")
 

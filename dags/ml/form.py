@@ -13,6 +13,7 @@ from ml.defaults import (
     LIGHTGBM,
     MAX_REJECTED,
     MIN_DAYS,
+    RANKS,
     SEARCH_SEED,
     SHARDS,
     SPLIT_SEED,
@@ -143,6 +144,15 @@ FIELDS = {
         description='Those to change, such as {"num_leaves": 63}. The others are '
         + ", ".join(f"{name} {value}" for name, value in LIGHTGBM.items())
         + ". A name that LightGBM does not know is refused.",
+    ),
+    "ranks": Param(
+        RANKS,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=64,
+        title="Ranks",
+        description="How many containers train the model together, each with a part of the rows. The same number gives "
+        "the same bytes, another one another model. Not on Kubernetes.",
     ),
     "tuned_max_age": Param(
         None,

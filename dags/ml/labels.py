@@ -8,6 +8,9 @@ TRY = "airflow-ml.try"
 # The number of the task's last try, which changes when a person clears the task.
 LAST_TRY = "airflow-ml.last-try"
 
+# Of the containers of one training: what they are called together, how many they are, and which of them this one is.
+GANG, RANKS, RANK = "airflow-ml.gang", "airflow-ml.ranks", "airflow-ml.rank"
+
 
 def of_task(labels: Mapping[str, str]) -> dict[str, str]:
     """Those that every container of the task carries, whichever try started it."""

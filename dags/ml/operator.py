@@ -66,13 +66,14 @@ class StageOperator(DockerOperator):
     :param shard: the number of the shard that it makes, where it is one of several mapped tasks
     :param only_if: a field of the form; the task is skipped if it is empty, 0 or not ticked
     :param only_with: a task and a key of its result; the task is skipped if that has no value
+    :param ranks: how many containers do the work together (templated), each with the number of its own in ML_RANK
 
     From the environment: ML_DATA, ML_UID, ML_GID, ML_STAGE_MEMORY and what the engine needs (see settings.py); for
     `mlflow` also ML_MLFLOW_NETWORK, the engine's name of that network, and network.ADDRESSES, which the container gets
     unchanged; for `exchange` ML_EXCHANGE_NETWORK; for a connection ML_CONNECTIONS_VOLUME.
     """
 
-    template_fields: Sequence[str] = ("image", "command", "environment", "labels", "connection")
+    template_fields: Sequence[str] = ("image", "command", "environment", "labels", "connection", "ranks")
     template_ext: Sequence[str] = ()
     ui_color = "#e8f1fb"
 
@@ -87,6 +88,7 @@ class StageOperator(DockerOperator):
         shard: int = 0,
         only_if: str = "",
         only_with: tuple[str, str] | None = None,
+        ranks: str = "1",
         **kwargs: Any,
     ) -> None:
         if ignored := sorted(kwargs.keys() & signature(DockerOperator.__init__).parameters.keys()):
@@ -100,7 +102,7 @@ class StageOperator(DockerOperator):
         self.custom_operator_name = stage  # what Airflow's graph writes below the task
         self.image_id, self.pushed = image.id, image.pushed
         self.network, self.connection, self.read_only = network, connection, read_only
-        self.only_if, self.only_with = only_if, only_with
+        self.only_if, self.only_with, self.ranks = only_if, only_with, ranks
         self.addresses = networks.addresses(network)
         command = [*command, *([f"--shard={shard}"] if shard else [])]
         self.data = setting("ML_DATA")
@@ -293,6 +295,7 @@ class StageOperator(DockerOperator):
             connection=self.connection,
             environment=cast("dict[str, str]", self.environment),
             labels=cast("dict[str, str]", self.labels),
+            ranks=int(self.ranks),
         )
 
     def _task_labels(self) -> dict[str, str]:
@@ -356,9 +359,12 @@ class StageOperator(DockerOperator):
         waits = context.get("task_reschedule_count", 0)
         if exit_code == NOT_READY and waits < MAX_WAITS:
             self._look_again(MAX_WAITS - waits)
+        who = f"{state.rank} of {self.stage}" if state.rank else self.stage
+        if state.rank:
+            self.outcome.meaning += "; all were stopped"
         if exit_code in HOPELESS:
-            raise AirflowFailException(self.outcome.failure(self.stage, "a retry cannot help"))
-        raise StageFailed(self.outcome.failure(self.stage, "a retry may help"))
+            raise AirflowFailException(self.outcome.failure(who, "a retry cannot help"))
+        raise StageFailed(self.outcome.failure(who, "a retry may help"))
 
     def _meaning(self, state: State) -> str:
         if state.exit_code == KILLED and state.out_of_memory is not False:

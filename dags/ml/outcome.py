@@ -6,7 +6,7 @@ from typing import Any
 
 LINES_KEPT = 15
 
-WRONG_USAGE, BAD_INPUT, NOT_READY, KILLED = 2, 3, 4, 137
+WRONG_USAGE, BAD_INPUT, NOT_READY, ANOTHER_ENDED, KILLED = 2, 3, 4, 5, 137
 # A retry would fail in the same way.
 HOPELESS = {WRONG_USAGE, BAD_INPUT, NOT_READY}
 MEANING = {
@@ -14,6 +14,7 @@ MEANING = {
     WRONG_USAGE: "the stage refused its arguments",
     BAD_INPUT: "bad input data",
     NOT_READY: "the input is not there yet",
+    ANOTHER_ENDED: "another rank of the training has ended",
     KILLED: "killed from outside",
     143: "stopped by a signal",
 }

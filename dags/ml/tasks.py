@@ -43,6 +43,7 @@ def stage(
     only_if: str = "",
     only_with: tuple[str, str] | None = None,
     after_shards: bool = False,
+    ranks: str = "1",
 ) -> StageOperator:
     """A task that runs a stage, such as `stage("preprocessing prepare", [DS], doc=...)`.
 
@@ -58,6 +59,7 @@ def stage(
     :param only_if: a field of the form; the task is skipped if it is empty, 0 or not ticked
     :param only_with: a task and a key of its result; the task is skipped if that has no value
     :param after_shards: it comes after `stage_of_shards`, which are skipped if the day has none
+    :param ranks: how many containers do the work together, as a template
     """
     name, *words = command.split()
     network = "none" if name == EXCHANGE and not connection else NETWORKS.get(name, "none")
@@ -72,6 +74,7 @@ def stage(
         only_if=only_if,
         only_with=only_with,
         trigger_rule=TriggerRule.NONE_FAILED if after_shards else TriggerRule.ALL_SUCCESS,
+        ranks=ranks,
         execution_timeout=timedelta(hours=hours),
         inlets=list(uses),
         outlets=list(makes),

@@ -36,9 +36,12 @@ LABEL = "airflow-ml.proxy"
 OLDEST_API = 44
 MIN_MEMORY = 6 << 20
 
+# How the engine names a container, or a network of its own.
 CONTAINER = "[0-9a-f]{64}"
 # How a swarm names a service, a network or a node.
 SWARM_ID = "[0-9a-z]{25}"
+# The stages whose containers may work together, on a network that was created here, and their names there.
+WITH_RANKS, RANK = ("training",), "rank-[0-9]{1,2}"
 IMAGE = r"airflow-ml-(?P<stage>[a-z0-9]+(?:-[a-z0-9]+)*):(?!latest(?![\w.-]))[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 # The stages that get credentials, and where.
 WITH_CONNECTIONS, CONNECTIONS = ("exchange", "registry"), "/run/connections"
@@ -91,7 +94,8 @@ Create = Callable[[EngineCall, bytes, Limits], EngineCall]
 def judge(method: str, target: str, body: bytes, limits: Limits) -> EngineCall:
     """Decide on one request; returns the call for the engine, or raises Refused."""
     listed = {**looking(limits), **_containers(limits.installation)}
-    return judge_listed(method, target, body, limits, listed, {"/containers/create": _create})
+    creating = {"/containers/create": _create, "/networks/create": _create_network}
+    return judge_listed(method, target, body, limits, listed, creating)
 
 
 def judge_listed(
@@ -111,7 +115,7 @@ def judge_listed(
         target,
         container=names.get("container"),
         service=names.get("service"),
-        network=names.get("network"),
+        network=names.get("network") or names.get("bridge"),
         image=names.get("image"),
         attaches=path.endswith("/attach"),
     )
@@ -120,7 +124,32 @@ def judge_listed(
 
 def _create(call: EngineCall, body: bytes, limits: Limits) -> EngineCall:
     container = judge_container(body, limits)
-    return replace(call, body=json.dumps(container).encode(), image=container["Image"], creates=True)
+    mode = container["HostConfig"]["NetworkMode"]
+    return replace(
+        call,
+        body=json.dumps(container).encode(),
+        image=container["Image"],
+        network=mode if re.fullmatch(CONTAINER, mode) else None,
+        creates=True,
+    )
+
+
+def _create_network(call: EngineCall, body: bytes, limits: Limits) -> EngineCall:
+    """A network that leads nowhere, not even to the host."""
+    nowhere = fields(required={"com.docker.network.bridge.inhibit_ipv4": one_of("true")})
+    network = judge_network(body, limits, {"Driver": one_of("bridge"), "Options": nowhere})
+    return replace(call, body=json.dumps(network).encode())
+
+
+def judge_network(body: bytes, limits: Limits, driver: Mapping[str, Check]) -> dict[str, Any]:
+    """Check the body of /networks/create; returns a new body of the checked values, with our label."""
+    check = fields(
+        required={"Name": NAME, "Internal": one_of(True), "Labels": LABELS, **driver},
+        optional={"CheckDuplicate": one_of(True)},
+    )
+    network: dict[str, Any] = check(parse_json(body, "the body"), "")
+    network["Labels"][LABEL] = limits.installation
+    return network
 
 
 def judge_container(body: bytes, limits: Limits) -> dict[str, Any]:
@@ -133,8 +162,17 @@ def judge_container(body: bytes, limits: Limits) -> dict[str, Any]:
     host = container["HostConfig"]
     if host["MemorySwap"] != host["Memory"]:
         raise wrong("HostConfig.MemorySwap", host["MemorySwap"], f"{host['Memory']}, as Memory is: no swap on top")
+    _check_endpoint(container, is_listed=host["NetworkMode"] in {"none", *limits.networks.get(_stage_of(content), ())})
     container["Labels"][LABEL] = limits.installation
     return container
+
+
+def _check_endpoint(container: Mapping[str, Any], *, is_listed: bool) -> None:
+    """A network that was created here is joined under the name of a rank, and together with no other."""
+    key, network = "NetworkingConfig.EndpointsConfig", container["HostConfig"]["NetworkMode"]
+    found = container.get("NetworkingConfig", {}).get("EndpointsConfig", {})
+    if list(found) != ([] if is_listed else [network]):
+        raise wrong(key, found, "nothing" if is_listed else f"{network}, as NetworkMode has it, alone")
 
 
 def judge_image(image: str, details: Mapping[str, Any]) -> None:
@@ -166,7 +204,7 @@ def _find_check(method: str, path: str, requests: Mapping[str, Check]) -> tuple[
     """The names in the path, and the check for the query, of the listed request that this is."""
     if (method, path) == ("POST", "/images/create"):
         raise Refused("images are never pulled; do: run ./build_images.sh, it builds them and writes the image lock")
-    kinds = {"container": CONTAINER, "image": IMAGE, "service": SWARM_ID, "network": SWARM_ID}
+    kinds = {"container": CONTAINER, "image": IMAGE, "service": SWARM_ID, "network": SWARM_ID, "bridge": CONTAINER}
     for line, check in requests.items():
         listed, _, pattern = line.partition(" ")
         for kind, name in kinds.items():
@@ -228,6 +266,9 @@ def _containers(installation: str) -> dict[str, Check]:
             }
         ),
         "DELETE /containers/{container}": fields(optional={"force": YES_OR_NO, "v": YES_OR_NO, "link": NO}),
+        "GET /networks": ours_alone(installation, {}, {}),
+        "POST /networks/create": fields(),
+        "DELETE /networks/{bridge}": fields(),
     }
 
 
@@ -257,6 +298,7 @@ def ours_alone(installation: str, filters: Mapping[str, Check], more: Mapping[st
 
 USER = text("[1-9][0-9]{0,8}:[1-9][0-9]{0,8}", "UID:GID, two numbers, neither of them 0")
 LABELS = map_of(text(r"airflow-ml[.](?!proxy\Z)[a-z0-9._-]+", f"airflow-ml.NAME, but not {LABEL}"), text())
+NAME = text("airflow-ml-[a-z0-9]{1,32}", "airflow-ml-NAME")
 VARIABLES = list_of(text("ML_[A-Z0-9_]+=.*", "ML_NAME=value"))
 
 
@@ -281,8 +323,16 @@ def _container(limits: Limits, stage: str) -> Check:
             "Env": VARIABLES,
             "AttachStdout": one_of(True),
             "AttachStderr": one_of(True),
+            **({"NetworkingConfig": _endpoint()} if stage in WITH_RANKS else {}),
         },
     )
+
+
+def _endpoint() -> Check:
+    """The name of a rank on the network of its training."""
+    endpoint = fields(required={"Aliases": list_of(text(RANK, "rank-N"), 1, 1)})
+    network = text(CONTAINER, "a network created here")
+    return fields(required={"EndpointsConfig": map_of(network, endpoint)})
 
 
 def _host_config(limits: Limits, stage: str) -> Check:
@@ -300,7 +350,7 @@ def _host_config(limits: Limits, stage: str) -> Check:
     )
     return fields(
         required={
-            "NetworkMode": one_of("none", *sorted(limits.networks.get(stage, ()))),
+            "NetworkMode": _network_mode(limits, stage),
             "ReadonlyRootfs": one_of(True),
             "CapDrop": list_of(one_of("ALL"), 1, 1),
             "SecurityOpt": list_of(no_new_privileges, 1, 1),
@@ -316,6 +366,17 @@ def _host_config(limits: Limits, stage: str) -> Check:
             "LogConfig": fields(optional={"Type": one_of("json-file", "local"), "Config": log_options}),
         },
     )
+
+
+def _network_mode(limits: Limits, stage: str) -> Check:
+    """None, or one that the stage may join; for the ranks of a training also one that was created here."""
+    listed = one_of("none", *sorted(limits.networks.get(stage, ())))
+
+    def apply(value: Any, key: str) -> Any:
+        own = stage in WITH_RANKS and isinstance(value, str) and re.fullmatch(CONTAINER, value)
+        return value if own else listed(value, key)
+
+    return apply
 
 
 def mounts(limits: Limits, stage: str, more: Mapping[str, Check] | None = None) -> Check:

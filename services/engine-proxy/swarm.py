@@ -16,21 +16,24 @@ from policy import (
     LINES,
     MIN_MEMORY,
     MOMENT,
+    NAME,
     NO,
     OUTPUT,
+    RANK,
     SWARM_ID,
     USER,
     VARIABLES,
+    WITH_RANKS,
     YES_OR_NO,
     EngineCall,
     Limits,
     judge_listed,
+    judge_network,
     looking,
     mounts,
     ours_alone,
 )
 
-NAME = text("airflow-ml-[a-z0-9]{1,32}", "airflow-ml-NAME")
 CONSTRAINT = text(r"node[.][A-Za-z0-9_./-]+(==|!=)[A-Za-z0-9_.:/-]+", "node.NAME==VALUE or node.NAME!=VALUE")
 MAX_STOP_NS, MAX_CPU_NS, MAX_BYTES = 60 * 10**9, 1024 * 10**9, 1 << 50
 
@@ -85,13 +88,7 @@ def _create_service(call: EngineCall, body: bytes, limits: Limits) -> EngineCall
 
 def _create_network(call: EngineCall, body: bytes, limits: Limits) -> EngineCall:
     """A network that leads nowhere: only Swarm itself connects a task with it."""
-    check = fields(
-        required={"Name": NAME, "Driver": one_of("overlay"), "Internal": one_of(True), "Labels": LABELS},
-        optional={"CheckDuplicate": one_of(True)},
-    )
-    network = check(parse_json(body, "the body"), "")
-    network["Labels"][LABEL] = limits.installation
-    return replace(call, body=json.dumps(network).encode())
+    return replace(call, body=json.dumps(judge_network(body, limits, {"Driver": one_of("overlay")})).encode())
 
 
 def _stage_of(content: Any, limits: Limits) -> str:
@@ -125,10 +122,22 @@ def _task(limits: Limits, stage: str) -> Check:
             "Resources": _resources(limits),
             # Left out, Swarm starts a job that failed again, without an end.
             "RestartPolicy": fields(required={"Condition": one_of("none")}),
-            "Networks": list_of(fields(required={"Target": target}), 1, 1),
+            "Networks": list_of(_network(target, stage), 1, 1),
         },
         optional={"Placement": fields(required={"Constraints": list_of(CONSTRAINT, 1, 20)})},
     )
+
+
+def _network(target: Check, stage: str) -> Check:
+    """A network; the ranks of a training have names on one that was created here."""
+    own, name = text(SWARM_ID, "a network created here"), list_of(text(RANK, "rank-N"), 1, 1)
+    named, alone = fields(required={"Target": own, "Aliases": name}), fields(required={"Target": target})
+
+    def apply(value: Any, key: str) -> Any:
+        has_name = stage in WITH_RANKS and isinstance(value, dict) and value.get("Aliases")
+        return (named if has_name else alone)(value, key)
+
+    return apply
 
 
 def _container(limits: Limits, stage: str) -> Check:

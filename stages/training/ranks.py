@@ -22,10 +22,11 @@ from queue import SimpleQueue
 from typing import Any
 
 from stagekit import BadInput, StageError, UsageError
-from stagekit.errors import FAILED
 from stagekit.process import at_termination
 
 MOST_RANKS = 64
+# The exit code of a rank that ends because another has: the other's says why.
+ANOTHER_ENDED = 5
 FIRST, PORT, LIGHTGBM_PORT = "rank-0", 12401, 12400
 # How long a rank waits for the others, and how often it looks.
 MEETING_S, LOOK_S = 600, 0.2
@@ -194,7 +195,7 @@ class Ranks:
     def _end_if_lost(self) -> None:
         if self._lost:
             log.error("%s", self._lost)
-            os._exit(FAILED)
+            os._exit(ANOTHER_ENDED)
 
 
 @contextlib.contextmanager

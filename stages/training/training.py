@@ -5,7 +5,8 @@ Reads  processed/{ds}: train.csv, val.csv, encoder.json; with --tuned-max-age al
 Writes models/{ds}: model.txt (the trees up to the best iteration), encoder.json (a copy), params.json,
        feature_importance.csv, reference_scores.csv.
        backtest: backtests/{ds}: backtest.json
-Exit codes: 0 done, 1 failed, 2 wrong usage or parameters, 3 bad input data, 4 input not there yet.
+Exit codes: 0 done, 1 failed, 2 wrong usage or parameters, 3 bad input data, 4 input not there yet,
+    5 another rank of this training has ended.
 
 The same input, parameters and image give the same bytes, with any number of CPUs. The command word `backtest` trains on
 windows of past days and scores the days after each, all in memory: see `backtest --help`.

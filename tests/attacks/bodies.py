@@ -12,14 +12,18 @@ from docker.types import ContainerSpec, EndpointSpec, Mount, Resources, RestartP
 LABEL = "airflow-ml.proxy"
 IMAGE = "airflow-ml-generator:0a1b2c3d4e5f"
 EXCHANGE_IMAGE = "airflow-ml-exchange:0a1b2c3d4e5f"
+TRAINING_IMAGE = "airflow-ml-training:0a1b2c3d4e5f"
 # Ids that the lab replaces by those of real things, of the same length: a container that the proxy created, one of
-# somebody else's, a process in that one, the stage's image; of a swarm a service and a network, ours and others'.
+# somebody else's, a process in that one, the stage's image; a network, ours and others'; of a swarm a service and a
+# network, ours and others'.
 OURS, OTHER, EXEC, IMAGE_ID = "0123456789abcdef" * 4, "fedcba9876543210" * 4, "e" * 64, "1" * 64
+BRIDGE, OTHER_BRIDGE = "b" * 64, "a" * 64
 SERVICE_ID, OTHER_SERVICE = "ours" + "s" * 21, "other" + "s" * 20
 NETWORK, OTHER_NETWORK = "ourn" + "n" * 21, "othern" + "n" * 19
 # Where a swarm's stages come from.
 DIGEST = "d" * 64
 PUSHED = f"registry.example:5000/airflow-ml-generator@sha256:{DIGEST}"
+PUSHED_TRAINING = f"registry.example:5000/airflow-ml-training@sha256:{DIGEST}"
 PUSHED_EXCHANGE = f"registry.example:5000/airflow-ml-exchange@sha256:{DIGEST}"
 
 # --- a container ---
@@ -386,6 +390,63 @@ SERVICES = [
     (INSIDE + "Mounts", [FOLDER, CONNECTIONS], '"bind"'),
     (INSIDE + "Mounts", [{**TMP, "Source": "/srv/ml"}], "not set"),
     (INSIDE + "Mounts", [{**TMP, "TmpfsOptions": {"Options": [["exec"]]}}], "not set"),
+]
+
+# A rank of a training on a swarm.
+SWARM_RANK = changed(INSIDE + "Image", PUSHED_TRAINING, SERVICE)
+SWARM_RANK["TaskTemplate"]["Networks"] = [{"Target": NETWORK, "Aliases": ["rank-0"], "DriverOpts": None}]
+SWARM_RANKS = [
+    (TASK + "Networks", [{"Target": "shop", "Aliases": ["rank-0"]}], "a network created here"),
+    (TASK + "Networks", [{"Target": NETWORK, "Aliases": ["mlflow"]}], "rank-N"),
+    (TASK + "Networks", [{"Target": NETWORK, "Aliases": ["rank-0", "rank-1"]}], "a list of 1 to 1"),
+    (TASK + "Networks", [{"Target": NETWORK, "Aliases": ["rank-0"], "DriverOpts": {"a": "b"}}], "not set"),
+    (TASK + "Networks", [{"Target": NETWORK, "Aliases": ["rank-0"]}, {"Target": "shop"}], "a list of 1 to 1"),
+]
+
+# --- a rank of a training on one engine, and its network ---
+
+RANK = changed("HostConfig.NetworkMode", BRIDGE, {**GOOD, "Image": TRAINING_IMAGE})
+RANK["NetworkingConfig"] = {"EndpointsConfig": {BRIDGE: {"Aliases": ["rank-0"]}}}
+JOINED = "NetworkingConfig.EndpointsConfig"
+RANKS = [
+    ("Image", IMAGE, "not set"),  # of a stage that has no ranks
+    ("NetworkingConfig", None, "alone"),
+    (JOINED, {"shop": {"Aliases": ["rank-0"]}}, "a network created here"),
+    (JOINED, {BRIDGE: {"Aliases": ["mlflow"]}}, "rank-N"),
+    (JOINED, {BRIDGE: {"Aliases": ["rank-0", "mlflow"]}}, "a list of 1 to 1"),
+    (JOINED, {BRIDGE: {}}, "alone"),
+    (JOINED, {OTHER_BRIDGE: {"Aliases": ["rank-0"]}}, "alone"),
+    (JOINED, {BRIDGE: {"Aliases": ["rank-0"]}, OTHER_BRIDGE: {"Aliases": ["rank-0"]}}, "alone"),
+    (JOINED, {BRIDGE: {"Aliases": ["rank-0"], "IPAMConfig": {"IPv4Address": "10.0.0.1"}}}, "not set"),
+    (JOINED, {BRIDGE: {"Aliases": ["rank-0"], "Links": ["other"]}}, "not set"),
+    (JOINED, {BRIDGE: {"Aliases": ["rank-0"], "DriverOpts": {"a": "b"}}}, "not set"),
+    (JOINED, {BRIDGE: {"Aliases": ["rank-0"], "MacAddress": "02:42:ac:11:00:02"}}, "not set"),
+    (HOST + "NetworkMode", "none", "nothing"),
+    (HOST + "NetworkMode", "other", '"none"'),
+    (HOST + "NetworkMode", "host", '"none"'),
+    (HOST + "NetworkMode", "container:" + OTHER, '"none"'),
+    (HOST + "NetworkMode", OTHER_BRIDGE, "alone"),
+]
+INHIBIT = "com.docker.network.bridge.inhibit_ipv4"
+BRIDGE_NET: dict[str, Any] = {
+    "Name": "airflow-ml-fedcba9876543210", "Driver": "bridge", "Options": {INHIBIT: "true"}, "IPAM": None,
+    "CheckDuplicate": None, "Labels": {"airflow-ml.data": "data"}, "Internal": True,
+}  # fmt: skip
+BRIDGE_NETS = [
+    ("Internal", False),
+    ("Driver", "overlay"),
+    ("Driver", "macvlan"),
+    ("Driver", "host"),
+    ("Name", "bridge"),
+    ("Options", {}),
+    ("Options", {INHIBIT: "false"}),
+    ("Options", {INHIBIT: "true", "com.docker.network.bridge.name": "docker0"}),
+    ("Options", {INHIBIT: "true", "com.docker.network.bridge.gateway_mode_ipv4": "nat"}),
+    ("Attachable", True),
+    ("ConfigFrom", {"Network": "x"}),
+    ("IPAM", {"Config": [{"Subnet": "10.0.0.0/8"}]}),
+    ("EnableIPv6", True),
+    ("Labels", {LABEL: "airflow-ml"}),
 ]
 
 # --- a network of a swarm ---

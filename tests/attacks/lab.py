@@ -66,6 +66,7 @@ class Lab:
         entries = {
             "generator": {"image": bodies.IMAGE, "pushed": bodies.PUSHED},
             "exchange": {"image": bodies.EXCHANGE_IMAGE, "pushed": bodies.PUSHED_EXCHANGE},
+            "training": {"image": bodies.TRAINING_IMAGE, "pushed": bodies.PUSHED_TRAINING},
             "base": {"image": "airflow-ml-base:1"},
         }
         (lock / "images.lock.json").write_text(json.dumps({"images": entries}))
@@ -96,7 +97,8 @@ class Lab:
             subprocess.run(["docker", "--host", self.address, "load", "--quiet"], stdin=save.stdout, check=True,
                            stdout=subprocess.DEVNULL)  # fmt: skip
         docker("image", "rm", bodies.IMAGE)
-        self.client.tag(bodies.IMAGE, "airflow-ml-exchange", "0a1b2c3d4e5f")
+        for image in (bodies.EXCHANGE_IMAGE, bodies.TRAINING_IMAGE):
+            self.client.tag(bodies.IMAGE, *image.split(":"))
         self.client.tag(images()["base"], "airflow-ml-base", "1")
         self.ids[bodies.IMAGE_ID] = self.client.inspect_image(bodies.IMAGE)["Id"].removeprefix("sha256:")
 
@@ -125,7 +127,8 @@ class Lab:
         for volume in ("data", "other", "secrets"):
             self.client.create_volume(volume, labels={} if volume == "data" else labels)
         for network in ("other", "shop"):
-            self.client.create_network(network, labels=labels)
+            made = self.client.create_network(network, labels=labels)
+        self.ids[bodies.OTHER_BRIDGE] = made["Id"]
         overlay = self.client.create_network("other-overlay", driver="overlay", internal=True, labels=labels)
         host = self.client.create_host_config(mounts=[docker_py.types.Mount("/data", "other")], network_mode="other")
         container = self.client.create_container(
@@ -150,6 +153,15 @@ class Lab:
         with docker_py.APIClient(self.proxies[False].url, version="1.45") as through:
             container = through.create_container_from_config({**bodies.GOOD, "Cmd": ["say=ours", "sleep=3600"]})["Id"]
             through.start(container)
+            answer = through._post_json(through._url("/networks/create"), data=bodies.BRIDGE_NET)
+            self.ids[bodies.BRIDGE] = through._result(answer, json=True)["Id"]
+            # A rank as it may be: what follows shows that it may not be otherwise.
+            body = {**json.loads(self.fill(json.dumps(bodies.RANK).encode())), "Cmd": ["sleep=3600"]}
+            rank = through.create_container_from_config(body)["Id"]
+            through.start(rank)
+            joined = self.client.inspect_container(rank)["NetworkSettings"]["Networks"]
+            assert {one["NetworkID"] for one in joined.values()} == {self.ids[bodies.BRIDGE]}
+            through.remove_container(rank, force=True)
         with docker_py.APIClient(self.proxies[True].url, version="1.45") as through:
             answer = through._post_json(through._url("/networks/create"), data=bodies.NET)
             self.ids[bodies.NETWORK] = through._result(answer, json=True)["Id"]
@@ -202,7 +214,7 @@ class Lab:
             for tag in image["RepoTags"] or [image["Id"]]:
                 if not tag.startswith("airflow-ml-"):
                     client.remove_image(tag, force=True)
-        for tag in (bodies.IMAGE, bodies.EXCHANGE_IMAGE):
+        for tag in (bodies.IMAGE, bodies.EXCHANGE_IMAGE, bodies.TRAINING_IMAGE):
             client.tag(f"sha256:{self.ids[bodies.IMAGE_ID]}", *tag.split(":"))
         self.set_up()
         self._make_ours()

@@ -78,19 +78,37 @@ def _bodies() -> Iterator[Attack]:
         name = f"{path} is {_shown(value)}"
         body = bodies.changed(path, value)
         yield Attack("a value that is empty", name, _create("/containers", body), expected=AS_A_STAGE)
+    for path, value, _ in bodies.RANKS:
+        body = bodies.changed(path, value, bodies.RANK)
+        yield Attack("a rank of a training", f"{path} is {_shown(value)}", _create("/containers", body))
+    joined = {bodies.OTHER_BRIDGE: {"Aliases": ["rank-0"]}}
+    body = bodies.changed(
+        bodies.JOINED, joined, bodies.changed("HostConfig.NetworkMode", bodies.OTHER_BRIDGE, bodies.RANK)
+    )
+    yield Attack("a rank of a training", "on a network of others", _create("/containers", body))
+    for path, value, _ in bodies.SWARM_RANKS:
+        body = bodies.changed(path, value, bodies.SWARM_RANK)
+        yield Attack("a rank of a training", f"{path} is {_shown(value)}", _create("/services", body), is_swarm=True)
     for path, value, _ in bodies.SERVICES:
         body = bodies.changed(path, value, bodies.SERVICE)
         yield Attack("a service's body", f"{path} is {_shown(value)}", _create("/services", body), is_swarm=True)
     for key, value in bodies.NETWORKS:
         body = {**bodies.NET, "Name": "airflow-ml-planted", key: value}
         yield Attack("a network's body", f"{key} is {_shown(value)}", _create("/networks", body), is_swarm=True)
+    for key, value in bodies.BRIDGE_NETS:
+        body = {**bodies.BRIDGE_NET, "Name": "airflow-ml-planted", key: value}
+        yield Attack("the network of a training", f"{key} is {_shown(value)}", _create("/networks", body))
 
 
 def _requests() -> Iterator[Attack]:
     groups = (
         ("a request that no operator makes", requests.REQUESTS, False),
         ("a path or a query that can be read in two ways", requests.PATHS, False),
-        ("what belongs to others", [*requests.OTHERS, *requests.OTHERS_REFUSED, *requests.LISTS], False),
+        (
+            "what belongs to others",
+            [*requests.OTHERS, *requests.OTHERS_REFUSED, *requests.OTHER_NETWORKS, *requests.LISTS],
+            False,
+        ),
         ("a request about a swarm", requests.SWARM_REQUESTS, True),
         ("what belongs to others on a swarm", [*requests.SWARM_OTHERS, *requests.SWARM_LISTS], True),
     )
@@ -101,6 +119,7 @@ def _requests() -> Iterator[Attack]:
 
 def _name_ids(target: str) -> str:
     names = {bodies.OURS: "OURS", bodies.OTHER: "OTHER", bodies.EXEC: "PROCESS", bodies.SERVICE_ID: "OURS"}
+    names |= {bodies.BRIDGE: "OURS", bodies.OTHER_BRIDGE: "OTHER"}
     names |= {bodies.OTHER_SERVICE: "OTHER", bodies.NETWORK: "OURS", bodies.OTHER_NETWORK: "OTHER"}
     for value, name in names.items():
         target = target.replace(value, name).replace(value.upper(), f"{name} IN CAPITALS")

@@ -9,12 +9,14 @@ import tarfile
 from typing import Any, NamedTuple
 
 from tests.attacks.bodies import (
+    BRIDGE,
     EXEC,
     GOOD,
     IMAGE,
     LABEL,
     NETWORK,
     OTHER,
+    OTHER_BRIDGE,
     OTHER_NETWORK,
     OTHER_SERVICE,
     OURS,
@@ -106,8 +108,9 @@ REQUESTS = [
     Request("DELETE", "/v1.45/volumes/data?force=1"),
     Request("DELETE", "/v1.45/volumes/other?force=1"),
     Request("POST", "/v1.45/volumes/prune?filters=%7B%22all%22%3A%5B%22true%22%5D%7D"),
-    Request("GET", "/v1.45/networks"),
     Request("GET", "/v1.45/networks/other"),
+    Request("POST", f"/v1.45/networks/{BRIDGE}/connect", {"Container": OTHER}),
+    Request("POST", f"/v1.45/networks/{BRIDGE}/disconnect", {"Container": OURS}),
     Request("POST", "/v1.45/networks/create", {"Name": "planted"}),
     Request("POST", "/v1.45/networks/other/connect", {"Container": OURS}),
     Request("POST", "/v1.45/networks/other/disconnect", {"Container": OTHER, "Force": True}),
@@ -192,6 +195,7 @@ OTHERS = [
     Request("POST", f"/v1.45/containers/{OTHER}/kill"),
     Request("DELETE", f"/v1.45/containers/{OTHER}?force=1"),
 ]
+OTHER_NETWORKS = [Request("DELETE", f"/v1.45/networks/{OTHER_BRIDGE}")]
 OTHERS_REFUSED = [
     Request("GET", f"/v1.45/containers/{OTHER}/archive?path=/data"),
     Request("PUT", f"/v1.45/containers/{OTHER}/archive?path=/data", TAR),
@@ -209,6 +213,8 @@ LISTS = [
     Request("GET", "/v1.45/containers/json?all=1"),
     Request("GET", f"/v1.45/containers/json?all=1&filters=%7B%22label%22%3A%5B%22{LABEL}%3Danother%22%5D%7D"),
     Request("GET", "/v1.45/containers/json?all=1&filters=%7B%22label%22%3A%5B%22airflow-ml.dag%22%5D%7D"),
+    Request("GET", "/v1.45/networks"),
+    Request("GET", f"/v1.45/networks?filters=%7B%22label%22%3A%5B%22{LABEL}%3Danother%22%5D%7D"),
 ]
 
 # --- of a swarm ---

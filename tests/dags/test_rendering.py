@@ -198,6 +198,9 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
         ),
         ("train_model", "train", {"tuned_max_age": 28}, ["--ds=2026-11-16", "--tuned-max-age=28"]),
         ("train_model", "train", {"tuned_max_age": 0}, ["--ds=2026-11-16", "--tuned-max-age=0"]),
+        ("train_model", "train", {"ranks": 1}, ["--ds=2026-11-16"]),
+        ("train_model", "train", {"ranks": None}, ["--ds=2026-11-16"]),
+        ("train_model", "train", {"ranks": 3}, ["--ds=2026-11-16", "--ranks=3"]),
         ("tune_model", "tune", {}, ["--ds=2026-11-16", "--trials=30", "--seed=0"]),
         (
             "tune_model",

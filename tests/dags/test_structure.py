@@ -171,6 +171,7 @@ FORMS = {  # each field with what it is when nobody fills it in
         "lightgbm": {},
         "tuned_max_age": None,
         "shards": 1,
+        "ranks": 1,
         "promote": "auto",
         "answer_hours": 168,
         "force": False,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from airflow_ml import nodes as nodes_of_the_host
 
-from ml.engines import NotRun, State, swarm
+from ml.engines import NotRun, State, docker
 from ml.engines.swarm import judge, newest, task_template
 from ml.operator import StageOperator
 from ml.placement import SAFE, Reservation, constraints_of, reservation_of, safe_node
@@ -32,7 +32,7 @@ def now(monkeypatch: pytest.MonkeyPatch) -> None:
         def now(cls, tz: tzinfo | None = None) -> "Clock":
             return cls.fromtimestamp(NOW.timestamp(), tz)
 
-    monkeypatch.setattr(swarm, "datetime", Clock)
+    monkeypatch.setattr(docker, "datetime", Clock)
 
 
 def task(state: str, seconds: float = 0, error: str = "", exit_code: int | None = None) -> dict[str, Any]:

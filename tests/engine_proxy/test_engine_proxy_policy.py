@@ -13,6 +13,9 @@ from checks import Refused
 from policy import LABEL, EngineCall, Limits, is_ours, judge, judge_image
 from tests.attacks.bodies import (
     AMBIGUOUS,
+    BRIDGE,
+    BRIDGE_NET,
+    BRIDGE_NETS,
     CONNECTIONS,
     CONTAINERS,
     CREDENTIALS,
@@ -20,6 +23,8 @@ from tests.attacks.bodies import (
     GOOD,
     IMAGE,
     MOUNTS,
+    RANK,
+    RANKS,
     VOLUME,
     changed,
 )
@@ -191,6 +196,34 @@ def test_create_never_forwards_a_host_setting_that_no_check_knows(setting: tuple
     assert written["CapDrop"] == ["ALL"]
     assert written["ReadonlyRootfs"] is True
     assert all(mount["Source"] == "data" and mount["Target"] == "/data" for mount in written.get("Mounts", []))
+
+
+def test_rank_of_a_training_joins_a_network_that_was_created_here() -> None:
+    call = judge("POST", "/v1.45/containers/create", json.dumps(RANK).encode(), LIMITS)
+    assert call.network == BRIDGE  # it is looked up before the engine gets the call
+    written = json.loads(call.body)
+    assert written["HostConfig"]["NetworkMode"] == BRIDGE
+    assert written["NetworkingConfig"] == {"EndpointsConfig": {BRIDGE: {"Aliases": ["rank-0"]}}}
+    assert judge("POST", "/v1.45/containers/create", json.dumps(GOOD).encode(), LIMITS).network is None
+
+
+@pytest.mark.parametrize(("path", "value", "expected"), RANKS)
+def test_rank_joins_no_other_way(path: str, value: Any, expected: str) -> None:
+    assert expected in refusal(changed(path, value, RANK))
+
+
+def test_network_of_ranks_leads_nowhere_and_has_our_label() -> None:
+    call = judge("POST", "/v1.45/networks/create", json.dumps(BRIDGE_NET).encode(), LIMITS)
+    kept = {key: value for key, value in BRIDGE_NET.items() if value is not None}
+    assert json.loads(call.body) == {**kept, "Labels": {"airflow-ml.data": "data", LABEL: "airflow-ml"}}
+    assert "airflow-ml.proxy%3Dairflow-ml%22" in judge("GET", "/networks", b"", LIMITS).target
+    assert judge("DELETE", f"/v1.45/networks/{BRIDGE}", b"", LIMITS).network == BRIDGE
+
+
+@pytest.mark.parametrize(("key", "value"), BRIDGE_NETS)
+def test_any_other_network_is_refused(key: str, value: Any) -> None:
+    with pytest.raises(Refused, match=key):
+        judge("POST", "/v1.45/networks/create", json.dumps({**BRIDGE_NET, key: value}).encode(), LIMITS)
 
 
 ALLOWED = [

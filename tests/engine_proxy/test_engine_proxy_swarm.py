@@ -22,8 +22,11 @@ from tests.attacks.bodies import (
     NETWORKS,
     PUSHED,
     PUSHED_EXCHANGE,
+    PUSHED_TRAINING,
     SERVICE,
     SERVICES,
+    SWARM_RANK,
+    SWARM_RANKS,
     TASK,
     TMP,
     changed,
@@ -40,7 +43,7 @@ LIMITS = Limits(
     networks={"exchange": frozenset({"shop"})},
     connections="secrets",
     images=frozenset({IMAGE}),
-    pushed={PUSHED: IMAGE, PUSHED_EXCHANGE: "airflow-ml-exchange:1"},
+    pushed={PUSHED: IMAGE, PUSHED_EXCHANGE: "airflow-ml-exchange:1", PUSHED_TRAINING: "airflow-ml-training:1"},
 )
 
 
@@ -74,6 +77,15 @@ def test_create_refuses_and_names_the_key(path: str, value: Any, expected: str) 
     found, _, expectation = refusal(changed(path, value, SERVICE)).partition("; expected: ")
     assert found.startswith((path, f"a key of {path}"))
     assert expected in expectation
+
+
+def test_rank_of_a_training_has_a_name_on_its_network() -> None:
+    assert create(SWARM_RANK)["TaskTemplate"]["Networks"] == [{"Target": NETWORK, "Aliases": ["rank-0"]}]
+
+
+@pytest.mark.parametrize(("path", "value", "expected"), SWARM_RANKS)
+def test_rank_joins_no_other_way(path: str, value: Any, expected: str) -> None:
+    assert expected in refusal(changed(path, value, SWARM_RANK))
 
 
 def test_create_takes_a_network_and_credentials_only_for_the_stage_that_they_are_for() -> None:
@@ -150,7 +162,7 @@ def test_anything_else_about_a_swarm_is_refused(one: Request) -> None:
         judge(one.method, one.target, b"", LIMITS)
 
 
-@pytest.mark.parametrize("target", ["/services", "/nodes", "/tasks", "/networks", f"/services/{ID}"])
+@pytest.mark.parametrize("target", ["/services", "/nodes", "/tasks", f"/networks/{ID}", f"/services/{ID}"])
 def test_stack_on_one_engine_lets_nothing_of_a_swarm_through(target: str) -> None:
     with pytest.raises(Refused, match="not on this proxy's list"):
         policy.judge("GET", f"/v1.45{target}", b"", LIMITS)

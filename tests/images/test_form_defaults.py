@@ -34,6 +34,7 @@ SHOWN = runpy.run_path(str(ROOT / "dags/ml/defaults.py"))
         ("TRIALS", "tuning", [], "--trials"),
         ("SEARCH_SEED", "tuning", [], "--seed"),
         ("WINDOWS", "training", ["backtest"], "--windows"),
+        ("RANKS", "training", [], "--ranks"),
         ("EVERY", "training", ["backtest"], "--every"),
     ],
 )

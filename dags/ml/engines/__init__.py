@@ -41,7 +41,8 @@ class Work:
 
     `image_id` is the id that the image lock has for `image`, and `pushed` its name by digest in an image registry, None
     if it is in none; `user` is UID:GID; `data` is a volume or a folder, which the container sees as /data; `connection`
-    is the name of the Airflow connection that it gets as a file.
+    is the name of the Airflow connection that it gets as a file. Of several `ranks`, each is a container of its own
+    (`ml.gang`); `alias` is the name of this one on their network.
     """
 
     stage: str
@@ -57,14 +58,20 @@ class Work:
     connection: str
     environment: Mapping[str, str]
     labels: Mapping[str, str]
+    ranks: int = 1
+    alias: str = ""
 
 
 @dataclass(frozen=True)
 class State:
-    """How a container is: `exit_code` is None until it has ended; `out_of_memory` is None if the engine cannot say."""
+    """How a container is: `exit_code` is None until it has ended; `out_of_memory` is None if the engine cannot say.
+
+    `rank` says which of several it is, such as "rank 2 of 3".
+    """
 
     exit_code: int | None
     out_of_memory: bool | None = False
+    rank: str = ""
 
 
 class Engine(ABC):
@@ -115,6 +122,17 @@ class Engine(ABC):
         """Stop and remove a container, if it is still there."""
 
     @abstractmethod
+    def make_network(self, work: Work) -> str:
+        """A network for the ranks of a work, which leads nowhere; returns its id. Errors: NotRun if there can be none.
+
+        One that is left behind is removed later, by a removal of another.
+        """
+
+    @abstractmethod
+    def remove_network(self, network: str) -> None:
+        """Remove a network, if it is still there."""
+
+    @abstractmethod
     def close(self) -> None:
         """End the connection."""
 
@@ -134,5 +152,6 @@ def connect(patience_s: float = 60) -> Engine:
     names = sorted(module.name for module in iter_modules(__path__))
     if name not in names:
         raise SettingError("ML_ENGINE", f"is {name!r}", " or ".join(names))
-    engine: Engine = import_module(f"{__name__}.{name}").connect(patience_s)
+    one = import_module(f"{__name__}.{name}").connect(patience_s)
+    engine: Engine = import_module("ml.gang").GangEngine(one)  # it is an engine, too
     return engine

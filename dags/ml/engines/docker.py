@@ -5,16 +5,18 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import cached_property
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
+from uuid import uuid4
 
 from docker import APIClient
 from docker.errors import APIError, DockerException
 from docker.types import Mount
 
-from ml import connections
+from ml import connections, labels
 from ml.engines import ContainerGone, Engine, EngineError, NotRun, Output, State, Work
 from ml.outcome import KILLED
 from ml.settings import setting
@@ -29,6 +31,8 @@ STOP_SECONDS = 2
 LOOK_S = 0.1
 # The engine learns that a container was out of memory by another event than its end, which may come later.
 OUT_OF_MEMORY_LOOKS, OUT_OF_MEMORY_LOOK_S = 10, 0.2
+# A network that was left behind is removed if it is older than this: a younger one may wait for its containers.
+LEFT_NETWORK_S = 120
 # How the engine says that somebody else has removed a container or a service, or removes it now.
 GONE = re.compile(r"No such (container|service|network)|is already in progress|^(service|network) \S+ not found")
 
@@ -36,6 +40,8 @@ GONE = re.compile(r"No such (container|service|network)|is already in progress|^
 class DockerEngine(Engine):
     """The engine, or the proxy in front of it, at ML_DOCKER_HOST."""
 
+    # A network without an address of the host: code in a container cannot reach what listens there.
+    nowhere: Mapping[str, Any] = {"driver": "bridge", "options": {"com.docker.network.bridge.inhibit_ipv4": "true"}}
     advice = "see whether it and its proxy are up (`docker compose ps engine-proxy`)"
 
     def __init__(self, address: str, patience_s: float) -> None:
@@ -81,6 +87,7 @@ class DockerEngine(Engine):
                 environment=dict(work.environment),
                 labels=dict(work.labels),
                 host_config=self._client.create_host_config(**host_config(work)),
+                networking_config=self._endpoint(work),
             )
             container: str = made["Id"]
             try:
@@ -150,6 +157,40 @@ class DockerEngine(Engine):
             self._client.stop(container, timeout=STOP_SECONDS)
             self._client.remove_container(container, v=True, force=True)
 
+    def make_network(self, work: Work) -> str:
+        with trouble():
+            return self._make_network(f"airflow-ml-{uuid4().hex[:16]}", work)
+
+    def remove_network(self, network: str) -> None:
+        self._try_to_remove(network)
+        with trouble():
+            ours = self._client.networks(filters={"label": [labels.DATA]})
+        for one in ours:
+            if age_s(one["Created"]) > LEFT_NETWORK_S:
+                self._try_to_remove(str(one["Id"]))  # the engine refuses where a container is on it
+
+    def _make_network(self, name: str, work: Work) -> str:
+        marks = {labels.DATA: work.labels[labels.DATA]}
+        made = self._client.create_network(name, internal=True, labels=marks, **self.nowhere)
+        return str(made["Id"])
+
+    def _try_to_remove(self, network: str) -> bool:
+        try:
+            with trouble():
+                self._client.remove_network(network)
+        except ContainerGone:
+            return True
+        except EngineError:
+            return False
+        return True
+
+    def _endpoint(self, work: Work) -> dict[str, Any] | None:
+        """The name that other containers on its network know a container by."""
+        if not work.alias:
+            return None
+        endpoint = self._client.create_endpoint_config(aliases=[work.alias])
+        return dict(self._client.create_networking_config({work.network: endpoint}))
+
 
 def connect(patience_s: float) -> DockerEngine:
     """The engine at ML_DOCKER_HOST. Errors: SettingError."""
@@ -183,6 +224,12 @@ def _pump(client: APIClient, container: str, stream: str, chunks: "SimpleQueue[O
         chunks.put(None)
     except Exception as error:  # the reader of the queue raises it
         chunks.put(error)
+
+
+def age_s(moment: str) -> float:
+    """Seconds since a time of the engine, which has nanoseconds."""
+    then = datetime.fromisoformat(re.sub(r"([.][0-9]+)?(Z|[+-][0-9:]+)$", r"\2", moment))
+    return (datetime.now(UTC) - then).total_seconds()
 
 
 @contextmanager

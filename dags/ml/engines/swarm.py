@@ -8,17 +8,34 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from docker.types import ContainerSpec, EndpointSpec, Mount, Resources, RestartPolicy, ServiceMode, TaskTemplate
+from docker.types import (
+    ContainerSpec,
+    EndpointSpec,
+    Mount,
+    NetworkAttachmentConfig,
+    Resources,
+    RestartPolicy,
+    ServiceMode,
+    TaskTemplate,
+)
 from docker.utils import parse_bytes
 
 from ml import connections, labels, placement
 from ml import network as networks
 from ml.engines import ContainerGone, EngineError, NotRun, Output, State, Work
-from ml.engines.docker import DATA_FOLDER, LOOK_S, PIDS_LIMIT, STOP_SECONDS, DockerEngine, trouble
+from ml.engines.docker import (
+    DATA_FOLDER,
+    LEFT_NETWORK_S,
+    LOOK_S,
+    PIDS_LIMIT,
+    STOP_SECONDS,
+    DockerEngine,
+    age_s,
+    trouble,
+)
 from ml.outcome import KILLED
 from ml.settings import SettingError, seconds_of, setting
 
@@ -31,14 +48,14 @@ ENDED, NOT_BEGUN = ("complete", "failed"), ("rejected", "shutdown", "remove", "o
 NO_NODE, BUSY = "no suitable node", "insufficient resources"
 # A task without any node that fits is given up after so many seconds: a node may only be restarting.
 NO_NODE_S = 15
-# A network is in use until the last task on it is gone. One that was left is removed later, if it is older than this: a
-# younger one may wait for its service.
-NETWORK_S, LEFT_NETWORK_S = 3, 120
+# A network is in use until the last task on it is gone.
+NETWORK_S = 3
 
 
 class SwarmEngine(DockerEngine):
     """The manager of a swarm, or the proxy in front of it, at ML_DOCKER_HOST. A container is named by its service."""
 
+    nowhere: Mapping[str, Any] = {"driver": "overlay"}
     advice = (
         "see whether the manager's engine and its proxy are up (`docker node ls`, `docker compose ps engine-proxy`)"
     )
@@ -125,9 +142,14 @@ class SwarmEngine(DockerEngine):
 
     def remove(self, container: str) -> None:
         with suppress(ContainerGone), trouble():
-            targets = self._client.inspect_service(container)["Spec"]["TaskTemplate"].get("Networks") or ()
+            spec = self._client.inspect_service(container)["Spec"]
             self._client.remove_service(container)
-            self._remove_networks([one["Target"] for one in targets])
+            if labels.GANG not in spec["Labels"]:  # that of a rank is the others', too
+                self._remove_networks([one["Target"] for one in spec["TaskTemplate"].get("Networks") or ()])
+
+    def remove_network(self, network: str) -> None:
+        with trouble():
+            self._remove_networks([network])
 
     def _require_nodes(self, work: Work) -> None:
         """Errors: NotRun if an engine ignores what confines a container, or no node is safe or large enough."""
@@ -160,12 +182,6 @@ class SwarmEngine(DockerEngine):
                 hopeless=True,
             )
 
-    def _make_network(self, name: str, work: Work) -> str:
-        made = self._client.create_network(
-            name, driver="overlay", internal=True, labels={labels.DATA: work.labels[labels.DATA]}
-        )
-        return str(made["Id"])
-
     def _remove_networks(self, own: Iterable[str]) -> None:
         """Remove a container's own network, and what other removals had to leave, such as those of lost nodes."""
         ours = {str(one["Id"]): one for one in self._client.networks(filters={"label": [labels.DATA]})}
@@ -176,18 +192,8 @@ class SwarmEngine(DockerEngine):
             ours.pop(network)
         used = {one["Target"] for service in self._client.services() for one in _networks_of(service)} if ours else ()
         for network, details in ours.items():
-            if network not in used and _age_s(details["Created"]) > LEFT_NETWORK_S:
+            if network not in used and age_s(details["Created"]) > LEFT_NETWORK_S:
                 self._try_to_remove(network)
-
-    def _try_to_remove(self, network: str) -> bool:
-        try:
-            with trouble():
-                self._client.remove_network(network)
-        except ContainerGone:
-            return True
-        except EngineError:
-            return False
-        return True
 
     def _goes_on(self, task: dict[str, Any] | None, nodes: Mapping[str, Any]) -> bool:
         try:
@@ -249,7 +255,7 @@ def task_template(work: Work, network: str) -> TaskTemplate:
         resources=_resources(work),
         restart_policy=RestartPolicy("none"),
         placement=where,
-        networks=[network],
+        networks=[NetworkAttachmentConfig(network, aliases=[work.alias]) if work.alias else network],
     )
 
 
@@ -259,7 +265,7 @@ def judge(task: Mapping[str, Any] | None, nodes: Mapping[str, Any], lost_s: floa
         return State(None)
     status, node = task["Status"], nodes.get(task.get("NodeID", ""))
     said = status.get("Err") or status.get("Message", "")
-    if node and node["Status"]["State"] == "down" and _age_s(node["UpdatedAt"]) > lost_s:
+    if node and node["Status"]["State"] == "down" and age_s(node["UpdatedAt"]) > lost_s:
         raise NotRun(
             f"node {_name(node)} has been lost for {lost_s:g} s, with the container on it; expected: a node that "
             "answers; do: start it again, or `docker node rm --force` it"
@@ -274,12 +280,7 @@ def judge(task: Mapping[str, Any] | None, nodes: Mapping[str, Any], lost_s: floa
             f"node {_name(node)} refused the container: {said}; expected: the data's folder and the image registry on "
             "every node; do: correct the node, or drain it"
         )
-    if (
-        status["State"] == "pending"
-        and NO_NODE in said
-        and BUSY not in said
-        and _age_s(status["Timestamp"]) > NO_NODE_S
-    ):
+    if status["State"] == "pending" and NO_NODE in said and BUSY not in said and age_s(status["Timestamp"]) > NO_NODE_S:
         raise NotRun(
             f"no node fits: {said}; do: change ML_STAGE_CONSTRAINTS, or the nodes' labels; "
             "./airflow-ml doctor checks a new node",
@@ -310,9 +311,3 @@ def _networks_of(service: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _name(node: Mapping[str, Any] | None) -> str:
     return node["Description"]["Hostname"] if node else "that has left the swarm"
-
-
-def _age_s(moment: str) -> float:
-    """Seconds since a time of the engine, which has nanoseconds."""
-    then = datetime.fromisoformat(moment.partition(".")[0].rstrip("Z")).replace(tzinfo=UTC)
-    return (datetime.now(UTC) - then).total_seconds()

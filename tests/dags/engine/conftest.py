@@ -23,12 +23,13 @@ from airflow.sdk import DAG
 from ml import RAW, dag_defaults
 from ml.operator import StageOperator
 
-with DAG("probes", schedule=None, params={"code": ""}, **dag_defaults()):
+with DAG("probes", schedule=None, params={"code": "", "ranks": 3}, **dag_defaults()):
     what = {"stage": "probe", "command": ["-c", "{{ params.code }}", ""]}
     StageOperator(task_id="probe", outlets=[RAW], execution_timeout=timedelta(minutes=2), **what)
     StageOperator(task_id="probe_briefly", execution_timeout=timedelta(seconds=3), **what)
     StageOperator(task_id="probe_read_only", read_only=True, **what)
     StageOperator(task_id="probe_on_the_network", network="mlflow", **what)
+    StageOperator(task_id="probe_in_ranks", ranks="{{ params.ranks }}", execution_timeout=timedelta(minutes=5), **what)
     StageOperator(task_id="probe_with_connection", network="exchange", connection="shop", **what)
 """
 

@@ -10,8 +10,7 @@ import kubernetes_validate
 import pytest
 
 from ml import engines
-from ml.engines import Work
-from ml.engines.kubernetes import KubernetesEngine
+from ml.engines import NotRun, Work
 from ml.engines.kubernetes.pod import pod_of, secret_of
 from tests.dags.kubernetes.cluster import Json
 from tests.dags.kubernetes.conftest import DIGEST, WORK
@@ -138,11 +137,17 @@ def test_every_label_is_one_that_kubernetes_takes(value: str) -> None:
     assert pod["metadata"]["annotations"]["airflow-ml.run"] == value
 
 
+def test_several_ranks_are_refused_in_words() -> None:
+    with pytest.raises(
+        NotRun, match="3 ranks of preprocessing were asked for, and pods cannot start together"
+    ) as refused:
+        engines.connect().start(replace(WORK, ranks=3))
+    assert refused.value.hopeless
+
+
 @pytest.mark.parametrize("work", WORKS.values(), ids=list(WORKS))
 def test_command_by_hand_is_the_same_pod(work: Work) -> None:
-    engine = engines.connect()
-    assert isinstance(engine, KubernetesEngine)
-    words = shlex.split(engine.by_hand(work))
+    words = shlex.split(engines.connect().by_hand(work))
     options: dict[str, str] = dict(word.partition("=")[::2] for word in words if word.startswith("--"))
     name = f"by-hand-{work.stage}"
     assert words[:3] == ["kubectl", "run", name]

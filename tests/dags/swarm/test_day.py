@@ -15,13 +15,17 @@ from tests.harness import images
 pytestmark = pytest.mark.usefixtures("_environment")
 DS = "2026-11-16"
 # Each stage reads what another node has written.
-NODES = {"generator": "node2", "preprocessing": "node3", "training": "node2", "prediction": "node3"}
+NODES = {"generator": "=node2", "preprocessing": "=node3", "training": "!node1", "prediction": "=node3"}
+# Each rank of the training is on a node of its own, as Swarm spreads them.
+RANKS = 2
 PARTITIONS = ["raw", "processed", "models", "features", "predictions"]
 
 
 def run_day(airflow: Airflow) -> None:
     run_all(airflow, airflow.manual("generate_data", day(DS, 23), {"ds": DS, "rows": 2000}), ["generate"])
-    training = airflow.manual("train_model", day("2026-11-20"), {"ds": DS, "lightgbm": {"num_leaves": 7}})
+    training = airflow.manual(
+        "train_model", day("2026-11-20"), {"ds": DS, "lightgbm": {"num_leaves": 7}, "ranks": RANKS}
+    )
     run_all(airflow, training, ["prepare", "split", "train", "validate"])
     scoring = airflow.manual("predict", day("2026-11-21"), {"ds": DS})
     # Without MLflow no champion is known; tests/end_to_end has one.
@@ -41,7 +45,7 @@ def test_day_over_the_nodes_has_the_bytes_of_one_machine(
     lab.images |= {stage: {"image": image, "id": "is not run"} for stage, image in images().items()}
     lab.push({stage: images()[stage] for stage in NODES})
     monkeypatch.setenv("ML_STAGE_MEMORY", "1g")
-    where = " ".join(f"{stage}:node.hostname=={node}" for stage, node in NODES.items())
+    where = " ".join(f"{stage}:node.hostname{node[0]}={node[1:]}" for stage, node in NODES.items())
     monkeypatch.setenv("ML_STAGE_CONSTRAINTS", where)
     airflow = Airflow(DAGS)
     run_day(airflow)

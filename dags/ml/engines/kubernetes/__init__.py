@@ -79,6 +79,16 @@ class KubernetesEngine(Engine):
                 raise
         return self._api.pod(body["metadata"]["name"])
 
+    def make_network(self, work: Work) -> str:
+        raise NotRun(
+            f"{work.ranks} ranks of {work.stage} were asked for, and pods cannot start together on a network of their "
+            "own; expected: ranks 1; do: leave it at 1, or use ML_ENGINE=swarm",
+            hopeless=True,
+        )
+
+    def remove_network(self, _network: str) -> None:
+        """There is none."""
+
     def find(self, labels: Mapping[str, str], *, running: bool = False) -> dict[str, dict[str, str]]:
         found = {}
         for pod in self._api.pods(selector(labels)):
