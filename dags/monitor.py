@@ -8,7 +8,7 @@ ticked.
 
 With `shadow_days` of `rules.json` above 0, `compare_shadow` compares the version in shadow with the champion on the
 labelled days that both have scored. Once they are enough, `decide_shadow` promotes it or keeps it as challenger; if
-the form of `train_model` said `ask`, the task `ask` asks a person, and `answer` does what the person has answered.
+the form of `train_model` said `ask`, the task `ask` starts `ask_after_shadow`, which asks a person.
 """
 
 from airflow.sdk import DAG

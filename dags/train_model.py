@@ -169,8 +169,8 @@ with DAG(
         read_only=True,
         doc="Reads `comparisons/{ds}`. Writes to MLflow what was decided and why; promotes what passed.",
     )
-    ask = ask_person(f"trained on {DAY}", register.task_id, compare, decide)
-    answer = answer_of(ask, decide)
+    ask = ask_person(f"trained on {DAY}", register.task_id, compare.task_id, decide.task_id)
+    answer = answer_of(ask)
 
     check_parameters >> wait_for_raw >> prepare_shards >> prepare >> split >> train >> validate >> [plot, resolve]
     plot >> register >> decide

@@ -6,11 +6,11 @@ A version that may replace the champion first scores days beside it, and the gat
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, chain
 
-from ml.arguments import BY, DAY, DS, Argument, fixed, fixed_json, flag, from_result, option
+from ml.arguments import BY, DS, Argument, fixed, fixed_json, flag, from_result, option
 from ml.assets import LABELS, MODELS, PREDICTIONS, RAW, REGISTRY, SHADOWS
 from ml.operator import StageOperator
 from ml.rules import read_rules
-from ml.tasks import answer_of, ask_person, stage
+from ml.tasks import stage, start_question
 
 
 def shadow_days() -> list[Argument]:
@@ -60,7 +60,7 @@ def score_in_shadow(resolve: StageOperator) -> list[StageOperator]:
 
 
 def decide_in_shadow(evaluate: StageOperator, page: StageOperator) -> None:
-    """The tasks between `evaluate` and the end: compare on days with labels, decide if they are enough, ask a person.
+    """The tasks after `evaluate`: compare on days with labels; if they are enough, decide, or have a person asked.
 
     The page shows the comparison, and is made without it if the comparison fails.
     """
@@ -84,8 +84,7 @@ def decide_in_shadow(evaluate: StageOperator, page: StageOperator) -> None:
         doc="Reads `comparison.json` of `shadows/{ds}-v{version}`. Writes to MLflow what was decided and why; promotes "
         "what passed. Skipped until enough days have labels.",
     )
-    ask = ask_person(f"in shadow until {DAY}", "", compare, decide)
-    chain(evaluate, compare, decide, ask, answer_of(ask, decide))
+    chain(evaluate, compare, decide, start_question(decide))
     shadow_compared = EmptyOperator(
         task_id="shadow_compared",
         trigger_rule=TriggerRule.ALL_DONE,

@@ -8,7 +8,7 @@ from airflow.sdk import Asset, CronTriggerTimetable, TriggerRule
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from ml import alerts, connections
-from ml.approval import AskPerson, reason_field
+from ml.approval import AskPerson, StartQuestion, reason_field
 from ml.arguments import DAY, HOURS, NUMBER_OF_SHARDS, SHARDS, Argument, from_result
 from ml.assets import REGISTRY as REGISTRY_ASSET
 from ml.day import MACROS
@@ -149,32 +149,43 @@ def evaluate_again(late: StageOperator) -> EvaluateAgain:
     )
 
 
-def ask_person(about: str, register: str, compare: StageOperator, decide: StageOperator) -> AskPerson:
+def ask_person(about: str, register: str, compare: str, decide: str, of: str | None = None) -> AskPerson:
     """A task that asks a person what becomes of the version of `decide`, if a person is to decide.
 
     :param about: what the question says of the version (templated)
-    :param register: the task that registered it, '' if it is not in this Dag
+    :param register: the task that registered it, '' if it is unknown; `compare` and `decide` are tasks too
+    :param of: the Dag of these tasks, if `start_question` of it starts the run
     """
-    tasks = (register, compare.task_id, decide.task_id)
+    tasks = (register, compare, decide)
     return AskPerson(
         task_id="ask",
         about=about,
         tasks=tasks,
+        of=of,
         params=reason_field(),
         # A limit would count the wait, and end it as a failure.
         execution_timeout=None,
         max_active_tis_per_dag=None,
         doc_md="Asks a person: promote the version, keep it as challenger, or reject it. Reads the results of "
-        f"{', '.join(f'`{task}`' for task in tasks if task)}. Writes nothing.",
+        f"{', '.join(f'`{task}`' for task in tasks if task)}{f' of `{of}`' if of else ''}. Writes nothing.",
     )
 
 
-def answer_of(ask: AskPerson, decide: StageOperator) -> StageOperator:
-    """A task that does what a person has answered about the version of `decide`."""
-    given = [from_result(ask, name, name) for name in ("answer", "by", "reason")]
+def start_question(decide: StageOperator) -> StartQuestion:
+    """A task that starts `ask_after_shadow` if `decide` has left its version to a person."""
+    return StartQuestion(
+        decide=decide.task_id,
+        day=DAY,
+        execution_timeout=timedelta(minutes=5),
+        doc_md="Starts `ask_after_shadow`, which asks a person. Reads the result of `decide_shadow`. Writes nothing.",
+    )
+
+
+def answer_of(ask: AskPerson) -> StageOperator:
+    """A task that does what a person has answered about a version."""
     return stage(
         "registry answer",
-        [from_result(decide, "version", "version"), *given],
+        [from_result(ask, name, name) for name in ("version", "answer", "by", "reason")],
         uses=[REGISTRY_ASSET],
         makes=[REGISTRY_ASSET],
         read_only=True,

@@ -87,4 +87,4 @@ def _put_into_shadow(
     if before and before != version.number and (other := find_version(server, before)):
         record_decision(server, other, KEPT, [f"version {version.number} took its place in shadow"])
     set_shadow(server, version.number)
-    return Decision(IN_SHADOW, (*comparison.reasons, f"{args.shadow_days} days beside the champion decide"))
+    return Decision(IN_SHADOW, (*comparison.reasons, f"days beside the champion decide: {args.shadow_days}"))

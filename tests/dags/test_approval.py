@@ -121,7 +121,7 @@ def test_answer_reaches_the_registry_with_name_and_reason(
 ) -> None:
     run = start(airflow)
     ask(airflow, run)
-    assert respond(airflow, run, option, params) == {"answer": answer, "by": "otto", "reason": reason}
+    assert respond(airflow, run, option, params) == {"version": "3", "answer": answer, "by": "otto", "reason": reason}
     command = ["answer", "--version=3", f"--answer={answer}", "--by=otto", f"--reason={reason}"]
     assert airflow.arguments(run, "answer") == command
 
@@ -133,7 +133,7 @@ def test_nobody_who_answers_in_time_keeps_the_version_as_challenger(airflow: Air
         session.merge(airflow.waiting(run, "ask")).trigger_timeout = NIGHT
     SchedulerJobRunner(Job()).check_awaiting_input_timeouts()
     late = {"answer": "keep", "by": "the Dag train_model", "reason": "nobody answered within 0.5 hours"}
-    assert end(airflow, run) == late
+    assert end(airflow, run) == {"version": "3", **late}
     assert "[error]" not in kept.read_text()
 
 
@@ -157,22 +157,50 @@ def test_evidence_names_what_was_not_measured(changed: dict[str, Any], words: st
     assert words in list(evidence(REGISTERED, {**COMPARED, **changed}, DECIDED, "soon"))
 
 
+def test_evidence_has_the_segments_of_the_rules_as_a_table() -> None:
+    part = {"field": "channel", "value": "a|b", "rows": 900, "candidate": 0.4, "champion": 0.42}
+    judged = {**part, "interval": [-0.05, -0.01], "outcome": "failed"}
+    few = {**part, "rows": 9, "candidate": None, "champion": None, "interval": None, "outcome": None}
+    lines = list(evidence(REGISTERED, {**COMPARED, "segments": [judged, few]}, DECIDED, "soon"))
+    start = lines.index("| segment | rows | candidate | in production | difference from, to | verdict |")
+    # Markdown ends a table at an empty line, and begins one only after it.
+    assert (lines[start - 1], lines[start + 4]) == ("", "")
+    assert lines[start + 2 : start + 4] == [
+        r"| channel a\|b | 900 | 0.4 | 0.42 | -0.05, -0.01 | failed |",
+        r"| channel a\|b | 9 | not measured | not measured | not measured | not judged |",
+    ]
+    assert not any("segment" in line for line in evidence(REGISTERED, COMPARED, DECIDED, "soon"))
+
+
 def test_evidence_shows_a_hostile_text_as_text() -> None:
     reason = "[click](javascript:alert(1)) <img src=x>\n# title"
     shown = "\n".join(evidence({}, COMPARED, {**DECIDED, "reasons": [reason]}, "soon"))
     assert r"- \[click\]\(javascript:alert\(1\)\) \<img src=x\> \# title" in shown
 
 
-def test_question_comes_after_the_shadow_days_with_their_evidence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def judge_after_shadow(airflow: Airflow, decided: dict[str, Any]) -> DagRun:
+    """A run of monitor whose tasks up to `decide_shadow` are done."""
+    run = airflow.manual("monitor", NIGHT, {"ds": "2026-11-17"})
+    airflow.set_result(run, "compare_shadow", {**COMPARED, "version": "3", "days": ["2026-11-16", "2026-11-17"]})
+    airflow.set_result(run, "decide_shadow", {**DECIDED, **decided})
+    return run
+
+
+@pytest.fixture
+def with_shadow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Airflow:
+    """Airflow with two days in shadow."""
     rules = tmp_path / "rules.json"
     rules.write_text(json.dumps({**json.loads(RULES.read_text()), "shadow_days": 2, "answer_hours": 7}))
     monkeypatch.setattr("ml.rules.RULES", rules)
-    airflow = Airflow(DAGS)
-    run = airflow.manual("monitor", NIGHT, {"ds": "2026-11-17"})
-    airflow.set_result(run, "compare_shadow", {**COMPARED, "version": "3", "days": ["2026-11-16", "2026-11-17"]})
-    airflow.set_result(run, "decide_shadow", {**DECIDED, "reasons": ["shadow days 2026-11-16, 2026-11-17"]})
+    return Airflow(DAGS)
+
+
+def test_question_after_the_shadow_days_is_a_run_of_its_own(with_shadow: Airflow) -> None:
+    """The run of monitor ends: it has few at a time, and monitor_late_labels waits for each."""
+    airflow = with_shadow
+    monitor = judge_after_shadow(airflow, {"reasons": ["shadow days 2026-11-16, 2026-11-17"]})
+    assert airflow.run_task(monitor, "ask").ti.state == TaskInstanceState.SUCCESS
+    (run,) = airflow.runs("ask_after_shadow", f"question__{monitor.run_id}")
     question = ask(airflow, run)
     assert question.subject == "Promote version 3 of airflow-ml, in shadow until 2026-11-17?"
     assert r"- shadow days 2026\-11\-16, 2026\-11\-17" in str(question.body)
@@ -182,3 +210,10 @@ def test_question_comes_after_the_shadow_days_with_their_evidence(
     respond(airflow, run, "Promote", {"reason": "two good days"})
     expected = ["answer", "--version=3", "--answer=promote", "--by=otto", "--reason=two good days"]
     assert airflow.arguments(run, "answer") == expected
+
+
+def test_shadow_days_that_decide_ask_nobody(with_shadow: Airflow) -> None:
+    monitor = judge_after_shadow(with_shadow, {"decision": "promoted"})
+    assert with_shadow.run_task(monitor, "ask").ti.state == TaskInstanceState.SKIPPED
+    by_hand = with_shadow.manual("ask_after_shadow", NIGHT, {"ds": "2026-11-17"})
+    assert with_shadow.run_task(by_hand, "ask").ti.state == TaskInstanceState.SKIPPED

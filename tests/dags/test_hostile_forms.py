@@ -26,6 +26,7 @@ DAG_IDS = (
     "predict",
     "monitor",
     "monitor_late_labels",
+    "ask_after_shadow",
     "promote_model",
     "roll_back_model",
 )

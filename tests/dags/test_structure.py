@@ -63,6 +63,7 @@ ORDER = {  # task: what runs after it
         "retrain": set(),
     },
     "monitor_late_labels": {"late_labels": {"evaluate_again"}, "evaluate_again": set()},
+    "ask_after_shadow": {"ask": {"answer"}, "answer": set()},
     "promote_model": {"promote": set()},
     "roll_back_model": {"roll_back": set()},
 }
@@ -100,6 +101,7 @@ COMMANDS = {
     ("monitor", "page"): ("report", ["page"]),
     ("monitor", "log_evaluation"): ("registry", ["log-evaluation"]),
     ("monitor_late_labels", "late_labels"): ("preprocessing", ["late-labels"]),
+    ("ask_after_shadow", "answer"): ("registry", ["answer"]),
     ("promote_model", "promote"): ("registry", ["promote"]),
     ("roll_back_model", "roll_back"): ("registry", ["roll-back"]),
 }
@@ -147,6 +149,8 @@ ASSETS = {  # task: what it uses (tests/dags/engine compares it with marks), wha
     ("monitor", "log_evaluation"): (["reports"], ["registry"]),
     ("monitor_late_labels", "late_labels"): (["raw", "reports"], []),
     ("monitor_late_labels", "evaluate_again"): ([], []),
+    ("ask_after_shadow", "ask"): ([], []),
+    ("ask_after_shadow", "answer"): (["registry"], ["registry"]),
     ("promote_model", "promote"): (["registry"], ["registry"]),
     ("roll_back_model", "roll_back"): (["registry"], ["registry"]),
 }
@@ -210,6 +214,7 @@ FORMS = {  # each field with what it is when nobody fills it in
     },
     "monitor": {"ds": None, "wait_hours": 12, "as_of": None, "retrain": False, "force": False},
     "monitor_late_labels": {"ds": None},
+    "ask_after_shadow": {"ds": None},
 }
 REQUIRED = {"promote_model": {"reason"}, "roll_back_model": {"reason"}}
 OPTIONAL = {"promote_model": {"version"}, "roll_back_model": set[str]()}
@@ -381,7 +386,8 @@ def test_shadow_days_add_the_tasks_of_a_version_in_shadow(monkeypatch: pytest.Mo
     assert monitor.get_task("page").upstream_task_ids == {"confirm", "shadow_compared"}
     assert monitor.get_task("shadow_compared").trigger_rule == "all_done"
     assert monitor.get_task("decide_shadow").downstream_task_ids == {"ask"}
-    assert monitor.get_task("ask").downstream_task_ids == {"answer"}
+    assert monitor.get_task("ask").downstream_task_ids == set()
+    assert monitor.get_task("ask").trigger_dag_id == "ask_after_shadow"
     assert monitor.get_task("decide_shadow").only_with == ("compare_shadow", "complete")
     assert monitor.get_task("decide_shadow").read_only
 

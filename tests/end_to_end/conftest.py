@@ -53,6 +53,10 @@ DAGS = ("generate_data", "train_model", "predict", "monitor")
 PEOPLE = {"vera": "viewer", "otto": "operator"}
 Results = dict[tuple[str, str], dict[str, Any]]
 
+# The rules of the stack under test, at first those of the repository: stack.compose.yml.
+RULES = ROOT / ".cache" / "rules" / f"{PROJECT}.json"
+os.environ["ML_TEST_RULES"] = str(RULES)
+
 # What stages are run on by hand.
 data = Data(os.environ["ML_DATA"])
 
@@ -122,6 +126,30 @@ class Stack:
             time.sleep(1)
             details = self.airflow.request("GET", f"/dags/{dag}/details")
 
+    @contextmanager
+    def shadow_days(self, days: int) -> Iterator[None]:
+        """Rules with so many days in shadow for as long as the block runs."""
+        try:
+            write_rules(shadow_days=days)
+            self._wait_for_shadow_tasks(there=True)
+            yield
+        finally:
+            write_rules()
+            self._wait_for_shadow_tasks(there=False)
+
+    def _wait_for_shadow_tasks(self, *, there: bool) -> None:
+        """Have Airflow read again the Dags whose tasks depend on shadow days, and wait until it has."""
+        end = time.monotonic() + RUN_TIMEOUT_S
+        for dag, task in (("predict", "shadow_predict"), ("monitor", "compare_shadow")):
+            token = self.airflow.request("GET", f"/dags/{dag}/details")["file_token"]
+            self.airflow.request("PUT", f"/parseDagFile/{token}")
+            while (task in self._tasks_of(dag)) is not there:
+                assert time.monotonic() < end, f"{dag} is not read again"
+                time.sleep(0.5)
+
+    def _tasks_of(self, dag: str) -> set[str]:
+        return {task["task_id"] for task in self.airflow.request("GET", f"/dags/{dag}/tasks")["tasks"]}
+
     def results(self, dag: str, run: str) -> Results:
         """The result of each stage's command in a run."""
         return {(result["stage"], result["command"]): result for result in self.airflow.results(dag, run)}
@@ -184,6 +212,16 @@ class Mlflow:
         return list(self.get("metrics/get-history", run_id=run_id, metric_key=metric).get("metrics", []))
 
 
+def write_rules(**other: object) -> None:
+    """Write the rules of the stack under test: those of the repository, and others in place of some of them."""
+    rules = json.loads((ROOT / "dags" / "rules.json").read_text())
+    assert set(other) <= set(rules)
+    RULES.parent.mkdir(parents=True, exist_ok=True)
+    # Into the same file, because a container has the file itself mounted.
+    RULES.write_text(json.dumps({**rules, **other}))
+    RULES.chmod(0o644)
+
+
 def start_collector() -> None:
     code = (Path(__file__).parent / "collector.py").read_text()
     network = ["--network", f"{PROJECT}_default", "--network-alias", "collector"]
@@ -201,6 +239,7 @@ def remove_stack() -> None:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     remove_stack()
+    write_rules()
     try:
         compose_stack.start()
         start_collector()
