@@ -19,6 +19,8 @@ from segment_rules import Segments, fields_of_rules, judge_rules
 from segments import segment_codes
 
 SIDES = ("candidate", "champion")
+# The segments of the result line; `comparison.json` has all.
+MOST_SEGMENTS = 20
 
 log = logging.getLogger("prediction")
 
@@ -183,9 +185,10 @@ def _difference(candidate: MeasuredModel, champion: MeasuredModel | None, rules:
 
 
 def _result(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The result line: the verdict, and the metric of both models."""
+    """The result line: the verdict, the metric of both models, and the segments if rules are about them."""
     kept = ("outcome", "passed", "reasons", "metric", "difference", "interval")
-    return {**{key: content[key] for key in kept}, **{side: _metric_of(content, side) for side in SIDES}}
+    segments = {"segments": content["segments"][:MOST_SEGMENTS]} if content["segments"] else {}
+    return {**{key: content[key] for key in kept}, **{side: _metric_of(content, side) for side in SIDES}, **segments}
 
 
 def _metric_of(content: Mapping[str, Any], side: str) -> dict[str, Any] | None:

@@ -132,11 +132,14 @@ def test_compare_judges_the_rows_of_a_segment(world: World, monkeypatch: pytest.
     assert found["reasons"][-1] == f"shop shop {frequent}: roc_auc {expected:.6g} is below the floor 1"
     assert found["reasons"][-1] in result.result["reasons"]
     assert found["rule"]["segment_rules"] == [rule]
+    # A person who is asked sees them as a table.
+    assert result.result["segments"] == found["segments"]
 
 
 def test_compare_without_rules_about_segments_has_none(world: World) -> None:
     with_shops(world)
-    assert world.run("compare", "--ds", DAY, "--champion", CHAMPION, "--rules-json", rules_of()).code == 0
+    result = world.run("compare", "--ds", DAY, "--champion", CHAMPION, "--rules-json", rules_of())
+    assert (result.code, "segments" in result.result) == (0, False)
     assert world.json(COMPARISON)["segments"] is None
 
 
