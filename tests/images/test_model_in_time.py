@@ -1,6 +1,6 @@
 """A model serves days that come after its own: a good one separates fraud from the rest there too, and is no oracle.
-The threshold that it was given for its costs is nearly the best of these days. Where its scores still mean what they
-meant, what `evaluate` estimates without labels is near the truth.
+The threshold that it was given for its costs, numbers or the amount of each row, is nearly the best of these days.
+Where its scores still mean what they meant, what `evaluate` estimates without labels is near the truth.
 
 Every step runs in its image, as a Dag starts it. Not the stages but this test measures the area under the ROC curve,
 of the later day's predictions against that day's own target.
@@ -13,6 +13,8 @@ from datetime import date, timedelta
 from itertools import groupby
 from operator import itemgetter
 
+import pytest
+
 from tests.harness import Data, data_volume
 
 ROWS = 30_000
@@ -20,9 +22,12 @@ LATER_DAYS = (7, 60)
 # Below, the features would hardly say what fraud is; above, something would give the label away.
 LOWEST, HIGHEST = 0.85, 0.97
 COSTS = {"false_positive": 5, "false_negative": 100}
+AMOUNTS = {**COSTS, "false_negative": "amount"}
 # How much more than the best threshold of a later day the chosen one may cost there, as the mean of the days: on one
 # day alone, 130 frauds of the validation rows do not say more.
 MOST_REGRET = 0.03
+# Few large amounts decide, so these rows say less of the threshold (docs/decisions/0040-costs-are-rules.md).
+MOST_REGRET_OF_AMOUNTS = 0.15
 # How far an estimate may be from the figure a week later. After 60 days, risks have moved: an estimate cannot see that.
 MOST_ERROR, ESTIMATED_DAYS = 0.02, 7
 
@@ -56,24 +61,39 @@ def score(data: Data, ds: str, seed: int, model: str) -> list[tuple[float, bool]
     """Score and label of each row of the day that has both; dirty rows lack one of them."""
     data.generate(ds, f"--rows={ROWS}", f"--seed={seed}")
     data.score(ds, model)
+    return [(score, label) for _, score, label, _ in read_scored(data, ds)]
+
+
+def read_scored(data: Data, ds: str) -> list[tuple[str, float, bool, bool]]:
+    """Key, score, label and prediction of each row of a day that has all of them."""
     targets = data.rows(f"raw/{ds}/target.csv")
     times = Counter(row["transaction_id"] for row in targets)
     labels = {row["transaction_id"]: row["is_fraud"] for row in targets if times[row["transaction_id"]] == 1}
     return [
-        (float(row["probability_1"]), labels[row["transaction_id"]] == "1")
+        (
+            row["transaction_id"],
+            float(row["probability_1"]),
+            labels[row["transaction_id"]] == "1",
+            row["prediction"] == "1",
+        )
         for row in data.rows(f"predictions/{ds}/predictions.csv")
         if row["transaction_id"] in labels
     ]
 
 
-def regret(scored: Sequence[tuple[float, bool]], threshold: float) -> float:
-    """How much more a threshold costs than the one that turns out to be the best, as a share of the best's cost."""
-    cost = COSTS["false_negative"] * sum(label for _, label in scored)  # if nothing is positive
-    least, found = cost, cost
-    for score, group in groupby(sorted(scored, reverse=True), key=itemgetter(0)):
-        cost += sum(-COSTS["false_negative"] if label else COSTS["false_positive"] for _, label in group)
-        least = min(least, cost)
-        found = cost if score >= threshold else found
+def regret(scored: Sequence[tuple[float, bool]], threshold: float, missed: Sequence[float] | None = None) -> float:
+    """How much more a threshold costs than the one that turns out to be the best, as a share of the best's cost.
+
+    :param missed: what each row costs if it is positive and missed; that of COSTS if it is left out
+    """
+    missed = missed or [float(COSTS["false_negative"])] * len(scored)
+    rows = [(score, label, cost) for (score, label), cost in zip(scored, missed, strict=True)]
+    total = sum(cost for _, label, cost in rows if label)  # if nothing is positive
+    least, found = total, total
+    for score, group in groupby(sorted(rows, reverse=True), key=itemgetter(0)):
+        total += sum(-cost if label else COSTS["false_positive"] for _, label, cost in group)
+        least = min(least, total)
+        found = total if score >= threshold else found
     return found / least - 1
 
 
@@ -107,3 +127,26 @@ def check_later_days(data: Data, seed: int, ds: str) -> None:
         regrets.append(regret(scored, data.json(f"models/{ds}/metrics.json")["threshold"]))
         print(f"its threshold costs {regrets[-1]:.2%} more than the best one of {later}")
     assert sum(regrets) / len(regrets) < MOST_REGRET
+    check_amounts(data, ds, str(date.fromisoformat(ds) + timedelta(days=LATER_DAYS[0])))
+
+
+def check_amounts(data: Data, ds: str, later: str) -> None:
+    """A missed fraud costs its amount: the threshold of such costs, what it is worth later, and what a day has cost."""
+    default = data.json(f"models/{ds}/metrics.json")["default_threshold"]
+    line = data.validate(ds, f"--rules-json={json.dumps({'costs': AMOUNTS})}").line
+    assert line["cost"] < line["default_cost"]
+    data.predict(later, f"models/{ds}")
+    found = read_scored(data, later)
+    amounts = {row["transaction_id"]: row["amount"] for row in data.rows(f"raw/{later}/data.csv")}
+    missed = [float(amounts[key]) for key, *_ in found]
+    scored = [(score, label) for _, score, label, _ in found]
+    threshold = data.json(f"models/{ds}/metrics.json")["threshold"]
+    regrets = {name: regret(scored, value, missed) for name, value in (("its", threshold), ("the default", default))}
+    print(f"with the amounts as costs: {regrets}")
+    assert regrets["its"] < min(MOST_REGRET_OF_AMOUNTS, regrets["the default"])
+    paid = [
+        0.0 if label == positive else amount if label else COSTS["false_positive"]
+        for (_, _, label, positive), amount in zip(found, missed, strict=True)
+    ]
+    data.evaluate(later, {})
+    assert data.json(f"reports/{later}/evaluation.json")["metrics"]["cost"] == pytest.approx(sum(paid) / len(paid))
