@@ -73,6 +73,8 @@ def jupyter(port: str) -> list[str]:
         *("-m", "jupyterlab", "--no-browser", "-y", "--ip=0.0.0.0", "--allow-root", f"--port={port}"),
         "--log-level=WARN",
         *("--notebook-dir=/project/notebook", "--LabApp.extension_manager=readonly"),
+        # Otherwise a box asks whether to fetch news, over the notebook.
+        "--LabApp.news_url=None",
         *(f"--LabApp.default_url={PAGE}", "--FileCheckpoints.checkpoint_dir=/tmp/checkpoints"),
     ]
 

@@ -71,7 +71,9 @@ def test_one_command_opens_jupyter_with_the_notebook(
     address = address_of(process, printed, port)
     token = address.split("token=")[1]
     root = f"http://127.0.0.1:{port}"
-    assert b"jupyter-config-data" in get(address)
+    page = get(address).decode()
+    assert "jupyter-config-data" in page
+    assert re.search(r'"news": ?{"disabled": ?true}', page)
     listed = json.loads(get(f"{root}/api/contents?token={token}"))["content"]
     assert "raw_data.ipynb" in [entry["name"] for entry in listed]
     assert "python3" in json.loads(get(f"{root}/api/kernelspecs?token={token}"))["kernelspecs"]
