@@ -1,22 +1,22 @@
 """A model on paper of one day that is larger than one machine, from the figures of docs/benchmarks.md. Runs no stage.
 
-Usage: large_day.py [--rows N] [--hosts N]. Each host is the machine of the figures. A shard has ten million rows, the
-largest day whose memory was measured; a host works on one shard after the other. Training is on one host, as stages are
-today. Prints a table, the longest step last. Exit codes: 0 printed; 2 wrong usage.
+Usage: large_day.py [--rows N] [--hosts N]. Each host has two processors, as the machine of the figures, and works on
+one shard. Every shard reads all of the raw data, and keeps its rows; a merge is on one host and one processor. Split
+and training are on one host. Prints a table, the longest step last. Exit codes: 0 printed; 2 wrong usage.
 """
 
 import argparse
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 MILLION = 1_000_000
-SHARD = 10 * MILLION
-# Tasks of a shard: prepare, split, features, predict, label, evaluate.
-TASKS = 6
-# Of the days of the generator, in bytes for each row: raw data, prepared data with its tables, scores.
-RAW, PREPARED, SCORES = 180, 175, 40
+PROCESSORS = 2
+# Of the figures: rows and shards.
+OF = "1,000,000 rows in 8 shards, processor time:"
+SHARDS = 8
+# Of the days of the generator, in bytes for each row.
+RAW = 180
 # LightGBM holds a value as one byte.
 FEATURES = 13
 
@@ -27,26 +27,38 @@ def figure(name: str, column: str = "ours") -> float:
         what, *cells = (cell.strip() for cell in line.strip("|").split("|"))
         if what == name and len(cells) > 2:
             text = cells[("ours", "compared with", "difference").index(column)]
-            return float(text.removesuffix(" s").replace(",", ""))
+            return float(text.rpartition(": ")[2].removesuffix(" s").replace(",", ""))
     raise SystemExit(f"error: {PAGE} has no row {name!r}; do: name one that it has")
+
+
+def in_shards(step: str, hosts: int) -> tuple[float, float]:
+    """The processor seconds for a million rows of a shard among so many, and of the merge.
+
+    What all shards do alike, such as reading the raw data, follows from the figures of one container and of a shard.
+    """
+    whole = figure(f"{step}, {OF} slowest shard", "compared with")
+    if hosts == 1:
+        return whole, 0
+    alike = max(0, (SHARDS * figure(f"{step}, {OF} slowest shard") - whole) / (SHARDS - 1))
+    return alike + (whole - alike) / hosts, figure(f"{step}, {OF} merge")
 
 
 def steps(rows: int, hosts: int) -> dict[str, tuple[float, str]]:
     """The seconds of each step of the day, and what they are made of."""
-    shards = math.ceil(rows / SHARD)
-    of_host = math.ceil(shards / hosts) * SHARD / MILLION
-    prepare = figure("prepare + split, 1,000,000 rows")
-    predict = figure("predict, 1,000,000 rows, file to file")
+    millions, size = rows / MILLION, rows / 1e9
+    found = {}
+    for step in ("prepare", "features", "predict"):
+        shard, merge = in_shards(step, hosts)
+        made_of = f"a shard {millions * shard / PROCESSORS / 60:.0f}, the merge {millions * merge / 60:.0f}"
+        found[step] = (millions * (shard / PROCESSORS + merge), made_of)
+    seconds, made_of = found["prepare"]
+    found["prepare"] = seconds, f"{made_of}; each shard reads {RAW * size:.0f} GB"
+    split = figure("split, 1,000,000 rows, processor time") / PROCESSORS
     train = figure("train, 1,000,000 rows, 347 iterations")
-    added = figure("a task in Airflow, of 3 in a chain", "difference")
-    size = rows / 1e9
-    spread = f"{shards} shards on {hosts} hosts"
     return {
-        "Airflow": (shards * TASKS * added, f"at most: {TASKS} tasks a shard, {added:.2f} s each, one after the other"),
-        "prepare, split": (of_host * prepare, f"{spread}; {RAW * size:.0f} GB read, {PREPARED * size:.0f} GB written"),
-        "features": (of_host * prepare, f"{spread}; at most what prepare and split take"),
-        "predict": (of_host * predict, f"{spread}; {SCORES * size:.0f} GB written"),
-        "train": (rows / MILLION * train, f"one host; its values alone take {FEATURES * size:.0f} GB of memory"),
+        **found,
+        "split": (millions * split, "one host"),
+        "train": (millions * train, f"one host; its values alone take {FEATURES * size:.0f} GB of memory"),
     }
 
 
