@@ -200,14 +200,14 @@ class CheckedTable:
         self.shard = table.shard
         self._kept = [field.name for field in table.fields if field.role != "ignore"]
         # A few rows of a batch would keep the texts of the whole batch in memory, so the bad rows go to disk.
-        self._good, self._bad = Shelf(folder / "good"), Shelf(folder / "bad", in_memory=False)
+        self._rows, self._bad = Shelf(folder / "rows"), Shelf(folder / "bad", in_memory=False)
         self.keys = KeyedRows(folder, self.name, table.fields, parts)
         self._read(table)
         log.info("checked %d rows of %s", self.rows, table.label)
 
     @property
     def batches(self) -> int:
-        return self._good.count
+        return self._rows.count
 
     def _read(self, table: RawTable) -> None:
         shows_text = not table.schema.hides_values
@@ -229,28 +229,29 @@ class CheckedTable:
             self.seen += seen
             self._add(checked, line)
             line += checked.lines
+        self.is_plain = file.is_plain
 
     def _add(self, checked: Checked, line: int) -> None:
-        good, bad = down(checked.good, line), down(checked.bad, line)
+        rows, bad = down(checked.rows, line), down(checked.bad, line)
+        good = rows.select(LINE, TEXT, *self.keys.columns).filter(~checked.is_bad)
         self.keys.add(self.batches, good, valid=True)
         self.keys.add(self.batches, bad, valid=False)
         size = pl.col(TEXT).str.len_bytes().alias(SIZE)
-        self._good.add(good.select(LINE, OFFSET, size, *self._kept))
+        self._rows.add(rows.select(LINE, OFFSET, size, *self._kept))
         self._bad.add(bad.select(*REJECTED))
         self.rows += good.height + bad.height
 
     def batch(self, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The good and the rejected rows of a batch. The keys must have been compared before."""
-        good, bad = self._good.read(number), self._bad.read(number)
+        rows, bad = self._rows.read(number), self._bad.read(number)
         late = self.keys.reasons.read(number)
         if late.height:
             late = late.sort(LINE, KINDS).group_by(LINE).agg(KINDS, pl.col(REASON).str.join("; "))
-            rejected = good.select(LINE, OFFSET, SIZE).join(late, on=LINE)
+            rejected = rows.select(LINE, OFFSET, SIZE).join(late, on=LINE)
             texts = texts_at(self._path, rejected.select(OFFSET, SIZE).iter_rows())
             rejected = rejected.with_columns(pl.Series(TEXT, texts, dtype=pl.String))
             bad = pl.concat([bad, rejected.select(*REJECTED)]).sort(LINE)
-            good = good.filter(~pl.col(LINE).is_in(late[LINE].implode()))
-        return good, bad
+        return rows.filter(~pl.col(LINE).is_in(bad[LINE].implode())), bad
 
 
 def write_rows(
@@ -277,8 +278,10 @@ def write_rows(
         return None if number else columns(good, batch), good[LINE], bad
 
     places = [(number, batch) for number, table in enumerate(tables) for batch in range(table.batches)]
+    needs_quotes = not all(table.is_plain for table in tables)
     with ExitStack() as stack:
-        accepted, rejected = (stack.enter_context(CsvWriter(publication.path(n))) for n in (file, REJECTED_FILE))
+        accepted = stack.enter_context(CsvWriter(publication.path(file), needs_quotes=needs_quotes))
+        rejected = stack.enter_context(CsvWriter(publication.path(REJECTED_FILE)))
         lines = stack.enter_context(CsvWriter(publication.path(LINES_FILE))) if tables[0].shard else None
         done = track(in_order(work, places), f"writing {file}", len(places), "batches")
         for (number, _), (good, line, bad) in zip(places, done, strict=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -49,10 +50,12 @@ class Check:
 class Checked:
     """The checked rows of a batch of `lines` lines.
 
-    `good` has LINE, OFFSET, TEXT and typed columns; `bad` has LINE, TEXT, KINDS, REASON and the typed values.
+    `rows` has LINE, OFFSET, TEXT and typed columns, `is_bad` says which of these rows break a rule. `bad` has these rows
+    and the malformed records: LINE, TEXT, KINDS, REASON and the typed values.
     """
 
-    good: pl.DataFrame
+    rows: pl.DataFrame
+    is_bad: pl.Series
     bad: pl.DataFrame
     lines: int
 
@@ -86,7 +89,8 @@ class FieldChecks:
         some = broken.select(pl.any_horizontal(pl.all())).to_series()
         bad = both.filter(some).hstack(broken.filter(some))
         return Checked(
-            both.select(LINE, OFFSET, TEXT, *self._names).filter(~some),
+            both.select(LINE, OFFSET, TEXT, *self._names),
+            some,
             pl.concat([batch.rejected, self._explained(bad)], how="diagonal").sort(LINE),
             batch.lines,
         )
@@ -140,8 +144,11 @@ def _read_again(rows: pl.DataFrame, fields: Sequence[Field], missing: Mapping[st
         if values.null_count() > texts.null_count():
             unread = (values.is_null() & texts.is_not_null()).arg_true()
             read = second_reading(field, texts.gather(unread), missing[field.name])
-            texts, values = (old.scatter(unread, new) for old, new in zip((texts, values), read, strict=True))
-            rows = rows.with_columns(texts, values)
+            # Usually each of them is no value still, and nothing is copied.
+            if (changed := read[0].is_null() | read[1].is_not_null()).any():
+                places, new = unread.filter(changed), (series.filter(changed) for series in read)
+                texts, values = (old.scatter(places, part) for old, part in zip((texts, values), new, strict=True))
+                rows = rows.with_columns(texts, values)
         if field.type == "number" and (zeros := values == 0).any():
             rows = rows.with_columns(pl.when(zeros).then(0.0).otherwise(values).alias(field.name))
     return rows
@@ -169,36 +176,37 @@ def second_reading(field: Field, texts: pl.Series, missing: Collection[str]) -> 
     Blanks around a value are no part of it. Equal numbers are equal values: an integer or a boolean is also a number
     with a zero fraction, such as `1.0` or `1e0`, as programs write integers when one of them is missing.
     """
-    bare = texts.str.strip_chars()
-    absent = bare.is_in(["", *(text.strip() for text in missing)])
-    values = pl.select(convert(field, pl.lit(bare))).to_series()
+    text = pl.col(TEXT)
+    bare = text.str.strip_chars()
+    present = ~bare.is_in(["", *(code.strip() for code in missing)])
+    value = convert(field, bare)
     if field.type in ("integer", "boolean"):
-        values = pl.select(pl.coalesce(pl.lit(values), pl.lit(_equal_values(field, bare)))).to_series()
-    read = pl.select(pl.when(~absent).then(pl.lit(texts)), value=pl.when(~absent).then(pl.lit(values)))
+        value = pl.coalesce(value, _equal_value(field, bare))
+    read = texts.to_frame(TEXT).select(pl.when(present).then(text), value=pl.when(present).then(value))
     return read.to_series(0), read.to_series(1)
 
 
-def _equal_values(field: Field, texts: pl.Series) -> pl.Series:
+def _equal_value(field: Field, text: pl.Expr) -> pl.Expr:
     """The integer or boolean that equals the number in each text; null if there is none."""
-    whole = _whole_numbers(pl.select(plain_number(field, pl.lit(texts))).to_series())
+    whole = _whole_number(plain_number(field, text))
     if field.type == "integer":
         return whole
-    true, false = (_numbers_of(names) for names in (field.true_values, field.false_values))
-    is_true, is_false = (pl.lit(whole).is_in(numbers) for numbers in (true - false, false - true))
-    return pl.select(pl.when(is_true).then(True).when(is_false).then(False)).to_series()
+    true, false = (_numbers_of(tuple(names)) for names in (field.true_values, field.false_values))
+    return pl.when(whole.is_in(true - false)).then(True).when(whole.is_in(false - true)).then(False)
 
 
-def _numbers_of(names: Collection[str]) -> set[int]:
-    return set(_whole_numbers(pl.Series(names, dtype=pl.String)).drop_nulls())
+@cache
+def _numbers_of(names: tuple[str, ...]) -> frozenset[int]:
+    texts = pl.Series(names, dtype=pl.String)
+    return frozenset(pl.select(_whole_number(pl.lit(texts))).to_series().drop_nulls())
 
 
-def _whole_numbers(texts: pl.Series) -> pl.Series:
+def _whole_number(text: pl.Expr) -> pl.Expr:
     """Texts such as 7, 7.0 and 7e0 as integers; null for all others."""
-    text = pl.lit(texts)
     double = pl.when(text.str.contains("[eE]")).then(text).cast(pl.Float64, strict=False)
     whole = (double == double.round()) & (double.abs() < SAFE_INTEGER)
     written = text.cast(pl.Int64, strict=False), text.str.extract(WHOLE_NUMBER).cast(pl.Int64, strict=False)
-    return pl.select(pl.coalesce(*written, pl.when(whole).then(double).cast(pl.Int64))).to_series()
+    return pl.coalesce(*written, pl.when(whole).then(double).cast(pl.Int64))
 
 
 def _checks(field: Field, required: bool, label: str) -> list[Check]:

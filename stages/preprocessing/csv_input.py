@@ -70,7 +70,8 @@ def texts_at(path: Path, places: Iterable[tuple[int, int]]) -> list[str]:
 class CsvFile:
     """A CSV file whose header has been read. `label` names it in messages.
 
-    Columns without a name get one if `names_columns`, otherwise they are an error; `named` has these names.
+    Columns without a name get one if `names_columns`, otherwise they are an error; `named` has these names. `is_plain`
+    says that no value that was parsed has a quote, a delimiter or a line end.
     Errors: BadInput if the file is empty or its header cannot be read.
     """
 
@@ -84,7 +85,7 @@ class CsvFile:
         names_columns: bool = False,
     ) -> None:
         self.path, self.label, self._may_be_empty, self._shows_text = path, label, may_be_empty, shows_text
-        self._names_columns, self.named = names_columns, list[str]()
+        self._names_columns, self.named, self.is_plain = names_columns, list[str](), True
         with path.open("rb") as file:
             first = file.readline(LONGEST_RECORD + 1)
         if not first:
@@ -140,6 +141,8 @@ class CsvFile:
             texts = {LINE: pl.Int64, OFFSET: pl.Int64, **dict.fromkeys([TEXT, *self.header], pl.String)}
             return Batch(pl.DataFrame(schema=texts), pl.DataFrame(schema=REJECTED))
         quoted = b'"' in block.content
+        if quoted or b"\r" in block.content:
+            self.is_plain = False
         records, lines = self._records(block, quoted)
         longest = records.filter(pl.col(TEXT).str.len_bytes() > LONGEST_RECORD)
         if longest.height:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import polars as pl
 
@@ -11,11 +12,12 @@ DATETIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.f"
 class CsvWriter:
     """A CSV file that is written frame by frame. Floats are the shortest text that reads back as the same number.
 
-    `rows` counts the rows that were written.
+    `rows` counts the rows that were written. If no value `needs_quotes`, polars need not look for those that do.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, needs_quotes: bool = True) -> None:
         self._path, self.rows, self._has_header = path, 0, False
+        self._quotes: Literal["necessary", "never"] = "necessary" if needs_quotes else "never"
 
     def __enter__(self) -> "CsvWriter":
         # Python does not buffer: polars writes to the file itself, with all processors.
@@ -29,7 +31,9 @@ class CsvWriter:
 
     def write(self, frame: pl.DataFrame) -> None:
         """Append rows. The first frame, which may be empty, brings the header."""
-        frame.write_csv(self._file, include_header=not self._has_header, datetime_format=DATETIME_FORMAT)
+        if not self._has_header:
+            frame.clear().write_csv(self._file)
+        frame.write_csv(self._file, include_header=False, datetime_format=DATETIME_FORMAT, quote_style=self._quotes)
         self._has_header, self.rows = True, self.rows + frame.height
 
     def append(self, records: bytes, rows: int) -> None:
