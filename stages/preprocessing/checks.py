@@ -50,14 +50,19 @@ class Check:
 class Checked:
     """The checked rows of a batch of `lines` lines.
 
-    `rows` has LINE, OFFSET, TEXT and typed columns, `is_bad` says which of these rows break a rule. `bad` has these rows
-    and the malformed records: LINE, TEXT, KINDS, REASON and the typed values.
+    `rows` has LINE, OFFSET, TEXT and typed columns, `is_bad` says which of these rows break a rule. `bad` has these
+    rows and the malformed records: LINE, TEXT, KINDS, REASON and the typed values.
     """
 
     rows: pl.DataFrame
     is_bad: pl.Series
     bad: pl.DataFrame
     lines: int
+
+    @property
+    def good(self) -> pl.DataFrame:
+        """The rows that break no rule."""
+        return self.rows.filter(~self.is_bad)
 
 
 class FieldChecks:
