@@ -1,7 +1,7 @@
 """How a column is to be read: the choice between the readings, the reasons for it and what would be lost."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -85,9 +85,16 @@ class Choice:
     # Texts that the schema has to list as missing.
     missing: tuple[str, ...] = ()
 
+    @property
+    def decimal_mark(self) -> str | None:
+        """The mark before decimals, if the column shows it."""
+        found = self.reading.field
+        is_shown = found.type == "number" or (found.type in NUMBERS and found.group_char in {".", ","})
+        return found.decimal_char if is_shown and not self.undecided else None
 
-def choose(column: Column, *, is_assumed: bool, has_decimal_commas: bool = False) -> Choice:
-    """Choose the reading of a column. `has_decimal_commas`: another column of the file has them for sure."""
+
+def choose(column: Column, *, is_assumed: bool, decimal_marks: Collection[str | None] = ()) -> Choice:
+    """Choose the reading of a column. `decimal_marks` are those before decimals that columns of the file show."""
     if not column.readable:
         return _empty(column)
     # That numbers are seconds since 1970 takes more evidence than that they are numbers.
@@ -98,7 +105,7 @@ def choose(column: Column, *, is_assumed: bool, has_decimal_commas: bool = False
     if best is None or not (is_assumed or _is_enough(column, best)):
         return _text(column, best)
     choice = Choice(best.reading, missing=tuple(column.known.counts))
-    if rivals := list(_rivals(column, best, has_decimal_commas)):
+    if rivals := list(_rivals(column, best, decimal_marks)):
         choice.undecided = _dilemma(column, best, rivals)
     choice.why += [*_evidence(column, best, is_assumed), *_notes(column, best)]
     choice.warnings += _losses(column, best)
@@ -151,15 +158,17 @@ def _is_epoch(column: Column, reading: Reading) -> bool:
     return limits[0] <= int(least) and int(greatest) < limits[1]
 
 
-def _rivals(column: Column, best: Fit, has_decimal_commas: bool) -> Iterator[Fit]:
+def _rivals(column: Column, best: Fit, decimal_marks: Collection[str | None]) -> Iterator[Fit]:
     """The readings that fit as well and give other values."""
     if best.reading is INTEGER or best.reading in EPOCH or best.reading.assume == COMPACT_DATE:
         return
     seen = {best.reading.assume}
     for fit in column.fits:
         differs = best.reading in fit.differs or fit.reading in best.differs
-        # A text that is a number already is one, unless the file writes numbers in another way.
-        overruled = best.reading is NUMBER and not (has_decimal_commas and fit.reading.field.group_char == ".")
+        # A text that is a number already is one. But 1.013 may be one thousand thirteen, if no other column shows that
+        # the file has points before decimals.
+        has_points = "." in decimal_marks and "," not in decimal_marks
+        overruled = best.reading is NUMBER and (has_points or fit.reading.field.group_char != ".")
         if fit.count == best.count and differs and not overruled and fit.reading.assume not in seen:
             seen.add(fit.reading.assume)
             yield fit

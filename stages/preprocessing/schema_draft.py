@@ -115,17 +115,16 @@ class Drafting:
         self.warnings: list[str] = []
         self.warn_of_file(rows)
         choices = {name: self._choose(column) for name, column in self._columns.items()}
-        # A file that writes decimal commas somewhere may write points between thousands elsewhere.
-        if any(choice.reading.field.decimal_char == "," and not choice.undecided for choice in choices.values()):
-            choices = {name: self._choose(column, decimal_commas=True) for name, column in self._columns.items()}
-        self._choices = choices
+        # How a file writes decimals in one column says what a point or a comma is in another.
+        marks = {choice.decimal_mark for choice in choices.values()}
+        self._choices = {name: self._choose(column, marks) for name, column in self._columns.items()}
 
     @property
     def _columns(self) -> dict[str, Column]:
         return self._rows.columns | ({self._target.name: self._target} if self._target else {})
 
-    def _choose(self, column: Column, *, decimal_commas: bool = False) -> Choice:
-        return choose(column, is_assumed=column.name in self._facts.assume, has_decimal_commas=decimal_commas)
+    def _choose(self, column: Column, decimal_marks: Collection[str | None] = ()) -> Choice:
+        return choose(column, is_assumed=column.name in self._facts.assume, decimal_marks=decimal_marks)
 
     def warn_of_file(self, look: FileLook) -> None:
         """Warn of columns that have no name, and of rows that `prepare` will reject."""

@@ -111,7 +111,8 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[str], list[str]]] = {
         ["'01234' in line 2 begins with a zero"],
         [],
     ),
-    "numbers as they are": (["1.234", "5.678"], NUMBER, ["numbers", SURE], []),
+    "numbers as they are": (["1.234", "5.67"], NUMBER, ["numbers", SURE], []),
+    "three decimals, some below 1": (["1.234", "0.567"], NUMBER, ["numbers", SURE], []),
     "missing everywhere": (["NA"], {"type": "string", "role": "ignore"}, ["usually mean missing: 'NA' in line 2"], []),
 }
 
@@ -152,6 +153,7 @@ AMBIGUOUS = {
         "%d/%m/%Y %H:%M",
     ),
     "two digits": (["03/04/05", "05/06/07"], "have 3 readings", "%y/%m/%d"),
+    "points": (["1.013", "5", "2.000"], "'1.013' is 1.013 (number) or 1013 (decimal-comma)", "decimal-comma"),
     "thousands": (["1,234", "5", "2,000"], "'1,234' is 1234 (decimal-point) or 1.234 (decimal-comma)", "decimal-comma"),
 }
 
@@ -174,11 +176,18 @@ def test_dates_that_are_the_same_either_way_are_no_dilemma(day: Day, files: dict
     assert draft(day, files, table_of(["03/03/2026", "04/04/2026"]))[0].code == 0
 
 
-def test_points_are_in_doubt_where_a_column_has_decimal_commas(day: Day, files: dict[str, Path]) -> None:
-    rows = [[n, f"{n}.500", f"{n},25", "ab"[n % 2]] for n in range(1, 101)]
+@pytest.mark.parametrize(("other", "code"), [(",25", 3), (".25", 0)])
+def test_decimals_of_another_column_say_what_a_point_is(
+    day: Day, files: dict[str, Path], other: str, code: int
+) -> None:
+    rows = [[n, f"{n}.500", f"{n}{other}", "ab"[n % 2]] for n in range(1, 101)]
     run, schema = draft(day, files, [["id", "x", "z", "y"], *rows])
-    assert (run.code, schema) == (3, None)
-    assert "'1.500' is 1.5 (number) or 1500 (decimal-comma)" in run.log
+    assert run.code == code, run.log
+    if code:
+        assert "'1.500' is 1.5 (number) or 1500 (decimal-comma)" in run.log
+    else:
+        assert drafted(schema)["type"] == "number"
+        assert SURE in drafted(schema)["description"]
 
 
 @pytest.mark.parametrize(
