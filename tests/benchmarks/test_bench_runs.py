@@ -55,6 +55,15 @@ def test_model_of_a_large_day_uses_the_figures_of_the_page() -> None:
     assert done.stdout in decision
 
 
+def test_ranks_are_measured() -> None:
+    few = ("--rows=3000", "--ranks", "1", "2", "--iterations=3")
+    command = [sys.executable, "-m", "tests.benchmarks.ranks", *few]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True)
+    *_, one, two = done.stdout.splitlines()
+    assert one.startswith("| 1 | ")
+    assert two.startswith("| 2 | ")
+
+
 def test_two_runs_do_not_share_their_data() -> None:
     with Lab(1, 1, 1, images={}) as one:
         with Lab(1, 1, 1, images={}) as other:
