@@ -104,7 +104,11 @@ def run_stage(data: Data, volume: str, step: Step, image: str, arguments: list[s
 
     Errors: AirflowMlError with the stage's last lines, if it failed.
     """
-    done = try_docker("run", "--rm", *data.confined, *_mounted(volume), image, *arguments)
+    ranks = int((step.call or {}).get("arguments", {}).get("ranks") or 1)
+    confined = [option for option in data.confined if ranks == 1 or option != "--network=none"]
+    options = [*confined, *_mounted(volume)]
+    with _other_ranks(volume, ranks, options, image, arguments) as first:
+        done = try_docker("run", "--rm", *options, *first, image, *arguments)
     if done.returncode:
         lines = "\n       ".join(done.stderr.strip().splitlines()[-LAST_LINES:])
         raise AirflowMlError(
@@ -113,6 +117,24 @@ def run_stage(data: Data, volume: str, step: Step, image: str, arguments: list[s
             do="look at its last lines above; `make lineage` shows the call, to run it by hand",
         )
     require_work(step, done.stdout)
+
+
+@contextlib.contextmanager
+def _other_ranks(volume: str, ranks: int, options: list[str], image: str, arguments: list[str]) -> Iterator[list[str]]:
+    """Start all ranks of a training but the first, on a network of their own; yields the options of the first."""
+    if ranks == 1:
+        yield []
+        return
+    docker("network", "create", "--internal", "--opt=com.docker.network.bridge.inhibit_ipv4=true", volume)
+    places = [[f"--network={volume}", f"--network-alias=rank-{rank}", f"--env=ML_RANK={rank}"] for rank in range(ranks)]
+    started: list[str] = []
+    try:
+        for place in places[1:]:
+            started.append(docker("run", "--detach", *options, *place, image, *arguments).strip())
+        yield places[0]
+    finally:
+        try_docker("container", "rm", "--force", *started)
+        try_docker("network", "rm", volume)
 
 
 def require_work(step: Step, output: str) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.harness import RESTRICTED, Data, data_volume, docker, images, wait_until
+from tests.harness import PATIENCE_S, RESTRICTED, ROOT, Data, data_volume, docker, images, wait_until
 
 DAY, RANKS = "2026-11-21", 3
 MODEL = f"models/{DAY}"
@@ -88,6 +90,16 @@ def test_ranks_make_one_model_the_same_twice_and_nearly_that_of_one_machine(data
     assert [json.loads(out).get("cached") for out in train(data, SHORT)] == [True] * RANKS
     train(data, SHORT, "--force", options=["--cpuset-cpus=0"])  # with another number of threads
     assert hashes(data) == made
+
+
+def test_rerun_starts_all_ranks_again(data: Data) -> None:
+    train(data, SHORT)
+    environ = {**os.environ, "ML_DATA": data.source, "ML_UID": "10001", "ML_GID": "10001"}
+    command = [ROOT / "airflow-ml", "rerun", f"{MODEL}/model.txt"]
+    done = subprocess.run(command, env=environ, text=True, capture_output=True, check=False, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{MODEL}/model.txt" in done.stdout
+    assert not docker("network", "ls", "--quiet", "--filter=name=airflow-ml-rerun").stdout
 
 
 @pytest.mark.parametrize("rank", [0, 2])
