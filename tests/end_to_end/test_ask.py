@@ -1,4 +1,4 @@
-"""A version is in shadow on a day whose labels come late. Then, without shadow days, two runs of train_model ask about
+"""A version is in shadow on a day whose labels come late, and a person is asked. Then two runs of train_model ask about
 it: nobody answers the first in time; an operator answers the other.
 """
 
@@ -19,8 +19,10 @@ DAY = "2026-08-02"
 SHADOW_DAY, NEXT = "2026-08-03", "2026-08-04"
 SOON_H = 0.002
 REASON = "it finds more of the fraud abroad"
-PROMOTE = {"chosen_options": ["Promote"], "params_input": {"reason": REASON}}
-TRAIN = "train_model"
+PROMOTE, KEEP = (
+    {"chosen_options": [answer], "params_input": {"reason": REASON}} for answer in ("Promote", "Keep as challenger")
+)
+TRAIN, AFTER_SHADOW = "train_model", "ask_after_shadow"
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +81,8 @@ def end(stack: Stack, dag: str, run: str) -> Results:
     return stack.results(dag, run)
 
 
-def test_version_in_shadow_scores_a_day_beside_the_champion_before_its_labels_come(
-    stack: Stack, mlflow: Mlflow
+def test_version_in_shadow_is_judged_when_labels_come_late_and_a_person_is_asked(
+    stack: Stack, people: dict[str, Airflow], mlflow: Mlflow
 ) -> None:
     before = mlflow.champion()
     with stack.shadow_days(1):
@@ -100,7 +102,26 @@ def test_version_in_shadow_scores_a_day_beside_the_champion_before_its_labels_co
         delivered = stack.run("generate_data", {"ds": NEXT, "label_delay": 1, **SMALL})
         made = stack.results("generate_data", delivered)["generator", "generate"]
         assert made["delivered"]["partition"] == f"raw/{SHADOW_DAY}"
-        assert mlflow.champion() == before
+        # Its run ends although a person is asked.
+        late = stack.run("monitor_late_labels", {"ds": SHADOW_DAY})
+        (found,) = stack.results("monitor_late_labels", late)["preprocessing", "late-labels"]["days"]
+        assert found["ds"] == SHADOW_DAY
+        again = f"labels__{SHADOW_DAY}__{found['labels']}"
+        results = end(stack, "monitor", again)
+        assert results["prediction", "evaluate"]["metrics"]["roc_auc"] > 0.5
+        used = data.mark(f"reports/{SHADOW_DAY}")["steps"]["evaluate"]["inputs"][f"labels/{SHADOW_DAY}/labels.csv"]
+        assert used == data.hash(f"labels/{SHADOW_DAY}/labels.csv")
+        compared = results["prediction", "compare-shadow"]
+        assert (compared["version"], compared["days"], compared["complete"]) == (version, [SHADOW_DAY], True)
+        assert results["registry", "decide-shadow"]["decision"] == "a person is asked"
+    assert (mlflow.alias("shadow"), mlflow.champion()) == (None, before)
+
+    asked = AFTER_SHADOW, f"question__{again}"
+    wait_for_question(stack, *asked)
+    answer(stack, people["operator"], *asked, KEEP)
+    done = end(stack, *asked)["registry", "answer"]
+    assert (done["version"], done["decision"], done["by"]) == (version, "stays challenger", people["operator"].user)
+    assert mlflow.champion() == before
 
 
 def test_answer_of_an_operator_puts_the_version_into_production(

@@ -195,31 +195,3 @@ def test_volume_and_host_folder_are_mounted_where_they_are_needed(
         if one["target"] == "/data" and one["read_only"]
     }
     assert found == {(service, kind, source) for service in ("scheduler", "triggerer", "reports")}
-
-
-CORRECTED = """
-import pathlib
-folder = pathlib.Path('/data/import')
-folder.mkdir(exist_ok=True)
-header, *rows = pathlib.Path('/data/raw/{ds}/target.csv').read_text().splitlines(keepends=True)
-(folder / 'late.csv').write_text(header + ''.join(row.replace(',0', ',1') for row in rows[:20]))
-"""
-
-
-@pytest.mark.usefixtures("day")
-def test_labels_that_come_late_are_evaluated_without_a_person(stack: Stack) -> None:
-    ds = "2026-05-18"
-    generate(ds)
-    data.score(ds, f"models/{DAY}")
-    data.evaluate(ds, {})
-    data.python(CORRECTED.format(ds=ds))
-    data.stage("preprocessing", "import-target", f"--ds={ds}", "--target=/data/import/late.csv")
-    run = stack.run("monitor_late_labels", {"ds": ds})
-    (found,) = stack.results("monitor_late_labels", run)["preprocessing", "late-labels"]["days"]
-    assert found["ds"] == ds
-    started = stack.airflow.request("GET", f"/dags/monitor/dagRuns/labels__{ds}__{found['labels']}")
-    assert (started["state"], started["conf"]) == ("success", {"ds": ds})
-    assert f"raw/{ds}/target-2.csv" in data.mark(f"labels/{ds}")["steps"]["label"]["inputs"]
-    used = data.mark(f"reports/{ds}")["steps"]["evaluate"]["inputs"][f"labels/{ds}/labels.csv"]
-    assert used == data.hash(f"labels/{ds}/labels.csv")
-    assert data.stage("preprocessing", "late-labels", f"--ds={ds}").line["days"] == []
