@@ -49,6 +49,15 @@ FEW_TREES = {"lightgbm": {"num_boost_round": 20}}
 DAY, SCORED = "2026-11-21", "2026-11-22"
 # The Dags in the order of a day.
 DAGS = ("generate_data", "train_model", "predict", "monitor")
+ALL_DAGS = (
+    *DAGS,
+    "tune_model",
+    "backtest",
+    "monitor_late_labels",
+    "ask_after_shadow",
+    "promote_model",
+    "roll_back_model",
+)
 # Accounts of people, and their roles.
 PEOPLE = {"vera": "viewer", "otto": "operator"}
 Results = dict[tuple[str, str], dict[str, Any]]

@@ -10,17 +10,8 @@ from airflow_ml.common import AirflowMlError
 
 from tests.harness import images
 
-from .conftest import DAGS, DAY, Results, Stack, compose_stack, data
+from .conftest import ALL_DAGS, DAGS, DAY, Results, Stack, compose_stack, data
 
-ALL_DAGS = (
-    *DAGS,
-    "tune_model",
-    "backtest",
-    "monitor_late_labels",
-    "ask_after_shadow",
-    "promote_model",
-    "roll_back_model",
-)
 OF_TESTS = ("alert_", "exchange_")  # the Dags in test_dags
 FILES = {
     "raw": {"data.csv", "target.csv", "schema.json"},

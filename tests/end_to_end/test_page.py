@@ -7,7 +7,7 @@ from maintain.browser import open_browser
 from maintain.screenshots import log_in
 from playwright.sync_api import Page, expect
 
-from .conftest import DAGS, Stack
+from .conftest import ALL_DAGS, Stack
 
 PATIENCE_MS = 180_000
 
@@ -26,15 +26,7 @@ def page(stack: Stack) -> Iterator[Page]:
 @pytest.mark.usefixtures("day")
 def test_page_shows_the_green_dags(stack: Stack, page: Page) -> None:
     page.goto(f"{stack.url}/dags")
-    for dag in (
-        *DAGS,
-        "tune_model",
-        "backtest",
-        "monitor_late_labels",
-        "ask_after_shadow",
-        "promote_model",
-        "roll_back_model",
-    ):
+    for dag in ALL_DAGS:
         expect(page.get_by_role("link", name=dag, exact=True)).to_be_visible()
     assert page.get_by_text("import error").count() == 0
 
