@@ -95,7 +95,7 @@ def encrypt_again() -> None:
     """Encrypt Airflow's Variables and connections with the new key, while nobody reads them with the old one."""
     print("==> Stopping Airflow to encrypt its Variables and connections again", file=sys.stderr)
     stack.compose("stop", *AIRFLOW)
-    done = stack.compose("run", "--rm", "--no-deps", "--no-TTY", "init", "airflow", "rotate-fernet-key")
+    done = stack.compose("run", "--rm", "--no-deps", "--no-TTY", "init", "python", "/opt/service/encrypt.py")
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["Airflow said nothing"])[-1]
         raise AirflowMlError(f"Airflow did not encrypt with the new key: {said}", do="run the command again")

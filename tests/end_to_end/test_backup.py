@@ -16,7 +16,7 @@ from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import AirflowMlError, read_env
 from airflow_ml.secret_files import setting
 
-from tests.harness import ROOT, Data, Finished, docker, page_login
+from tests.harness import ROOT, Data, Finished, docker, page_login, wait_until
 
 from .conftest import (
     COMMAND_TIMEOUT_S,
@@ -34,6 +34,8 @@ from .conftest import (
 
 # Older than every day that other tests look at.
 ANOTHER = "2026-01-05"
+# A day that never comes.
+MISSING = "2026-03-03"
 OTHER = f"{PROJECT}-other"
 OTHER_DATA = Data(f"{OTHER}-data")
 PORTS = {f"ML_{name}_PORT": str(PORT + 100 + number) for number, name in enumerate(("AIRFLOW", "MLFLOW", "REPORTS"))}
@@ -149,9 +151,16 @@ def enters_database(password: str) -> bool:
     return done.returncode == 0
 
 
+def states(airflow: Airflow, run: str) -> set[str | None]:
+    """The states of the tasks of a training."""
+    return {task["state"] for task in airflow.tasks("train_model", run)}
+
+
 def test_every_secret_gets_a_new_value_by_a_command(other: Airflow, checkout: Path) -> None:
     """What was encrypted stays readable, what is in production stays signed; no old password and no token is valid."""
     other.request("POST", "/variables", {"key": "rotated", "value": "still readable"})
+    waiting = other.trigger("train_model", {"ds": MISSING})
+    wait_until(lambda: "deferred" in states(other, waiting), "a task waits in the triggerer")
     old = read_env(checkout / ".env")
     for command in (["account", "admin"], ["rotate", *rotate.NAMES]):
         done = tool(*command, elsewhere=True, checkout=checkout)
@@ -167,6 +176,7 @@ def test_every_secret_gets_a_new_value_by_a_command(other: Airflow, checkout: Pa
     with pytest.raises(AirflowMlError, match="answered 401"):
         Airflow(other.url, other.password).request("GET", "/variables")
     assert client(checkout).request("GET", "/variables/rotated")["value"] == "still readable"
+    assert "deferred" in states(client(checkout), waiting)
     mlflow = f"http://localhost:{PORTS['ML_MLFLOW_PORT']}/api/2.0/mlflow/experiments/search?max_results=1"
     for password, answers in ((old["ML_PAGES_PASSWORD"], 401), (new["ML_PAGES_PASSWORD"], 200)):
         assert status(mlflow, password) == answers
