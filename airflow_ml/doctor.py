@@ -42,6 +42,7 @@ import json, os, pathlib, sys
 json.load(sys.stdin)
 print(json.dumps({"writable": os.access("/data", os.W_OK), "owner": pathlib.Path("/data").stat().st_uid}))
 """
+SHARED = "docs/operate.md, Put the data on a shared file system"
 PORTS = {"ML_AIRFLOW_PORT": "Airflow", "ML_MLFLOW_PORT": "MLflow", "ML_REPORTS_PORT": "the reports"}
 
 
@@ -197,13 +198,14 @@ def storage(data: Data, engine: str) -> Iterator[Finding]:
         for node in nodes_of(data):
             yield judge_storage(f"storage of {node.name}", check_node(node, data))
     except AirflowMlError as error:
-        yield Finding("storage", *str(error).split("\n       do: "))
+        text, _, do = str(error).partition("\n       do: ")
+        yield Finding("storage", text, do or SHARED)
 
 
 def judge_storage(what: str, done: "subprocess.CompletedProcess[str]") -> Finding:
     """What a check found, from its result line or its error."""
     if done.returncode:
-        return Finding(what, what_is_wrong(done), "docs/operate.md, Put the data on a shared file system")
+        return Finding(what, what_is_wrong(done), SHARED)
     result = json.loads(done.stdout)
     return Finding(
         what, f"{result['file_system']} keeps locks and renames ({result['changes']} changes by two processes)"

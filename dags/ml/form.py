@@ -33,6 +33,8 @@ FINITE = "finite"
 MOST_REASONS = 100
 # So many shards can a day have, as the option --shards of the stages allows.
 MOST_SHARDS = 256
+# So many ranks can a model have, as the option --ranks of the stage allows.
+MOST_RANKS = 64
 
 
 def _reasons() -> int:
@@ -149,7 +151,7 @@ FIELDS = {
         RANKS,
         type=["null", "integer"],
         minimum=1,
-        maximum=64,
+        maximum=MOST_RANKS,
         title="Ranks",
         description="How many containers train the model together, each with a part of the rows. The same number gives "
         "the same bytes, another one another model. Not on Kubernetes.",

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from airflow_ml import doctor
+from airflow_ml.common import AirflowMlError
+from airflow_ml.lineage.data import Data
+from airflow_ml.nodes import Node
 
 NOW = datetime.now(timezone.utc)
 PLUGINS = [{"Name": "buildx", "Version": "0.13.1+ds1"}, {"Name": "compose", "Version": "v2.26.1"}]
@@ -104,3 +107,13 @@ def test_port_of_another_program_is_found() -> None:
 def test_storage_that_loses_changes_is_named(code: int, stdout: str, stderr: str, text: str, is_wrong: bool) -> None:
     found = doctor.judge_storage("storage", subprocess.CompletedProcess([], code, stdout, stderr))
     assert (found.text, bool(found.do)) == (text, is_wrong)
+
+
+@pytest.mark.parametrize(("do", "shown"), [("make up", "make up"), ("", doctor.SHARED)])
+def test_check_of_a_swarm_that_cannot_begin_is_wrong(do: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Data) -> list[Node]:
+        raise AirflowMlError("the engine is no manager", do=do)
+
+    monkeypatch.setattr(doctor, "nodes_of", fail)
+    (found,) = doctor.storage(Data("/srv/ml", "1:1", "1g"), "swarm")
+    assert (found.text, found.do) == ("the engine is no manager", shown)
