@@ -18,6 +18,8 @@ FINAL_STATES = {"success", "failed"}
 # Between two looks at a run.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 1.0
 TIMEOUT_S = 30
+# The most that Airflow gives at once.
+PAGE = 100
 # The seconds before each further try of a request that got no answer, or that Airflow could not serve.
 PAUSES_S = (1, 2, 4, 8)
 BUSY = {429, 502, 503, 504}
@@ -114,9 +116,16 @@ class Airflow:
         return str(self.request("GET", f"/dags/{dag}/dagRuns/{_quote(run)}")["state"])
 
     def tasks(self, dag: str, run: str) -> list[Answer]:
-        """The task instances of a run."""
-        path = f"/dags/{dag}/dagRuns/{_quote(run)}/taskInstances?limit=100"
-        return list(self.request("GET", path)["task_instances"])
+        """The task instances of a run, each mapped one too. Airflow gives them in pages."""
+        # By their ids, which never change: a run that goes on loses and doubles none between two pages.
+        path = f"/dags/{dag}/dagRuns/{_quote(run)}/taskInstances?limit={PAGE}&order_by=id&cursor="
+        found: list[Answer] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            answer = self.request("GET", path + _quote(cursor))
+            found += answer["task_instances"]
+            cursor = answer["next_cursor"]
+        return found
 
     def wait(self, dag: str, run: str, timeout_s: float, on_task: Callable[[Answer], None] | None = None) -> str:
         """Wait for a run to end; `on_task` gets each task that changes its state. Returns the final state."""

@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from airflow_ml.airflow_api import FINAL_STATES, Airflow
+from airflow_ml.airflow_api import FINAL_STATES, PAGE, Airflow
 from airflow_ml.common import WRONG_USAGE, AirflowMlError, day, number_from_1
 from airflow_ml.run_day import connect, require_switched_on
 
 # The Dags that have a day to work on, in the order of a day.
 DAILY = ("generate_data", "train_model", "predict", "monitor")
 DEFAULT = ("predict", "monitor")
-PAGE = 100
 # A Dag has one backfill at a time, and the scheduler looks every half minute whether the last one is complete.
 PATIENCE_S = 90
 LOOK_S, REPORT_S = 2, 60

@@ -70,8 +70,8 @@ def test_dag_that_is_paused_is_not_started(serve: Callable[[Script], Server]) ->
 def ending_run(method: str, path: str, number: int) -> tuple[int, Any]:
     """A run of one task, which runs at the first look and has succeeded at the second."""
     state = "running" if number == 0 else "success"
-    if path.endswith("/taskInstances?limit=100"):
-        return 200, {"task_instances": [{"task_id": "generate", "state": state}]}
+    if "/taskInstances?" in path:
+        return 200, {"task_instances": [{"task_id": "generate", "state": state}], "next_cursor": None}
     return 200, {"state": state}
 
 
@@ -93,3 +93,16 @@ def test_wait_that_takes_too_long_names_the_tasks(serve: Callable[[Script], Serv
     server = serve(ending_run)
     with pytest.raises(AirflowMlError, match=r"did not end within 0 s; its tasks: \{'generate': 'running'\}"):
         server.airflow.wait("generate_data", "run", 0)
+
+
+def test_tasks_of_a_run_are_all_pages_of_them(serve: Callable[[Script], Server]) -> None:
+    """Of a day in many shards there are more than Airflow gives at once."""
+    pages = {"": ([1, 2], "a/b+c="), "a%2Fb%2Bc%3D": ([3, 4], "d"), "d": ([5], None)}
+
+    def script(method: str, path: str, number: int) -> tuple[int, Any]:
+        tasks, following = pages[path.partition("&cursor=")[2]]
+        instances = [{"task_id": "predict", "map_index": index} for index in tasks]
+        return 200, {"task_instances": instances, "next_cursor": following}
+
+    tasks = serve(script).airflow.tasks("predict", "run")
+    assert [task["map_index"] for task in tasks] == [1, 2, 3, 4, 5]
