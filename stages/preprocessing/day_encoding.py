@@ -18,7 +18,7 @@ from checks import convert
 from csv_output import CsvWriter
 from delivered_day import Delivered
 from encoder import fit_encoder
-from encoding import code_of, encode
+from feature_numbers import code_of, encode
 from prepared_table import GROUP, PreparedTable, hashes
 from splitting import sort_classes, with_positive_last
 from table_schema import MOST_CATEGORIES, Schema

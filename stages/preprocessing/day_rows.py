@@ -9,7 +9,7 @@ from checked_table import CheckedTable, Counts, RawTable, write_rows
 from checks import DTYPES
 from csv_input import LINE
 from deliveries import whole_target
-from encoding import encode
+from feature_numbers import encode
 from keys import BATCH, NO_TARGET, PLACE, compare_keys, join_targets
 from spill import Spill
 from table_schema import Schema, columns_kept

@@ -69,7 +69,7 @@ def _processed(args: Namespace) -> Partition:
 def _write(table: "PreparedTable", encoder: Encoder, publication: Publication) -> int:
     """Write val.csv: the target's code, then the features, in the order of the table; returns the number of rows."""
     from csv_output import CsvWriter
-    from encoding import code_of, encode
+    from feature_numbers import code_of, encode
     from parallel import in_order
 
     code = code_of(encoder.target, encoder.classes)

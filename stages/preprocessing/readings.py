@@ -1,9 +1,10 @@
 """The ways in which the values of a column may be read: a field of a Table Schema each, the simplest first."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import Any
 
 import polars as pl
 from stagekit import UsageError
@@ -229,3 +230,22 @@ def assumed(format_: str) -> list[Reading]:
             do="correct it",
         )
     return found
+
+
+def field_document(name: str, reading: Reading, role: str, why: Sequence[str]) -> dict[str, Any]:
+    """A field of a Table Schema that is read in this way; `why` are the reasons."""
+    field = reading.field
+    document: dict[str, Any] = {"name": name, "type": field.type}
+    if field.format != "default":
+        document["format"] = field.format
+    if field.decimal_char != ".":
+        document["decimalChar"] = field.decimal_char
+    if field.group_char:
+        document["groupChar"] = field.group_char
+    if not field.bare_number:
+        document["bareNumber"] = False
+    document["role"] = role
+    if role in ("key", "target"):
+        document["constraints"] = {"required": True}
+    document["description"] = "; ".join(why)
+    return document

@@ -11,15 +11,12 @@ from stagekit import BadInput, UsageError
 from column_choice import Choice, choose
 from column_values import Column
 from csv_input import was_named
-from draft_field import field_document
 from draft_keys import is_named_like_a_key, made_up_name
-from draft_target import describe_target
-from draft_weight import warnings_on_weight
-from file_look import Facts, FileLook, Head, JoinedPairs
+from draft_roles import describe_target, warnings_on_weight
+from file_look import Facts, FileLook, Head, JoinedPairs, LabelPairs
 from free_text import may_become_free_text
 from key_match import KeyMatch
-from label_pairs import LabelPairs
-from readings import BOOLEAN, INTEGER, TEXT, TIMES, Reading
+from readings import BOOLEAN, INTEGER, TEXT, TIMES, Reading, field_document
 from table_schema import MOST_CATEGORIES, Field
 
 # If texts do not repeat in this many rows or more, they are names, not descriptions.

@@ -26,7 +26,7 @@ from checks import positive_class
 from csv_input import TEXT, Block
 from csv_output import CsvWriter, texts_of
 from encoder import fit_encoder
-from encoding import code_of, encode
+from feature_numbers import code_of, encode
 from free_text import is_free_text
 from parallel import in_order
 from prepared_table import GROUP, PreparedTable, TrainData

@@ -1,14 +1,14 @@
-"""The target of a draft: its classes, and which of two is the positive one."""
+"""The target and the weight of a draft: the classes, the positive one, and the rows that `prepare` will reject."""
 
 from collections import Counter
 from typing import Any
 
+import polars as pl
 from stagekit import BadInput
 
-from column_choice import FEW_VALUES, Choice
+from column_choice import FEW_VALUES, SHOWN_TEXTS, Choice
 from column_values import Column
-from draft_field import field_document
-from readings import BOOLEAN, INTEGER, NUMBER, TEXT, Reading
+from readings import BOOLEAN, INTEGER, NUMBER, NUMBERS, TEXT, Reading, field_document
 
 # More classes are unusual.
 MANY_CLASSES, SHOWN_CLASSES = 50, 5
@@ -82,3 +82,22 @@ def _class(reading: Reading, text: str) -> Any:
     if reading is BOOLEAN:
         return text.strip().lower() == "true"
     return text
+
+
+def warnings_on_weight(column: Column, choice: Choice) -> list[str]:
+    """What `prepare` will reject, of the values that were kept. Errors: BadInput if the column is none of numbers."""
+    name, field = column.name, choice.reading.field
+    if field.type not in NUMBERS:
+        raise BadInput(
+            f"the weight {name} is read as {field.type}: {'; '.join(choice.why)}",
+            expected="a column of numbers above 0",
+            do=f"name another column, or say how its numbers are written, such as --assume {name}=number",
+        )
+    warnings = []
+    if lacking := column.rows - column.readable:
+        warnings.append(f"{name}: {lacking:,} of {column.rows:,} rows have no weight: prepare rejects them")
+    texts = pl.Series([text.strip() for text in column.values.counts], dtype=pl.String)
+    if wrong := texts.filter(choice.reading.values(texts) <= 0).head(SHOWN_TEXTS).to_list():
+        shown = ", ".join(map(repr, wrong))
+        warnings.append(f"{name}: {shown}: a weight is above 0, so prepare rejects such rows")
+    return warnings
