@@ -1,5 +1,6 @@
 """What the Dag files are made of: tasks that run stages, their arguments, the form's fields, the data's names."""
 
+from ml.after_predict import deliver_predictions
 from ml.alerts import scored_by
 from ml.arguments import (
     AS_OF,
@@ -38,7 +39,6 @@ from ml.assets import (
 )
 from ml.form import form
 from ml.images import image_sizes
-from ml.results import deliver_predictions
 from ml.rules import read_rules
 from ml.shadow import decide_in_shadow, name_shadow, score_in_shadow, shadow_days
 from ml.tasks import (

@@ -13,10 +13,9 @@ from ml.arguments import DAY, HOURS, NUMBER_OF_SHARDS, SHARDS, Argument, from_re
 from ml.assets import REGISTRY as REGISTRY_ASSET
 from ml.day import MACROS
 from ml.images import image_of
-from ml.late import EvaluateAgain
 from ml.operator import StageOperator
-from ml.retrain import TrainOnBreach
 from ml.sensor import PartitionSensor
+from ml.started_dags import EvaluateAgain, TrainOnBreach
 from ml.versions import remember_versions
 
 # The stages that need a network, and which: all others have none. `exchange` needs it with a connection.

@@ -14,10 +14,9 @@ from ml import engines
 from ml.approval import AskPerson
 from ml.engines.docker import host_config
 from ml.images import ImageLockError, image_of
-from ml.late import EvaluateAgain
 from ml.operator import StageOperator
-from ml.retrain import TrainOnBreach
 from ml.sensor import PartitionSensor
+from ml.started_dags import EvaluateAgain, TrainOnBreach
 from ml.tasks import stage
 from tests.dags.conftest import DAGS, IMAGES, LOCK
 from tests.dags.runs import Dags, make_bag, unmapped
@@ -42,7 +41,7 @@ def test_every_task_is_a_stage_or_waits_or_asks_or_starts_another_dag(dags: Dags
 def test_what_starts_a_training_does_no_work(dags: Dags) -> None:
     (task,) = (task for dag in dags.values() for task in dag.tasks if isinstance(task, TrainOnBreach))
     assert not task.outlets
-    assert not {"open", "read_text", "read_bytes", "write_text", "run", "Popen"} & _called_names("retrain.py")
+    assert not {"open", "read_text", "read_bytes", "write_text", "run", "Popen"} & _called_names("started_dags.py")
     assert timedelta(0) < task.execution_timeout <= timedelta(minutes=5)
     assert task.trigger_dag_id in dags
 
@@ -50,7 +49,7 @@ def test_what_starts_a_training_does_no_work(dags: Dags) -> None:
 def test_what_evaluates_again_does_no_work_and_holds_no_worker(dags: Dags) -> None:
     (task,) = (task for dag in dags.values() for task in dag.tasks if isinstance(task, EvaluateAgain))
     assert not task.outlets
-    assert not {"open", "read_text", "read_bytes", "write_text", "run", "Popen"} & _called_names("late.py")
+    assert not {"open", "read_text", "read_bytes", "write_text", "run", "Popen"} & _called_names("started_dags.py")
     assert task.deferrable
     assert task.wait_for_completion
     assert task.dag.max_active_runs == 1
