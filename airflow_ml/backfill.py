@@ -1,6 +1,6 @@
 """Fills in past days: runs Dags for each day from one to another, one Dag after the other, and waits.
 
-Days may have any order, and may be filled in more than once: what is published already is verified, not made again.
+You can fill in days in any order, and more than once: what is published already is checked, not made again.
 Exit codes: 0 every run ended well; 1 a run failed, or Airflow refused; 2 wrong usage.
 """
 
@@ -30,12 +30,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("last", type=day, metavar="TO", help="the last day, YYYY-MM-DD")
     parser.add_argument(
         "--dag", action="append", choices=DAILY, metavar="DAG",
-        help=f"of {', '.join(DAILY)}; can be repeated (default: {' and '.join(DEFAULT)})",
+        help=f"a Dag to run: {', '.join(DAILY)}; can be repeated (default: {' and '.join(DEFAULT)})",
     )  # fmt: skip
     parser.add_argument("--as-of", action="store_true", help="score each day with the model of that day")
     parser.add_argument("--again", action="store_true", help="run days again that have a run already")
     parser.add_argument(
-        "--at-once", type=number_from_1, default=2, metavar="N", help="days at once (default: %(default)s)"
+        "--at-once",
+        type=number_from_1,
+        default=2,
+        metavar="N",
+        help="how many days run together (default: %(default)s)",
     )
 
 

@@ -17,11 +17,11 @@ from airflow_ml.run_day import connect
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("what", metavar="SERVICE|DAG", help="a service, such as scheduler, or a Dag, such as predict")
-    parser.add_argument("--task", metavar="TASK", help="of a Dag: this task alone")
+    parser.add_argument("--task", metavar="TASK", help="of a Dag: only this task")
     parser.add_argument(
-        "--tail", type=number_from_1, default=100, metavar="N", help="lines at most (default: %(default)s)"
+        "--tail", type=number_from_1, default=100, metavar="N", help="the last N lines (default: %(default)s)"
     )
-    parser.add_argument("--follow", action="store_true", help="of a service: show what comes too, until Ctrl-C")
+    parser.add_argument("--follow", action="store_true", help="of a service: also show new lines, until Ctrl-C")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
 """Restores a backup into an empty installation, and starts it.
 
-FOLDER is what `./airflow-ml backup` made. If there is no `.env`, the backup's is used, with this machine's Docker
-socket. An `.env` that is there must have the same ML_FERNET_KEY: without it Airflow cannot read its connections.
-Exit codes: 0 done; 1 it cannot be done, the message says why, and nothing of it stays (what is restored but does not
-start stays: `make up` starts it); 2 wrong usage.
+FOLDER is what `./airflow-ml backup` made. If there is no `.env`, the command takes the backup's, with this machine's
+Docker socket. If there is one, it must have the same ML_FERNET_KEY: without it Airflow cannot read its connections.
+Exit codes: 0 done; 1 it cannot be done: the message says why, and nothing is left behind; 1 also if everything is
+restored but does not start: then `make up` starts it; 2 wrong usage.
 """
 
 import argparse

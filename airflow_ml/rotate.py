@@ -1,9 +1,9 @@
 """Gives secrets of `.env` new random values, and has every service take them over.
 
-What is encrypted or signed with an old key is encrypted or signed with the new one. The stack is restarted where it
-needs that: a container that works goes on, and the next try of its task joins it. If the command is interrupted, run it
-again: nothing is lost. `./airflow-ml account admin` is for the password of `admin`. The alerts' addresses come from
-elsewhere: edit `.env`, then `make up`.
+What is encrypted or signed with an old key is encrypted or signed with the new one. Services that have the secret are
+restarted: a container that works goes on, and the next try of its task joins it. If the command is interrupted, run it
+again: nothing is lost. For the password of `admin`, use `./airflow-ml account admin`. For the addresses of alerts, edit
+`.env`, then run `make up`.
 Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage; 3 an event or a version in MLflow is not
 signed with the present key.
 """

@@ -36,8 +36,8 @@ FOUND_ROWS = re.compile(r"Found (\d+) rows meeting deletion criteria")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--older-than", type=_days, required=True, metavar="DAYS", help="what is older goes")
-    parser.add_argument("--kinds", metavar="KIND,KIND", help="partitions of these kinds (what can be made again)")
+    parser.add_argument("--older-than", type=_days, required=True, metavar="DAYS", help="remove what is older")
+    parser.add_argument("--kinds", metavar="KIND,KIND", help="kinds of partitions (default: what can be made again)")
     parser.add_argument("--dry-run", action="store_true", help="only show what would go")
 
 

@@ -46,7 +46,7 @@ COMMANDS = (
     # What it changes is elsewhere, where no mark records whether it is done: neither --force nor --explain.
     Command(
         "export",
-        "bring a day's predictions to a table, or to an object in Parquet; what is there of that day is replaced",
+        "bring a day's predictions to a table, or to an object in Parquet; it replaces that day there",
         run="export:export",
         example="--connection shop --table scores",
         docker=SHOP,

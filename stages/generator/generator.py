@@ -2,7 +2,8 @@
 
 Reads  nothing; for a target that comes later, data.csv of its day.
 Writes raw/{ds}: data.csv (key and features), target.csv (key and label), schema.json.
-Exit codes: 0 done; 1 failed, such as a full disk; 2 wrong usage; 3 the data of a target is not ours; 4 it is not there.
+Exit codes: 0 done; 1 failed, such as a full disk; 2 wrong usage; 3 the data of a target was not generated here; 4 that
+data is not there yet.
 
 The same --ds, --seed, --rows and --dirty give the same bytes on every machine and at every time. Customers and
 merchants depend on the seed alone, so customers come back on other days. All other values also depend on the day.

@@ -1,17 +1,17 @@
 """Validates a model in the image that serves it, scores days with it, compares models and evaluates scored days.
 
-Reads  models/{ds}: model.txt, encoder.json, reference_scores.csv (validate); metrics.json, baseline.json (the others)
-       processed/{ds}: val.csv (validate, compare)
-       features/{ds}: features.csv (predict, evaluate)
-       comparisons/{ds}: val.csv, the same rows in the champion's encoding (compare --champion)
-       predictions/{ds}: predictions.csv; labels/{ds}: labels.csv, if raw/{ds} has a target.csv (evaluate)
-       shadows/{day}-v{N}: features.csv, predictions.csv; predictions/{day}, labels/{day} (compare-shadow)
-       reports/{ds} and earlier days: evaluation.json (confirm)
-Writes models/{ds}: metrics.json, curves.json, baseline.json, model_card.md (validate)
-       predictions/{ds}: predictions.csv (predict)
-       shadows/{ds}-v{N}: predictions.csv (predict --shadow), comparison.json (compare-shadow)
-       comparisons/{ds}: comparison.json (compare)
-       reports/{ds}: evaluation.json (evaluate), breaches.json (confirm)
+Reads   validate        models/{ds}: model.txt, encoder.json, reference_scores.csv; processed/{ds}: val.csv
+        predict         features/{ds}: features.csv; the model: model.txt, encoder.json, metrics.json, baseline.json
+        compare         processed/{ds}: val.csv; comparisons/{ds}: the same rows in the champion's encoding; both models
+        compare-shadow  shadows/{day}-v{N}: features.csv, predictions.csv; predictions/{day}; labels/{day}; both models
+        evaluate        predictions/{ds}; features/{ds}; labels/{ds}, if raw/{ds} has a target.csv; the model
+        confirm         reports/{ds} and reports of earlier days: evaluation.json
+Writes  validate        models/{ds}: metrics.json, curves.json, baseline.json, model_card.md
+        predict         predictions/{ds}: predictions.csv; with --shadow N in shadows/{ds}-v{N}
+        compare         comparisons/{ds}: comparison.json
+        compare-shadow  shadows/{ds}-v{N}: comparison.json
+        evaluate        reports/{ds}: evaluation.json
+        confirm         reports/{ds}: breaches.json
 Exit codes: 0 done, also if a model does not pass or a day breaks a rule; 1 failed, such as a full disk; 2 wrong
 usage; 3 bad input, such as a damaged model, another model's features, or scores that differ from LightGBM's; 4 a
 partition is not there yet, or the model is not validated.

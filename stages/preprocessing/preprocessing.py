@@ -137,7 +137,7 @@ COMMANDS = (
     ),
     Command(
         "import",
-        "publish own files as a day's raw data: the files named, or the files that are in raw/{ds} already",
+        "publish your own files as a day's raw data: the files named, or the files that are in raw/{ds} already",
         run="import_:import_",
         example="--data /own/data.csv --target /own/target.csv --schema /data/schema.json",
         docker=OWN_FILES,
@@ -191,7 +191,7 @@ COMMANDS = (
     ),
     Command(
         "infer-schema",
-        "draft a schema.json from own files, with the reasons in it",
+        "draft a schema.json from your own files, with the reasons in it",
         run="infer_schema:infer_schema",
         example="--data /own/data.csv --target /own/target.csv --key id --out /data/schema.json",
         docker=OWN_FILES,

@@ -1,9 +1,12 @@
 """Records models in MLflow and says which one is in production.
 
-Reads  models/{ds}, plots/{ds}, processed/{ds} (register); comparisons/{ds} (decide); reports/{ds} (log-evaluation);
-       shadows/{ds}-v{N} (decide-shadow);
-       the MLflow server.
-Writes models/{ds}-v{N}, registry/production (resolve); the MLflow server.
+Reads   register        models/{ds}, plots/{ds}, processed/{ds}
+        decide          comparisons/{ds}
+        decide-shadow   shadows/{ds}-v{N}
+        log-evaluation  reports/{ds}
+        each command    the MLflow server
+Writes  resolve         registry/production; models/{ds}-v{N}, if models/{ds} has changed since
+        the others      the MLflow server; `list` writes nothing
 Exit codes: 0 done; 1 failed, such as a server out of reach; 2 wrong usage, such as a version that does not exist;
 3 bad input, such as a damaged model or nothing to go back to; 4 a partition is not there yet, or there is no champion
 yet.

@@ -1,14 +1,15 @@
 """Draws a validated model, and writes the page of a scored day, and that of a backtest.
 
-Reads  models/{ds}: curves.json, metrics.json, params.json, feature_importance.csv (plot)
-       reports/{ds}: evaluation.json; predictions/{ds}; features/{ds}: rejected.csv; the model that scored; the newest
-       comparison.json up to the day; explanations/{ds} and evaluation.json of the day before, if they are there; the
-       marks of all files behind these (page)
-       backtests/{ds}: backtest.json (backtest-page)
-Writes plots/{ds}: roc.svg, precision_recall.svg, calibration.svg, importances.svg, training_curve.svg (plot)
-       reports/{ds}: index.html (page); backtest.html (backtest-page)
-Exit codes: 0 done; 1 failed, such as a full disk; 2 wrong usage; 3 bad input: a torn partition, a file that has not
-the agreed form; 4 a partition is not there yet.
+Reads   plot           models/{ds}: curves.json, metrics.json, params.json, feature_importance.csv
+        page           reports/{ds}: evaluation.json; predictions/{ds}; features/{ds}: rejected.csv; the model that
+                       scored; the newest comparison.json up to the day; if they exist, explanations/{ds} and
+                       evaluation.json of the day before; the marks of all files behind these
+        backtest-page  backtests/{ds}: backtest.json
+Writes  plot           plots/{ds}: roc.svg, precision_recall.svg, calibration.svg, importances.svg, training_curve.svg
+        page           reports/{ds}: index.html
+        backtest-page  reports/{ds}: backtest.html
+Exit codes: 0 done; 1 failed, such as a full disk; 2 wrong usage; 3 bad input, such as a torn partition or a damaged
+document; 4 a partition is not there yet.
 """
 
 import sys
