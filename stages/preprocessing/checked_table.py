@@ -101,7 +101,8 @@ class Counts:
         self.rejected[file] += bad.height
         without_label = pl.col(KINDS).list.eval(pl.element().is_in(self.unlabelled)).list.all()
         self.passed_over[file] += bad.filter(without_label).height if self.unlabelled else 0
-        self.reasons.update(dict(bad[KINDS].explode().value_counts().iter_rows()))
+        # In an order of their own: polars gives another each time, and a shard keeps them in a file.
+        self.reasons.update(dict(sorted(bad[KINDS].explode().value_counts().iter_rows())))
         for line, reason in bad.select(LINE, REASON).head(SHOWN_REJECTS - len(self.examples)).iter_rows():
             self.examples.append((file, line, reason))
         self._add_given_up(file, bad.filter(pl.col(KINDS).list.contains(QUOTES_WRONG)))

@@ -59,7 +59,7 @@ class Malformed:
         """Count the rows. Lines without any character are counted, but show nothing."""
         self.good += rows.texts.height
         if rows.malformed.height:
-            self.reasons.update(dict(rows.malformed[REASON].value_counts().iter_rows()))
+            self.reasons.update(dict(sorted(rows.malformed[REASON].value_counts().iter_rows())))
             for line, reason in rows.malformed.select(LINE, REASON).head(SHOWN_EXAMPLES).iter_rows():
                 if len(self.examples) < SHOWN_EXAMPLES:
                     self.examples.append(f"line {line}: {reason}")

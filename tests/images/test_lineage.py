@@ -168,6 +168,20 @@ def test_rerun_of_everything_from_the_raw_data_on_gives_the_same_bytes(published
     assert all(file["made"] == file["published"] for file in files.values())
 
 
+def test_day_in_shards_is_made_again_in_shards() -> None:
+    with data_volume("lineage") as data:
+        data.generate(DAY)
+        for shard in ("--shard=1", "--shard=2"):
+            data.prepare(DAY, "--shards=2", shard)
+        data.prepare(DAY, "--shards=2")
+        done = command(data, "rerun", f"processed/{DAY}", "--depth", "all", "--format", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    made = {path.rpartition("/")[0] for step in found["steps"] for path in step["files"]}
+    shards = {f"shards/{DAY}-processed-{number}of2" for number in (1, 2)}
+    assert (found["same_bytes"], made) == (True, {f"raw/{DAY}", f"processed/{DAY}", *shards})
+
+
 def test_imported_data_is_copied_and_all_else_made_again(damaged: Data) -> None:
     damaged.python(f"import shutil; shutil.copytree('/data/raw/{DAY}', '/data/own')")
     files = [

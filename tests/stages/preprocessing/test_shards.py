@@ -71,6 +71,15 @@ def test_day_with_faults_is_the_same_in_shards(day: Day, data: str, shards: int)
     assert (f"shards/{DS}-features-2of{shards}/features.csv" in made) is (shards > 1)
 
 
+def test_shard_has_the_same_bytes_each_time(day: Day) -> None:
+    day.publish(DATA, TARGET)
+    found = set()
+    for _ in range(4):
+        assert day.run("prepare", "--shards", "2", "--shard", "1", "--force", *ANY).code == DONE
+        found.add(day.file(f"shards/{DS}-processed-1of2/counts.json").read_bytes())
+    assert len(found) == 1
+
+
 @RUNS
 @given(
     data=st.one_of(tables(DATA), tables(PLAIN)),
