@@ -64,6 +64,12 @@ def test_ranks_are_measured() -> None:
     assert two.startswith("| 2 | ")
 
 
+def test_shards_on_a_swarm_are_measured() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.shards_on_swarm", "--rows=3000", "--shards=2"]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True)
+    assert [line.split()[1] for line in done.stdout.splitlines()[-3:]] == ["prepare", "features", "predict"]
+
+
 def test_two_runs_do_not_share_their_data() -> None:
     with Lab(1, 1, 1, images={}) as one:
         with Lab(1, 1, 1, images={}) as other:
