@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from airflow_ml import airflow_api
 
 from tests.harness import ROOT
 
@@ -51,6 +52,15 @@ def test_logs_are_of_a_service_or_of_the_last_run_of_a_dag() -> None:
     assert shown.startswith("==> generate_data, ")
     assert "==> generate: success" in shown
     assert tool("logs", "nothing", code=2) == ""
+
+
+@pytest.mark.usefixtures("day")
+def test_tasks_of_a_run_are_the_same_in_pages_of_any_size(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = stack.last_run("train_model", DAY)
+    expected = stack.airflow.tasks("train_model", run)
+    monkeypatch.setattr(airflow_api, "PAGE", 2)
+    assert stack.airflow.tasks("train_model", run) == expected
+    assert len(expected) > 10
 
 
 def test_addresses_are_those_that_answer(stack: Stack) -> None:
