@@ -108,12 +108,13 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(lab: Lab, names: Sequence[str]) -> list[Line]:
-    """Run the benchmarks, and report each as it ends."""
+    """Run the benchmarks, and print the figures of each as it ends: one that fails later takes no others with it."""
     rows: list[Line] = []
     for name in names:
         started = time.monotonic()
-        rows += BENCHMARKS[name](lab)
-        print(f"==> {name} ({time.monotonic() - started:.0f} s)", file=sys.stderr)
+        found = BENCHMARKS[name](lab)
+        print(f"==> {name} ({time.monotonic() - started:.0f} s)\n{text_table(found)}\n", file=sys.stderr)
+        rows += found
     return rows
 
 
