@@ -19,7 +19,7 @@ from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import ROOT, AirflowMlError, day, settings
 from airflow_ml.stack import PEOPLE, mlflow_page, page_login, pages
 from maintain.browser import open_browser
-from playwright.sync_api import Browser, HttpCredentials, Page, ViewportSize
+from playwright.sync_api import Browser, Error, HttpCredentials, Page, ViewportSize
 
 PATIENCE_MS = 60_000
 WIDE: ViewportSize = {"width": 1280, "height": 800}
@@ -35,9 +35,18 @@ BACKTEST: ViewportSize = {"width": 1280, "height": 1150}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
+def show(page: Page, url: str) -> None:
+    """Open a page. Errors: AirflowMlError if the server has no such page."""
+    answer = page.goto(url)
+    if answer is not None and not answer.ok:  # none: only the part after # is another
+        raise AirflowMlError(
+            f"{url} answers {answer.status}", expected="a page", do="make run with this DS, then again"
+        )
+
+
 def log_in(page: Page, url: str, password: str) -> None:
     """Log in to Airflow as a person would."""
-    page.goto(url)
+    show(page, url)
     page.fill("input[name=username]", "admin")
     page.fill("input[name=password]", password)
     page.click("[type=submit]")
@@ -70,13 +79,13 @@ def take_airflow(browser: Browser, airflow: Airflow, password: str, folder: Path
     page = browser.new_page(viewport=LIST)
     page.set_default_timeout(PATIENCE_MS)
     log_in(page, airflow.url, password)
-    page.goto(f"{airflow.url}/dags")
+    show(page, f"{airflow.url}/dags")
     page.get_by_role("link", name="train_model", exact=True).wait_for()
     page.get_by_label("Show table view").or_(page.locator("button[aria-label*='table' i]")).first.click()
     page.wait_for_timeout(2000)  # charts of the latest runs
     page.screenshot(path=folder / "dags.png")
     page.set_viewport_size(GRAPH)
-    page.goto(f"{airflow.url}/dags/train_model/runs/{latest_run(airflow, 'train_model')}")
+    show(page, f"{airflow.url}/dags/train_model/runs/{latest_run(airflow, 'train_model')}")
     show_graph(page)
     page.screenshot(path=folder / "train_model.png", clip={"x": 64, "y": 0, "width": 1216, "height": 420})
     page.close()
@@ -101,7 +110,7 @@ def take_mlflow(browser: Browser, url: str, model: str, folder: Path) -> None:
     page = browser.new_page(viewport=WIDE, http_credentials=credentials())
     page.set_default_timeout(PATIENCE_MS)
     page.add_init_script(NO_ASSISTANT)
-    page.goto(mlflow_page(url, f"experiments/{experiment}/runs/{run}"))
+    show(page, mlflow_page(url, f"experiments/{experiment}/runs/{run}"))
     page.get_by_text("Artifacts").first.wait_for()
     page.wait_for_timeout(3000)  # tables
     page.screenshot(path=folder / "mlflow.png")
@@ -112,13 +121,13 @@ def take_report(browser: Browser, url: str, ds: str, folder: Path) -> None:
     """The charts of all days; the day's report on a desk, and on a phone in the dark."""
     login = credentials()
     overview = browser.new_page(viewport=OVERVIEW, http_credentials=login)
-    overview.goto(url)
+    show(overview, url)
     overview.screenshot(path=folder / "overview.png")
     overview.close()
     desk = browser.new_page(viewport=WIDE, http_credentials=login)
     phone = browser.new_page(viewport=PHONE, color_scheme="dark", http_credentials=login)
     for name, page in (("report", desk), ("report_phone", phone)):
-        page.goto(f"{url}/{ds}/")
+        show(page, f"{url}/{ds}/")
         page.screenshot(path=folder / f"{name}.png")
         page.close()
 
@@ -126,7 +135,7 @@ def take_report(browser: Browser, url: str, ds: str, folder: Path) -> None:
 def take_backtest(browser: Browser, url: str, folder: Path) -> None:
     """The page of the newest backtest that the overview links; none if there is none."""
     page = browser.new_page(viewport=BACKTEST, http_credentials=credentials())
-    page.goto(url)
+    show(page, url)
     link = page.locator("a[href$='backtest.html']").first
     if link.count():
         link.click()
@@ -157,6 +166,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Take the pictures."""
     machine.ensure("browser")
-    take_all(arguments.folder, arguments.ds, settings())
+    try:
+        take_all(arguments.folder, arguments.ds, settings())
+    except Error as error:
+        raise AirflowMlError(
+            f"a page is missing: {error.message.strip()}", do="./airflow-ml doctor, then again"
+        ) from None
     print(f"took {len(list(arguments.folder.glob('*.png')))} pictures in {arguments.folder}", file=sys.stderr)
     return 0

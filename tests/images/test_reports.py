@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_ml.common import AirflowMlError
 from maintain.browser import open_browser
+from maintain.screenshots import show
 from playwright.sync_api import Browser, Page
 
 from tests.harness import (
@@ -222,6 +224,11 @@ def test_plots_are_shown_by_a_browser(world: Data, browser: Browser, tmp_path: P
 
 def brightness(colour: str) -> int:
     return sum(map(int, re.findall(r"\d+", colour)))
+
+
+def test_no_picture_is_taken_of_a_page_that_is_missing(service: Service, browser: Browser) -> None:
+    with open_page(browser) as page, pytest.raises(AirflowMlError, match=r"/2099-01-01/ answers 404"):
+        show(page, f"{service.url}/2099-01-01/")
 
 
 # --- the service ---
