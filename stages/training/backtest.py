@@ -34,7 +34,7 @@ def days_list(least: int) -> Callable[[str], tuple[int, ...]]:
 def backtest(args: Namespace) -> Mapping[str, Any]:
     """Walk through the days of backtests/{ds} and add backtest.json; returns the mean metric of each strategy.
 
-    Errors: BadInput if the target has more than two classes, or no day is left to score.
+    Errors: BadInput if there are too many strategies, or no day is left to score.
     """
     found = read_partition(args.data_dir, f"backtests/{args.ds}", ["encoder.json", LEFT_OUT])
     encoder = read_encoder(found)
@@ -72,13 +72,7 @@ def backtest(args: Namespace) -> Mapping[str, Any]:
 
 
 def require_days(encoder: Encoder, strategies: Sequence[tuple[int, int]], ds: str) -> None:
-    """Errors: BadInput if this cannot be a backtest: classes, strategies or days do not fit."""
-    if len(encoder.classes) != 2:
-        raise BadInput(
-            f"the target {encoder.target!r} has {len(encoder.classes)} classes",
-            expected="two classes: a backtest compares the areas under ROC curves",
-            do="use a target with two classes",
-        )
+    """Errors: BadInput if this cannot be a backtest: strategies or days do not fit."""
     if len(strategies) > MOST_STRATEGIES:
         raise BadInput(
             f"{len(strategies)} strategies", expected=f"at most {MOST_STRATEGIES}", do="name fewer --windows"

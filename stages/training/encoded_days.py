@@ -14,8 +14,9 @@ from lightgbm_tables import read_rows
 class DayRows:
     """The rows of a day, one entry each.
 
-    `known`: when the label was known, in days since 1970-01-01; `group`: a 32-bit hash of the entity; `codes`: 0 or 1;
-    `weights`: of doubles, None if rows count alike; `features`: doubles of shape (rows, features), NaN if missing.
+    `known`: when the label was known, in days since 1970-01-01; `group`: a 32-bit hash of the entity; `codes`: of the
+    classes; `weights`: of doubles, None if rows count alike; `features`: doubles of shape (rows, features), NaN if
+    missing.
     """
 
     known: Any
@@ -30,6 +31,7 @@ class EncodedDays:
 
     def __init__(self, partition: Partition, encoder: Encoder) -> None:
         self._partition, self._encoder, self.days = partition, encoder, encoder.days
+        self.classes = len(encoder.classes)
         self.categories = [place for place, feature in enumerate(encoder.features) if feature.kind == CATEGORY]
 
     def read(self, day: str) -> DayRows:
@@ -40,13 +42,13 @@ class EncodedDays:
         count = self._partition.rows(file) or 0
         try:
             table = read_rows(self._partition / file, count, columns) if count else np.empty((0, columns))
-            codes = table[:, 2].astype(np.int8)
-            if table.shape != (count, columns) or not np.isin(table[:, 2], (0, 1)).all():
+            codes = table[:, 2].astype(np.int32)
+            if table.shape != (count, columns) or not np.isin(table[:, 2], np.arange(self.classes)).all():
                 raise ValueError(f"a table of shape {table.shape}")
         except (ValueError, IndexError) as error:
             raise BadInput(
                 f"{self._partition.name}/{file} is not what encoder.json describes ({error})",
-                expected=f"{count} rows of {columns} numbers, with the target 0 or 1",
+                expected=f"{count} rows of {columns} numbers, with the target 0 to {self.classes - 1}",
                 do="run `preprocessing encode-days` again with --force",
             ) from None
         return DayRows(

@@ -86,7 +86,7 @@ class Strategy:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a walk found. `scored` has the rows and the rows of code 1 of each day that was scored."""
+    """What a walk found. `scored` has the rows of each scored day, and those of other classes than the first."""
 
     strategies: Sequence[Strategy]
     models: Sequence[Model]
@@ -107,7 +107,7 @@ def walk(days: EncodedDays, strategies: Sequence[tuple[int, int]], parameters: M
         if str(today) in days.days:
             held[today] = days.read(str(today))
             if today > start:
-                scored[str(today)] = (len(held[today].codes), int(held[today].codes.sum()))
+                scored[str(today)] = (len(held[today].codes), int((held[today].codes > 0).sum()))
                 _score(str(today), held[today], found, parameters["num_threads"])
         due = [one for one in found if today < last and one.is_due((today - start).days)]
         for window in sorted({one.window for one in due}):
@@ -123,10 +123,14 @@ def walk(days: EncodedDays, strategies: Sequence[tuple[int, int]], parameters: M
 
 
 def _score(ds: str, rows: DayRows, strategies: Sequence[Strategy], threads: int) -> None:
-    """Note the areas of a day for all models that a strategy has, each scored once. A day of one class has none."""
+    """Note the areas of a day for all models that a strategy has, each scored once. A day of one class has none.
+
+    Of two classes, log-odds have the order of the probabilities, and no two of them are equal by rounding alone.
+    """
     areas: dict[tuple[int, str], Area | None] = {}
     for model in {one for strategy in strategies for one in (strategy.model, strategy.before, strategy.first) if one}:
-        scores = model.booster.predict(rows.features, raw_score=True, num_threads=threads)
+        two = model.booster.num_model_per_iteration() == 1
+        scores = model.booster.predict(rows.features, raw_score=two, num_threads=threads)
         areas[model.window, model.trained] = area(scores, rows.codes)
 
     def of(model: Model | None) -> Area | None:

@@ -224,17 +224,50 @@ def test_too_few_days_are_refused_and_nothing_is_published(world: World) -> None
     assert not (world.root / BACKTEST / "backtest.json").exists()
 
 
-def test_more_than_two_classes_are_refused(world: World) -> None:
+def test_area_of_three_classes_is_the_mean_of_each_against_the_rest() -> None:
+    """By its definition; and its variance is that of samples, whose classes have as many rows as chance gives them."""
+    draw = np.random.default_rng(1)
+    values, variances = [], []
+    for _ in range(400):
+        codes = draw.choice(3, 200, p=[0.6, 0.3, 0.1])
+        scores = draw.normal(size=(200, 3)) + np.eye(3)[codes]
+        both = area(scores, codes), area(scores + draw.normal(size=(200, 3)), codes)
+        assert both[0]
+        assert both[1]
+        values.append((both[0].value, both[1].value))
+        variances.append([[a.covariance(b) for a in both if a] for b in both if b])
+    own = [(scores[codes == code, code][:, None], scores[codes != code, code][None, :]) for code in range(3)]
+    assert values[-1][0] == pytest.approx(np.mean([(high > low).mean() for high, low in own]))
+    assert np.cov(np.array(values).T) == pytest.approx(np.mean(variances, axis=0), rel=0.25)
+    # Nothing is known about the variance of a class with one row, and of a day of one class.
+    few = area(np.eye(3)[[0, 0, 1, 1, 2]], np.array([0, 0, 1, 1, 2]))
+    assert few
+    assert few.errors.shape == (5,)
+    assert few.value == 1
+    assert area(np.zeros((4, 3)), np.zeros(4)) is None
+
+
+def test_three_classes_are_walked_too(world: World) -> None:
+    """The shop says which rows are of b, and the price which are of c: from the turn on, those with a low one."""
     three = {**ENCODER, "target": {"name": "kind", "classes": ["a", "b", "c"]}}
-    publish(world.root, {day: make_day(number, 40) for number, day in enumerate(DAYS)}, three)
-    code, log, _ = run(world)
-    assert code == 3
-    assert "the target 'kind' has 3 classes; expected: two classes" in log
+    days = {day: make_day(number, 400) for number, day in enumerate(DAYS)}
+    for rows in days.values():
+        for row in rows:
+            row[2] = 2 if row[2] else int(row[4] == 0)
+    publish(world.root, days, three)
+    code, log, line = run(world, "--windows", "1,3", "--every", "0,1")
+    assert code == 0, log
+    content = found(world)
+    others = [sum(row[2] > 0 for row in days[one["ds"]]) for one in content["scored"]]
+    assert (line["metric"], [one["positives"] for one in content["scored"]]) == ("roc_auc", others)
+    never, daily = (strategy(content, 3, every) for every in (0, 1))
+    assert daily["gain"]["interval"][0] > 0  # the price turned
+    assert 0.5 < never["mean"]["value"] < daily["mean"]["value"] < 1
 
 
 def test_damaged_day_and_wrong_options_are_refused(world: World) -> None:
     days = {day: make_day(number, 40) for number, day in enumerate(DAYS[:3])}
-    days[DAYS[1]][5][2] = 2
+    days[DAYS[1]][5][2] = 2  # of two classes
     publish(world.root, days)
     code, log, _ = run(world, "--windows", "1")
     assert code == 3
