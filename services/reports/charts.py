@@ -17,8 +17,9 @@ ROW, ROW_AXIS = 1.5, 1.4
 CELLS = ((0.45, 0.55), (0.36, 0.64), (0.22, 0.78), (0.08, 0.92))
 # A model's name has room in so much of the width.
 LEAST_LABEL = 0.12
-# More days than this have no room for dots and for space between bars.
+# More days than this have no room for dots, for space between bars and for upright lines over the whole height.
 MOST_SEPARATE = 60
+SHORT_MARK = HEIGHT / 20
 
 
 @dataclass(frozen=True)
@@ -181,14 +182,15 @@ def whiskers(axis: Axis, intervals: Mapping[str, tuple[float, float]], scale: Sc
 def marks(axis: Axis, names: Mapping[str, str]) -> tuple[str, str]:
     """A line before each day whose name is not that of the day before, and those names that have room."""
     shapes, texts, free = "", "", 0.0
+    end, below = (SHORT_MARK, "13%") if axis.is_crowded else (HEIGHT, "7%")
     for (_, before), (ds, name) in pairwise(names.items()):
         if name == before:
             continue
         share = axis.place(ds) / axis.days
-        shapes += f"M{axis.place(ds)} 0V{HEIGHT:g}"
+        shapes += f"M{axis.place(ds)} 0V{end:g}"
         if free <= share <= 1 - LEAST_LABEL:
             free = share + LEAST_LABEL
-            texts += text(f"{100 * share + 0.5:.4g}%", "7%", name, "on")
+            texts += text(f"{100 * share + 0.5:.4g}%", below, name, "on")
     return (f'<path class="mark" d="{shapes}"/>' if shapes else ""), texts
 
 

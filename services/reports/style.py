@@ -28,7 +28,8 @@ a { color: var(--link); } :focus-visible { outline: 2px solid var(--link); outli
   min-width: 0; }
 .tiles dt { color: var(--soft); font-size: .875rem; } .tiles dd { margin: 0; }
 .tiles dd:not(.note) { font-size: 1.35rem; line-height: 1.4; font-weight: 650; font-variant-numeric: tabular-nums; }
-bdi { display: inline-block; max-width: 100%; } time { white-space: nowrap; }
+time { white-space: nowrap; }
+.tiles .state { display: inline-block; white-space: normal; border-radius: .7rem; }
 .charts { display: grid; grid-template-columns: minmax(0, 1fr); gap: .75rem; margin: 1rem 0 1.5rem; }
 @media (min-width: 60rem) { .charts { grid-template-columns: repeat(3, minmax(0, 1fr)); }
   .charts .wide:has(.plot) { grid-column: 1 / -1; }
@@ -48,7 +49,7 @@ bdi { display: inline-block; max-width: 100%; } time { white-space: nowrap; }
 .plot.rows { height: auto; }
 .names { flex: none; width: 9rem; padding-right: .6rem; color: var(--soft); font-size: .8rem; }
 .names span { display: block; height: 1.875em; line-height: 1.875em; overflow: hidden; white-space: nowrap;
-  text-overflow: ellipsis; } .names bdi { display: inline; }
+  text-overflow: ellipsis; }
 svg text { fill: var(--soft); font-size: 12px; font-variant-numeric: tabular-nums; }
 svg .on { fill: var(--ink); }
 svg path { fill: none; vector-effect: non-scaling-stroke; stroke-linecap: round; stroke-linejoin: round; }
@@ -61,7 +62,7 @@ path.dot { stroke: var(--blue); stroke-width: 5px; } path.crossed { stroke: var(
 path.shadow { stroke: var(--fine); stroke-width: 4px; stroke-linecap: butt; }
 path.none { stroke: var(--soft); stroke-width: 2px; stroke-linecap: butt; } path.dot.small { stroke-width: 2px; }
 path.crossed.small { stroke-width: 7px; }
-path.estimate { stroke: var(--amber); stroke-width: 7px; } path.estimate.small { stroke-width: 3px; }
+path.estimate { stroke: var(--amber); stroke-width: 7px; } path.estimate.small { stroke-width: 5px; }
 .gap { fill: var(--gap); } .bar { fill: var(--blue); }
 svg .cell { fill: var(--cell); } i[class*="drift"], i[class*="state"] { background: var(--cell); }
 .drift0, .state0 { --cell: var(--soft); } .drift1 { --cell: var(--pale); } .state1 { --cell: var(--fine); }

@@ -216,6 +216,8 @@ def test_figures_that_do_not_count_are_not_drawn(services: dict[str, Service]) -
     assert re.match(r"roc_auc 0.6000 \(0\.\d+ to \d\.\d+\), at training 0.\d+, version", titles["2026-10-03"])
     line = re.search(r'<path class="line" d="([^"]*)"', page)
     assert line
+    # Upright lines over the whole height would hide so many days.
+    assert {end.split("M")[0] for end in re.findall(r'<path class="mark" d="([^"]*)"', page)[0].split("V")[1:]} == {"5"}
     # The day before the oldest gap, the gap of 15 days, the day without figures: each breaks the line.
     assert line[1].count("M") == 3
     crossed = re.findall(r'<path class="crossed small" d="([^"]*)"', page.partition("<h2>Drift")[0])
