@@ -7,15 +7,17 @@ of the later day's predictions against that day's own target.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import groupby
+from math import log
 from operator import itemgetter
 
 import pytest
 
-from tests.harness import Data, data_volume
+from tests.harness import ROOT, Data, data_volume
 
 ROWS = 30_000
 LATER_DAYS = (7, 60)
@@ -149,4 +151,21 @@ def check_amounts(data: Data, ds: str, later: str) -> None:
         for (_, _, label, positive), amount in zip(found, missed, strict=True)
     ]
     data.evaluate(later, {})
-    assert data.json(f"reports/{later}/evaluation.json")["metrics"]["cost"] == pytest.approx(sum(paid) / len(paid))
+    metrics = data.json(f"reports/{later}/evaluation.json")["metrics"]
+    assert metrics["cost"] == pytest.approx(sum(paid) / len(paid))
+    check_probabilities(data, ds, later, metrics["calibrated"]["log_loss"])
+
+
+def check_probabilities(data: Data, ds: str, later: str, log_loss: float) -> None:
+    """The function that docs/use.md shows gives the probabilities that the stage has measured."""
+    (shown,) = re.findall(r"(?s)```python\n(from math .*?)```", (ROOT / "docs/use.md").read_text(encoding="utf-8"))
+    exec(shown, names := {})
+    calibrator = data.json(f"models/{ds}/metrics.json")["calibrator"]
+    labels = {row["transaction_id"]: row["is_fraud"] for row in data.rows(f"labels/{later}/labels.csv")}
+    losses = [
+        -log(found if labels[row["transaction_id"]] == "1" else 1 - found)
+        for row in data.rows(f"predictions/{later}/predictions.csv")
+        if row["transaction_id"] in labels
+        for found in [names["probability"](float(row["probability_1"]), calibrator)]
+    ]
+    assert sum(losses) / len(losses) == pytest.approx(log_loss, abs=1e-9)
