@@ -57,10 +57,13 @@ def mean_cost(costs: np.ndarray, codes: np.ndarray, predicted: np.ndarray, weigh
     return None if np.isnan(mean) else rounded(mean)
 
 
-def cheapest_threshold(costs: np.ndarray, codes: np.ndarray, scores: np.ndarray, weights: np.ndarray | None) -> float:
-    """The score from which on predicting the second class costs least, by the smoothed curve of the costs."""
+def cheapest_threshold(costs: np.ndarray, chances: np.ndarray, scores: np.ndarray, weights: np.ndarray | None) -> float:
+    """The score from which on predicting the second class costs least, by the smoothed curve of the expected costs.
+
+    :param chances: how probable the second class is in each row; the codes, 0 or 1, give the costs of the rows
+    """
     steps = int(FARTHEST / STEP)
-    change = np.where(codes == 1, -costs[:, 1], costs[:, 0])  # of the cost, if the row becomes positive
+    change = (1 - chances) * costs[:, 0] - chances * costs[:, 1]  # of the cost, if the row becomes positive
     with np.errstate(divide="ignore"):
         places = np.clip(np.rint(logit(scores) / STEP), -steps, steps).astype(np.intp) + steps
     added = np.bincount(places, change if weights is None else change * weights, minlength=2 * steps + 1)
@@ -86,6 +89,7 @@ def decide(
     rules: Mapping[str, Any],
     default: float,
     codes: np.ndarray,
+    chances: np.ndarray,
     scores: np.ndarray,
     weights: np.ndarray | None,
     costs: np.ndarray | None,
@@ -93,12 +97,13 @@ def decide(
 ) -> tuple[float, dict[str, Any]]:
     """The threshold, and what of it metrics.json records: the rules, and the cost beside that of `default`.
 
+    :param chances: those of `cheapest_threshold`
     :param costs: those of `costs_of_rows`, None without costs
     :param rows_of_day: how many rows the whole day has, of which these are a sample
     """
     threshold = default
     if costs is not None:
-        threshold = cheapest_threshold(costs, codes, scores, weights)
+        threshold = cheapest_threshold(costs, chances, scores, weights)
     if rules["capacity"]:
         of_sample = int(rules["capacity"] * len(scores) / max(rows_of_day, len(scores)))
         limit = threshold_of_capacity(of_sample, scores)

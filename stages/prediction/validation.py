@@ -11,7 +11,7 @@ from stagekit.contract import HIGHER_IS_BETTER, Encoder, write_document
 from curves import curve_list
 from decision import check_decision, costs_of_rows, decide
 from drift import make_baseline
-from estimate import calibrated_of_others, fit_calibrator
+from estimate import calibrated, calibrated_of_others, fit_calibrator
 from intervals import intervals
 from metrics import LabelledRows, best_threshold, measure, measure_calibrated, predict_codes
 from model_card import model_card
@@ -48,15 +48,17 @@ def validate_model(
     reproduction = _compare_with_reference(model, encoder, probabilities)
     codes, weights, binary = validation.codes, validation.weights, len(encoder.classes) == 2
     threshold = best_threshold(codes, probabilities[:, 1], weights) if binary else None
+    calibrator = fit_calibrator(codes, probabilities[:, 1]) if binary and weights is None else None
     decided: dict[str, Any] = {}
     if threshold is not None and any(rules.values()):
         costs = _costs(rules, encoder, validation.features, model)
         whole = processed.meta["outputs"].get("train_data.csv", {})
         day_rows = whole.get("rows") or len(codes)
-        threshold, decided = decide(rules, threshold, codes, probabilities[:, 1], weights, costs, day_rows)
+        scores = probabilities[:, 1]
+        chances = calibrated(scores, calibrator) if calibrator else codes
+        threshold, decided = decide(rules, threshold, codes, chances, scores, weights, costs, day_rows)
     predicted = predict_codes(probabilities, threshold)
     rows = LabelledRows(codes, probabilities, predicted, encoder.classes, len(encoder.classes), weights)
-    calibrator = fit_calibrator(codes, probabilities[:, 1]) if binary and weights is None else None
     confidence = MONITORING["confidence"]
     bounds = {"intervals": intervals(rows, confidence)}
     figures = {**measure(rows, threshold), **bounds, **decided, "reproduction": reproduction}

@@ -55,6 +55,13 @@ def test_model_of_a_large_day_uses_the_figures_of_the_page() -> None:
     assert done.stdout in decision
 
 
+def test_thresholds_of_costs_are_measured() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.thresholds", "--quick", "--seeds=1"]
+    done = subprocess.run(command, text=True, capture_output=True, check=True, cwd=ROOT)
+    of_seed, _, _, *lines = done.stdout.splitlines()
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == list(json.loads(of_seed))[1:]
+
+
 def test_ranks_are_measured() -> None:
     few = ("--rows=3000", "--ranks", "1", "2", "--iterations=3")
     command = [sys.executable, "-m", "tests.benchmarks.ranks", *few]
