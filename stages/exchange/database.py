@@ -28,8 +28,26 @@ SQLSTATE = re.compile(
     r"|\[libpq\] Failed to execute (query '.*': |prepared statement: PGRES_FATAL_ERROR )(?=ERROR)",
     re.DOTALL,
 )
-# Postgres' types that are none here, and are read as something else: $1.00 as 100, an interval as nothing.
-OTHER_TYPES = ("money", "interval")
+# Postgres' types that keep their values here; an enum does, too. Others come as something else: $1.00 as 100, the oid
+# 4294967295 as -1, an interval as nothing.
+READ_TYPES = (
+    *("bool", "int2", "int4", "int8", "float4", "float8", "numeric", "text", "varchar", "bpchar", "name"),
+    *("json", "jsonb", "date", "timestamp", "timestamptz"),
+)
+# The columns of the prepared statement feed_types that have another type; a domain has the type that it is made of.
+OTHER_TYPES = f"""
+    WITH RECURSIVE columns AS (
+        SELECT number, type::oid AS named, type::oid AS made_of
+        FROM pg_prepared_statements, unnest(result_types) WITH ORDINALITY AS types(type, number)
+        WHERE name = 'feed_types'
+        UNION ALL
+        SELECT number, named, typbasetype FROM columns JOIN pg_type ON pg_type.oid = made_of WHERE typtype = 'd'
+    )
+    SELECT number, format_type(named, NULL) FROM columns JOIN pg_type ON pg_type.oid = made_of
+    WHERE typtype NOT IN ('d', 'e')
+        AND NOT (typnamespace = 'pg_catalog'::regnamespace AND typname IN ('{"', '".join(READ_TYPES)}'))
+    ORDER BY number
+"""
 # The release that names the types of a statement before it runs.
 NAMES_TYPES = 160_000
 PANIC = re.compile(r'ErrString\("([^".]*)')
@@ -68,14 +86,13 @@ class Session:
         if self.value("SELECT current_setting('server_version_num')::int") < NAMES_TYPES:
             return
         self.run(f"PREPARE feed_types (date) AS {query}")
-        types = self.value("SELECT result_types::text[] FROM pg_prepared_statements WHERE name = 'feed_types'")
-        for number, name in enumerate(types if types is not None else (), start=1):
-            if name in OTHER_TYPES:
-                raise BadInput(
-                    f"the query's column {number} has the type {name}, which no file of the pipeline has",
-                    expected="numbers, booleans, texts, dates and times",
-                    do="convert it in the query, such as CAST(price AS numeric) or EXTRACT(epoch FROM lasted)",
-                )
+        for number, name in self.run(OTHER_TYPES).iter_rows():
+            raise BadInput(
+                f"the query's column {number} has the type {name}, which no file of the pipeline has",
+                expected="numbers, booleans, texts, dates and times",
+                do="convert it in the query, such as CAST(price AS numeric), EXTRACT(epoch FROM lasted) or "
+                "CAST(its_name AS text)",
+            )
 
     def load(self, table: str, parts: Iterator[pl.DataFrame]) -> None:
         """Write frames to a new table that only this connection sees, and that ends with it."""
@@ -143,7 +160,7 @@ def explain(connection: Connection, error: Exception) -> StageError:
     said = connection.hide(SQLSTATE.sub("", str(error)))
     what = f"{address(connection)}: {said}"
     if state.startswith(WRONG_VALUE):
-        return BadInput(what, expected="values that the table takes", do="correct the table or the data")
+        return BadInput(what, expected="values that the statement takes", do="correct the query, the table or the data")
     if state.startswith(WRONG_STATEMENT):
         return UsageError(
             what, expected="a statement that this user may run there", do="correct it, or grant the right"
@@ -175,6 +192,8 @@ def _conninfo(connection: Connection) -> str:
         "connect_timeout": CONNECT_SECONDS,
         "application_name": "airflow-ml",
         **connection.extra,
+        # Otherwise a server sends texts in the encoding of its database, and they are read as UTF-8.
+        "client_encoding": "UTF8",
     }
     quoted = {key: str(value).replace("\\", "\\\\").replace("'", "\\'") for key, value in values.items()}
     return " ".join(f"{key}='{value}'" for key, value in quoted.items())

@@ -74,13 +74,22 @@ CANNOT_INGEST = {
     "a change inside": ("SELECT setval('s', 7) WHERE $1 IS NOT NULL", 2, "read-only transaction"),
     "no day": ("SELECT * FROM feed", 2, "without $1"),
     "two parameters": ("SELECT * FROM feed WHERE day = $1 AND id = $2", 1, "requires 2"),
-    "a key of bytes": ("SELECT gen_random_uuid() AS id, $1 AS day", 3, "column 'id'"),
-    "a list": ("SELECT ARRAY[1] AS list, $1 AS day", 3, "column 'list'"),
+    "a key of bytes": ("SELECT gen_random_uuid() AS id, $1 AS day", 3, "column 1 has the type uuid"),
+    "a list": ("SELECT ARRAY[1] AS list, $1 AS day", 3, "column 1 has the type integer[]"),
+    "a list of intervals": ("SELECT ARRAY[interval '1 day'], $1 AS day", 3, "has the type interval[]"),
+    "a range": ("SELECT int4range(1, 5) AS r, $1 AS day", 3, "column 1 has the type int4range"),
+    "an address": ("SELECT $1 AS day, '::1'::inet AS ip", 3, "column 2 has the type inet"),
+    "bits": ("SELECT B'101' AS bits, $1 AS day", 3, "column 1 has the type bit"),
+    "XML": ("SELECT '<a/>'::xml AS x, $1 AS day", 3, "column 1 has the type xml"),
+    "a time of day": ("SELECT '10:00'::time AS at, $1 AS day", 3, "has the type time without time zone"),
+    "a number that the driver reads as -1": ("SELECT 4294967295::oid AS o, $1 AS day", 3, "has the type oid"),
+    "a function, which comes as its number": ("SELECT 'now'::regproc AS f, $1 AS day", 3, "has the type regproc"),
+    "money under another name": ("SELECT 5::price AS p, $1 AS day", 3, "column 1 has the type price"),
     "an interval": ("SELECT interval '1 day' AS i, $1 AS day", 3, "column 1 has the type interval"),
     "money, which the driver reads as cents": ("SELECT $1 AS day, 1::money AS price", 3, "column 2 has the type money"),
     "nothing": ("", 2, "neither is given: --query, --object"),
     "no columns": ("SELECT FROM feed WHERE day = $1", 3, "the query has no columns"),
-    "a row in a row": ("SELECT row(1, 2) AS pair, $1 AS day", 3, "not a table"),
+    "a row in a row": ("SELECT row(1, 2) AS pair, $1 AS day", 3, "column 1 has the type record"),
     "one name twice": ("SELECT 1 AS a, 2 AS a, $1 AS day", 3, "'a' has more than one occurrence"),
     "an endless date": ("SELECT date 'infinity' AS until, $1 AS day", 3, "the column 'until' of the query has a time"),
     "an endless time": ("SELECT timestamptz '-infinity' AS since, $1 AS day", 3, "years 1 to 9999"),
@@ -94,13 +103,40 @@ CANNOT_INGEST = {
 
 @pytest.mark.parametrize(("query", "code", "message"), CANNOT_INGEST.values(), ids=CANNOT_INGEST)
 def test_ingest_says_what_is_wrong_with_a_query(lab: Lab, query: str, code: int, message: str) -> None:
-    lab.sql("CREATE SEQUENCE IF NOT EXISTS s")
+    lab.sql("CREATE SEQUENCE IF NOT EXISTS s; DROP DOMAIN IF EXISTS price; CREATE DOMAIN price AS money")
     before = lab.data.files()
     done = lab.ingest("--connection=shop", f"--query={query}", code=code)
     assert message in done.log
     assert "Traceback" not in done.log
     assert lab.data.files() == before
     assert lab.sql("SELECT count(*) FROM feed") == "3"
+
+
+def test_types_of_the_database_that_keep_their_values_are_taken_in(lab: Lab) -> None:
+    lab.sql("CREATE TYPE mood AS ENUM ('glad', 'sad'); CREATE DOMAIN age AS int; CREATE DOMAIN old AS age")
+    values = {
+        "'glad'::mood": "glad", "99::old": 99, "'{\"a\": 1}'::jsonb": '{"a": 1}', "'NaN'::numeric": "nan",
+        "'-Infinity'::numeric": "-inf", "1e-30::numeric": f"0.{29 * '0'}1", "1e40::numeric + 0.5": f"1{40 * '0'}.5",
+        "0.5::real": 0.5, "'a'::char(3)": "a  ", "'b'::name": "b", "NULL": None, "2::smallint": 2,
+    }  # fmt: skip
+    columns = ", ".join(f"{value} AS c{number}" for number, value in enumerate(values))
+    lab.ingest("--connection=shop", f"--query=SELECT {columns}, $1 AS day")
+    found = lab.parquet(f"/data/incoming/{DS}/data")["rows"][0]
+    assert dict(zip([*values, "$1"], found, strict=True)) == {**values, "$1": DS}
+
+
+@pytest.mark.parametrize(("encoding", "code"), [("LATIN1", 0), ("SQL_ASCII", 3)])
+def test_texts_of_a_database_in_another_encoding_are_read_as_they_are(lab: Lab, encoding: str, code: int) -> None:
+    """An SQL_ASCII database does not know the encoding of its texts, so they must be in UTF-8."""
+    lab.sql(f"CREATE DATABASE {encoding} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+    database = {"host": "db", "login": "feed", "password": PASSWORD, "schema": encoding.lower()}
+    lab.connect("old", conn_type="postgres", **database)
+    query = "SELECT chr(246) AS umlaut, $1 AS day"
+    done = lab.ingest("--connection=old", f"--query={query}", code=code)
+    if code:
+        assert 'invalid byte sequence for encoding "UTF8"' in done.log
+    else:
+        assert lab.parquet(f"/data/incoming/{DS}/data")["rows"][0][0] == "ö"
 
 
 def test_ingest_keeps_the_bytes_of_objects(lab: Lab) -> None:
