@@ -23,6 +23,7 @@ from quoting import Cut, Range, cut_damaged_records, cut_records
 
 BLOCK_BYTES, MOST_LINES = 16 << 20, 1 << 19
 LONGEST_RECORD = 1 << 20
+COMMA = ","
 BYTE_ORDER_MARK = "\ufeff".encode()
 
 # Our own columns. No header holds a NUL, so no column of a file has one of these names.
@@ -71,7 +72,8 @@ class CsvFile:
     """A CSV file whose header has been read. `label` names it in messages.
 
     Columns without a name get one if `names_columns`, otherwise they are an error; `named` has these names. `is_plain`
-    says that no value that was parsed has a quote, a delimiter or a line end.
+    says that no value that was parsed has a quote, a delimiter or a line end. `delimiter` is that of the file of which
+    this is a copy, with delimiter and comma in each other's place: header and messages are as in that file.
     Errors: BadInput if the file is empty or its header cannot be read.
     """
 
@@ -83,7 +85,9 @@ class CsvFile:
         may_be_empty: bool = False,
         shows_text: bool = True,
         names_columns: bool = False,
+        delimiter: str = COMMA,
     ) -> None:
+        self._delimiter = delimiter
         self.path, self.label, self._may_be_empty, self._shows_text = path, label, may_be_empty, shows_text
         self._names_columns, self.named, self.is_plain = names_columns, list[str](), True
         with path.open("rb") as file:
@@ -209,10 +213,12 @@ class CsvFile:
 
     def _header(self, text: str) -> list[str]:
         try:
-            names = next(csv.reader([text], strict=True), [])
+            names = next(csv.reader([self._as_delivered(text)], delimiter=self._delimiter, strict=True), [])
         except csv.Error as error:
             raise BadInput(
-                f"the header of {self.label} is not CSV ({error})", expected="comma-separated names"
+                f"the header of {self.label} is not CSV ({error})",
+                expected=f"names with {self._delimiter!r} between them",
+                do="correct it",
             ) from None
         if self._names_columns and any(names):
             names, self.named = with_names(names)
@@ -229,7 +235,7 @@ class CsvFile:
                 return block.decode("utf-8")
             except UnicodeDecodeError as error:
                 at, what = error.start, f"the byte 0x{block[error.start]:02x}, which is no UTF-8,"
-                name = (_in_cp1252(block, at) if self._shows_text else "") or "--encoding NAME"
+                name = (self._in_cp1252(block, at) if self._shows_text else "") or "--encoding NAME"
                 do = f"export the file again as CSV in UTF-8, or add {name}"
         else:
             what, do = "a NUL byte", "export the file again as CSV in UTF-8"
@@ -238,6 +244,19 @@ class CsvFile:
             expected="text in UTF-8",
             do=do,
         )
+
+    def _in_cp1252(self, block: bytes, at: int) -> str:
+        """The option for the encoding that is most often right, with the text around a byte; empty if it is none."""
+        around = block[max(block.rfind(b"\n", 0, at) + 1, at - 20) : at + 20].partition(b"\n")[0]
+        try:
+            text = self._as_delivered(around.decode("cp1252"))
+        except UnicodeDecodeError:
+            return ""
+        return f"--encoding cp1252 (Western European Windows) if this is right: {text!r}"
+
+    def _as_delivered(self, text: str) -> str:
+        """The text as the file has it of which this may be a copy."""
+        return text.translate(str.maketrans(self._delimiter + COMMA, COMMA + self._delimiter))
 
     def _too_long(self, offset: int) -> BadInput:
         return BadInput(
@@ -343,15 +362,6 @@ def in_short(names: Sequence[str], most: int = 50) -> str:
 
 def _as_texts(names: Sequence[str]) -> dict[str, Any]:
     return {"has_header": False, "schema": dict.fromkeys(names, pl.String), "empty_string_is_null": False}
-
-
-def _in_cp1252(block: bytes, at: int) -> str:
-    """The option for the encoding that is most often right, with the text around a byte; empty if it is none."""
-    around = block[max(block.rfind(b"\n", 0, at) + 1, at - 20) : at + 20].partition(b"\n")[0]
-    try:
-        return f"--encoding cp1252 (Western European Windows) if this is right: {around.decode('cp1252')!r}"
-    except UnicodeDecodeError:
-        return ""
 
 
 def down(frame: pl.DataFrame, lines: int) -> pl.DataFrame:

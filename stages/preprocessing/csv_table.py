@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 
 from containers import Container
-from csv_input import BYTE_ORDER_MARK, LINE, TEXT, Batch, Block, CsvFile, down
+from csv_input import BYTE_ORDER_MARK, COMMA, LINE, TEXT, Batch, Block, CsvFile, down
 from parallel import in_order
-from plain_text import COMMA, TextForm, write_plain
+from plain_text import TextForm, write_plain
 from source_rows import Rows
 
 
@@ -23,11 +23,10 @@ class CsvTable:
         if not self.is_plain:
             path = scratch / f"{container.path.name}.txt"
             write_plain(container, text, path)
-        self._file = CsvFile(path, container.label, names_columns=True)
+        self._file = CsvFile(path, container.label, names_columns=True, delimiter=text.delimiter)
         self.named = self._file.named
         # Whoever copies the file copies its header.
         self.is_plain = self.is_plain and not self.named
-        self._file.header = [text.swapped(name) for name in self._file.header]
         self.header = self._file.header
 
     def rows(self) -> Iterator[Rows]:

@@ -76,7 +76,7 @@ class Malformed:
             hint = "correct the quote in the first of these lines, or in a line before"
         if reason.startswith(f"{self.columns + 1} fields"):
             hint = (
-                "remove the comma too many at the end of the rows, or give the header the name that it lacks, "
+                "remove the delimiter too many at the end of the rows, or give the header the name that it lacks, "
                 "such as that of a row number in front"
             )
         raise BadInput(
