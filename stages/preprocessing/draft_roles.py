@@ -8,6 +8,7 @@ from stagekit import BadInput
 
 from column_choice import FEW_VALUES, SHOWN_TEXTS, Choice
 from column_values import Column
+from look_alikes import look_alikes
 from readings import BOOLEAN, INTEGER, NUMBER, NUMBERS, TEXT, Reading, field_document
 
 # More classes are unusual.
@@ -31,6 +32,8 @@ def describe_target(column: Column, choice: Choice, missing: list[str]) -> tuple
         warnings.append(f"{column.name}: {lacking:,} of {column.rows:,} rows have no label: prepare rejects them")
     for text in column.known.counts.keys() - {*missing} if reading is TEXT else ():
         warnings.append(f"{column.name}: {text!r} is a class; if it means missing, name it with --missing '{text}'")
+    if reading is TEXT and (alike := look_alikes(classes)):
+        warnings.append(f"{column.name}: {alike}")
     if len(classes) < 2:
         warnings.append(f"{column.name}: there is only one class, {shown}: nothing can be learned from this file")
     if rare := sorted(str(name) for name, rows in classes.items() if rows < 2):

@@ -6,6 +6,7 @@ reads a value changes them back.
 
 import codecs
 import csv
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -15,8 +16,8 @@ from stagekit import BadInput
 
 from container_options import UTF_8
 from containers import Container
+from csv_input import COMMA
 
-COMMA = ","
 DELIMITERS = {COMMA: "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 # The longer mark first: that of UTF-32 begins with that of UTF-16.
 BYTE_ORDER_MARKS = (
@@ -43,10 +44,6 @@ class TextForm:
         """Whether `csv_input` reads it as it is."""
         return self.encoding == UTF_8 and self.delimiter == COMMA
 
-    def swapped(self, text: str) -> str:
-        """The text with delimiter and comma in each other's place."""
-        return text.translate(str.maketrans(self.delimiter + COMMA, COMMA + self.delimiter))
-
     def __str__(self) -> str:
         return f"{self.encoding}, {DELIMITERS.get(self.delimiter, 'delimiter ' + repr(self.delimiter))}"
 
@@ -62,6 +59,12 @@ def recognise(container: Container, delimiter: str | None, encoding: str | None,
     text = head[len(mark) :].decode(found, errors="replace")
     _require_line_ends(text, container.label)
     header = text.partition("\n")[0].rstrip("\r")
+    if re.fullmatch(r'"?sep=.?"?', header, re.IGNORECASE):
+        raise BadInput(
+            f"{container.label} begins with {header!r}, which Excel reads and which is no header",
+            expected="the names of the columns on the first line",
+            do="remove the first line, such as by: tail -n +2",
+        )
     if header.count('"') % 2:
         raise BadInput(
             f"the header of {container.label} is not CSV on one line: {header[-60:]!r} ends inside quotes",

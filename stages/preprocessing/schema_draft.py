@@ -10,12 +10,13 @@ from stagekit import BadInput, UsageError
 
 from column_choice import Choice, choose
 from column_values import Column
-from csv_input import was_named
+from csv_input import in_short, was_named
 from draft_keys import is_named_like_a_key, made_up_name
 from draft_roles import describe_target, warnings_on_weight
 from file_look import Facts, FileLook, Head, JoinedPairs, LabelPairs
 from free_text import may_become_free_text
 from key_match import KeyMatch
+from look_alikes import look_alikes
 from readings import BOOLEAN, INTEGER, TEXT, TIMES, Reading, field_document
 from table_schema import MOST_CATEGORIES, Field
 
@@ -92,7 +93,10 @@ def _draft_of_two(rows: FileLook, labels: FileLook, facts: Facts) -> Draft:
 def _require_columns(header: Collection[str], names: Collection[str | None], label: str) -> None:
     for name in names:
         if name is not None and name not in header:
-            raise UsageError(f"there is no column {name!r} in {label}: it has {', '.join(header)}", do="correct it")
+            raise UsageError(
+                f"there is no column {name!r} in {label}: it has {in_short([*header])}",
+                do="correct the name, or remove the lines before the header",
+            )
 
 
 def _key_field(name: str, facts: Facts) -> Field:
@@ -245,6 +249,8 @@ class Drafting:
             missing = json.dumps(["", *self._missing, *choice.codes], ensure_ascii=False)
             sentence = f'{choice.codes_found}: a code for missing? If so, add "missingValues": {missing} to this field'
             self._warn(name, sentence, why)
+        if choice.reading is TEXT and (alike := look_alikes(column.values.counts)):
+            self._warn(name, alike, why)
         if choice.reading is TEXT and column.most_distinct > MOST_CATEGORIES:
             self._warn(
                 name, f"the encoder keeps the {MOST_CATEGORIES} most frequent texts, others are as if missing", why

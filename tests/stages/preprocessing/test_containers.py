@@ -309,6 +309,26 @@ UNREADABLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
         PLAIN.replace("texel", "Größe").encode("latin-1"),
         ("0xf6, which is no UTF-8,", "on line 3", "or add --encoding cp1252 (Western European Windows)", "Größe"),
     ),
+    "Latin-1 with semicolons": (
+        PLAIN.replace(",", ";").replace("texel", '"Größe, groß"').encode("latin-1"),
+        ("on line 3", "if this is right", ';"Größe, groß";'),
+    ),
+    "Latin-1 in a header with tabs": (
+        PLAIN.replace(",", "\t").replace("breed", '"Größe, groß"', 1).encode("latin-1"),
+        ("on line 1", "if this is right", r'\t"Größe, groß"\t'),
+    ),
+    "a name twice, with semicolons": (
+        PLAIN.replace(",", ";").replace("kilos", '"kilos, net"', 1).replace("breed", '"kilos, net"', 1).encode(),
+        ("names kilos, net twice",),
+    ),
+    "a header of semicolons with a quote too many": (
+        PLAIN.replace(",", ";").replace("kilos", '"kilos"net', 1).encode(),
+        ("';' expected after '\"'", "expected: names with ';' between them"),
+    ),
+    "Excel's line of the delimiter": (
+        ("sep=;\n" + PLAIN.replace(",", ";")).encode("utf-16"),
+        ("begins with 'sep=;'", "remove the first line"),
+    ),
     "lone CR": (PLAIN.replace("\n", "\r").encode(), ("end with a carriage return alone", "tr '\\r' '\\n'")),
     "line break in the header": (
         PLAIN.replace("kilos", '"kilos\nof meat"', 1).encode(),
@@ -325,7 +345,7 @@ UNREADABLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
     ),
     "a comma too many": (
         PLAIN.replace("\n", ",\n").replace(",\n", "\n", 1).encode(),
-        ("9 of 9 rows", "9 fields, expected 8", "remove the comma too many", "row number"),
+        ("9 of 9 rows", "9 fields, expected 8", "remove the delimiter too many", "row number"),
     ),
     "no key column": (PLAIN.replace("tag,", "name,", 1).encode(), ("lacks tag and has unknown name",)),
 }

@@ -511,3 +511,22 @@ def test_classes_of_one_row_are_named_before_split_refuses_them(day: Day, files:
     split = day.run("split")
     assert split.code == 3
     assert f"these have only one row: {shown}" in split.log
+
+
+@pytest.mark.parametrize("other", ["Chip", "chip ", "chip\u00a0", "\uff43hip", "ch\u200bip"])
+def test_texts_that_look_alike_are_named(day: Day, files: dict[str, Path], other: str) -> None:
+    ways, labels = ["chip", other, "online"], ["no", "No", "yes"]
+    table = [["id", "way", "y"], *([n, ways[n % 3], labels[n // 33]] for n in range(99))]
+    run, _ = draft(day, files, table)
+    alike = "look alike and count as different texts: make them equal in the file if they mean the same"
+    first, second = sorted(["chip", other])
+    assert run.result["warnings"] == [
+        f"way: {first!r} (33) and {second!r} (33) {alike}",
+        f"y: 'No' (33) and 'no' (33) {alike}",
+    ]
+
+
+def test_lines_before_the_header_are_named(day: Day, files: dict[str, Path]) -> None:
+    run, _ = draft(day, files, [["Sales of 2026"], ["id", "x", "y"], [1, 2, "a"]])
+    assert run.code == 2
+    assert "it has Sales of 2026; do: correct the name, or remove the lines before the header" in run.log
