@@ -186,6 +186,13 @@ def fill(page: str, generated: Mapping[str, Sequence[str]]) -> str:
     return page
 
 
+def part(page: str, name: str) -> list[str]:
+    """The lines of a part, without empty ones. Errors: AirflowMlError if the page lacks a marker."""
+    fill(page, {name: ()})
+    after = page.split(f"<!-- generated: {name} -->\n", 1)[1]
+    return [line for line in after.split(f"<!-- end: {name} -->\n", 1)[0].splitlines() if line]
+
+
 def remembered(page: str) -> Naive:
     """The naive figures that a page holds; none where there are none."""
     match = MEMORY.search(page)

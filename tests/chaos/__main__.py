@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maintain.image_report import fill
+from maintain.image_report import fill, part
 
 from .faults import FAULTS, Fault
 from .scene import Reading, Scene, reader, struck_stack
+from .tables import markdown
 
 HEADER = (
     "fault",
@@ -92,7 +93,17 @@ def row(name: str, tries: Sequence[Try], usual_s: float) -> list[str]:
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Markdown."""
-    return [f"| {' | '.join(cells)} |" for cells in (HEADER, ["---"] * len(HEADER), *rows)]
+    return markdown(HEADER, rows)
+
+
+def merged(page: str, rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The rows of a page's table with these in place of those of the same faults, in the order of FAULTS.
+
+    A row of a fault that is gone goes.
+    """
+    there = [[cell.strip() for cell in line.split("|")[1:-1]] for line in part(page, "faults")]
+    known = {cells[0]: cells for cells in [*there, *map(list, rows)] if len(cells) == len(HEADER)}
+    return [known[name] for name in ("none", *FAULTS) if name in known]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--only", default="", metavar="EXPRESSION", help="only faults whose name fits, such as 'disk|twice'"
     )
     parser.add_argument("--seed", type=int, default=1, help="draws the moments (default: %(default)s)")
-    parser.add_argument("--doc", type=Path, metavar="FILE", help="the page whose table is replaced")
+    parser.add_argument("--doc", type=Path, metavar="FILE", help="the page whose rows of these faults are replaced")
     arguments = parser.parse_args(argv)
     chosen = {name: fault for name, fault in FAULTS.items() if re.search(arguments.only, name)}
     if not chosen or arguments.tries < 1:
@@ -131,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows.append(row(name, tries, usual.seconds))
             if arguments.doc:  # after each fault: the whole takes long
                 page = arguments.doc.read_text(encoding="utf-8")
-                arguments.doc.write_text(fill(page, {"faults": table(rows)}), encoding="utf-8")
+                arguments.doc.write_text(fill(page, {"faults": table(merged(page, rows))}), encoding="utf-8")
     print("\n".join(table(rows)))
     return 0 if all_well else 1
 

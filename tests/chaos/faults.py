@@ -11,6 +11,7 @@ from .scene import Scene
 # How long a service hangs, how long it has no network, how long the disk is full.
 HANG_S, CUT_S, FULL_S = 120, 30, 20
 ALL = ("scheduler", "triggerer", "dag-processor", "api-server", "postgres", "mlflow", "engine-proxy")
+OF_DISK = {"data": "the data", "Postgres": "Postgres", "MLflow": "MLflow", "logs": "Airflow's logs"}
 Fault = Callable[[Scene], int]
 
 
@@ -69,12 +70,16 @@ def cut_off(service: str) -> Fault:
     return strike
 
 
-def fill_the_disk(scene: Scene) -> int:
-    """No byte is free below /data."""
-    scene.fill_disk()
-    time.sleep(FULL_S)
-    scene.empty_disk()
-    return 1
+def fill_the_disk(name: str) -> Fault:
+    """No byte is free on a disk."""
+
+    def strike(scene: Scene) -> int:
+        scene.fill_disk(name)
+        time.sleep(FULL_S)
+        scene.empty_disk(name)
+        return 1
+
+    return strike
 
 
 def ask_twice(scene: Scene) -> int:
@@ -114,7 +119,7 @@ FAULTS: dict[str, Fault] = {
     "everything is killed at once": kill_services(*ALL),
     **{f"{service} hangs for {HANG_S} s": pause(service) for service in ALL},
     **{f"{service} has no network for {CUT_S} s": cut_off(service) for service in ("scheduler", "postgres", "mlflow")},
-    f"the disk of the data is full for {FULL_S} s": fill_the_disk,
+    **{f"the disk of {of} is full for {FULL_S} s": fill_the_disk(name) for name, of in OF_DISK.items()},
     "each run is there twice": ask_twice,
     "a person clears a run that works": clear_a_run,
     "a person marks a run failed that works": mark_a_run_failed,

@@ -19,7 +19,7 @@ from datetime import date, timedelta
 from airflow_ml.airflow_api import FINAL_STATES
 from airflow_ml.common import number_from_1
 
-from tests.end_to_end.conftest import DAGS, PROJECT, Stack, compose_stack, remove_stack, start_collector
+from tests.end_to_end.conftest import DAGS, PROJECT, Stack, compose_stack, remove_stack, start_collector, write_rules
 from tests.harness import ROOT, docker
 
 # The champion's day; the backfills begin the day after.
@@ -124,6 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=number_from_1, default=240, help="at most (default: %(default)s)")
     arguments = parser.parse_args(argv)
     remove_stack()
+    write_rules()
     try:
         compose_stack.start()
         start_collector()

@@ -11,7 +11,18 @@ from airflow_ml.airflow_api import FINAL_STATES
 from airflow_ml.alerts import read_alerts
 from airflow_ml.common import AirflowMlError
 
-from tests.end_to_end.conftest import DAGS, FEW_TREES, PROJECT, SMALL, Stack, compose_stack, data, remove_stack
+from tests.end_to_end.conftest import (
+    DAGS,
+    FEW_TREES,
+    PROJECT,
+    SMALL,
+    Stack,
+    compose_stack,
+    data,
+    remove_stack,
+    start_collector,
+    write_rules,
+)
 from tests.harness import docker, images
 
 # The champion's day, and the day that each fault strikes.
@@ -23,12 +34,18 @@ PATIENCE_S = 900
 GRACE_S = 60
 T = TypeVar("T")
 READER, KEEPER = f"{PROJECT}-reader", f"{PROJECT}-keeper"
-# The data is on a small disk of its own, in memory: it can be filled without harm to the machine.
-DISK = ("--driver=local", "--opt=type=tmpfs", "--opt=device=tmpfs", "--opt=o=size=200m,uid=10001,gid=10001,mode=0755")
-FILLER = "/data/.filler"
-FILL = f"""
-import contextlib
-with contextlib.suppress(OSError), open({FILLER!r}, "wb", buffering=0) as file:
+# What can be filled is on small disks in memory, without harm to the machine: the volume of each, its size, its user.
+# Postgres' limit of memory must hold what is on its disk too.
+DISKS = {
+    "data": (data.source, "200m", 10001),
+    "Postgres": (f"{PROJECT}_postgres", "300m", 999),
+    "MLflow": (f"{PROJECT}_mlflow", "100m", 10001),
+    "logs": (f"{PROJECT}_logs", "100m", 10001),
+}
+FILLER = "/disks/{name}/.filler"
+FILL = """
+import contextlib, sys
+with contextlib.suppress(OSError), open(sys.argv[1], "wb", buffering=0) as file:
     while True:
         file.write(bytes(65536))
 """
@@ -185,13 +202,13 @@ class Scene:
         """The id of a service's container."""
         return compose_stack.container_of(service)
 
-    def fill_disk(self) -> None:
-        """Leave no byte free below /data."""
-        data.python(FILL)
+    def fill_disk(self, name: str) -> None:
+        """Leave no byte free on a disk of DISKS."""
+        docker("exec", KEEPER, "python", "-c", FILL, FILLER.format(name=name))
 
-    def empty_disk(self) -> None:
+    def empty_disk(self, name: str) -> None:
         """Give back what `fill_disk` took."""
-        data.python(f"import os; os.remove({FILLER!r})")
+        docker("exec", KEEPER, "python", "-c", "import os, sys; os.remove(sys.argv[1])", FILLER.format(name=name))
 
 
 @contextmanager
@@ -218,12 +235,18 @@ def reader() -> Iterator[Callable[[], Reading]]:
 def struck_stack() -> Iterator[Scene]:
     """The stack with a model in production, for as long as the block runs."""
     _remove()
-    docker("volume", "create", *DISK, data.source)
-    # The disk is there as long as a container has it, whatever is killed.
+    for volume, size, user in DISKS.values():
+        options = ("type=tmpfs", "device=tmpfs", f"o=size={size},uid={user},gid={user},mode=0755")
+        docker("volume", "create", "--driver=local", *(f"--opt={one}" for one in options), volume)
+    # A disk is there as long as a container has it, whatever is killed.
+    mounts = [f"--volume={volume}:/disks/{name}:nocopy" for name, (volume, *_) in DISKS.items()]
     sleep = "import time; time.sleep(10**6)"
-    docker("run", "--detach", f"--name={KEEPER}", data.mount, "--entrypoint=python", images()["base"], "-c", sleep)
+    root = ("--user=0:0", "--network=none", "--entrypoint=python")
+    docker("run", "--detach", f"--name={KEEPER}", *mounts, *root, images()["base"], "-c", sleep)
+    write_rules()
     try:
         compose_stack.start()
+        start_collector()
         stack = Stack()
         stack.run("generate_data", {"ds": TRAINED, **SMALL})
         stack.run("train_model", {"ds": TRAINED, **FEW_TREES})
@@ -233,5 +256,10 @@ def struck_stack() -> Iterator[Scene]:
 
 
 def _remove() -> None:
-    docker("rm", "--force", READER, KEEPER, check=False)
+    compose_stack.compose("stop")
+    # A stage that still works holds the data.
+    stages = docker("ps", "--all", "--quiet", f"--filter=label=airflow-ml.data={data.source}").stdout.split()
+    docker("rm", "--force", READER, KEEPER, *stages, check=False)
     remove_stack()
+    for volume, *_ in DISKS.values():
+        docker("volume", "rm", "--force", volume, check=False)
