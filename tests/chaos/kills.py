@@ -12,6 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,19 +68,43 @@ class Struck(Data):
 
 
 @dataclass
-class Count:
-    """How often a command was killed, and what that did."""
+class Victim:
+    """A command, the data that it finds, how it ends if nobody kills it, and what the kills did."""
 
+    step: Callable[[Data], Done]
+    before: Data
+    seconds: float
+    expected: dict[str, str]
     kills: int = 0
     published: int = 0
     torn: int = 0
     other: int = 0
     left: int = 0
 
-    @property
-    def is_well(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.torn and not self.other and not self.left
+    def figures(self) -> list[int]:
+        """The cells of its row."""
+        return [self.kills, self.published, self.torn, self.other, self.left]
+
+    def kill(self, draw: random.Random) -> None:
+        """Kill the command once, on a copy of the data, and run it again there."""
+        before = self.before.files()
+        while True:
+            with copy_of(self.before, "kills") as copy:
+                after_s = draw.uniform(0, self.seconds)
+                if self.step(Struck(copy.source, after_s=after_s)).code == 0:
+                    continue  # it had ended
+                after = copy.files()
+                found_torn = torn(copy, after)
+                self.step(copy)
+                found = lasting(copy.files())
+            break
+        other = {path for path, sha in self.expected.items() if found.get(path) != sha}
+        left = found.keys() - self.expected.keys()
+        if found_torn or other or left:
+            print(f"killed after {after_s:.2f} s: {found_torn=} {other=} {left=}", file=sys.stderr, flush=True)
+        self.kills += 1
+        self.published += any(after[path] != before.get(path) for path in after if path.endswith("/_meta.json"))
+        self.torn, self.other, self.left = self.torn + len(found_torn), self.other + len(other), self.left + len(left)
 
 
 def torn(data: Data, files: dict[str, str]) -> list[str]:
@@ -94,40 +119,22 @@ def lasting(files: dict[str, str]) -> dict[str, str]:
     return {path: "" if path.endswith(OF_THE_RUN) else sha for path, sha in files.items()}
 
 
-def kill_step(data: Data, step: Callable[[Data], Done], kills: int, draw: random.Random) -> Count:
-    """Kill a command so many times, each time on a copy of the data."""
-    count, before = Count(), data.files()
-    with copy_of(data, "kills") as whole:
-        done = step(Struck(whole.source))
-        assert done.code == 0, done.log
-        expected = lasting(whole.files())
-    while count.kills < kills:
-        with copy_of(data, "kills") as copy:
-            if step(Struck(copy.source, after_s=draw.uniform(0, done.seconds))).code == 0:
-                continue  # it had ended
-            count.kills += 1
-            after = copy.files()
-            marks = {path for path in after if path.endswith("/_meta.json")}
-            count.published += any(after[path] != before.get(path) for path in marks)
-            found_torn = torn(copy, after)
-            step(copy)
-            found = lasting(copy.files())
-        lost = {path for path, sha in expected.items() if found.get(path) != sha}
-        left = found.keys() - expected.keys()
-        for what in (found_torn, lost, left):
-            if what:
-                print(f"killed after {count}: {sorted(what)}", file=sys.stderr, flush=True)
-        count.torn, count.other, count.left = (
-            count.torn + len(found_torn), count.other + len(lost), count.left + len(left),
-        )  # fmt: skip
-    return count
+def line_up(stack: ExitStack) -> dict[str, Victim]:
+    """Every command, with the data that it finds; each runs once."""
+    victims, data = {}, stack.enter_context(data_volume("kills"))
+    for name, step in STEPS.items():
+        before = stack.enter_context(copy_of(data, "kills"))
+        done = step(Struck(data.source))
+        assert done.code == 0, f"{name}: {done.log}"
+        victims[name] = Victim(step, before, done.seconds, lasting(data.files()))
+    return victims
 
 
-def table(counts: dict[str, Count]) -> list[str]:
+def table(victims: dict[str, Victim]) -> list[str]:
     """Markdown."""
-    rows = [(name, one.kills, one.published, one.torn, one.other, one.left) for name, one in counts.items()]
-    rows.append(("all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
-    return markdown(HEADER, rows)
+    rows = [one.figures() for one in victims.values()]
+    total = [sum(column) for column in zip(*rows, strict=True)]
+    return markdown(HEADER, [[name, *row] for name, row in zip([*victims, "all"], [*rows, total], strict=True)])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -141,18 +148,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--doc", type=Path, metavar="FILE", help="the page whose table is replaced")
     arguments = parser.parse_args(argv)
     draw = random.Random(arguments.seed)
-    counts: dict[str, Count] = {}
-    with data_volume("kills") as data:
-        for name, step in STEPS.items():
-            counts[name] = kill_step(data, step, arguments.kills, draw)
-            print(f"{name}: {counts[name]}", file=sys.stderr, flush=True)
-            step(data)
-    lines = table(counts)
-    if arguments.doc:
-        page = arguments.doc.read_text(encoding="utf-8")
-        arguments.doc.write_text(fill(page, {"kills": lines}), encoding="utf-8")
+    with ExitStack() as stack:
+        victims = line_up(stack)
+        for number in range(arguments.kills):
+            for victim in victims.values():
+                victim.kill(draw)
+            lines = table(victims)
+            print(f"round {number + 1}: {lines[-1]}", file=sys.stderr, flush=True)
+            if arguments.doc:  # after each round: the whole takes long
+                page = arguments.doc.read_text(encoding="utf-8")
+                arguments.doc.write_text(fill(page, {"kills": lines}), encoding="utf-8")
     print("\n".join(lines))
-    return 0 if all(one.is_well for one in counts.values()) else 1
+    return 1 if any(one.torn or one.other or one.left for one in victims.values()) else 0
 
 
 if __name__ == "__main__":
