@@ -27,7 +27,8 @@ from tests.images.proxy_lab import PROBE, PROBE_DOCKERFILE, Proxy
 START = 'ip link set lo up; exec dockerd "$@"'
 # How long to wait for an answer, for more of one, and how much of one to read. The proxy gives a client half a second; an
 # engine on a busy machine takes seconds, such as for an image, and what it does later would count for the next attack.
-ANSWER_S, SILENCE_S, MOST = 10.0, 1.0, 1 << 24
+# A whole image is read: the order of its files is that of their hashes, so a secret may come first or last.
+ANSWER_S, SILENCE_S, MOST = 10.0, 1.0, 1 << 28
 CONTAINER_ID = 64
 State = dict[tuple[str, str], Any]
 
@@ -224,7 +225,7 @@ class Lab:
 
     def send(self, target: str, parts: Sequence[bytes]) -> bytes:
         """All that comes back from a socket for these bytes, until the other side ends the connection or is silent."""
-        received = b""
+        received = bytearray()
         with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
             connection.connect(target)
             for number, part in enumerate(parts):
@@ -237,7 +238,7 @@ class Lab:
             while len(received) < MOST and (data := connection.recv(1 << 16)):
                 received += data
                 connection.settimeout(SILENCE_S)
-        return received
+        return bytes(received)
 
     def look(self) -> State:
         """Everything that the engine has, by kind and name."""
