@@ -3,7 +3,7 @@
 Each try publishes the same day from nothing: generate_data, train_model, predict and monitor, asked for together, with
 the fault at a moment that the seed draws. Its files must be those of a day without a fault, byte for byte. A reader
 reads every partition all the time. The stack is a compose project of its own; its data is on a small disk of its own.
-Takes about an hour. Exit codes: 0 every day completed, after a clear at most, and nothing was lost, torn or left over;
+Takes hours. Exit codes: 0 every day completed, after a clear at most, and nothing was lost, torn or left over;
 1 not so, or a fault did not strike; 2 wrong usage.
 """
 
@@ -13,7 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maintain.image_report import fill, part
@@ -123,11 +123,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     draw = random.Random(arguments.seed)
     rows, all_well = [], True
     with struck_stack() as scene:
-        run_day(scene, None, 0, {})
+        # Were a day not the same twice, each day that is struck would differ from it.
+        usual = replace(run_day(scene, None, 0, {}), wrong=())
         expected = scene.files()
-        usual = run_day(scene, None, 0, expected)
-        if not usual.by_itself or usual.wrong or not expected:
-            raise SystemExit(f"error: a day without a fault is not the same twice: {usual}")
+        if not usual.by_itself or not expected:
+            raise SystemExit(f"error: a day without a fault has failed: {usual}")
         rows.append(row("none", [usual], usual.seconds))
         for name, fault in chosen.items():
             tries = []

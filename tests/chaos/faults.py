@@ -1,7 +1,7 @@
 """The faults. Each strikes a day that runs and returns how often it struck; what it took away is there again then."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tests.end_to_end.conftest import PROJECT
 from tests.harness import docker, kill_processes
@@ -53,6 +53,15 @@ def pause(service: str) -> Fault:
         time.sleep(HANG_S)
         docker("unpause", container)
         return 1
+
+    return strike
+
+
+def in_turn(faults: Sequence[Fault]) -> Fault:
+    """Several faults, one after the other, for as long as the day runs."""
+
+    def strike(scene: Scene) -> int:
+        return sum(fault(scene) for fault in faults if not scene.has_ended())
 
     return strike
 
@@ -118,8 +127,12 @@ FAULTS: dict[str, Fault] = {
     **{f"{service} is killed": kill_services(service) for service in ALL},
     "everything is killed at once": kill_services(*ALL),
     **{f"{service} hangs for {HANG_S} s": pause(service) for service in ALL},
+    f"each service hangs for {HANG_S} s, one after the other": in_turn([pause(service) for service in ALL]),
     **{f"{service} has no network for {CUT_S} s": cut_off(service) for service in ("scheduler", "postgres", "mlflow")},
     **{f"the disk of {of} is full for {FULL_S} s": fill_the_disk(name) for name, of in OF_DISK.items()},
+    f"each of these disks is full for {FULL_S} s, one after the other": in_turn(
+        [fill_the_disk(name) for name in OF_DISK]
+    ),
     "each run is there twice": ask_twice,
     "a person clears a run that works": clear_a_run,
     "a person marks a run failed that works": mark_a_run_failed,

@@ -25,7 +25,7 @@ from .scene import DAY, OF_THE_RUN, TRAINED
 from .tables import markdown
 
 MODEL, SMALL = f"models/{TRAINED}", "--rows=3000"
-RULES = json.loads((ROOT / "dags" / "rules.json").read_text(encoding="utf-8"))
+RULES = json.loads((ROOT / "dags" / "rules.json").read_text(encoding="utf-8"))["monitoring"]
 RULES_JSON = f"--rules-json={json.dumps(RULES)}"
 # The commands of two days, in their order: a model is trained on the first, the second is scored and measured.
 STEPS: dict[str, Callable[[Data], Done]] = {

@@ -71,7 +71,7 @@ while not ends:
         except BadInput as error:
             torn.append(str(error))
         looks += 1
-    time.sleep(0.05)
+    time.sleep(0.5)
 print(looks, len(set(torn)), *sorted(set(torn))[:3], sep="\\t")
 """
 
