@@ -12,6 +12,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,7 @@ class Victim:
     before: Data
     seconds: float
     expected: dict[str, str]
+    draw: random.Random
     kills: int = 0
     published: int = 0
     torn: int = 0
@@ -85,12 +87,12 @@ class Victim:
         """The cells of its row."""
         return [self.kills, self.published, self.torn, self.other, self.left]
 
-    def kill(self, draw: random.Random) -> None:
+    def kill(self) -> None:
         """Kill the command once, on a copy of the data, and run it again there."""
         before = self.before.files()
         while True:
             with copy_of(self.before, "kills") as copy:
-                after_s = draw.uniform(0, self.seconds)
+                after_s = self.draw.uniform(0, self.seconds)
                 if self.step(Struck(copy.source, after_s=after_s)).code == 0:
                     continue  # it had ended
                 after = copy.files()
@@ -119,14 +121,14 @@ def lasting(files: dict[str, str]) -> dict[str, str]:
     return {path: "" if path.endswith(OF_THE_RUN) else sha for path, sha in files.items()}
 
 
-def line_up(stack: ExitStack) -> dict[str, Victim]:
+def line_up(stack: ExitStack, seed: int) -> dict[str, Victim]:
     """Every command, with the data that it finds; each runs once."""
     victims, data = {}, stack.enter_context(data_volume("kills"))
     for name, step in STEPS.items():
         before = stack.enter_context(copy_of(data, "kills"))
         done = step(Struck(data.source))
         assert done.code == 0, f"{name}: {done.log}"
-        victims[name] = Victim(step, before, done.seconds, lasting(data.files()))
+        victims[name] = Victim(step, before, done.seconds, lasting(data.files()), random.Random(f"{seed} {name}"))
     return victims
 
 
@@ -144,15 +146,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--kills", type=number_from_1, default=16, metavar="N", help="of each command (default: %(default)s)"
     )
+    parser.add_argument(
+        "--at-once", type=number_from_1, default=2, metavar="N", help="containers (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="draws the moments (default: %(default)s)")
     parser.add_argument("--doc", type=Path, metavar="FILE", help="the page whose table is replaced")
     arguments = parser.parse_args(argv)
-    draw = random.Random(arguments.seed)
     with ExitStack() as stack:
-        victims = line_up(stack)
+        pool = stack.enter_context(ThreadPoolExecutor(arguments.at_once))
+        victims = line_up(stack, arguments.seed)
         for number in range(arguments.kills):
-            for victim in victims.values():
-                victim.kill(draw)
+            list(pool.map(Victim.kill, victims.values()))
             lines = table(victims)
             print(f"round {number + 1}: {lines[-1]}", file=sys.stderr, flush=True)
             if arguments.doc:  # after each round: the whole takes long
