@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 # How long a worker waits for a container. Most stages end within it; a wait in the triggerer costs the start of another
 # process, some seconds.
 PATIENCE = timedelta(seconds=10)
+# Bounds how long a worker reads what a container has written that has ended.
+TO_THE_END = timedelta(minutes=10)
 # An input that is not there yet is looked for again every 5 minutes, for an hour.
 WAIT, MAX_WAITS = timedelta(minutes=5), 12
 
@@ -249,8 +251,14 @@ class StageOperator(DockerOperator):
         started = monotonic()
         lines = self._log_output(self._engine.follow(self.container_id, PATIENCE.total_seconds()), logged)
         state = self._engine.state(self.container_id)
+        spent = timedelta(seconds=monotonic() - started)
         if state.exit_code is None:
-            self._defer(timedelta(seconds=monotonic() - started), lines)
+            self._defer(spent, lines)
+        if spent >= PATIENCE:
+            # It has ended since the time was over, such as while this machine or this service hung: the result may be
+            # in what is not read yet.
+            self.outcome.lines.clear()
+            self._log_output(self._engine.follow(self.container_id, TO_THE_END.total_seconds()), lines)
         self.outcome.exit_code = state.exit_code
         if state.exit_code:
             self._fail(state, context)

@@ -20,6 +20,8 @@ from airflow.models.trigger import Trigger
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
 from ml import engines, operator
+from ml.engines import State
+from ml.engines.docker import DockerEngine
 from ml.trigger import ContainerTrigger
 from tests.dags.conftest import DAGS, ROOT
 from tests.dags.engine.conftest import MLFLOW, Engine, docker
@@ -365,6 +367,27 @@ def test_long_work_holds_no_worker(probes: Airflow, engine: Engine) -> None:
     assert outcome.ti.state == "success", outcome.error
     assert probes.result(run, "probe") == {"ds": "2026-11-21", "rows": 3}
     assert probes.asset_events(run) == [("raw", {"ds": "2026-11-21", "rows": 3})]
+    assert engine.containers(run.run_id) == []
+    lines = [log["event"] % log.get("positional_args", ()) for log in logs]
+    assert [line for line in lines if line.startswith("line ")] == ["line 0", "line 1", "line 2"]
+
+
+@pytest.mark.usefixtures("_no_patience")
+def test_container_that_ends_while_the_worker_hangs_has_its_result_read(
+    probes: Airflow, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker's time was over before it had read everything; when it looks again, the container has ended."""
+    look = DockerEngine.state
+
+    def look_late(self: DockerEngine, container: str) -> State:
+        docker("wait", container)
+        return look(self, container)
+
+    monkeypatch.setattr(DockerEngine, "state", look_late)
+    with structlog.testing.capture_logs() as logs:
+        run, outcome = execute(probes, SLOW)
+    assert outcome.ti.state == "success", outcome.error
+    assert probes.result(run, "probe") == {"ds": "2026-11-21", "rows": 3}
     assert engine.containers(run.run_id) == []
     lines = [log["event"] % log.get("positional_args", ()) for log in logs]
     assert [line for line in lines if line.startswith("line ")] == ["line 0", "line 1", "line 2"]
