@@ -99,6 +99,11 @@ class Service:
         """Whether it runs and is healthy, or has ended well if it is the one that only prepares."""
         return self.health == "healthy" or (self.name, self.state, self.exit_code) == ("init", "exited", 0)
 
+    @property
+    def hangs(self) -> bool:
+        """Whether its process is there and does not answer; the engine starts only what has ended again."""
+        return self.state == "paused" or (self.state, self.health) == ("running", "unhealthy")
+
 
 def services() -> list[Service]:
     """The services of this installation that have a container; none if it was never started, or was stopped."""
@@ -187,13 +192,16 @@ def container_of(service: str) -> str:
 
 
 def start() -> None:
-    """Start the stack, if it is not up.
+    """Start the stack, if it is not up, and start a service again that hangs.
 
     Errors: AirflowMlError with each service that is not healthy, and what to do.
     """
     write_secrets()
     if old := with_old_secrets():
         compose("rm", "--force", "--stop", *old)
+    if hanging := [service.name for service in services() if service.hangs]:
+        print(f"==> Starting what does not answer again: {', '.join(hanging)}", file=sys.stderr)
+        compose("restart", *hanging)
     if is_up():
         print("==> Airflow, MLflow and the reports are up", file=sys.stderr)
     else:

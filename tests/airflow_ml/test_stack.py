@@ -5,7 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from airflow_ml.stack import advice, runs_page
+from airflow_ml.stack import Service, advice, runs_page
 
 # As Docker says it: of a container's port, of another program's, and of either from version 28 on.
 ALLOCATED = (
@@ -31,6 +31,21 @@ def test_password_of_another_file_is_named_for_airflow_alone() -> None:
     said = 'FATAL:  password authentication failed for user "{}"'
     assert "the password of another .env" in advice(said.format("airflow"), PORTS)
     assert "the password of another .env" not in advice(said.format("mlflow"), PORTS)
+
+
+@pytest.mark.parametrize(
+    ("service", "hangs"),
+    [
+        (Service("scheduler", "running", 0, "unhealthy"), True),
+        (Service("scheduler", "paused", 0, ""), True),
+        (Service("scheduler", "running", 0, "healthy"), False),
+        (Service("scheduler", "running", 0, "starting"), False),
+        (Service("scheduler", "exited", 1, ""), False),
+        (Service("init", "exited", 0, ""), False),
+    ],
+)
+def test_service_hangs_whose_process_is_there_and_does_not_answer(service: Service, hangs: bool) -> None:
+    assert service.hangs is hangs
 
 
 @pytest.mark.parametrize(

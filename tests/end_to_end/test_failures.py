@@ -280,6 +280,15 @@ def test_stack_heals_after_its_database_restarts_and_a_task_that_runs_sends_no_a
     assert (state, messages) == ("success", []) or (state, len(messages)) == ("failed", 2), (state, messages)
 
 
+def test_make_up_heals_a_service_that_hangs(stack: Stack) -> None:
+    """The engine starts only again what has ended."""
+    container = compose_stack.container_of("reports")
+    subprocess.run(["docker", "pause", container], check=True, capture_output=True)
+    assert [one.name for one in compose_stack.services() if one.hangs] == ["reports"]
+    compose_stack.start()
+    assert all(one.is_well for one in compose_stack.services())
+
+
 def test_missed_deadline_of_a_scheduled_run_sends_one_alert(receiver: Receiver, runs: dict[str, str]) -> None:
     for message in receiver.both(runs["alert_deadline"]):
         assert "alert_deadline: nowhere of " in message["title"]
