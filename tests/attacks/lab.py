@@ -25,9 +25,9 @@ from tests.harness import docker, images, wait_until
 from tests.images.proxy_lab import PROBE, PROBE_DOCKERFILE, Proxy
 
 START = 'ip link set lo up; exec dockerd "$@"'
-# How long to wait for an answer, for more of one, and how much of one to read. The proxy gives a client half a second; an
-# engine on a busy machine takes seconds, such as for an image, and what it does later would count for the next attack.
-# A whole image is read: the order of its files is that of their hashes, so a secret may come first or last.
+# How long to wait for an answer, for more of one, and how much of one to read. The proxy gives a client half a second.
+# An engine on a busy machine takes seconds, and what it does later would count for the next attack. A whole image is
+# read: the order of its files is that of their hashes, so a secret may come first or last.
 ANSWER_S, SILENCE_S, MOST = 10.0, 1.0, 1 << 28
 CONTAINER_ID = 64
 State = dict[tuple[str, str], Any]
