@@ -7,6 +7,7 @@ memory until the end, in addition to what labels.py needs: some 2 GB while 10 mi
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,8 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
     """Write `evaluation.json`; returns the result."""
     baseline, confidence = _read_baseline(day), rules["confidence"]
     fields = segment_fields(day.model.encoder, rules["segments"])
-    counts, missing, weights, costs, segments = _read_features(day, baseline, fields)
-    predictions = _Predictions(day, baseline, weights, costs, segments)
+    features = _read_features(day, baseline, fields)
+    predictions = _Predictions(day, baseline, features)
     labelled = predictions.labelled()
     trained = read_document(day.model.partition, METRICS_FILE)
     evaluation: dict[str, Any] = {
@@ -50,13 +51,7 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
         "trained_on_day": day.is_training_day,
         "rows": predictions.rows,
         "target": predictions.target(),
-        "metrics": {
-            **_measure(labelled, day.model.threshold, confidence),
-            **_calibrated(labelled, None if day.is_training_day else trained.get("calibrator")),
-            **predictions.cost(labelled, trained.get("default_threshold")),
-        }
-        if labelled
-        else None,
+        "metrics": _metrics(day, predictions, labelled, trained, confidence) if labelled else None,
         "trained": trained,
         **_estimate(day, predictions, trained, confidence),
         "curves": curve_list(labelled) if labelled else None,
@@ -68,8 +63,8 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
         )
         if labelled and fields
         else None,
-        "drift": _drift(baseline, counts, predictions, confidence) if baseline else None,
-        "missing_as_zero": missing,
+        "drift": _drift(baseline, features.counts, predictions, confidence) if baseline else None,
+        "missing_as_zero": features.missing_as_zero,
         "quality": day.quality,
         "rules": rules,
     }
@@ -79,8 +74,16 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
     return _result(evaluation) | ({"warnings": predictions.warnings} if predictions.warnings else {})
 
 
-def _measure(rows: LabelledRows, threshold: float | None, confidence: float) -> dict[str, Any]:
-    return {**measure(rows, threshold), "intervals": intervals(rows, confidence)}
+def _metrics(
+    day: ScoredDay, predictions: "_Predictions", rows: LabelledRows, trained: Mapping[str, Any], confidence: float
+) -> dict[str, Any]:
+    """The figures of the labelled rows, with intervals, with calibrated scores and with costs."""
+    return {
+        **measure(rows, day.model.threshold),
+        "intervals": intervals(rows, confidence),
+        **_calibrated(rows, None if day.is_training_day else trained.get("calibrator")),
+        **predictions.cost(rows, trained.get("default_threshold")),
+    }
 
 
 def _estimate(
@@ -137,21 +140,28 @@ def _read_baseline(day: ScoredDay) -> Baseline | None:
     return None
 
 
-class _Predictions:
-    """The day's predictions, joined with the labels; read once. `weights`, `costs`, `segments` are of the rows."""
+@dataclass(frozen=True)
+class _Features:
+    """What the day's features say: of the whole day, and of each row, in their order.
 
-    def __init__(
-        self,
-        day: ScoredDay,
-        baseline: Baseline | None,
-        weights: np.ndarray | None,
-        costs: np.ndarray | None,
-        segments: np.ndarray,
-    ) -> None:
-        self._costs, self._segments = costs, segments
-        self._costs_of_parts: list[np.ndarray] = []
-        self._segments_of_parts: list[np.ndarray] = []
-        self._encoder, self._baseline, self._weights = day.model.encoder, baseline, weights
+    `counts`: the rows in each bin of each feature; `missing_as_zero`: by feature, the rows that the model reads as 0.0
+    without a value. Of each row, `weights` and `costs`, None if the model has none, and its codes in the `segments`.
+    """
+
+    counts: list[list[int]]
+    missing_as_zero: dict[str, int]
+    weights: np.ndarray | None
+    costs: np.ndarray | None
+    segments: np.ndarray
+
+
+class _Predictions:
+    """The day's predictions, joined with the labels; read once."""
+
+    def __init__(self, day: ScoredDay, baseline: Baseline | None, features: _Features) -> None:
+        self._encoder, self._features = day.model.encoder, features
+        # Of each chunk: which rows have a label whose class the model knows.
+        self._known: list[np.ndarray] = []
         self.warnings: list[str] = []
         self._labels = Labels(day.labels, self._encoder) if day.labels else None
         self._new_classes: Counter[str] = Counter()
@@ -159,7 +169,6 @@ class _Predictions:
         self.scores = ScoreCounts()
         self._score_counts = np.zeros(len(baseline.score[0].labels) if baseline else 0, dtype=np.int64)
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        self._weights_of_parts: list[np.ndarray] = []
         texts, numbers = [*self._encoder.key, "prediction"], self._encoder.probability_columns
         table = open_table(day.predictions, "predictions.csv", "prediction predict", texts, numbers)
         for chunk in table.chunks():
@@ -173,18 +182,20 @@ class _Predictions:
                 self._add(self._labels, chunk, predicted)
 
     def _add(self, labels: Labels, chunk: Chunk, predicted: np.ndarray) -> None:
-        """Keep codes, predicted codes, probabilities and weights of the rows whose class the model knows."""
+        """Keep codes, predicted codes and probabilities of the rows whose class the model knows."""
         codes, classes = labels.codes_of(chunk.texts[:-1]), len(self._encoder.classes)
         self._matched += int((codes >= 0).sum())
         for code, rows in zip(*np.unique(codes[codes >= classes], return_counts=True), strict=True):
             self._new_classes[labels.new_classes[int(code) - classes]] += int(rows)
         known = (codes >= 0) & (codes < classes)
         self._parts.append((codes[known], predicted[known], chunk.numbers[known]))
-        if self._weights is not None:
-            self._weights_of_parts.append(self._weights[chunk.start :][: len(known)][known])
-        self._segments_of_parts.append(self._segments[chunk.start :][: len(known)][known])
-        if self._costs is not None:
-            self._costs_of_parts.append(self._costs[chunk.start :][: len(known)][known])
+        self._known.append(known)
+
+    def _of_labelled(self, values: np.ndarray) -> np.ndarray:
+        """The values of the labelled rows, from those of all rows of the day."""
+        known = np.concatenate(self._known)
+        labelled: np.ndarray = values[: len(known)][known]
+        return labelled
 
     def labelled(self) -> LabelledRows | None:
         """The rows that can be measured; None if there are none."""
@@ -197,9 +208,9 @@ class _Predictions:
 
     def _weights_if_complete(self) -> np.ndarray | None:
         """The weights of the labelled rows; None if one of them has no weight, because figures mix no weights."""
-        if self._weights is None:
+        if self._features.weights is None:
             return None
-        weights = np.concatenate(self._weights_of_parts)
+        weights = self._of_labelled(self._features.weights)
         if lacking := int(np.isnan(weights).sum()):
             self.warnings.append(
                 f"{lacking} of {len(weights)} labelled rows have no {self._encoder.weight}: the day's figures count "
@@ -210,13 +221,13 @@ class _Predictions:
 
     def segments(self) -> np.ndarray:
         """The codes of the labelled rows in each field that divides them."""
-        return np.concatenate(self._segments_of_parts)
+        return self._of_labelled(self._features.segments)
 
     def cost(self, rows: LabelledRows, default_threshold: float | None) -> dict[str, float | None]:
         """The mean cost of a labelled row, and that with the threshold of the greatest F1; nothing without costs."""
-        if self._costs is None or default_threshold is None:
+        if self._features.costs is None or default_threshold is None:
             return {}
-        costs = np.concatenate(self._costs_of_parts)
+        costs = self._of_labelled(self._features.costs)
         default = predict_codes(rows.probabilities, default_threshold)
         if lacking := int(np.isnan(costs).any(axis=1).sum()):
             self.warnings.append(f"{lacking} of {len(costs)} labelled rows have no cost of 0 or more in its column")
@@ -270,10 +281,7 @@ def _drift(
     }
 
 
-def _read_features(
-    day: ScoredDay, baseline: Baseline | None, fields: Sequence[tuple[int, Feature]]
-) -> tuple[list[list[int]], dict[str, int], np.ndarray | None, np.ndarray | None, np.ndarray]:
-    """Rows in each bin of each feature; those that the model reads as 0.0 without a value; weights; costs; segments."""
+def _read_features(day: ScoredDay, baseline: Baseline | None, fields: Sequence[tuple[int, Feature]]) -> _Features:
     all_bins = [bins for _, _, bins, _ in baseline.features] if baseline else []
     counts, missing = [np.zeros(len(bins.labels), dtype=np.int64) for bins in all_bins], MissingAsZero(day.model)
     weights: list[np.ndarray] = []
@@ -290,7 +298,9 @@ def _read_features(
         for number, bins in enumerate(all_bins):
             counts[number] += bins.count(chunk.numbers[:, number])
     of_weights, of_costs = (np.concatenate(parts) if parts else None for parts in (weights, costs))
-    return [actual.tolist() for actual in counts], missing.rows, of_weights, of_costs, np.concatenate(segments)
+    return _Features(
+        [actual.tolist() for actual in counts], missing.rows, of_weights, of_costs, np.concatenate(segments)
+    )
 
 
 def _log(evaluation: Mapping[str, Any]) -> None:
