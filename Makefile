@@ -54,7 +54,7 @@ test-fast: ## the tests that need no engine: under a minute
 test: engine ## set up and pass every test
 	@python3 tests/run_all.py
 
-test-nightly: engine ## what takes longer and changes rarely: the rebuild on an empty engine, benchmarks on few rows
+test-nightly: engine ## what takes longer and changes rarely: rebuild on an empty engine, day on a swarm, kills, benchmarks, fuzz
 	@python3 tests/run_all.py --nightly
 
 attack: images ## try to get through the engine proxy, in hundreds of ways; prints the table, writes docs/attacks.md

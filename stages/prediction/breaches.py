@@ -9,8 +9,8 @@ from typing import Any
 
 from stagekit.contract import CALENDAR, HIGHER_IS_BETTER
 
-from evidence import share_interval
 from rules import DECIMALS, gain
+from share_interval import share_interval
 
 # Why a row of target.csv cannot be used; see labels.py.
 UNUSABLE = ("malformed", "missing", "unreadable", "repeated", "without_prediction")

@@ -20,9 +20,9 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from evidence import quantile, share_interval
 from intervals import area_interval
 from metrics import rounded
+from share_interval import quantile, share_interval
 
 # Scores are counted by their log-odds, which makes the memory independent of the rows. A bucket is 0.0005 wide.
 MOST_LOG_ODDS, BUCKETS = 16.0, 2**16

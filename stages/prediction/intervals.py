@@ -24,8 +24,8 @@ import numpy as np
 from scipy.special import stdtrit
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from evidence import quantile, share_interval
 from metrics import LabelledRows, effective_rows, rounded
+from share_interval import quantile, share_interval
 
 BISECTIONS = 60
 

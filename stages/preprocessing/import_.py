@@ -1,4 +1,4 @@
-"""`import`: publish own files as a day's raw data. The name ends in an underscore because `import` is a keyword."""
+"""`import`: publish your own files as the raw data of a day. An underscore ends the name: `import` is a keyword."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""`infer-schema`: draft a schema.json from own files, for a person to correct."""
+"""`infer-schema`: draft a schema.json from your own files, for a person to correct."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ MOST_NAMES = 200
 
 
 def infer_schema(args: Namespace) -> Mapping[str, Any]:
-    """Own files, in any container, to the file that --out names: a Table Schema whose descriptions hold the reasons."""
+    """Files of your own, in any container, to the file that --out names: a Table Schema with the reasons in it."""
     if args.out.exists() and not args.force:
         raise UsageError(f"{args.out} exists already", do="name another file with --out, or add --force")
     for option, path in (("--data", args.data), ("--target", args.target)):
@@ -37,14 +37,14 @@ def infer_schema(args: Namespace) -> Mapping[str, Any]:
     from schema_draft import draft_schema
 
     facts = Facts(
-        args.key,
-        args.entity,
-        args.weight,
-        args.target_column,
-        args.missing,
-        dict(args.assume),
-        args.delimiter,
-        args.encoding,
+        key=args.key,
+        entity=args.entity,
+        weight=args.weight,
+        target_column=args.target_column,
+        missing=args.missing,
+        assume=dict(args.assume),
+        delimiter=args.delimiter,
+        encoding=args.encoding,
     )
     with tempfile.TemporaryDirectory(prefix=".draft-", dir=args.out.absolute().parent) as scratch:
         draft = draft_schema(args.data, args.target, facts, Path(scratch))

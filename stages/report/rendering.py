@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
-MOST_NAME = 120
 
 
 def render_template(template: str, **shown: Any) -> str:
@@ -24,6 +23,7 @@ def _make_environment() -> "Environment":
     from markupsafe import Markup
 
     from svg import clean, short
+    from words import MOST_NAME
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import norm
 from stagekit.contract import HIGHER_IS_BETTER
 
-from evidence import share_interval
 from intervals import intervals
 from metrics import LabelledRows, measure, predict_codes
+from share_interval import share_interval
 
 DRAWS = 200
 
