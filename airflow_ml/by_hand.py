@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml.common import ROOT, AirflowMlError, locked_image
-from airflow_ml.lineage.data import Data
+from airflow_ml.data import Data
 
 # How a stage logs, and how a command line is refused: as in dags/ml/container_log.py; a test compares them.
 LOGGED = re.compile(

@@ -29,7 +29,7 @@ from airflow_ml.common import (
     settings,
     try_docker,
 )
-from airflow_ml.lineage.data import DATA_FOLDER, Data, load_data, require_data, run_in_base
+from airflow_ml.data import DATA_FOLDER, Data, load_data, require_data, run_in_base
 from airflow_ml.nodes import check_here, check_node, nodes_of, what_is_wrong
 from airflow_ml.text_table import aligned, size_text
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow_ml.by_hand import OWN, bind, in_container, run_stage
 from airflow_ml.common import AirflowMlError, write_atomic
-from airflow_ml.lineage.data import Data
+from airflow_ml.data import Data
 
 Schema = dict[str, Any]
 COMPRESSED = (".gz", ".zst", ".zip")

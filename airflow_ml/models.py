@@ -14,7 +14,7 @@ from typing import Any
 from airflow_ml import stack
 from airflow_ml.by_hand import Result, bind, run_stage
 from airflow_ml.common import AirflowMlError, project, settings, try_docker
-from airflow_ml.lineage.data import load_data
+from airflow_ml.data import load_data
 from airflow_ml.text_table import aligned, time_text
 
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier_score")

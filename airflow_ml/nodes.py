@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_ml.common import AirflowMlError, docker, image_lock, locked_image, try_docker
-from airflow_ml.lineage.data import DATA_FOLDER, Data
+from airflow_ml.data import DATA_FOLDER, Data
 
 CHECK = ("-m", "stagekit.check_storage", "--changes=20")
 SAFE = "safe"

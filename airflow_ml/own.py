@@ -21,8 +21,8 @@ from airflow_ml import machine, stack
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.by_hand import Result, in_container, run_stage
 from airflow_ml.common import WRONG_USAGE, AirflowMlError, day, settings
+from airflow_ml.data import DATA_FOLDER, Data, load_data, run_in_base
 from airflow_ml.draft import draft, read_draft, schema_beside, table, target_of
-from airflow_ml.lineage.data import DATA_FOLDER, Data, load_data, run_in_base
 from airflow_ml.run_day import Results, connect, run_dag, run_dags, summarize
 
 # Options of `infer-schema` that say what the values do not show. A schema that is there already says it itself.

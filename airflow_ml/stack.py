@@ -16,8 +16,8 @@ from pathlib import Path
 
 from airflow_ml import machine, nodes
 from airflow_ml.common import ROOT, AirflowMlError, docker, project, settings, try_docker
+from airflow_ml.data import load_data
 from airflow_ml.images.prune import prune
-from airflow_ml.lineage.data import load_data
 from airflow_ml.make_env import make_env
 from airflow_ml.secret_files import remove_secrets, write_secrets
 

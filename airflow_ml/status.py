@@ -12,7 +12,7 @@ from typing import Any
 from airflow_ml import stack
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import AirflowMlError, project, try_docker
-from airflow_ml.lineage.data import DATA_FOLDER, load_data, require_data, run_in_base
+from airflow_ml.data import DATA_FOLDER, load_data, require_data, run_in_base
 from airflow_ml.models import list_versions
 from airflow_ml.run_day import connect
 from airflow_ml.text_table import aligned, size_text, time_text

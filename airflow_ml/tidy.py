@@ -12,7 +12,7 @@ import re
 from datetime import date, datetime, timedelta, timezone
 
 from airflow_ml.common import AirflowMlError, locked_image, try_docker
-from airflow_ml.lineage.data import DATA_FOLDER, load_data, require_data
+from airflow_ml.data import DATA_FOLDER, load_data, require_data
 from airflow_ml.stack import compose
 from airflow_ml.text_table import aligned, size_text
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from airflow_ml.data import load_data
 from airflow_ml.lineage.compare import Change, Comparison, Pair, compare, role
-from airflow_ml.lineage.data import given, impossible, lineage_or_kept, load_data
 from airflow_ml.lineage.diff_tables import tables, value_text
 from airflow_ml.lineage.graph import Lineage, Step, short, to_json
+from airflow_ml.lineage.read import given, impossible, lineage_or_kept
 
 KINDS = {"call": "call", "argument": "arguments", "parameter": "parameters", "seed": "seed", "version": "versions"}
 

@@ -12,19 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml.common import AirflowMlError
+from airflow_ml.data import DATA_FOLDER, Data, load_data, run_in_base
 from airflow_ml.lineage import find_row
-from airflow_ml.lineage.data import (
-    DATA_FOLDER,
-    Data,
-    data_path,
-    given,
-    image_ids,
-    impossible,
-    load_data,
-    read_lineage,
-    run_in_base,
-)
 from airflow_ml.lineage.graph import Lineage, Step
+from airflow_ml.lineage.read import data_path, given, image_ids, impossible, read_lineage
 from airflow_ml.lineage.show import image_text, verdict
 from airflow_ml.text_table import aligned
 

@@ -1,4 +1,8 @@
-"""The lineage of files as `stagekit.lineage` reports it: files made by steps from files, and the call of each step."""
+"""The lineage of files as `stagekit.lineage` reports it: files made by steps from files, and the call of each step.
+
+The tool runs without stagekit, on an older Python, and asks whatever base image the lock names. So it has its own
+classes. `lineage_of` fails if a file, step or input has other members; tests read answers of this checkout's stagekit.
+"""
 
 import json
 import shlex
@@ -98,7 +102,7 @@ def _problem(found: Json | None) -> Problem | None:
 
 
 def _input(read: Json) -> Input:
-    return Input(read["path"], read["sha256"], _problem(read["problem"]))
+    return Input(**{**read, "problem": _problem(read["problem"])})
 
 
 def short(sha256: str | None) -> str:

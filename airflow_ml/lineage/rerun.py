@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_ml.common import ROOT, AirflowMlError, image_lock, inspect_images
-from airflow_ml.lineage.data import Data, given, impossible, load_data, read_lineage
+from airflow_ml.data import Data, load_data
 from airflow_ml.lineage.graph import Lineage, Step, call_text, command_line, short, to_json
+from airflow_ml.lineage.read import given, impossible, read_lineage
 from airflow_ml.lineage.volume import compare_bytes, fill, run_stage, scratch_volume
 
 

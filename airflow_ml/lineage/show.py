@@ -10,8 +10,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from airflow_ml.lineage.data import GONE, REBUILT, given, image_ids, impossible, load_data, read_lineage, same_on_engine
+from airflow_ml.data import load_data
 from airflow_ml.lineage.graph import File, Input, Lineage, Step, call_text, short, to_json
+from airflow_ml.lineage.read import GONE, REBUILT, given, image_ids, impossible, read_lineage, same_on_engine
 from airflow_ml.text_table import size_text
 
 Ids = dict[str, "str | None"]

@@ -14,8 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 from airflow_ml.common import AirflowMlError, docker, locked_image, try_docker
+from airflow_ml.data import DATA_FOLDER, Data, require_data, run_in_base, volume_exists
 from airflow_ml.lineage import scratch
-from airflow_ml.lineage.data import DATA_FOLDER, Data, require_data, run_in_base, volume_exists
 from airflow_ml.lineage.graph import Lineage, Step
 
 PUBLISHED_FOLDER = "/published"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow_ml import doctor
 from airflow_ml.common import AirflowMlError
-from airflow_ml.lineage.data import Data
+from airflow_ml.data import Data
 from airflow_ml.nodes import Node
 
 NOW = datetime.now(timezone.utc)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from airflow_ml.lineage.data import load_data
+from airflow_ml.data import load_data
 
 from ml.engines.docker import host_config
 from ml.operator import StageOperator

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from airflow_ml import __main__ as cli
-from airflow_ml.lineage import data
+from airflow_ml.data import Data
+from airflow_ml.lineage import read
 from stagekit import Publication, publish, read_partition
 from stagekit.call import Call
 from stagekit.lineage import answer
@@ -87,7 +88,7 @@ class Pipeline:
         (self.root / partition / "_meta.json").write_text(json.dumps(mark))
 
 
-def read_here(_: data.Data, program: tuple[str, ...], request: dict[str, Any], mount: str) -> dict[str, Any]:
+def read_here(_: Data, program: tuple[str, ...], request: dict[str, Any], mount: str) -> dict[str, Any]:
     """The answer of the program that a container of the base image runs; tests/images/test_lineage.py runs that."""
     assert program == ("-m", "stagekit.lineage")
     root = mount.partition("source=")[2].partition(",")[0]
@@ -104,8 +105,8 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     # Made up as well: what is installed where the tests run is much, and not what a stage's image holds.
     monkeypatch.setattr(metadata, "distributions", lambda: VERSIONS)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # what a power cut leaves is not the subject here
-    monkeypatch.setattr(data, "run_in_base", read_here)
-    monkeypatch.setattr(data, "inspect_images", lambda names: {n: {"Id": FOUND[n]} for n in names if n in FOUND})
+    monkeypatch.setattr(read, "run_in_base", read_here)
+    monkeypatch.setattr(read, "inspect_images", lambda names: {n: {"Id": FOUND[n]} for n in names if n in FOUND})
     FOUND.clear()
     FOUND.update({f"airflow-ml-{step[1]}:0123456789ab": IMAGE_ID for step in STEPS} | {IMAGE_ID: IMAGE_ID})
     pipeline = Pipeline(tmp_path)

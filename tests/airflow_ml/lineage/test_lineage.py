@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from airflow_ml.common import AirflowMlError
+from airflow_ml.data import Data
 from airflow_ml.lineage import diff, show
 from airflow_ml.lineage.compare import compare
-from airflow_ml.lineage.data import Data, data_path, image_ids, read_lineage
+from airflow_ml.lineage.read import data_path, image_ids, read_lineage
 
 from .conftest import DAY, FOUND, RUN, STEPS, Command, Pipeline
 

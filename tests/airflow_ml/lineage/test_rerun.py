@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from airflow_ml.common import AirflowMlError
+from airflow_ml.data import Data
 from airflow_ml.lineage import rerun, scratch, volume
-from airflow_ml.lineage.data import Data, read_lineage
 from airflow_ml.lineage.graph import Lineage, Step, command_line
+from airflow_ml.lineage.read import read_lineage
 from hypothesis import given
 from hypothesis import strategies as st
 

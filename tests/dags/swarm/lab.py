@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import pytest
 from airflow_ml import nodes
-from airflow_ml.lineage.data import Data
+from airflow_ml.data import Data
 
 from tests.harness import PATIENCE_S, ROOT, docker, images
 

@@ -1,0 +1,90 @@
+"""The published data, in a volume or a host folder: read in a short container of the base image, as a stage would."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airflow_ml.common import AirflowMlError, locked_image, settings, try_docker
+
+DATA_FOLDER = "/data"
+# As the Dags confine every stage (dags/ml/operator.py; a test fails when the two differ).
+CONFINED = (
+    "--network=none",
+    "--read-only",
+    "--tmpfs=/tmp:rw,noexec,nosuid,nodev",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "--pids-limit=512",
+)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the data is, who owns it (UID:GID), and how much memory a stage may use."""
+
+    source: str
+    user: str
+    memory: str
+
+    @property
+    def folder(self) -> Path | None:
+        """The host folder that the data is in; None for a volume."""
+        return Path(self.source) if self.source.startswith("/") else None
+
+    @property
+    def confined(self) -> list[str]:
+        """The options that a stage's container gets."""
+        return [*CONFINED, f"--user={self.user}", f"--memory={self.memory}", f"--memory-swap={self.memory}"]
+
+    def mount(self, target: str, *, writable: bool = False) -> str:
+        """The option that mounts the data, read-only unless a stage publishes there."""
+        kind = "bind" if self.folder else "volume"
+        return f"--mount=type={kind},source={self.source},target={target}{'' if writable else ',readonly'}"
+
+
+def load_data() -> Data:
+    """The data of the settings."""
+    get = settings()
+    return Data(get["ML_DATA"], f"{get['ML_UID']}:{get['ML_GID']}", get["ML_STAGE_MEMORY"])
+
+
+def run_in_base(data: Data, program: tuple[str, ...], request: dict[str, Any], *mounts: str) -> dict[str, Any]:
+    """Run Python in a container of the base image; it reads a JSON request and prints a JSON answer."""
+    options = ["--rm", "--interactive", *data.confined, *mounts]
+    done = try_docker("run", *options, locked_image("base"), *program, stdin=json.dumps(request))
+    if done.returncode:
+        raise _failed((done.stderr or done.stdout).strip() or f"exit code {done.returncode}")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _failed(message: str) -> AirflowMlError:
+    last = message.splitlines()[-1]
+    if "PermissionError" in message:
+        return AirflowMlError(
+            f"the data cannot be read: {last}",
+            expected="data that belongs to ML_UID and ML_GID, in .env or the environment",
+            do="set them to the owner of the data",
+        )
+    if "No module named stagekit" in message:
+        return AirflowMlError(f"the base image is older than this checkout: {last}", do="./airflow-ml build")
+    return AirflowMlError(f"the container that reads the data failed: {message}")
+
+
+def require_data(data: Data) -> None:
+    """Errors: AirflowMlError if the volume or folder is missing; mounting a missing volume would make it."""
+    if data.folder.is_dir() if data.folder else volume_exists(data.source):
+        return
+    kind = f"folder {data.folder}" if data.folder else f"volume {data.source!r} on this engine"
+    raise AirflowMlError(
+        f"there is no {kind}",
+        expected="the volume or host folder that ML_DATA names, in .env or the environment",
+        do="`make run` makes a first day of data; ML_DATA=/absolute/folder names a host folder",
+    )
+
+
+def volume_exists(name: str) -> bool:
+    """Whether the engine has a volume."""
+    done = try_docker("volume", "ls", "--quiet", "--filter", f"name=^{name}$")
+    return bool(done.stdout.strip())
