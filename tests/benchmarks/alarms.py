@@ -16,7 +16,8 @@ from lab import MODEL, Lab
 # Rows a day; quarters without a fault; trials of each fault.
 SIZES = ((30, 20, 20), (100, 20, 20), (1_000, 20, 20), (20_000, 4, 10), (1_000_000, 1, 3))
 QUICK_SIZES = ((30, 1, 2), (1_000, 1, 2))
-DAYS = ("2026-11-21", "2026-11-22", "2026-11-24", "2026-11-27")
+# None is the day of few rows.
+DAYS = ("2026-11-21", "2026-11-23", "2026-11-24", "2026-11-27")
 FAULTS = {
     "drift": "an amount three times as large",
     "quality": "six scores in ten of other rows",

@@ -23,7 +23,7 @@ OPTIONS = [
     *("--rm", "--network=none", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
     *("--pids-limit=512", "--memory=4g", "--memory-swap=4g"),
 ]
-# The days: one of the usual size, one of ten times that, one of a twentieth. The model is that of the first.
+# Days: one of the usual size, as any other day; one of ten times that; one of a twentieth. The model is of the first.
 SMALL, LARGE, FEW = "2026-11-20", "2026-11-21", "2026-11-22"
 MODEL = f"models/{SMALL}"
 
@@ -101,7 +101,7 @@ class Lab:
 
     def arguments(self, name: str, ds: str = SMALL) -> list[str]:
         """The command line of a step, which does its work even where its output is there already."""
-        rows = {SMALL: self.rows, LARGE: self.large, FEW: self.few}[ds]
+        rows = {LARGE: self.large, FEW: self.few}.get(ds, self.rows)
         return [*STEPS[name].arguments(ds, rows), "--force"]
 
     @property

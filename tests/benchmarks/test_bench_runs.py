@@ -62,6 +62,16 @@ def test_thresholds_of_costs_are_measured() -> None:
     assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == list(json.loads(of_seed))[1:]
 
 
+def test_false_alarms_are_counted() -> None:
+    command = [sys.executable, BENCH.with_name("alarms.py"), "--quick"]
+    done = subprocess.run(command, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    page = (ROOT / "docs/monitoring.md").read_text()
+    header, line, *rows = done.stdout.splitlines()
+    assert f"{header}\n{line}\n" in page
+    assert [row.split(" | ")[0] for row in rows] == ["| 30", "| 1,000"]
+
+
 def test_ranks_are_measured() -> None:
     few = ("--rows=3000", "--ranks", "1", "2", "--iterations=3")
     command = [sys.executable, "-m", "tests.benchmarks.ranks", *few]

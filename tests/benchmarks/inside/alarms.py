@@ -108,7 +108,7 @@ class Watch:
 
     def _metrics(self, rows: LabelledRows, *, evidence: bool) -> dict[str, Any]:
         metrics = dict.fromkeys([MONITORING["metric"], *MONITORING["floors"]])
-        values = {name: FIGURES[name](rows, None) for name in metrics}
+        values = {name: FIGURES[name](rows) for name in metrics}
         bare = {name: None if value is None else [value, value] for name, value in values.items()}
         counts = np.bincount(rows.codes, minlength=2).tolist()
         return {
