@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # How long a worker waits for a container. Most stages end within it; a wait in the triggerer costs the start of another
 # process, some seconds.
 PATIENCE = timedelta(seconds=10)
-# Bounds how long a worker reads what a container has written that has ended.
+# How long a worker may take to read what an ended container has written.
 TO_THE_END = timedelta(minutes=10)
 # An input that is not there yet is looked for again every 5 minutes, for an hour.
 WAIT, MAX_WAITS = timedelta(minutes=5), 12
