@@ -254,9 +254,9 @@ class StageOperator(DockerOperator):
         spent = timedelta(seconds=monotonic() - started)
         if state.exit_code is None:
             self._defer(spent, lines)
-        if spent >= PATIENCE:
+        if spent >= PATIENCE and not (state.rank and state.exit_code):
             # It has ended since the time was over, such as while this machine or this service hung: the result may be
-            # in what is not read yet.
+            # in what is not read yet. If one of several ranks failed, what it wrote is read, and others may go on.
             self.outcome.lines.clear()
             self._log_output(self._engine.follow(self.container_id, TO_THE_END.total_seconds()), lines)
         self.outcome.exit_code = state.exit_code
