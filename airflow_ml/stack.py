@@ -192,7 +192,7 @@ def container_of(service: str) -> str:
 
 
 def start() -> None:
-    """Start the stack, if it is not up, and start a service again that hangs.
+    """Start the stack, if it is not up, and restart a service that hangs.
 
     Errors: AirflowMlError with each service that is not healthy, and what to do.
     """
@@ -200,7 +200,7 @@ def start() -> None:
     if old := with_old_secrets():
         compose("rm", "--force", "--stop", *old)
     if hanging := [service.name for service in services() if service.hangs]:
-        print(f"==> Starting what does not answer again: {', '.join(hanging)}", file=sys.stderr)
+        print(f"==> Restarting what does not answer: {', '.join(hanging)}", file=sys.stderr)
         compose("restart", *hanging)
     if is_up():
         print("==> Airflow, MLflow and the reports are up", file=sys.stderr)
