@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from ml import labels
+from ml import container_labels
 from ml.engines import ContainerGone, Engine, Output, State, Work
 from ml.outcome import ANOTHER_ENDED
 
@@ -50,14 +50,14 @@ class GangEngine(Engine):
     def find(self, labels: Mapping[str, str], *, running: bool = False) -> dict[str, dict[str, str]]:
         """Ranks run as long as all of them do."""
         found = self._engine.find(labels, running=running)
-        named = [(_name(container, marks), marks) for container, marks in found.items()]
+        named = [(_name(container, its_own), its_own) for container, its_own in found.items()]
         counts = Counter(name for name, _ in named)
-        return {name: marks for name, marks in named if not running or counts[name] == _ranks(marks)}
+        return {name: its_own for name, its_own in named if not running or counts[name] == _ranks(its_own)}
 
     def does(self, container: str, work: Work) -> bool:
         if not container.startswith(GANG):
             return self._engine.does(container, work)
-        members = self._engine.find({labels.GANG: container})
+        members = self._engine.find({container_labels.GANG: container})
         return len(members) == work.ranks and all(self._engine.does(member, work) for member in members)
 
     def state(self, container: str) -> State:
@@ -81,7 +81,11 @@ class GangEngine(Engine):
         """What rank 0 writes; then, if another is the reason why all ended, what that one has written."""
         yield from self._engine.follow(self._first(container), seconds)
         if container.startswith(GANG) and (state := self.state(container)).exit_code:
-            member = next(name for name, marks in self._members(container).items() if marks[labels.RANK] == state.rank)
+            member = next(
+                name
+                for name, its_own in self._members(container).items()
+                if its_own[container_labels.RANK] == state.rank
+            )
             if member != self._first(container):
                 yield from self._engine.follow(member, seconds)
 
@@ -89,7 +93,7 @@ class GangEngine(Engine):
         if not container.startswith(GANG):
             self._engine.remove(container)
             return
-        for member in self._engine.find({labels.GANG: container}):
+        for member in self._engine.find({container_labels.GANG: container}):
             self._engine.remove(member)
         self._engine.remove_network(container.removeprefix(GANG))
 
@@ -104,8 +108,8 @@ class GangEngine(Engine):
 
     def _members(self, gang: str) -> dict[str, dict[str, str]]:
         """The containers of all ranks, in order. Errors: ContainerGone if one is not there."""
-        found = self._engine.find({labels.GANG: gang})
-        members = dict(sorted(found.items(), key=lambda one: int(one[1][labels.RANK].split()[1])))
+        found = self._engine.find({container_labels.GANG: gang})
+        members = dict(sorted(found.items(), key=lambda one: int(one[1][container_labels.RANK].split()[1])))
         if not members or len(members) < _ranks(next(iter(members.values()))):
             raise ContainerGone(f"has {len(members)} containers of {gang}, not all of them")
         return members
@@ -115,15 +119,15 @@ class GangEngine(Engine):
 
     def _states(self, gang: str) -> list[State]:
         members = self._members(gang).items()
-        return [replace(self._engine.state(member), rank=marks[labels.RANK]) for member, marks in members]
+        return [replace(self._engine.state(member), rank=labels[container_labels.RANK]) for member, labels in members]
 
 
 def _one_of(work: Work, network: str, rank: int) -> Work:
     """The work of one rank."""
-    marks = {
-        labels.GANG: f"{GANG}{network}",
-        labels.RANKS: str(work.ranks),
-        labels.RANK: f"rank {rank} of {work.ranks}",
+    labels = {
+        container_labels.GANG: f"{GANG}{network}",
+        container_labels.RANKS: str(work.ranks),
+        container_labels.RANK: f"rank {rank} of {work.ranks}",
     }
     return replace(
         work,
@@ -131,13 +135,13 @@ def _one_of(work: Work, network: str, rank: int) -> Work:
         network=network,
         alias=f"rank-{rank}",
         environment={**work.environment, "ML_RANK": str(rank)},
-        labels={**work.labels, **marks},
+        labels={**work.labels, **labels},
     )
 
 
-def _name(container: str, marks: Mapping[str, str]) -> str:
-    return marks.get(labels.GANG, container)
+def _name(container: str, labels: Mapping[str, str]) -> str:
+    return labels.get(container_labels.GANG, container)
 
 
-def _ranks(marks: Mapping[str, str]) -> int:
-    return int(marks.get(labels.RANKS, "1"))
+def _ranks(labels: Mapping[str, str]) -> int:
+    return int(labels.get(container_labels.RANKS, "1"))

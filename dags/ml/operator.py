@@ -21,7 +21,7 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 
-from ml import connections, engines, labels
+from ml import connections, container_labels, engines
 from ml import network as networks
 from ml.container_log import STDERR, STDOUT, lines_of
 from ml.engines import ContainerGone, Engine, EngineError, NotRun, Output, State, Work
@@ -127,13 +127,13 @@ class StageOperator(DockerOperator):
                 **self.addresses,
             },
             labels={
-                labels.DAG: run["dag"],
-                labels.TASK: run["task"],
-                labels.RUN: run["run"],
-                labels.MAP_INDEX: "{{ ti.map_index }}",
-                labels.DATA: self.data,
-                labels.TRY: "{{ ti.try_number }}",
-                labels.LAST_TRY: "{{ ti.max_tries }}",
+                container_labels.DAG: run["dag"],
+                container_labels.TASK: run["task"],
+                container_labels.RUN: run["run"],
+                container_labels.MAP_INDEX: "{{ ti.map_index }}",
+                container_labels.DATA: self.data,
+                container_labels.TRY: "{{ ti.try_number }}",
+                container_labels.LAST_TRY: "{{ ti.max_tries }}",
             },
             **kwargs,
         )
@@ -223,7 +223,9 @@ class StageOperator(DockerOperator):
         """
         joined = None
         work = self._work()
-        work = replace(work, labels={name: value for name, value in work.labels.items() if name != labels.TRY})
+        work = replace(
+            work, labels={name: value for name, value in work.labels.items() if name != container_labels.TRY}
+        )
         for container in sorted(self._engine.find(self._task_labels())):
             if joined is None and self._engine.does(container, work):
                 self.log.info("Container %s of an earlier try does this work: joining it", container[:12])
@@ -307,7 +309,7 @@ class StageOperator(DockerOperator):
         )
 
     def _task_labels(self) -> dict[str, str]:
-        return labels.of_task(self._work().labels)
+        return container_labels.of_task(self._work().labels)
 
     def command_by_hand(self) -> str:
         """The command line that does what this task does."""

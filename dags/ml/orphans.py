@@ -12,7 +12,7 @@ from airflow.utils.state import State
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from ml import connections, engines, labels
+from ml import connections, container_labels, engines
 from ml.engines import EngineError
 from ml.settings import setting
 
@@ -28,13 +28,15 @@ def remove_orphans(session: Session) -> None:
     with engines.connect(PATIENCE_S) as engine:
         try:
             # In this order: a task that starts a container after the look is not missed.
-            found = engine.find({labels.DATA: setting("ML_DATA")})
+            found = engine.find({container_labels.DATA: setting("ML_DATA")})
             expected = _expected(session, found.values())
-            for container, marks in found.items():
-                if labels.RUN in marks and not expected & {_task(marks), (*_task(marks), marks.get(labels.LAST_TRY))}:
-                    log.warning("Removing the container %s: its task has ended: %s", container[:12], marks)
+            for container, labels in found.items():
+                task = container_labels.task(labels)
+                after_a_clear = (*task, labels.get(container_labels.LAST_TRY))
+                if container_labels.RUN in labels and not expected & {task, after_a_clear}:
+                    log.warning("Removing the container %s: its task has ended: %s", container[:12], labels)
                     engine.remove(container)
-                    connections.remove(labels.of_task(marks))
+                    connections.remove(container_labels.of_task(labels))
         except EngineError as error:
             log.info("Containers without a task were not looked for: the engine at %s %s", engine.address, error)
 
@@ -47,14 +49,10 @@ def _expected(session: Session, found: Iterable[Mapping[str, str]]) -> set[tuple
     """
     ti = TaskInstance
     query = select(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, ti.state, ti.max_tries).where(
-        ti.run_id.in_({marks.get(labels.RUN, "") for marks in found}),
+        ti.run_id.in_({labels.get(container_labels.RUN, "") for labels in found}),
         or_(ti.state.is_(None), ti.state.in_(MAY_HAVE_A_CONTAINER)),
     )
     return {
         (dag, task, run, str(index), *([] if state else [str(last)]))
         for dag, task, run, index, state, last in session.execute(query)
     }
-
-
-def _task(marks: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(marks.get(name, "") for name in (labels.DAG, labels.TASK, labels.RUN, labels.MAP_INDEX))

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from ml import connections, engines, labels
+from ml import connections, container_labels, engines
 from ml.engines import EngineError
 
 # Seconds between two looks at the engine, and between two looks at what a container has written.
@@ -36,7 +36,7 @@ class ContainerTrigger(BaseTrigger):
         """Wait; an engine that does not answer is asked again, the time limit of the task bounds it."""
         progress = asyncio.create_task(self._show_progress())
         try:
-            await _watch(self.task_labels[labels.DATA]).end_of(self.container)
+            await _watch(self.task_labels[container_labels.DATA]).end_of(self.container)
         finally:
             progress.cancel()
         yield TriggerEvent(self.container)  # type: ignore[no-untyped-call]
@@ -92,7 +92,7 @@ class _Watch:
     def _find(self) -> Collection[str] | None:
         try:
             with engines.connect() as engine:
-                return engine.find({labels.DATA: self._data}, running=True)
+                return engine.find({container_labels.DATA: self._data}, running=True)
         except EngineError:
             return None
 

@@ -97,10 +97,14 @@ def decide(
 ) -> tuple[float, dict[str, Any]]:
     """The threshold, and what of it metrics.json records: the rules, and the cost beside that of `default`.
 
+    Without rules that is `default`, and nothing is recorded.
+
     :param chances: those of `cheapest_threshold`
     :param costs: those of `costs_of_rows`, None without costs
-    :param rows_of_day: how many rows the whole day has, of which these are a sample
+    :param rows_of_day: how many rows the whole day has, of which these are a sample; 0 if that is not known
     """
+    if not any(rules.values()):
+        return default, {}
     threshold = default
     if costs is not None:
         threshold = cheapest_threshold(costs, chances, scores, weights)

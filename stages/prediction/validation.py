@@ -46,31 +46,30 @@ def validate_model(
     validation = read_validation(processed, encoder.target, encoder.classes, *columns)
     probabilities = trees.probabilities(validation.features)
     reproduction = _compare_with_reference(model, encoder, probabilities)
-    codes, weights, binary = validation.codes, validation.weights, len(encoder.classes) == 2
-    threshold = best_threshold(codes, probabilities[:, 1], weights) if binary else None
-    calibrator = fit_calibrator(codes, probabilities[:, 1]) if binary and weights is None else None
-    decided: dict[str, Any] = {}
-    if threshold is not None and any(rules.values()):
-        costs = _costs(rules, encoder, validation.features, model)
-        whole = processed.meta["outputs"].get("train_data.csv", {})
-        day_rows = whole.get("rows") or len(codes)
-        scores = probabilities[:, 1]
+    codes, weights, scores = validation.codes, validation.weights, probabilities[:, 1]
+    threshold, calibrator, decided = None, None, {}
+    if len(encoder.classes) == 2:
+        calibrator = fit_calibrator(codes, scores) if weights is None else None
+        default = best_threshold(codes, scores, weights)
         chances = calibrated(scores, calibrator) if calibrator else codes
-        threshold, decided = decide(rules, threshold, codes, chances, scores, weights, costs, day_rows)
+        costs = _costs(rules, encoder, validation.features, model)
+        threshold, decided = decide(rules, default, codes, chances, scores, weights, costs, _rows_of_day(processed))
     predicted = predict_codes(probabilities, threshold)
     rows = LabelledRows(codes, probabilities, predicted, encoder.classes, len(encoder.classes), weights)
     confidence = MONITORING["confidence"]
-    bounds = {"intervals": intervals(rows, confidence)}
-    figures = {**measure(rows, threshold), **bounds, **decided, "reproduction": reproduction}
+    figures = {
+        **measure(rows, threshold),
+        "intervals": intervals(rows, confidence),
+        **decided,
+        "reproduction": reproduction,
+    }
     if calibrator:
         figures["calibrator"] = calibrator
-        figures |= measure_calibrated(rows, calibrated_of_others(codes, probabilities[:, 1]))
+        figures |= measure_calibrated(rows, calibrated_of_others(codes, scores))
     write_document(publication.path(METRICS_FILE), figures)
     curves = {"version": 1, "classes": list(encoder.classes), "curves": curve_list(rows)}
     write_document(publication.path(CURVES_FILE), curves)
-    fields = segment_fields(encoder, None)
-    codes_of_parts = segment_codes(validation.features, fields)
-    segments = measure_segments(rows, codes_of_parts, fields, HIGHER_IS_BETTER, confidence)
+    segments = _segments(rows, encoder, validation.features, confidence)
     baseline = {**make_baseline(encoder, validation.features, probabilities), "segments": segments}
     write_document(publication.path(BASELINE_FILE), baseline)
     warnings = find_warnings(encoder, validation.features, codes, figures, weights)
@@ -98,6 +97,17 @@ def _costs(rules: Mapping[str, Any], encoder: Encoder, features: np.ndarray, mod
             do="make the field `required` with `minimum` 0 in schema.json, or give a number as the cost",
         )
     return costs
+
+
+def _rows_of_day(processed: Partition) -> int:
+    """How many rows the day has, those for training among them; 0 if the mark does not say."""
+    return processed.meta["outputs"].get("train_data.csv", {}).get("rows") or 0
+
+
+def _segments(rows: LabelledRows, encoder: Encoder, features: np.ndarray, confidence: float) -> list[dict[str, Any]]:
+    """The figures of each value of the fields that divide the rows."""
+    fields = segment_fields(encoder, None)
+    return measure_segments(rows, segment_codes(features, fields), fields, HIGHER_IS_BETTER, confidence)
 
 
 def _compare_with_reference(model: Partition, encoder: Encoder, probabilities: np.ndarray) -> dict[str, Any]:

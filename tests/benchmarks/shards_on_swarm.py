@@ -43,15 +43,17 @@ def in_one(lab: Lab, stage: str, *arguments: str) -> float:
 
 def on_swarm(lab: Lab, stage: str, *arguments: str) -> float:
     """Run a stage as a task does, on any node; returns the seconds. Errors: SystemExit if it fails."""
-    from ml import engines, labels
+    from ml import container_labels as names
+    from ml import engines
 
-    marks = {name: f"bench {' '.join(arguments)}" for name in (labels.DAG, labels.TASK, labels.RUN)}
+    name = f"bench {' '.join(arguments)}"
+    labels = {names.DAG: name, names.TASK: name, names.RUN: name, names.MAP_INDEX: "-1", names.DATA: str(lab.data),
+              names.TRY: "1", names.LAST_TRY: "1"}  # fmt: skip
     entry = lab.images[stage]
     work = engines.Work(
         stage=stage, image=entry["image"], image_id=entry["id"], pushed=entry["pushed"], command=arguments,
         user="10001:10001", memory=MEMORY, network="none", data=str(lab.data), read_only=False, connection="",
-        environment={}, labels={**marks, labels.MAP_INDEX: "-1", labels.DATA: str(lab.data), labels.TRY: "1",
-                                labels.LAST_TRY: "1"},
+        environment={}, labels=labels,
     )  # fmt: skip
     started = time.monotonic()
     with engines.connect() as engine:

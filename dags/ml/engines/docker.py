@@ -16,7 +16,7 @@ from docker import APIClient
 from docker.errors import APIError, DockerException
 from docker.types import Mount
 
-from ml import connections, labels
+from ml import connections, container_labels
 from ml.engines import ContainerGone, Engine, EngineError, NotRun, Output, State, Work
 from ml.outcome import KILLED
 from ml.settings import setting
@@ -164,14 +164,14 @@ class DockerEngine(Engine):
     def remove_network(self, network: str) -> None:
         self._try_to_remove(network)
         with trouble():
-            ours = self._client.networks(filters={"label": [labels.DATA]})
+            ours = self._client.networks(filters={"label": [container_labels.DATA]})
         for one in ours:
             if age_s(one["Created"]) > LEFT_NETWORK_S:
                 self._try_to_remove(str(one["Id"]))  # the engine refuses where a container is on it
 
     def _make_network(self, name: str, work: Work) -> str:
-        marks = {labels.DATA: work.labels[labels.DATA]}
-        made = self._client.create_network(name, internal=True, labels=marks, **self.nowhere)
+        labels = {container_labels.DATA: work.labels[container_labels.DATA]}
+        made = self._client.create_network(name, internal=True, labels=labels, **self.nowhere)
         return str(made["Id"])
 
     def _try_to_remove(self, network: str) -> bool:

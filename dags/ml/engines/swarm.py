@@ -23,7 +23,7 @@ from docker.types import (
 )
 from docker.utils import parse_bytes
 
-from ml import connections, labels, placement
+from ml import connections, container_labels, placement
 from ml import network as networks
 from ml.engines import ContainerGone, EngineError, NotRun, Output, State, Work
 from ml.engines.docker import (
@@ -105,7 +105,7 @@ class SwarmEngine(DockerEngine):
                 return found
             tasks = newest(self._client.tasks(filters=filters))
             nodes = self._nodes()
-        return {service: marks for service, marks in found.items() if self._goes_on(tasks.get(service), nodes)}
+        return {service: its_own for service, its_own in found.items() if self._goes_on(tasks.get(service), nodes)}
 
     def does(self, container: str, work: Work) -> bool:
         with trouble():
@@ -144,7 +144,7 @@ class SwarmEngine(DockerEngine):
         with suppress(ContainerGone), trouble():
             spec = self._client.inspect_service(container)["Spec"]
             self._client.remove_service(container)
-            if labels.GANG not in spec["Labels"]:  # that of a rank is the others', too
+            if container_labels.GANG not in spec["Labels"]:  # that of a rank is the others', too
                 self._remove_networks([one["Target"] for one in spec["TaskTemplate"].get("Networks") or ()])
 
     def remove_network(self, network: str) -> None:
@@ -184,7 +184,7 @@ class SwarmEngine(DockerEngine):
 
     def _remove_networks(self, own: Iterable[str]) -> None:
         """Remove a container's own network, and what other removals had to leave, such as those of lost nodes."""
-        ours = {str(one["Id"]): one for one in self._client.networks(filters={"label": [labels.DATA]})}
+        ours = {str(one["Id"]): one for one in self._client.networks(filters={"label": [container_labels.DATA]})}
         for network in set(own) & ours.keys():
             end = time.monotonic() + NETWORK_S
             while not self._try_to_remove(network) and time.monotonic() < end:

@@ -11,7 +11,7 @@ from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
 from sqlalchemy import select
 
-from ml import connections, labels, operator
+from ml import connections, container_labels, operator
 from tests.dags.engine.conftest import Engine, docker
 from tests.dags.runs import Airflow, day
 
@@ -148,8 +148,13 @@ def test_connection_that_the_container_read_is_removed_too(
     monkeypatch.setattr(connections, "FOLDER", tmp_path)
     monkeypatch.setenv("ML_CONNECTIONS_VOLUME", "any")
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", "{}")
-    names = {labels.DAG: "probes", labels.TASK: "probe", labels.RUN: run.run_id, labels.MAP_INDEX: "-1"}
-    connections.write("shop", {**names, labels.DATA: engine.name})
+    names = {
+        container_labels.DAG: "probes",
+        container_labels.TASK: "probe",
+        container_labels.RUN: run.run_id,
+        container_labels.MAP_INDEX: "-1",
+    }
+    connections.write("shop", {**names, container_labels.DATA: engine.name})
     assert list(tmp_path.glob("*/shop.json"))
     start()
     mark(run, "failed")

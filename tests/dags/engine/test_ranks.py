@@ -9,7 +9,7 @@ import pytest
 from airflow.models import DagRun
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 
-from ml import engines, labels, operator
+from ml import container_labels, engines, operator
 from ml.engines.docker import DockerEngine
 from ml.gang import GangEngine
 from tests.dags.engine.conftest import Engine, docker
@@ -58,7 +58,7 @@ def execute(probes: Airflow, code: str) -> tuple[DagRun, TaskRunResult]:
 
 def left(engine: Engine) -> list[str]:
     """The containers and the networks of stages."""
-    ours = f"label={labels.DATA}={engine.name}"
+    ours = f"label={container_labels.DATA}={engine.name}"
     return [*docker("ps", "--all", "--quiet", "--filter", ours).split(),
             *docker("network", "ls", "--quiet", "--filter", ours).split()]  # fmt: skip
 

@@ -14,7 +14,7 @@ from airflow.sdk.execution_time.supervisor import TaskRunResult
 from airflow.utils.session import create_session
 from airflow_ml import doctor, nodes
 
-from ml import engines, labels, operator
+from ml import container_labels, engines, operator
 from ml.engines import EngineError, swarm
 from ml.orphans import remove_orphans
 from tests.dags.runs import Airflow, day
@@ -69,7 +69,7 @@ def execute(probes: Airflow, code: str, task_id: str = "probe") -> tuple[DagRun,
 def left(lab: Lab) -> list[str]:
     """The services and networks of stages that are on the swarm."""
     services = lab.manager.docker("service", "ls", "--quiet").split()
-    ours = ["--filter", f"label={labels.DATA}"]
+    ours = ["--filter", f"label={container_labels.DATA}"]
     return [*services, *lab.manager.docker("network", "ls", "--quiet", *ours).split()]
 
 
@@ -84,7 +84,7 @@ def node_of(lab: Lab, run: DagRun) -> Node:
 
     def look() -> bool:
         with engines.connect() as engine:
-            for service in engine.find({labels.RUN: run.run_id}):
+            for service in engine.find({container_labels.RUN: run.run_id}):
                 lines = lab.manager.docker("service", "ps", "--format", "{{.Node}} {{.CurrentState}}", service)
                 found.extend(node for node in lab.nodes if f"{node.name} Running" in lines)
         return bool(found)
@@ -249,7 +249,11 @@ def test_stage_on_a_network_of_the_stack_reaches_it_from_any_node(
 
 def test_another_stack_on_the_swarm_is_neither_seen_nor_touched(lab: Lab) -> None:
     """The proxy lets a stack look at, and remove, what it created itself."""
-    marks = [f"--label={labels.DATA}={lab.data}", f"--label={labels.RUN}=theirs", "--label=airflow-ml.proxy=another"]
+    marks = [
+        f"--label={container_labels.DATA}={lab.data}",
+        f"--label={container_labels.RUN}=theirs",
+        "--label=airflow-ml.proxy=another",
+    ]
     image = lab.images["probe"]["pushed"]
     service = lab.manager.docker(
         "service",
@@ -266,7 +270,7 @@ def test_another_stack_on_the_swarm_is_neither_seen_nor_touched(lab: Lab) -> Non
     try:
         with engines.connect() as engine:
             for running in (False, True):
-                assert engine.find({labels.DATA: str(lab.data)}, running=running) == {}
+                assert engine.find({container_labels.DATA: str(lab.data)}, running=running) == {}
             for action in (engine.state, engine.last_line, engine.remove):
                 with pytest.raises(EngineError, match="was not created through this proxy"):
                     action(service)
@@ -295,7 +299,7 @@ def test_two_that_reserve_most_of_a_node_do_not_meet(
     runs = [execute(probes, SLEEP)[0] for _ in range(3)]
     assert {node_of(lab, run).name for run in runs[:2]} == {"node2", "node3"}
     with engines.connect() as engine:
-        ids = [next(iter(engine.find({labels.RUN: run.run_id}, running=True))) for run in runs]
+        ids = [next(iter(engine.find({container_labels.RUN: run.run_id}, running=True))) for run in runs]
         assert engine.state(ids[2]).exit_code is None  # it waits for room, and is not given up
         states = lab.manager.docker("service", "ps", "--format", "{{.CurrentState}}", ids[2])
         assert states.startswith("Pending")
@@ -339,8 +343,10 @@ def test_container_whose_task_has_ended_is_removed(probes: Airflow, lab: Lab, mo
         session.flush()
         remove_orphans(session)
     with engines.connect() as engine:
-        assert {marks[labels.RUN] for marks in engine.find({labels.DATA: str(lab.data)}).values()} == {waits.run_id}
-        for one in engine.find({labels.DATA: str(lab.data)}):
+        assert {
+            marks[container_labels.RUN] for marks in engine.find({container_labels.DATA: str(lab.data)}).values()
+        } == {waits.run_id}
+        for one in engine.find({container_labels.DATA: str(lab.data)}):
             engine.remove(one)
     assert_nothing_left(lab)
 

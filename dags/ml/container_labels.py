@@ -15,3 +15,8 @@ GANG, RANKS, RANK = "airflow-ml.gang", "airflow-ml.ranks", "airflow-ml.rank"
 def of_task(labels: Mapping[str, str]) -> dict[str, str]:
     """Those that every container of the task carries, whichever try started it."""
     return {name: labels[name] for name in (DAG, TASK, RUN, MAP_INDEX, DATA)}
+
+
+def task(labels: Mapping[str, str]) -> tuple[str, str, str, str]:
+    """Dag, task, run and map index of the container's task; an empty text for each label that it does not have."""
+    return labels.get(DAG, ""), labels.get(TASK, ""), labels.get(RUN, ""), labels.get(MAP_INDEX, "")
