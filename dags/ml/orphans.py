@@ -32,8 +32,8 @@ def remove_orphans(session: Session) -> None:
             expected = _expected(session, found.values())
             for container, labels in found.items():
                 task = container_labels.task(labels)
-                after_a_clear = (*task, labels.get(container_labels.LAST_TRY))
-                if container_labels.RUN in labels and not expected & {task, after_a_clear}:
+                of_this_try = (*task, labels.get(container_labels.LAST_TRY))
+                if container_labels.RUN in labels and not expected & {task, of_this_try}:
                     log.warning("Removing the container %s: its task has ended: %s", container[:12], labels)
                     engine.remove(container)
                     connections.remove(container_labels.of_task(labels))

@@ -47,7 +47,8 @@ def validate_model(
     probabilities = trees.probabilities(validation.features)
     reproduction = _compare_with_reference(model, encoder, probabilities)
     codes, weights, scores = validation.codes, validation.weights, probabilities[:, 1]
-    threshold, calibrator, decided = None, None, {}
+    threshold, calibrator = None, None
+    decided: dict[str, Any] = {}
     if len(encoder.classes) == 2:
         calibrator = fit_calibrator(codes, scores) if weights is None else None
         default = best_threshold(codes, scores, weights)

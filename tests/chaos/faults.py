@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tests.end_to_end.conftest import PROJECT
-from tests.harness import docker, kill_processes
+from tests.harness import docker, kill_processes, wait_until
 
 from .scene import Scene
 
@@ -49,7 +49,8 @@ def pause(service: str) -> Fault:
 
     def strike(scene: Scene) -> int:
         container = scene.container(service)
-        docker("pause", container)
+        # The kernel gives up at times while the service starts processes: "unable to freeze".
+        wait_until(lambda: docker("pause", container, check=False).returncode == 0, f"{service} is paused")
         time.sleep(HANG_S)
         docker("unpause", container)
         return 1
