@@ -1,7 +1,8 @@
 """A day through the real scheduler, spread over a swarm of three: generate, train, predict and monitor.
 
 The stack runs on the manager as docs/scale.md says; the stages run on the other nodes. One of these is killed in the
-middle of training. Then the day is made again on one machine, with `docker run`, and the bytes are compared.
+middle of training. The day is scored in shards. Then it is made again on one machine, with `docker run`, and the bytes
+are compared.
 """
 
 import ctypes
@@ -30,15 +31,19 @@ ROWS, TREES = 60_000, {"num_iterations": 1500, "early_stopping_round": 0}
 POSTGRES = re.findall(r"image: (postgres:\S+)", (ROOT / "docker-compose.yml").read_text())[0]
 SERVICES = ("airflow", "mlflow", "reports", "engine-proxy")
 STAGES = ("generator", "preprocessing", "training", "prediction", "registry", "report")
-# Each stage reads what another node has written; training has two nodes to run on.
-NODES = ("generator:node.hostname==node2 preprocessing:node.hostname==node3 prediction:node.hostname==node2 "
-         "report:node.hostname==node3 training:node.hostname!=node1")  # fmt: skip
+# As many as tasks run at once, so that they meet, and Swarm spreads them.
+SHARDS = 4
+# Each stage reads what another node has written; training and prediction have two nodes to run on.
+NODES = ("generator:node.hostname==node2 preprocessing:node.hostname==node3 report:node.hostname==node3 "
+         "training:node.hostname!=node1 prediction:node.hostname!=node1")  # fmt: skip
 TASKS_OF_NODES = {
     "node1": {"register", "decide", "resolve"},
-    "node2": {"generate", "validate", "predict", "evaluate"},
-    "node3": {"prepare", "split", "features", "label", "page"},
+    "node2": {"generate"},
+    "node3": {"prepare", "split", "features_shards", "features", "label", "page"},
 }
-MADE = {"raw", "processed", "models", "features", "predictions", "labels", "reports"}
+TASKS_OF_TWO_NODES = {"train", "predict_shards"}
+TASKS_OF_EITHER = {"validate", "predict", "evaluate"}
+MADE = {"raw", "processed", "models", "features", "predictions", "shards", "labels", "reports"}
 CLONE_NEWNET = 0x40000000
 
 
@@ -161,8 +166,8 @@ def tries(swarm_day: SwarmDay) -> dict[str, int]:
     lost.await_start()
     swarm_day.listen(lost)
     swarm_day.end(*runs[-1])
-    for dag in ("predict", "monitor"):
-        runs.append(swarm_day.start(dag))
+    for dag, form in (("predict", {"shards": SHARDS}), ("monitor", {})):
+        runs.append(swarm_day.start(dag, **form))
         swarm_day.end(*runs[-1])
     return {task["task_id"]: task["try_number"] for run in runs for task in swarm_day.airflow.tasks(*run)
             if task["state"] == "success"}  # fmt: skip
@@ -174,12 +179,14 @@ def test_day_completes_although_the_node_of_its_training_dies(tries: dict[str, i
 
 
 def test_stages_run_where_the_setting_says(swarm_day: SwarmDay, tries: dict[str, int]) -> None:
-    assert tries.keys() >= set().union(*TASKS_OF_NODES.values())
+    assert tries.keys() >= TASKS_OF_TWO_NODES.union(TASKS_OF_EITHER, *TASKS_OF_NODES.values())
     ran = {node.name: swarm_day.ran(node) for node in swarm_day.lab.nodes}
     for node, tasks in ran.items():
-        assert tasks - {"train"} >= TASKS_OF_NODES[node], node
+        assert tasks >= TASKS_OF_NODES[node], node
         assert not tasks & set().union(*(others for name, others in TASKS_OF_NODES.items() if name != node)), node
-    assert [node for node, tasks in ran.items() if "train" in tasks] == ["node2", "node3"]
+    for task in TASKS_OF_TWO_NODES:
+        assert [node for node, tasks in ran.items() if task in tasks] == ["node2", "node3"], task
+    assert not TASKS_OF_EITHER & ran["node1"]
 
 
 def test_nothing_is_left_on_the_swarm(swarm_day: SwarmDay, tries: dict[str, int]) -> None:
@@ -194,4 +201,7 @@ def test_day_has_the_bytes_of_one_machine(swarm_day: SwarmDay, tries: dict[str, 
     assert done.returncode == 0, done.stdout + done.stderr
     files = {path: file for step in json.loads(done.stdout)["steps"] for path, file in step["files"].items()}
     assert {path.partition("/")[0] for path in files} == MADE
+    shards = {f"shards/{DS}-{kind}-{number}of{SHARDS}"
+              for kind in ("features", "predictions") for number in range(1, SHARDS + 1)}  # fmt: skip
+    assert {path.rpartition("/")[0] for path in files if path.startswith("shards/")} == shards
     assert all(file["same"] for file in files.values())
