@@ -8,7 +8,8 @@ import polars as pl
 
 from column_values import Column, Fit
 from draft_keys import words_of
-from readings import COMPACT_DATE, INTEGER, MILLISECONDS, NUMBER, NUMBERS, SECONDS, TEXT, TIMES, Reading
+from readings import COMPACT_TIMES, INTEGER, MILLISECONDS, NUMBER, NUMBERS, SECONDS, TEXT, TIMES, Reading
+from time_signs import TIME_WORDS, numbers_like_times, text_like_a_time
 
 # A column is read so if this share of its values fits.
 NEARLY_ALL = 0.95
@@ -58,13 +59,10 @@ KNOWN_MISSING = (
     ),
     *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!"),
 )
-# Words in the name of a column that say that its whole numbers are times.
-TIME_WORDS = re.compile(
-    r"(^|[^a-z])(time|timestamp|date|datetime|ts|epoch|at|when|created|updated|unix)([^a-z]|$)", re.I
-)
 # A number with something beside it that no reading knows: 12 kg, (5.00), 1.5M.
 MARKED_NUMBER = re.compile(r"(\(?[+\u2212-]?)\d[\d.,']*\)?\s*([^\W\d_]*)\.?")
 MANY_NUMBERS, FEW_MARKS = 10, 5
+AS_TIMES = "write them as YYYY-MM-DD or YYYY-MM-DDThh:mm:ss in the file"
 # From 2000 on, before 2040.
 EPOCH = {SECONDS: (946_684_800, 2_208_988_800), MILLISECONDS: (946_684_800_000, 2_208_988_800_000)}
 
@@ -132,7 +130,7 @@ def _codes(fit: Fit) -> list[str]:
 
 
 def _special(column: Column, best: Fit) -> Fit | None:
-    """Whole numbers that are dates written without marks, or seconds since 1970 if the column's name says so."""
+    """Whole numbers that are times written without marks, or seconds since 1970 if the column's name says so."""
     if best.reading not in (INTEGER, NUMBER):
         return None
     for fit in column.fits:
@@ -140,7 +138,7 @@ def _special(column: Column, best: Fit) -> Fit | None:
             continue
         if (
             best.reading is INTEGER
-            and fit.reading.assume == COMPACT_DATE
+            and fit.reading.assume in COMPACT_TIMES
             and column.least[:2] >= "19"
             and column.greatest[:2] <= "20"
         ):
@@ -160,7 +158,7 @@ def _is_epoch(column: Column, reading: Reading) -> bool:
 
 def _rivals(column: Column, best: Fit, decimal_marks: Collection[str | None]) -> Iterator[Fit]:
     """The readings that fit as well and give other values."""
-    if best.reading is INTEGER or best.reading in EPOCH or best.reading.assume == COMPACT_DATE:
+    if best.reading is INTEGER or best.reading in EPOCH or best.reading.assume in COMPACT_TIMES:
         return
     seen = {best.reading.assume}
     for fit in column.fits:
@@ -207,7 +205,7 @@ def _evidence(column: Column, fit: Fit, is_assumed: bool) -> Iterator[str]:
 
 
 def _notes(column: Column, fit: Fit) -> Iterator[str]:
-    if fit.reading.assume == COMPACT_DATE:
+    if fit.reading.assume in COMPACT_TIMES:
         yield f"as whole numbers: --assume '{column.name}=integer'"
     if fit.reading in EPOCH:
         first, last = (_shown(fit.reading, text) for text in (column.least, column.greatest))
@@ -241,6 +239,17 @@ def _losses(column: Column, fit: Fit) -> Iterator[str]:
             f"{column.name}: these numbers could be {epoch.what}, from {first} to {last}; "
             f"--assume '{column.name}={epoch.assume}' reads them so"
         )
+    if times := _numbers_like_times(column, fit):
+        yield f"{column.name}: these numbers could be {times}: drafted as numbers; if they are times, {AS_TIMES}"
+
+
+def _numbers_like_times(column: Column, fit: Fit) -> str:
+    """What a column of numbers may be, if its name speaks of time; empty if nothing, or if --assume has decided."""
+    ends = fit.extremes
+    if fit.reading.field.type not in NUMBERS or fit.reading.reads_codes or ends.least is None:
+        return ""
+    texts = [text.strip() for text in column.values.counts if text.strip() not in column.known.counts]
+    return numbers_like_times(column.name, ends.least, ends.greatest, texts)
 
 
 def _has_too_many_digits(text: str) -> bool:
@@ -270,11 +279,23 @@ def _text(column: Column, best: Fit | None) -> Choice:
             )
     if column.filled < column.rows:
         choice.why.append(f"empty in {_rows(column.rows - column.filled)}")
+    if not choice.warnings and (time := _text_like_a_time(column)):
+        found = f"its texts look like times, such as {time!r}, and no reading knows their form"
+        choice.why.append(found)
+        choice.warnings.append(
+            f"{column.name}: {found}: drafted as texts; {AS_TIMES}, or name their form, such as "
+            f"--assume '{column.name}=%d/%m/%Y'; write an hour, a week or a month alone as a number"
+        )
     if marked := _marked_number(column):
         found = f"nearly all are numbers with something beside them, such as {marked!r}"
         choice.why.append(found)
         choice.warnings.append(f"{column.name}: {found}: drafted as texts; leave that out of the file to read numbers")
     return choice
+
+
+def _text_like_a_time(column: Column) -> str | None:
+    texts = [text.strip() for text in column.values.counts if text.strip() not in column.known.counts]
+    return text_like_a_time(texts, NEARLY_ALL)
 
 
 def _marked_number(column: Column) -> str | None:

@@ -30,7 +30,7 @@ DAYS = (
 )
 CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S%.f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p")
 OFFSETS = ("", "%z", " %z", " UTC")
-OTHER_TIMES = ("%Y%m%d%H%M%S", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z", "%a, %d %b %Y %H:%M:%S %z")
+OTHER_TIMES = ("%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z", "%a, %d %b %Y %H:%M:%S %z")
 # What --assume knows beside the types and patterns.
 WORDS = ("epoch", "epoch-ms", "decimal-comma", "decimal-point")
 # What of a format stands for digits alone. The default format has separators, so something is left of it.
@@ -162,7 +162,8 @@ INTEGER = Reading(_field("integer"), "whole numbers", "integer")
 NUMBER = Reading(_field("number"), "numbers", "number")
 SECONDS = Reading(_field("datetime", format="epoch"), "seconds since 1970", "epoch")
 MILLISECONDS = Reading(_field("datetime", format="epoch-ms"), "milliseconds since 1970", "epoch-ms")
-COMPACT_DATE = "%Y%m%d"
+# Times of digits alone.
+COMPACT_TIMES = ("%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S")
 
 
 @cache

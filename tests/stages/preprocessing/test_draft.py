@@ -76,6 +76,18 @@ CASES: dict[str, tuple[list[str], dict[str, Any], list[str], list[str]]] = {
         ["dates of the form %Y%m%d", "--assume 'x=integer'"],
         [],
     ),
+    "yyyymmddhhmmss": (
+        [f"202611211011{n % 60:02d}" for n in range(100)],
+        {**TIME, "format": "%Y%m%d%H%M%S"},
+        ["times of the form %Y%m%d%H%M%S", "--assume 'x=integer'"],
+        [],
+    ),
+    "yyyymmddhhmm": (
+        [f"2026112110{n % 60:02d}" for n in range(100)],
+        {**TIME, "format": "%Y%m%d%H%M"},
+        ["times of the form %Y%m%d%H%M", "--assume 'x=integer'"],
+        [],
+    ),
     "ISO with offset": (["2026-11-21T10:11:12+00:00"], TIME, ["times (YYYY-MM-DDThh:mm:ss)"], []),
     "blank and offset": (
         ["2026-11-21 10:11:12+00:00", "2026-11-22 10:11:12+01:00"],
@@ -530,3 +542,87 @@ def test_lines_before_the_header_are_named(day: Day, files: dict[str, Path]) -> 
     run, _ = draft(day, files, [["Sales of 2026"], ["id", "x", "y"], [1, 2, "a"]])
     assert run.code == 2
     assert "it has Sales of 2026; do: correct the name, or remove the lines before the header" in run.log
+
+
+# Each form with a month, a day or an hour of two digits in place of {}.
+UNREAD_TIMES = [
+    "2026-W{}",
+    "2026-W{}-3",
+    "2026W{}",
+    "{}:00:00",
+    "{}:05",
+    "{}:30 PM",
+    "14h{}",
+    "2026-11-{}T24:00:00",
+    "2026-{}",
+    "{}/2026",
+    "Q1 20{}",
+    "20{}-Q4",
+    "{} März 2026",
+    "{} de noviembre de 2026",
+    "{} ноября 2026",
+    "{}-Nov",
+    "November {}th, 2026",
+    "2026年11月{}日",
+    "2026-1{}",
+    "2026-11-{} 10:11 EST",
+    "2026-11-{}T10:11:12+01:00[Europe/Berlin]",
+    "2026-11-{} 10:11:12,123",
+    "{}.11.2026 10:11 Uhr",
+    "{}/11/2026 - 10:11",
+    "10:11 {}/11/2026",
+    "Sat Nov {} 10:11:12 2026",
+]
+
+
+@pytest.mark.parametrize("form", UNREAD_TIMES)
+def test_times_in_a_form_that_no_reading_knows_are_named(day: Day, files: dict[str, Path], form: str) -> None:
+    texts = [form.format(number) for number in (10, 11, 12, "NA")]
+    run, schema = draft(day, files, table_of([*texts[:3], "NA"]))
+    assert drafted(schema)["type"] == "string"
+    found = f"its texts look like times, such as {texts[0]!r}, and no reading knows their form"
+    assert found in drafted(schema)["description"]
+    assert run.result["warnings"][0] == (
+        f"x: {found}: drafted as texts; write them as YYYY-MM-DD or YYYY-MM-DDThh:mm:ss in the file, or name their "
+        "form, such as --assume 'x=%d/%m/%Y'; write an hour, a week or a month alone as a number"
+    )
+
+
+NO_TIMES = ["A-2026-{}", "2026-00{}", "10.11.12.{}", "Maria {}", "Monday", "20-{}", "2012-555-12{}", "T{}", "00:1B:{}"]
+
+
+@pytest.mark.parametrize("form", NO_TIMES)
+def test_other_texts_are_not_taken_for_times(day: Day, files: dict[str, Path], form: str) -> None:
+    run, schema = draft(day, files, table_of([form.format(number) for number in (10, 11, 12)]))
+    assert drafted(schema)["type"] == "string"
+    assert "warnings" not in run.result or "look like times" not in str(run.result["warnings"])
+
+
+# The first and the last of 100 numbers, and what they are as dates.
+NUMBERS_AS_TIMES = {
+    "order_date": ("44197", 1, "the days of a spreadsheet, from 2021-01-01 to 2021-04-10"),
+    "saledate": ("44197.25", 1, "the days of a spreadsheet, from 2021-01-01 to 2021-04-10"),
+    "createdAt": ("1767225600000000", 86_400_000_000, "microseconds since 1970, from 2026-01-01 to 2026-04-10"),
+    "ts": ("1767225600000000000", 86_400_000_000_000, "nanoseconds since 1970, from 2026-01-01 to 2026-04-10"),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS_AS_TIMES)
+def test_numbers_that_may_be_times_are_named(day: Day, files: dict[str, Path], name: str) -> None:
+    first, step, times = NUMBERS_AS_TIMES[name]
+    whole, point, fraction = first.partition(".")
+    values = [f"{int(whole) + step * number}{point}{fraction}" for number in range(100)]
+    run, schema = draft(day, files, table_of([*values, "-1"], name, rows=303))
+    assert drafted(schema, name)["type"] == ("number" if point else "integer")
+    as_times = "write them as YYYY-MM-DD or YYYY-MM-DDThh:mm:ss in the file"
+    sentence = f"{name}: these numbers could be {times}: drafted as numbers; if they are times, {as_times}"
+    assert sentence in run.result["warnings"]
+    run, _ = draft(day, files, table_of(values, "kilos"))
+    assert "could be" not in run.log
+    run, _ = draft(day, files, table_of(values, name), "--assume", f"{name}=number")
+    assert "could be" not in run.log
+
+
+def test_a_year_and_a_month_in_one_number_is_named(day: Day, files: dict[str, Path]) -> None:
+    run, _ = draft(day, files, table_of(["202511", "202512", "202601"], "period"))
+    assert "period: these numbers could be a year and a month in one number" in run.result["warnings"][0]
