@@ -144,6 +144,7 @@ def convert(field: Field, text: pl.Expr) -> pl.Expr:
 
 def _read_again(rows: pl.DataFrame, fields: Sequence[Field], missing: Mapping[str, Sequence[str]]) -> pl.DataFrame:
     """The same rows; a text that is no value is read once more (see `second_reading`). -0 becomes 0."""
+    columns: dict[str, pl.Series] = {}
     for field in (field for field in fields if field.type != "string"):
         values, texts = rows[field.name], rows[RAW + field.name]
         if values.null_count() > texts.null_count():
@@ -153,18 +154,22 @@ def _read_again(rows: pl.DataFrame, fields: Sequence[Field], missing: Mapping[st
             if (changed := read[0].is_null() | read[1].is_not_null()).any():
                 places, new = unread.filter(changed), (series.filter(changed) for series in read)
                 texts, values = (old.scatter(places, part) for old, part in zip((texts, values), new, strict=True))
-                rows = rows.with_columns(texts, values)
+                columns |= {RAW + field.name: texts, field.name: values}
         if field.type == "number" and (zeros := values == 0).any():
-            rows = rows.with_columns(pl.when(zeros).then(0.0).otherwise(values).alias(field.name))
-    return rows
+            columns[field.name] = pl.select(pl.when(zeros).then(0.0).otherwise(values)).to_series()
+    # All at once: each query on a frame looks at all of its columns.
+    return rows.with_columns(column.alias(name) for name, column in columns.items())
 
 
 def _without_codes(rows: pl.DataFrame, codes: Mapping[str, pl.Series]) -> pl.DataFrame:
     """The same rows; a number that equals a text that means "missing" is missing, too: where -999 is, so is -999.0."""
-    for field, numbers in codes.items():
-        if (found := rows[field].is_in(numbers.implode())).any():
-            rows = rows.with_columns(pl.when(~found).then(name).alias(name) for name in (field, RAW + field))
-    return rows
+    found = {field: rows[field].is_in(numbers.implode()) for field, numbers in codes.items()}
+    return rows.with_columns(
+        pl.when(~is_code).then(name).alias(name)
+        for field, is_code in found.items()
+        if is_code.any()
+        for name in (field, RAW + field)
+    )
 
 
 def _numbers_among(texts: Sequence[str], field: Field) -> pl.Series:

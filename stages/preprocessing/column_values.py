@@ -76,7 +76,8 @@ class Column:
     def look_at(self, texts: pl.DataFrame) -> None:
         """Take in the values of a batch (LINE and the columns)."""
         self.rows += texts.height
-        raw = texts.select(LINE, pl.col(self.name).alias(TEXT_COLUMN))
+        # Each query on a frame looks at all of its columns, and there may be thousands.
+        raw = pl.DataFrame([texts[LINE], texts[self.name].alias(TEXT_COLUMN)])
         bare = pl.col(TEXT_COLUMN).str.strip_chars()
         raw = raw.filter((bare != "") & ~bare.is_in(self._missing))
         self.filled += raw.height

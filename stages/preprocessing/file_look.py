@@ -92,9 +92,8 @@ class LabelPairs:
         """Take in some rows that have the target."""
         rows = rows.filter(pl.col(self._target) != "")
         for name, pairs in [*self._pairs.items()]:
-            pairs.update(
-                rows.select(pl.col(name).fill_null(""), self._target).unique().head(MOST_PAIRS + 1).iter_rows()
-            )
+            both = pl.DataFrame([rows[name].fill_null(""), rows[self._target]])
+            pairs.update(both.unique().head(MOST_PAIRS + 1).iter_rows())
             values, labels = ({pair[side] for pair in pairs} for side in (0, 1))
             if len(pairs) > MOST_PAIRS or not len(values) == len(labels) == len(pairs):
                 del self._pairs[name]

@@ -59,7 +59,7 @@ class PreparedTable:
         """
         fields = self.schema.of(self.schema.named("feature", "time", "weight"))
         times = [field for field in fields if field.type in TIME_TYPES]
-        dtypes = {field.name: DTYPES[field.type] for field in fields if field not in times}
+        dtypes = {field.name: DTYPES[field.type] for field in fields if field.type not in TIME_TYPES}
         schema = {name: dtypes.get(name, pl.String()) for name in self._columns}
         rows = pl.scan_csv(block.content, has_header=False, schema=schema)
         values = [convert(field.as_written(), pl.col(field.name)).alias(field.name) for field in times]
