@@ -27,7 +27,7 @@ def describe_target(column: Column, choice: Choice, missing: list[str]) -> tuple
             classes[_class(reading, text)] += count
     common = classes.most_common(SHOWN_CLASSES)
     shown = ", ".join(f"{name} ({count:,})" for name, count in common) + (", ..." if len(classes) > len(common) else "")
-    why, warnings = [f"{len(classes)} classes: {shown}"], list[str]()
+    why, warnings = [f"{len(classes)} class{'es' * (len(classes) != 1)}: {shown}"], list[str]()
     if lacking := column.rows - classes.total():
         warnings.append(f"{column.name}: {lacking:,} of {column.rows:,} rows have no label: prepare rejects them")
     for text in column.known.counts.keys() - {*missing} if reading is TEXT else ():

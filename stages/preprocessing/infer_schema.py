@@ -46,7 +46,9 @@ def infer_schema(args: Namespace) -> Mapping[str, Any]:
         delimiter=args.delimiter,
         encoding=args.encoding,
     )
-    with tempfile.TemporaryDirectory(prefix=".draft-", dir=args.out.absolute().parent) as scratch:
+    folder = args.out.absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".draft-", dir=folder) as scratch:
         draft = draft_schema(args.data, args.target, facts, Path(scratch))
         text = json.dumps(draft.document, indent=2, ensure_ascii=False) + "\n"
         written = Path(scratch) / "schema.json"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,18 @@ def _draft_of_two(rows: FileLook, labels: FileLook, facts: Facts) -> Draft:
 def _require_columns(header: Collection[str], names: Collection[str | None], label: str) -> None:
     for name in names:
         if name is not None and name not in header:
+            near = _nearest(name, header)
             raise UsageError(
                 f"there is no column {name!r} in {label}: it has {in_short([*header])}",
-                do="correct the name, or remove the lines before the header",
+                do=(f"write {near!r} if that is meant" if near else "correct the name")
+                + ", or remove the lines before the header",
             )
+
+
+def _nearest(name: str, header: Collection[str]) -> str | None:
+    """The column whose name is most like another name, whatever its case and blanks; None if none is like it."""
+    plain = {column.strip().casefold(): column for column in header}
+    return next((plain[like] for like in get_close_matches(name.strip().casefold(), plain, 1)), None)
 
 
 def _key_field(name: str, facts: Facts) -> Field:
@@ -182,6 +191,11 @@ class Drafting:
         else:
             self.warnings.append(
                 "no target is named, so this schema can only score: --target-column or --target names it"
+            )
+        if all(field["role"] not in ("feature", "time") for field in fields):
+            self.warnings.append(
+                f"{self._rows.label} has no column to learn from beside key and target: add one to the file, or give "
+                "one that is ignored the role feature"
             )
         key = [field["name"] for field in fields if field["role"] == "key"]
         document = {"fields": fields, "primaryKey": key, "missingValues": ["", *self._missing]}

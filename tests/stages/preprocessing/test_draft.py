@@ -538,6 +538,25 @@ def test_texts_that_look_alike_are_named(day: Day, files: dict[str, Path], other
     ]
 
 
+@pytest.mark.parametrize("name", ["Churned ", "churn", "CHURNED"])
+def test_column_of_nearly_the_name_is_shown(day: Day, files: dict[str, Path], name: str) -> None:
+    run, _ = draft(day, files, [["id", "x", name], [1, 2, "a"]], target="churned")
+    assert run.code == 2
+    assert f"do: write {name!r} if that is meant, or remove the lines before the header" in run.log
+
+
+@pytest.mark.parametrize(
+    "table", [[["y"], *(["a"], ["b"])], [["id", "who", "y"], *([n, f"n{n}", "ab"[n % 2]] for n in range(60))]]
+)
+def test_file_without_a_column_to_learn_from_is_a_warning(
+    day: Day, files: dict[str, Path], table: list[list[Any]]
+) -> None:
+    run, _ = draft(day, files, table)
+    assert run.code == 0
+    warning = next(one for one in run.result["warnings"] if one.startswith(str(files["data.csv"])))
+    assert "has no column to learn from beside key and target: add one to the file, or give one that" in warning
+
+
 def test_lines_before_the_header_are_named(day: Day, files: dict[str, Path]) -> None:
     run, _ = draft(day, files, [["Sales of 2026"], ["id", "x", "y"], [1, 2, "a"]])
     assert run.code == 2

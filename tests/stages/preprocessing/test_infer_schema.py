@@ -138,3 +138,11 @@ def test_multiclass_with_text_labels_goes_all_the_way(day: Day, files: dict[str,
     assert day.run("import", *options).code == 0
     assert day.run("prepare").result["rows_out"] == 90
     assert set(day.run("split").result["classes"]) == {"A", "B", "C"}
+
+
+def test_folder_of_the_schema_is_made(day: Day, files: dict[str, Path]) -> None:
+    put(files, "id,x,y\n1,2,a\n2,3,b\n", "")
+    out = files["data.csv"].parent / "schemas" / "payments.json"
+    run = day.run("infer-schema", "--data", str(files["data.csv"]), "--target-column", "y", "--out", str(out), ds=None)
+    assert run.code == 0, run.log
+    assert out.exists()
