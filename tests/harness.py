@@ -91,16 +91,6 @@ def docker(*arguments: str, check: bool = True) -> Finished:
     return done
 
 
-# The package and the file of a registry of images.
-IMAGE_REGISTRY = "docker-registry", "usr/bin/docker-registry"
-
-
-def file_of_package(package: str, file: str) -> Path:
-    """A file of a package of the distribution: the machine's own, or one that is fetched and not installed."""
-    command = [ROOT / "setup" / "ensure_file.sh", package, file]
-    return Path(subprocess.run(command, text=True, stdout=subprocess.PIPE, check=True).stdout.splitlines()[0])
-
-
 def wait_until(condition: Callable[[], Any], what: str, container: str = "") -> None:
     """Look until something is true; a failure shows the log of the container, if one is named."""
     end = time.monotonic() + PATIENCE_S

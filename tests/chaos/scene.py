@@ -1,7 +1,5 @@
 """The stack that the faults strike: its days, what they leave, and a reader that looks at the data all the time."""
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +23,7 @@ from tests.end_to_end.conftest import (
     start_collector,
     write_rules,
 )
-from tests.harness import ROOT, docker, file_of_package, images
+from tests.harness import docker, images
 
 # The champion's day, and the day that each fault strikes.
 TRAINED, DAY = "2026-11-14", "2026-11-15"
@@ -44,11 +42,6 @@ DISKS = {
     "MLflow": (f"{PROJECT}_mlflow", "100m", 10001),
     "logs": (f"{PROJECT}_logs", "100m", 10001),
 }
-# Where the services of clock.compose.yml find the library that moves their clock, and by how much.
-CLOCK = ROOT / ".cache" / "clock" / PROJECT
-os.environ["ML_TEST_CLOCK"] = str(CLOCK)
-os.environ["COMPOSE_FILE"] += f"{os.pathsep}tests/chaos/clock.compose.yml"
-FAKETIME = "libfaketime", "usr/lib/*/faketime/libfaketimeMT.so.1"
 FILLER = "/disks/{name}/.filler"
 FILL = """
 import contextlib, sys
@@ -110,7 +103,6 @@ class Scene:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.runs: list[tuple[str, str]] = []
-        self.ahead_s = 0
 
     # --- a day ---
 
@@ -218,18 +210,6 @@ class Scene:
         """Give back what `fill_disk` took."""
         docker("exec", KEEPER, "python", "-c", "import os, sys; os.remove(sys.argv[1])", FILLER.format(name=name))
 
-    def move_clock(self, seconds: int) -> None:
-        """Move the clock of all services, forward or back, from where it is."""
-        self.ahead_s += seconds
-        _set_clock(self.ahead_s)
-
-
-def _set_clock(ahead_s: int) -> None:
-    """How far the clock of the services is ahead of the machine's; they look each second."""
-    new = CLOCK / "new"
-    new.write_text(f"{ahead_s:+d}")
-    new.rename(CLOCK / "ahead")
-
 
 @contextmanager
 def reader() -> Iterator[Callable[[], Reading]]:
@@ -264,9 +244,6 @@ def struck_stack() -> Iterator[Scene]:
     root = ("--user=0:0", "--network=none", "--entrypoint=python")
     docker("run", "--detach", f"--name={KEEPER}", *mounts, *root, images()["base"], "-c", sleep)
     write_rules()
-    CLOCK.mkdir(parents=True, exist_ok=True)
-    shutil.copy(file_of_package(*FAKETIME), CLOCK / "libfaketime.so")
-    _set_clock(0)
     try:
         compose_stack.start()
         start_collector()

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import IMAGE_REGISTRY, PATIENCE_S, docker, file_of_package, wait_until
+from tests.harness import PATIENCE_S, docker, wait_until
 from tests.image_tree import BIG, LEAF, ROOT, build_images, make_checkout
 
 NAMES = ["base", "three", "one", "two"]
@@ -449,8 +449,8 @@ def test_images_of_another_stack_on_the_engine_are_kept(built: Checkout, tmp_pat
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real registry on the loopback address."""
-    program = file_of_package(*IMAGE_REGISTRY)
+    """A real registry on the loopback address; setup/ensure_image_registry.sh gets the program."""
+    program = subprocess.run([ROOT / "setup/ensure_image_registry.sh"], text=True, stdout=subprocess.PIPE, check=True)
     folder = tmp_path_factory.mktemp("registry")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -459,7 +459,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true}}}}\n"
         f"http: {{addr: '127.0.0.1:{port}'}}\n"
     )
-    command = [program, "serve", str(folder / "config.yml")]
+    command = [program.stdout.strip(), "serve", str(folder / "config.yml")]
     with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             wait_until(lambda: is_open(port), "the registry listens")

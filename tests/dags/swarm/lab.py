@@ -21,7 +21,7 @@ import pytest
 from airflow_ml import nodes
 from airflow_ml.data import Data
 
-from tests.harness import IMAGE_REGISTRY, PATIENCE_S, ROOT, docker, file_of_package, images
+from tests.harness import PATIENCE_S, ROOT, docker, images
 
 JUICEFS = ROOT / ".venv/bin/juicefs"
 NO_CACHE = ("--attr-cache", "0", "--entry-cache", "0", "--dir-entry-cache", "0")
@@ -228,7 +228,7 @@ class Lab:
         self._start_proxy()
 
     def _start_registry(self) -> None:
-        program = file_of_package(*IMAGE_REGISTRY)
+        program = call(ROOT / "setup/ensure_image_registry.sh").splitlines()[-1]
         config = self.folder / "registry.yml"
         config.write_text(REGISTRY_CONFIG.format(folder=self.folder / "registry", address=REGISTRY))
         with (self.folder / "registry.log").open("a") as log:
