@@ -266,9 +266,11 @@ def _frequent(data: TrainData, sides: pl.Series, most: int) -> dict[str, list[st
     frames = data.frames(names) if names else iter(())
     for rows, side in _with_sides(((frame,) for frame in frames), sides):
         trains = (side == TRAINS).alias(ROWS).cast(pl.UInt32)
-        # A frame for each field, because a query on a frame looks at all of its columns.
-        queries = [_with_counts(totals[name], pl.DataFrame([rows[name], trains])) for name in names]
-        totals = dict(zip(names, pl.collect_all(queries), strict=True))
+        for name in names:
+            # A frame of its own, because a query on a frame looks at all of its columns.
+            counted = pl.DataFrame([rows[name], trains]).with_columns(pl.lit(1, pl.UInt32).alias(ALL))
+            counts = counted.drop_nulls(name).group_by(name).sum()
+            totals[name] = pl.concat([totals[name], counts]).group_by(name).sum()
     for name in names:
         _require_categories(name, totals[name], data.label)
         totals[name] = totals[name].filter(pl.col(ROWS) > 0)
@@ -278,13 +280,6 @@ def _frequent(data: TrainData, sides: pl.Series, most: int) -> dict[str, list[st
         name: sorted(total.sort([ROWS, name], descending=[True, False])[name].head(most))
         for name, total in totals.items()
     }
-
-
-def _with_counts(totals: pl.DataFrame, rows: pl.DataFrame) -> pl.LazyFrame:
-    """The numbers of each text, with those of further `rows`: the text, and whether the row trains (ROWS)."""
-    name = rows.columns[0]
-    counts = rows.lazy().drop_nulls(name).with_columns(pl.lit(1, pl.UInt32).alias(ALL)).group_by(name).sum()
-    return pl.concat([totals.lazy(), counts]).group_by(name).sum()
 
 
 def _require_categories(name: str, counts: pl.DataFrame, label: str) -> None:
