@@ -127,6 +127,11 @@ class Schema:
         return self.named("key", "target")
 
 
+def is_pattern(name: str) -> bool:
+    """Whether polars takes a name as a pattern for several columns."""
+    return name == "*" or (name.startswith("^") and name.endswith("$"))
+
+
 def columns_kept(schema: Schema) -> list[str]:
     """The columns of train_data.csv: the fields of the schema that are used, the target last."""
     return [*schema.named("key", "entity", "feature", "time", "weight"), *schema.named("target")]
@@ -173,7 +178,7 @@ def _field(document: Any, label: str) -> Field:
     if not isinstance(name, str) or not name:
         raise _wrong(label, f"a field without a name: {json.dumps(document)[:80]}", "a name for each field")
     at = f"{label}, field {name!r}"
-    if name == "*" or (name.startswith("^") and name.endswith("$")):
+    if is_pattern(name):
         raise _wrong(at, "its name is a pattern for several columns", "a name other than * and ^...$")
     kind, role = document.get("type"), document.get("role")
     if kind not in TYPES:

@@ -557,6 +557,20 @@ def test_file_without_a_column_to_learn_from_is_a_warning(
     assert "has no column to learn from beside key and target: add one to the file, or give one that" in warning
 
 
+@pytest.mark.parametrize("name", ["*", "^x$", "^.*$"])
+def test_column_whose_name_is_a_pattern_is_refused(day: Day, files: dict[str, Path], name: str) -> None:
+    run, schema = draft(day, files, [["id", name, "y"], [1, 2, "a"], [2, 3, "b"]])
+    assert (run.code, schema) == (3, None)
+    assert f"names {name}, a pattern for several columns; expected: names other than * and ^...$; do: rename" in run.log
+
+
+@pytest.mark.parametrize("name", ["a b", '"q"', "é", "x$", "^x", "**", "[0]", "{x}:1"])
+def test_column_keeps_its_odd_name(day: Day, files: dict[str, Path], name: str) -> None:
+    run, schema = draft(day, files, table_of(["1", "2"], name))
+    assert run.code == 0, run.log
+    assert drafted(schema, name)["type"] == "integer"
+
+
 def test_lines_before_the_header_are_named(day: Day, files: dict[str, Path]) -> None:
     run, _ = draft(day, files, [["Sales of 2026"], ["id", "x", "y"], [1, 2, "a"]])
     assert run.code == 2
