@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Protocol
 
 import polars as pl
-from stagekit import BadInput
 
 from column_choice import KNOWN_MISSING
 from column_values import Column
@@ -14,7 +13,6 @@ from draft_keys import KeyCandidates
 from readings import all_readings, assumed
 from source_rows import Malformed
 from source_table import open_table
-from table_schema import is_pattern
 
 # How many rows of the target are looked for in the data.
 HEAD_ROWS = 100_000
@@ -49,12 +47,6 @@ class FileLook:
     def __init__(self, path: Path, facts: Facts, scratch: Path) -> None:
         self.table = open_table(path, str(path), scratch, facts.delimiter, facts.encoding)
         self.label, self.header, self.rows = self.table.label, self.table.header, 0
-        if patterns := [name for name in self.header if is_pattern(name)]:
-            raise BadInput(
-                f"the header of {self.label} names {', '.join(patterns)}, a pattern for several columns",
-                expected="names other than * and ^...$",
-                do="rename the column in the file",
-            )
         readings = {name: assumed(format_) for name, format_ in facts.assume.items()}
         self.columns = {
             name: Column(name, readings.get(name) or all_readings(), facts.missing, KNOWN_MISSING)

@@ -10,6 +10,7 @@ from csv_table import CsvTable
 from parquet_table import ParquetTable
 from plain_text import recognise
 from source_rows import SourceTable
+from table_schema import is_pattern
 
 
 def open_table(
@@ -23,5 +24,13 @@ def open_table(
         raise BadInput(f"{label} is empty (0 bytes)", expected="a header line and rows", do="deliver it again")
     container = open_container(path, label)
     if container.is_parquet:
-        return ParquetTable(container, scratch)
-    return CsvTable(container, recognise(container, delimiter, encoding, wanted), scratch)
+        table: SourceTable = ParquetTable(container, scratch)
+    else:
+        table = CsvTable(container, recognise(container, delimiter, encoding, wanted), scratch)
+    if patterns := [name for name in table.header if is_pattern(name)]:
+        raise BadInput(
+            f"the header of {label} names {', '.join(patterns)}, a pattern for several columns",
+            expected="names other than * and ^...$",
+            do="rename the column in the file",
+        )
+    return table

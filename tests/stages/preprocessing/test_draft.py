@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Day, Run, put, to_csv
+from conftest import Day, Run, field, put, to_csv
 
 # A column of 100 values, or fewer that are repeated; line 2 is the first.
 SURE, ONE_TO_100 = "sure", [str(number) for number in range(1, 101)]
@@ -560,8 +560,18 @@ def test_file_without_a_column_to_learn_from_is_a_warning(
 @pytest.mark.parametrize("name", ["*", "^x$", "^.*$"])
 def test_column_whose_name_is_a_pattern_is_refused(day: Day, files: dict[str, Path], name: str) -> None:
     run, schema = draft(day, files, [["id", name, "y"], [1, 2, "a"], [2, 3, "b"]])
+    found = f"names {name}, a pattern for several columns; expected: names other than * and ^...$; do: rename"
     assert (run.code, schema) == (3, None)
-    assert f"names {name}, a pattern for several columns; expected: names other than * and ^...$; do: rename" in run.log
+    assert found in run.log
+    files["schema.json"].write_text(
+        json.dumps(
+            {"fields": [field("id", "integer", "key"), field("y", "string", "target"), field("x", "number", "feature")]}
+        )
+    )
+    files["data.csv"].write_text(to_csv(["id", "x", name, "y"], [[1, 2, 3, "a"], [2, 3, 4, "b"]]))
+    run = day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"]))
+    assert run.code == 3
+    assert found in run.log
 
 
 @pytest.mark.parametrize("name", ["a b", '"q"', "é", "x$", "^x", "**", "[0]", "{x}:1"])
