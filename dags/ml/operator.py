@@ -216,7 +216,7 @@ class StageOperator(DockerOperator):
         return self.outcome.result
 
     def _join(self) -> str | None:
-        """The container of an earlier try of this very task that does the same work; any other of its is removed.
+        """The container of an earlier try of this very task that does or has done the same work; others are removed.
 
         A worker that is killed leaves its container running. Another Airflow on the same engine has runs of the same
         names, but on other data. A task that a person cleared has other labels, so its old container is not joined.
@@ -227,13 +227,20 @@ class StageOperator(DockerOperator):
             work, labels={name: value for name, value in work.labels.items() if name != container_labels.TRY}
         )
         for container in sorted(self._engine.find(self._task_labels())):
-            if joined is None and self._engine.does(container, work):
+            if joined is None and self._has_not_failed(container) and self._engine.does(container, work):
                 self.log.info("Container %s of an earlier try does this work: joining it", container[:12])
                 joined = container
             else:
                 self.log.warning("Removing container %s of an earlier try", container[:12])
                 self._remove(container)
         return joined
+
+    def _has_not_failed(self, container: str) -> bool:
+        """Whether it goes on or has succeeded. One that has failed, as when its machine lost its power, is no try."""
+        try:
+            return not self._engine.state(container).exit_code
+        except NotRun:
+            return False
 
     def _start(self) -> str:
         self._require_network()

@@ -341,6 +341,21 @@ def test_container_that_does_other_work_is_removed_not_joined(
     docker("rm", "--force", other)
 
 
+def test_container_that_has_failed_is_removed_not_joined(probes: Airflow, engine: Engine) -> None:
+    """As when its machine lost its power: the next try does the work again, it does not end as that one did."""
+    code = f"import os, time; time.sleep(600 * ('HANGS' in os.environ)); {RESULT}"
+    run = probes.manual("probes", day("2026-11-21"), {"code": code})
+    labels = {
+        "dag": "probes", "task": "probe", "run": run.run_id, "map-index": "-1", "data": engine.name, "try": "1",
+        "last-try": "2",
+    }  # fmt: skip
+    options = [word for key, value in labels.items() for word in ("--label", f"airflow-ml.{key}={value}")]
+    docker("kill", docker("run", "--detach", "--env=HANGS=", *options, engine.tags[0], "-c", code))
+    assert engine.containers(run.run_id)
+    assert probes.run_task(run, "probe").ti.state == "success"
+    assert engine.containers(run.run_id) == []
+
+
 @pytest.fixture
 def _no_patience(_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every container takes longer than a worker waits."""
