@@ -231,15 +231,19 @@ def test_container_knows_its_run_and_image(probes: Airflow, probe_lock: Path) ->
     assert found["ML_IMAGE_ID"] == json.loads(probe_lock.read_text())["images"]["probe"]["id"]
 
 
-CLOSING = f"import os, time; {RESULT}; os.close(1); os.close(2); time.sleep(3)".replace("}))", "}), flush=True)")
+# An engine with much work may take seconds for an answer, too.
+ANSWER_S, SILENT_S = 5, 12
+CLOSING = f"import os, time; {RESULT}; os.close(1); os.close(2); time.sleep({SILENT_S})".replace(
+    "}))", "}), flush=True)"
+)
 
 
-@pytest.mark.parametrize("code", [f"import time; time.sleep(3); {RESULT}", CLOSING])
+@pytest.mark.parametrize("code", [f"import time; time.sleep({SILENT_S}); {RESULT}", CLOSING])
 def test_container_silent_for_longer_than_an_answer_may_take_is_waited_for(
     probes: Airflow, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     connect = engines.connect
-    monkeypatch.setattr(engines, "connect", lambda: connect(patience_s=1))
+    monkeypatch.setattr(engines, "connect", lambda: connect(patience_s=ANSWER_S))
     _, outcome = execute(probes, code)
     assert outcome.ti.state == "success"
 
