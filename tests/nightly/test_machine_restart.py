@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from airflow_ml import stack
 from airflow_ml.airflow_api import FINAL_STATES, Airflow
 from airflow_ml.common import AirflowMlError
-from airflow_ml.secret_files import remove_secrets
 
 from tests.dags.swarm.lab import Node, swarm_of_three, wait_until
 from tests.harness import PATIENCE_S, ROOT, images
 
-from .test_swarm_day import POSTGRES, ROWS, SERVICES, STAGES, TREES, load, network_of
+from .stack_on_node import ROWS, STAGES, TREES, load, stack_on
 
 FORM: Mapping[str, Mapping[str, Any]] = {"generate_data": {"rows": ROWS}, "train_model": {"lightgbm": TREES}}
 
@@ -52,30 +50,15 @@ class Machine:
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
     """The stack on an engine of its own."""
-    with swarm_of_three() as lab, pytest.MonkeyPatch.context() as monkeypatch:
-        node = lab.manager
-        load(node, *(images()[name] for name in (*SERVICES, *STAGES, "base")), POSTGRES)
-        for name, value in {
-            "DOCKER_HOST": node.host,
-            "COMPOSE_PROJECT_NAME": lab.name,
+    with swarm_of_three() as lab:
+        load(lab.manager, *(images()[stage] for stage in (*STAGES, "base")))
+        settings = {
             "COMPOSE_FILE": "docker-compose.yml",
             "ML_ENGINE": "docker",
             "ML_DATA": f"{lab.name}-data",
-            "ML_UID": "10001",
-            "ML_GID": "10001",
-            "ML_DOCKER_SOCKET": node.host.removeprefix("unix://"),
-        }.items():
-            monkeypatch.setenv(name, value)
-        with network_of(node):
-            try:
-                stack.start()
-                settings = stack.settings()
-                yield Machine(
-                    node, Airflow(f"http://127.0.0.1:{settings['ML_AIRFLOW_PORT']}", settings["ML_ADMIN_PASSWORD"])
-                )
-            finally:
-                stack.compose("down", "--volumes", "--remove-orphans")
-                remove_secrets()
+        }
+        with stack_on(lab.manager, settings) as airflow:
+            yield Machine(lab.manager, airflow)
 
 
 def lose_power(node: Node) -> None:

@@ -5,32 +5,24 @@ middle of training. The day is scored in shards. Then it is made again on one ma
 are compared.
 """
 
-import ctypes
 import json
-import os
 import re
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_ml import stack
 from airflow_ml.airflow_api import Airflow
-from airflow_ml.secret_files import remove_secrets
 
 from tests.dags.swarm.lab import Lab, Node, swarm_of_three, wait_until
 from tests.harness import PATIENCE_S, ROOT, images
 
+from .stack_on_node import ROWS, STAGES, TREES, stack_on
+
 DS = "2026-11-21"
-# Training takes some twenty seconds, so that its node can be killed in the middle.
-ROWS, TREES = 60_000, {"num_iterations": 1500, "early_stopping_round": 0}
-POSTGRES = re.findall(r"image: (postgres:\S+)", (ROOT / "docker-compose.yml").read_text())[0]
-SERVICES = ("airflow", "mlflow", "reports", "engine-proxy")
-STAGES = ("generator", "preprocessing", "training", "prediction", "registry", "report")
 # As many as tasks run at once, so that they meet, and Swarm spreads them.
 SHARDS = 4
 # Each stage reads what another node has written; training and prediction have two nodes to run on.
@@ -44,7 +36,6 @@ TASKS_OF_NODES = {
 TASKS_OF_TWO_NODES = {"train", "predict_shards"}
 TASKS_OF_EITHER = {"validate", "predict", "evaluate"}
 MADE = {"raw", "processed", "models", "features", "predictions", "shards", "labels", "reports"}
-CLONE_NEWNET = 0x40000000
 
 
 @dataclass
@@ -88,38 +79,14 @@ class SwarmDay:
         return self.lab.folder / f"{node.name}.started"
 
 
-@contextmanager
-def network_of(node: Node) -> Iterator[None]:
-    """This thread, and what it starts, is in the network of a node: there the stack's ports are."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with Path("/proc/self/ns/net").open() as ours, Path(f"/run/netns/{node.namespace}").open() as theirs:
-        assert libc.setns(theirs.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-        try:
-            yield
-        finally:
-            assert libc.setns(ours.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-
-
-def load(node: Node, *names: str) -> None:
-    """Give a node's engine images of this machine's engine."""
-    save = subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE)
-    subprocess.run(
-        ["docker", "--host", node.host, "load", "--quiet"], stdin=save.stdout, check=True, capture_output=True
-    )
-    assert save.wait() == 0
-
-
 @pytest.fixture(scope="module")
 def swarm_day() -> Iterator[SwarmDay]:
     """The stack on a swarm, with Dags that can run."""
-    with swarm_of_three() as lab, pytest.MonkeyPatch.context() as monkeypatch:
+    with swarm_of_three() as lab:
         lab.images |= {stage: {"image": image, "id": "is not run"} for stage, image in images().items()}
         lab.push({stage: images()[stage] for stage in (*STAGES, "base")})
         assert lab.check_nodes() == []
-        load(lab.manager, *(images()[service] for service in SERVICES), POSTGRES)
-        for name, value in {
-            "DOCKER_HOST": lab.manager.host,
-            "COMPOSE_PROJECT_NAME": lab.name,
+        settings = {
             "COMPOSE_FILE": ":".join(
                 ["docker-compose.yml", "docker-compose.swarm.yml", "tests/nightly/swarm_day.compose.yml"]
             ),
@@ -127,25 +94,13 @@ def swarm_day() -> Iterator[SwarmDay]:
             "ML_ENGINE": "swarm",
             "ML_DATA": str(lab.data),
             "ML_DATA_MOUNT": str(lab.data),
-            "ML_UID": "10001",
-            "ML_GID": "10001",
-            "ML_DOCKER_SOCKET": lab.manager.host.removeprefix("unix://"),
             "ML_STAGE_MEMORY": "1g",
             "ML_STAGE_CONSTRAINTS": NODES,
             "ML_NODE_LOST_SECONDS": "3",
             "ML_PARALLELISM": "4",
-        }.items():
-            monkeypatch.setenv(name, value)
-        with network_of(lab.manager):
-            try:
-                stack.start()
-                settings = stack.settings()
-                yield SwarmDay(
-                    lab, Airflow(f"http://127.0.0.1:{settings['ML_AIRFLOW_PORT']}", settings["ML_ADMIN_PASSWORD"])
-                )
-            finally:
-                stack.compose("down", "--volumes", "--remove-orphans")
-                remove_secrets()
+        }
+        with stack_on(lab.manager, settings) as airflow:
+            yield SwarmDay(lab, airflow)
 
 
 @pytest.fixture(scope="module")
