@@ -227,7 +227,7 @@ class StageOperator(DockerOperator):
             work, labels={name: value for name, value in work.labels.items() if name != container_labels.TRY}
         )
         for container in sorted(self._engine.find(self._task_labels())):
-            if joined is None and self._has_not_failed(container) and self._engine.does(container, work):
+            if joined is None and self._engine.does(container, work) and self._has_not_failed(container):
                 self.log.info("Container %s of an earlier try does this work: joining it", container[:12])
                 joined = container
             else:
