@@ -236,7 +236,7 @@ class StageOperator(DockerOperator):
         return joined
 
     def _has_not_failed(self, container: str) -> bool:
-        """Whether it goes on or has succeeded. One that has failed, as when its machine lost its power, is no try."""
+        """Whether it goes on or has succeeded. If it has failed, as when its machine lost its power, this try works."""
         try:
             return not self._engine.state(container).exit_code
         except NotRun:
