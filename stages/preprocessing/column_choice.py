@@ -9,7 +9,7 @@ import polars as pl
 from column_values import Column, Fit
 from draft_keys import words_of
 from readings import COMPACT_TIMES, INTEGER, MILLISECONDS, NUMBER, NUMBERS, SECONDS, TEXT, TIMES, Reading
-from time_signs import TIME_WORDS, numbers_like_times, text_like_a_time
+from time_signs import TIME_WORDS, are_days_with_an_hour, numbers_like_times, text_like_a_time
 
 # A column is read so if this share of its values fits.
 NEARLY_ALL = 0.95
@@ -150,8 +150,10 @@ def _special(column: Column, best: Fit) -> Fit | None:
 
 def _is_epoch(column: Column, reading: Reading) -> bool:
     limits = EPOCH.get(reading)
+    if not limits or are_days_with_an_hour(_texts(column)):
+        return False
     least, greatest = (text.partition(".")[0] for text in (column.least, column.greatest))
-    if not limits or len(least) != len(greatest) or not least.isdecimal() or not greatest.isdecimal():
+    if len(least) != len(greatest) or not least.isdecimal() or not greatest.isdecimal():
         return False
     return limits[0] <= int(least) and int(greatest) < limits[1]
 
@@ -199,7 +201,8 @@ def _evidence(column: Column, fit: Fit, is_assumed: bool) -> Iterator[str]:
     if is_assumed:
         yield "as --assume says"
     elif fit.count < column.readable or column.readable < FEW_VALUES:
-        yield "likely" if column.readable >= FEW_VALUES else f"little evidence, only {column.readable} values"
+        few = f"little evidence, only {_number(column.readable, 'value')}"
+        yield "likely" if column.readable >= FEW_VALUES else few
     else:
         yield "sure"
 
@@ -248,8 +251,12 @@ def _numbers_like_times(column: Column, fit: Fit) -> str:
     ends = fit.extremes
     if fit.reading.field.type not in NUMBERS or fit.reading.reads_codes or ends.least is None:
         return ""
-    texts = [text.strip() for text in column.values.counts if text.strip() not in column.known.counts]
-    return numbers_like_times(column.name, ends.least, ends.greatest, texts)
+    return numbers_like_times(column.name, ends.least, ends.greatest, _texts(column))
+
+
+def _texts(column: Column) -> list[str]:
+    """Different texts of a column, those left out that may mean "missing"."""
+    return [text.strip() for text in column.values.counts if text.strip() not in column.known.counts]
 
 
 def _has_too_many_digits(text: str) -> bool:
@@ -260,8 +267,10 @@ def _has_too_many_digits(text: str) -> bool:
 
 def _text(column: Column, best: Fit | None) -> Choice:
     """A column of texts."""
-    number = f"{column.distinct:,}" if column.distinct is not None else f"more than {column.values.most:,}"
-    choice = Choice(TEXT, [f"{number} different texts in {_rows(column.filled)}"])
+    different = f"more than {column.values.most:,} different texts"
+    if column.distinct is not None:
+        different = _number(column.distinct, "different text")
+    choice = Choice(TEXT, [f"{different} in {_rows(column.filled)}"])
     if best is not None and best.count >= 0.5 * column.readable:
         codes = _codes(best)
         text = (codes or [*best.misfits.counts])[0]
@@ -294,8 +303,7 @@ def _text(column: Column, best: Fit | None) -> Choice:
 
 
 def _text_like_a_time(column: Column) -> str | None:
-    texts = [text.strip() for text in column.values.counts if text.strip() not in column.known.counts]
-    return text_like_a_time(texts, NEARLY_ALL)
+    return text_like_a_time(_texts(column), NEARLY_ALL)
 
 
 def _marked_number(column: Column) -> str | None:
@@ -318,4 +326,8 @@ def _listed(counts: dict[str, int], lines: dict[str, int]) -> str:
 
 
 def _rows(number: int) -> str:
-    return f"{number:,} row{'s' * (number != 1)}"
+    return _number(number, "row")
+
+
+def _number(number: int, of: str) -> str:
+    return f"{number:,} {of}{'s' * (number != 1)}"

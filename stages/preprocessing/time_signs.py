@@ -39,7 +39,11 @@ EVIDENCE = re.compile(
 
 # Microseconds and nanoseconds are likely times from the first of these years on, before the last.
 FIRST_YEAR, LAST_YEAR = 2000, 2040
-YEAR_AND_MONTH = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])")
+MONTH_NUMBER, DAY_NUMBER = "(?:0[1-9]|1[0-2])", "(?:0?[1-9]|[12][0-9]|3[01])"
+YEAR_AND_MONTH = re.compile(rf"(?:19|20)[0-9]{{2}}{MONTH_NUMBER}")
+DAY_AND_MONTH = re.compile(rf"{DAY_NUMBER}\.{MONTH_NUMBER}")
+# Ten digits: they would be seconds since 1970 too, from 2033 on.
+DAY_AND_HOUR = re.compile(rf"20[0-9]{{2}}{MONTH_NUMBER}(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])")
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,18 @@ def text_like_a_time(texts: Collection[str], share: float) -> str | None:
     return found[0] if found and len(found) >= share * len(texts) else None
 
 
+def are_days_with_an_hour(texts: Collection[str]) -> bool:
+    """Whether each text is a year, month, day and hour, without anything between, such as 2026112114."""
+    return bool(texts) and all(map(DAY_AND_HOUR.fullmatch, texts))
+
+
 def numbers_like_times(name: str, least: float, greatest: float, texts: Collection[str]) -> str:
-    """What the numbers of a column may be if its name speaks of time; empty if they are none.
+    """What the numbers of a column may be: mostly, its name has to speak of time; empty if they are none.
 
     `least` and `greatest` are the ends of the numbers, `texts` some of them as in the file.
     """
+    if are_days_with_an_hour(texts):
+        return "a year, month, day and hour in one number, so that midnight is 77 or more after the hour before"
     if not TIME_WORDS.search(words_of(name)):
         return ""
     for unit in UNITS:
@@ -88,4 +99,6 @@ def numbers_like_times(name: str, least: float, greatest: float, texts: Collecti
             return f"{unit.what}, from {unit.day(least)} to {unit.day(greatest)}"
     if texts and all(map(YEAR_AND_MONTH.fullmatch, texts)):
         return "a year and a month in one number, so that January is 89 after December"
+    if texts and all(map(DAY_AND_MONTH.fullmatch, texts)):
+        return "a day and a month, so that 1 February comes before 2 January"
     return ""

@@ -666,6 +666,20 @@ def test_numbers_that_may_be_times_are_named(day: Day, files: dict[str, Path], n
     assert "could be" not in run.log
 
 
-def test_a_year_and_a_month_in_one_number_is_named(day: Day, files: dict[str, Path]) -> None:
-    run, _ = draft(day, files, table_of(["202511", "202512", "202601"], "period"))
-    assert "period: these numbers could be a year and a month in one number" in run.result["warnings"][0]
+@pytest.mark.parametrize(
+    ("name", "texts", "times"),
+    [
+        ("period", ["202511", "202512", "202601"], "a year and a month in one number"),
+        ("date", ["21.11", "1.12", "2.01"], "a day and a month"),
+        # As seconds since 1970 they would be in 2034.
+        ("time", ["2026112114", "2026112115", "2026112200"], "a year, month, day and hour in one number"),
+        ("h", ["2026112114", "2026112115", "2026112200"], "a year, month, day and hour in one number"),
+    ],
+)
+def test_parts_of_a_time_in_one_number_are_named(
+    day: Day, files: dict[str, Path], name: str, texts: list[str], times: str
+) -> None:
+    run, schema = draft(day, files, table_of(texts, name))
+    assert drafted(schema, name)["type"] in ("integer", "number")
+    (warning,) = run.result["warnings"]
+    assert warning.startswith(f"{name}: these numbers could be {times}")
