@@ -51,6 +51,11 @@ def image_lock() -> dict[str, dict[str, Any]]:
     return dict(json.loads(LOCK.read_text())["images"])
 
 
+def dag_of_the_docs() -> str:
+    """The Dag in docs/use.md that takes in data from a database."""
+    return (ROOT / "docs/use.md").read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+
+
 def images() -> dict[str, str]:
     """Image references by name."""
     return {name: str(entry["image"]) for name, entry in image_lock().items()}

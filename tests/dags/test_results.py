@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ml.engines.docker import host_config
-from tests.dags.conftest import DAGS, ROOT
+from tests.dags.conftest import DAGS
 from tests.dags.runs import Airflow, Dags, day, make_bag
+from tests.harness import dag_of_the_docs
 
 NIGHT = day("2026-11-16", 23)
 
@@ -114,7 +115,7 @@ def test_place_reaches_the_command_line(
 
 def test_dag_that_takes_in_data_is_ten_lines_and_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ML_EXCHANGE_NETWORK", "shop_default")
-    example = (ROOT / "docs/use.md").read_text().partition("```python\n")[2].partition("```")[0]
+    example = dag_of_the_docs()
     assert len([line for line in example.splitlines() if line.strip()]) <= 10
     (tmp_path / "example.py").write_text(example)
     airflow = Airflow(tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 import urllib.error
@@ -18,7 +19,7 @@ from airflow_ml import stack as compose_stack
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.secret_files import remove_secrets
 
-from tests.harness import PATIENCE_S, ROOT, Data, Done, images, outside_of_make, registry_login
+from tests.harness import PATIENCE_S, ROOT, Data, Done, dag_of_the_docs, images, outside_of_make, registry_login
 
 # Another name and another first port let two such stacks run side by side.
 PROJECT = os.environ.get("ML_TEST_PROJECT", "airflow-ml-test")
@@ -65,6 +66,9 @@ Results = dict[tuple[str, str], dict[str, Any]]
 # The rules of the stack under test, at first those of the repository: stack.compose.yml.
 RULES = ROOT / ".cache" / "rules" / f"{PROJECT}.json"
 os.environ["ML_TEST_RULES"] = str(RULES)
+# The Dags of the tests: those beside this file, and the one that docs/use.md shows.
+TEST_DAGS = ROOT / ".cache" / "test-dags" / PROJECT
+os.environ["ML_TEST_DAGS"] = str(TEST_DAGS)
 
 # What stages are run on by hand.
 data = Data(os.environ["ML_DATA"])
@@ -231,6 +235,13 @@ def write_rules(**other: object) -> None:
     RULES.chmod(0o644)
 
 
+def write_test_dags() -> None:
+    """Bring together the Dags of the tests; that of the docs without its schedule, which may come while they run."""
+    shutil.copytree(Path(__file__).parent / "test_dags", TEST_DAGS, dirs_exist_ok=True)
+    of_the_docs = dag_of_the_docs().replace('schedule=at("0 1 * * *")', "schedule=None")
+    (TEST_DAGS / "take_in_payments.py").write_text(of_the_docs)
+
+
 def start_collector() -> None:
     code = (Path(__file__).parent / "collector.py").read_text()
     network = ["--network", f"{PROJECT}_default", "--network-alias", "collector"]
@@ -249,6 +260,7 @@ def remove_stack() -> None:
 def stack() -> Iterator[Stack]:
     remove_stack()
     write_rules()
+    write_test_dags()
     try:
         compose_stack.start()
         start_collector()

@@ -12,7 +12,7 @@ from tests.harness import images
 
 from .conftest import ALL_DAGS, DAGS, DAY, Results, Stack, compose_stack, data
 
-OF_TESTS = ("alert_", "exchange_")  # the Dags in test_dags
+OF_TESTS = ("alert_", "exchange_", "take_in_")  # the Dags of the tests
 FILES = {
     "raw": {"data.csv", "target.csv", "schema.json"},
     "processed": {"train_data.csv", "rejected.csv", "train.csv", "val.csv", "val_data.csv", "encoder.json"},

@@ -1,6 +1,7 @@
 """A connection of Airflow's, through the real scheduler and engine proxy, to a database and back."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,17 @@ from tests.images.exchange_lab import PUBLISH, SCORES
 from .conftest import PROJECT, Stack, compose_stack, data
 
 DS = "2026-03-01"
+# A shop's payments of two days, a thousand each; the label is among the columns.
+EXPORTED, TAKEN_IN = "2026-03-02", "2026-03-03"
+PAYMENTS = f"""
+CREATE TABLE payments AS
+SELECT format('P%s-%s', to_char(day, 'YYYYMMDD'), lpad(n::text, 4, '0')) AS id, day::date AS day,
+  day + n * interval '80 s' AS paid_at, (5 + n % 95 + 0.25)::numeric(9, 2) AS amount,
+  CASE WHEN n % 9 > 0 THEN n % 400 END AS card_age_days, (ARRAY['shop', 'online', 'phone'])[1 + n % 3] AS channel,
+  n % 4 > 0 AS authenticated, (n % 31 = 0)::int AS is_fraud
+FROM generate_series(timestamptz '{EXPORTED} 00:00+00', '{TAKEN_IN} 00:00+00', '1 day') AS day,
+  generate_series(1, 1000) AS n
+"""
 
 
 @pytest.fixture
@@ -41,3 +53,48 @@ def test_predictions_go_to_a_database_and_come_back(stack: Stack, password: str)
         "exec", f"{PROJECT}-scheduler-1", "python", "-c", "import os; print(os.listdir('/run/connections'))"
     )
     assert listed.stdout == "[]\n"
+
+
+@pytest.fixture
+def shop(stack: Stack) -> Iterator[None]:
+    """A table in the stack's own Postgres, and the connection `shop`, as docs/use.md adds it."""
+    sql(PAYMENTS)
+    password = compose_stack.settings()["ML_POSTGRES_PASSWORD"]
+    inside(
+        "scheduler", "airflow", "connections", "add", "shop", "--conn-type=postgres", "--conn-host=postgres",
+        "--conn-login=airflow", f"--conn-password={password}", "--conn-schema=airflow",
+    )  # fmt: skip
+    yield
+    inside("scheduler", "airflow", "connections", "delete", "shop")
+    sql("DROP TABLE payments")
+
+
+def inside(service: str, *words: str, stdin: str | None = None) -> str:
+    """What a command in the container of a service prints."""
+    done = compose_stack.compose("exec", "--no-TTY", service, *words, stdin=stdin)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def sql(statement: str) -> str:
+    """What psql prints in the stack's Postgres."""
+    psql = ["psql", "--username=airflow", "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1"]
+    return inside("postgres", *psql, stdin=f"{statement};")
+
+
+@pytest.mark.usefixtures("shop")
+def test_dag_of_the_docs_takes_in_a_day(stack: Stack, tmp_path: Path) -> None:
+    export = tmp_path / "payments.csv"
+    export.write_text(sql(f"COPY (SELECT * FROM payments WHERE day = '{EXPORTED}') TO STDOUT (FORMAT csv, HEADER)"))
+    tmp_path.chmod(0o755)
+    words = ["--data=/own/payments.csv", "--target-column=is_fraud", "--out=/data/schemas/payments.json"]
+    data.stage("preprocessing", "infer-schema", *words, options=[f"--volume={tmp_path}:/own:ro"])
+    results = stack.results("take_in_payments", stack.run("take_in_payments", {"ds": TAKEN_IN}))
+    assert results["exchange", "ingest"]["rows"] == {"data": 1000}
+    assert data.mark(f"raw/{TAKEN_IN}")["outputs"].keys() == {"data.csv", "target.csv", "schema.json"}
+    # The draft of one day fits the next one, and what comes from the database is what was in it.
+    assert data.prepare(TAKEN_IN).line["rows"] == {"train_data.csv": 1000, "rejected.csv": 0}
+    (row,) = (row for row in data.rows(f"processed/{TAKEN_IN}/train_data.csv") if row["id"] == "P20260303-0031")
+    assert {name: row[name] for name in ("amount", "authenticated", "is_fraud")} == {
+        "amount": "36.25", "authenticated": "true", "is_fraud": "1",
+    }  # fmt: skip
