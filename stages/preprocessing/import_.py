@@ -46,9 +46,9 @@ def import_(args: Namespace) -> Mapping[str, Any]:
         for name in (TARGET, DATA):
             if name in files:
                 columns = schema.data_columns if name == DATA else schema.target_columns
-                wanted = [*columns, *schema.named("target")]
+                fields = schema.of([*columns, *schema.named("target")])
                 table = open_table(
-                    files[name], str(files[name]), publication.scratch, args.delimiter, args.encoding, wanted
+                    files[name], str(files[name]), publication.scratch, args.delimiter, args.encoding, fields
                 )
                 day.write_data(table, files[name]) if name == DATA else day.write_target(table, files[name])
         if TARGET not in publication.rows:

@@ -43,11 +43,9 @@ def import_target(args: Namespace) -> Mapping[str, Any]:
         from raw_day import RawDay
         from source_table import open_table
 
-        wanted = [*schema.target_columns]
-        table = open_table(args.target, str(args.target), publication.scratch, args.delimiter, args.encoding, wanted)
-        data = open_table(
-            raw / "data.csv", f"{raw.name}/data.csv", publication.scratch, None, None, schema.data_columns
-        )
+        of_target, of_data = schema.of(schema.target_columns), schema.of(schema.data_columns)
+        table = open_table(args.target, str(args.target), publication.scratch, args.delimiter, args.encoding, of_target)
+        data = open_table(raw / "data.csv", f"{raw.name}/data.csv", publication.scratch, None, None, of_data)
         day = RawDay(schema, publication)
         day.write_delivery(table, args.target, file, _columns(raw), data)
         require_unchanged({TARGET: args.target}, {TARGET: content})

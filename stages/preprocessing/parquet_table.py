@@ -1,6 +1,6 @@
 """A Parquet file as texts: each value in the one form that the project uses for it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -10,15 +10,20 @@ from containers import Container
 from csv_input import LINE, REJECTED, with_names
 from csv_output import DATETIME_FORMAT
 from source_rows import Rows
+from table_schema import Field
 
 BATCH_ROWS = 1 << 17
 NESTED = (pl.List, pl.Array, pl.Struct, pl.Object)
 
 
 class ParquetTable:
-    """A Parquet file. One that is inside of another container is unpacked into `scratch`."""
+    """A Parquet file. One that is inside of another container is unpacked into `scratch`.
 
-    def __init__(self, container: Container, scratch: Path) -> None:
+    `fields` are those of the schema, if it is known. Errors: BadInput if one reads values in another form than this
+    table gives them.
+    """
+
+    def __init__(self, container: Container, scratch: Path, fields: Sequence[Field] = ()) -> None:
         self.label = container.label
         self.is_plain, self.form = False, "parquet"
         path = container.path
@@ -34,6 +39,14 @@ class ParquetTable:
             raise self._damaged(error) from None
         self.header, self.named = with_names(self._types.names())
         self._require_table()
+        for field in fields:
+            if wrong := _other_form(field, self._types.get(field.name)):
+                raise BadInput(
+                    f"{self.label} has values of the type {self._types[field.name]} in the column {field.name!r}, and "
+                    f"schema.json has the {wrong} of texts for it",
+                    expected=f"a field without {wrong}: values of Parquet have one form",
+                    do=f"remove {wrong} from that field, or draft the schema from this file with infer-schema",
+                )
 
     def rows(self) -> Iterator[Rows]:
         columns = zip(self._types.items(), self.header, strict=True)
@@ -71,6 +84,20 @@ class ParquetTable:
             expected="a file that is complete",
             do="deliver it again",
         )
+
+
+def _other_form(field: Field, kind: pl.DataType | None) -> str:
+    """The property with which a field asks for another form than `_text` writes; empty if there is none."""
+    if isinstance(kind, pl.Datetime | pl.Date) and field.format != "default":
+        return "format"
+    if isinstance(kind, pl.Float32 | pl.Float64 | pl.Decimal) and field.decimal_char != ".":
+        return "decimalChar"
+    if isinstance(kind, pl.Boolean) and field.type == "boolean":
+        if "true" not in field.true_values:
+            return "trueValues"
+        if "false" not in field.false_values:
+            return "falseValues"
+    return ""
 
 
 def _text(name: str, kind: pl.DataType) -> pl.Expr:

@@ -170,6 +170,32 @@ def test_parquet_gives_the_texts_of_its_values(day: Day, files: dict[str, Path],
     assert imported(day, files, target=False) == plain
 
 
+# What a field says of texts, the values of a Parquet file, and the property at fault.
+OTHER_FORMS = {
+    "times": (
+        {"type": "datetime", "format": "%d.%m.%Y %H:%M"},
+        [datetime(2026, 11, 21, hour) for hour in (9, 10)],
+        "format",
+    ),
+    "numbers": ({"type": "number", "decimalChar": ","}, [1.5, 2.25], "decimalChar"),
+    "yes": ({"type": "boolean", "trueValues": ["yes"]}, [True, False], "trueValues"),
+    "no": ({"type": "boolean", "falseValues": ["no"]}, [True, False], "falseValues"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FORMS)
+def test_schema_with_the_form_of_texts_is_refused_for_parquet(day: Day, files: dict[str, Path], name: str) -> None:
+    """Every row would be rejected, by `prepare`, and nobody can change how Parquet is written."""
+    properties, values, at_fault = OTHER_FORMS[name]
+    fields = [field("tag", "string", "key"), {"name": "x", "role": "feature", **properties}]
+    schema = {"fields": [*fields, field("grade", "string", "target")]}
+    content = io.BytesIO()
+    pl.DataFrame({"tag": ["tag-0", "tag-1"], "x": values}).write_parquet(content)
+    log = refused(day, files, content.getvalue(), schema=schema)
+    assert f"in the column 'x', and schema.json has the {at_fault} of texts for it" in log
+    assert f"do: remove {at_fault} from that field" in log
+
+
 def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | values
 
