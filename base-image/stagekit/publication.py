@@ -19,7 +19,7 @@ from stagekit.locks import locked
 from stagekit.mark import META, META_VERSION, file_sha256, fsync, intact, load_mark, write_mark
 from stagekit.partition import Partition
 from stagekit.result import bounded
-from stagekit.workspace import Workspace
+from stagekit.workspace import Workspace, clean_up
 
 # How many changes a log line names.
 SHOWN_CHANGES = 6
@@ -228,6 +228,7 @@ def publish(
         found = publication.compare()
         if not found.changed and found.record is not None:
             _log_up_to_date(publication, found)
+            clean_up(publication.folder)
             return {"partition": publication.name, **found.record["result"], "cached": True}
         if found.record is not None:
             log.info("doing it again: %s", _listed(found.changed))

@@ -24,7 +24,7 @@ class Workspace:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             folder.mkdir(exist_ok=True)
-            _remove_abandoned(folder)
+            _remove(_abandoned(folder))
             self.path = Path(tempfile.mkdtemp(prefix=f".{step}-", suffix=".tmp", dir=folder))
             self._claim = claim(self.path)
         self._forget = at_termination(self._discard)
@@ -53,9 +53,27 @@ class Workspace:
             self._folder.rmdir()  # only an empty folder goes
 
 
-def _remove_abandoned(folder: Path) -> None:
-    """Remove the temporary folders of writers that were killed: nobody claims them any more."""
+def clean_up(folder: Path) -> None:
+    """Remove the workspaces that writers of a published partition left behind when they were killed.
+
+    A writer does so too. But a step that was killed after it had published has nothing to write again.
+    """
+    with contextlib.suppress(OSError):  # the data may be mounted to be read only
+        if _abandoned(folder):
+            with locked(folder):  # a new workspace has no claim yet
+                _remove(_abandoned(folder))
+
+
+def _abandoned(folder: Path) -> list[Path]:
+    """The workspaces that nobody claims any more."""
+    found = []
     for path in folder.glob(".*.tmp"):
         with contextlib.suppress(FileNotFoundError):
             if not is_claimed(path):
-                shutil.rmtree(path, ignore_errors=True)
+                found.append(path)
+    return found
+
+
+def _remove(workspaces: list[Path]) -> None:
+    for path in workspaces:
+        shutil.rmtree(path, ignore_errors=True)

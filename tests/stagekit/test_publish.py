@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from stagekit import LATER, META, Command, Publication, option, publish, read_partition, run_stage
+from stagekit.locks import claim
 
 from .conftest import DAY, MADE, SOURCE, Done, Stage, command_of
 
@@ -185,6 +186,20 @@ def test_crash_while_publishing_leaves_a_hit_or_work_to_do(stage: Stage, crash_a
     os.waitpid(child, 0)
     assert call().code == 0
     assert call().line["cached"] is True
+
+
+def test_step_found_done_removes_what_a_killed_writer_has_left(stage: Stage) -> None:
+    """Such as the writer itself, killed after it had published."""
+    call = make(stage)
+    call()
+    dead, living = (stage.root / MADE / f".fit-{name}.tmp" for name in ("dead", "living"))
+    for folder in (dead, living):
+        folder.mkdir()
+    os.close(claim(dead))
+    descriptor = claim(living)
+    assert call().line["cached"]
+    assert (dead.exists(), living.exists()) == (False, True)
+    os.close(descriptor)
 
 
 def test_publish_without_a_command_line_records_none(tmp_path: Path) -> None:
