@@ -54,7 +54,8 @@ def is_claimed(folder: Path) -> bool:
     """Whether a living process has claimed a folder. Errors: FileNotFoundError if the folder has gone."""
     file = folder / CLAIM
     # Images of an earlier release lock the folder itself.
-    descriptor = _open(file) if file.exists() else os.open(folder, os.O_RDONLY)
+    # A claim is not made here: in a folder that its writer removes now, it would be left behind.
+    descriptor = os.open(file, os.O_RDWR) if file.exists() else os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

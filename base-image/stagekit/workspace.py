@@ -11,6 +11,8 @@ from stagekit.process import at_termination
 
 # The name, in the workspace, of the folder for files that are not published.
 SCRATCH = ".scratch"
+# Which names in a partition's folder are those of workspaces.
+WORKSPACES = ".*.tmp"
 
 
 class Workspace:
@@ -24,7 +26,7 @@ class Workspace:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             folder.mkdir(exist_ok=True)
-            _remove(_abandoned(folder))
+            _remove_abandoned(folder)
             self.path = Path(tempfile.mkdtemp(prefix=f".{step}-", suffix=".tmp", dir=folder))
             self._claim = claim(self.path)
         self._forget = at_termination(self._discard)
@@ -59,21 +61,14 @@ def clean_up(folder: Path) -> None:
     A writer does so too. But a step that was killed after it had published has nothing to write again.
     """
     with contextlib.suppress(OSError):  # the data may be mounted to be read only
-        if _abandoned(folder):
-            with locked(folder):  # a new workspace has no claim yet
-                _remove(_abandoned(folder))
+        if any(folder.glob(WORKSPACES)):
+            with locked(folder):
+                _remove_abandoned(folder)
 
 
-def _abandoned(folder: Path) -> list[Path]:
-    """The workspaces that nobody claims any more."""
-    found = []
-    for path in folder.glob(".*.tmp"):
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporary folders of writers that were killed: nobody claims them any more."""
+    for path in folder.glob(WORKSPACES):
         with contextlib.suppress(FileNotFoundError):
             if not is_claimed(path):
-                found.append(path)
-    return found
-
-
-def _remove(workspaces: list[Path]) -> None:
-    for path in workspaces:
-        shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(path, ignore_errors=True)
