@@ -49,12 +49,24 @@ install_engine() {
   esac
 }
 
+# An engine that was killed leaves the network namespaces of its containers. Each keeps its address on the bridge; the next
+# engine gives the same address to a container, which then cannot be reached.
+remove_dead_namespaces() {
+  local namespace
+  ! as_root sh -c 'kill -0 "$(cat /run/docker.pid)"' 2>/dev/null || return 0
+  for namespace in $(as_root find /run/docker/netns -type f 2>/dev/null); do
+    as_root umount "$namespace" 2>/dev/null || true  # No namespace is mounted on it.
+    as_root rm "$namespace"
+  done
+}
+
 start_engine() {
   step "Starting the Docker engine"
   if [ -d /run/systemd/system ]; then
     as_root systemctl start docker
   else
     say "    no systemd here: dockerd runs in the background, log in $ENGINE_LOG"
+    remove_dead_namespaces
     as_root sh -c 'setsid nohup dockerd >>"$0" 2>&1 </dev/null &' "$ENGINE_LOG"
   fi
   local _
