@@ -3,9 +3,10 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,22 @@ UNREACHABLE = (
     "failed to connect to the docker API",
     "permission denied while trying to connect to the",
 )
+
+# A line of `.env` that sets something, as compose reads it: the name, and the rest.
+ENV_LINE = re.compile(r"\s*(?:export\s+)?([\w.-]+)\s*[=:]\s*(.*)")
+# The rest: a value in quotes with at most a comment behind it, or one without quotes up to ` #`.
+ENV_VALUE = re.compile(
+    r"""(?:'(?P<single>(?:[^'\\]|\\.)*)'|"(?P<double>(?:[^"\\]|\\.)*)")\s*(?:\#.*)?
+    |(?P<plain>(?!['"]).*?)(?:[ ]\#.*)?""",
+    re.VERBOSE,
+)
+ENV_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
+ENV_VARIABLE = (
+    r"\$(?:(?P<dollar>\$)|(?P<name>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<sign>:?-)(?P<default>[^{}$]*))?\})"
+)
+# What is replaced in a value without quotes, and in one in double quotes.
+ENV_PLAIN = re.compile(rf"{ENV_VARIABLE}|(?P<bad>\$\{{)", re.ASCII)
+ENV_DOUBLE = re.compile(rf"\\(?P<escaped>[nrt\"\\$])|{ENV_VARIABLE}|(?P<bad>\$\{{|\\[abcfv0])", re.ASCII)
 
 
 class AirflowMlError(Exception):
@@ -84,7 +101,7 @@ def inspect_images(references: Iterable[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-# --- files ---
+# --- settings ---
 
 
 def settings(root: Path = ROOT, env: "Path | None" = None) -> dict[str, str]:
@@ -102,10 +119,65 @@ def settings(root: Path = ROOT, env: "Path | None" = None) -> dict[str, str]:
 
 
 def read_env(path: Path) -> dict[str, str]:
-    """The lines NAME=VALUE of an environment file; none if there is no file."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    pairs = (line.partition("=") for line in lines if not line.startswith("#"))
-    return {name.strip(): value.strip() for name, sign, value in pairs if sign}
+    """The settings of an environment file, as compose reads them; none if there is no file.
+
+    Errors: AirflowMlError, with the line that compose reads in another way, or not at all.
+    """
+    found: dict[str, str] = {}
+    lines = path.read_text(encoding="utf-8-sig").split("\n") if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        if set_line := ENV_LINE.fullmatch(line):
+            value = _value_of(set_line[2].rstrip(), found)
+            if value is None:
+                # Without the value: it may be a secret.
+                raise AirflowMlError(
+                    f"{path}, line {number}: the value of {set_line[1]} cannot be read",
+                    expected="a value on one line, without quotes or in one pair of them, and only a comment behind it",
+                    do="correct that line; in single quotes $ and # are themselves",
+                )
+            found[set_line[1]] = value
+    return found
+
+
+def setting_of(line: str) -> "str | None":
+    """The name of the setting that a line of an environment file sets; None if it is a comment, or sets none."""
+    found = ENV_LINE.fullmatch(line)
+    return found[1] if found else None
+
+
+def env_line(name: str, value: str) -> str:
+    """The line of an environment file that gives a setting a value, in quotes if it needs them."""
+    if _value_of(value.strip(), {}) == value:
+        return f"{name}={value}"
+    escaped = re.sub(r'[\\"$]', r"\\\g<0>", value).replace("\n", r"\n")
+    return f'{name}="{escaped}"'
+
+
+def _value_of(text: str, known: Mapping[str, str]) -> "str | None":
+    """What compose reads from the text behind the sign; `known` are the lines above. None if it cannot be read."""
+    parts = ENV_VALUE.fullmatch(text)
+    if parts is None:
+        return None
+    if parts["single"] is not None:
+        return re.sub(r"\\(['\\])", lambda found: "'" if found[1] == "'" else found[0], parts["single"])
+    pattern, value = (ENV_PLAIN, parts["plain"].rstrip()) if parts["double"] is None else (ENV_DOUBLE, parts["double"])
+    if any(found["bad"] for found in pattern.finditer(value)):
+        return None
+    return pattern.sub(lambda found: _replacement(found.groupdict(), known), value)
+
+
+def _replacement(found: Mapping[str, "str | None"], known: Mapping[str, str]) -> str:
+    if escaped := found.get("escaped"):
+        return ENV_ESCAPES[escaped]
+    if found["dollar"]:
+        return "$"
+    name = found["name"] or found["braced"] or ""
+    value = os.environ.get(name, known.get(name))
+    # `-` gives a default for what is not set, `:-` also for what is empty.
+    return (found["default"] or "") if value is None or (not value and found["sign"] == ":-") else value
+
+
+# --- files ---
 
 
 def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:

@@ -157,7 +157,11 @@ def ports(info: dict[str, Any]) -> Iterator[Finding]:
     up = {service.name for service in stack.services() if service.state == "running"}
     ours = bool({"api-server", "mlflow", "reports"} & up)
     for setting, page in PORTS.items():
-        port = int(settings()[setting])
+        text = settings()[setting]
+        if not text.isdecimal():
+            yield Finding(setting, f"is {text!r}, for {page}", f"set {setting} in .env to a port, such as 8080")
+            continue
+        port = int(text)
         taken = not ours and is_taken(port)
         do = f"set {setting} in .env to a port that is free" if taken else ""
         state = "belongs to another program" if taken else "is ours" if ours else "is free"

@@ -12,7 +12,16 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from airflow_ml.common import IMAGE_UID, ROOT, AirflowMlError, read_env, try_docker, write_atomic
+from airflow_ml.common import (
+    IMAGE_UID,
+    ROOT,
+    AirflowMlError,
+    env_line,
+    read_env,
+    setting_of,
+    try_docker,
+    write_atomic,
+)
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 # The comment above the images' lines, which are the last.
@@ -60,12 +69,12 @@ def fill(line: str, data: str) -> str:
         "data": lambda: data,
         "<data mount>": lambda: data if data.startswith("/") else "data",
     }
-    return f"{name}={fillers[value]()}" if value in fillers else line
+    return env_line(name, fillers[value]()) if value in fillers else line
 
 
 def names_in(lines: Iterable[str]) -> set[str]:
     """The settings that lines set. One in a comment is not set, and compose has no default for it."""
-    return {line.partition("=")[0] for line in lines if "=" in line and not line.startswith("#")}
+    return {name for line in lines if (name := setting_of(line))}
 
 
 def new_lines(example: Sequence[str], there: Sequence[str], data: str) -> list[str]:
@@ -74,7 +83,7 @@ def new_lines(example: Sequence[str], there: Sequence[str], data: str) -> list[s
     for line in example:
         if line.startswith("#"):
             comments.append(line)
-        elif "=" in line and line.partition("=")[0] not in known:
+        elif (name := setting_of(line)) and name not in known:
             added += [*comments, fill(line, data)]
             comments = []
         else:
@@ -101,10 +110,13 @@ def change_settings(target: Path, values: Mapping[str, str]) -> None:
     Errors: AirflowMlError if the file does not have a setting.
     """
     lines = target.read_text(encoding="utf-8").splitlines()
-    names = [line.partition("=")[0].strip() for line in lines]
-    if missing := sorted(values.keys() - names):
+    names = list(map(setting_of, lines))
+    if missing := sorted(values.keys() - set(names)):
         raise AirflowMlError(f"there is no {', '.join(missing)} in {target}", do="make up, which adds it")
-    new = [f"{name}={values[name]}" if name in values else line for name, line in zip(names, lines, strict=True)]
+    new = [
+        env_line(name, values[name]) if name and name in values else line
+        for name, line in zip(names, lines, strict=True)
+    ]
     write_atomic(target, "\n".join(new) + "\n", mode=0o600)
 
 

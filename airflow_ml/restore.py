@@ -23,8 +23,10 @@ from airflow_ml.common import (
     WRONG_USAGE,
     AirflowMlError,
     docker,
+    env_line,
     project,
     read_env,
+    setting_of,
     settings,
     try_docker,
     write_atomic,
@@ -98,8 +100,10 @@ def take_settings(folder: Path) -> None:
     """Use the settings of the backup where there are none."""
     if not OURS.exists():
         own = {"ML_DOCKER_SOCKET": docker_socket(), "ML_DOCKER_GID": docker_gid()}
-        pairs = [line.partition("=") for line in (folder / SETTINGS).read_text(encoding="utf-8").splitlines()]
-        lines = [f"{name}{sign}{own.get(name, value)}" for name, sign, value in pairs]
+        lines = [
+            env_line(name, own[name]) if (name := setting_of(line)) in own else line
+            for line in (folder / SETTINGS).read_text(encoding="utf-8").splitlines()
+        ]
         write_atomic(OURS, "\n".join(lines) + "\n", mode=0o600)
     make_env()
 

@@ -6,13 +6,13 @@ a folder of files for each installation: their modes let the services' own users
 
 import configparser
 import io
-import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from airflow_ml.common import ROOT, AirflowMlError, project, try_docker, write_atomic
+from airflow_ml.common import ROOT, AirflowMlError, project, read_env, write_atomic
 
 # Those that are a file of their own: its name in capitals, after ML_, is the setting.
 FILES = (
@@ -47,15 +47,8 @@ def write(folder: Path, values: Mapping[str, str]) -> None:
 
 def secret_values(root: Path = ROOT) -> dict[str, str]:
     """The value of each secret in the settings of a checkout. Errors: AirflowMlError."""
-    # Compose itself reads the settings, because it understands quotes and `$`.
-    variables = {secret: f"${{{setting(secret)}-}}" for secret in SECRETS}
-    probe = json.dumps({"services": {"x": {"image": "x", "environment": variables}}})
-    config = ["--env-file", str(root / ".env"), "--file", "-", "config", "--format", "json"]
-    read = try_docker("compose", *config, stdin=probe)
-    if read.returncode:
-        raise AirflowMlError(f"compose cannot read {root / '.env'}: {read.stderr.strip()}", do="correct that line")
-    found = json.loads(read.stdout)["services"]["x"]["environment"]
-    return {secret: value.replace("$$", "$") for secret, value in found.items()}
+    found = read_env(root / ".env")
+    return {secret: os.environ.get(setting(secret), found.get(setting(secret), "")) for secret in SECRETS}
 
 
 def write_secrets(root: Path = ROOT) -> None:

@@ -83,6 +83,14 @@ def test_port_of_another_program_is_found() -> None:
     assert not doctor.is_taken(port)
 
 
+def test_port_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in doctor.PORTS:
+        monkeypatch.setenv(setting, "80a")
+    found = list(doctor.ports({}))
+    assert [finding.text for finding in found] == [f"is '80a', for {page}" for page in doctor.PORTS.values()]
+    assert all(finding.do.startswith("set ML_") for finding in found)
+
+
 @pytest.mark.parametrize(
     ("code", "stdout", "stderr", "text", "is_wrong"),
     [

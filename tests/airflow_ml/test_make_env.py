@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from airflow_ml import make_env
-from airflow_ml.common import ROOT, AirflowMlError
+from airflow_ml.common import ROOT, AirflowMlError, read_env
 from airflow_ml.images.lock import write_service_images
 
 
@@ -78,6 +78,26 @@ def test_older_file_of_a_host_folder_gets_its_folder_mounted(environment: Path) 
     environment.write_text("ML_DATA=/srv/days\n")
     make_env.make_env(environment.parent)
     assert values(environment)["ML_DATA_MOUNT"] == "/srv/days"
+
+
+def test_setting_that_is_exported_is_there(environment: Path) -> None:
+    """The default was once added behind it, and won."""
+    make_env.make_env(environment.parent)
+    environment.write_text(environment.read_text().replace("ML_PARALLELISM=4", "export ML_PARALLELISM = '8'"))
+    make_env.make_env(environment.parent)
+    assert environment.read_text().count("ML_PARALLELISM") == 1
+    make_env.change_settings(environment, {"ML_PARALLELISM": "2"})
+    assert values(environment)["ML_PARALLELISM"] == "2"
+
+
+def test_folder_of_any_name_is_written_as_it_is_read(
+    tmp_path: Path, environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(tmp_path / "our $days #1")
+    monkeypatch.setenv("ML_DATA", folder)
+    make_env.make_env(environment.parent)
+    found = read_env(environment)
+    assert (found["ML_DATA"], found["ML_DATA_MOUNT"]) == (folder, folder)
 
 
 def test_example_ends_with_the_line_above_the_images(environment: Path) -> None:
