@@ -101,8 +101,10 @@ def train_and_score(airflow: Airflow, trained: str, scored: str) -> dict[str, Re
 
 
 def connect() -> Airflow:
-    """The Airflow of this installation."""
-    return Airflow(stack.pages()["airflow"], settings()["ML_ADMIN_PASSWORD"])
+    """The Airflow of this installation. Errors: AirflowMlError if its password is not known."""
+    if not (password := settings().get("ML_ADMIN_PASSWORD")):
+        raise AirflowMlError(".env has no ML_ADMIN_PASSWORD, the password of Airflow's account admin", do="make up")
+    return Airflow(stack.pages()["airflow"], password)
 
 
 def show_failures(airflow: Airflow, dag: str, run: str) -> None:

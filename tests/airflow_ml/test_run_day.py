@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from airflow_ml import run_day
+from airflow_ml.common import AirflowMlError
 
 RESULTS: dict[str, dict[str, dict[str, Any]]] = {
     "train_model": {
@@ -66,3 +67,9 @@ def test_summary_names_the_days_that_were_evaluated_again(monkeypatch: pytest.Mo
     late = {"late-labels": {"days": [{"ds": "2026-11-20", "labels": "5f0a"}], "more": 0}}
     summary = run_day.summarize({**RESULTS, "monitor_late_labels": late}, "generated", 1000, "data", "2026-11-21")
     assert "  evaluated too  2026-11-20, whose labels have come\n" in summary
+
+
+def test_missing_password_of_airflow_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_day, "settings", dict)
+    with pytest.raises(AirflowMlError, match=r"no ML_ADMIN_PASSWORD.*\n *do: make up"):
+        run_day.connect()
