@@ -187,9 +187,15 @@ def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
     with tempfile.NamedTemporaryFile(
         "w", dir=path.parent, prefix=f".{path.name}-", delete=False, encoding="utf-8", newline=""
     ) as file:
-        file.write(text)
-    Path(file.name).chmod(mode)
-    Path(file.name).replace(path)
+        try:
+            file.write(text)
+            file.flush()
+            Path(file.name).chmod(mode)
+            Path(file.name).replace(path)
+        except BaseException:
+            # It may hold secrets.
+            Path(file.name).unlink(missing_ok=True)
+            raise
 
 
 def image_lock(root: Path = ROOT) -> dict[str, dict[str, Any]]:

@@ -50,17 +50,16 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.folder.absolute()
     index = read_index(folder)
     require_own_settings(folder)
-    require_empty(folder)
-    is_new = not OURS.exists()
-    try:
+    data = require_empty(folder)
+    with contextlib.ExitStack() as undo:
+        if not OURS.exists():
+            undo.callback(OURS.unlink, missing_ok=True)
         take_settings(folder)
+        # Only from here on compose has the settings that were checked: before, it could name what belongs to others.
+        undo.callback(remove, data)
         machine.images()
         fill(folder)
-    except BaseException:
-        remove()
-        if is_new:
-            OURS.unlink(missing_ok=True)
-        raise
+        undo.pop_all()
     print(f"restored the backup of {index['created']}", flush=True)
     start()
     return 0
@@ -108,8 +107,8 @@ def take_settings(folder: Path) -> None:
     make_env()
 
 
-def require_empty(folder: Path) -> None:
-    """Nothing is overwritten, and nothing is written before this is known.
+def require_empty(folder: Path) -> str:
+    """The volume, or host folder, of the data. Nothing is overwritten, and nothing is written before this is known.
 
     Errors: AirflowMlError if the installation has a database, files or data already.
     """
@@ -124,6 +123,7 @@ def require_empty(folder: Path) -> None:
             expected="a machine, or a COMPOSE_PROJECT_NAME and ML_DATA, without any",
             do="keep what you need (./airflow-ml backup), then ./airflow-ml clean",
         )
+    return data
 
 
 def fill(folder: Path) -> None:
@@ -165,11 +165,13 @@ def unpack(archive: Path, target: str) -> None:
         raise AirflowMlError(f"{archive} could not be written into {target}: {said}", do=ANOTHER)
 
 
-def remove() -> None:
-    """Remove what a restore that failed has made; the files in a host folder are named, and stay."""
+def remove(data: str) -> None:
+    """Remove what a restore that failed has made; the files in a host folder are named, and stay.
+
+    :param data: the volume or folder that was empty before
+    """
     compose("down", "--volumes", "--remove-orphans")
     remove_secrets()
-    data = settings()["ML_DATA"]
     if data.startswith("/"):
         print(f"{data} may hold a part of the data; remove its files before the next try", file=sys.stderr)
     else:
