@@ -10,6 +10,8 @@ from .scene import Scene
 
 # How long a service hangs, how long it has no network, how long the disk is full.
 HANG_S, CUT_S, FULL_S = 120, 30, 20
+# How far the clock of the services jumps: longer than Airflow waits for any heartbeat.
+JUMP_S = 600
 ALL = ("scheduler", "triggerer", "dag-processor", "api-server", "postgres", "mlflow", "engine-proxy")
 OF_DISK = {"data": "the data", "Postgres": "Postgres", "MLflow": "MLflow", "logs": "Airflow's logs"}
 Fault = Callable[[Scene], int]
@@ -92,6 +94,16 @@ def fill_the_disk(name: str) -> Fault:
     return strike
 
 
+def move_clock(seconds: int) -> Fault:
+    """A clock that jumps, as when a machine wakes up or its clock is set."""
+
+    def strike(scene: Scene) -> int:
+        scene.move_clock(seconds)
+        return 1
+
+    return strike
+
+
 def ask_twice(scene: Scene) -> int:
     """A second run of each Dag for the same day, at the same time."""
     scene.trigger_all()
@@ -134,6 +146,8 @@ FAULTS: dict[str, Fault] = {
     f"each of these disks is full for {FULL_S} s, one after the other": in_turn(
         [fill_the_disk(name) for name in OF_DISK]
     ),
+    f"the clock jumps {JUMP_S} s forward": move_clock(JUMP_S),
+    f"the clock jumps {JUMP_S} s back": move_clock(-JUMP_S),
     "each run is there twice": ask_twice,
     "a person clears a run that works": clear_a_run,
     "a person marks a run failed that works": mark_a_run_failed,

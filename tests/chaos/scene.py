@@ -1,5 +1,9 @@
 """The stack that the faults strike: its days, what they leave, and a reader that looks at the data all the time."""
 
+import os
+import shutil
+import struct
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +27,7 @@ from tests.end_to_end.conftest import (
     start_collector,
     write_rules,
 )
-from tests.harness import docker, images
+from tests.harness import ROOT, docker, images
 
 # The champion's day, and the day that each fault strikes.
 TRAINED, DAY = "2026-11-14", "2026-11-15"
@@ -42,6 +46,10 @@ DISKS = {
     "MLflow": (f"{PROJECT}_mlflow", "100m", 10001),
     "logs": (f"{PROJECT}_logs", "100m", 10001),
 }
+# Where the services of clock.compose.yml find the library that moves their clock, and by how much.
+CLOCK = ROOT / ".cache" / "clock" / PROJECT
+os.environ["ML_TEST_CLOCK"] = str(CLOCK)
+os.environ["COMPOSE_FILE"] += f"{os.pathsep}tests/chaos/clock.compose.yml"
 FILLER = "/disks/{name}/.filler"
 FILL = """
 import contextlib, sys
@@ -103,6 +111,7 @@ class Scene:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.runs: list[tuple[str, str]] = []
+        self.ahead_s = 0
 
     # --- a day ---
 
@@ -210,6 +219,24 @@ class Scene:
         """Give back what `fill_disk` took."""
         docker("exec", KEEPER, "python", "-c", "import os, sys; os.remove(sys.argv[1])", FILLER.format(name=name))
 
+    def move_clock(self, seconds: int) -> None:
+        """Move the clock of all services, forward or back, from where it is."""
+        self.ahead_s += seconds
+        with (CLOCK / "ahead").open("r+b") as file:
+            file.write(struct.pack("q", self.ahead_s))
+
+
+def _build_clock() -> None:
+    """Compile the library, and let its clock be that of the machine. Errors: AirflowMlError without a C compiler."""
+    if not (compiler := shutil.which("cc")):
+        raise AirflowMlError(
+            "there is no C compiler `cc`", expected="one, for the clock that jumps", do="apt-get install gcc libc6-dev"
+        )
+    CLOCK.mkdir(parents=True, exist_ok=True)
+    (CLOCK / "ahead").write_bytes(struct.pack("q", 0))
+    options = ("-shared", "-fPIC", "-O2", "-Wall", "-Werror")
+    subprocess.run([compiler, *options, "-o", CLOCK / "clock.so", ROOT / "tests" / "chaos" / "clock.c"], check=True)
+
 
 @contextmanager
 def reader() -> Iterator[Callable[[], Reading]]:
@@ -244,6 +271,7 @@ def struck_stack() -> Iterator[Scene]:
     root = ("--user=0:0", "--network=none", "--entrypoint=python")
     docker("run", "--detach", f"--name={KEEPER}", *mounts, *root, images()["base"], "-c", sleep)
     write_rules()
+    _build_clock()
     try:
         compose_stack.start()
         start_collector()
