@@ -47,7 +47,7 @@ clean: ## stop Airflow and remove its database, the data and our images
 stage: ## make a new stage that works: NAME=columns; LIBRARY=jinja2 is what it brings
 	@./airflow-ml new-stage "$(NAME)" $(if $(LIBRARY),--library "$(LIBRARY)")
 
-test-fast: ## the tests that need no engine: under a minute
+test-fast: ## the tests that need no engine: some minutes
 	@setup/ensure_venv.sh
 	@maintain/test_fast.sh
 

@@ -99,7 +99,7 @@ def fixed_json(name: str, value: Mapping[str, Any]) -> Argument:
     return Argument(f"{{% raw %}}--{name}={text}{{% endraw %}}", f"[--{name} JSON]")
 
 
-def page(name: str, variable: str) -> Argument:
-    """`--mlflow-page=http://localhost:5000`: where people find a page, if the variable is set."""
-    address = os.environ.get(variable)
-    return Argument(f"--{name}={address}" if address else "", f"[--{name} URL]")
+def setting_of(name: str, variable: str, usage: str) -> Argument:
+    """`--mlflow-page=http://localhost:5000`: what a variable of the installation holds, if it is set."""
+    found = os.environ.get(variable)
+    return Argument(f"--{name}={found}" if found else "", f"[--{name} {usage}]")

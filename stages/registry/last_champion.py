@@ -30,6 +30,11 @@ class LastChampion:
     model_sha256: str
     since: str
 
+    @property
+    def label(self) -> str:
+        """The champion in words."""
+        return f"{self.model}, version {self.version}: the champion when it was resolved last, at {self.since}"
+
 
 def remember(args: Namespace, model: Partition, resolved: Mapping[str, Any]) -> None:
     """Write `resolved.json`: what `resolve` found, and the name of the registered model."""
@@ -53,10 +58,10 @@ def recall(root: Path, error: OutOfReach) -> LastChampion:
         model = _find(root, known)
     except (NotReady, BadInput) as missing:
         raise StageError(f"{error}; --or-last does not help: {missing}") from None
+    found = LastChampion(known.version, known.run_id, model.name, known.model_sha256, known.since)
     log.warning("%s", error)
-    log.warning("using %s, version %s: the champion when it was resolved last, at %s",
-                model.name, known.version, known.since)  # fmt: skip
-    return LastChampion(known.version, known.run_id, model.name, known.model_sha256, known.since)
+    log.warning("using %s", found.label)
+    return found
 
 
 def _read(root: Path) -> LastChampion:

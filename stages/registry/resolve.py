@@ -34,7 +34,9 @@ def resolve(args: Namespace) -> dict[str, Any]:
         if args.as_of:
             raise OutOfReach(f"{error}; --or-last knows the last champion only, not that of {args.as_of}") from None
         known = recall(args.data_dir, error)
-        return describe_model(known.model, known.model_sha256, known.version, known.run_id, "last resolved")
+        found = describe_model(known.model, known.model_sha256, known.version, known.run_id, "last resolved")
+        # The run goes on, so only this makes somebody look at the server.
+        return {**found, "breaches": [f"{error}; used {known.label}"]}
 
 
 def _resolve_named(args: Namespace) -> dict[str, Any]:

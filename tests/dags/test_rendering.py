@@ -397,7 +397,7 @@ def test_monitoring_takes_its_rules_and_what_the_report_shows(airflow: Airflow) 
     monitoring = f"--rules-json={json.dumps(read_rules()['monitoring'])}"
     assert airflow.arguments(run, "evaluate") == ["evaluate", "--ds=2026-11-15", monitoring]
     assert airflow.arguments(run, "confirm") == ["confirm", "--ds=2026-11-15", monitoring]
-    assert airflow.arguments(run, "page") == ["page", "--ds=2026-11-15", "--images-json={}"]
+    assert airflow.arguments(run, "page") == ["page", "--ds=2026-11-15", "--images-json={}", "--model-name=airflow-ml"]
 
 
 @pytest.mark.parametrize(

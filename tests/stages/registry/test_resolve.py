@@ -45,6 +45,10 @@ def test_last_champion_is_used_with_a_warning_that_says_since_when(world: World)
     assert result.line.items() >= {"model": MODEL, "version": "3", "run_id": "r", "source": "last resolved"}.items()
     assert "WARNING" in result.log
     assert f"resolved last, at {since}" in result.log
+    # What makes Airflow send an alert.
+    (reason,) = result.line["breaches"]
+    assert "is out of reach" in reason
+    assert reason.endswith(f"used {MODEL}, version 3: the champion when it was resolved last, at {since}")
 
 
 def test_last_champion_that_was_replaced_is_found_restored_or_refused(world: World) -> None:
