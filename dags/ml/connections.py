@@ -10,7 +10,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ TARGET = "/run/connections"
 MLFLOW, ACCOUNT, PASSWORD = "mlflow", "registry", Path("/run/secrets/registry_password")
 # The key with which the stage signs what it writes there; there may be none.
 KEY = Path("/run/secrets/registry_key")
+# A container starts some seconds after its folder was written; a busy engine takes minutes.
+START_S = 600
 FIELDS = ("conn_type", "host", "port", "login", "password", "schema")
 
 
@@ -69,6 +73,18 @@ def write(name: str, task: Mapping[str, str], *, login: bool = False) -> str:
 def remove(task: Mapping[str, str]) -> None:
     """Remove the folder of a task, if it has one."""
     shutil.rmtree(_folder(task), ignore_errors=True)
+
+
+def remove_all_but(tasks: Iterable[Mapping[str, str]]) -> None:
+    """Remove the folders of other tasks than these, which have a container; one that is new may still get its own.
+
+    A worker that is killed before it starts the container leaves a folder that no container names.
+    """
+    kept = {_folder(task) for task in tasks}
+    for folder in set(FOLDER.glob("*")) - kept:
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > START_S:
+                shutil.rmtree(folder)
 
 
 def _folder(task: Mapping[str, str]) -> Path:

@@ -30,15 +30,23 @@ def remove_orphans(session: Session) -> None:
             # In this order: a task that starts a container after the look is not missed.
             found = engine.find({container_labels.DATA: setting("ML_DATA")})
             expected = _expected(session, found.values())
-            for container, labels in found.items():
-                task = container_labels.task(labels)
-                of_this_try = (*task, labels.get(container_labels.LAST_TRY))
-                if container_labels.RUN in labels and not expected & {task, of_this_try}:
-                    log.warning("Removing the container %s: its task has ended: %s", container[:12], labels)
-                    engine.remove(container)
-                    connections.remove(container_labels.of_task(labels))
         except EngineError as error:
             log.info("Containers without a task were not looked for: the engine at %s %s", engine.address, error)
+            return
+        for container, labels in found.items():
+            task = container_labels.task(labels)
+            of_this_try = (*task, labels.get(container_labels.LAST_TRY))
+            if container_labels.RUN not in labels or expected & {task, of_this_try}:
+                continue
+            log.warning("Removing the container %s: its task has ended: %s", container[:12], labels)
+            connections.remove(container_labels.of_task(labels))
+            try:
+                engine.remove(container)
+            except EngineError as error:
+                log.warning("It was not removed: the engine at %s %s", engine.address, error)
+    connections.remove_all_but(
+        container_labels.of_task(labels) for labels in found.values() if container_labels.RUN in labels
+    )
 
 
 def _expected(session: Session, found: Iterable[Mapping[str, str]]) -> set[tuple[str | None, ...]]:

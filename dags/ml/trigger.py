@@ -46,9 +46,9 @@ class ContainerTrigger(BaseTrigger):
         await asyncio.to_thread(self._remove)
 
     def _remove(self) -> None:
+        connections.remove(self.task_labels)
         with engines.connect() as engine:
             engine.remove(self.container)
-        connections.remove(self.task_labels)
 
     async def _show_progress(self) -> None:
         """Log the newest line of the stage from time to time; the whole log comes when the container has ended."""

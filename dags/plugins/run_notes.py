@@ -22,7 +22,8 @@ DAY_OF_RUN = runpy.run_path(str(Path(__file__).parents[1] / "ml" / "day.py"))["d
 LINK = "_link_"
 # Airflow's own, by the name of its class; it is there although the task has started nothing.
 NOT_OURS = "_link_TriggerDagRunLink"
-FIRST = "Day "
+# How our line begins, and all of it that is always there.
+OURS = re.compile(r"Day \d{4}-\d{2}-\d{2}( · |$)")
 # Only what Markdown shows as one link.
 ADDRESS = re.compile(r"https?://[^\s()<>\[\]]+")
 # What the note's column holds.
@@ -53,9 +54,14 @@ def write_note(dag_run: Any) -> None:
         return
     events = {"": dag_run.consumed_asset_events}
     day = DAY_OF_RUN({"dag_run": dag_run, "triggering_asset_events": events})
-    line = " · ".join([f"{FIRST}{day}", *_links(dag_run)])
-    theirs = [text for text in (dag_run.note or "").splitlines() if not text.startswith(FIRST)]
-    dag_run.note = "\n".join([line, *theirs])[:LONGEST]
+    theirs = [text for text in (dag_run.note or "").splitlines() if not OURS.match(text)]
+    line = f"Day {day}"
+    # Links are on the tasks' pages too; what a person wrote is here alone.
+    for link in _links(dag_run):
+        if len("\n".join([f"{line} · {link}", *theirs])) <= LONGEST:
+            line = f"{line} · {link}"
+    if len(note := "\n".join([line, *theirs])) <= LONGEST:
+        dag_run.note = note
 
 
 def _links(dag_run: Any) -> list[str]:

@@ -93,7 +93,7 @@ class CsvFile:
         with path.open("rb") as file:
             first = file.readline(LONGEST_RECORD + 1)
         if not first:
-            raise BadInput(f"{label} is empty (0 bytes)", expected="a header line and rows", do="give a file with rows")
+            raise BadInput(f"{label} is empty (0 bytes)", expected="a header line and rows", do="give one with rows")
         if len(first) > LONGEST_RECORD:
             raise self._too_long(0)
         self.header_line, self._body_offset = first, len(first)
@@ -121,7 +121,7 @@ class CsvFile:
         if offset == self._body_offset and self._may_be_empty:
             yield Block(offset, b"")
         elif offset == self._body_offset:
-            raise BadInput(f"{self.label} has a header but no rows", expected="at least one row", do="give a file with rows")
+            raise BadInput(f"{self.label} has a header but no rows", expected="rows", do="give one with rows")
 
     def _blocks(self, offset: int, content: bytes, cut: Cut) -> Iterator[Block]:
         """Whole records as one block, or as several if they have very many lines: each line takes some memory."""

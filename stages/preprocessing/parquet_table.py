@@ -62,7 +62,7 @@ class ParquetTable:
         except pl.exceptions.PolarsError as error:
             raise self._damaged(error) from None
         if line == 2:
-            raise BadInput(f"{self.label} has a header but no rows", expected="at least one row", do="give a file with rows")
+            raise BadInput(f"{self.label} has a header but no rows", expected="rows", do="give one with rows")
 
     def _require_table(self) -> None:
         for name, kind in self._types.items():

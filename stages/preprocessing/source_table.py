@@ -21,7 +21,7 @@ def open_table(
     Errors: BadInput that says what was found, what is read, and which option reads it.
     """
     if not path.stat().st_size:
-        raise BadInput(f"{label} is empty (0 bytes)", expected="a header line and rows", do="give a file with rows")
+        raise BadInput(f"{label} is empty (0 bytes)", expected="a header line and rows", do="give one with rows")
     container = open_container(path, label)
     if container.is_parquet:
         table: SourceTable = ParquetTable(container, scratch, fields)

@@ -96,3 +96,19 @@ def test_note_of_a_person_stays(airflow: Airflow) -> None:
     expected = f"Day 2026-11-16 · [MLflow version]({VERSION}2)\nLate feed, I have called them"
     assert change_state(airflow, run, DagRunState.SUCCESS) == expected
     assert change_state(airflow, run, DagRunState.SUCCESS) == expected
+
+
+def test_note_of_a_person_stays_whole_though_the_links_find_no_room(airflow: Airflow) -> None:
+    run = airflow.manual("predict", NIGHT)
+    change_state(airflow, run, DagRunState.RUNNING)
+    theirs = "Day shift says: late feed. " + "x" * 880
+    with in_the_scheduler(airflow, run) as found:
+        found.note = theirs
+    link(run, "resolve", "MLflow version", f"{VERSION}2")
+    link(run, "predict", "Report", "http://localhost:8081/2026-11-16/" + "x" * 90)
+    expected = f"Day 2026-11-16 · [MLflow version]({VERSION}2)\n{theirs}"
+    assert len(expected) < 1000
+    assert change_state(airflow, run, DagRunState.SUCCESS) == expected
+    with in_the_scheduler(airflow, run) as found:
+        found.note = "x" * 1000
+    assert change_state(airflow, run, DagRunState.SUCCESS) == "x" * 1000

@@ -1,5 +1,7 @@
 """A container whose task has ended without removing it: whenever a run starts or ends, it is removed."""
 
+import json
+import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +14,8 @@ from airflow.utils.state import TaskInstanceState
 from sqlalchemy import select
 
 from ml import connections, container_labels, operator
+from ml.engines import EngineError
+from ml.engines.docker import DockerEngine
 from tests.dags.engine.conftest import Engine, docker
 from tests.dags.runs import Airflow, day
 
@@ -160,6 +164,50 @@ def test_connection_that_the_container_read_is_removed_too(
     mark(run, "failed")
     assert schedule(probes, run) == "failed"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_connection_of_a_container_that_never_started_is_removed_in_the_end(
+    probes: Airflow, engine: Engine, run: DagRun, start: Callable[..., str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Its worker was killed between the two, and nobody tries the task again."""
+    monkeypatch.setattr(connections, "FOLDER", tmp_path)
+    monkeypatch.setenv("ML_CONNECTIONS_VOLUME", "any")
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", "{}")
+    works = container_labels.of_task(json.loads(docker("inspect", start()))[0]["Config"]["Labels"])
+    mark(run, "running")
+    connections.write("shop", works)
+    (working,) = tmp_path.iterdir()
+    connections.write("shop", {**works, container_labels.TASK: "other"})
+    (lost,) = set(tmp_path.iterdir()) - {working}
+    start_another_run(probes)
+    assert set(tmp_path.iterdir()) == {working, lost}
+    for folder in (working, lost):
+        os.utime(folder, (0, 0))
+    start_another_run(probes)
+    assert list(tmp_path.iterdir()) == [working]
+
+
+def test_container_that_cannot_be_removed_does_not_keep_others(
+    probes: Airflow, engine: Engine, run: DagRun, start: Callable[..., str], monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    containers = [start(**{"map-index": str(number)}) for number in range(3)]
+    mark(run, "failed")
+    remove, tried = DockerEngine.remove, []
+
+    def refuse_the_first(self: DockerEngine, container: str) -> None:
+        tried.append(container)
+        if container == tried[0]:
+            raise EngineError("refuses: device or resource busy")
+        remove(self, container)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(DockerEngine, "remove", refuse_the_first)
+        start_another_run(probes)
+    assert len(tried) == len(containers)
+    assert engine.containers(run.run_id) == [tried[0][:12]]
+    assert "device or resource busy" in caplog.text
 
 
 def test_run_ends_though_the_engine_does_not_answer(
