@@ -10,10 +10,10 @@ from stagekit.models import model_name
 
 from bundle import TAG, model_hash, read_model
 from decisions import NOT_IN_SHADOW, SHADOW_DAYS
-from registered_model import SHADOW, read_registered_model
+from registered_model import SHADOW, promoted_before, read_registered_model
 from server import connect, explained
 from versions import get_version, signed_promote, tag_version, versions_of
-from weigh import COMPARISON_FILE, MANUAL, Decision, carry_out, promoted_before, read_comparison, weigh
+from weigh import COMPARISON_FILE, MANUAL, Decision, carry_out, read_comparison, weigh
 
 
 def decide_shadow(args: Namespace) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def decide_shadow(args: Namespace) -> dict[str, Any]:
     version, registered = get_version(server, args.version), read_registered_model(server)
     progress = content.get("shadow") or {}
     days = ", ".join(progress.get("days", []))
-    in_shadow = registered.aliases.get(SHADOW) == version.number or promoted_before(registered, version)
+    in_shadow = registered.aliases.get(SHADOW) == version.number or promoted_before(registered, version.number)
     if not in_shadow or not progress.get("complete"):
         found = f"version {version.number} is not in shadow, or has too few days: {days or 'none'}"
         decision = Decision(NOT_IN_SHADOW, (found,))

@@ -125,9 +125,9 @@ def as_of(events: Iterable[Event], moment: datetime) -> list[Event]:
     return [event for event in events if event.at <= moment]
 
 
-def of_run(events: Iterable[Event], run: str) -> Event | None:
-    """The event that this Dag run added in an earlier try."""
-    return next((event for event in events if run and event.run == run), None)
+def of_run(events: Sequence[Event], run: str) -> Event | None:
+    """The last event that this Dag run has added; of an earlier try, or of before the run was cleared and repeated."""
+    return next((event for event in reversed(events) if run and event.run == run), None)
 
 
 def next_moment(events: Sequence[Event], now: datetime) -> datetime:

@@ -15,6 +15,7 @@ from registered_model import (
     RegisteredModel,
     add_event,
     describe_event,
+    promoted_before,
     read_registered_model,
     run_key,
     set_champion,
@@ -66,10 +67,12 @@ def promote_version(server: Server, number: str, by: str, reason: str, at: str =
     require_complete(server, version)
     moment = _moment(model, at)
     before = champion(as_of(model.events, moment))
-    done = of_run(model.events, run_key())
+    done = promoted_before(model, version.number)
     if done or before == version.number:
         set_champion(server)
         log.info("%s %s; nothing to add", version.label, "was promoted before" if done else "is the champion already")
+        if done and model.champion != version.number:
+            log.warning("version %s is the champion by now; the Dag promote_model promotes again", model.champion)
         return describe_event(server, version.number, before, done, added=False)
     event = Event(moment, version.number, PROMOTE, by, reason, run_key())
     add_event(server, event)

@@ -15,7 +15,7 @@ from typing import Any
 
 from stagekit import BadInput, StageError
 
-from events import MOST_CHARACTERS, PREFIX, VERSION, Event, champion, format_moment, parse_events, sentence
+from events import MOST_CHARACTERS, PREFIX, VERSION, Event, champion, format_moment, of_run, parse_events, sentence
 from rest import MISSING, Refused
 from server import Server, explained
 from signature import is_signed, sign
@@ -51,6 +51,15 @@ def dag_run() -> str:
 def run_key() -> str:
     """What identifies a Dag run over several tries; empty by hand, where nothing is tried again."""
     return f"{os.environ.get('ML_DAG_ID')}/{run}" if (run := os.environ.get("ML_RUN_ID")) else ""
+
+
+def promoted_before(model: RegisteredModel, number: str) -> Event | None:
+    """The event with which an earlier try of this Dag run has promoted the version.
+
+    A run that was cleared and repeated may have promoted another version before. That is a promotion of its own.
+    """
+    event = of_run(model.events, run_key())
+    return event if event and event.version == number else None
 
 
 def read_registered_model(server: Server) -> RegisteredModel:

@@ -27,10 +27,9 @@ from decisions import (
     is_rejected,
     record_decision,
 )
-from events import of_run
 from list_ import newest_versions
 from promote import promote_version
-from registered_model import RegisteredModel, end_shadow, read_registered_model, run_key
+from registered_model import RegisteredModel, end_shadow, promoted_before, read_registered_model
 from runs import upload
 from server import Server
 from versions import Version
@@ -89,7 +88,7 @@ def weigh(
 ) -> Decision:
     """The decision. `twins`: other versions of the same model; `promote`: who promotes what has passed."""
     found = comparison.reasons
-    if registered.champion == version.number and not (promote == AUTO and promoted_before(registered, version)):
+    if registered.champion == version.number and not (promote == AUTO and promoted_before(registered, version.number)):
         return Decision(HELD, (*found, f"version {version.number} is the champion already"))
     how = how_to_promote(version)
     if is_rejected(version):
@@ -111,12 +110,6 @@ def how_to_promote(version: Version) -> str:
     """How a person promotes a version."""
     by_hand = f"`registry promote --version {version.number} --by WHO --reason WHY`"
     return f"to promote it: the Dag promote_model, or {by_hand}"
-
-
-def promoted_before(registered: RegisteredModel, version: Version) -> bool:
-    """Whether an earlier try of this Dag run has promoted the version."""
-    event = of_run(registered.events, run_key())
-    return event is not None and event.version == version.number
 
 
 def why_outdated(comparison: Comparison, registered: RegisteredModel, version: Version) -> str:

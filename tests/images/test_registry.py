@@ -531,6 +531,28 @@ def test_decide_promotes_what_has_passed_once(server: Server, second: Data) -> N
     assert again.items() >= {"promoted": False, "champion": "1"}.items(), "a person has taken it back"
 
 
+def test_run_that_is_cleared_and_repeated_promotes_its_new_model(server: Server, second: Data, tmp_path: Path) -> None:
+    """The day was published again, so the same Dag run has made another version after the one that it promoted."""
+    made = server.named("repeated", copy(second, tmp_path))
+    made.promote(made.register(FIRST)["version"])
+    champion, model = "1", MODEL
+    for version in ("2", "3"):
+        if version == "3":
+            train_another(made.data, SECOND)
+            model = made.registry("resolve").line["model"]
+        assert made.register(SECOND, run=RUN)["version"] == version
+        made.data.compare(SECOND, {**RULES["gate"], "tolerance": 1.0, "floors": {}}, model, champion)
+        for _ in range(2):  # the second is a retry
+            decided = made.registry("decide", "--ds", SECOND, "--promote", "auto", run=RUN).line
+            assert decided.items() >= {"version": version, "promoted": True, "champion": version}.items()
+        assert made.model()["aliases"] == {"champion": version}
+        champion = version
+    assert [event["version"] for event in made.events()] == ["1", "2", "3"]
+    made.roll_back()
+    again = made.registry("decide", "--ds", SECOND, "--promote", "auto", run=RUN).line
+    assert again.items() >= {"promoted": False, "champion": "2"}.items(), "a person has taken it back"
+
+
 def test_decide_keeps_what_has_not_passed_and_what_was_compared_with_another(server: Server, second: Data) -> None:
     made = server.named("keep")
     made.promote(made.register(FIRST)["version"])
@@ -670,6 +692,19 @@ def test_person_who_is_asked_keeps_or_promotes(server: Server, second: Data) -> 
     assert "the Dag roll_back_model takes that back" in held.log
     missing = answer(made, "99", "keep", "none", code=USAGE)
     assert "has no version 99" in missing.log
+
+
+def test_person_who_is_asked_by_a_repeated_run_promotes_its_new_model(server: Server, registered: Server) -> None:
+    made = server.named("asked-again")
+    made.borrow(registered, 2)
+    for version in ("1", "2", "2"):  # the last is a retry
+        done = answer(made, version, "promote", "better").line
+        assert done.items() >= {"decision": "promoted", "champion": version}.items()
+    assert [event["version"] for event in made.events()] == ["1", "2"]
+    made.roll_back()
+    late = answer(made, "2", "promote", "better")
+    assert late.line["champion"] == "1", "a retry does not undo what a person did since"
+    assert "version 1 is the champion by now; the Dag promote_model promotes again" in late.log
 
 
 def test_version_that_a_person_rejected_is_promoted_by_a_person_alone(server: Server, second: Data) -> None:

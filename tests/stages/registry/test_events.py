@@ -145,6 +145,9 @@ def test_damaged_event_is_named(key: str, value: str) -> None:
 def test_event_of_a_run_that_is_tried_again_is_found_and_by_hand_none_is() -> None:
     events = [event(1, 1, run="train_model/a"), event(2, 2)]
     assert of_run(events, "train_model/a") == events[0]
+    # The run was cleared and repeated, and promoted another version.
+    repeated = [*events, event(3, 3, run="train_model/a"), event(4, 4)]
+    assert of_run(repeated, "train_model/a") == repeated[2]
     assert of_run(events, "train_model/b") is None
     assert of_run(events, "") is None
 
