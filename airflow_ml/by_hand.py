@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,18 +57,23 @@ def run_stage(
     given = [*confined, f"--network={network}", *file_mounts(files), *options]
     command = ["docker", "run", "--rm", *given, locked_image(stage), *arguments]
     complaint = last = ""
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    # A file takes a result line of any length while the log is read; a full pipe would stop the stage.
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as stdout,
+        subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, text=True
+        ) as process,
+    ):
         assert process.stderr is not None
-        assert process.stdout is not None
         for line in process.stderr:
             level, text = level_and_text(line.rstrip("\n"))
             last = with_host_names(text, files)
             if level == "WARNING":
                 print(f"    warning: {last}", file=sys.stderr)
             complaint = last if level in ("ERROR", "CRITICAL") else complaint
-        output = process.stdout.read()
+        process.wait()
+        stdout.seek(0)
+        output = stdout.read()
     if process.returncode:
         raise failure(stage, process.returncode, complaint or last)
     result: Result = json.loads(output.splitlines()[-1])

@@ -69,12 +69,12 @@ def champion() -> list[str]:
 
 def champion_of(listed: Mapping[str, Any]) -> str:
     """The version in production, since when and by whom."""
-    found = next((one for one in listed["versions"] if one["version"] == listed["champion"]), None)
     if not listed["champion"]:
         return f"champion    none yet; {len(listed['versions'])} versions of {listed['name']}"
-    event = (found or {}).get("promoted") or {}
-    since = f", since {time_text(event['at'])} by {event['by']}" if event else ""
-    return f"champion    version {listed['champion']} of {listed['name']}{since}"
+    event = listed["events"][-1]
+    return (
+        f"champion    version {listed['champion']} of {listed['name']}, since {time_text(event['at'])} by {event['by']}"
+    )
 
 
 def newest_days() -> list[str]:

@@ -46,9 +46,10 @@ class Command:
     `run` names a function as "module:function"; the module is imported when the command runs. The function takes the
     parsed arguments and returns the result, which becomes the result line. The arguments hold `data_dir` (a Path,
     normally /data), `ds` unless `needs_ds` is False, and the `options`. A command that `publishes` a partition also
-    takes --force and --explain, which `stagekit.publish` follows. The help ends with an example: `example` are its
-    arguments beside --ds, or all of its line if it is no stage's; `docker` are the options of `docker run` beside the
-    volume.
+    takes --force and --explain, which `stagekit.publish` follows. The result line of a `whole` command is not cut,
+    however long it is: for a caller that reads stdout itself, not a log. The help ends with an example: `example` are
+    its arguments beside --ds, or all of its line if it is no stage's; `docker` are the options of `docker run` beside
+    the volume.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Command:
     options: Sequence[Option] = ()
     needs_ds: bool = True
     publishes: bool = True
+    whole: bool = False
     example: str = ""
     docker: str = ""
 
@@ -107,7 +109,8 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
         with show_progress(command.name):
             result = _warn(command.load()(args))
         head = {"stage": stage, "command": command.name, **({"ds": args.ds} if command.needs_ds else {})}
-        line = {**head, **bounded(result), "seconds": round(time.monotonic() - started, 3)}
+        shown = result if command.whole else bounded(result)
+        line = {**head, **shown, "seconds": round(time.monotonic() - started, 3)}
         hand_over(json.dumps(line))
     except Exception as error:
         return _report(error, str(args.data_dir))

@@ -17,8 +17,6 @@ from versions import Version, all_versions
 
 COLUMNS = ("version", "alias", "day", *FIGURES, "champion since", "by", "why")
 WIDEST = 60
-# So many versions are shown; the figures of each take a request.
-MOST_SHOWN = 50
 # So many versions are in the result of a command that changes them, for Airflow's form.
 MOST_OFFERED = 10
 
@@ -26,14 +24,12 @@ log = logging.getLogger("registry")
 
 
 def list_(_: Namespace) -> dict[str, Any]:
-    """The versions, the newest first, and the events."""
+    """Every version, the newest first, and every event, the oldest first."""
     server = connect()
     registered, versions = read_registered_model(server), all_versions(server)
-    rows = [_describe(server, version, registered) for version in versions[:MOST_SHOWN]]
+    rows = [_describe(server, version, registered) for version in versions]
     for line in table(COLUMNS, [_cells(row) for row in rows]):
         log.info("%s", line)
-    if len(versions) > MOST_SHOWN:
-        log.info("and %d older versions", len(versions) - MOST_SHOWN)
     if not versions:
         log.info("%s has no versions yet", server.name)
     events = [

@@ -136,7 +136,15 @@ COMMANDS = (
         publishes=False,
         docker=MLFLOW,
     ),
-    Command("list", "show the versions", run="list_:list_", needs_ds=False, publishes=False, docker=MLFLOW),
+    Command(
+        "list",
+        "show the versions",
+        run="list_:list_",
+        needs_ds=False,
+        publishes=False,
+        whole=True,  # the host tool shows all of it; no Dag runs this
+        docker=MLFLOW,
+    ),
     Command(
         "log-evaluation",
         "add a day's evaluation to the version that scored",

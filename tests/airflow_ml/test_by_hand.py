@@ -2,12 +2,15 @@
 
 import csv
 import importlib
+import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from airflow_ml import by_hand
 from airflow_ml.common import ROOT
+from airflow_ml.data import Data
 
 TIME = "2026-11-21T21:34:26Z"
 FILES = {"data": Path("in/my.csv"), "target": Path("my.csv")}
@@ -64,3 +67,15 @@ def test_sentence_of_a_stage_is_the_error_with_its_exit_code(code: int, exit_cod
 
 def test_stage_that_says_nothing_is_named() -> None:
     assert str(by_hand.failure("preprocessing", 137, "")) == "preprocessing ended with exit code 137"
+
+
+def test_result_line_that_is_longer_than_a_pipe_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program in the place of Docker's client: its log ends after the line, as that of `docker run` does."""
+    events = [{"reason": "x" * 300, "number": number} for number in range(2000)]
+    (tmp_path / "line").write_text(json.dumps({"events": events}))
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\ncat {tmp_path}/line\necho '{TIME} INFO registry list: done' >&2\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(by_hand, "locked_image", "airflow-ml-{}:1".format)
+    assert by_hand.run_stage(Data("data", "1:1", "1g"), "registry", ["list"]) == {"events": events}

@@ -46,9 +46,14 @@ def test_service_that_is_not_well_is_named(services: list[Service], expected: li
 def test_champion_is_named_with_who_and_when() -> None:
     expected = "champion    version 1 of airflow-ml, since 2026-11-22T03:00:00Z by gate"
     assert status.champion_of(LISTED) == expected
-    # Only so many versions are listed; an older champion is still the champion.
-    assert status.champion_of({**LISTED, "versions": VERSIONS[:1]}) == "champion    version 1 of airflow-ml"
-    assert status.champion_of({**LISTED, "champion": None}) == "champion    none yet; 2 versions of airflow-ml"
+    none = {**LISTED, "champion": None, "events": []}
+    assert status.champion_of(none) == "champion    none yet; 2 versions of airflow-ml"
+
+
+def test_champion_is_since_its_last_event() -> None:
+    later = {"at": "2026-11-25T03:00:00Z", "kind": "rollback", "version": "1", "by": "ada", "reason": "worse"}
+    listed = {**LISTED, "events": [*EVENTS, {**EVENTS[0], "version": "2"}, later]}
+    assert status.champion_of(listed).endswith("version 1 of airflow-ml, since 2026-11-25T03:00:00Z by ada")
 
 
 def test_kind_without_a_day_is_shown_as_such() -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow_ml import by_hand, models, status
+from airflow_ml import data as host_data
 
 from tests.harness import PATIENCE_S, ROOT, Data, Done, data_folder, docker, images
 
@@ -265,6 +267,25 @@ def test_promote_and_roll_back_leave_a_history(server: Server, registered: Serve
     assert re.fullmatch(r"- 2\d{3}-\d\d-\d\d \d\d:\d\d UTC: tester went back to version 1\. Why: worse", latest)
     assert "tester made version 3 the champion. Why: a test" in found
     assert made.version("1")["tags"]["airflow_ml.promoted"] == latest.removeprefix("- ")
+
+
+def test_host_tool_shows_every_version_and_event_however_many(server: Server, registered: Server) -> None:
+    made, versions, events = server.named("long"), 60, 400
+    made.borrow(registered, versions)
+    for number in range(1, events + 1):
+        reason = f"{number} {'x' * 200}"
+        value = {"version": str(number % versions + 1), "kind": "promote", "by": "ada", "reason": reason}
+        key = f"champion.2026-11-15T02:00:00.{number:06}Z"
+        made.rest("api/2.0/mlflow/registered-models/set-tag", {"name": "long", "key": key, "value": json.dumps(value)})
+    data = host_data.Data("none", "10001:10001", "1g")
+    listed = by_hand.run_stage(data, "registry", ["list"], *made.options(), network=server.network)
+    shown = models.versions_of(listed)[1:]
+    assert [line.split()[0] for line in shown] == [str(number) for number in range(versions, 0, -1)]
+    assert all("ada" in line and "2026-11-15T02:00:00Z" in line for line in shown)
+    assert all(version["metrics"] for version in listed["versions"])
+    assert [line.split()[4] for line in models.events_of(listed)[1:]] == [str(n) for n in range(1, events + 1)]
+    champion = events % versions + 1
+    assert status.champion_of(listed).endswith(f"version {champion} of long, since 2026-11-15T02:00:00Z by ada")
 
 
 def test_challenger_is_promoted_unless_a_version_is_named(server: Server, registered: Server) -> None:

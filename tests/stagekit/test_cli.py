@@ -201,6 +201,17 @@ def test_result_line_is_bounded(tmp_path: Path) -> None:
     assert json.loads(out.splitlines()[-1])["shortened"] == {"classes": "and 9,900 more"}
 
 
+def long(args: object) -> dict[str, list[int]]:
+    return {"numbers": list(range(10_000))}
+
+
+def test_result_line_of_a_whole_command_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    command = Command("long", "long", f"{__name__}:long", needs_ds=False, publishes=False, whole=True)
+    assert run_stage("demo", "Demonstrates.", [command], ["--data-dir=/"]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert (line["numbers"], "shortened" in line) == (list(range(10_000)), False)
+
+
 @pytest.mark.parametrize("act", ["", "many"])
 def test_result_line_or_its_hash_is_in_the_file_that_the_engine_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str
