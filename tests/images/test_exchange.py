@@ -97,6 +97,8 @@ CANNOT_INGEST = {
     "a transaction that writes": ("SELECT set_config('transaction_read_only', 'off', false), $1 AS d", 2, "read-write"),
     "a type after many rows": ("SELECT 1 / (50001 - g) AS n FROM generate_series(1, 60000) g WHERE $1 IS NOT NULL",
                                3, "division by zero"),
+    "an endless time after many rows": ("SELECT CASE WHEN g < 60000 THEN now() ELSE 'infinity' END AS since, $1 AS day "
+                                        "FROM generate_series(1, 60000) g", 3, "years 1 to 9999"),
     "no rows yet": ("SELECT * FROM feed WHERE day = $1::date + 100", 4, "gives no rows for 2026-11-21"),
 }  # fmt: skip
 
