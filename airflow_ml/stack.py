@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -267,19 +267,22 @@ def clean(arguments: argparse.Namespace) -> int:
     """Stops the stack and removes its database, the data in a volume and our images.
 
     Keeps .env, data in a host folder, and the images that another stack on this engine needs.
-    Exit codes: 0 removed; 1 failed; 2 wrong usage.
+    Exit codes: 0 removed; 1 failed, the message says why, and secrets, lock and images are kept; 2 wrong usage.
     """
     if (ROOT / ".env").exists():
         make_env()  # compose refuses an older .env, which lacks a setting
         data = settings()["ML_DATA"]
+        require_free(own_volumes(data), data)
+        must_compose("stop")
         # Before the networks: a stage that still runs may be on one.
-        compose("stop")
         remove("container", docker("ps", "--all", "--quiet", "--filter", f"label=airflow-ml.data={data}").split())
-        compose("down", "--volumes", "--remove-orphans")
+        must_compose("down", "--volumes", "--remove-orphans")
+        # What compose did not make, and what it left without an error because it is in use.
+        ours = f"label=com.docker.compose.project={project()}"
+        remove("network", docker("network", "ls", "--format", "{{.Name}}", "--filter", ours).split())
+        remove("volume", own_volumes(data))
         if data.startswith("/"):
             print(f"the data in {data} is yours to remove", file=sys.stderr)
-        else:
-            remove("volume", [data])
     remove_secrets()
     (ROOT / "dags" / "images.lock.json").unlink(missing_ok=True)
     removed, kept = prune(needed=())
@@ -289,7 +292,42 @@ def clean(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def remove(kind: str, names: list[str]) -> None:
-    """Remove containers, volumes or images; the engine names those that are still in use, and keeps them."""
-    if names:
-        print(try_docker(kind, "rm", "--force", *names).stderr, end="", file=sys.stderr)
+def own_volumes(data: str) -> list[str]:
+    """The volumes of this installation that the engine has.
+
+    :param data: where the data is, a volume that compose may not have made, or a host folder
+    """
+    ours = docker("volume", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={project()}").split()
+    return sorted({*ours, *({data} & set(docker("volume", "ls", "--quiet").split()))})
+
+
+def require_free(names: Iterable[str], data: str) -> None:
+    """Errors: AirflowMlError if a container that is not of this installation has one of these volumes."""
+    form = '{{.Names}}\t{{.Label "com.docker.compose.project"}}\t{{.Label "airflow-ml.data"}}'
+    for name in names:
+        lines = docker("ps", "--all", "--filter", f"volume={name}", "--format", form).splitlines()
+        found = [line.split("\t") for line in lines]
+        if others := sorted(container for container, owner, of in found if owner != project() and of != data):
+            raise AirflowMlError(
+                f"the volume {name} is in use, by {', '.join(others)}; nothing is removed",
+                do=f"docker rm --force {' '.join(others)}, if nobody needs them; then ./airflow-ml clean",
+            )
+
+
+def must_compose(*arguments: str) -> None:
+    """Run compose. Errors: AirflowMlError with what it said."""
+    done = compose(*arguments)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
+        raise AirflowMlError(f"docker compose {' '.join(arguments)} failed: {said}")
+
+
+def remove(kind: str, names: Sequence[str]) -> None:
+    """Remove containers, networks or volumes. Errors: AirflowMlError with those that stay, and why."""
+    if not names:
+        return
+    done = try_docker(kind, "rm", "--force", *names)
+    # A container of a stage may be on its way out.
+    said = [line for line in done.stderr.splitlines() if "No such" not in line and "already in progress" not in line]
+    if done.returncode and said:
+        raise AirflowMlError(f"docker {kind} rm failed: {' '.join(said)}", do="./airflow-ml clean, once that is done")
