@@ -12,7 +12,7 @@ import re
 import secrets
 
 from airflow_ml import stack
-from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, only_change
 from airflow_ml.make_env import change_settings
 
 ADMIN, SETTING = "admin", "ML_ADMIN_PASSWORD"
@@ -50,8 +50,9 @@ def set_admin(role: str | None, password: str) -> None:
     """Give `admin` another password, in .env first: if Airflow does not take it, the next start sets it."""
     if role not in (None, ADMIN):
         raise AirflowMlError(f"{ADMIN} cannot be a {role}", expected="its role admin", exit_code=WRONG_USAGE)
-    change_settings(ROOT / ".env", {SETTING: password})
-    stack.renew_admin()
+    with only_change():
+        change_settings(ROOT / ".env", {SETTING: password})
+        stack.renew_admin()
 
 
 def set_account(name: str, role: str | None, password: str) -> None:

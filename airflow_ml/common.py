@@ -1,12 +1,15 @@
 """What every command needs: the project's folder, the error, docker, the settings, atomic writing, the image lock."""
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,9 @@ ENV_VARIABLE = (
 # What is replaced in a value without quotes, and in one in double quotes.
 ENV_PLAIN = re.compile(rf"{ENV_VARIABLE}|(?P<bad>\$\{{)", re.ASCII)
 ENV_DOUBLE = re.compile(rf"\\(?P<escaped>[nrt\"\\$])|{ENV_VARIABLE}|(?P<bad>\$\{{|\\[abcfv0])", re.ASCII)
+
+# The lock files that this process holds.
+_HELD: set[Path] = set()
 
 
 class AirflowMlError(Exception):
@@ -196,6 +202,40 @@ def write_atomic(path: Path, text: str, mode: int = 0o644) -> None:
             # It may hold secrets.
             Path(file.name).unlink(missing_ok=True)
             raise
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock file, which ends with the process; wait while another process holds it, and say which.
+
+    Who holds it already goes on. `what` is what the others do.
+    """
+    if path in _HELD:
+        yield
+        return
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip()
+            print(f"waiting for {what} in this folder{holder and f': {holder}'}", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"{' '.join(['./airflow-ml', *sys.argv[1:]])}, process {os.getpid()}\n")
+        file.flush()
+        _HELD.add(path)
+        try:
+            yield
+        finally:
+            _HELD.remove(path)
+            file.truncate(0)
+
+
+def only_change(root: Path = ROOT) -> "contextlib.AbstractContextManager[None]":
+    """Have `.env` for this process: of two that write it at once, one would lose what the other wrote."""
+    return exclusive(root / ".cache" / "env.flock", "another change of .env")
 
 
 def image_lock(root: Path = ROOT) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ from airflow_ml.common import (
     ROOT,
     AirflowMlError,
     env_line,
+    only_change,
     read_env,
     setting_of,
     try_docker,
@@ -109,6 +110,11 @@ def change_settings(target: Path, values: Mapping[str, str]) -> None:
 
     Errors: AirflowMlError if the file does not have a setting.
     """
+    with only_change(target.parent):
+        _change_settings(target, values)
+
+
+def _change_settings(target: Path, values: Mapping[str, str]) -> None:
     lines = target.read_text(encoding="utf-8").splitlines()
     names = list(map(setting_of, lines))
     if missing := sorted(values.keys() - set(names)):
@@ -122,6 +128,11 @@ def change_settings(target: Path, values: Mapping[str, str]) -> None:
 
 def make_env(root: Path = ROOT) -> None:
     """Write `.env`, or add new settings to the one that exists."""
+    with only_change(root):
+        _make_env(root)
+
+
+def _make_env(root: Path) -> None:
     target = root / ".env"
     example = (root / ".env.example").read_text(encoding="utf-8").splitlines()
     if target.exists():

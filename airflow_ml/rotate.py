@@ -13,10 +13,10 @@ import base64
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from airflow_ml import stack
-from airflow_ml.common import ROOT, AirflowMlError
+from airflow_ml.common import ROOT, AirflowMlError, only_change
 from airflow_ml.make_env import change_settings, make_env
 from airflow_ml.models import ask_registry
 from airflow_ml.secret_files import SECRETS, secret_values, setting, write_secrets
@@ -36,6 +36,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Change the secrets that are named."""
     names = tuple(dict.fromkeys(arguments.secrets))
     require_in_file(names)
+    # For the whole run: another one would encrypt with a key that this one replaces.
+    with only_change():
+        rotate(names)
+    print(f"new in .env: {', '.join(map(setting, names))}")
+    return 0
+
+
+def rotate(names: Sequence[str]) -> None:
+    """Give secrets new values, one step after the other. Errors: AirflowMlError."""
     make_env()
     old, new = secret_values(), {name: new_value(name) for name in names}
     start_database()
@@ -53,8 +62,6 @@ def run(arguments: argparse.Namespace) -> int:
     if POSTGRES in names:
         set_database_password(new[POSTGRES])
     stack.start()
-    print(f"new in .env: {', '.join(map(setting, names))}")
-    return 0
 
 
 def require_in_file(names: Iterable[str]) -> None:
@@ -94,7 +101,8 @@ def set_database_password(password: str) -> None:
 def encrypt_again() -> None:
     """Encrypt Airflow's Variables and connections with the new key, while nobody reads them with the old one."""
     print("==> Stopping Airflow to encrypt its Variables and connections again", file=sys.stderr)
-    stack.compose("stop", *AIRFLOW)
+    # One that still runs could write with the old key.
+    stack.must_compose("stop", *AIRFLOW, do="run the command again")
     done = stack.compose("run", "--rm", "--no-deps", "--no-TTY", "init", "python", "/opt/service/encrypt.py")
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["Airflow said nothing"])[-1]

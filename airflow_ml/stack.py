@@ -27,6 +27,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 VIEW, VIEW_TAG = "&viewStateShareKey=columns", "mlflow.sharedViewState.columns"
 # The account of people at MLflow and the reports.
 PEOPLE = "ml"
+AGAIN = "./airflow-ml clean, once that is put right"
 
 
 def compose(*arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
@@ -273,10 +274,10 @@ def clean(arguments: argparse.Namespace) -> int:
         make_env()  # compose refuses an older .env, which lacks a setting
         data = settings()["ML_DATA"]
         require_free(own_volumes(data), data)
-        must_compose("stop")
+        must_compose("stop", do=AGAIN)
         # Before the networks: a stage that still runs may be on one.
         remove("container", docker("ps", "--all", "--quiet", "--filter", f"label=airflow-ml.data={data}").split())
-        must_compose("down", "--volumes", "--remove-orphans")
+        must_compose("down", "--volumes", "--remove-orphans", do=AGAIN)
         # What compose did not make, and what it left without an error because it is in use.
         ours = f"label=com.docker.compose.project={project()}"
         remove("network", docker("network", "ls", "--format", "{{.Name}}", "--filter", ours).split())
@@ -314,12 +315,12 @@ def require_free(names: Iterable[str], data: str) -> None:
             )
 
 
-def must_compose(*arguments: str) -> None:
-    """Run compose. Errors: AirflowMlError with what it said."""
+def must_compose(*arguments: str, do: str) -> None:
+    """Run compose. Errors: AirflowMlError with what it said, and what to do."""
     done = compose(*arguments)
     if done.returncode:
         said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
-        raise AirflowMlError(f"docker compose {' '.join(arguments)} failed: {said}")
+        raise AirflowMlError(f"docker compose {' '.join(arguments)} failed: {said}", do=do)
 
 
 def remove(kind: str, names: Sequence[str]) -> None:
@@ -330,4 +331,4 @@ def remove(kind: str, names: Sequence[str]) -> None:
     # A container of a stage may be on its way out.
     said = [line for line in done.stderr.splitlines() if "No such" not in line and "already in progress" not in line]
     if done.returncode and said:
-        raise AirflowMlError(f"docker {kind} rm failed: {' '.join(said)}", do="./airflow-ml clean, once that is done")
+        raise AirflowMlError(f"docker {kind} rm failed: {' '.join(said)}", do=AGAIN)

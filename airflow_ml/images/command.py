@@ -9,7 +9,6 @@ Exit codes: 0 done; 1 failed; 2 wrong usage.
 
 import argparse
 import contextlib
-import fcntl
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, image_lock, inspect_images, try_docker
+from airflow_ml.common import (
+    ROOT,
+    WRONG_USAGE,
+    AirflowMlError,
+    docker,
+    exclusive,
+    image_lock,
+    inspect_images,
+    try_docker,
+)
 from airflow_ml.images.build import build
 from airflow_ml.images.explain import explain
 from airflow_ml.images.lock import Entry, entry_of, revision_of, write_lock, write_service_images
@@ -148,18 +156,9 @@ def push_platforms(root: Path, images: Mapping[str, Image], platforms: Sequence[
     return entries
 
 
-@contextlib.contextmanager
-def only_build(root: Path) -> Iterator[None]:
+def only_build(root: Path) -> "contextlib.AbstractContextManager[None]":
     """Wait for another build in the same folder: two would each write a lock without the other's images."""
-    path = root / ".cache" / "build.flock"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("waiting for another build in this folder", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return exclusive(root / ".cache" / "build.flock", "another build")
 
 
 def run_prune(images: Mapping[str, Image], lock: Mapping[str, Entry]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_ml.common import LOCK_VERSION, setting_of, write_atomic
+from airflow_ml.common import LOCK_VERSION, only_change, setting_of, write_atomic
 from airflow_ml.images.tags import Image
 
 Entry = dict[str, Any]
@@ -68,5 +68,6 @@ def write_service_images(root: Path, references: Mapping[str, str]) -> None:
     if not path.exists():
         return
     names = {f"ML_{name.upper().replace('-', '_')}_IMAGE": reference for name, reference in references.items()}
-    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if setting_of(line) not in names]
-    write_atomic(path, "\n".join([*kept, *(f"{name}={value}" for name, value in names.items())]) + "\n", mode=0o600)
+    with only_change(root):
+        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if setting_of(line) not in names]
+        write_atomic(path, "\n".join([*kept, *(f"{name}={value}" for name, value in names.items())]) + "\n", mode=0o600)
