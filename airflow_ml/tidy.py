@@ -2,7 +2,8 @@
 
 Of partitions older than DAYS days, the files of comparisons, features, labels, processed, shadows and shards go: the
 same commands make them again. Their marks stay, so that `lineage` still names everything. `--kinds` names other kinds,
-such as raw or predictions, which nothing makes again. Models stay. Airflow keeps the newest run of each Dag.
+such as raw or predictions, which nothing makes again. Models stay. Of each
+Dag Airflow keeps the newest run that nobody started by hand, without its tasks.
 Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage.
 """
 
@@ -16,7 +17,9 @@ from airflow_ml.data import DATA_FOLDER, load_data, require_data
 from airflow_ml.stack import compose
 from airflow_ml.text_table import aligned, size_text
 
-LEAST_DAYS = 7
+# Airflow removes runs and tasks by their age alone, also those that go on. A run may wait 7 days for its data and 30
+# days for an answer (dags/ml; a test compares the numbers), and works for less than a day.
+LEAST_DAYS = 38
 # Runs in the scheduler's container; prints the number of files, and their bytes.
 LOGS = """
 import pathlib, sys

@@ -35,6 +35,8 @@ MOST_REASONS = 100
 MOST_SHARDS = 256
 # So many ranks can a model have, as the option --ranks of the stage allows.
 MOST_RANKS = 64
+# So many hours can a run wait for its day: `./airflow-ml tidy` must not remove it meanwhile.
+LONGEST_WAIT = 168
 
 
 def _reasons() -> int:
@@ -75,7 +77,7 @@ FIELDS = {
         type=["null", "number"],
         format=FINITE,
         minimum=0,
-        maximum=168,
+        maximum=LONGEST_WAIT,
         title="Hours to wait",
         description="How long to wait for the day's data; 0 does not wait.",
     ),

@@ -24,7 +24,7 @@ WRONG = (
     ("clean now", "unknown argument 'now'"),
     ("account ada --role=other", "'other'"),
     ("rotate other", "'other'"),
-    ("tidy --older-than=3", "'3' is no whole number of days of 7 or more"),
+    ("tidy --older-than=37", "'37' is no whole number of days of 38 or more"),
     ("open now", "unknown argument 'now'"),
     ("status now", "unknown argument 'now'"),
     ("doctor now", "unknown argument 'now'"),

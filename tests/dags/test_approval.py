@@ -14,9 +14,11 @@ from airflow.models.trigger import handle_event_submit
 from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
+from airflow_ml.tidy import LEAST_DAYS
 
 from ml.approval import evidence
-from ml.rules import RULES
+from ml.form import LONGEST_WAIT
+from ml.rules import LONGEST_ANSWER, RULES
 from tests.dags.conftest import DAGS
 from tests.dags.runs import Airflow
 
@@ -217,3 +219,8 @@ def test_shadow_days_that_decide_ask_nobody(with_shadow: Airflow) -> None:
     assert with_shadow.run_task(monitor, "ask").ti.state == TaskInstanceState.SKIPPED
     by_hand = with_shadow.manual("ask_after_shadow", NIGHT, {"ds": "2026-11-17"})
     assert with_shadow.run_task(by_hand, "ask").ti.state == TaskInstanceState.SKIPPED
+
+
+def test_tidy_leaves_a_run_that_waits_as_long_as_it_may() -> None:
+    """`airflow db clean` removes a run that waits by its age; the day more is for its work."""
+    assert timedelta(days=LEAST_DAYS) >= timedelta(hours=LONGEST_WAIT + LONGEST_ANSWER) + timedelta(days=1)
