@@ -55,7 +55,7 @@ remove_dead_namespaces() {
   local namespace
   ! as_root sh -c 'kill -0 "$(cat /run/docker.pid)"' 2>/dev/null || return 0
   for namespace in $(as_root find /run/docker/netns -type f 2>/dev/null); do
-    as_root umount "$namespace" 2>/dev/null || true  # No namespace is mounted on it.
+    ! grep -qF " $namespace " /proc/mounts || as_root umount "$namespace"
     as_root rm "$namespace"
   done
 }

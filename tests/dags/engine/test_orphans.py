@@ -145,47 +145,38 @@ def test_container_that_is_not_of_this_airflow_is_left(
     docker("rm", "--force", container)
 
 
+def task_of(container: str) -> dict[str, str]:
+    return container_labels.of_task(json.loads(docker("inspect", container))[0]["Config"]["Labels"])
+
+
 def test_connection_that_the_container_read_is_removed_too(
-    probes: Airflow, engine: Engine, run: DagRun, start: Callable[..., str], tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(connections, "FOLDER", tmp_path)
-    monkeypatch.setenv("ML_CONNECTIONS_VOLUME", "any")
+    probes: Airflow, run: DagRun, start: Callable[..., str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", "{}")
-    names = {
-        container_labels.DAG: "probes",
-        container_labels.TASK: "probe",
-        container_labels.RUN: run.run_id,
-        container_labels.MAP_INDEX: "-1",
-    }
-    connections.write("shop", {**names, container_labels.DATA: engine.name})
-    assert list(tmp_path.glob("*/shop.json"))
-    start()
+    connections.write("shop", task_of(start()))
+    assert list(folder.glob("*/shop.json"))
     mark(run, "failed")
     assert schedule(probes, run) == "failed"
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_connection_of_a_container_that_never_started_is_removed_in_the_end(
-    probes: Airflow, engine: Engine, run: DagRun, start: Callable[..., str], tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    probes: Airflow, run: DagRun, start: Callable[..., str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its worker was killed between the two, and nobody tries the task again."""
-    monkeypatch.setattr(connections, "FOLDER", tmp_path)
-    monkeypatch.setenv("ML_CONNECTIONS_VOLUME", "any")
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", "{}")
-    works = container_labels.of_task(json.loads(docker("inspect", start()))[0]["Config"]["Labels"])
+    works = task_of(start())
     mark(run, "running")
     connections.write("shop", works)
-    (working,) = tmp_path.iterdir()
+    (working,) = folder.iterdir()
     connections.write("shop", {**works, container_labels.TASK: "other"})
-    (lost,) = set(tmp_path.iterdir()) - {working}
+    (lost,) = set(folder.iterdir()) - {working}
     start_another_run(probes)
-    assert set(tmp_path.iterdir()) == {working, lost}
-    for folder in (working, lost):
-        os.utime(folder, (0, 0))
+    assert set(folder.iterdir()) == {working, lost}
+    for one in (working, lost):
+        os.utime(one, (0, 0))
     start_another_run(probes)
-    assert list(tmp_path.iterdir()) == [working]
+    assert list(folder.iterdir()) == [working]
 
 
 def test_container_that_cannot_be_removed_does_not_keep_others(
