@@ -2,8 +2,8 @@
 
 Of partitions older than DAYS days, the files of comparisons, features, labels, processed, shadows and shards go: the
 same commands make them again. Their marks stay, so that `lineage` still names everything. `--kinds` names other kinds,
-such as raw or predictions, which nothing makes again. Models stay. Of each
-Dag Airflow keeps the newest run that nobody started by hand, without its tasks.
+such as raw or predictions, which nothing makes again. Models stay. Of each Dag Airflow keeps the newest run that
+nobody started by hand, without its tasks.
 Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage.
 """
 
