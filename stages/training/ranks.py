@@ -45,12 +45,20 @@ log = logging.getLogger("training")
 class Ranks:
     """One rank's view of all: its `number`, of how many (`of`), and its connections: with rank 0; rank 0's with each.
 
+    Rank 0 also has the `addresses` of all, in the order of their numbers.
+
     Use as a context manager, around all that the ranks do together.
     """
 
-    def __init__(self, number: int = 0, of: int = 1, connections: Mapping[int, socket.socket] | None = None) -> None:
+    def __init__(
+        self,
+        number: int = 0,
+        of: int = 1,
+        connections: Mapping[int, socket.socket] | None = None,
+        addresses: Sequence[str] = (),
+    ) -> None:
         self.number, self.of = number, of
-        self._connections = dict(connections or {})
+        self._connections, self._addresses = dict(connections or {}), addresses
         self._received: dict[int, SimpleQueue[dict[str, Any]]] = {rank: SimpleQueue() for rank in self._connections}
         self._lost, self._done = "", False
         self._losing = threading.Lock()
@@ -98,14 +106,12 @@ class Ranks:
         """Rank 0: have all ranks train with these parameters, and connect LightGBM with them."""
         if self.of == 1:
             return
-        one = next(iter(self._connections.values()))
-        addresses = [one.getsockname()[0], *(self._connections[rank].getpeername()[0] for rank in range(1, self.of))]
         # LightGBM's smaller ranks connect to larger ones, so these begin.
         for rank in reversed(range(1, self.of)):
-            self._send(rank, {"begin": dict(parameters), "addresses": addresses})
+            self._send(rank, {"begin": dict(parameters), "addresses": list(self._addresses)})
             self.receive(rank)
             time.sleep(LISTENING_S)
-        self._connect(addresses)
+        self._connect(self._addresses)
 
     def join(self) -> dict[str, Any] | None:
         """Another rank than 0: wait for `begin`; returns the parameters, None if there is nothing to train."""
@@ -224,7 +230,10 @@ def meet(of: int, what: Mapping[str, Any]) -> Ranks:
         return Ranks()
     number = _own_number(of)
     try:
-        connections = dict(_wait_for_others(of, what)) if number == 0 else {0: _find_first({"rank": number, **what})}
+        if number == 0:
+            connections, addresses = _wait_for_others(of, what)
+        else:
+            connections, addresses = {0: _find_first(number, what)}, []
     except TimeoutError:
         raise StageError(
             f"rank {number} of {of} has waited {MEETING_S} s for the others",
@@ -236,7 +245,7 @@ def meet(of: int, what: Mapping[str, Any]) -> Ranks:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in KEEP_ALIVE.items():
             connection.setsockopt(socket.IPPROTO_TCP, name, value)
-    return Ranks(number, of, connections)
+    return Ranks(number, of, connections, addresses)
 
 
 def _own_number(of: int) -> int:
@@ -250,22 +259,24 @@ def _own_number(of: int) -> int:
     return int(text)
 
 
-def _wait_for_others(of: int, what: Mapping[str, Any]) -> Iterator[tuple[int, socket.socket]]:
-    """Rank 0: a connection with each other rank."""
-    end, missing = time.monotonic() + MEETING_S, set(range(1, of))
+def _wait_for_others(of: int, what: Mapping[str, Any]) -> tuple[dict[int, socket.socket], list[str]]:
+    """Rank 0: a connection with each other rank, and the addresses of all, its own first."""
+    end = time.monotonic() + MEETING_S
+    connections: dict[int, socket.socket] = {}
+    addresses: dict[int, str] = {}
     with socket.create_server(("", PORT), backlog=of) as server:
-        while missing:
+        while len(connections) < of - 1:
             server.settimeout(max(end - time.monotonic(), LOOK_S))
             connection, _ = server.accept()
             connection.settimeout(max(end - time.monotonic(), LOOK_S))
             said = _hello(connection)
-            rank = said.pop("rank", None)
-            if rank not in missing:
+            rank, address = said.pop("rank", None), said.pop("address", "")
+            if rank in connections or rank not in range(1, of):
                 raise BadInput(f"there is a rank {rank} too many", expected=f"one each of 1 to {of - 1}")
             if said != json.loads(json.dumps(what)):
                 raise BadInput(f"rank {rank} works on {said}", expected=f"{what}, as rank 0 does")
-            missing.remove(rank)
-            yield rank, connection
+            connections[rank], addresses[rank], addresses[0] = connection, address, connection.getsockname()[0]
+    return connections, [addresses[rank] for rank in range(of)]
 
 
 def _hello(connection: socket.socket) -> dict[str, Any]:
@@ -280,13 +291,15 @@ def _hello(connection: socket.socket) -> dict[str, Any]:
     return {}
 
 
-def _find_first(hello: Mapping[str, Any]) -> socket.socket:
+def _find_first(number: int, what: Mapping[str, Any]) -> socket.socket:
     """Another rank: a connection with rank 0, whose name is known once it is there."""
     end = time.monotonic() + MEETING_S
     while time.monotonic() < end:
         with contextlib.suppress(OSError):
-            address = socket.gethostbyname(FIRST)  # LightGBM knows addresses of IP version 4 alone
-            connection = socket.create_connection((address, PORT), timeout=end - time.monotonic())
+            first = socket.gethostbyname(FIRST)  # LightGBM knows addresses of IP version 4 alone
+            connection = socket.create_connection((first, PORT), timeout=end - time.monotonic())
+            # It says its own address: a host between the two may put another one in the packets.
+            hello = {"rank": number, "address": connection.getsockname()[0], **what}
             connection.sendall(json.dumps(hello).encode() + b"\n")
             return connection
         time.sleep(LOOK_S)

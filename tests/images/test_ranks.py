@@ -21,6 +21,25 @@ SHORT = "--param=num_iterations=40"
 ENDLESS = ("--force", "--param=num_iterations=1000000", "--param=early_stopping_round=0", "--log-every=1")
 # How long the others may live after a rank has ended.
 BOUND_S = 30
+# What all ranks but the first connect with in place of it: rank 0 sees them all at one address, as behind a gateway.
+GATEWAY = """
+import contextlib, socket, threading, time
+def connect_inside():
+    while True:
+        with contextlib.suppress(OSError):
+            return socket.create_connection(("behind-the-gateway", 12401))
+        time.sleep(0.1)
+def pass_on(source, target):
+    while data := source.recv(65536):
+        target.sendall(data)
+    target.shutdown(socket.SHUT_WR)
+server = socket.create_server(("", 12401))
+while True:
+    outside, _ = server.accept()
+    inside = connect_inside()
+    for pair in ((outside, inside), (inside, outside)):
+        threading.Thread(target=pass_on, args=pair).start()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,22 +53,28 @@ def data() -> Iterator[Data]:
 
 
 @contextmanager
-def gang(data: Data, *arguments: str, options: Sequence[str] = ()) -> Iterator[list[str]]:
+def gang(data: Data, *arguments: str, options: Sequence[str] = (), gateway: bool = False) -> Iterator[list[str]]:
     """The containers of all ranks, started in the order in which LightGBM does not need them."""
     network = f"airflow-ml-test-ranks-{uuid4().hex[:12]}"
     docker("network", "create", "--internal", network)
     names = [f"{network}-{rank}" for rank in range(RANKS)]
     confined = [option for option in RESTRICTED if option != "--rm"]
+    others = []
     try:
+        if gateway:
+            others.append(f"{network}-gateway")
+            place = (f"--name={others[0]}", f"--network={network}", "--network-alias=rank-0", "--entrypoint=python")
+            docker("run", "--detach", *confined, *place, images()["base"], "-c", GATEWAY)
         for rank, name in enumerate(names):
-            place = (f"--name={name}", f"--network={network}", f"--network-alias=rank-{rank}", f"--env=ML_RANK={rank}")
+            alias = "behind-the-gateway" if gateway and rank == 0 else f"rank-{rank}"
+            place = (f"--name={name}", f"--network={network}", f"--network-alias={alias}", f"--env=ML_RANK={rank}")
             docker(
                 *("run", "--detach", *confined, *place, data.mount, *options, images()["training"]),
                 *(f"--ds={DAY}", f"--ranks={RANKS}", *arguments),
             )
         yield names
     finally:
-        docker("rm", "--force", *names, check=False)
+        docker("rm", "--force", *names, *others, check=False)
         docker("network", "rm", network, check=False)
 
 
@@ -90,6 +115,11 @@ def test_ranks_make_one_model_the_same_twice_and_nearly_that_of_one_machine(data
     assert [json.loads(out).get("cached") for out in train(data, SHORT)] == [True] * RANKS
     train(data, SHORT, "--force", options=["--cpuset-cpus=0"])  # with another number of threads
     assert hashes(data) == made
+
+
+def test_ranks_connect_though_a_gateway_hides_their_addresses(data: Data) -> None:
+    with gang(data, SHORT, "--force", gateway=True) as names:
+        assert ends(names) == [0] * RANKS, "\n".join(docker("logs", name).stderr for name in names)
 
 
 def test_rerun_starts_all_ranks_again(data: Data) -> None:
