@@ -386,7 +386,7 @@ class StageOperator(DockerOperator):
     def _meaning(self, state: State) -> str:
         if state.exit_code == KILLED and state.out_of_memory is not False:
             found = (
-                "out of memory" if state.out_of_memory else "killed, probably out of memory (the engine does not say)"
+                "out of memory" if state.out_of_memory else "out of memory or killed (the engine does not say which)"
             )
             return f"{found}, it may use {self.mem_limit}; do: raise ML_STAGE_MEMORY or give it fewer rows"
         return MEANING.get(cast("int", state.exit_code), "not an exit code of ours")

@@ -29,7 +29,8 @@ PIDS_LIMIT = 512
 STOP_SECONDS = 2
 # Seconds between two looks at a container that has closed its output.
 LOOK_S = 0.1
-# The engine learns that a container was out of memory by another event than its end, which may come later.
+# The engine learns that a container was out of memory by another event than its end: one that may come later, and never
+# if the container ended before the engine listened.
 OUT_OF_MEMORY_LOOKS, OUT_OF_MEMORY_LOOK_S = 10, 0.2
 # A network that was left behind is removed if it is older than this: a younger one may wait for its containers.
 LEFT_NETWORK_S = 120
@@ -118,11 +119,11 @@ class DockerEngine(Engine):
             with trouble():
                 found = self._client.inspect_container(container)["State"]
             ended = found["Status"] in ("exited", "dead")
-            state = State(found["ExitCode"] if ended else None, bool(found["OOMKilled"]))
-            if state.exit_code != KILLED or state.out_of_memory:
-                break
+            exit_code, out_of_memory = found["ExitCode"] if ended else None, bool(found["OOMKilled"])
+            if exit_code != KILLED or out_of_memory:
+                return State(exit_code, out_of_memory)
             time.sleep(OUT_OF_MEMORY_LOOK_S)
-        return state
+        return State(KILLED, out_of_memory=None)
 
     def last_line(self, container: str) -> str:
         with trouble():

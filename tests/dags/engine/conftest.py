@@ -14,6 +14,8 @@ from ml.network import ADDRESSES
 from tests.dags.runs import Airflow
 from tests.harness import images
 
+# Docker itself learns late, or never, that a container was out of memory.
+OUT_OF_MEMORY = r"out of memory( or killed \(the engine does not say which\))?"
 MLFLOW = "http://mlflow:5000"
 PROBES = """
 from datetime import timedelta

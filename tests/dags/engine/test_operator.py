@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from ml.engines import State
 from ml.engines.docker import DockerEngine
 from ml.trigger import ContainerTrigger
 from tests.dags.conftest import DAGS, ROOT
-from tests.dags.engine.conftest import MLFLOW, Engine, docker
+from tests.dags.engine.conftest import MLFLOW, OUT_OF_MEMORY, Engine, docker
 from tests.dags.runs import Airflow, day
 
 pytestmark = pytest.mark.usefixtures("_environment")
@@ -102,7 +103,7 @@ def test_container_that_prints_no_result_fails_the_task(probes: Airflow, code: s
         (2, "failed", "the stage refused its arguments"),
         (3, "failed", "bad input data"),
         (77, "up_for_retry", "not an exit code of ours"),
-        (137, "up_for_retry", "killed from outside"),
+        (137, "up_for_retry", "out of memory or killed (the engine does not say which)"),
     ],
 )
 def test_exit_code_decides_whether_to_retry_and_says_why(
@@ -114,7 +115,8 @@ def test_exit_code_decides_whether_to_retry_and_says_why(
     message = str(outcome.error)
     # A stage that is killed has no time to say why.
     sentence = "" if exit_code == 137 else "raw/2026-11-21 is torn. "
-    assert message.startswith(f"{sentence}probe ended with exit code {exit_code}: {meaning} (a retry ")
+    assert message.startswith(f"{sentence}probe ended with exit code {exit_code}: {meaning}")
+    assert (" (a retry may help)" if state == "up_for_retry" else " (a retry cannot help)") in message
     assert engine.containers(run.run_id) == []
 
 
@@ -161,7 +163,7 @@ def test_container_out_of_memory_is_named_as_such(probes: Airflow, monkeypatch: 
     monkeypatch.setenv("ML_STAGE_MEMORY", "32m")
     _, outcome = execute(probes, "x = b'x' * 200_000_000")
     assert outcome.ti.state == "up_for_retry"
-    assert "out of memory, it may use 32m" in str(outcome.error)
+    assert re.search(f"137: {OUT_OF_MEMORY}, it may use 32m; do: raise ML_STAGE_MEMORY", str(outcome.error))
 
 
 def test_container_is_confined(probes: Airflow) -> None:

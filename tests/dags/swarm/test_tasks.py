@@ -119,7 +119,7 @@ print("said later on stderr", file=sys.stderr)
         (
             "x = bytearray(10**9)",
             "up_for_retry",
-            "exit code 137: killed, probably out of memory (the engine does not say), it may use 256m",
+            "exit code 137: out of memory or killed (the engine does not say which), it may use 256m",
         ),
     ],
 )
