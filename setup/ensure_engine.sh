@@ -60,6 +60,17 @@ remove_dead_namespaces() {
   done
 }
 
+# It also leaves its networks' rules. One whose bridge is gone changes the senders of packets in a new network of that subnet.
+remove_dead_rules() {
+  local bridge rule
+  as_root iptables --table nat --list-rules POSTROUTING | { grep -E ' ! -o br-\S+ -j MASQUERADE$' || test $? = 1; } |
+    while read -r _ rule; do
+      bridge=${rule##*-o } bridge=${bridge%% *}
+      # shellcheck disable=SC2086  # a rule is words
+      [ -e "/sys/class/net/$bridge" ] || as_root iptables --table nat --delete $rule
+    done
+}
+
 start_engine() {
   step "Starting the Docker engine"
   if [ -d /run/systemd/system ]; then
@@ -67,6 +78,7 @@ start_engine() {
   else
     say "    no systemd here: dockerd runs in the background, log in $ENGINE_LOG"
     remove_dead_namespaces
+    remove_dead_rules
     as_root sh -c 'setsid nohup dockerd >>"$0" 2>&1 </dev/null &' "$ENGINE_LOG"
   fi
   local _

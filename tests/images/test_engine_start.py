@@ -23,9 +23,12 @@ listen() {
 
 start "$FOLDER/one"
 listen
+docker network create left
 # All but this shell: it is the first process of its namespace.
 kill -KILL -1
 umount /var/lib/docker
+ip link delete "$(ip -oneline link show type bridge | grep -o 'br-[0-9a-f]*')"
+echo "LEFT $(iptables --table nat --list-rules POSTROUTING | grep -c ' br-')"
 echo "LEFT $(ls /run/docker/netns | wc -l)"
 
 start "$FOLDER/two"
@@ -35,6 +38,7 @@ for _ in $(seq 100); do
   sleep 0.2
 done
 echo "NAMESPACES $(ls /run/docker/netns | wc -l)"
+echo "RULES $(iptables --table nat --list-rules POSTROUTING | grep -c ' br-')"
 """
 
 
@@ -51,7 +55,8 @@ def test_container_is_reached_though_an_engine_was_killed_before(tmp_path: Path)
         env={**os.environ, "IMAGE": image, "FOLDER": str(tmp_path), "ENGINE_LOG": str(tmp_path / "log")},
     )  # fmt: skip
     found = done.stdout.splitlines()
-    assert "LEFT 1" in found, done.stderr
+    assert [line for line in found if line.startswith("LEFT")] == ["LEFT 1"] * 2, done.stderr
     assert [line for line in found if line.startswith("ADDRESS")] == ["ADDRESS 172.17.0.2"] * 2
     assert "ANSWER 200" in found, done.stderr
     assert "NAMESPACES 1" in found
+    assert "RULES 0" in found
