@@ -31,6 +31,7 @@ BY_FILE = ("--numprocesses=2", "--dist=loadfile")
 # Their containers give way too: tests/end_to_end/stack.compose.yml.
 GIVING_WAY = ("nice", "-n", "10")
 TAIL = 15
+MOST_REASONS, WIDTH = 40, 300
 _printing = threading.Lock()
 
 
@@ -40,6 +41,10 @@ class Part:
 
     name: str
     commands: Sequence[Sequence[str]]
+
+    @property
+    def log(self) -> Path:
+        return LOGS / f"{self.name}.log"
 
 
 @dataclass(frozen=True)
@@ -89,11 +94,15 @@ NIGHTLY = [
 ]
 
 
+def read(part: Part) -> list[str]:
+    """The lines that a part printed."""
+    return part.log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
 def run(part: Part) -> Outcome:
     """Run a part, print its end; all of its output where it failed."""
     started = time.monotonic()
-    log = LOGS / f"{part.name}.log"
-    with log.open("wb") as output:
+    with part.log.open("wb") as output:
         passed = all(
             subprocess.run(
                 command if part in (PREPARATION, END_TO_END) else (*GIVING_WAY, *command),
@@ -108,7 +117,7 @@ def run(part: Part) -> Outcome:
             for command in part.commands
         )
     outcome = Outcome(part, passed, time.monotonic() - started)
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read(part)
     with _printing:
         print(f"==> {part.name}: {'passed' if passed else 'FAILED'} after {outcome.seconds:.0f} s")
         print("\n".join(lines[-TAIL:] if passed else lines), flush=True)
@@ -130,8 +139,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     outcomes = [run(PREPARATION)]
     if outcomes[0].passed:
         outcomes += run_parts(NIGHTLY, 1) if nightly else run_parts(PARTS, AT_ONCE)
-    failed = [outcome.part.name for outcome in outcomes if not outcome.passed]
-    print(f"\n==> {'FAILED: ' + ', '.join(failed) if failed else 'Every test passed'}")
+    failed = [outcome.part for outcome in outcomes if not outcome.passed]
+    # Once more, as the part's own output may be far above.
+    for part in failed:
+        reasons = [line for line in read(part) if line.startswith(("E  ", "FAILED ", "ERROR "))]
+        print("\n".join([f"\n==> {part.name}:", *(line[:WIDTH] for line in reasons[-MOST_REASONS:])]))
+    print(f"\n==> {'FAILED: ' + ', '.join(part.name for part in failed) if failed else 'Every test passed'}")
     for outcome in outcomes:
         print(f"{outcome.seconds:6.0f} s  {outcome.part.name}{'' if outcome.passed else '  FAILED'}")
     print(f"{time.monotonic() - started:6.0f} s  all together", flush=True)
