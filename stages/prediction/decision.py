@@ -94,28 +94,38 @@ def decide(
     weights: np.ndarray | None,
     costs: np.ndarray | None,
     rows_of_day: int,
-) -> tuple[float, dict[str, Any]]:
-    """The threshold, and what of it metrics.json records: the rules, and the cost beside that of `default`.
+) -> tuple[float, float, dict[str, Any]]:
+    """The model's threshold, that of these rows, and what metrics.json records: the rules, and the costs of the latter.
 
-    Without rules that is `default`, and nothing is recorded.
+    Both thresholds are the same but for costs with a capacity. Then the first one is the cheapest, which `predict`
+    raises to the limit of each day, and the second one is raised to the limit of these rows. Without rules both are
+    `default`, and nothing is recorded.
 
     :param chances: those of `cheapest_threshold`
     :param costs: those of `costs_of_rows`, None without costs
     :param rows_of_day: how many rows the whole day has, of which these are a sample; 0 if that is not known
     """
     if not any(rules.values()):
-        return default, {}
-    threshold = default
-    if costs is not None:
-        threshold = cheapest_threshold(costs, chances, scores, weights)
+        return default, default, {}
+    threshold = default if costs is None else cheapest_threshold(costs, chances, scores, weights)
+    of_rows = threshold
     if rules["capacity"]:
-        of_sample = int(rules["capacity"] * len(scores) / max(rows_of_day, len(scores)))
-        limit = threshold_of_capacity(of_sample, scores)
-        threshold = limit if costs is None else max(threshold, limit)
+        limit = _limit_of_sample(rules["capacity"], scores, rows_of_day)
+        threshold = limit if costs is None else threshold
+        of_rows = max(threshold, limit)
     recorded: dict[str, Any] = {"decision": {key: value for key, value in rules.items() if value}}
     recorded["default_threshold"] = default
     if costs is not None:
         probabilities = np.column_stack([1 - scores, scores])
-        for name, value in (("cost", threshold), ("default_cost", default)):
+        for name, value in (("cost", of_rows), ("default_cost", default)):
             recorded[name] = mean_cost(costs, codes, predict_codes(probabilities, value), weights)
-    return threshold, recorded
+    return threshold, of_rows, recorded
+
+
+def _limit_of_sample(capacity: int, scores: np.ndarray, rows_of_day: int) -> float:
+    """The threshold of these rows' share of the capacity, at most their highest score.
+
+    With no positive row, the figures would say nothing of a model that has some each day.
+    """
+    of_sample = int(capacity * len(scores) / max(rows_of_day, len(scores)))
+    return min(threshold_of_capacity(of_sample, scores), float(scores.max()))

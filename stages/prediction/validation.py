@@ -47,15 +47,16 @@ def validate_model(
     probabilities = trees.probabilities(validation.features)
     reproduction = _compare_with_reference(model, encoder, probabilities)
     codes, weights, scores = validation.codes, validation.weights, probabilities[:, 1]
-    threshold, calibrator = None, None
+    threshold, of_rows, calibrator = None, None, None
     decided: dict[str, Any] = {}
     if len(encoder.classes) == 2:
         calibrator = fit_calibrator(codes, scores) if weights is None else None
         default = best_threshold(codes, scores, weights)
         chances = calibrated(scores, calibrator) if calibrator else codes
         costs = _costs(rules, encoder, validation.features, model)
-        threshold, decided = decide(rules, default, codes, chances, scores, weights, costs, _rows_of_day(processed))
-    predicted = predict_codes(probabilities, threshold)
+        of_day = _rows_of_day(processed)
+        threshold, of_rows, decided = decide(rules, default, codes, chances, scores, weights, costs, of_day)
+    predicted = predict_codes(probabilities, of_rows)
     rows = LabelledRows(codes, probabilities, predicted, encoder.classes, len(encoder.classes), weights)
     confidence = MONITORING["confidence"]
     figures = {

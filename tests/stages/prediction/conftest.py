@@ -113,12 +113,18 @@ class World:
         header = ["row", *(f"probability_{name}" for name in self.fixture.classes)]
         return csv_text(header, ([number, *scores] for number, scores in enumerate(self.fixture.scores)))
 
-    def train(self, ds: str = DAY, *, val: str | bytes | None = None, **files: str | bytes) -> None:
-        """Publish processed/{ds} and models/{ds}; `files` replace model, encoder or reference."""
+    def train(
+        self, ds: str = DAY, *, val: str | bytes | None = None, rows_of_day: int = 0, **files: str | bytes
+    ) -> None:
+        """Publish processed/{ds} and models/{ds}; `files` replace model, encoder or reference.
+
+        `rows_of_day`: those of `train_data.csv`, which is left out without them.
+        """
         encoder = files.get("encoder", json.dumps(self.fixture.encoder))
-        self.publish(
-            f"processed/{ds}", "split", {"val.csv": self.val() if val is None else val, "encoder.json": encoder}
-        )
+        split = {"val.csv": self.val() if val is None else val, "encoder.json": encoder}
+        if rows_of_day:
+            split["train_data.csv"] = csv_text(["order"], ([number] for number in range(rows_of_day)))
+        self.publish(f"processed/{ds}", "split", split)
         processed = read_partition(self.root, f"processed/{ds}", ["val.csv", "encoder.json"])
         made = {
             "model.txt": files.get("model", self.fixture.model),

@@ -94,6 +94,36 @@ def test_predict_makes_no_more_positives_than_the_capacity(world: World) -> None
     assert len(positive) + others.count(max(others)) > 7
 
 
+@pytest.mark.parametrize("capacity", [9, 10_000])
+def test_costs_and_capacity_make_the_fewer_positives_of_both(world: World, capacity: int) -> None:
+    """The validation rows are a twentieth of the day: their share of the capacity is no row, or few."""
+    costs = {"false_positive": 1, "false_negative": 1}
+    positives, thresholds = {}, {}
+    for name, given in (("costs", {}), ("both", {"capacity": capacity})):
+        world.train(rows_of_day=20 * len(world.fixture.rows))
+        assert world.run("validate", "--ds", DAY, rules(costs=costs, **given)).code == 0
+        thresholds[name] = world.json(f"models/{DAY}/metrics.json")["threshold"]
+        world.prepare(f"models/{DAY}")
+        assert world.run("predict", "--ds", DAY, "--model", f"models/{DAY}").code == 0
+        rows = world.read_csv(f"predictions/{DAY}/predictions.csv")[1:]
+        positives[name] = sorted((float(row[-1]) for row in rows if row[2] == "1"), reverse=True)
+    assert thresholds["both"] == thresholds["costs"]
+    best = positives["costs"]
+    assert 20 < len(best) < len(world.fixture.rows) - 20
+    # Rows with equal scores that do not all fit are left out.
+    fitting = [score for number, score in enumerate(best[:capacity]) if capacity >= len(best) or score > best[capacity]]
+    assert positives["both"] == fitting
+    assert fitting
+
+
+def test_capacity_of_less_than_a_validation_row_has_figures_of_one(world: World) -> None:
+    world.train(rows_of_day=20 * len(world.fixture.rows))
+    assert world.run("validate", "--ds", DAY, rules(capacity=2)).code == 0
+    found = world.json(f"models/{DAY}/metrics.json")
+    assert found["threshold"] == max(float(row[-1]) for row in world.fixture.scores)
+    assert sum(row[1] for row in found["confusion_matrix"]) > 0
+
+
 def test_evaluate_says_what_the_day_costs(world: World) -> None:
     world.train()
     assert world.run("validate", "--ds", DAY, rules(costs={"false_positive": 1, "false_negative": 30})).code == 0
