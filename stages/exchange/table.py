@@ -13,6 +13,17 @@ from predictions import DAY, Predictions, explained
 TYPES = {pl.Date: "date", pl.Float64: "double precision", pl.String: "text"}
 # Postgres cuts longer names without an error.
 LONGEST_NAME = 63
+# The type of each column without its length; a domain has the type that it is made of. Without the -1, char and bit are
+# named as those of one place.
+COLUMN_TYPES = """
+    WITH RECURSIVE columns AS (
+        SELECT attname::text AS name, atttypid AS type FROM pg_attribute
+        WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+        UNION ALL
+        SELECT name, typbasetype FROM columns JOIN pg_type ON pg_type.oid = type WHERE typtype = 'd'
+    )
+    SELECT name, format_type(type, -1) FROM columns JOIN pg_type ON pg_type.oid = type WHERE typtype <> 'd'
+"""
 
 
 def replace_day(connection: Connection, table: str, predictions: Predictions) -> dict[str, Any]:
@@ -45,14 +56,10 @@ def replace_day(connection: Connection, table: str, predictions: Predictions) ->
 def _insert(database: Session, name: str, loaded: str, predictions: Predictions) -> int:
     """Insert the loaded rows, converted to the types of the table's columns; returns their number.
 
-    The conversion is to the type without its length: a text that is too long is an error, and is not cut.
+    The conversion is to the type without its length: a text that is too long is an error, and is not cut. A cast to
+    the type with its length, or to a domain, would cut it without an error.
     """
-    types = database.run(
-        "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute"
-        " WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
-        name,
-    )
-    converted = dict(types.iter_rows())
+    converted = dict(database.run(COLUMN_TYPES, name).iter_rows())
     values = (
         f"CAST({quoted([column])} AS {converted[column]})" if column in converted else quoted([column])
         for column in predictions.schema

@@ -273,12 +273,32 @@ CANNOT_EXPORT = {
         "invalid input syntax for type bigint",
     ),
     "a key that is too long": (COLUMNS.format("id varchar(2)") + ", run_id text", 3, "value too long"),
+    "a key that is too long for char": (COLUMNS.format("id char(2)") + ", run_id text", 3, "value too long"),
+    "a key that is too long for a domain": (COLUMNS.format("id two_places") + ", run_id text", 3, "value too long"),
+    "a domain's check": (COLUMNS.format("id not_eight") + ", run_id text", 3, "violates check constraint"),
     "a column that is missing": (COLUMNS.format("id text"), 2, 'column "run_id"'),
     "a constraint": (COLUMNS.format("id text CHECK (id <> '8')") + ", run_id text", 3, "violates check constraint"),
     "a column that must have a value": (COLUMNS.format("id text, x int NOT NULL") + ", run_id text", 3, "null value"),
 }
 
 
+@pytest.fixture(scope="module")
+def domains(lab: Lab) -> None:
+    """Of another domain, and of a text."""
+    lab.sql("CREATE DOMAIN places AS varchar(2); CREATE DOMAIN two_places AS places;"
+            " CREATE DOMAIN ten_places AS varchar(10);"
+            " CREATE DOMAIN not_eight AS text CHECK (VALUE <> '8')")  # fmt: skip
+
+
+@pytest.mark.usefixtures("domains")
+def test_export_keeps_each_key_that_char_or_a_domain_has_room_for(lab: Lab) -> None:
+    for kind in ("char(10)", "ten_places"):
+        lab.sql(f"DROP TABLE IF EXISTS roomy; CREATE TABLE roomy ({COLUMNS.format(f'id {kind}')}, run_id text)")
+        lab.export("--connection=shop", "--table=roomy")
+        assert [json.loads(row)["id"].strip() for row in rows_of(lab, "roomy")] == ["007", "8", 'a,"b"\nc']
+
+
+@pytest.mark.usefixtures("domains")
 @pytest.mark.parametrize(("columns", "code", "message"), CANNOT_EXPORT.values(), ids=CANNOT_EXPORT)
 def test_export_that_does_not_fit_changes_nothing(lab: Lab, columns: str, code: int, message: str) -> None:
     lab.sql(f"DROP TABLE IF EXISTS misfit; CREATE TABLE misfit ({columns}, old int DEFAULT 1)")
