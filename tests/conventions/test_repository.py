@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from airflow_ml.secret_files import SECRETS, setting
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +116,18 @@ def test_published_ports_are_on_the_loopback_address() -> None:
     ports = re.findall(r"ports: \[(.*)\]", (ROOT / "docker-compose.yml").read_text())
     assert ports
     assert all(entry.strip().startswith('"127.0.0.1:') for line in ports for entry in line.split(","))
+
+
+def test_log_of_every_service_is_bounded() -> None:
+    """The engine's default keeps everything that a service writes, until the disk is full."""
+    files = [yaml.safe_load(path.read_text()) for path in sorted(ROOT.glob("docker-compose*.yml"))]
+    services = [(name, service) for file in files for name, service in file.get("services", {}).items()]
+    bounded = {
+        name
+        for name, service in services
+        if {"max-size", "max-file"} <= set(service.get("logging", {}).get("options", ()))
+    }
+    assert {name for name, _ in services} - bounded == set()
 
 
 @pytest.mark.parametrize("path", [p for p in TRACKED if p.suffix == ".md"], ids=relative)
