@@ -130,6 +130,12 @@ def test_log_of_every_service_is_bounded() -> None:
     assert {name for name, _ in services} - bounded == set()
 
 
+def test_postgres_keeps_its_files_where_its_volume_is() -> None:
+    """Images from 18 on have another default: they refuse the volume, or write beside it."""
+    postgres = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["postgres"]
+    assert postgres["volumes"] == [f"postgres:{postgres['environment']['PGDATA']}"]
+
+
 @pytest.mark.parametrize("path", [p for p in TRACKED if p.suffix == ".md"], ids=relative)
 def test_links_between_documents_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
