@@ -20,12 +20,15 @@ from airflow_ml.text_table import aligned, size_text
 # Airflow removes runs and tasks by their age alone, also those that go on. A run may wait 7 days for its data and 30
 # days for an answer (dags/ml; a test compares the numbers), and works for less than a day.
 LEAST_DAYS = 38
-# Runs in the scheduler's container; prints the number of files, and their bytes.
+LOG_FOLDER = "/opt/airflow/logs"
+# Runs in the scheduler's container; prints the number of files, and their bytes. The folder also holds what is no log:
+# the alerts with their claims, and the versions of the model in the form of promote_model.
 LOGS = """
 import pathlib, sys
-before, dry = float(sys.argv[1]), sys.argv[2] == "dry"
-root, files, size = pathlib.Path("/opt/airflow/logs"), 0, 0
-for path in sorted(root.rglob("*"), reverse=True):
+before, dry, root = float(sys.argv[1]), sys.argv[2] == "dry", pathlib.Path(sys.argv[3])
+logs = [path for name in ("dag_id=*", "dag_processor", "executor_callbacks") for path in root.glob(f"{name}/**/*")]
+files, size = 0, 0
+for path in sorted(logs, reverse=True):
     if path.is_file() and path.stat().st_mtime < before:
         files, size = files + 1, size + path.stat().st_size
         if not dry:
@@ -82,9 +85,10 @@ def tidy_database(before: date, *, dry: bool) -> str:
 
 
 def tidy_logs(before: date, *, dry: bool) -> str:
-    """Remove old logs of tasks; returns how many."""
+    """Remove old logs of tasks and Dag files; returns how many."""
     moment = datetime.combine(before, datetime.min.time(), timezone.utc).timestamp()
-    files, size = in_scheduler("python", "-c", LOGS, str(moment), "dry" if dry else "remove").split()[-2:]
+    how = "dry" if dry else "remove"
+    files, size = in_scheduler("python", "-c", LOGS, str(moment), how, LOG_FOLDER).split()[-2:]
     return f"{int(files):,} files, {size_text(int(size))}"
 
 

@@ -1,0 +1,47 @@
+"""Which of Airflow's logs are old, and what beside them stays."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from airflow_ml.tidy import LOGS
+
+OLD, BEFORE, NEW = 1000, 2000, 3000
+LOGS_OF_TASKS = "dag_id=predict/run_id=scheduled__2026-01-05/task_id=predict"
+GO = (
+    f"{LOGS_OF_TASKS}/attempt=1.log",
+    "dag_processor/2026-01-05/dags-folder/predict.py.log",
+    "executor_callbacks/predict/scheduled__2026-01-05/7",
+)
+STAY = ("versions.json", "alerts/alerts.log", "alerts/.lock", "alerts/claims/predict")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder as Airflow's services share it: everything is old, except for one log."""
+    for name in (*GO, *STAY, f"{LOGS_OF_TASKS}/attempt=2.log"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("of old\n")
+        os.utime(path, (OLD, OLD) if not name.endswith("attempt=2.log") else (NEW, NEW))
+    return tmp_path
+
+
+def tidy(root: Path, how: str) -> list[str]:
+    command = [sys.executable, "-c", LOGS, str(BEFORE), how, root]
+    return subprocess.run(command, text=True, capture_output=True, check=True).stdout.split()
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def test_only_old_logs_go(root: Path) -> None:
+    """What lies beside the logs went too: the alerts, and the list in the form of promote_model."""
+    everything = files(root)
+    assert tidy(root, "dry") == ["3", "21"]
+    assert files(root) == everything
+    assert tidy(root, "remove") == ["3", "21"]
+    assert files(root) == everything - set(GO)
