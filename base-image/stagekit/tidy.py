@@ -1,5 +1,6 @@
 """Removes the files of old partitions. Their marks stay, so that lineage still names what everything was made from.
 
+A partition is old if its day is, and if none of its steps ran since: a backfill makes files of old days today.
 A mark says first that a file is removed, and when; then the file goes. A step that needs it afterwards ends with exit
 code 4 and names the step that makes it again. Models and the registry's files are never removed: the model in
 production may be old.
@@ -16,7 +17,7 @@ import time
 from argparse import ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ log = logging.getLogger("stagekit")
 
 
 def run(args: Namespace) -> Mapping[str, Any]:
-    """Remove the files of partitions before a day, or with `--dry-run` only count them.
+    """Remove the files of partitions from before a day, or with `--dry-run` only count them.
 
     The result counts partitions, files and bytes by kind, and names the partitions whose mark cannot be read: these
     are left as they are. Errors: UsageError if there is no data folder.
@@ -48,7 +49,7 @@ def run(args: Namespace) -> Mapping[str, Any]:
         for folder in _before(args.data_dir / kind, args.before):
             name = f"{kind}/{folder.name}"
             try:
-                removed = _old_files(folder, name) if args.dry_run else _remove(folder, name)
+                removed = (_old_files if args.dry_run else _remove)(folder, name, args.before)
             except BadInput as error:
                 log.warning("%s is left as it is: %s", name, error)
                 unreadable.append(name)
@@ -74,20 +75,24 @@ def _before(folder: Path, day: date) -> Iterator[Path]:
                 yield mark.parent
 
 
-def _old_files(folder: Path, name: str) -> dict[str, int]:
-    """The files of a partition that are there, with their sizes."""
-    paths = {file: folder / file for file in load_mark(folder, name)["outputs"]}
+def _old_files(folder: Path, name: str, before: date) -> dict[str, int]:
+    """The files of a partition that are there, with their sizes; none if a step of it started on that day or later."""
+    mark = load_mark(folder, name)
+    started = [datetime.fromisoformat(step["started"]) for step in mark["steps"].values() if step.get("started")]
+    if any(moment.date() >= before for moment in started):
+        return {}
+    paths = {file: folder / file for file in mark["outputs"]}
     return {file: path.stat().st_size for file, path in paths.items() if path.is_file()}
 
 
-def _remove(folder: Path, name: str) -> dict[str, int]:
-    """Remove the files of a partition; returns them with their sizes."""
-    if not _old_files(folder, name):
+def _remove(folder: Path, name: str, before: date) -> dict[str, int]:
+    """Remove the files of a partition, if they are old; returns them with their sizes."""
+    if not _old_files(folder, name, before):
         return {}
     workspace = Workspace(folder, "tidy")
     try:
         with locked(folder):
-            mark, files = load_mark(folder, name), _old_files(folder, name)
+            mark, files = load_mark(folder, name), _old_files(folder, name, before)
             now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             for file in files:
                 mark["outputs"][file] = {"removed": now, **mark["outputs"][file]}

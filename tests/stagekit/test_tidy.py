@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ OLD, NEW = "2026-08-30", "2026-08-31"
 def _one_call_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stagekit.cli.end_on_signals", lambda: None)
     monkeypatch.setenv("ML_IMAGE", "airflow-ml-x:1")
+    set_clock(monkeypatch, OLD)
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, day: str) -> None:
+    """What is published from now on was made on this day."""
+    monkeypatch.setattr("stagekit.publication.gmtime", lambda: time.strptime(day, "%Y-%m-%d"))
 
 
 def write(root: Path, name: str, *inputs: Partition) -> bool:
@@ -114,6 +121,18 @@ def test_days_in_shadow_and_shards_of_days_go_too(tmp_path: Path, capsys: pytest
     }
     with pytest.raises(NotReady, match=r"was removed on \S+ to save space"):
         read_partition(tmp_path, f"shadows/{OLD}-v7", ["data.csv"])
+
+
+def test_files_of_an_old_day_that_were_made_just_now_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backfill makes them; they went with the next tidying, before anybody had read them."""
+    publish_days(tmp_path)
+    set_clock(monkeypatch, NEW)
+    write(tmp_path, f"features/{OLD}", read_partition(tmp_path, f"raw/{OLD}", ["data.csv"]))
+    assert run(tmp_path, capsys, "--dry-run")["partitions"] == {"processed": 1}
+    assert run(tmp_path, capsys)["partitions"] == {"processed": 1}
+    assert f"features/{OLD}" in there(tmp_path)
 
 
 def test_unreadable_mark_is_named_and_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
