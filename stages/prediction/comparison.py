@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from contenders import Comparison, Contender
 from curves import curve_list
 from gate import FAILED, PASSED, Verdict, is_accepted, judge, outcome
 from metrics import LabelledRows, measure, predict_codes, rounded
+from reference import is_validation_of
 from scoring import ValidationRows, load_trees, read_validation, weight_column
 from segment_rules import Segments, fields_of_rules, judge_rules
 from segments import segment_codes
@@ -37,6 +38,9 @@ def compare_models(comparison: Comparison, publication: Publication) -> dict[str
     """Write `comparison.json`; returns the result."""
     candidate, segments = _measure_candidate(comparison)
     champion = _measure_champion(comparison, candidate) if comparison.champion else None
+    if comparison.champion and not champion:
+        why = f"it was trained on rows of {comparison.ds} and may have learned them"
+        comparison = replace(comparison, champion=None, incomparable=why)
     return publish_comparison(comparison, candidate, champion, segments, publication)
 
 
@@ -72,12 +76,15 @@ def _measure_candidate(comparison: Comparison) -> tuple[MeasuredModel, Segments]
     return MeasuredModel(rows, measure(rows, model.threshold)), Segments(fields, segment_codes(found.features, fields))
 
 
-def _measure_champion(comparison: Comparison, candidate: MeasuredModel) -> MeasuredModel:
-    """The champion on the candidate's rows, with their weights and its own threshold."""
+def _measure_champion(comparison: Comparison, candidate: MeasuredModel) -> MeasuredModel | None:
+    """The champion on the candidate's rows, with their weights and its own threshold; None if it may know the rows."""
     champion, codes = comparison.champion, candidate.rows.codes
     assert champion
     found, probabilities = _score(champion, comparison.candidate.model.encoder.target, candidate.rows.classes, [])
     _check_codes(found.codes, codes, champion, comparison.candidate)
+    model = champion.model
+    if model.has_seen(comparison.ds) and not is_validation_of(model.partition, model.encoder, probabilities):
+        return None
     scored = LabelledRows(
         codes,
         probabilities,

@@ -7,7 +7,7 @@ from typing import Any
 
 from stagekit import BadInput, Partition, read_partition
 
-from model_partition import ENCODER_FILE, ValidatedModel, check_trained_beside, read_validated
+from model_partition import ENCODER_FILE, REFERENCE_FILE, ValidatedModel, check_trained_beside, read_validated
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def read_candidate(root: Path, ds: str) -> Contender:
 
 def read_champion(root: Path, ds: str, name: str, candidate: Contender) -> Contender:
     """The champion, and the candidate's validation rows in the champion's encoding."""
-    model = read_validated(root, name)
+    model = read_validated(root, name, [REFERENCE_FILE])
     if model.encoder.target != candidate.model.encoder.target:
         raise BadInput(
             f"{name} predicts {model.encoder.target!r}, {candidate.model.name} {candidate.model.encoder.target!r}",

@@ -1,6 +1,5 @@
 """The work of `validate`: reproduce LightGBM's scores, then measure the model on its validation rows."""
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,17 +14,14 @@ from estimate import calibrated, calibrated_of_others, fit_calibrator
 from intervals import intervals
 from metrics import LabelledRows, best_threshold, measure, measure_calibrated, predict_codes
 from model_card import model_card
-from model_partition import BASELINE_FILE, CARD_FILE, CURVES_FILE, METRICS_FILE, MODEL_FILE, REFERENCE_FILE
+from model_partition import BASELINE_FILE, CARD_FILE, CURVES_FILE, METRICS_FILE
+from reference import compare_with_reference
 from rules import MONITORING
-from scoring import load_trees, open_table, read_validation, weight_column
+from scoring import load_trees, read_validation, weight_column
 from segments import measure_segments, segment_codes, segment_fields
 from warn import find_warnings
 
-# LightGBM and this image add and exponentiate in the same order; this leaves room for another C library's last bit.
-TOLERANCE = 1e-12
 IN_RESULT = ("rows", "roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "f1", "threshold")
-
-log = logging.getLogger("prediction")
 
 
 def validate_model(
@@ -45,7 +41,7 @@ def validate_model(
     columns = (weight_column(encoder), encoder.feature_names)
     validation = read_validation(processed, encoder.target, encoder.classes, *columns)
     probabilities = trees.probabilities(validation.features)
-    reproduction = _compare_with_reference(model, encoder, probabilities)
+    reproduction = compare_with_reference(model, encoder, probabilities)
     codes, weights, scores = validation.codes, validation.weights, probabilities[:, 1]
     threshold, of_rows, calibrator = None, None, None
     decided: dict[str, Any] = {}
@@ -110,24 +106,3 @@ def _segments(rows: LabelledRows, encoder: Encoder, features: np.ndarray, confid
     """The figures of each value of the fields that divide the rows."""
     fields = segment_fields(encoder, None)
     return measure_segments(rows, segment_codes(features, fields), fields, HIGHER_IS_BETTER, confidence)
-
-
-def _compare_with_reference(model: Partition, encoder: Encoder, probabilities: np.ndarray) -> dict[str, Any]:
-    """Compare with LightGBM's own scores of the same rows: {"rows", "max_difference"}. BadInput if they differ."""
-    table = open_table(model, REFERENCE_FILE, "training", [], ["row", *encoder.probability_columns])
-    reference = np.concatenate([chunk.numbers for chunk in table.chunks()])
-    rows = reference[:, 0]
-    if not np.isin(rows, np.arange(len(probabilities))).all():
-        raise table.bad("a row number is not a row of val.csv", f"0 to {len(probabilities) - 1}")
-    difference = np.abs(reference[:, 1:] - probabilities[rows.astype(np.intp)])
-    if not difference.max() <= TOLERANCE:  # so that NaN fails as well
-        row, column = np.unravel_index(np.argmax(np.nan_to_num(difference, nan=np.inf)), difference.shape)
-        raise BadInput(
-            f"{model.name}/{MODEL_FILE} scores differently here than in LightGBM: by {difference[row, column]:g} "
-            f"in row {rows[row]:.0f} of val.csv, class {encoder.classes[column]}",
-            expected=f"LightGBM's probabilities in {REFERENCE_FILE}, within {TOLERANCE:g}",
-            do="do not use this model; train again, and compare the versions of LightGBM and scikit-learn",
-        )
-    largest = float(difference.max())
-    log.info("reproduced LightGBM's scores of %d rows; largest difference %g", len(rows), largest)
-    return {"rows": len(rows), "max_difference": largest}

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,42 @@ def test_compare_that_cannot_measure_the_champion_leaves_it_to_a_person(world: W
     found = world.json(COMPARISON)
     assert found["champion"] is None
     assert found["incomparable"] == {"model": CHAMPION, "version": "2", "why": "field 'fee' is new"}
+
+
+def test_champion_that_has_learned_the_rows_leaves_it_to_a_person(world: World) -> None:
+    """Its window ends a day later, and has the candidate's day in it."""
+    later = "2026-11-22"
+    world.fixture = load_fixture("binary_complete")
+    encoder = {**world.fixture.encoder, "days": [DAY, later]}
+    world.train(later, encoder=json.dumps(encoder))
+    assert world.run("validate", "--ds", later).code == 0
+    world.fixture = load_fixture("binary")
+    world.validated()
+    world.encode_validation(f"models/{later}")
+    result = compare(world, "--champion", f"models/{later}", "--champion-version", "2")
+    assert result.code == 0, result.errors
+    found = world.json(COMPARISON)
+    why = f"it was trained on rows of {DAY} and may have learned them"
+    assert found["incomparable"] == {"model": f"models/{later}", "version": "2", "why": why}
+    assert (found["champion"], found["difference"], found["outcome"]) == (None, None, "failed")
+    assert found["reasons"][0] == f"the champion models/{later} cannot be measured on these rows: {why}"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_champion_of_the_same_day_is_compared_on_its_own_validation_rows(world: World, same: bool) -> None:
+    """It was restored from MLflow, so its mark names no val.csv."""
+    champion = f"models/{DAY}-v1"
+    world.validated()
+    folder = world.root / "models" / DAY
+    files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name not in ("_meta.json", ".lock")}
+    world.publish(champion, "restore", files)
+    if not same:
+        rows, scores = ([*lines[1:], lines[0]] for lines in (world.fixture.rows, world.fixture.scores))
+        world.fixture = replace(world.fixture, rows=rows, scores=scores)
+    world.validated()
+    world.encode_validation(champion)
+    assert compare(world, "--champion", champion).code == 0
+    assert (world.json(COMPARISON)["incomparable"] is None) == same
 
 
 FIGURES = {"roc_auc": 0.9, "average_precision": 0.412, "log_loss": 0.2}
@@ -254,7 +291,7 @@ def test_compare_records_what_it_read(world: World) -> None:
     step = read_partition(world.root, f"comparisons/{DAY}", []).meta["steps"]["compare"]
     files = ("model.txt", "encoder.json", "metrics.json")
     assert step["inputs"].keys() == {
-        f"comparisons/{DAY}/val.csv", f"processed/{DAY}/val.csv",
+        f"comparisons/{DAY}/val.csv", f"processed/{DAY}/val.csv", f"{CHAMPION}/reference_scores.csv",
         *(f"{model}/{file}" for model in (CHAMPION, f"models/{DAY}") for file in files),
     }  # fmt: skip
     assert step["parameters"]["champion"] == {"model": CHAMPION, "version": "3"}
