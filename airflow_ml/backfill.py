@@ -1,6 +1,7 @@
 """Fills in past days: runs Dags for each day from one to another, one Dag after the other, and waits.
 
-You can fill in days in any order, and more than once: what is published already is checked, not made again.
+You can fill in days in any order, and more than once: what is published already is checked, not made again. No run
+waits: a day whose data is not there, or that `monitor` finds without predictions, fails at once.
 Exit codes: 0 every run ended well; 1 a run failed, or Airflow refused; 2 wrong usage.
 """
 
@@ -19,6 +20,8 @@ from airflow_ml.run_day import connect, require_switched_on
 # The Dags that have a day to work on, in the order of a day.
 DAILY = ("generate_data", "train_model", "predict", "monitor")
 DEFAULT = ("predict", "monitor")
+# Those whose form has `wait_hours` (a test compares): nothing more comes for a past day.
+WAITING = ("train_model", "predict", "monitor")
 # A Dag has one backfill at a time, and the scheduler looks every half minute whether the last one is complete.
 PATIENCE_S = 90
 LOOK_S, REPORT_S = 2, 60
@@ -57,7 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
 def fill_in(airflow: Airflow, dag: str, first: date, last: date, arguments: argparse.Namespace) -> list[str]:
     """Run a Dag for each day and wait; prints the outcome and returns the days that failed."""
     require_switched_on(airflow, dag)
-    conf = {"as_of": True} if arguments.as_of and dag == "predict" else {}
+    conf = {"wait_hours": 0} if dag in WAITING else {}
+    if arguments.as_of and dag == "predict":
+        conf["as_of"] = True
     body = {
         "dag_id": dag,
         "from_date": f"{first}T00:00:00Z",

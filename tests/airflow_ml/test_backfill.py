@@ -11,6 +11,7 @@ from airflow_ml.common import AirflowMlError
 from .conftest import Script, Server
 
 FIRST, LAST = "2026-10-01", "2026-10-03"
+NOW = {"wait_hours": 0}
 
 
 def parse(*arguments: str) -> argparse.Namespace:
@@ -30,7 +31,7 @@ def airflow_with(states: list[list[str]], busy: int = 0) -> Script:
     def script(method: str, path: str, number: int) -> tuple[int, Any]:
         if path == "/api/v2/backfills":
             return (409, {"detail": "already running"}) if number < busy else (200, {"id": 1})
-        if path.endswith(("predict", "monitor")):
+        if path.endswith(backfill.DAILY):
             return 200, {"is_paused": False}
         found = states[min(number, len(states) - 1)]
         runs = [{"logical_date": f"2026-10-0{day}T03:00:00Z", "state": state} for day, state in enumerate(found, 1)]
@@ -51,8 +52,19 @@ def test_days_are_waited_for_and_counted(
     (asked,) = [body for method, _, body in server.seen if method == "POST"]
     assert asked == {
         "dag_id": "predict", "from_date": f"{FIRST}T00:00:00Z", "to_date": f"{LAST}T23:59:59Z", "max_active_runs": 2,
-        "reprocess_behavior": "failed", "dag_run_conf": {"as_of": True},
+        "reprocess_behavior": "failed", "dag_run_conf": {"as_of": True, "wait_hours": 0},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("dag", "conf"), [("generate_data", {}), ("train_model", NOW), ("monitor", NOW)])
+def test_past_day_is_not_waited_for(
+    serve: Callable[[Script], Server], monkeypatch: pytest.MonkeyPatch, dag: str, conf: dict[str, int]
+) -> None:
+    """`monitor` waited 12 hours for each day that `predict` could not score."""
+    server = serve(airflow_with([["success"] * 3]))
+    monkeypatch.setattr(backfill, "connect", lambda: server.airflow)
+    assert backfill.run(parse(FIRST, LAST, f"--dag={dag}", "--as-of")) == 0
+    assert [body["dag_run_conf"] for method, _, body in server.seen if method == "POST"] == [conf]
 
 
 def test_day_that_failed_is_named(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from airflow.serialization.serialized_objects import DagSerialization
+from airflow_ml import backfill
 
 from ml.operator import StageOperator
 from ml.rules import RULES, RulesError, read_rules
@@ -278,6 +279,10 @@ def test_form_has_a_title_help_and_limits_for_each_field(dags: Dags, dag_id: str
         assert param.schema["title"]
         assert param.description
         assert param.resolve() == FORMS[dag_id][name]
+
+
+def test_backfill_knows_the_dags_that_wait(dags: Dags) -> None:
+    assert {dag for dag in backfill.DAILY if "wait_hours" in dags[dag].params} == {*backfill.WAITING}
 
 
 @pytest.mark.parametrize("dag_id", REQUIRED)
