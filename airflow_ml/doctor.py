@@ -34,7 +34,7 @@ from airflow_ml.nodes import check_here, check_node, nodes_of, what_is_wrong
 from airflow_ml.text_table import aligned, size_text
 
 OLDEST_ENGINE, OLDEST_COMPOSE = 25, 2
-# What `make run` needs: images and their builder's cache, the services and one stage.
+# What `make run` needs: images and their builder's cache, the services and one stage. `status` has the same limit.
 LEAST_DISK, LEAST_MEMORY = 10_000_000_000, 6_000_000_000
 MOST_CLOCK_S = 30
 WRITE = """
@@ -79,7 +79,11 @@ def examine() -> Iterator[Finding]:
         yield Finding("engine", str(error).splitlines()[0], "./airflow-ml engine")
         return
     for check in CHECKS:
-        yield from check(info)
+        try:
+            yield from check(info)
+        except AirflowMlError as error:
+            text, _, do = str(error).partition("\n       do: ")
+            yield Finding(check.__name__, text, do or "see above")
 
 
 # --- checks ---

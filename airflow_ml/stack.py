@@ -107,9 +107,15 @@ class Service:
 
 
 def services() -> list[Service]:
-    """The services of this installation that have a container; none if it was never started, or was stopped."""
+    """The services of this installation that have a container; none if it was never started, or was stopped.
+
+    Errors: AirflowMlError if compose refuses the settings of `.env`, such as those of before an upgrade.
+    """
     form = "{{.Service}}\t{{.State}}\t{{.ExitCode}}\t{{.Health}}"
-    lines = [line.split("\t") for line in compose("ps", "--all", "--format", form).stdout.splitlines()]
+    done = compose("ps", "--all", "--format", form)
+    if done.returncode and (ROOT / ".env").exists():
+        raise AirflowMlError(f"docker compose cannot list the services: {done.stderr.strip()}", do="make up")
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
     return [Service(name, state, int(code), health) for name, state, code, health in lines]
 
 
