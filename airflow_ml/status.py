@@ -1,10 +1,12 @@
 """Shows what runs and how far it is: services, the last run of each Dag, the champion, the newest days, the
 disk, the memory.
 
-Exit codes: 0 every service runs; 1 one does not, or nothing was started; 2 wrong usage.
+Exit codes: 0 every service runs, and there is room; 1 a service does not, nothing was started, or a disk has too
+little room; 2 wrong usage.
 """
 
 import argparse
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,6 +15,7 @@ from airflow_ml import stack
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import AirflowMlError, project, try_docker
 from airflow_ml.data import DATA_FOLDER, load_data, require_data, run_in_base
+from airflow_ml.doctor import LEAST_DISK, disk
 from airflow_ml.models import list_versions
 from airflow_ml.run_day import connect
 from airflow_ml.text_table import aligned, size_text, time_text
@@ -38,10 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the state of each part; what cannot be asked is shown as such."""
     services = stack.services()
     well = bool(services) and all(service.is_well for service in services)
-    print("\n".join([*services_of(services), *champion(), *newest_days(), *memory()]))
+    lines, full = newest_days()
+    others = full_engine()
+    print("\n".join([*services_of(services), *champion(), *lines, *others, *memory()]))
     if well:
         print("\n" + "\n".join(last_runs(connect())))
-    return 0 if well else 1
+    return 0 if well and not full and not others else 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -77,15 +82,15 @@ def champion_of(listed: Mapping[str, Any]) -> str:
     )
 
 
-def newest_days() -> list[str]:
-    """The newest day of each kind of partition, and the disk."""
+def newest_days() -> tuple[list[str], bool]:
+    """The newest day of each kind of partition, and the disk; whether that has too little room."""
     data = load_data()
     try:
         require_data(data)
         found = run_in_base(data, ("-c", LOOK), {"kinds": KINDS}, data.mount(DATA_FOLDER))
     except AirflowMlError as error:
-        return [f"data        {str(error).splitlines()[0]}"]
-    return [*days_of(found["newest"]), disk_of(found, data.source)]
+        return [f"data        {str(error).splitlines()[0]}"], False
+    return [*days_of(found["newest"]), disk_of(found, data.source)], is_full(found)
 
 
 def days_of(newest: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -99,7 +104,19 @@ def days_of(newest: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def disk_of(found: Mapping[str, int], source: str) -> str:
     """The room that the data takes and that is left."""
     free, total = size_text(found["free"]), size_text(found["total"])
-    return f"disk        {source!r} takes {size_text(found['size'])}; {free} of {total} are free there"
+    do = f"; fewer than {size_text(LEAST_DISK)}: make room" if is_full(found) else ""
+    return f"disk        {source!r} takes {size_text(found['size'])}; {free} of {total} are free there{do}"
+
+
+def is_full(found: Mapping[str, int]) -> bool:
+    """Whether the disk of the data has too little room."""
+    return found["free"] < LEAST_DISK
+
+
+def full_engine() -> list[str]:
+    """A line if the disk of the engine, with the databases and the logs, has too little room."""
+    info = json.loads(try_docker("info", "--format", "{{json .}}").stdout)
+    return [f"disk        {found.text}; do: {found.do}" for found in disk(info) if found.do]
 
 
 def memory() -> list[str]:

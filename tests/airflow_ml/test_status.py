@@ -1,9 +1,10 @@
 """What status, models and logs show, from what compose, Airflow and the registry answer."""
 
+import argparse
 from typing import Any
 
 import pytest
-from airflow_ml import logs, models, status
+from airflow_ml import logs, models, stack, status
 from airflow_ml.common import AirflowMlError
 from airflow_ml.stack import Service
 from airflow_ml.text_table import time_text
@@ -135,3 +136,24 @@ def test_memory_of_the_services_is_their_sum() -> None:
 @pytest.mark.parametrize("used", [[], ["-- / --"], ["512MiB / 2GiB", "N/A"]])
 def test_memory_that_the_engine_does_not_give_is_not_guessed(used: list[str]) -> None:
     assert "not known" in status.memory_of(used)
+
+
+@pytest.mark.parametrize("known", [[], ["scheduler", "reports"]])
+def test_lines_of_a_dag_cannot_be_followed(known: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The option was ignored: a person waited for lines that did not come."""
+    monkeypatch.setattr(stack, "services", lambda: [Service(name, "running", 0, "healthy") for name in known])
+    parser = argparse.ArgumentParser()
+    logs.configure(parser)
+    with pytest.raises(AirflowMlError, match=r"'predict' is none.*\n.*\n +do: ./airflow-ml logs predict") as error:
+        logs.run(parser.parse_args(["predict", "--follow"]))
+    assert error.value.exit_code == 2
+
+
+def test_disk_that_is_almost_full_is_named() -> None:
+    """A full disk ends every task; `status` ended with 0 until then."""
+    found = {"size": 17_000_000, "free": 71_000_000_000, "total": 250_000_000_000}
+    assert status.disk_of(found, "data") == "disk        'data' takes 17.0 MB; 71.0 GB of 250.0 GB are free there"
+    assert not status.is_full(found)
+    almost = {**found, "free": 9_900_000_000}
+    assert status.is_full(almost)
+    assert status.disk_of(almost, "data").endswith("; fewer than 10.0 GB: make room")
