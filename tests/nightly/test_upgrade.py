@@ -46,6 +46,7 @@ def test_day_that_runs_while_the_stack_is_upgraded_ends_well(own: OwnStack, tmp_
     runs = [(dag, own.airflow.trigger(dag, {"ds": DS, **of_day.get(dag, {})})) for dag in DAGS]
     wait_until(lambda: "train" in working(), "a training works")
 
+    own.tool("docker", "compose", "stop", "scheduler", "triggerer", "dag-processor")
     own.checkout = shutil.copytree(ROOT, tmp_path / "new", ignore=shutil.ignore_patterns(*LEFT))
     shutil.copy(tmp_path / "earlier" / ".env", own.checkout)
     own.tool("./airflow-ml", "up")
