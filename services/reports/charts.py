@@ -14,7 +14,7 @@ HEIGHT, AXIS = 100.0, "85%"
 MOST_TICKS = 3
 # A row of a heat map and the axis below it, in em; where a cell of each level begins and ends, as shares of its row.
 ROW, ROW_AXIS = 1.5, 1.4
-CELLS = ((0.45, 0.55), (0.36, 0.64), (0.22, 0.78), (0.08, 0.92))
+CELLS = ((0.45, 0.55), (0.36, 0.64), (0.22, 0.78), (0.08, 0.92), (0.22, 0.78), (0.36, 0.64))
 # A model's name has room in so much of the width.
 LEAST_LABEL = 0.12
 # More days than this have no room for dots, for space between bars and for upright lines over the whole height.
@@ -198,7 +198,7 @@ def cells(axis: Axis, rows: Sequence[tuple[str, Mapping[str, int]]]) -> str:
     """A heat map: for each row the kind of its cells, and the level of each day.
 
     The cell of level 1 is low, of 2 higher, of 3 as high as the row; level 0 is a dash: not measured. So colour is not
-    the only sign.
+    the only sign. Levels 4 and 5 are as high as 2 and 1, in another colour or of another meaning.
     """
     room, space = HEIGHT / len(rows), 0 if axis.is_crowded else 0.06
     paths: dict[str, str] = {}

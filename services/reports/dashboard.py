@@ -19,7 +19,17 @@ MOST_ROWS, MOST_NAMED = 12, 3
 METRIC_RULES = {"most_drop", "floors"}
 NO_FIGURE = "No day has a figure yet"
 # The states of a day by level: class, sign and words.
-STATES = (("note", "–", "not known"), ("good", "●", "good"), ("fair", "▲", "partly measured"), ("bad", "◆", "crossed"))
+STATES = (
+    ("note", "–", "not known"),
+    ("good", "●", "good"),
+    ("fair", "▲", "partly measured"),
+    ("bad", "◆", "crossed"),
+    ("fair", "▲", "not confirmed"),
+    ("note", "○", "measured"),
+)
+CROSSED = 3
+# The states that a page can name, beside the crossed limits, which are counted.
+NAMED = {"good": 1, "partly measured": 2, "not confirmed": 4}
 
 
 def index(days: Sequence[Summary], backtests: Sequence[str] = ()) -> bytes:
@@ -44,15 +54,15 @@ def _tiles(days: Sequence[Summary]) -> str:
     newest = days[-1]
     missing = (date.fromisoformat(newest.ds) - date.fromisoformat(days[0].ds)).days + 1 - len(days)
     levels = [_level(day) for day in days]
-    crossed, unsure = levels.count(3), levels.count(2) + levels.count(0)
+    others = [(level, words) for level, (_, _, words) in enumerate(STATES) if level != CROSSED and level in levels]
     tiles = [
         ("Newest day", f'<a href="/{newest.ds}/">{newest.ds}</a>', _state(newest)),
         ("Champion", plain(_model_name(newest)) or "not known", _champion_note(days)),
         ("Days with a report", f"{len(days):,}", f"{missing:,} missing in between" if missing else "no gaps"),
         (
             "Days that crossed a limit",
-            f"{crossed:,}",
-            f"{_count(unsure, 'other day')} not measured in full" if unsure else "each was measured in full",
+            f"{levels.count(CROSSED):,}",
+            "; ".join(f"{levels.count(level):,} {words}" for level, words in others),
         ),
     ]
     if newest.shadow:
@@ -184,7 +194,8 @@ def _states(days: Sequence[Summary]) -> str:
     shapes = cells(axis, [("state", {day.ds: _level(day) for day in days})])
     titles = {day.ds: f"{day.breaches} crossed" if day.breaches else STATES[_level(day)][2] for day in days}
     chart = Chart(axis, "The state of each day", titles, 1).draw(shapes)
-    legend = {f"state{level}": words for level, (_, _, words) in enumerate(STATES) if level}
+    met = {_level(day) for day in days}
+    legend = {f"state{level}": words for level, (_, _, words) in enumerate(STATES) if level and level in met}
     crossed = {day.ds: float(day.breaches) for day in days if day.breaches}
     legend |= {"dash": "not known"} if any(day.breaches is None for day in days) else {}
     latest = _latest(crossed, "{:,.0f} crossed") if crossed else "No day crossed a limit"
@@ -322,10 +333,15 @@ def _line(day: Summary) -> str:
 
 
 def _level(day: Summary) -> int:
-    """The number of the day's state in STATES. It is good only if all was measured and no threshold was crossed."""
+    """The number of the day's state in STATES: what its own page says, so that no day is good here alone.
+
+    A mark of before has no state. Such a day may be partly measured, and is not called good.
+    """
     if day.breaches is None:
         return 0
-    return 3 if day.breaches else 1 if day.is_measured else 2
+    if day.breaches:
+        return CROSSED
+    return NAMED.get(day.state, 5 if day.is_measured else 2)
 
 
 def _state(day: Summary) -> str:

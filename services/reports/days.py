@@ -62,6 +62,8 @@ class Summary:
     model was trained on this day), what the scores let expect of a day without that value (None if that is unknown),
     the interval of either, and the value at training. `drifts` are by the name of
     the feature, without those of the calendar, which always move. `crossed` names the rules that the day breaks.
+    `state` is the state of the day in the words of its page, as the mark has it; "" in marks of before, of which
+    `is_measured` says whether there is any metric and any drift.
     `shadow` is what the mark says of a version in shadow: which, on which of its days; its figure and the champion's.
     """
 
@@ -80,6 +82,7 @@ class Summary:
     breaches: int | None = None
     crossed: frozenset[str] = frozenset()
     is_measured: bool = True
+    state: str = ""
     shadow: tuple[str, str] | None = None
 
 
@@ -142,7 +145,7 @@ class Days:
                     mark = _mark(folder, ds)
                     _output(mark, PAGE)
                     documents = (_document(folder, mark, name) for name in (EVALUATION, BREACHES))
-                    self._known[ds] = (version, replace(_summarize(ds, *documents), shadow=_shadow(mark)))
+                    self._known[ds] = (version, replace(_summarize(ds, *documents), **_said(mark)))
                 return self._known[ds][1]
         except (NotFound, OSError):
             return None
@@ -251,10 +254,18 @@ def _summarize(ds: str, evaluation: Any, decided: Any) -> Summary:
         return Summary(ds)
 
 
-def _shadow(mark: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What the step of the page says of a version in shadow; None if there is none."""
+def _said(mark: Mapping[str, Any]) -> dict[str, Any]:
+    """What the step of the page says: the state of the day, and of a version in shadow, None if there is none."""
     try:
-        shown = mark["steps"][mark["outputs"][PAGE]["step"]]["result"]["shadow"]
+        result = mark["steps"][mark["outputs"][PAGE]["step"]]["result"]
+        return {"state": str(result.get("state") or ""), "shadow": _shadow(result)}
+    except (LookupError, TypeError, AttributeError):
+        return {}
+
+
+def _shadow(result: Mapping[str, Any]) -> tuple[str, str] | None:
+    try:
+        shown = result["shadow"]
         return str(shown["version"])[:MOST_TEXT], str(shown["figures"])[:MOST_TEXT]
     except (LookupError, TypeError):
         return None

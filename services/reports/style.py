@@ -66,9 +66,10 @@ path.estimate { stroke: var(--amber); stroke-width: 7px; } path.estimate.small {
 .gap { fill: var(--gap); } .bar { fill: var(--blue); }
 svg .cell { fill: var(--cell); } i[class*="drift"], i[class*="state"] { background: var(--cell); }
 .drift0, .state0 { --cell: var(--soft); } .drift1 { --cell: var(--pale); } .state1 { --cell: var(--fine); }
-.drift2, .state2 { --cell: var(--amber); } .drift3, .state3 { --cell: var(--red); }
-.legend .drift1, .legend .state1 { height: .3rem; vertical-align: .15rem; }
-.legend .drift2, .legend .state2 { height: .55rem; vertical-align: .05rem; }
+.drift2, .state2, .state4 { --cell: var(--amber); } .state5 { --cell: var(--pale); }
+.drift3, .state3 { --cell: var(--red); }
+.legend .drift1, .legend .state1, .legend .state5 { height: .3rem; vertical-align: .15rem; }
+.legend .drift2, .legend .state2, .legend .state4 { height: .55rem; vertical-align: .05rem; }
 .hit { fill: transparent; } a:hover .hit { fill: var(--link); fill-opacity: .18; }
 .legend { display: flex; flex-wrap: wrap; gap: 0 .9rem; line-height: 1.4; }
 .legend i { display: inline-block; width: .8rem; height: .8rem; margin-right: .3rem; vertical-align: -.1rem; }

@@ -26,6 +26,8 @@ PLACES = {
 def headline(day: Day, charts: Mapping[str, str]) -> dict[str, Any]:
     """The state of the day: good if no threshold was crossed and all was measured, on almost all predictions.
 
+    `kind` is the state in two words, which the start page of the reports shows too.
+
     :param charts: the place on the page of each feature's chart
     """
     evaluation = day.evaluation
@@ -41,13 +43,14 @@ def headline(day: Day, charts: Mapping[str, str]) -> dict[str, Any]:
     else:
         state, sign, word, text = "good", "●", "Good.", "No threshold was crossed."
     warnings = [f"{step}: {short(text, 300)}" for step, text in day.warnings]
-    titles = {"bad": f"{len(confirmed)} crossed", "fair": "partly measured", "good": "good"}
+    kind = {"bad": "crossed", "fair": "not confirmed" if unconfirmed else "partly measured", "good": "good"}[state]
     return {
+        "kind": kind,
         "state": state,
         "sign": sign,
         "word": word,
         "text": text,
-        "title": "not confirmed" if unconfirmed and not confirmed else titles[state],
+        "title": f"{len(confirmed)} {kind}" if confirmed else kind,
         "crossed": confirmed[:MOST_LINES],
         "unconfirmed": unconfirmed[:MOST_LINES],
         "more": {"crossed": _more(confirmed), "unconfirmed": _more(unconfirmed)},

@@ -18,7 +18,7 @@ log = logging.getLogger("report")
 
 
 def page(args: Namespace) -> Mapping[str, Any]:
-    """Read the day, publish reports/{ds}/index.html. Returns its size and the number of crossed thresholds."""
+    """Read the day, publish reports/{ds}/index.html. Returns its size, state and number of crossed thresholds."""
     options = read_options(args)
     read, day = read_day(args.data_dir, args.ds)
     parameters = {"lineage": lineage_digest(day.lineage), "since": day.since[0], "days": day.since[1]}
@@ -29,12 +29,12 @@ def page(args: Namespace) -> Mapping[str, Any]:
         publication.path("index.html").write_bytes(text)
         number = len(breaches(day)[0])
         log.info("wrote %s/index.html: %d bytes, %d breaches", publication.name, len(text), number)
-        from headline import in_shadow
+        from headline import headline, in_shadow
 
-        # The start page of the reports, which sees no other folder, shows this of the newest day.
-        shadow = in_shadow(day)
+        # The start page of the reports, which sees no other folder, shows the state, and this of the newest day.
+        shadow, state = in_shadow(day), headline(day, {})["kind"]
         shown = {"shadow": dict(zip(("version", "figures"), shadow, strict=True))} if shadow else {}
-        return {"page": "index.html", "bytes": len(text), "crossed": number, **shown}
+        return {"page": "index.html", "bytes": len(text), "state": state, "crossed": number, **shown}
 
     return publish(args, f"reports/{args.ds}", "page", work, inputs=read, parameters=parameters)
 

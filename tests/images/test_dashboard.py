@@ -60,7 +60,9 @@ for ds, changes in days.items():
     files = {"evaluation.json": json.dumps(mine), "index.html": page.replace(source, ds)}
     marked = json.loads(json.dumps(mark).replace(source, ds))
     marked["outputs"] = {name: marked["outputs"][name] for name in files}
-    marked["steps"][marked["outputs"]["index.html"]["step"]]["result"]["shadow"] = changes.get("shadow")
+    marked["steps"][marked["outputs"]["index.html"]["step"]]["result"].update(
+        {"shadow": changes.get("shadow"), "state": changes.get("state")}
+    )
     folder = root / ds
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
@@ -222,6 +224,32 @@ def test_figures_that_do_not_count_are_not_drawn(services: dict[str, Service]) -
     assert line[1].count("M") == 3
     crossed = re.findall(r'<path class="crossed small" d="([^"]*)"', page.partition("<h2>Drift")[0])
     assert [dots.count("M") for dots in crossed] == [1]
+
+
+def test_state_of_a_day_is_that_of_its_page(scored: Data) -> None:
+    """A mark of before has none; such a day may lack labels, so the start page does not call it good."""
+    quiet = {"breaches": []}
+    broken = {"breaches": [{"what": "floors", "text": "roc_auc 0.6 is below the floor 0.7"}], "state": "crossed"}
+    days: dict[int, dict[str, Any]] = {
+        0: quiet | {"state": "good"},
+        1: quiet | {"state": "partly measured", "trained_on_day": True},
+        2: quiet | {"state": "not confirmed"},
+        3: broken,
+        4: quiet,
+        5: quiet | {"is_unmeasured": True},
+        6: quiet | {"state": "a word of later"},
+    }
+    with served(scored, days) as one:
+        page = one.text("/")
+    states = ["good", "partly measured", "not confirmed", "1 crossed", "measured", "partly measured", "measured"]
+    assert re.findall(r"</span> ([^<]*)</span></li>", page) == states
+    limits = dict(re.findall(r"<title>([0-9-]+): (.*?)</title>", page.partition("<h2>Limits")[2].partition("<h2>")[0]))
+    assert [*reversed(limits.values())] == states
+    assert re.findall(r'<i class="state(\d)"></i>([^<]*)<', page) == [
+        ("1", "good"), ("2", "partly measured"), ("3", "crossed"), ("4", "not confirmed"), ("5", "measured"),
+    ]  # fmt: skip
+    note = "1 good; 2 partly measured; 1 not confirmed; 2 measured"
+    assert f'<dt>Days that crossed a limit</dt><dd>1</dd><dd class="note">{note}</dd>' in page
 
 
 def test_months_of_many_days_are_closed_but_for_the_newest(services: dict[str, Service], browser: Browser) -> None:

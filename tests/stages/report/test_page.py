@@ -506,6 +506,34 @@ def test_headline_of_a_breach_also_says_what_was_not_measured(world: World) -> N
     assert "1 threshold was crossed. amount has moved Not measured: How good the scores are" in top
 
 
+@pytest.mark.parametrize(
+    ("more", "unconfirmed", "state"),
+    [
+        ({}, [], "good"),
+        ({"trained_on_day": True}, [], "partly measured"),
+        ({"metrics": metrics(["0", "1"], rows=24939, roc_auc=None)}, [], "partly measured"),
+        ({"metrics": metrics(["0", "1"], rows=3)}, [], "partly measured"),
+        ({"breaches": [breach("amount has moved")]}, [breach("amount has moved") | {"days": [DAY]}], "not confirmed"),
+        ({"breaches": [breach("amount has moved")]}, None, "crossed"),
+    ],
+    ids=["all is well", "trained on the day", "one class", "few labels", "one breach alone", "a breach"],
+)
+def test_result_line_has_the_state_of_the_headline(
+    world: World, more: dict[str, Any], unconfirmed: list[Any] | None, state: str
+) -> None:
+    """The start page of the reports shows it, so that no day is good there and not on its own page."""
+    world.whole_day(**more)
+    if unconfirmed:
+        content = {"version": 1, "ds": DAY, "days": [DAY], "confirmed": [], "unconfirmed": unconfirmed}
+        world.publish(f"reports/{DAY}", "confirm", {"breaches.json": content}, [f"reports/{DAY}/evaluation.json"])
+    done = world.run("page", "--ds", DAY)
+    assert done.code == 0, done.log
+    assert done.line["state"] == state
+    title = re.search(r"<title>.*?</title>", world.output(REPORT, "index.html").decode())
+    assert title
+    assert f"{'1 ' if state == 'crossed' else ''}{state}" in title[0]
+
+
 def test_first_day_says_what_it_has_not(world: World) -> None:
     world.model()
     world.scored(version=None)
