@@ -117,7 +117,7 @@ def read_origins(root: Path, model: Partition) -> Origins:
 
 
 def describe(settings: Settings, ds: str, model: Partition, warnings: str = "") -> str:
-    """The first text that a person reads at a run and at a version: its figures, links to more, the warnings.
+    """The first text that a person reads at a run and at a version: its figures, links to more, the card, the warnings.
 
     :param warnings: one a line
     """
@@ -125,13 +125,23 @@ def describe(settings: Settings, ds: str, model: Partition, warnings: str = "") 
     shown = ", ".join(f"{name} {measured[name]:.4f}" for name in FIGURES if name in measured)
     lines = [f"{shown} at validation." if shown else "No figure was measured at validation."]
     lines.append(f"The model of {ds}, `{model.name}`, made by {_dag_run_link(settings)}.")
-    if warnings:
-        lines.append("\n".join(["Warnings:", "", *(f"- {text}" for text in warnings.splitlines())]))
     if settings.reports_page:
         lines.append(f"[The report of the day]({settings.reports_page}/{ds}/), once it is evaluated")
     if card := read_card(model):
         lines.append(card)
-    return shorten("\n\n".join(lines), LONGEST_TEXT)
+    text = "\n\n".join(lines)
+    listed = _list_warnings(warnings.splitlines(), LONGEST_TEXT - len(text)) if warnings else ""
+    return shorten(text, LONGEST_TEXT - len(listed)) + listed
+
+
+def _list_warnings(warnings: Sequence[str], room: int) -> str:
+    """As many warnings as have room, and how many more the tag has; the latter always."""
+    for number in range(len(warnings), -1, -1):
+        more = [f"- {len(warnings) - number} more in the tag `{TAG}warnings`"] if number < len(warnings) else []
+        text = "\n".join(["", "", "Warnings:", "", *(f"- {one}" for one in warnings[:number]), *more])
+        if len(text) <= room:
+            break
+    return text
 
 
 def read_card(model: Partition) -> str:

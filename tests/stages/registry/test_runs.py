@@ -56,6 +56,22 @@ def test_model_card_is_in_the_text_of_the_version_and_fits(world: World) -> None
     assert describe(Settings("", "", "", ""), DAY, model, "").endswith(" [...cut]")
 
 
+@pytest.mark.parametrize("lines", [2, 40, 200])
+def test_card_and_link_stay_where_many_warnings_have_no_room(world: World, lines: int) -> None:
+    metrics = (world.publish_model() / "metrics.json").read_text(encoding="utf-8")
+    card = "# Model card\n\n" + "One line of the card, no more.\n" * lines
+    world.publish(MODEL, "validate", {"metrics.json": metrics, "model_card.md": card})
+    model = read_partition(world.root, MODEL, ["metrics.json", "model_card.md"])
+    warnings = [f"validate: the feature number {number} decides the target alone" for number in range(100)]
+    text = describe(Settings("", "", "http://reports", ""), DAY, model, "\n".join(warnings))
+    assert len(text) <= 4000
+    assert f"(http://reports/{DAY}/)" in text
+    assert text.count("One line of the card, no more.") >= min(lines, 100)
+    shown = text.count(" decides the target alone")
+    assert text.endswith(f"- {100 - shown} more in the tag `airflow_ml.warnings`")
+    assert (shown > 30) == (lines < 200)
+
+
 def test_figures_are_what_mlflow_can_draw() -> None:
     found = {
         "huge": 10**400,
