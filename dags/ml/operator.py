@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 PATIENCE = timedelta(seconds=10)
 # How long a worker may take to read what an ended container has written.
 TO_THE_END = timedelta(minutes=10)
+# How long a worker reads what a container has written that is given up while it goes on.
+LAST_LOOK = timedelta(seconds=5)
 # An input that is not there yet is looked for again every 5 minutes, for an hour.
 WAIT, MAX_WAITS = timedelta(minutes=5), 12
 
@@ -168,14 +170,26 @@ class StageOperator(DockerOperator):
         return self._disciplined(context, lambda: self._follow(context, logged))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the wait. Errors: StageFailed, without a container left, if the wait failed or took too long."""
+        """Go on after the wait; if it failed or took too long, with what has ended all the same.
+
+        Errors: as `execute`; StageFailed, without a container left, if nothing has ended.
+        """
         if next_method != TRIGGER_FAIL_REPR:
             return super().resume_execution(next_method, next_kwargs, context)
         error = (next_kwargs or {}).get("error")
-        return self._disciplined(context, lambda: self._give_up(error))
+        return self._disciplined(context, lambda: self._give_up(context, error))
 
-    def _give_up(self, error: Any) -> NoReturn:
-        for container in self._engine.find(self._task_labels()):
+    def _give_up(self, context: Context, error: Any) -> dict[str, Any]:
+        """The result of a container that has ended while no triggerer looked; of one that goes on, the log alone.
+
+        Airflow has forgotten how many lines are logged already, so the first ones are logged twice.
+        """
+        for container in sorted(self._engine.find(self._task_labels())):
+            self.container_id = container
+            lines = self._log_output(self._engine.follow(container, LAST_LOOK.total_seconds()), [0, 0])
+            if self._engine.state(container).exit_code is not None:
+                self.outcome.lines.clear()
+                return self._follow(context, lines)
             self._remove(container)
         is_late = error == TriggerFailureReason.TRIGGER_TIMEOUT
         limit = f"did not end within {self.execution_timeout}, the task's execution_timeout"

@@ -435,14 +435,49 @@ def test_failure_of_long_work_is_reported_as_that_of_short_work(
     assert engine.containers(run.run_id) == []
 
 
+LATE_LINE = (
+    "import sys, time; time.sleep(1); "
+    "print('2026-11-21T21:34:26Z WARNING probe run: late line', file=sys.stderr, flush=True)"
+)
+
+
+def time_out(probes: Airflow, run: DagRun) -> TaskRunResult:
+    """What the scheduler does when a task has waited for too long, and the worker after it."""
+    probes.let_wait_end(run, "probe")
+    return probes.run_task(run, "probe", new_try=False)
+
+
 @pytest.mark.usefixtures("_no_patience")
 def test_time_limit_holds_while_the_triggerer_waits(probes: Airflow, engine: Engine) -> None:
-    run, outcome = execute(probes, "import time; time.sleep(600)", "probe_briefly")
+    run, outcome = execute(probes, f"{LATE_LINE}; time.sleep(600)")
     assert outcome.ti.state == "deferred"
-    probes.let_wait_end(run, "probe_briefly")
-    outcome = probes.run_task(run, "probe_briefly", new_try=False)
+    time.sleep(2)
+    with structlog.testing.capture_logs() as logs:
+        outcome = time_out(probes, run)
     assert outcome.ti.state == "up_for_retry"
-    assert "probe did not end within 0:00:03, the task's execution_timeout" in str(outcome.error)
+    assert "probe did not end within 0:02:00, the task's execution_timeout" in str(outcome.error)
+    assert "late line" in [log["event"] % log.get("positional_args", ()) for log in logs]
+    assert engine.containers(run.run_id) == []
+
+
+@pytest.mark.usefixtures("_no_patience")
+@pytest.mark.parametrize(
+    ("end", "state", "message"), [(RESULT, "success", ""), ("raise SystemExit(3)", "failed", "exit code 3: bad input")]
+)
+def test_container_that_has_ended_when_the_time_is_over_is_collected(
+    probes: Airflow, engine: Engine, end: str, state: str, message: str
+) -> None:
+    """No triggerer looked, so the scheduler ended the wait: the work that was done counts."""
+    run, outcome = execute(probes, f"{LATE_LINE}\n{end}")
+    assert outcome.ti.state == "deferred"
+    docker("wait", *engine.containers(run.run_id))
+    with structlog.testing.capture_logs() as logs:
+        outcome = time_out(probes, run)
+    assert outcome.ti.state == state, outcome.error
+    assert message in str(outcome.error)
+    if state == "success":
+        assert probes.result(run, "probe") == {"ds": "2026-11-21", "rows": 3}
+    assert [log["event"] % log.get("positional_args", ()) for log in logs].count("late line") == 1
     assert engine.containers(run.run_id) == []
 
 
