@@ -32,7 +32,7 @@ class OwnRows:
         if records is None:
             batch = file.parse(block)
             rejected = batch.rejected if self._shard.number == 1 else batch.rejected.clear()
-            own = Batch(batch.rows.filter(self._own(batch.rows)), rejected, batch.lines)
+            own = Batch(_copy(batch.rows.filter(self._own(batch.rows))), rejected, batch.lines)
             return own, batch.rows.height + batch.rejected.height
         own_records = records.filter(self._own(records)).select(LINE, OFFSET, TEXT)
         content = "".join(f"{text}\n" for text in own_records[TEXT].to_list()).encode()
@@ -47,3 +47,8 @@ class OwnRows:
         number = pl.when(key.is_null()).then(0).otherwise(key.hash() % self._shard.of)
         typed = self._values.typed(Batch(records, records.clear()))
         return typed.select(number == self._shard.number - 1).to_series()
+
+
+def _copy(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, without the texts of the others: polars' filter keeps these as long as one row is there."""
+    return rows.with_columns(pl.col(pl.String) + "")

@@ -1,13 +1,18 @@
 """A day in shards is the day: the same bytes and counts, whatever its rows are and however many shards it has."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import DATA_HEADER, DS, SCHEMA, Day, Run, field, flock, graded, sheep, to_csv
 from hypothesis import given
 from hypothesis import strategies as st
+from stagekit.shards import Shard
 
+from csv_input import CsvFile
+from row_shards import OwnRows
+from table_schema import Field
 from tests.hostile import BAD_INPUT, DONE, RUNS, tables
 
 MODEL = "models/2026-11-01"
@@ -159,3 +164,22 @@ def test_window_of_days_is_prepared_in_shards(day: Day) -> None:
     run = in_shards(day, "prepare", 2, "--days", "3")
     assert (run.code, run.result["days"]) == (DONE, ["2026-11-20", DS])
     assert len(day.rows("processed/2026-11-20/train_data.csv")) == 60
+
+
+def resident() -> int:
+    """The bytes of memory that this process has."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) << 10
+
+
+def test_rows_of_a_shard_keep_no_other_rows_in_memory(tmp_path: Path) -> None:
+    """A shard of 20,000,000 rows had all their texts in memory, and was killed."""
+    path, rows = tmp_path / "data.csv", 4_000_000
+    lines = (f'{row},"{row}, a text that is longer than a few letters"\n' for row in range(rows))
+    path.write_text("key,text\n" + "".join(lines))
+    key = Field("key", "integer", "key", "default", {}, ("true",), ("false",))
+    own, file = OwnRows(Shard(1, 8), [key], [""]), CsvFile(path, "data.csv")
+    before = resident()
+    held = [own.parse(file, block)[0].rows for block in file.blocks()]
+    assert sum(frame.height for frame in held) == pytest.approx(rows / 8, rel=0.05)
+    assert resident() - before < path.stat().st_size
