@@ -13,13 +13,13 @@ import shutil
 import socket
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from airflow_ml import stack
+from airflow_ml import rotate, secret_files, stack
 from airflow_ml.common import (
     ROOT,
     AirflowMlError,
@@ -98,6 +98,19 @@ def environment(path: Path, example: Path) -> Finding:
         return Finding(".env", f"lacks {', '.join(missing)}", "make up, which adds what is missing")
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         return Finding(".env", "can be read by others, and holds passwords", f"chmod 600 {path}")
+    return keys(read_env(path))
+
+
+def keys(found: Mapping[str, str]) -> Finding:
+    """Whether no key is half replaced, and the one that signs is not of a release before."""
+    for name in (rotate.FERNET, rotate.SIGNING):
+        setting = secret_files.setting(name)
+        key, do = found.get(setting, ""), f"./airflow-ml rotate {name}"
+        if "," in key:
+            return Finding(".env", f"has two keys in {setting}: a rotation was interrupted", do)
+        if name == rotate.SIGNING and key and not key.startswith(rotate.NEW_KEY):
+            text = f"has an {setting} of a release before, whose signatures do not say for which version they are"
+            return Finding(".env", text, do)
     return Finding(".env", "has every setting")
 
 

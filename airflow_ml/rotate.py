@@ -24,6 +24,8 @@ from airflow_ml.secret_files import SECRETS, secret_values, setting, write_secre
 # What others give out, or another command changes.
 NAMES = tuple(secret for secret in SECRETS if secret not in ("admin_password", "alert_urls"))
 FERNET, SIGNING, POSTGRES = "fernet_key", "registry_key", "postgres_password"
+# How a key begins that never signed in an old form, as stages/registry/signature.py has it.
+NEW_KEY = "v2."
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 
@@ -74,7 +76,7 @@ def new_value(name: str) -> str:
     """A random value, as `.env` comes with it; a Fernet key is 32 bytes, in base64."""
     if name == FERNET:
         return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    return secrets.token_urlsafe(24)
+    return (NEW_KEY if name == SIGNING else "") + secrets.token_urlsafe(24)
 
 
 def set_values(values: Mapping[str, str]) -> None:

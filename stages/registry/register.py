@@ -17,7 +17,7 @@ from bundle import METRICS_FILE, MODEL_FILE, PARAMETERS_FILE, TAG, file_hashes, 
 from decisions import is_rejected
 from list_ import newest_versions
 from mlmodel import write_loading_files
-from registered_model import dag_run, set_challenger
+from registered_model import dag_run, read_registered_model, set_challenger
 from rest import EXISTS, Refused
 from runs import (
     Point,
@@ -47,6 +47,7 @@ from versions import (
     get_version,
     registered_version,
     require_complete,
+    require_signed,
     tag_version,
 )
 
@@ -142,11 +143,12 @@ def _complete(server: Server, version: Version, model: Partition, val: Path | No
     try:
         require_complete(server, version)
     except BadInput as error:
+        _require_own_record(server, version)
         log.warning("%s; uploading it again", error)
         files = _upload_bundle(server, version.run_id, model, val)
         with explained(server, f"recording the files of version {version.number}"):
             recorded = {f"{TAG}model": model.name, f"{TAG}files": json.dumps(files)}
-            for key, value in {**recorded, **bundle_signature(server, recorded)}.items():
+            for key, value in {**recorded, **bundle_signature(server, version.number, recorded)}.items():
                 tag_version(server, version.number, key, value)
     if version.tag("dag_run_id") != dag_run():
         text = add_reuse(version.description, server.settings)
@@ -154,6 +156,12 @@ def _complete(server: Server, version: Version, model: Partition, val: Path | No
             tag_version(server, version.number, f"{TAG}reused_by", dag_run())
             server.rest.patch("model-versions/update", name=server.name, version=version.number, description=text)
             tag_run(server, version.run_id, "mlflow.note.content", text)
+
+
+def _require_own_record(server: Server, version: Version) -> None:
+    """Errors: BadInput for a version that was promoted and is not signed: to sign it would promote this model."""
+    if any(event.version == version.number for event in read_registered_model(server).events):
+        require_signed(server, version)
 
 
 def _register_new(args: Namespace, server: Server, model: Partition, plots: Partition | None, val: Path | None) -> str:
@@ -168,7 +176,12 @@ def _register_new(args: Namespace, server: Server, model: Partition, plots: Part
     rows = read_document(model, PARAMETERS_FILE).get("rows") or {}
     log_origins(server, run_id, args.ds, origins, rows)
     tags |= {f"{TAG}files": json.dumps(files)}
-    return _create_version(server, run, {**tags, **bundle_signature(server, tags)}, text)
+    number = _create_version(server, run, tags, text)
+    # Of a process that is killed before this, the next try signs the version: it finds it, and completes it.
+    with explained(server, f"signing version {number}"):
+        for key, value in bundle_signature(server, number, tags).items():
+            tag_version(server, number, key, value)
+    return number
 
 
 def _upload_bundle(server: Server, run_id: str, model: Partition, val: Path | None) -> dict[str, str]:

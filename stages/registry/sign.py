@@ -41,7 +41,7 @@ def sign(arguments: Namespace) -> dict[str, Any]:
         except BadInput as error:
             log.warning("not signed: %s", error)
             continue
-        tags = bundle_signature(server, version.tags)
+        tags = bundle_signature(server, version.number, version.tags)
         if version.tag(SHADOW_PROMOTE) and (promote := signed_promote(server, version)):
             tags |= promote_tags(server, version.number, promote)
         other = {key: value for key, value in tags.items() if version.tags.get(key) != value}

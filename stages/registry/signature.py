@@ -7,6 +7,10 @@ valid. Where there was none before, the second is empty, and what has no signatu
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
+
+# How a key begins that never signed in an old form.
+NEW_KEY = "v2."
 
 
 def sign(key: str, *texts: str) -> str:
@@ -17,4 +21,13 @@ def sign(key: str, *texts: str) -> str:
 
 def is_signed(key: str, signature: str, *texts: str) -> bool:
     """Whether it is the signature of these texts, or nothing asks for one."""
-    return any(not one or hmac.compare_digest(sign(one, *texts).encode(), signature.encode()) for one in key.split(","))
+    return any(not one or _signs(one, signature, texts) for one in key.split(","))
+
+
+def is_signed_in_old_form(key: str, signature: str, *texts: str) -> bool:
+    """Whether it is the signature of these texts with a key that signed in the old form too."""
+    return any(_signs(one, signature, texts) for one in key.split(",") if one and not one.startswith(NEW_KEY))
+
+
+def _signs(one: str, signature: str, texts: Sequence[str]) -> bool:
+    return hmac.compare_digest(sign(one, *texts).encode(), signature.encode())

@@ -13,7 +13,7 @@ from stagekit.mark import file_sha256
 from bundle import TAG, Bundle, model_hash, parse_bundle
 from rest import MISSING, Refused, artifact_folder
 from server import Server, explained
-from signature import is_signed, sign
+from signature import is_signed, is_signed_in_old_form, sign
 
 # The folder of a run's artifacts that holds the bundle.
 FOLDER = "model"
@@ -123,13 +123,29 @@ def get_champion(server: Server, number: str) -> Version:
     )  # fmt: skip
 
 
-def bundle_signature(server: Server, tags: Mapping[str, str]) -> dict[str, str]:
+def bundle_signature(server: Server, number: str, tags: Mapping[str, str]) -> dict[str, str]:
     """The tag with the signature of what a version's tags record of its bundle; none without a key."""
-    return {f"{TAG}signature": sign(server.key, *_signed_texts(server, tags))} if server.key else {}
+    return {f"{TAG}signature": sign(server.key, *_signed_texts(server, number, tags))} if server.key else {}
 
 
-def _signed_texts(server: Server, tags: Mapping[str, str]) -> list[str]:
-    return ["bundle", server.name, *(tags.get(TAG + name, "") for name in ("model", "files"))]
+def _signed_texts(server: Server, number: str, tags: Mapping[str, str]) -> list[str]:
+    """With the number, which events name: so the tags of another version have no valid signature on this one."""
+    return ["bundle", server.name, number, *_recorded(tags)]
+
+
+def _recorded(tags: Mapping[str, str]) -> list[str]:
+    return [tags.get(TAG + name, "") for name in ("model", "files")]
+
+
+def is_bundle_signed(server: Server, version: Version) -> bool:
+    """Whether the record of a version's bundle is signed with the server's key, or nothing asks for a signature.
+
+    Releases of before signed without the number. That counts for a key of theirs, until it is replaced.
+    """
+    signature = version.tag("signature")
+    return is_signed(
+        server.key, signature, *_signed_texts(server, version.number, version.tags)
+    ) or is_signed_in_old_form(server.key, signature, "bundle", server.name, *_recorded(version.tags))
 
 
 def promote_tags(server: Server, number: str, promote: str) -> dict[str, str]:
@@ -150,9 +166,9 @@ def signed_promote(server: Server, version: Version) -> str:
 
 def require_signed(server: Server, version: Version) -> None:
     """Errors: BadInput for a version whose bundle is not signed with the key of this installation."""
-    if not is_signed(server.key, version.tag("signature"), *_signed_texts(server, version.tags)):
+    if not is_bundle_signed(server, version):
         raise BadInput(
-            f"{version.label} is not signed with the key of this installation, or its files are not those that were",
+            f"{version.label} is not signed with the key of this installation, or its record is not the one that was",
             expected="a version that the stage registry made",
             do=f"{CHOOSE}; or, if you know that all versions are genuine, `./airflow-ml models --sign`",
         )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_ml import doctor
-from airflow_ml.common import AirflowMlError
+from airflow_ml import doctor, rotate
+from airflow_ml.common import ROOT, AirflowMlError
 from airflow_ml.data import Data
 from airflow_ml.nodes import Node
 
@@ -63,6 +63,10 @@ def test_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("A=1\nB=2\n", 0o600, ""),
         ("A=1\n", 0o600, "make up"),
         ("A=1\nB=2\n", 0o644, "chmod 600"),
+        ("A=1\nB=2\nML_FERNET_KEY=new,old\n", 0o600, "./airflow-ml rotate fernet_key"),
+        ("A=1\nB=2\nML_REGISTRY_KEY=v2.new,\n", 0o600, "./airflow-ml rotate registry_key"),
+        ("A=1\nB=2\nML_REGISTRY_KEY=of-before\n", 0o600, "./airflow-ml rotate registry_key"),
+        ("A=1\nB=2\nML_FERNET_KEY=one\nML_REGISTRY_KEY=v2.one\n", 0o600, ""),
     ],
 )
 def test_settings_are_complete_and_private(text: str | None, mode: int, do: str, tmp_path: Path) -> None:
@@ -125,3 +129,8 @@ def test_check_of_a_swarm_that_cannot_begin_is_wrong(do: str, shown: str, monkey
     monkeypatch.setattr(doctor, "nodes_of", fail)
     (found,) = doctor.storage(Data("/srv/ml", "1:1", "1g"), "swarm")
     assert (found.text, found.do) == ("the engine is no manager", shown)
+
+
+def test_new_key_begins_as_the_stage_asks_for() -> None:
+    assert f'\nNEW_KEY = "{rotate.NEW_KEY}"\n' in (ROOT / "stages" / "registry" / "signature.py").read_text()
+    assert rotate.new_value(rotate.SIGNING).startswith(rotate.NEW_KEY)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -313,23 +314,27 @@ class Signed:
 
     def __init__(self, mlflow: Mlflow) -> None:
         self.mlflow = mlflow
+        self.has_key(self.KEY)
         self.sign_event(KEY)
-        self.sign_bundle()
+        self.sign_bundle("1")
 
     def sign_event(self, key: str, name: str = "airflow-ml", signer: str = KEY) -> None:
         texts = ("event", name, key, self.mlflow.events[key])
         self.mlflow.events[SIGNATURE + key] = sign(signer, *texts)
 
-    def sign_bundle(self, name: str = "airflow-ml") -> None:
+    def sign_bundle(self, *number: str, key: str = KEY) -> None:
+        """For the version of a number; without one, as releases of before signed."""
         texts = [self.mlflow.tags[f"airflow_ml.{tag}"] for tag in ("model", "files")]
-        self.mlflow.tags["airflow_ml.signature"] = sign(self.KEY, "bundle", name, *texts)
+        self.mlflow.tags["airflow_ml.signature"] = sign(key, "bundle", "airflow-ml", *number, *texts)
+
+    def has_key(self, key: str) -> None:
+        login = {"login": "registry", "password": "x", "key": key}
+        (Path(os.environ["ML_CONNECTIONS"]) / "mlflow.json").write_text(json.dumps(login))
 
 
 @pytest.fixture
 def signed(mlflow: Mlflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Signed:
     monkeypatch.setenv("ML_CONNECTIONS", str(tmp_path))
-    login = {"login": "registry", "password": "x", "key": Signed.KEY}
-    (tmp_path / "mlflow.json").write_text(json.dumps(login))
     return Signed(mlflow)
 
 
@@ -408,8 +413,17 @@ def forge_no_signature(signed: Signed) -> None:
     del signed.mlflow.tags["airflow_ml.signature"]
 
 
+def forge_tags_of_another_version(signed: Signed) -> None:
+    """Files of a version that was rejected, with its signature: they once became the champion's."""
+    forge_tree(signed)
+    signed.sign_bundle("2")
+
+
+FORGED_BUNDLES = (forge_tree, forge_day, forge_no_signature, forge_tags_of_another_version)
+
+
 @pytest.mark.parametrize("command", ["resolve", "promote", "check"])
-@pytest.mark.parametrize("forge", [forge_tree, forge_day, forge_no_signature], ids=lambda forge: forge.__name__)
+@pytest.mark.parametrize("forge", FORGED_BUNDLES, ids=lambda forge: forge.__name__)
 def test_bundle_that_the_stage_did_not_sign_is_refused(
     world: World, signed: Signed, answering: Answering, forge: Callable[[Signed], None], command: str
 ) -> None:
@@ -420,6 +434,40 @@ def test_bundle_that_the_stage_did_not_sign_is_refused(
     assert result.code == BAD_INPUT, result.log
     assert "is not signed with the key of this installation" in result.log
     assert files_below(world) == before
+
+
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [
+        ("of-before", 0),
+        ("v2.new,of-before", 0),  # as `rotate` has it while it signs
+        ("v2.new", BAD_INPUT),
+        ("v2.of-before", BAD_INPUT),
+    ],
+)
+def test_bundle_that_an_older_release_signed_is_valid_until_its_key_is_replaced(
+    world: World, signed: Signed, answering: Answering, key: str, code: int
+) -> None:
+    signed.has_key(key)
+    signed.sign_event(KEY, signer=key.split(",")[0])
+    signed.sign_bundle(key=key.rpartition(",")[2])
+    signed.mlflow.answer(answering)
+    assert world.run("resolve").code == code
+
+
+def test_register_does_not_sign_a_forged_version_that_was_promoted(
+    world: World, signed: Signed, answering: Answering
+) -> None:
+    """Whoever gave the champion the record of a new model had it signed by the model's own registration."""
+    model = world.publish_model()
+    added = {name: sha256(signed.mlflow.files[name]) for name in ("_meta.json", "MLmodel")}
+    hashes = {file: model.hashes[f"{MODEL}/{file}"] for file in model.files}
+    signed.mlflow.tags |= {"airflow_ml.files": json.dumps(hashes | added), "airflow_ml.model_sha256": sha256(b"tree")}
+    signed.mlflow.run["lifecycle_stage"] = "active"
+    signed.mlflow.answer(answering)
+    result = world.run("register", "--ds", DAY)
+    assert result.code == BAD_INPUT, result.log
+    assert f"version 1 ({MODEL}) is not signed with the key of this installation" in result.log
 
 
 def test_sign_needs_a_key(world: World, mlflow: Mlflow, answering: Answering) -> None:
