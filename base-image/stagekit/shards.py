@@ -85,7 +85,8 @@ def read_shard(
 ) -> Partition:
     """The verified `files` of a shard of the day's partition `name`.
 
-    The first of them must have been made from `inputs`, hashes by path, by the present image with these parameters.
+    The first of them must have been made from `inputs`, hashes by path, and from nothing else, by the present image
+    with these parameters.
     Errors: as `read_partition`; BadInput if it was not.
     """
     partition = read_partition(root, shard.place(name), files)
@@ -98,8 +99,10 @@ def _check_made_from(
 ) -> None:
     record = shard.step(file)
     image = (record.get("image") or {}).get("name")
+    made_from = shard.inputs(file)
     found = [
-        *(f"another {path}" for path, digest in inputs.items() if shard.inputs(file).get(path) != digest),
+        *(f"another {path}" for path, digest in inputs.items() if made_from.get(path) != digest),
+        *(f"{path}, which the day is not made from" for path in sorted(made_from.keys() - inputs.keys())),
         *(
             f"another {name}"
             for name, value in parameters.items()

@@ -140,6 +140,19 @@ def test_day_is_not_made_of_other_shards(day: Day) -> None:
     assert "do: run the same command with --shard 1" in run.log
 
 
+def test_day_is_not_made_of_shards_with_more_labels(day: Day, files: dict[str, Path]) -> None:
+    day.publish(*flock(60))
+    files["target.csv"].write_text(to_csv(["tag", "grade"], [["tag-1", "C"], ["tag-2", "C"]]))
+    arrived = ("--arrived", "2099-11-26")
+    assert day.run("import-target", "--target", str(files["target.csv"]), *arrived, reuse=True).code == DONE
+    as_of = ("--as-of", "2098-11-21")
+    assert in_shards(day, "prepare", 2).code == DONE
+    run = day.run("prepare", "--shards", "2", *as_of)
+    assert run.code == BAD_INPUT
+    assert "was made with raw/2026-11-21/target-2.csv, which the day is not made from" in run.log
+    assert in_shards(day, "prepare", 2, *as_of).code == DONE
+
+
 @pytest.mark.parametrize("options", [["--shard", "1"], ["--shards", "2", "--shard", "3"], ["--shards", "257"]])
 def test_shard_that_cannot_be_is_refused(day: Day, options: list[str]) -> None:
     day.publish(*flock(12))
@@ -183,3 +196,24 @@ def test_rows_of_a_shard_keep_no_other_rows_in_memory(tmp_path: Path) -> None:
     held = [own.parse(file, block)[0].rows for block in file.blocks()]
     assert sum(frame.height for frame in held) == pytest.approx(rows / 8, rel=0.05)
     assert resident() - before < path.stat().st_size
+
+
+def test_earlier_day_with_the_shards_of_another_run_is_used(day: Day) -> None:
+    for ds in ("2026-11-20", DS):
+        day.publish(*flock(60), ds=ds)
+    assert in_shards(day, "prepare", 2, "--days", "2").code == DONE
+    day.publish(*flock(61), ds="2026-11-20")
+    run = day.run("prepare", "--shards", "2", "--days", "2")
+    assert (run.code, run.result["days"]) == (DONE, ["2026-11-20", DS])
+    assert "2026-11-20 is prepared without shards: shards/2026-11-20-processed-1of2/train_data.csv was made" in run.log
+    assert len(day.rows("processed/2026-11-20/train_data.csv")) == 61
+    day.publish(*flock(61))
+    assert day.run("prepare", "--shards", "2", "--days", "2").code == BAD_INPUT
+
+
+def test_reason_why_an_earlier_day_has_no_shards_is_that_of_its_rows(day: Day) -> None:
+    day.publish("tag\ntag-1\n", flock(60)[1], ds="2026-11-20")
+    day.publish(*flock(60))
+    run = in_shards(day, "prepare", 2, "--days", "2")
+    assert (run.code, run.result["days"]) == (DONE, [DS])
+    assert "raw/2026-11-20/data.csv" in run.result["left_out"]["2026-11-20"]
