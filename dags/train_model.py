@@ -92,7 +92,7 @@ with DAG(
     )
     wait_for_raw = wait_for(RAW, lists_shards=True)
     prepare_shards, prepare = prepare_in_shards(wait_for_raw, option("as-of"))
-    split = split_days()
+    split = split_days(option("as-of"))
     train = stage(
         "training",
         [DS, option_json("params-json", "lightgbm"), option("tuned-max-age"), RANKS, flag("force")],

@@ -27,7 +27,7 @@ with DAG(
 ):
     wait_for_raw = wait_for(RAW)
     prepare = prepare_days(option("as-of"))
-    split = split_days()
+    split = split_days(option("as-of"))
     tune = stage(
         "tuning",
         [DS, option("trials"), option("minutes"), option("seed", "search_seed"), flag("force")],

@@ -41,14 +41,14 @@ def prepare_days(*arguments: Argument, after_shards: bool = False) -> StageOpera
     )
 
 
-def split_days() -> StageOperator:
-    """The task `split`.
+def split_days(*labels: Argument) -> StageOperator:
+    """The task `split`. `labels` are those of `prepare`: another run may have prepared a day with others since.
 
     The Dag's form needs the fields `ds`, `days`, `min_days`, `val_fraction`, `seed` and `force`.
     """
     return stage(
         "preprocessing split",
-        [DS, option("days"), option("min-days"), option("val-fraction"), option("seed"), flag("force")],
+        [DS, option("days"), *labels, option("min-days"), option("val-fraction"), option("seed"), flag("force")],
         uses=[RAW, PROCESSED],
         makes=[PROCESSED],
         doc="Reads `train_data.csv` of `processed/{ds}` and of the other `days`. Writes `train.csv`, `val.csv` and "

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
-from stagekit import NotReady, Partition, option, read_partition
+from stagekit import BadInput, NotReady, Partition, option, read_partition
 
 TARGET = "target.csv"
 DELIVERY = re.compile(r"target(?:-([1-9][0-9]*))?\.csv")
@@ -37,6 +37,12 @@ AS_OF = option(
     type=moment,
     metavar="TIME",
     help="use only labels that had arrived by then; a day means its end in UTC (default: all that are there)",
+)
+PREPARED_AS_OF = option(
+    "--as-of",
+    type=moment,
+    metavar="TIME",
+    help="the --as-of that the days were prepared with; a day that was prepared otherwise is not used (default: none)",
 )
 ARRIVED = option(
     "--arrived",
@@ -72,15 +78,46 @@ def read_raw_day(root: Path, ds: str, files: Sequence[str], as_of: str | None) -
 
 def require_labels(raw: Partition, as_of: str | None) -> None:
     """Errors: NotReady if none of the labels that are there had arrived by `as_of`."""
-    if known := targets_of(raw):
-        if any(file in raw.files for file in known):
-            return
-        first = min(arrival(raw, file) for file in known)
-        raise NotReady(
-            f"no label of {raw.name} had arrived by {as_of}",
-            expected=f"a later --as-of: the first delivery arrived at {first}",
-            do="leave out --as-of, or train on an earlier day",
-        )
+    known = targets_of(raw)
+    if any(file in raw.files for file in known):
+        return
+    first = min(arrival(raw, file) for file in known)
+    raise NotReady(
+        f"no label of {raw.name} had arrived by {as_of}",
+        expected=f"a later --as-of: the first delivery arrived at {first}",
+        do="leave out --as-of, or train on an earlier day",
+    )
+
+
+def require_prepared_as_of(prepared: Partition, raw: Partition, as_of: str | None, *, newest: bool) -> None:
+    """What `prepare` left of a day may be older than its last call, which left the day out, or be of another run.
+
+    Errors: BadInput if train_data.csv was made with another `as_of`, or from labels that arrived after it; with
+    `newest` also if it lacks labels that had arrived.
+    """
+    label, made_from = f"{prepared.name}/train_data.csv", prepared.inputs("train_data.csv")
+    do = f"run `preprocessing prepare` {_bound(as_of)} again"
+    recorded = ((prepared.step("train_data.csv").get("call") or {}).get("arguments") or {}).get("as_of")
+    if recorded != as_of:
+        raise BadInput(f"{label} was made {_bound(recorded)}", expected=f"rows that were made {_bound(as_of)}", do=do)
+    # A rerun of one step has no labels, and only the marks of what this step reads.
+    for file in targets_of(raw):
+        arrived = arrival(raw, file)
+        known, read = as_of is None or arrived <= as_of, f"{raw.name}/{file}" in made_from
+        if read and not known:
+            raise BadInput(
+                f"{label} was made from {raw.name}/{file}, which arrived at {arrived}",
+                expected=f"labels that had arrived by {as_of}",
+                do=do,
+            )
+        if newest and known and not read:
+            raise BadInput(
+                f"{raw.name}/{file} has arrived since {label} was made", expected="rows that were made from it", do=do
+            )
+
+
+def _bound(as_of: str | None) -> str:
+    return f"with --as-of {as_of}" if as_of else "without --as-of"
 
 
 def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> Path:

@@ -15,9 +15,9 @@ def encode_days(args: Namespace) -> Mapping[str, Any]:
     """train_data.csv of processed/{day}, for each usable day, to backtests/{ds}: {day}.csv, encoder.json and
     left_out.json, which says why the other days are left out.
     """
-    last = read_prepared_day(args.data_dir, args.ds)
+    last = read_prepared_day(args.data_dir, args.ds, None)
     found, left_out = use_days(
-        days_of(args), lambda ds: last if ds == args.ds else read_earlier_day(args.data_dir, ds, last)
+        days_of(args), lambda ds: last if ds == args.ds else read_earlier_day(args.data_dir, ds, None, last)
     )
     days = {ds: read_delivered(args.data_dir, ds, day) for ds, day in found.items()}
 

@@ -31,7 +31,7 @@ from stagekit.options import fraction, inner_fraction, or_empty, version, whole_
 from stagekit.shards import SHARD, SHARDS
 
 from container_options import DELIMITER, ENCODING
-from deliveries import ARRIVED, AS_OF
+from deliveries import ARRIVED, AS_OF, PREPARED_AS_OF
 from infer_schema import assumption
 from table_schema import MOST_CATEGORIES, MOST_REJECTED
 
@@ -67,6 +67,7 @@ COMMANDS = (
         run="split:split",
         options=(
             DAYS,
+            PREPARED_AS_OF,
             option(
                 "--min-days",
                 type=whole_number(1, MOST_DAYS),

@@ -15,9 +15,9 @@ def split(args: Namespace) -> Mapping[str, Any]:
 
     Errors: NotReady if fewer days than --min-days can be used.
     """
-    last = read_prepared_day(args.data_dir, args.ds)
+    last = read_prepared_day(args.data_dir, args.ds, args.as_of)
     days, left_out = use_days(
-        days_of(args), lambda day: last if day == args.ds else read_earlier_day(args.data_dir, day, last)
+        days_of(args), lambda day: last if day == args.ds else read_earlier_day(args.data_dir, day, args.as_of, last)
     )
     if len(days) < args.min_days:
         raise NotReady(

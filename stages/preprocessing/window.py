@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from stagekit import BadInput, NotReady, Partition, read_partition
 
+from deliveries import require_prepared_as_of
 from table_schema import Schema, read_schema
 
 log = logging.getLogger(__name__)
@@ -60,10 +61,11 @@ class PreparedDay:
     schema: Schema
 
 
-def read_prepared_day(root: Path, ds: str, *, all_unchanged: bool = False) -> PreparedDay:
-    """The verified train_data.csv of a day.
+def read_prepared_day(root: Path, ds: str, as_of: str | None, *, all_unchanged: bool = False) -> PreparedDay:
+    """The verified train_data.csv of a day, which `prepare` has made with this `as_of`.
 
-    Errors: BadInput if its schema.json changed since it was made, or with `all_unchanged` another file that was read.
+    Errors: BadInput if it was made otherwise, or if its schema.json changed since then; with `all_unchanged` also if
+    another file that was read changed, or labels have arrived.
     """
     processed = read_partition(root, f"processed/{ds}", ["train_data.csv"])
     raw = read_partition(root, f"raw/{ds}", ["schema.json"])
@@ -78,16 +80,27 @@ def read_prepared_day(root: Path, ds: str, *, all_unchanged: bool = False) -> Pr
                 expected="the files that the data was checked from",
                 do="run `preprocessing prepare` again",
             )
+    require_prepared_as_of(processed, raw, as_of, newest=all_unchanged)
     return PreparedDay(processed, raw, read_schema(raw / "schema.json", f"{raw.name}/schema.json"))
 
 
-def read_earlier_day(root: Path, ds: str, last: PreparedDay) -> PreparedDay:
-    """A day before `last`. Errors: BadInput also if its schema is not that of `last`."""
-    day = read_prepared_day(root, ds, all_unchanged=True)
+def read_earlier_day(root: Path, ds: str, as_of: str | None, last: PreparedDay) -> PreparedDay:
+    """A day before `last`.
+
+    Errors: BadInput also if its schema, or the limit on rejected rows that it was prepared with, is not that of `last`.
+    """
+    day = read_prepared_day(root, ds, as_of, all_unchanged=True)
     if (day.schema.fields, day.schema.missing) != (last.schema.fields, last.schema.missing):
         raise BadInput(
             f"{day.raw.name}/schema.json differs from that of {last.raw.name}",
             expected="the same fields in the same order",
             do="take fewer --days",
+        )
+    limits = [(one.processed.step("train_data.csv").get("parameters") or {}).get("max_rejected") for one in (day, last)]
+    if limits[0] != limits[1]:
+        raise BadInput(
+            f"{day.processed.name}/train_data.csv was made with --max-rejected {limits[0]}",
+            expected=f"{limits[1]}, as of {last.processed.name}",
+            do="run `preprocessing prepare` again for all days",
         )
     return day

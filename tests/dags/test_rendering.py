@@ -241,6 +241,15 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
             {"as_of": "2026-11-20", "days": 3},
             ["prepare", "--ds=2026-11-16", "--days=3", "--as-of=2026-11-20", "--max-rejected=0.1"],
         ),
+        *(
+            (
+                dag,
+                "split",
+                {"as_of": "2026-11-20", "days": 3, "min_days": None, "val_fraction": None, "seed": None},
+                ["split", "--ds=2026-11-16", "--days=3", "--as-of=2026-11-20"],
+            )
+            for dag in ("train_model", "tune_model")
+        ),
         ("predict", "resolve", {"as_of": True}, ["resolve", "--as-of=2026-11-16T23:00:00+00:00"]),
         ("predict", "resolve", {"as_of": True, "ds": "2026-10-30"}, ["resolve", "--as-of=2026-10-30"]),
         (

@@ -19,21 +19,23 @@ ROWS = 40
 TIMES = [f"2026-11-{day}T04:00:00Z" for day in (22, 23, 24, 25)]
 
 
-def deliver(day: Day, files: dict[str, Path], labels: dict[int, str], *options: str, name: str = "later.csv") -> Any:
+def deliver(
+    day: Day, files: dict[str, Path], labels: dict[int, str], *options: str, name: str = "later.csv", ds: str = DS
+) -> Any:
     path = files["target.csv"].with_name(name)
     path.write_text(to_csv(["tag", "grade"], [[f"tag-{number}", grade] for number, grade in labels.items()]))
-    return day.run("import-target", "--target", str(path), *options, reuse=True)
+    return day.run("import-target", "--target", str(path), *options, reuse=True, ds=ds)
 
 
-def import_data(day: Day, files: dict[str, Path]) -> None:
+def import_data(day: Day, files: dict[str, Path], ds: str = DS) -> None:
     arguments = put(files, *flock(ROWS))
     at = arguments.index("--target")
-    assert day.run("import", *arguments[:at], *arguments[at + 2 :]).code == 0
+    assert day.run("import", *arguments[:at], *arguments[at + 2 :], ds=ds).code == 0
 
 
-def learnt(day: Day) -> dict[int, str]:
+def learnt(day: Day, ds: str = DS) -> dict[int, str]:
     """The labels that training would learn from."""
-    rows = day.rows(f"processed/{DS}/train_data.csv")
+    rows = day.rows(f"processed/{ds}/train_data.csv")
     return {int(row["tag"].removeprefix("tag-")): row["grade"] for row in rows}
 
 
@@ -134,6 +136,101 @@ def test_no_label_that_came_later_is_used(
         steps = [marks["raw"]["steps"][marks["raw"]["outputs"][file]["step"]] for file in read if "target" in file]
         assert steps
         assert all(step["parameters"]["arrived"] <= moment(as_of) for step in steps)
+
+
+BEFORE, ON_TIME = ["2026-11-19", "2026-11-20"], "2026-11-21T02:00:00Z"
+
+
+def window(day: Day, files: dict[str, Path], deliveries: Sequence[tuple[str, dict[int, str]]]) -> None:
+    """Three days; the labels of the first and the last came on time, those of the one between in these deliveries."""
+    shutil.rmtree(day.root / "raw", ignore_errors=True)
+    for ds in [*BEFORE, DS]:
+        import_data(day, files, ds)
+    whole = dict(enumerate("AABC" * (ROWS // 4)))
+    for ds, arrived, labels in [(BEFORE[0], ON_TIME, whole), (DS, ON_TIME, whole)] + [
+        (BEFORE[1], *one) for one in deliveries
+    ]:
+        assert deliver(day, files, labels, "--arrived", arrived, ds=ds).code == 0
+
+
+def bound(as_of: str | None) -> list[str]:
+    return ["--as-of", as_of] if as_of else []
+
+
+def test_day_that_prepare_leaves_out_does_not_train_on_what_was_prepared_before(
+    day: Day, files: dict[str, Path]
+) -> None:
+    window(day, files, [("2026-11-26T04:00:00Z", dict.fromkeys(range(ROWS), "A"))])
+    assert prepare(day, "--days", "3").result["days"] == [*BEFORE, DS]
+    run = prepare(day, "--days", "3", "--as-of", DS)
+    assert list(run.result["left_out"]) == [BEFORE[1]]
+    run = day.run("split", "--days", "3", "--as-of", DS)
+    assert (run.code, run.result["days"]) == (0, [BEFORE[0], DS])
+    made = f"processed/{BEFORE[1]}/train_data.csv was made without --as-of"
+    assert run.result["left_out"] == {BEFORE[1]: made}
+    run = day.run("split", "--days", "3")
+    assert run.code == 3
+    assert f"processed/{DS}/train_data.csv was made with --as-of {DS}T23:59:59Z" in run.log
+    assert "do: run `preprocessing prepare` without --as-of again" in run.log
+
+
+@RUNS
+@given(
+    deliveries=st.lists(
+        st.tuples(
+            st.sampled_from(TIMES),
+            st.dictionaries(st.integers(0, ROWS - 1), st.sampled_from("ABC"), min_size=1, max_size=12),
+        ),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda one: json.dumps(one[1], sort_keys=True),
+    ),
+    runs=st.lists(
+        st.tuples(st.sampled_from([None, "2026-11-21", *TIMES]), st.sampled_from([1, 3])), min_size=1, max_size=3
+    ),
+    as_of=st.sampled_from([None, "2026-11-21", *TIMES]),
+)
+def test_no_label_that_came_later_is_in_a_window(
+    day: Day,
+    files: dict[str, Path],
+    deliveries: Sequence[tuple[str, dict[int, str]]],
+    runs: Sequence[tuple[str | None, int]],
+    as_of: str | None,
+) -> None:
+    """Whatever runs have prepared the days before, `split` takes the labels of its own time or says that it cannot."""
+    window(day, files, deliveries)
+    for other, days in runs:
+        for ds in [*BEFORE, DS]:
+            day.run("prepare", "--max-rejected", "1", "--days", str(days), *bound(other), reuse=True, ds=ds)
+    until = moment(as_of) if as_of else "9999"
+    known: dict[int, str] = {}
+    for arrived, labels in sorted(deliveries, key=lambda one: one[0]):
+        known |= labels if arrived <= until else {}
+    run = day.run("split", "--days", "3", *bound(as_of), reuse=True)
+    assert run.code == (0 if runs[-1][0] == as_of else 3), run.log
+    if run.code == 0:
+        assert run.result["days"] == [BEFORE[0], *([BEFORE[1]] if known else []), DS]
+        assert not known or learnt(day, BEFORE[1]) == known
+
+
+def test_day_whose_labels_turn_out_to_have_come_later_is_refused(day: Day, files: dict[str, Path]) -> None:
+    arguments = put(files, *flock(ROWS))
+    assert day.run("import", *arguments, "--arrived", TIMES[0]).code == 0
+    assert prepare(day, "--as-of", TIMES[1]).code == 0
+    assert day.run("import", *arguments, "--arrived", TIMES[2]).code == 0
+    run = day.run("split", "--as-of", TIMES[1])
+    assert run.code == 3
+    assert f"was made from raw/{DS}/target.csv, which arrived at {TIMES[2]}" in run.log
+
+
+def test_day_that_newer_labels_spoil_does_not_train_on_older_ones(day: Day, files: dict[str, Path]) -> None:
+    window(day, files, [(ON_TIME, dict(enumerate("AABC" * (ROWS // 4))))])
+    assert day.run("prepare", "--days", "3").result["days"] == [*BEFORE, DS]
+    assert deliver(day, files, dict.fromkeys(range(ROWS), "B"), ds=BEFORE[1]).code == 0
+    assert list(day.run("prepare", "--days", "3", reuse=True).result["left_out"]) == [BEFORE[1]]
+    run = day.run("split", "--days", "3")
+    assert (run.code, run.result["days"]) == (0, [BEFORE[0], DS])
+    assert f"raw/{BEFORE[1]}/target-2.csv has arrived since" in run.result["left_out"][BEFORE[1]]
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,18 @@ def test_later_day_moves_no_code_of_an_earlier_one(day: Day) -> None:
     assert in_order_of_appearance(counts, 3) == ("c", "a", "b")
 
 
+def test_day_that_another_run_has_prepared_for_a_time_is_not_used(day: Day) -> None:
+    """Its rows may lack labels that have arrived since."""
+    for ds in DAYS[2:]:
+        publish(day, ds)
+    assert day.run("prepare", "--as-of", "2098-01-01", ds=DAYS[2]).code == 0
+    assert day.run("encode-days", "--days", "2").result["days"] == 1
+    made = f"processed/{DAYS[2]}/train_data.csv was made with --as-of 2098-01-01T23:59:59Z"
+    assert document(day, "left_out.json") == {DAYS[2]: made}
+    assert day.run("prepare", "--as-of", "2098-01-01").code == 0
+    assert day.run("encode-days", "--days", "2").code == 3
+
+
 def test_label_is_known_when_its_delivery_arrived(day: Day, files: dict[str, Path]) -> None:
     """Of a label that was delivered twice, the later delivery counts, as its label does."""
     arguments = put(files, *flock(ROWS))

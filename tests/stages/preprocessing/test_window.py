@@ -134,6 +134,19 @@ def test_day_that_changed_after_it_was_prepared_is_left_out(window: Day) -> None
     }
 
 
+def test_day_that_a_stricter_prepare_has_refused_is_left_out(window: Day) -> None:
+    bad = [sheep(100_000 + row) for row in range(400)]
+    for row in bad[:100]:
+        row[4] = "many"
+    window.publish(
+        to_csv(DATA_HEADER, bad), to_csv(["tag", "grade"], [graded(100_000 + n) for n in range(400)]), ds=DAYS[1]
+    )
+    assert window.run("prepare", "--days=4", "--max-rejected=1").result["days"] == DAYS
+    prepared, split = train_on(window, 4)
+    assert list(prepared["left_out"]) == list(split["left_out"]) == [DAYS[1]]
+    assert split["left_out"][DAYS[1]] == f"processed/{DAYS[1]}/train_data.csv was made with --max-rejected 1.0"
+
+
 def test_day_is_used_where_only_what_split_reads_is_there(window: Day) -> None:
     """As in a rerun of this step alone, which once left out all earlier days."""
     _, split = train_on(window, 2)
