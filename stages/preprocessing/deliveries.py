@@ -70,7 +70,13 @@ def read_raw_day(root: Path, ds: str, files: Sequence[str], as_of: str | None) -
     There may be none of the latter. Errors: NotReady if no labels are there at all.
     """
     raw = read_partition(root, f"raw/{ds}", [])
-    targets = targets_of(raw) or [TARGET]  # which is reported as missing
+    targets = targets_of(raw)
+    if not targets:
+        raise NotReady(
+            f"partition {raw.name} has no {TARGET} yet: its labels have not arrived",
+            expected="a first delivery of labels",
+            do="add them (`preprocessing import-target`), or train on an earlier day, one whose labels are there",
+        )
     known = [file for file in targets if as_of is None or arrival(raw, file) <= as_of]
     oldest_first = sorted(known, key=lambda file: arrival(raw, file))
     return read_partition(root, raw.name, [*files, *reversed(oldest_first)])

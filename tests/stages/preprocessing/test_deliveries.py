@@ -48,6 +48,7 @@ def test_labels_come_after_the_data_in_two_deliveries(day: Day, files: dict[str,
     run = prepare(day)
     assert run.code == 4
     assert f"partition raw/{DS} has no target.csv yet" in run.log
+    assert "train on an earlier day, one whose labels are there" in run.log
     run = deliver(day, files, dict.fromkeys(range(20), "A"))
     assert (run.code, run.result["file"], run.result["rows"]) == (0, "target.csv", {"target.csv": 20})
     first = day.file(f"raw/{DS}/target.csv").read_bytes()
