@@ -62,6 +62,7 @@ class Cluster:
         self.refusals: dict[str, list[KubernetesError]] = {}
         # The answer to the next POST, which does its work all the same.
         self.lost_answers: list[KubernetesError] = []
+        self.lost_secret_answers: list[KubernetesError] = []
         self.created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         # Whether pods stay when they are deleted, because their node does not answer.
         self.node_is_lost = False
@@ -152,7 +153,11 @@ class Cluster:
         return pod
 
     def _keep_secret(self, request: Request) -> Json:
+        if request.data in self.secrets:
+            raise KubernetesError(409, "AlreadyExists", f'secrets "{request.data["metadata"]["name"]}" already exists')
         self.secrets.append(request.data)
+        if self.lost_secret_answers:
+            raise self.lost_secret_answers.pop()
         return dict(request.data)
 
     def _log(self) -> bytes:

@@ -423,3 +423,12 @@ def test_pod_of_a_cluster_knows_its_api_server(
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "6443")
     assert kubernetes.connect(1).address == address
+
+
+def test_secret_whose_answer_was_lost_is_that_of_the_pod(
+    engine: KubernetesEngine, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.lost_secret_answers = [KubernetesError(500, "InternalError", "etcdserver: request timed out")]
+    name = engine.start(with_connection(tmp_path, monkeypatch))
+    assert (list(cluster.pods), len(cluster.secrets)) == ([name], 1)
+    assert cluster.requests == ["POST", "POST secret", "POST secret"]

@@ -62,7 +62,7 @@ class KubernetesEngine(Engine):
         pod = self._create(pod_of(work, name))
         if work.connection:
             try:
-                self._api.create("secrets", secret_of(pod, *_connection(work)))
+                self._create_secret(secret_of(pod, *_connection(work)))
             except BaseException:
                 self.remove(name)
                 raise
@@ -74,10 +74,16 @@ class KubernetesEngine(Engine):
         except Refused as error:
             if error.status in INVALID:
                 raise NotRun(f"the pod of {body['spec']['containers'][0]['image']}: {error}", hopeless=True) from None
-            # The answer to an earlier request was lost: nobody else makes a pod of this name.
-            if (error.status, error.reason) != (CONFLICT, "AlreadyExists"):
+            if not _is_repeated(error):
                 raise
         return self._api.pod(body["metadata"]["name"])
+
+    def _create_secret(self, body: Json) -> None:
+        try:
+            self._api.create("secrets", body)
+        except Refused as error:
+            if not _is_repeated(error):
+                raise
 
     def make_network(self, work: Work) -> str:
         raise NotRun(
@@ -156,6 +162,11 @@ class KubernetesEngine(Engine):
         with suppress(NotRun, ContainerGone):
             return self._state(pod).exit_code is None
         return False
+
+
+def _is_repeated(error: Refused) -> bool:
+    """Whether the answer to an earlier request was lost: nobody else makes a pod or a Secret of this name."""
+    return (error.status, error.reason) == (CONFLICT, "AlreadyExists")
 
 
 def _stage(work: Work) -> str:
