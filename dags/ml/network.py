@@ -35,6 +35,11 @@ def require(network: str, name: str | None) -> None:
     )
 
 
+def setting_of(name: str | None) -> str:
+    """The settings that give an engine's network this name; an empty text if there is none."""
+    return " or ".join(variable for variable in VARIABLES.values() if os.environ.get(variable) == name)
+
+
 def addresses(network: str) -> dict[str, str]:
     """The variables that a container on MLflow's network gets, if they are set; on another one none."""
     return {name: os.environ[name] for name in ADDRESSES if network == MLFLOW and os.environ.get(name)}

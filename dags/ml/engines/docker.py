@@ -17,6 +17,7 @@ from docker.errors import APIError, DockerException
 from docker.types import Mount
 
 from ml import connections, container_labels
+from ml import network as networks
 from ml.engines import ContainerGone, Engine, EngineError, NotRun, Output, State, Work
 from ml.outcome import KILLED
 from ml.settings import setting
@@ -36,6 +37,10 @@ OUT_OF_MEMORY_LOOKS, OUT_OF_MEMORY_LOOK_S = 10, 0.2
 LEFT_NETWORK_S = 120
 # How the engine says that somebody else has removed a container or a service, or removes it now.
 GONE = re.compile(r"No such (container|service|network)|is already in progress|^(service|network) \S+ not found")
+
+
+# How it says that a container cannot start for lack of its network.
+NO_NETWORK = re.compile(r"network \S+ not found")
 
 
 class DockerEngine(Engine):
@@ -80,7 +85,7 @@ class DockerEngine(Engine):
         return shlex.join(["docker", "run", *all_options, work.image, *work.command])
 
     def start(self, work: Work) -> str:
-        with trouble():
+        with trouble(), network_of(work):
             made = self._client.create_container(
                 work.image,
                 list(work.command),
@@ -231,6 +236,22 @@ def age_s(moment: str) -> float:
     """Seconds since a time of the engine, which has nanoseconds."""
     then = datetime.fromisoformat(re.sub(r"([.][0-9]+)?(Z|[+-][0-9:]+)$", r"\2", moment))
     return (datetime.now(UTC) - then).total_seconds()
+
+
+@contextmanager
+def network_of(work: Work) -> Iterator[None]:
+    """A refusal for lack of the work's network becomes NotRun, which names it."""
+    try:
+        yield
+    except APIError as error:
+        if work.network == networks.NONE or not NO_NETWORK.search(str(error.explanation)):
+            raise
+        setting = networks.setting_of(work.network)
+        named = f", which {setting} names" if setting else ""
+        raise NotRun(
+            f"the engine has no network {work.network}{named}; expected one that `docker network ls` shows; do: run "
+            "`make up`, or correct the setting"
+        ) from error
 
 
 @contextmanager
