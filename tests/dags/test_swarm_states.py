@@ -1,13 +1,18 @@
 """How the swarm engine reads the state of a task and of its node; tests/dags/swarm has real ones."""
 
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from struct import pack
+from threading import Thread
 from typing import Any
 
 import pytest
 from airflow_ml import nodes as nodes_of_the_host
 
-from ml.engines import NotRun, State, docker
-from ml.engines.swarm import judge, newest, task_template
+from ml.engines import EngineError, NotRun, State, docker
+from ml.engines.swarm import SwarmEngine, judge, newest, task_template
 from ml.operator import StageOperator
 from ml.placement import SAFE, Reservation, constraints_of, reservation_of, safe_node
 from ml.settings import SettingError
@@ -15,6 +20,7 @@ from ml.settings import SettingError
 LOST_S = 60
 NOW = datetime.now(UTC)
 NO_NODE = "no suitable node (scheduling constraints not satisfied on 3 nodes)"
+RESTARTING = "no suitable node (1 node not available for new tasks; scheduling constraints not satisfied on 2 nodes)"
 BUSY = "no suitable node (insufficient resources on 2 nodes; scheduling constraints not satisfied on 1 node)"
 
 
@@ -72,6 +78,7 @@ def test_state_of_a_task(found: dict[str, Any] | None, around: dict[str, Any], e
         (task("failed", error="starting failed: x"), nodes("ready"), "did not start on node2: starting", False),
         (task("orphaned"), {}, "that has left the swarm", False),
         (task("pending", 60, NO_NODE), nodes("ready"), "no node fits: no suitable node", True),
+        (task("pending", 60, RESTARTING), nodes("down"), "no node fits: no suitable node [(]1 node not avail", False),
         (task("running", 9000), nodes("down", 61), "node2 has been lost for 60 s", False),
         (task("complete", exit_code=0), nodes("down", 61), "node2 has been lost for 60 s", False),  # with its result
         (task("assigned", 9000), nodes("down", 61), "node2 has been lost for 60 s", False),
@@ -83,6 +90,50 @@ def test_task_that_will_never_end_is_given_up_in_words(
     with pytest.raises(NotRun, match=message) as error:
         judge(found, around, LOST_S)
     assert error.value.hopeless is hopeless
+
+
+class Manager(BaseHTTPRequestHandler):
+    """A manager whose node has died, and is ready still: its log is its own complaint, in a frame of the third kind."""
+
+    log = b""
+
+    def do_GET(self) -> None:
+        found: dict[str, Any] | list[Any] = {"ApiVersion": "1.45"}
+        if "/tasks" in self.path:
+            found = [task("complete", exit_code=0)]
+        if "/nodes" in self.path:
+            found = [{"ID": "n", **nodes("ready")["n"]}]
+        body = self.log if "/logs" in self.path else json.dumps(found).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def manager() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Manager)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"tcp://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def frame(kind: int, text: bytes) -> bytes:
+    return pack(">BxxxL", kind, len(text)) + text
+
+
+def test_complaint_of_the_manager_is_no_output(manager: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As output it was the last line, and the task failed for good for lack of a result."""
+    said = b"Error grabbing logs: warning: incomplete log stream: node n is not available\n"
+    with SwarmEngine(manager, 5, LOST_S) as engine:
+        monkeypatch.setattr(Manager, "log", frame(1, b"a line\n") + frame(1, b"{}\n"))
+        assert next(engine.follow("s", 5)) == (b"a line\n{}\n", None)
+        monkeypatch.setattr(Manager, "log", frame(1, b"a line\n") + frame(3, said))
+        with pytest.raises(EngineError, match=r"cannot fetch what the container wrote: Error grabbing .* available$"):
+            list(engine.follow("s", 5))
 
 
 def test_newest_task_of_a_service_counts() -> None:

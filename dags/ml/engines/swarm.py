@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from struct import Struct
 from typing import Any
 from uuid import uuid4
 
+from docker.errors import create_api_error_from_http_exception
 from docker.types import (
     ContainerSpec,
     EndpointSpec,
@@ -22,6 +24,7 @@ from docker.types import (
     TaskTemplate,
 )
 from docker.utils import parse_bytes
+from requests import HTTPError
 
 from ml import connections, container_labels, placement
 from ml import network as networks
@@ -34,6 +37,7 @@ from ml.engines.docker import (
     STOP_SECONDS,
     DockerEngine,
     age_s,
+    network_of,
     trouble,
 )
 from ml.outcome import KILLED
@@ -44,10 +48,13 @@ SECOND_NS = 10**9
 OLDEST_ENGINE = 25
 # A task has ended well, or badly; or it did not begin.
 ENDED, NOT_BEGUN = ("complete", "failed"), ("rejected", "shutdown", "remove", "orphaned")
-# How Swarm says why a task waits: for a node that does not exist, or for memory and processors that others have now.
-NO_NODE, BUSY = "no suitable node", "insufficient resources"
+# How Swarm says why a task waits: for a node that does not exist, for memory and processors that others have now, or
+# for a node that is down or drained.
+NO_NODE, BUSY, RESTARTING = "no suitable node", "insufficient resources", "not available for new tasks"
 # A task without any node that fits is given up after so many seconds: a node may only be restarting.
 NO_NODE_S = 15
+# How a frame of a log begins; and the kind of one that holds what the engine says of the log.
+FRAME, SYSTEM_ERROR = Struct(">BxxxL"), 3
 # A network is in use until the last task on it is gone.
 NETWORK_S = 3
 
@@ -80,7 +87,7 @@ class SwarmEngine(DockerEngine):
     def start(self, work: Work) -> str:
         self._require_nodes(work)
         name = f"airflow-ml-{uuid4().hex[:16]}"
-        with trouble():
+        with trouble(), network_of(work):
             own = self._make_network(name, work) if work.network == networks.NONE else None
             try:
                 made = self._client.create_service(
@@ -130,10 +137,12 @@ class SwarmEngine(DockerEngine):
         return lines[-1].strip() if lines else ""
 
     def follow(self, container: str, seconds: float) -> Iterator[Output]:
-        """The output comes in one piece at the end: a stream of a service's logs does not end with its task."""
+        """The output in one piece, at the end or when the time is over: a stream of a service's logs does not end."""
         end = time.monotonic() + seconds
         while self.state(container).exit_code is None:
             if time.monotonic() > end:
+                with suppress(EngineError):  # it is read again at the end
+                    yield None, self._output(container, "stderr")
                 return
             time.sleep(LOOK_S)
         self._require_answer(container)
@@ -217,8 +226,23 @@ class SwarmEngine(DockerEngine):
             return {str(node["ID"]): node for node in self._client.nodes()}
 
     def _output(self, service: str, stream: str, tail: int | str = "all") -> bytes:
+        """What a task has written. Errors: EngineError if the manager says that it could not fetch it.
+
+        The manager says so in the log itself, in a frame of another kind, which the SDK does not keep apart.
+        """
         with trouble():
-            return b"".join(self._client.service_logs(service, **{stream: True}, tail=tail, is_tty=False))
+            client, query = self._client, {stream: True, "tail": tail}
+            url = f"{client.base_url}/v{client.api_version}/services/{service}/logs"
+            answer = client.get(url, params=query, timeout=self._patience_s)
+            try:
+                answer.raise_for_status()
+            except HTTPError as error:
+                create_api_error_from_http_exception(error)
+        kinds = [*frames_of(answer.content)]
+        if complaint := b"".join(text for kind, text in kinds if kind == SYSTEM_ERROR):
+            said = complaint.decode("utf-8", errors="replace").strip()
+            raise EngineError(f"cannot fetch what the container wrote: {said}")
+        return b"".join(text for _, text in kinds)
 
 
 def connect(patience_s: float) -> SwarmEngine:
@@ -282,11 +306,20 @@ def judge(task: Mapping[str, Any] | None, nodes: Mapping[str, Any], lost_s: floa
         )
     if status["State"] == "pending" and NO_NODE in said and BUSY not in said and age_s(status["Timestamp"]) > NO_NODE_S:
         raise NotRun(
-            f"no node fits: {said}; do: change ML_STAGE_CONSTRAINTS, or the nodes' labels; "
-            "./airflow-ml doctor checks a new node",
-            hopeless=True,
+            f"no node fits: {said}; do: see whether all nodes are up, or change ML_STAGE_CONSTRAINTS or the nodes' "
+            "labels; ./airflow-ml doctor checks a new node",
+            hopeless=RESTARTING not in said,
         )
     return State(None)
+
+
+def frames_of(log: bytes) -> Iterator[tuple[int, bytes]]:
+    """The frames of a log: the kind, which is that of the stream, and the text."""
+    start = 0
+    while start < len(log):
+        kind, length = FRAME.unpack_from(log, start)
+        start += FRAME.size + length
+        yield kind, log[start - length : start]
 
 
 def newest(tasks: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
