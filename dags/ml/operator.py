@@ -3,11 +3,12 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from inspect import signature
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.docker.operators.docker import DockerOperator
@@ -114,6 +115,7 @@ class StageOperator(DockerOperator):
         self.container_id = ""
         self.last_line = ""
         self._killed = False
+        self._began = 0.0
         run = {"dag": "{{ dag.dag_id }}", "task": "{{ task.task_id }}", "run": "{{ run_id }}"}
         super().__init__(
             image=image.name,
@@ -158,15 +160,17 @@ class StageOperator(DockerOperator):
 
     def _run(self, context: Context) -> dict[str, Any]:
         self.log.info("By hand: %s", self.outcome.by_hand)
+        self._began = time()
         self.container_id = self._join() or self._start()
         return self._follow(context, [0, 0])
 
-    def collect(self, context: Context, event: str, logged: list[int]) -> dict[str, Any]:
+    def collect(self, context: Context, event: str, logged: list[int], began: float = 0) -> dict[str, Any]:
         """Go on after the triggerer has waited; `event` is the container, `logged` its lines logged before, by stream.
 
+        `began`: when the work began, in seconds since 1970, so that a second wait has only the rest of the time limit.
         Errors: as `execute`.
         """
-        self.container_id = event
+        self.container_id, self._began = event, began or time()
         return self._disciplined(context, lambda: self._follow(context, logged))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -276,10 +280,12 @@ class StageOperator(DockerOperator):
         state = self._engine.state(self.container_id)
         spent = timedelta(seconds=monotonic() - started)
         if state.exit_code is None:
-            self._defer(spent, lines)
-        if spent >= PATIENCE and not (state.rank and state.exit_code):
-            # It has ended since the time was over, such as while this machine or this service hung: the result may be
-            # in what is not read yet. If one of several ranks failed, what it wrote is read, and others may go on.
+            self._defer(lines)
+        is_cut = not state.exit_code and not _is_result(self.last_line)
+        if is_cut or (spent >= PATIENCE and not (state.rank and state.exit_code)):
+            # It has ended since the time was over, such as while this machine or this service hung, or the connection
+            # to the engine was cut, which looks like the end of the log: the result may be in what is not read yet. If
+            # one of several ranks failed, what it wrote is read, and others may go on.
             self.outcome.lines.clear()
             self._log_output(self._engine.follow(self.container_id, TO_THE_END.total_seconds()), lines)
         self.outcome.exit_code = state.exit_code
@@ -287,12 +293,13 @@ class StageOperator(DockerOperator):
             self._fail(state, context)
         return self._parse_result(self.last_line, context)
 
-    def _defer(self, spent: timedelta, logged: list[int]) -> NoReturn:
+    def _defer(self, logged: list[int]) -> NoReturn:
         self.log.info("Container %s goes on; the triggerer waits for its end", self.container_id[:12])
+        spent = timedelta(seconds=time() - self._began)
         self.defer(
             trigger=ContainerTrigger(self.container_id, self._task_labels()),
             method_name=self.collect.__name__,
-            kwargs={"logged": logged},
+            kwargs={"logged": logged, "began": self._began},
             timeout=max(self.execution_timeout - spent, timedelta(seconds=1)) if self.execution_timeout else None,
         )
 
@@ -411,14 +418,28 @@ class StageOperator(DockerOperator):
 
     def _parse_result(self, line: str, context: Context) -> dict[str, Any]:
         try:
-            result = json.loads(line)
-            if not isinstance(result, dict):
-                raise TypeError("not an object")
+            result = _result_of(line)
         except (ValueError, TypeError) as error:
-            raise AirflowFailException(
+            # A retry of a stage that has published its files only verifies them, and prints the line again.
+            raise StageFailed(
                 f"{self.stage} ended well, but the last line of its stdout, {line!r}, is not the JSON object "
-                f"that every stage prints ({error})"
+                f"that every stage prints ({error}): the stage did not print it, or the engine has lost it "
+                f"(a retry may help). By hand: {self.outcome.by_hand}"
             ) from None
         for asset in self.outlets:
             context["outlet_events"][asset].extra = result
         return result
+
+
+def _result_of(line: str) -> dict[str, Any]:
+    result = json.loads(line)
+    if not isinstance(result, dict):
+        raise TypeError("not an object")
+    return result
+
+
+def _is_result(line: str) -> bool:
+    with suppress(ValueError, TypeError):
+        _result_of(line)
+        return True
+    return False

@@ -19,9 +19,10 @@ import structlog
 from airflow.models import DagRun
 from airflow.models.trigger import Trigger
 from airflow.sdk.execution_time.supervisor import TaskRunResult
+from airflow.triggers.base import TriggerEvent
 
 from ml import engines, operator
-from ml.engines import State
+from ml.engines import Output, State
 from ml.engines.docker import DockerEngine
 from ml.trigger import ContainerTrigger
 from tests.dags.conftest import DAGS, ROOT
@@ -91,8 +92,9 @@ sys.stdout.write("y" * 300_000 + "\\n" + '{"rows": 1}')
 
 @pytest.mark.parametrize("code", ["", "print('done')", "print([1])", "print('{')"])
 def test_container_that_prints_no_result_fails_the_task(probes: Airflow, code: str) -> None:
+    """Not for good: the engine may have lost the line, and a retry prints it again."""
     _, outcome = execute(probes, code or "pass")
-    assert outcome.ti.state == "failed"
+    assert outcome.ti.state == "up_for_retry"
     assert "not the JSON object that every stage prints" in str(outcome.error)
 
 
@@ -217,6 +219,14 @@ def test_network_without_a_name_fails_at_once_and_says_what_to_set(
     _, outcome = execute(probes, RESULT, "probe_on_the_network")
     assert outcome.ti.state == "failed"
     assert "ML_MLFLOW_NETWORK is unset or empty" in str(outcome.error)
+
+
+def test_network_that_the_engine_does_not_have_is_named(probes: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before: the container had been removed by somebody else."""
+    monkeypatch.setenv("ML_MLFLOW_NETWORK", "airflow-ml_nowhere")
+    _, outcome = execute(probes, RESULT, "probe_on_the_network")
+    assert outcome.ti.state == "up_for_retry"
+    assert "the engine has no network airflow-ml_nowhere, which ML_MLFLOW_NETWORK names" in str(outcome.error)
 
 
 def test_container_of_a_task_that_only_reads_cannot_write(probes: Airflow) -> None:
@@ -412,6 +422,38 @@ def test_container_that_ends_while_the_worker_hangs_has_its_result_read(
     assert engine.containers(run.run_id) == []
     lines = [log["event"] % log.get("positional_args", ()) for log in logs]
     assert [line for line in lines if line.startswith("line ")] == ["line 0", "line 1", "line 2"]
+
+
+def test_log_that_was_cut_off_is_read_again(probes: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the client, a connection that ends is the end of the log."""
+    follow, cut = DockerEngine.follow, []
+
+    def follow_once(self: DockerEngine, container: str, seconds: float) -> Iterator[Output]:
+        output = list(follow(self, container, seconds))
+        if not cut:
+            cut.append(output.pop(next(place for place, (stdout, _) in enumerate(output) if stdout)))
+        yield from output
+
+    monkeypatch.setattr(DockerEngine, "follow", follow_once)
+    run, outcome = execute(probes, RESULT)
+    assert cut
+    assert outcome.ti.state == "success", outcome.error
+    assert probes.result(run, "probe")["rows"] == 3
+
+
+@pytest.mark.usefixtures("_no_patience")
+def test_time_limit_is_that_of_all_waits_together(probes: Airflow) -> None:
+    """A trigger that fires early sends the task to another wait, which had the whole limit again."""
+    run, _ = execute(probes, "import time; time.sleep(600)")
+    ends = []
+    for _ in range(2):
+        waiting = probes.waiting(run, "probe")
+        ends.append(waiting.trigger_timeout)
+        Trigger.submit_event(waiting.trigger_id, TriggerEvent(probes.trigger(run, "probe").container))  # type: ignore[attr-defined]
+        time.sleep(2)
+        assert probes.run_task(run, "probe", new_try=False).ti.state == "deferred"
+    assert abs(ends[1] - ends[0]) < timedelta(seconds=1)
+    asyncio.run(probes.trigger(run, "probe").on_kill())
 
 
 @pytest.mark.usefixtures("_no_patience")
