@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ WITHOUT_ENGINE = (
     ("lineage raw/2026-11-21", 3), ("explain 2026-11-21 T1", 3),
     ("diff raw/2026-11-21 raw/2026-11-22", 3), ("rerun raw/2026-11-21", 3),
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_settings_left() -> Iterator[None]:
+    """A command writes `.env` if there is none: one that names NOWHERE as the engine must not stay for `make run`."""
+    was_there = (ROOT / ".env").exists()
+    yield
+    if not was_there:
+        (ROOT / ".env").unlink(missing_ok=True)
 
 
 def tool(words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
