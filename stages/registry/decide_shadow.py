@@ -9,10 +9,10 @@ from stagekit.contract import read_document
 from stagekit.models import model_name
 
 from bundle import TAG, model_hash, read_model
-from decisions import NOT_IN_SHADOW, SHADOW_DAYS
-from registered_model import SHADOW, promoted_before, read_registered_model
+from decisions import ASKED, NOT_IN_SHADOW, SHADOW_DAYS, SHADOW_RUN
+from registered_model import SHADOW, promoted_before, read_registered_model, run_key
 from server import connect, explained
-from versions import get_version, signed_promote, tag_version, versions_of
+from versions import Version, get_version, signed_promote, tag_version, versions_of
 from weigh import COMPARISON_FILE, MANUAL, Decision, carry_out, read_comparison, weigh
 
 
@@ -29,7 +29,8 @@ def decide_shadow(args: Namespace) -> dict[str, Any]:
     version, registered = get_version(server, args.version), read_registered_model(server)
     progress = content.get("shadow") or {}
     days = ", ".join(progress.get("days", []))
-    in_shadow = registered.aliases.get(SHADOW) == version.number or promoted_before(registered, version.number)
+    before = promoted_before(registered, version.number) or _asked_before(version, days)
+    in_shadow = registered.aliases.get(SHADOW) == version.number or before
     if not in_shadow or not progress.get("complete"):
         found = f"version {version.number} is not in shadow, or has too few days: {days or 'none'}"
         decision = Decision(NOT_IN_SHADOW, (found,))
@@ -40,4 +41,14 @@ def decide_shadow(args: Namespace) -> dict[str, Any]:
         decision = weigh(comparison, registered, version, twins, promote)
         with explained(server, "recording the shadow days"):  # before the alias goes, so that `decide` never sees none
             tag_version(server, version.number, f"{TAG}{SHADOW_DAYS}", days)
+            tag_version(server, version.number, f"{TAG}{SHADOW_RUN}", run_key())
     return carry_out(server, version, comparison, decision, args.by, SHADOW)
+
+
+def _asked_before(version: Version, days: str) -> bool:
+    """Whether an earlier try of this Dag run has left the version to a person, who has not answered yet.
+
+    Its result may be lost, and then nobody asks. A later day of the version, with the same days, asks nothing again.
+    """
+    asked = {"decision": ASKED, SHADOW_DAYS: days, SHADOW_RUN: run_key()}
+    return bool(run_key()) and all(version.tag(name) == value for name, value in asked.items())

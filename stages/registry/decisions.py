@@ -16,6 +16,8 @@ IN_SHADOW = "in shadow"
 NOT_IN_SHADOW = "not in shadow"
 # The tag of a version that was in shadow: the days that the gate has decided on.
 SHADOW_DAYS = "shadow_days"
+# The Dag run that has decided on them: another try of it asks again what it has asked.
+SHADOW_RUN = "shadow_run"
 
 
 def is_rejected(version: Version) -> bool:
