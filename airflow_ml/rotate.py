@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from airflow_ml import stack
-from airflow_ml.common import ROOT, AirflowMlError, only_change
+from airflow_ml.common import ROOT, AirflowMlError, docker, locked_image, only_change, settings, try_docker
 from airflow_ml.make_env import change_settings, make_env
 from airflow_ml.models import ask_registry
 from airflow_ml.secret_files import SECRETS, secret_values, setting, write_secrets
@@ -56,6 +56,9 @@ def rotate(names: Sequence[str]) -> None:
         stack.start()
         ask_registry("sign", "--check")  # what is forged must not be signed now
         set_values({SIGNING: f"{new[SIGNING]},{old[SIGNING]}"})
+        # From here on a Dag signs with the new key: nothing that it writes meanwhile keeps a signature of the old one.
+        stack.start()
+        wait_for_registry()
         ask_registry("sign")
     if FERNET in names:
         set_values({FERNET: f"{new[FERNET]},{old[FERNET]}"})
@@ -64,6 +67,15 @@ def rotate(names: Sequence[str]) -> None:
     if POSTGRES in names:
         set_database_password(new[POSTGRES])
     stack.start()
+
+
+def wait_for_registry() -> None:
+    """Wait for the stage's containers: one that began with the old key alone may still sign with it."""
+    ours = f"label=airflow-ml.data={settings()['ML_DATA']}"
+    image = f"ancestor={locked_image('registry')}"
+    if working := docker("ps", "--quiet", "--filter", ours, "--filter", image).split():
+        print(f"==> Waiting for {len(working)} containers that may sign with the old key", file=sys.stderr)
+        try_docker("wait", *working)  # one that is gone meanwhile has ended
 
 
 def require_in_file(names: Iterable[str]) -> None:

@@ -35,7 +35,7 @@ rotate.run(argparse.Namespace(secrets=rotate.NAMES))
 # After the step was called so often: what is true then.
 STEPS = (
     ("change_settings", 1, "both signing keys are in .env alone"),
-    ("ask_registry", 2, "everything is signed with the new key, the services have the old one"),
+    ("ask_registry", 2, "everything is signed with the new key, the services have both"),
     ("change_settings", 2, "both Fernet keys are in .env alone"),
     ("encrypt_again", 1, "Airflow is stopped, everything is encrypted with the new key"),
     ("change_settings", 3, "every new value is in .env, and nowhere else"),
