@@ -1,16 +1,18 @@
-"""Backs up this installation while it runs: databases, MLflow's files, data and `.env`, into a folder.
+"""Backs up this installation while it runs: databases, MLflow's files, data, `.env` and rules, into a folder.
 
 FOLDER is new, by default backups/DATE-TIME. The databases are copied first, so each file that they name is in the copy.
 Each partition of the copy is compared with its mark. Airflow's logs are not part of a backup. Whoever can read the
-folder has every secret: keep it as safe as `.env`.
+folder has every secret: keep it as safe as `.env`. What a backup that was killed has left beside the folder is removed.
 Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage.
 """
 
 import argparse
 import contextlib
+import fcntl
 import gzip
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,21 +22,24 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, locked_image, project, settings
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, locked_image, only_change, project, settings
+from airflow_ml.images.lock import revision_of
 from airflow_ml.stack import compose
 from airflow_ml.text_table import size_text
 
 VERSION = 1
-INDEX, SETTINGS = "backup.json", "env"
+INDEX, SETTINGS, RULES = "backup.json", "env", "rules.json"
+# The installation's gate, costs and way to promote.
+OWN_RULES = ROOT / "dags" / RULES
 # In this order: Airflow records what MLflow has done already.
 DATABASES = ("airflow", "mlflow")
 # A partition may be published while it is copied; a second copy has it whole.
 COPIES = 2
 
 
-def volumes(known: Mapping[str, str]) -> dict[str, str]:
-    """The volume, or host folder, of each archive, under these settings."""
-    return {"mlflow": f"{project()}_mlflow", "data": known["ML_DATA"]}
+def volumes(known: Mapping[str, str], env: "Path | None" = None) -> dict[str, str]:
+    """The volume, or host folder, of each archive, under these settings, which `env` has in place of `.env`."""
+    return {"mlflow": f"{project(env)}_mlflow", "data": known["ML_DATA"]}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,42 +53,97 @@ def run(arguments: argparse.Namespace) -> int:
     folder = (arguments.folder or ROOT / "backups" / f"{now:%Y-%m-%d-%H%M%S}").absolute()
     if folder.exists():
         raise AirflowMlError(f"{folder} is there already", do="name a new folder", exit_code=WRONG_USAGE)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True, mode=0o700)
-    try:
+    with partial_folder(folder) as partial:
         torn = copy(partial)
         write_index(partial, now, torn)
         partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     for partition in torn:
-        print(f"warning: {partition} is torn in the data, so in the backup too; see docs/operate.md", file=sys.stderr)
+        print(f"warning: {partition} is torn, so in the backup too; see docs/operate.md", file=sys.stderr)
     size = sum(file.stat().st_size for file in folder.iterdir())
     print(f"backed up into {folder}, {size_text(size)}; restore it with: ./airflow-ml restore {folder}")
     return 0
 
 
+@contextlib.contextmanager
+def partial_folder(folder: Path) -> Iterator[Path]:
+    """A folder for what is not complete yet; it is gone at the end. Removes those of backups that were killed.
+
+    Who fills a folder holds a lock on it, so that no other backup takes it for a left one.
+    Errors: AirflowMlError if another backup fills it.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    for left in folder.parent.glob(".*.partial"):
+        # Others may call a file so; a left one has the secrets, unless it was killed before.
+        if left == partial or (left / SETTINGS).is_file():
+            with locked(left) as is_left:
+                if is_left:
+                    shutil.rmtree(left)
+                    print(f"removed {left}, of a backup that was interrupted", file=sys.stderr)
+    try:
+        partial.mkdir(parents=True, mode=0o700)
+    except FileExistsError:
+        raise AirflowMlError(f"another backup writes {folder}", do="name a new folder") from None
+    with locked(partial):
+        try:
+            yield partial
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Hold a folder until the end, or of this process; False if another process holds it, or it is not there."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(handle)
+
+
 def copy(folder: Path) -> list[str]:
-    """Copy everything into a folder; returns the partitions that are torn in the data itself."""
+    """Copy everything into a folder; returns the partitions that are torn where they are, with what they are in."""
     if not (ROOT / ".env").exists():
         raise AirflowMlError("there is no .env, so nothing was started from this folder", do="make run")
+    # A rotation in between would leave a database that these settings cannot read.
+    with only_change():
+        copy_settings_and_databases(folder)
+    return copy_volumes(folder, volumes(settings()))
+
+
+def copy_settings_and_databases(folder: Path) -> None:
+    """Copy `.env`, the rules, and a dump of each database."""
     shutil.copyfile(ROOT / ".env", folder / SETTINGS)
     (folder / SETTINGS).chmod(0o600)
+    shutil.copyfile(OWN_RULES, folder / RULES)
     for database in DATABASES:
         print(f"  database {database}", file=sys.stderr)
         dump = ["exec", "--no-TTY", "postgres", "pg_dump", "--username=airflow", "--format=custom", database]
         with (folder / f"{database}.dump").open("wb") as file:
             pipe(["compose", *dump], do="see whether the stack runs: ./airflow-ml status", stdout=file)
-    torn: list[str] = []
-    for name, source in volumes(settings()).items():
+
+
+def copy_volumes(folder: Path, sources: Mapping[str, str]) -> list[str]:
+    """Copy volumes, or host folders, into archives; returns the partitions that are torn, as above."""
+    all_torn: list[str] = []
+    for name, source in sources.items():
+        torn: list[str] = []
         for _ in range(COPIES):
             print(f"  {name}: {source}", file=sys.stderr)
             archive = folder / f"{name}.tar.gz"
             archive_volume(source, archive)
             if not (torn := torn_partitions(archive)):
                 break
-    return torn
+        all_torn += [f"{partition} in {name}" for partition in torn]
+    return all_torn
 
 
 def pipe(command: Sequence[str], do: str, **streams: Any) -> None:
@@ -168,5 +228,12 @@ def write_index(folder: Path, now: datetime, torn: Sequence[str]) -> None:
     """Write what the backup holds; without this file it is none."""
     files = {path.name: {"sha256": file_digest(path), "size": path.stat().st_size} for path in sorted(folder.iterdir())}
     version = compose("exec", "--no-TTY", "postgres", "postgres", "--version").stdout.strip()
-    index = {"version": VERSION, "created": f"{now:%Y-%m-%dT%H:%M:%SZ}", "postgres": version, "torn": list(torn)}
-    (folder / INDEX).write_text(json.dumps({**index, "files": files}, indent=2) + "\n", encoding="utf-8")
+    index = {
+        "version": VERSION,
+        "created": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        "revision": revision_of(ROOT),
+        "postgres": version,
+        "torn": list(torn),
+        "files": files,
+    }
+    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")

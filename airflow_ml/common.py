@@ -59,9 +59,13 @@ class AirflowMlError(Exception):
 # --- docker ---
 
 
-def project() -> str:
-    """The name of this installation, of which its containers, volumes and networks have their names."""
-    return os.environ.get("COMPOSE_PROJECT_NAME") or "airflow-ml"
+def project(env: "Path | None" = None) -> str:
+    """The name of this installation, of which its containers, volumes and networks have their names.
+
+    As compose reads it: from the environment, then from `.env`, or from `env` in its place.
+    """
+    name = "COMPOSE_PROJECT_NAME"
+    return os.environ.get(name) or read_env(env or ROOT / ".env").get(name) or "airflow-ml"
 
 
 def try_docker(*arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":

@@ -56,6 +56,19 @@ def operating_system() -> str:
         return ""
 
 
+def make_data_folder(data: str) -> None:
+    """Make a host folder that stages can write into; nothing for a volume."""
+    if data.startswith("/"):
+        Path(data).mkdir(parents=True, exist_ok=True)
+        if os.getuid() == 0:
+            os.chown(data, IMAGE_UID, IMAGE_UID)
+
+
+def data_mount(data: str) -> str:
+    """How compose names what it mounts: a host folder, or its own word for a volume of any name."""
+    return data if data.startswith("/") else "data"
+
+
 def fill(line: str, data: str) -> str:
     name, sign, value = line.partition("=")
     if not sign or line.startswith("#"):
@@ -68,7 +81,7 @@ def fill(line: str, data: str) -> str:
         "<docker socket>": docker_socket,
         "<docker gid>": docker_gid,
         "data": lambda: data,
-        "<data mount>": lambda: data if data.startswith("/") else "data",
+        "<data mount>": lambda: data_mount(data),
     }
     return env_line(name, fillers[value]()) if value in fillers else line
 
@@ -138,10 +151,7 @@ def _make_env(root: Path) -> None:
     if target.exists():
         return add_new_settings(target, example)
     data = os.environ.get("ML_DATA", "data")
-    if data.startswith("/"):
-        Path(data).mkdir(parents=True, exist_ok=True)
-        if os.getuid() == 0:
-            os.chown(data, IMAGE_UID, IMAGE_UID)
+    make_data_folder(data)
     write_atomic(target, "\n".join(fill(line, data) for line in example) + "\n", mode=0o600)
     print(f"==> Wrote {target} with new random secrets", file=sys.stderr)
     return None

@@ -1,7 +1,9 @@
 """Restores a backup into an empty installation, and starts it.
 
 FOLDER is what `./airflow-ml backup` made. If there is no `.env`, the command takes the backup's, with this machine's
-Docker socket. If there is one, it must have the same ML_FERNET_KEY: without it Airflow cannot read its connections.
+Docker socket, and with the COMPOSE_PROJECT_NAME, ML_DATA and ports that the environment gives. If there is one, it must
+have the same ML_FERNET_KEY and ML_REGISTRY_KEY: without them Airflow cannot read its connections, and the stage
+registry refuses each promotion. `dags/rules.json` becomes the backup's.
 Exit codes: 0 done; 1 it cannot be done: the message says why, and nothing is left behind; 1 also if everything is
 restored but does not start: then `make up` starts it; 2 wrong usage.
 """
@@ -10,14 +12,28 @@ import argparse
 import contextlib
 import gzip
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from airflow_ml import machine
-from airflow_ml.backup import DATABASES, INDEX, SETTINGS, VERSION, container_with, file_digest, pipe, volumes
+from airflow_ml.backup import (
+    DATABASES,
+    INDEX,
+    OWN_RULES,
+    RULES,
+    SETTINGS,
+    VERSION,
+    container_with,
+    file_digest,
+    pipe,
+    volumes,
+)
 from airflow_ml.common import (
     ROOT,
     WRONG_USAGE,
@@ -31,12 +47,15 @@ from airflow_ml.common import (
     try_docker,
     write_atomic,
 )
-from airflow_ml.make_env import docker_gid, docker_socket, make_env
+from airflow_ml.images.lock import revision_of
+from airflow_ml.make_env import data_mount, docker_gid, docker_socket, make_data_folder, make_env
 from airflow_ml.secret_files import remove_secrets, write_secrets
 from airflow_ml.stack import compose, start
 
 OURS = ROOT / ".env"
-KEY = "ML_FERNET_KEY"
+# What is in the databases was encrypted or signed with these.
+KEYS = ("ML_FERNET_KEY", "ML_REGISTRY_KEY")
+PORT = re.compile(r"ML_[A-Z]+_PORT")
 ANOTHER = "restore another backup; what this one has made is removed"
 
 
@@ -55,14 +74,23 @@ def run(arguments: argparse.Namespace) -> int:
         if not OURS.exists():
             undo.callback(OURS.unlink, missing_ok=True)
         take_settings(folder)
+        take_rules(folder, undo)
         # Only from here on compose has the settings that were checked: before, it could name what belongs to others.
         undo.callback(remove, data)
         machine.images()
         fill(folder)
         undo.pop_all()
-    print(f"restored the backup of {index['created']}", flush=True)
+    print(f"restored the backup of {index['created']}{made_with(index)}", flush=True)
     start()
     return 0
+
+
+def made_with(index: Mapping[str, Any]) -> str:
+    """The revision that made the backup, and this one if it is another; backups of before do not say it."""
+    revision, here = index.get("revision"), revision_of(ROOT)
+    if not revision:
+        return ""
+    return f", made with revision {revision}" + ("" if revision == here else f"; this is revision {here or 'unknown'}")
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -89,22 +117,47 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 def require_own_settings(folder: Path) -> None:
     """Errors: AirflowMlError if there are settings that cannot read the databases of the backup."""
-    if OURS.exists() and read_env(OURS).get(KEY) != read_env(folder / SETTINGS).get(KEY):
+    if not OURS.exists():
+        return
+    ours, theirs = read_env(OURS), read_env(folder / SETTINGS)
+    if other := [key for key in KEYS if ours.get(key, "") != theirs.get(key, "")]:
         raise AirflowMlError(
-            f"{OURS} has another {KEY} than the backup", do=f"move {OURS} away; the backup's takes its place"
+            f"{OURS} has another {' and '.join(other)} than the backup",
+            do=f"move {OURS} away; the backup's takes its place",
         )
 
 
 def take_settings(folder: Path) -> None:
     """Use the settings of the backup where there are none."""
     if not OURS.exists():
-        own = {"ML_DOCKER_SOCKET": docker_socket(), "ML_DOCKER_GID": docker_gid()}
-        lines = [
-            env_line(name, own[name]) if (name := setting_of(line)) in own else line
-            for line in (folder / SETTINGS).read_text(encoding="utf-8").splitlines()
-        ]
-        write_atomic(OURS, "\n".join(lines) + "\n", mode=0o600)
+        theirs = (folder / SETTINGS).read_text(encoding="utf-8").splitlines()
+        own = own_settings()
+        make_data_folder(own.get("ML_DATA", ""))
+        names = list(map(setting_of, theirs))
+        lines = [env_line(name, own[name]) if name in own else line for name, line in zip(names, theirs, strict=True)]
+        missing = [env_line(name, own[name]) for name in own.keys() - set(names)]
+        write_atomic(OURS, "\n".join([*sorted(missing), *lines]) + "\n", mode=0o600)
     make_env()
+
+
+def own_settings() -> dict[str, str]:
+    """What this machine has, and what the environment gives; else the next command would work on another's data."""
+    given = ("COMPOSE_PROJECT_NAME", "ML_DATA", "ML_DATA_MOUNT", *(name for name in os.environ if PORT.fullmatch(name)))
+    found = {name: value for name in given if (value := os.environ.get(name))}
+    if "ML_DATA" in found:
+        found.setdefault("ML_DATA_MOUNT", data_mount(found["ML_DATA"]))
+    return {"ML_DOCKER_SOCKET": docker_socket(), "ML_DOCKER_GID": docker_gid(), **found}
+
+
+def take_rules(folder: Path, undo: contextlib.ExitStack) -> None:
+    """Use the rules of the backup, whose gate may leave promotions to a person. A backup of before has none."""
+    if not (folder / RULES).exists():
+        return
+    ours, theirs = OWN_RULES.read_text(encoding="utf-8"), (folder / RULES).read_text(encoding="utf-8")
+    if ours != theirs:
+        undo.callback(write_atomic, OWN_RULES, ours)
+        write_atomic(OWN_RULES, theirs)
+        print(f"  rules: {OWN_RULES} is the backup's now; `git diff` shows the difference", file=sys.stderr)
 
 
 def require_empty(folder: Path) -> str:
@@ -112,9 +165,10 @@ def require_empty(folder: Path) -> str:
 
     Errors: AirflowMlError if the installation has a database, files or data already.
     """
-    found = settings(env=OURS if OURS.exists() else folder / SETTINGS)
+    env = OURS if OURS.exists() else folder / SETTINGS
+    found = settings(env=env)
     data = found["ML_DATA"]
-    there = set(docker("volume", "ls", "--quiet").split()) & {f"{project()}_postgres", *volumes(found).values()}
+    there = set(docker("volume", "ls", "--quiet").split()) & {f"{project(env)}_postgres", *volumes(found, env).values()}
     if data.startswith("/") and Path(data).is_dir() and any(Path(data).iterdir()):
         there.add(data)
     if there:

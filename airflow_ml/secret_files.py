@@ -53,7 +53,7 @@ def secret_values(root: Path = ROOT) -> dict[str, str]:
 
 def write_secrets(root: Path = ROOT) -> None:
     """Write the files that compose mounts, from the settings of a checkout. Errors: AirflowMlError."""
-    write(root / ".secrets" / project(), secret_values(root))
+    write(root / ".secrets" / project(root / ".env"), secret_values(root))
 
 
 def remove_secrets() -> None:

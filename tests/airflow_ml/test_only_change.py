@@ -63,9 +63,10 @@ def rotation(checkout: Path) -> Iterator["subprocess.Popen[str]"]:
         ["./airflow-ml", "rotate", "fernet_key"],
         ["./airflow-ml", "account", "admin"],
         ["./airflow-ml", "down"],
+        ["./airflow-ml", "backup"],
         *([sys.executable, "-c", f"from airflow_ml.common import ROOT; {code}"] for code in (IMAGES, MAKE, CHANGE)),
     ],
-    ids=["rotate", "account", "down", "images", "make_env", "change_settings"],
+    ids=["rotate", "account", "down", "backup", "images", "make_env", "change_settings"],
 )
 def test_command_waits_for_a_rotation_and_keeps_its_key(command: list[str], checkout: Path) -> None:
     """Two rotations at once once encrypted with a key that then was in no file."""

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from airflow_ml import rotate, secret_files
 from airflow_ml.airflow_api import Airflow
+from airflow_ml.backup import RULES
 from airflow_ml.common import AirflowMlError, read_env
+from airflow_ml.images.lock import revision_of
 from airflow_ml.secret_files import setting
 
 from tests.harness import ROOT, Data, Finished, docker, page_login, wait_until
@@ -77,6 +79,8 @@ def other(backup: Path, checkout: Path) -> Iterator[Airflow]:
     try:
         done = tool("restore", backup, elsewhere=True, checkout=checkout)
         assert done.returncode == 0, done.stderr
+        own = {name: value for name, value in ELSEWHERE.items() if name not in os.environ or os.environ[name] != value}
+        assert read_env(checkout / ".env").items() >= own.items(), "the next command needs no variable"
         yield client(checkout)
     finally:
         down = ["docker", "compose", "down", "--volumes", "--remove-orphans"]
@@ -252,6 +256,7 @@ def test_damaged_backup_is_refused_before_anything_is_made(backup: Path, tmp_pat
 def test_backup_is_for_its_owner_alone_and_names_what_it_holds(backup: Path) -> None:
     assert backup.stat().st_mode & 0o77 == 0
     index = json.loads((backup / "backup.json").read_text())
-    assert sorted(index["files"]) == ["airflow.dump", "data.tar.gz", "env", "mlflow.dump", "mlflow.tar.gz"]
+    assert sorted(index["files"]) == ["airflow.dump", "data.tar.gz", "env", "mlflow.dump", "mlflow.tar.gz", RULES]
     assert index["torn"] == []
+    assert index["revision"] == revision_of(ROOT)
     assert tool("backup", backup).returncode == 2
