@@ -19,6 +19,8 @@ from typing import Any
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from ml import container_labels
+
 # Where the volume is, for the scheduler and for the container.
 FOLDER = Path("/run/connections")
 TARGET = "/run/connections"
@@ -43,9 +45,10 @@ def volume() -> str | None:
 def write(name: str, task: Mapping[str, str], *, login: bool = False) -> str:
     """Write a connection as NAME.json to the folder of a task; returns the container's name of the folder.
 
-    A later try of the task has the same folder: what an earlier one left there is removed first.
+    A later try of the task has the same folder, until a person clears the task: what an earlier one left there is
+    removed first. A trigger that is stopped late, after a clear, removes only what is of the tries before.
 
-    :param task: what no other task has, the same for each try
+    :param task: what no other task has, the same for each try (`container_labels.of_try`)
     :param login: the file is the login at MLflow instead; Airflow may have another connection of that name
     """
     if volume() is None:
@@ -72,7 +75,8 @@ def write(name: str, task: Mapping[str, str], *, login: bool = False) -> str:
 
 def remove(task: Mapping[str, str]) -> None:
     """Remove the folder of a task, if it has one."""
-    shutil.rmtree(_folder(task), ignore_errors=True)
+    for folder in _folders(task):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_all_but(tasks: Iterable[Mapping[str, str]]) -> None:
@@ -80,7 +84,7 @@ def remove_all_but(tasks: Iterable[Mapping[str, str]]) -> None:
 
     A worker that is killed before it starts the container leaves a folder that no container names.
     """
-    kept = {_folder(task) for task in tasks}
+    kept = {folder for task in tasks for folder in _folders(task)}
     for folder in set(FOLDER.glob("*")) - kept:
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > START_S:
@@ -89,6 +93,11 @@ def remove_all_but(tasks: Iterable[Mapping[str, str]]) -> None:
 
 def _folder(task: Mapping[str, str]) -> Path:
     return FOLDER / hashlib.sha256(json.dumps(dict(task), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _folders(task: Mapping[str, str]) -> set[Path]:
+    """The folder of a task, and the one that the version before gave to all tries of it."""
+    return {_folder(task), _folder({name: value for name, value in task.items() if name != container_labels.LAST_TRY})}
 
 
 def _login() -> dict[str, Any]:

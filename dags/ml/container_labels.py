@@ -17,6 +17,11 @@ def of_task(labels: Mapping[str, str]) -> dict[str, str]:
     return {name: labels[name] for name in (DAG, TASK, RUN, MAP_INDEX, DATA)}
 
 
+def of_try(labels: Mapping[str, str]) -> dict[str, str]:
+    """Those of the task, and the one that changes when a person clears it: tries before and after differ."""
+    return {**of_task(labels), **({LAST_TRY: labels[LAST_TRY]} if LAST_TRY in labels else {})}
+
+
 def task(labels: Mapping[str, str]) -> tuple[str, str, str, str]:
     """Dag, task, run and map index of the container's task; an empty text for each label that it does not have."""
     return labels.get(DAG, ""), labels.get(TASK, ""), labels.get(RUN, ""), labels.get(MAP_INDEX, "")

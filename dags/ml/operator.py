@@ -244,13 +244,15 @@ class StageOperator(DockerOperator):
         work = replace(
             work, labels={name: value for name, value in work.labels.items() if name != container_labels.TRY}
         )
-        for container in sorted(self._engine.find(self._task_labels())):
+        for container, its_own in sorted(self._engine.find(self._task_labels()).items()):
             if joined is None and self._engine.does(container, work) and self._has_not_failed(container):
                 self.log.info("Container %s of an earlier try does this work: joining it", container[:12])
                 joined = container
             else:
                 self.log.warning("Removing container %s of an earlier try", container[:12])
                 self._remove(container)
+                if self.connection and container_labels.of_try(its_own) != self._try_labels():
+                    connections.remove(container_labels.of_try(its_own))
         return joined
 
     def _has_not_failed(self, container: str) -> bool:
@@ -265,7 +267,7 @@ class StageOperator(DockerOperator):
         self._engine.require_image(self._work())
         try:
             if self.connection:
-                folder = connections.write(self.connection, self._task_labels(), login=self.network == networks.MLFLOW)
+                folder = connections.write(self.connection, self._try_labels(), login=self.network == networks.MLFLOW)
                 self.environment = {**cast("dict[str, str]", self.environment), "ML_CONNECTIONS": folder}
         except connections.NoConnection as error:
             raise AirflowFailException(f"{self.stage} needs a connection: {error}") from None
@@ -297,7 +299,7 @@ class StageOperator(DockerOperator):
         self.log.info("Container %s goes on; the triggerer waits for its end", self.container_id[:12])
         spent = timedelta(seconds=time() - self._began)
         self.defer(
-            trigger=ContainerTrigger(self.container_id, self._task_labels()),
+            trigger=ContainerTrigger(self.container_id, self._try_labels()),
             method_name=self.collect.__name__,
             kwargs={"logged": logged, "began": self._began},
             timeout=max(self.execution_timeout - spent, timedelta(seconds=1)) if self.execution_timeout else None,
@@ -339,6 +341,9 @@ class StageOperator(DockerOperator):
     def _task_labels(self) -> dict[str, str]:
         return container_labels.of_task(self._work().labels)
 
+    def _try_labels(self) -> dict[str, str]:
+        return container_labels.of_try(self._work().labels)
+
     def command_by_hand(self) -> str:
         """The command line that does what this task does."""
         return self._engine.by_hand(replace(self._work(), environment=self.addresses))
@@ -361,7 +366,7 @@ class StageOperator(DockerOperator):
         if self.container_id:
             self._remove(self.container_id)
         if self.connection:
-            connections.remove(self._task_labels())
+            connections.remove(self._try_labels())
 
     def _remove(self, container: str) -> None:
         try:

@@ -39,13 +39,13 @@ def remove_orphans(session: Session) -> None:
             if container_labels.RUN not in labels or expected & {task, of_this_try}:
                 continue
             log.warning("Removing the container %s: its task has ended: %s", container[:12], labels)
-            connections.remove(container_labels.of_task(labels))
+            connections.remove(container_labels.of_try(labels))
             try:
                 engine.remove(container)
             except EngineError as error:
                 log.warning("It was not removed: the engine at %s %s", engine.address, error)
     connections.remove_all_but(
-        container_labels.of_task(labels) for labels in found.values() if container_labels.RUN in labels
+        container_labels.of_try(labels) for labels in found.values() if container_labels.RUN in labels
     )
 
 

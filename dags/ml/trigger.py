@@ -21,7 +21,7 @@ class ContainerTrigger(BaseTrigger):
     clears the task stops and removes the container.
 
     :param container: its id
-    :param task: the labels that only this task's containers carry
+    :param task: the labels that only this task's containers carry, until a person clears it
     """
 
     def __init__(self, container: str, task: dict[str, str]) -> None:

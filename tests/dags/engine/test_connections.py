@@ -1,6 +1,8 @@
 """How an Airflow connection reaches a container: as a file, while the task runs, and nowhere else."""
 
+import asyncio
 import json
+import os
 import shlex
 import subprocess
 import threading
@@ -9,8 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from airflow.models import DagRun
+from airflow.models.taskinstance import clear_task_instances
+from airflow.utils.session import create_session
 
-from ml import connections, operator
+from ml import connections, container_labels, operator
 from tests.dags.engine.conftest import Engine, docker
 from tests.dags.runs import Airflow, day
 
@@ -115,6 +120,46 @@ def test_connection_is_there_while_the_triggerer_waits_and_not_longer(
     state = probes.run_task(run, "probe_with_connection", new_try=False).ti.state
     assert state == ("up_for_retry" if is_gone else "success")
     assert list(folder.iterdir()) == []
+
+
+def clear(run: DagRun, task_id: str) -> None:
+    """What a person does on the task's page."""
+    with create_session() as session:
+        found = session.merge(run).get_task_instance(task_id, session=session)
+        assert found is not None
+        clear_task_instances([found], session)
+
+
+def test_trigger_that_is_stopped_after_a_clear_leaves_the_connection_of_the_new_try(
+    probes: Airflow, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy triggerer stops it late, when the next try has written its own."""
+    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
+    run = probes.manual("probes", day("2026-11-21"), {"code": f"import time; time.sleep(5)\n{READ}"})
+    assert probes.run_task(run, "probe_with_connection").ti.state == "deferred"
+    old, (before,) = probes.trigger(run, "probe_with_connection"), folder.iterdir()
+    clear(run, "probe_with_connection")
+    assert probes.run_task(run, "probe_with_connection").ti.state == "deferred"
+    (after,) = folder.iterdir()  # the new try has removed the old one's container, and its connection
+    asyncio.run(old.on_kill())
+    assert before != after
+    assert [path.name for path in folder.glob("*/*")] == ["shop.json"]
+    probes.fire_trigger(run, "probe_with_connection", patience_s=60)
+    assert probes.run_task(run, "probe_with_connection", new_try=False).ti.state == "success"
+    assert list(folder.iterdir()) == []
+
+
+def test_folder_of_the_version_before_is_left_while_it_is_read_and_removed_then(folder: Path) -> None:
+    """All tries of a task had one folder; a container of that version may go on."""
+    labels = dict.fromkeys(("dag", "task", "run", "map-index", "data", "last-try"), "x")
+    its_own = container_labels.of_try({f"airflow-ml.{name}": value for name, value in labels.items()})
+    for kind in (its_own, container_labels.of_task(its_own)):
+        one = folder / Path(connections.write("shop", kind)).name
+        os.utime(one, (0, 0))
+        connections.remove_all_but([its_own])
+        assert one.exists()
+        connections.remove(its_own)
+        assert list(folder.iterdir()) == []
 
 
 def test_command_by_hand_mounts_a_file_of_ones_own(

@@ -146,7 +146,7 @@ def test_container_that_is_not_of_this_airflow_is_left(
 
 
 def task_of(container: str) -> dict[str, str]:
-    return container_labels.of_task(json.loads(docker("inspect", container))[0]["Config"]["Labels"])
+    return container_labels.of_try(json.loads(docker("inspect", container))[0]["Config"]["Labels"])
 
 
 def test_connection_that_the_container_read_is_removed_too(
