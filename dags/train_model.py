@@ -95,7 +95,7 @@ with DAG(
     split = split_days(option("as-of"))
     train = stage(
         "training",
-        [DS, option_json("params-json", "lightgbm"), option("tuned-max-age"), RANKS, flag("force")],
+        [DS, option_json("params-json", "lightgbm"), option("tuned-max-age"), option("as-of"), RANKS, flag("force")],
         task_id="train",
         ranks="{{ params.ranks or 1 }}",
         uses=[PROCESSED, TUNING],

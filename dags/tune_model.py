@@ -30,7 +30,7 @@ with DAG(
     split = split_days(option("as-of"))
     tune = stage(
         "tuning",
-        [DS, option("trials"), option("minutes"), option("seed", "search_seed"), flag("force")],
+        [DS, option("trials"), option("minutes"), option("seed", "search_seed"), option("as-of"), flag("force")],
         task_id="tune",
         uses=[PROCESSED],
         makes=[TUNING],

@@ -8,28 +8,15 @@ import csv
 import io
 import re
 import shutil
-from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
 from stagekit import BadInput, NotReady, Partition, option, read_partition
+from stagekit.as_of import check_as_of, moment, shown
 
 TARGET = "target.csv"
 DELIVERY = re.compile(r"target(?:-([1-9][0-9]*))?\.csv")
-
-
-def moment(text: str) -> str:
-    """The type of a time, ISO 8601: as marks write it, in UTC. A day means its end; no offset means UTC."""
-    try:
-        found = datetime.fromisoformat(text)
-        if len(text) == len("2026-11-21"):
-            found = datetime.combine(found, time(23, 59, 59))
-        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise ArgumentTypeError(f"{text!r} is not a time such as 2026-11-21 or 2026-11-21T04:00:00Z") from None
-    return found.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 AS_OF = option(
@@ -37,12 +24,6 @@ AS_OF = option(
     type=moment,
     metavar="TIME",
     help="use only labels that had arrived by then; a day means its end in UTC (default: all that are there)",
-)
-PREPARED_AS_OF = option(
-    "--as-of",
-    type=moment,
-    metavar="TIME",
-    help="the --as-of that the days were prepared with; a day that was prepared otherwise is not used (default: none)",
 )
 ARRIVED = option(
     "--arrived",
@@ -102,10 +83,8 @@ def require_prepared_as_of(prepared: Partition, raw: Partition, as_of: str | Non
     `newest` also if it lacks labels that had arrived.
     """
     label, made_from = f"{prepared.name}/train_data.csv", prepared.inputs("train_data.csv")
-    do = f"run `preprocessing prepare` {_bound(as_of)} again"
-    recorded = ((prepared.step("train_data.csv").get("call") or {}).get("arguments") or {}).get("as_of")
-    if recorded != as_of:
-        raise BadInput(f"{label} was made {_bound(recorded)}", expected=f"rows that were made {_bound(as_of)}", do=do)
+    check_as_of(prepared, "train_data.csv", as_of, "preprocessing prepare")
+    do = f"run `preprocessing prepare` {shown(as_of)} again"
     # A rerun of one step has no labels, and only the marks of what this step reads.
     for file in targets_of(raw):
         arrived = arrival(raw, file)
@@ -120,10 +99,6 @@ def require_prepared_as_of(prepared: Partition, raw: Partition, as_of: str | Non
             raise BadInput(
                 f"{raw.name}/{file} has arrived since {label} was made", expected="rows that were made from it", do=do
             )
-
-
-def _bound(as_of: str | None) -> str:
-    return f"with --as-of {as_of}" if as_of else "without --as-of"
 
 
 def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> Path:

@@ -27,11 +27,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stagekit import Command, option, run_stage
+from stagekit.as_of import MADE_AS_OF
 from stagekit.options import fraction, inner_fraction, or_empty, version, whole_number
 from stagekit.shards import SHARD, SHARDS
 
 from container_options import DELIMITER, ENCODING
-from deliveries import ARRIVED, AS_OF, PREPARED_AS_OF
+from deliveries import ARRIVED, AS_OF
 from infer_schema import assumption
 from table_schema import MOST_CATEGORIES, MOST_REJECTED
 
@@ -67,7 +68,7 @@ COMMANDS = (
         run="split:split",
         options=(
             DAYS,
-            PREPARED_AS_OF,
+            MADE_AS_OF,
             option(
                 "--min-days",
                 type=whole_number(1, MOST_DAYS),

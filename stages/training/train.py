@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import Any
 
 from stagekit import LATER, Partition, Publication, available_cpus, progress, publish, read_partition
+from stagekit.as_of import check_as_of
 from stagekit.contract import Encoder, read_encoder
 from stagekit.workspace import Workspace
 
@@ -28,6 +29,7 @@ def train(args: Namespace) -> Mapping[str, Any]:
     if args.check_parameters:
         return check_parameters(args)
     processed = read_partition(args.data_dir, f"processed/{args.ds}", INPUTS)
+    check_as_of(processed, "train.csv", args.as_of, "preprocessing split")
     encoder = read_encoder(processed)
     what = {"ranks": args.ranks, "image": os.environ.get("ML_IMAGE"), "inputs": dict(processed.hashes)}
     # Whether a model is up to date is known to any one rank.
@@ -41,7 +43,7 @@ def train(args: Namespace) -> Mapping[str, Any]:
 
 def _lead(args: Namespace, processed: Partition, encoder: Encoder, ranks: Ranks) -> Mapping[str, Any]:
     """What rank 0 does, or the only one: it publishes."""
-    tuned = find_tuned(args.data_dir, args.ds, processed, args.tuned_max_age)
+    tuned = find_tuned(args.data_dir, args.ds, processed, args.tuned_max_age, args.as_of)
 
     def work(publication: Publication) -> Mapping[str, Any]:
         # LightGBM takes a second to load, and a model that is up to date is found without it.

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stagekit import Command, option, run_stage
+from stagekit.as_of import MADE_AS_OF
 from stagekit.options import or_empty, whole_number
 
 from backtest import days_list
@@ -45,6 +46,7 @@ COMMANDS = (
                 help="take the parameters of the newest search of `tuning`, if it is not older than so many days; "
                 "parameters that are given win (default: no search is looked for)",
             ),
+            MADE_AS_OF,
             option(
                 "--ranks",
                 type=whole_number(1, MOST_RANKS),

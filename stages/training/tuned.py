@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stagekit import NotReady, Partition, read_partition
+from stagekit.as_of import as_of_of, shown
 from stagekit.contract import read_document
 
 FILE = "best.json"
@@ -36,11 +37,14 @@ class Tuned:
         }
 
 
-def find_tuned(root: Path, ds: str, processed: Partition, most_days: int | None) -> Tuned | None:
+def find_tuned(
+    root: Path, ds: str, processed: Partition, most_days: int | None, as_of: str | None = None
+) -> Tuned | None:
     """The newest search of `ds` or of one of the `most_days` days before it; None without `most_days`, or if none is.
 
     Of the day itself a search counts only if it has seen the training rows as they are: after another split, the rows
-    that validate may be among those that it used. Errors: BadInput if the files of the search are damaged.
+    that validate may be among those that it used. With `as_of` a search counts only if its labels had arrived by then.
+    Errors: BadInput if the files of the search are damaged.
     """
     if most_days is None:
         return None
@@ -55,6 +59,10 @@ def find_tuned(root: Path, ds: str, processed: Partition, most_days: int | None)
             continue
         if age == 0 and not _same_rows(found, processed):
             log.warning("%s was made from other rows of this day, and is not used: tune again", found.name)
+            continue
+        bound = as_of_of(found, FILE)
+        if as_of and (bound is None or bound > as_of):
+            log.warning("%s was made %s, and is not used %s", found.name, shown(bound), shown(as_of))
             continue
         return _read(found)
     log.info("there is no tuning of %s or of the %d days before it: the defaults count", ds, most_days)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stagekit import Partition, Publication, available_cpus, publish, read_partition
+from stagekit.as_of import check_as_of
 from stagekit.contract import read_encoder, write_document
 
 from journal import JOURNAL_FILE, Journal
@@ -23,6 +24,7 @@ log = logging.getLogger("tuning")
 def tune(args: Namespace) -> Mapping[str, Any]:
     """Search on processed/{ds}, publish tuning/{ds}; returns rows, trials, and the best one beside the defaults."""
     processed = read_partition(args.data_dir, f"processed/{args.ds}", INPUTS)
+    check_as_of(processed, "train.csv", args.as_of, "preprocessing split")
     encoder = read_encoder(processed)
     parameters = {"seed": args.seed, "val_fraction": args.val_fraction}
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from stagekit import Command, option, run_stage
+from stagekit.as_of import MADE_AS_OF
 from stagekit.options import inner_fraction, number, or_empty, whole_number
 
 # A week: what a person would hardly wait for.
@@ -50,6 +51,7 @@ COMMANDS = (
                 metavar="SHARE",
                 help="which part of the training rows validates the trials (default: %(default)s)",
             ),
+            MADE_AS_OF,
         ),
     ),
 )

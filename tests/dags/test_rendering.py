@@ -250,6 +250,13 @@ def test_backfilled_runs_are_about_their_own_days(airflow: Airflow) -> None:
             )
             for dag in ("train_model", "tune_model")
         ),
+        ("train_model", "train", {"as_of": "2026-11-20"}, ["--ds=2026-11-16", "--as-of=2026-11-20"]),
+        (
+            "tune_model",
+            "tune",
+            {"as_of": "2026-11-20"},
+            ["--ds=2026-11-16", "--trials=30", "--seed=0", "--as-of=2026-11-20"],
+        ),
         ("predict", "resolve", {"as_of": True}, ["resolve", "--as-of=2026-11-16T23:00:00+00:00"]),
         ("predict", "resolve", {"as_of": True, "ds": "2026-10-30"}, ["resolve", "--as-of=2026-10-30"]),
         (

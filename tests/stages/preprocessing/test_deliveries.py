@@ -11,8 +11,8 @@ from conftest import DS, Day, flock, graded, put, to_csv
 from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import Publication, read_partition
+from stagekit.as_of import moment
 
-from deliveries import moment
 from tests.hostile import RUNS
 
 ROWS = 40

@@ -6,14 +6,19 @@ from typing import Any
 import pytest
 from conftest import DAY, PROCESSED, World
 from stagekit import Publication, read_partition
+from stagekit.call import Call
 
 FAST = ("--param", "num_iterations=5")
 
 
-def publish_search(day: World, ds: str, parameters: Any, *, of_rows: bool = False) -> None:
+def called_with(as_of: str | None) -> Call:
+    return Call("stage", "command", {"as_of": as_of})
+
+
+def publish_search(day: World, ds: str, parameters: Any, *, of_rows: bool = False, as_of: str | None = None) -> None:
     """What `tuning` publishes; `of_rows`: made from the rows of DAY as they are."""
     rows = [read_partition(day.root, PROCESSED, ["train.csv"])] if of_rows else []
-    with Publication(day.root, f"tuning/{ds}", "tune", inputs=rows) as publication:
+    with Publication(day.root, f"tuning/{ds}", "tune", inputs=rows, call=called_with(as_of)) as publication:
         content = {"version": 1, "trial": 7, "parameters": parameters}
         publication.path("best.json").write_text(json.dumps(content))
 
@@ -91,3 +96,34 @@ def test_damaged_search_is_bad_input(day: World) -> None:
     publish_search(day, "2026-11-20", {"num_leaves": 7})
     (day.root / "tuning/2026-11-20/best.json").write_text("{}")
     assert day.run(*FAST, "--tuned-max-age", "2").code == 3
+
+
+def split_again(day: World, as_of: str) -> None:
+    """Publish the same rows as another `split` would, which had this --as-of."""
+    processed = read_partition(day.root, PROCESSED, ["train.csv", "val.csv", "encoder.json"])
+    content = {file: (processed / file).read_bytes() for file in processed.files}
+    with Publication(day.root, PROCESSED, "split", call=called_with(as_of)) as publication:
+        for file, data in content.items():
+            publication.path(file).write_bytes(data)
+
+
+def test_search_that_may_know_later_labels_does_not_count(day: World) -> None:
+    publish_search(day, "2026-11-17", {"num_leaves": 7}, as_of="2026-11-20T23:59:59Z")
+    publish_search(day, "2026-11-18", {"num_leaves": 8}, as_of="2026-11-22T23:59:59Z")
+    publish_search(day, "2026-11-19", {"num_leaves": 9})
+    split_again(day, "2026-11-21T23:59:59Z")
+    result = day.train(*FAST, "--tuned-max-age", "5", "--as-of", "2026-11-21")
+    assert leaves(day) == 7
+    assert "tuning/2026-11-19 was made without --as-of, and is not used with --as-of 2026-11-21T23:59:59Z" in result.log
+    assert "tuning/2026-11-18 was made with --as-of 2026-11-22T23:59:59Z, and is not used" in result.log
+
+
+def test_rows_that_another_run_has_split_for_another_time_are_refused(day: World) -> None:
+    day.train(*FAST)
+    result = day.run(*FAST, "--as-of", "2026-11-21")
+    assert result.code == 3
+    assert f"{PROCESSED}/train.csv was made without --as-of" in result.log
+    split_again(day, "2026-11-21T23:59:59Z")
+    result = day.run(*FAST)
+    assert result.code == 3
+    assert "run `preprocessing split` without --as-of again" in result.log

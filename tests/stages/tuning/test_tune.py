@@ -31,6 +31,12 @@ def test_best_trial_is_the_least_log_loss_and_the_first_has_the_defaults(searche
     assert all(len(trial["curve"]) >= 50 for trial in pruned)
 
 
+def test_rows_that_another_run_has_split_for_another_time_are_refused(day: World) -> None:
+    result = day.run("--trials", "1", "--as-of", "2026-11-21")
+    assert result.code == 3
+    assert f"processed/{DAY}/train.csv was made without --as-of" in result.log
+
+
 def test_search_reads_none_of_the_rows_that_judge_the_model(day: World) -> None:
     day.tune("--trials", "1")
     step = json.loads((day.root / TUNED / "_meta.json").read_text())["steps"]["tune"]
