@@ -4,8 +4,9 @@ MLflow imports the copy where the model is loaded; no stage imports this file. I
 other file of this project. Reads encoder.json and model.txt beside it. Writes nothing.
 
 Raw rows have the columns of data.csv that the model uses, with typed values: a number as a number, a category as text,
-a time as a time or as ISO 8601 in UTC. Encoded rows have the columns of features.csv, all of them numbers. Text that
-only the schema explains, such as 1.234,50, is refused: `preprocessing` reads that.
+a time as a time or as ISO 8601 in UTC. Encoded rows have the columns of features.csv, all of them numbers. If the texts
+of a category are all numbers, such as 01 and 02, its numbers could be codes or these texts, so they are refused. Text
+that only the schema explains, such as 1.234,50, is refused: `preprocessing` reads that.
 """
 
 import json
@@ -44,6 +45,7 @@ class Model:
         self._fields = {field["name"]: field for field in encoder["schema"]["fields"]}
         missing = encoder["schema"].get("missingValues", [])
         self._missing = {name: {"", *field.get("missingValues", missing)} for name, field in self._fields.items()}
+        self._doubtful = [one["name"] for one in self._features if one["kind"] == "category" and _are_numbers(one)]
         self._booster = lightgbm.Booster(model_file=folder / MODEL_FILE)
 
     def predict(self, model_input: pd.DataFrame, params: Any = None) -> Any:  # noqa: ARG002 - MLflow's
@@ -52,7 +54,7 @@ class Model:
         :param model_input: raw rows or encoded rows; their order stays, further columns do not count
         Errors: ValueError that names the column, the row and what was expected; no value of a sensitive field.
         """
-        encoded = model_input[self._names] if self.is_encoded(model_input) else self.encode(model_input)
+        encoded = self._checked(model_input) if self.is_encoded(model_input) else self.encode(model_input)
         # By position: LightGBM writes some names in another way.
         return self._booster.predict(encoded.to_numpy(dtype=float, na_value=math.nan))
 
@@ -61,8 +63,35 @@ class Model:
         return [feature["name"] for feature in self._features]
 
     def is_encoded(self, rows: pd.DataFrame) -> bool:
-        """Whether the rows have every feature as a number. Raw rows have text in a category, and times as times."""
-        return all(name in rows and pd.api.types.is_numeric_dtype(rows[name]) for name in self._names)
+        """Whether the rows have every feature as a number. Raw rows have text in a category, and times as times.
+
+        pandas reads the texts true and false as booleans, and counts those among the numbers. A code is none.
+        """
+        return all(
+            one["name"] in rows
+            and pd.api.types.is_numeric_dtype(rows[one["name"]])
+            and (one["kind"] == "number" or not pd.api.types.is_bool_dtype(rows[one["name"]]))
+            for one in self._features
+        )
+
+    def _checked(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The features of rows that have a number for each. Raw rows of numbers alone are such rows, too.
+
+        Errors: ValueError for a category whose texts pandas reads as numbers.
+        """
+        if self._doubtful:
+            raise ValueError(
+                f"column {self._doubtful[0]}: numbers; its texts are numbers too, so these may be codes or the texts; "
+                "expected the text of data.csv, so read it with dtype=str; for encoded rows use mlflow.lightgbm"
+            )
+        encoded = rows[self._names].copy()
+        for one in self._features:
+            codes = _codes(self._missing[one["field"]]) if one["kind"] == "number" else set()
+            # In a field of booleans 0 and 1 are values.
+            codes -= {0.0, 1.0} if self._fields[one["field"]]["type"] == "boolean" else set()
+            if (is_missing := encoded[one["name"]].isin(codes)).any():
+                encoded[one["name"]] = encoded[one["name"]].mask(is_missing)
+        return encoded
 
     def encode(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The features of raw rows, as `preprocessing features` makes them: one column of doubles each."""
@@ -148,9 +177,22 @@ def _flag(value: Any, field: Mapping[str, Any]) -> float:
     raise ValueError("is no boolean; expected true or false")
 
 
+def _are_numbers(feature: Mapping[str, Any]) -> bool:
+    """Whether pandas, unless it is asked for texts, reads each value of a category as a number."""
+    try:
+        return bool([float(text) for text in feature["values"]])
+    except ValueError:
+        return False
+
+
+def _codes(missing: Collection[str]) -> set[float]:
+    """The texts that mean "missing" and are numbers."""
+    return {float(text) for text in missing if re.fullmatch(NUMBER, text)}
+
+
 def _number_of(field: Mapping[str, Any], missing: Collection[str]) -> Callable[[Any], float]:
     """Values to numbers; NaN for a number that equals one of the texts that mean "missing"."""
-    codes = {float(text) for text in missing if re.fullmatch(NUMBER, text)}
+    codes = _codes(missing)
     is_plain = field.get("decimalChar", ".") == "." and not field.get("groupChar") and field.get("bareNumber", True)
 
     def number(value: Any) -> float:

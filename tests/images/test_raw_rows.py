@@ -93,6 +93,52 @@ print(json.dumps({
 }))
 """
 
+# Models whose raw rows pandas reads as numbers alone.
+NUMBERS = """
+import io, json, pathlib, sys
+import lightgbm, numpy, pandas
+
+folder = pathlib.Path("/tmp/model")
+folder.mkdir()
+(folder / "airflow_ml_model.py").write_text(sys.stdin.read())
+sys.path.insert(0, str(folder))
+import airflow_ml_model
+
+def model(kinds, values, missing):
+    x = numpy.array([[draw % (7 + place) for place in range(len(kinds))] for draw in range(200)], dtype=float)
+    x[::5, 0] = numpy.nan
+    options = {"objective": "binary", "min_data_in_leaf": 5, "verbose": -1}
+    lightgbm.train(options, lightgbm.Dataset(x, numpy.isnan(x[:, 0])), 5).save_model(folder / "model.txt")
+    types = {"number": "number", "flag": "boolean", "category": "string", "weekday": "date"}
+    features = [
+        {"name": f"c{place}", "field": f"c{place}", "kind": "number" if kind == "flag" else kind, "values": values}
+        for place, kind in enumerate(kinds)
+    ]
+    fields = [{"name": f"c{place}", "type": types[kind]} for place, kind in enumerate(kinds)]
+    document = {"features": features, "schema": {"fields": fields, "missingValues": missing}}
+    (folder / "encoder.json").write_text(json.dumps(document))
+    return airflow_ml_model._load_pyfunc(str(folder))
+
+def answer(model, table, **options):
+    try:
+        return list(model.predict(pandas.read_csv(io.StringIO(table), **options)))
+    except ValueError as error:
+        return str(error)
+
+numbers = model(["number", "flag"], [], ["", "-999", "1"])
+codes = model(["number", "category"], ["01", "02", "10"], [""])
+truths = model(["number", "category"], ["False", "True"], [""])
+words = model(["number", "category"], ["north", "1"], [""])
+print(json.dumps({
+    "code": answer(numbers, "c0,c1\\n-999,1\\n3,0\\n1,1\\n"),
+    "empty": answer(numbers, "c0,c1\\n,1\\n3,0\\n,1\\n"),
+    "as numbers": answer(codes, "c0,c1\\n1,01\\n2,10\\n"),
+    "as texts": answer(codes, "c0,c1\\n1,01\\n2,10\\n", dtype={"c1": str}),
+    "as booleans": answer(truths, "c0,c1\\n1,True\\n2,False\\n"),
+    "encoded": answer(words, "c0,c1\\n1,0\\n2,1\\n"),
+}))
+"""
+
 
 def publish_raw(data: Data, ds: str, seed: int) -> None:
     """A day of 400 rows; a tenth of the values is missing."""
@@ -176,3 +222,18 @@ def test_complaints_about_raw_rows_name_the_place_and_hide_sensitive_values(foun
         assert part in complaint
         assert re.sub(r"'many'|123\.5|'perhaps'|'yesterday'", "'…'", part) in hidden
         assert not re.search(r"many|123\.5|perhaps|yesterday", hidden)
+
+
+def test_raw_rows_of_numbers_alone_are_not_taken_for_encoded_ones() -> None:
+    """A number that means "missing" is missing, and a category that pandas reads as numbers is no code."""
+    code = (ROOT / "stages/registry/airflow_ml_model.py").read_text(encoding="utf-8")
+    client = [str(ROOT / "airflow-ml"), "mlflow-client", "none", "-c", NUMBERS]
+    done = subprocess.run(client, input=code, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["code"] == found["empty"]
+    assert len({*found["code"]}) > 1
+    assert "column c1: numbers; its texts are numbers too" in found["as numbers"]
+    assert "read it with dtype=str" in found["as numbers"]
+    assert "column c1, row 0: True is no text; expected the text of data.csv" in found["as booleans"]
+    assert all(len(found[name]) == 2 for name in ("as texts", "encoded"))
