@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -398,3 +399,30 @@ def lose_and_try_again(probes: Airflow, run: DagRun, node: Node) -> None:
         outcome = probes.run_task(run, "probe", new_try=False)
     assert outcome.ti.state == "success", outcome.error
     assert probes.result(run, "probe")["rows"] == 3
+
+
+def test_result_that_is_lost_with_its_node_is_made_again(
+    probes: Airflow, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node dies between the end of the work and the look at its log, when the manager still calls it ready."""
+    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
+    monkeypatch.setenv("ML_STAGE_CONSTRAINTS", "*:node.hostname!=node1")
+    run, outcome = execute(probes, f"import time; time.sleep(5); {RESULT}")
+    assert outcome.ti.state == "deferred"
+    node = node_of(lab, run)
+    probes.fire_trigger(run, "probe", patience_s=60)
+    node.kill()
+    try:
+        outcome = probes.run_task(run, "probe", new_try=False)
+        assert outcome.ti.state == "up_for_retry", outcome.error
+        assert "cannot fetch what the container wrote" in str(outcome.error)
+        wait_until(lambda: "Down" in lab.states(), "the manager misses the node")
+        time.sleep(4)  # ML_NODE_LOST_SECONDS
+        monkeypatch.setattr(operator, "PATIENCE", timedelta(minutes=10))
+        outcome = probes.run_task(run, "probe")
+        assert outcome.ti.state == "success", outcome.error
+        assert probes.result(run, "probe")["rows"] == 3
+    finally:
+        node.start()
+        node.await_start()
+        wait_until(lambda: lab.states().count("Ready") == len(lab.nodes), "the node is back")
