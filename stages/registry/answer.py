@@ -4,12 +4,12 @@ import logging
 from argparse import Namespace
 from typing import Any
 
-from decisions import HELD, KEPT, PROMOTED, REJECTED, record_decision
+from decisions import ASKED_BESIDE, HELD, KEPT, PROMOTED, REJECTED, record_decision
 from list_ import newest_versions
 from promote import promote_version
 from registered_model import read_registered_model, retire_challenger
-from server import connect
-from versions import get_version
+from server import Server, connect
+from versions import Version, get_version
 
 PROMOTE = "promote"
 DECISIONS = {PROMOTE: PROMOTED, "keep": KEPT, "reject": REJECTED}
@@ -21,23 +21,34 @@ def answer(args: Namespace) -> dict[str, Any]:
     """Do it, and record who answered what and why. Errors: UsageError for a version that does not exist."""
     server = connect()
     version = get_version(server, args.version)
-    decision = DECISIONS[args.answer]
+    decision, reason = DECISIONS[args.answer], args.reason
     if args.answer == PROMOTE:
-        promote_version(server, version.number, args.by, args.reason)
+        if changed := _new_champion(server, version):
+            log.warning("%s: %s", version.label, changed)
+            reason = f"{reason}; {changed}"
+        promote_version(server, version.number, args.by, reason)
     elif read_registered_model(server).champion == version.number:
         decision = HELD
         log.warning("%s was promoted before the answer; the Dag roll_back_model takes that back", version.label)
-    record_decision(server, version, decision, [f"{args.by} answered {args.answer}", args.reason])
+    record_decision(server, version, decision, [f"{args.by} answered {args.answer}", reason])
     if decision == REJECTED:
         retire_challenger(server, version.number)
-    log.info("%s: %s by %s: %s", version.label, decision, args.by, args.reason)
+    log.info("%s: %s by %s: %s", version.label, decision, args.by, reason)
     return {
         "name": server.name,
         "version": version.number,
         "answer": args.answer,
         "decision": decision,
         "by": args.by,
-        "reason": args.reason,
+        "reason": reason,
         "champion": read_registered_model(server).champion,
         "versions": newest_versions(server),
     }
+
+
+def _new_champion(server: Server, version: Version) -> str:
+    """What the person could not see in the question: that the champion is another one since; empty if it is not."""
+    then, now = version.tag(ASKED_BESIDE), read_registered_model(server).champion
+    if not then or now in (then, version.number):
+        return ""
+    return f"the champion is version {now} now, when a person was asked it was version {then}"

@@ -31,7 +31,7 @@ TAGS = {
     *("ds", "dag_id", "dag_run_id", "model", "model_sha256", "files", "signature", "reused_by"),
     "warnings",
     *("decision", "decision_reasons", "promoted"),
-    *("shadow_promote", "shadow_signature", "shadow_days", "shadow_run"),
+    *("shadow_promote", "shadow_signature", "shadow_days", "shadow_run", "asked_beside"),
 }
 FAMILIES = ("data.", "image.", "report.")
 DATED = re.compile(r"models/([0-9]{4}-[0-9]{2}-[0-9]{2})")

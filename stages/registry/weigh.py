@@ -14,9 +14,10 @@ from typing import Any
 from stagekit import BadInput, Partition
 from stagekit.contract import read_document
 
-from bundle import MODEL_FILE, model_hash
+from bundle import MODEL_FILE, TAG, model_hash
 from decisions import (
     ASKED,
+    ASKED_BESIDE,
     HELD,
     IN_SHADOW,
     KEPT,
@@ -31,8 +32,8 @@ from list_ import newest_versions
 from promote import promote_version
 from registered_model import RegisteredModel, end_shadow, promoted_before, read_registered_model
 from runs import upload
-from server import Server
-from versions import Version
+from server import Server, explained
+from versions import Version, tag_version
 
 COMPARISON_FILE = "comparison.json"
 AUTO, MANUAL, ASK = "auto", "manual", "ask"
@@ -137,6 +138,10 @@ def carry_out(
     """
     if decision.word == PROMOTED:
         promote_version(server, version.number, by, f"comparison: {'; '.join(decision.reasons) or PASSED}")
+    if decision.word == ASKED:
+        beside = comparison.champion or read_registered_model(server).champion or ""
+        with explained(server, "recording the champion of the question"):
+            tag_version(server, version.number, f"{TAG}{ASKED_BESIDE}", beside)
     if decision.word not in (HELD, REJECTED, NOT_IN_SHADOW):  # these keep the record of their own decision
         _upload(server, version, comparison.partition, place)
         record_decision(server, version, decision.word, decision.reasons)

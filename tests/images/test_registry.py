@@ -720,6 +720,18 @@ def test_person_who_is_asked_keeps_or_promotes(server: Server, second: Data) -> 
     assert "has no version 99" in missing.log
 
 
+def test_answer_names_the_champion_that_is_new_since_the_question(server: Server, second: Data) -> None:
+    made = server.named("asked-late")
+    made.promote(made.register(FIRST)["version"])
+    candidate = made.register(SECOND, run=RUN)["version"]
+    compare(second, "7", tolerance=1.0, floors={})
+    assert made.registry("decide", "--ds", SECOND, "--promote", "ask", run=RUN).line["decision"] == "a person is asked"
+    done = answer(made, candidate, "promote", "seen")
+    changed = "the champion is version 1 now, when a person was asked it was version 7"
+    assert changed in done.log
+    assert (done.line["champion"], made.events()[-1]["reason"]) == (candidate, f"seen; {changed}")
+
+
 def test_person_who_is_asked_by_a_repeated_run_promotes_its_new_model(server: Server, registered: Server) -> None:
     made = server.named("asked-again")
     made.borrow(registered, 2)
