@@ -1,5 +1,6 @@
 """What is seen of a column while its file is read: which readings fit, what does not and where, which values repeat."""
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from missing_codes import Extremes
 from readings import NUMBERS, TEXT_COLUMN, TIMES, Reading, Values, of_the_look
 
 FIRST, COUNT = "first", "count"
-# A reading that fits fewer of the first values, or of all values so far, is given up.
+# A reading that fits fewer of some values is given up. The values are from the whole first batch: the first rows of a
+# file that is sorted, or was begun by hand, are not like the others.
 LEAST_SHARE, FEW, SAMPLE = 0.5, 20, 500
 # How many different texts are kept: those that do not fit a reading, and the values of a column.
 MOST_MISFITS, MOST_VALUES = 50, 1000
@@ -52,14 +54,26 @@ class Fit:
 
 
 class Column:
-    """A column after some batches. `known_missing` are texts that mean "missing" where the other values are numbers."""
+    """A column after some batches. `known_missing` are texts that mean "missing" where the other values are numbers.
+
+    If the right reading is `certain` to be among the `readings`, they are not all given up.
+    """
 
     def __init__(
-        self, name: str, readings: Sequence[Reading], missing: Sequence[str], known_missing: Sequence[str]
+        self,
+        name: str,
+        readings: Sequence[Reading],
+        missing: Sequence[str],
+        known_missing: Sequence[str],
+        *,
+        certain: bool = False,
     ) -> None:
         self.name, self._missing, self._known = name, missing, known_missing
         self._candidates: Sequence[Reading] = readings
+        self._certain = certain
         self._sampled = False
+        # Readings that fit a later batch, of a column that no reading fitted before.
+        self._late: list[Reading] = []
         self.fits: list[Fit] = []
         self.given_up: list[Fit] = []
         self.rows = self.filled = self.padded = 0
@@ -87,6 +101,21 @@ class Column:
         is_known = stripped[TEXT_COLUMN].is_in(self._known)
         self.known.add(stripped.filter(is_known))
         self._fit(stripped.filter(~is_known))
+
+    def another_look(self) -> "Column | None":
+        """The column before its first batch, if a reading came up that the batches before were not read in."""
+        if not self._late or self._is_read:
+            return None
+        possible = [*(fit.reading for fit in self.fits), *self._late]
+        readings = [reading for reading in self._candidates if reading in possible]
+        column = Column(self.name, readings, self._missing, self._known)
+        column.fits, column._sampled = [Fit(reading) for reading in readings], True
+        return column
+
+    @property
+    def _is_read(self) -> bool:
+        """Whether a reading fits so many of the values so far that it is not given up."""
+        return any(fit.count >= LEAST_SHARE * self.readable for fit in self.fits)
 
     @property
     def readable(self) -> int:
@@ -122,7 +151,11 @@ class Column:
         if not stripped.height:
             return
         if not self._sampled:
-            self._sample(stripped.head(SAMPLE))
+            self._sample(_some(stripped, SAMPLE))
+        elif not self._is_read:
+            _, chosen = self._promising(_some(stripped, SAMPLE))
+            known = [*(fit.reading for fit in self.fits), *self._late]
+            self._late += [reading for reading in chosen if reading not in known]
         self.least = min(filter(None, (self.least, stripped[TEXT_COLUMN].min())))
         self.greatest = max(self.greatest, stripped[TEXT_COLUMN].max())
         read = Values(stripped[TEXT_COLUMN])
@@ -138,11 +171,12 @@ class Column:
             self.units.update(dict(units.value_counts().iter_rows()))
 
     def _sample(self, sample: pl.DataFrame) -> None:
-        """Decide on the first values which readings are looked at."""
-        few = sample.head(FEW)[TEXT_COLUMN]
-        possible = Values(few).fitting(of_the_look(self._candidates, few), 0)
+        """Decide on some values which readings are looked at."""
         read = Values(sample[TEXT_COLUMN])
-        chosen = read.fitting(possible, LEAST_SHARE)
+        if self._certain:
+            possible = chosen = read.fitting(self._candidates, 0) or self._candidates
+        else:
+            possible, chosen = self._promising(sample)
         self.fits, self._sampled = [Fit(reading) for reading in chosen], True
         for reading in possible:
             if reading not in chosen:
@@ -150,16 +184,29 @@ class Column:
                 fit.misfits.add(sample.filter(read.of(reading).is_null()))
                 self.given_up.append(fit)
 
+    def _promising(self, sample: pl.DataFrame) -> tuple[Sequence[Reading], Sequence[Reading]]:
+        """The readings that fit one of a few values, and those of them that fit enough of the sample."""
+        few = _some(sample, FEW)[TEXT_COLUMN]
+        possible = Values(few).fitting(of_the_look(self._candidates, few), 0)
+        return possible, Values(sample[TEXT_COLUMN]).fitting(possible, LEAST_SHARE)
+
     def _compare(self, read: Values) -> None:
         """Note where two readings that are still possible give different values."""
         for family in (NUMBERS, TIMES):
-            fits = [fit for fit in self.fits if fit.reading.field.type in family]
+            fits = [fit for fit in self.fits if fit.reading.field.type in family and fit.count]
             for number, fit in enumerate(fits):
                 for before in fits[:number]:
                     if before.reading not in fit.differs and not _are_akin(before.reading, fit.reading):
                         text = read.difference(before.reading, fit.reading)
                         if text is not None:
                             fit.differs[before.reading] = text
+
+
+def _some(rows: pl.DataFrame, most: int) -> pl.DataFrame:
+    """So many rows at most, the same ones each time, in their order. Evenly spaced ones could all be alike."""
+    if rows.height <= most:
+        return rows
+    return rows[sorted(random.Random(0).sample(range(rows.height), most))]
 
 
 def _are_akin(one: Reading, other: Reading) -> bool:

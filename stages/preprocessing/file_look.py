@@ -49,7 +49,13 @@ class FileLook:
         self.label, self.header, self.rows = self.table.label, self.table.header, 0
         readings = {name: assumed(format_) for name, format_ in facts.assume.items()}
         self.columns = {
-            name: Column(name, readings.get(name) or all_readings(), facts.missing, KNOWN_MISSING)
+            name: Column(
+                name,
+                readings.get(name) or all_readings(),
+                facts.missing,
+                KNOWN_MISSING,
+                certain=name in readings,
+            )
             for name in self.header
         }
         self.keys = KeyCandidates(self.header, facts.key, facts.missing)
@@ -64,6 +70,15 @@ class FileLook:
                 watcher.look_at(rows.texts)
         self.malformed.require_rows_of_the_header()
         self.rows = self.malformed.good
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Read all rows once more for the columns whose first batch was not like the others."""
+        again = {name: column for name, one in self.columns.items() if (column := one.another_look())}
+        for rows in self.table.rows() if again else ():
+            for column in again.values():
+                column.look_at(rows.texts)
+        self.columns |= again
 
 
 class Head:

@@ -683,3 +683,52 @@ def test_parts_of_a_time_in_one_number_are_named(
     assert drafted(schema, name)["type"] in ("integer", "number")
     (warning,) = run.result["warnings"]
     assert warning.startswith(f"{name}: these numbers could be {times}")
+
+
+# --- columns that begin with other texts than they go on with ---
+
+AGES, DAYS = [str(18 + n % 70) for n in range(20_000)], [f"2026-11-{1 + n % 28:02d}" for n in range(20_000)]
+
+
+def begun(texts: list[str], number: int, text: str) -> list[list[Any]]:
+    """A table of so many rows; the first ones have another text."""
+    return table_of([text] * number + texts[number:], rows=len(texts))
+
+
+@pytest.mark.parametrize("number", [20, 60, 300, 600])
+@pytest.mark.parametrize(("texts", "text", "kind"), [(AGES, "n.d.", WHOLE), (DAYS, "offen", DATE)])
+def test_first_rows_do_not_decide_how_a_column_is_read(
+    day: Day, files: dict[str, Path], texts: list[str], text: str, kind: dict[str, Any], number: int
+) -> None:
+    """A file that is sorted, or was begun by hand, has its odd texts in the first rows."""
+    run, schema = draft(day, files, begun(texts, number, text))
+    assert {key: drafted(schema)[key] for key in kind} == kind
+    (warning,) = run.result["warnings"]
+    assert f"{20_000 - number} of 20000 values are" in warning
+    assert f"'{text}' in line 2 ({number} times)" in warning
+
+
+def test_assumed_reading_is_kept_whatever_the_first_rows_are(day: Day, files: dict[str, Path]) -> None:
+    """Even if it fits few values, or none: the warning says how many `prepare` rejects."""
+    for texts, number, kind, format_ in ((AGES, 19_990, WHOLE, "integer"), (DAYS, 19_990, DATE, "date")):
+        run, schema = draft(day, files, begun(texts, number, "offen"), f"--assume=x={format_}")
+        assert {key: drafted(schema)[key] for key in kind} == kind
+        assert "as --assume says" in drafted(schema)["description"]
+        assert any("x: 10 of 20000 values are" in warning for warning in run.result["warnings"])
+    run, schema = draft(day, files, begun(AGES, 20_000, "offen"), "--assume=x=integer")
+    assert drafted(schema)["type"] == "integer"
+    assert "x: 0 of 20000 values are whole numbers, but not 'offen' in line 2" in run.result["warnings"][-1]
+
+
+@pytest.mark.parametrize("options", [(), ("--assume=x=decimal-comma",)], ids=["drafted", "assumed"])
+def test_first_batch_does_not_decide_how_a_column_is_read(
+    day: Day, files: dict[str, Path], options: tuple[str, ...]
+) -> None:
+    """More than a batch is one text; what the draft says then is of all rows."""
+    wide, rows, number = "w" * 250, 160_000, 70_000
+    table = [["id", "x", "w", "y"], *([n, "offen" if n < number else f"{n},5", wide, "ab"[n % 2]] for n in range(rows))]
+    run, schema = draft(day, files, table, *options)
+    said = " ".join(run.result["warnings"])
+    assert "x: " + "only " * (not options) + "90000 of 160000 values are numbers with ',' before decimals" in said
+    assert "'offen' in line 2" in said
+    assert drafted(schema)["type"] == ("number" if options else "string")
