@@ -171,14 +171,16 @@ def images(info: dict[str, Any]) -> Iterator[Finding]:
 
 def ports(info: dict[str, Any]) -> Iterator[Finding]:
     """Whether each port is ours, or free."""
+    texts = {setting: settings()[setting] for setting in PORTS}
+    if wrong := [setting for setting, text in texts.items() if not text.isdecimal()]:  # compose would refuse them
+        for setting in wrong:
+            do = f"set {setting} in .env to a port, such as 8080"
+            yield Finding(setting, f"is {texts[setting]!r}, for {PORTS[setting]}", do)
+        return
     up = {service.name for service in stack.services() if service.state == "running"}
     ours = bool({"api-server", "mlflow", "reports"} & up)
     for setting, page in PORTS.items():
-        text = settings()[setting]
-        if not text.isdecimal():
-            yield Finding(setting, f"is {text!r}, for {page}", f"set {setting} in .env to a port, such as 8080")
-            continue
-        port = int(text)
+        port = int(texts[setting])
         taken = not ours and is_taken(port)
         do = f"set {setting} in .env to a port that is free" if taken else ""
         state = "belongs to another program" if taken else "is ours" if ours else "is free"
