@@ -1,6 +1,7 @@
 """The target and the weight of a draft: the classes, the positive one, and the rows that `prepare` will reject."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -17,10 +18,18 @@ MANY_CLASSES, SHOWN_CLASSES = 50, 5
 SAFE = 1 << 53
 
 
-def describe_target(column: Column, choice: Choice, missing: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """The target as a field of a Table Schema, and the warnings. Errors: BadInput if these are no classes."""
+def describe_target(
+    column: Column, choice: Choice, missing: Sequence[str], named: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """The target as a field of a Table Schema, and the warnings. Errors: BadInput if these are no classes.
+
+    `missing` are the texts that mean "missing" in the schema, `named` those that a person has named. The others are
+    missing in columns of numbers; in a target of texts they are classes.
+    """
     _require_classes(column)
     reading = _reading(column, choice)
+    is_own = reading is TEXT and {*missing} != {*named}
+    missing = named if is_own else missing
     classes: Counter[Any] = Counter()
     for text, count in column.values.counts.items():
         if text.strip() not in missing:
@@ -45,6 +54,8 @@ def describe_target(column: Column, choice: Choice, missing: list[str]) -> tuple
     if len(classes) > MANY_CLASSES:
         warnings.append(f"{column.name}: {len(classes)} classes are many: is it a number? Numbers are not predicted")
     document = field_document(column.name, reading, "target", why)
+    if is_own:
+        document["missingValues"] = ["", *missing]
     if len(classes) == 2:
         document["positiveClass"] = positive = min(sorted(classes, reverse=True), key=lambda name: classes[name])
         equal = len({*classes.values()}) == 1

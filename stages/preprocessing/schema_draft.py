@@ -185,7 +185,8 @@ class Drafting:
         fields = [self._made_up] if self._made_up else []
         fields += [self._field(column) for name, column in self._rows.columns.items() if column is not self._target]
         if self._target:
-            document, warnings = describe_target(self._target, self._choices[self._target.name], self._missing)
+            choice = self._choices[self._target.name]
+            document, warnings = describe_target(self._target, choice, self._missing, self._facts.missing)
             self.warnings += warnings
             fields.append(document)
         else:

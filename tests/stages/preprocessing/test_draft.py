@@ -440,6 +440,24 @@ def test_rows_without_a_label_are_named(day: Day, files: dict[str, Path]) -> Non
     assert "y: '?' is a class; if it means missing, name it with --missing '?'" in run.log
 
 
+@pytest.mark.parametrize(("options", "rows_out"), [((), 90), (("--missing=unknown",), 87)])
+def test_class_is_not_missing_because_a_column_of_numbers_writes_missing_so(
+    day: Day, files: dict[str, Path], options: tuple[str, ...], rows_out: int
+) -> None:
+    """What --missing names is missing in a target of texts too."""
+    rows = [[n, "none" if n < 40 else n, "unknown" if n % 30 == 0 else ["none", "mild"][n % 2]] for n in range(90)]
+    run, schema = draft(day, files, [["id", "size", "y"], *rows], *options)
+    named = ["unknown"] * bool(options)
+    assert schema["missingValues"] == ["", *named, "none"]
+    assert drafted(schema, "y")["missingValues"] == ["", *named]
+    assert drafted(schema, "size")["type"] == "integer"
+    assert "y: 'none' is a class; if it means missing, name it with --missing 'none'" in run.log
+    assert "only one class" not in run.log
+    assert day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"])).code == 0
+    assert day.run("prepare").result["rows_out"] == rows_out
+    assert day.run("split").code == 0
+
+
 @pytest.mark.parametrize("inside", [True, False])
 def test_constant_and_copy_of_the_target_are_warned_of(day: Day, files: dict[str, Path], inside: bool) -> None:
     rows = [[n, "same", n % 2, n % 7, "ab"[n % 2]] for n in range(90)]
