@@ -24,12 +24,11 @@ def describe_target(
     """The target as a field of a Table Schema, and the warnings. Errors: BadInput if these are no classes.
 
     `missing` are the texts that mean "missing" in the schema, `named` those that a person has named. The others are
-    missing in columns of numbers; in a target of texts they are classes.
+    missing in columns of numbers; in a target of texts they are classes. A target of numbers may have more of its own.
     """
     _require_classes(column)
     reading = _reading(column, choice)
-    is_own = reading is TEXT and {*missing} != {*named}
-    missing = named if is_own else missing
+    of_schema, missing = missing, named if reading is TEXT else list(dict.fromkeys([*missing, *choice.missing]))
     classes: Counter[Any] = Counter()
     for text, count in column.values.counts.items():
         if text.strip() not in missing:
@@ -54,7 +53,7 @@ def describe_target(
     if len(classes) > MANY_CLASSES:
         warnings.append(f"{column.name}: {len(classes)} classes are many: is it a number? Numbers are not predicted")
     document = field_document(column.name, reading, "target", why)
-    if is_own:
+    if {*missing} != {*of_schema}:
         document["missingValues"] = ["", *missing]
     if len(classes) == 2:
         document["positiveClass"] = positive = min(sorted(classes, reverse=True), key=lambda name: classes[name])

@@ -458,6 +458,22 @@ def test_class_is_not_missing_because_a_column_of_numbers_writes_missing_so(
     assert day.run("split").code == 0
 
 
+@pytest.mark.parametrize("text", ["NA", "?", "null"])
+@pytest.mark.parametrize("classes", [("0", "1"), ("1.0", "2.0"), ("true", "false")])
+def test_text_that_is_no_class_of_numbers_is_missing_or_a_class(
+    day: Day, files: dict[str, Path], classes: tuple[str, str], text: str
+) -> None:
+    """It ended in a traceback."""
+    rows = [[n, n % 7, text if n % 30 == 0 else classes[n % 2]] for n in range(90)]
+    run, schema = draft(day, files, [["id", "x", "y"], *rows])
+    target = drafted(schema, "y")
+    is_class = target["type"] == "string"
+    assert (f"y: {text!r} is a class" if is_class else "y: 3 of 90 rows have no label") in run.log
+    assert (text in target.get("missingValues", schema["missingValues"])) is not is_class
+    assert day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"])).code == 0
+    assert day.run("prepare").result["rows_out"] == (90 if is_class else 87)
+
+
 @pytest.mark.parametrize("inside", [True, False])
 def test_constant_and_copy_of_the_target_are_warned_of(day: Day, files: dict[str, Path], inside: bool) -> None:
     rows = [[n, "same", n % 2, n % 7, "ab"[n % 2]] for n in range(90)]
