@@ -1,7 +1,7 @@
 """Fills in past days: runs Dags for each day from one to another, one Dag after the other, and waits.
 
 You can fill in days in any order, and more than once: what is published already is checked, not made again. No run
-waits: a day whose data is not there, or that `monitor` finds without predictions, fails at once.
+waits until a day is published: one whose data is not there, or without predictions for `monitor`, fails immediately.
 Exit codes: 0 every run ended well; 1 a run failed, or Airflow refused; 2 wrong usage.
 """
 

@@ -74,7 +74,8 @@ def partial_folder(folder: Path) -> Iterator[Path]:
     partial = folder.with_name(f".{folder.name}.partial")
     for left in folder.parent.glob(".*.partial"):
         # Others may call a file so; a left one has the secrets, unless it was killed before.
-        if left == partial or (left / SETTINGS).is_file():
+        # os.path: where another account's folder cannot be looked into, Path raises.
+        if left == partial or os.path.isfile(left / SETTINGS):  # noqa: PTH113
             with locked(left) as is_left:
                 if is_left:
                     shutil.rmtree(left)

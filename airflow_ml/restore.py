@@ -13,7 +13,6 @@ import contextlib
 import gzip
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -47,6 +46,7 @@ from airflow_ml.common import (
     try_docker,
     write_atomic,
 )
+from airflow_ml.doctor import PORTS
 from airflow_ml.images.lock import revision_of
 from airflow_ml.make_env import data_mount, docker_gid, docker_socket, make_data_folder, make_env
 from airflow_ml.secret_files import remove_secrets, write_secrets
@@ -55,7 +55,6 @@ from airflow_ml.stack import compose, start
 OURS = ROOT / ".env"
 # What is in the databases was encrypted or signed with these.
 KEYS = ("ML_FERNET_KEY", "ML_REGISTRY_KEY")
-PORT = re.compile(r"ML_[A-Z]+_PORT")
 ANOTHER = "restore another backup; what this one has made is removed"
 
 
@@ -142,7 +141,7 @@ def take_settings(folder: Path) -> None:
 
 def own_settings() -> dict[str, str]:
     """What this machine has, and what the environment gives; else the next command would work on another's data."""
-    given = ("COMPOSE_PROJECT_NAME", "ML_DATA", "ML_DATA_MOUNT", *(name for name in os.environ if PORT.fullmatch(name)))
+    given = ("COMPOSE_PROJECT_NAME", "ML_DATA", "ML_DATA_MOUNT", *PORTS)
     found = {name: value for name in given if (value := os.environ.get(name))}
     if "ML_DATA" in found:
         found.setdefault("ML_DATA_MOUNT", data_mount(found["ML_DATA"]))

@@ -114,7 +114,10 @@ def services() -> list[Service]:
     form = "{{.Service}}\t{{.State}}\t{{.ExitCode}}\t{{.Health}}"
     done = compose("ps", "--all", "--format", form)
     if done.returncode and (ROOT / ".env").exists():
-        raise AirflowMlError(f"docker compose cannot list the services: {done.stderr.strip()}", do="make up")
+        raise AirflowMlError(
+            f"docker compose cannot list the services: {done.stderr.strip()}",
+            do="make up, which adds what .env lacks, or correct .env",
+        )
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     return [Service(name, state, int(code), health) for name, state, code, health in lines]
 

@@ -104,13 +104,13 @@ def days_of(newest: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def disk_of(found: Mapping[str, int], source: str) -> str:
     """The room that the data takes and that is left."""
     free, total = size_text(found["free"]), size_text(found["total"])
-    do = f"; fewer than {size_text(LEAST_DISK)}: make room" if is_full(found) else ""
+    do = "; that is almost full: make room" if is_full(found) else ""
     return f"disk        {source!r} takes {size_text(found['size'])}; {free} of {total} are free there{do}"
 
 
 def is_full(found: Mapping[str, int]) -> bool:
-    """Whether the disk of the data has too little room."""
-    return found["free"] < LEAST_DISK
+    """Whether the disk of the data has too little room; of a small one, less than a tenth."""
+    return found["free"] < min(LEAST_DISK, found["total"] / 10)
 
 
 def full_engine() -> list[str]:

@@ -63,7 +63,8 @@ remove_dead_namespaces() {
 # It also leaves its networks' rules. One whose bridge is gone changes the senders of packets in a new network of that subnet.
 remove_dead_rules() {
   local bridge rule
-  as_root iptables --table nat --list-rules POSTROUTING | { grep -E ' ! -o br-\S+ -j MASQUERADE$' || test $? = 1; } |
+  have iptables || return 0
+  as_root iptables --table nat --list-rules POSTROUTING | { grep -E ' ! -o br-[0-9a-f]{12} -j MASQUERADE$' || test $? = 1; } |
     while read -r _ rule; do
       bridge=${rule##*-o } bridge=${bridge%% *}
       # shellcheck disable=SC2086  # a rule is words

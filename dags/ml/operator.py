@@ -188,12 +188,13 @@ class StageOperator(DockerOperator):
 
         Airflow has forgotten how many lines are logged already, so the first ones are logged twice.
         """
-        for container in sorted(self._engine.find(self._task_labels())):
-            self.container_id = container
-            lines = self._log_output(self._engine.follow(container, LAST_LOOK.total_seconds()), [0, 0])
-            if self._engine.state(container).exit_code is not None:
-                self.outcome.lines.clear()
-                return self._follow(context, lines)
+        for container, labels in sorted(self._engine.find(self._task_labels()).items()):
+            if container_labels.of_try(labels) == self._try_labels():  # not one from before a person cleared the task
+                self.container_id = container
+                lines = self._log_output(self._engine.follow(container, LAST_LOOK.total_seconds()), [0, 0])
+                if self._engine.state(container).exit_code is not None:
+                    self.outcome.lines.clear()
+                    return self._follow(context, lines)
             self._remove(container)
         is_late = error == TriggerFailureReason.TRIGGER_TIMEOUT
         limit = f"did not end within {self.execution_timeout}, the task's execution_timeout"

@@ -39,7 +39,7 @@ def compare_models(comparison: Comparison, publication: Publication) -> dict[str
     candidate, segments = _measure_candidate(comparison)
     champion = _measure_champion(comparison, candidate) if comparison.champion else None
     if comparison.champion and not champion:
-        why = f"it was trained on rows of {comparison.ds} and may have learned them"
+        why = f"it was made from rows of {comparison.ds} and may have learned them"
         comparison = replace(comparison, champion=None, incomparable=why)
     return publish_comparison(comparison, candidate, champion, segments, publication)
 

@@ -4,7 +4,7 @@ import logging
 from argparse import Namespace
 from typing import Any
 
-from decisions import ASKED_BESIDE, HELD, KEPT, PROMOTED, REJECTED, record_decision
+from decisions import ASKED_BESIDE, HELD, KEPT, NO_CHAMPION, PROMOTED, REJECTED, record_decision
 from list_ import newest_versions
 from promote import promote_version
 from registered_model import read_registered_model, retire_challenger
@@ -49,6 +49,7 @@ def answer(args: Namespace) -> dict[str, Any]:
 def _new_champion(server: Server, version: Version) -> str:
     """What the person could not see in the question: that the champion is another one since; empty if it is not."""
     then, now = version.tag(ASKED_BESIDE), read_registered_model(server).champion
-    if not then or now in (then, version.number):
+    if not then or now in (then, version.number) or (then, now) == (NO_CHAMPION, None):
         return ""
-    return f"the champion is version {now} now, when a person was asked it was version {then}"
+    before = "there was none" if then == NO_CHAMPION else f"it was version {then}"
+    return f"the champion is {f'version {now}' if now else 'none'} now, when a person was asked {before}"

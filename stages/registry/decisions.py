@@ -11,7 +11,7 @@ PROMOTED, KEPT, LEFT, HELD = "promoted", "stays challenger", "left to a person",
 # A person is to answer; a person has answered that it is not to be promoted.
 ASKED, REJECTED = "a person is asked", "rejected"
 # The tag of a version about which a person was asked: the champion that it was compared with, or else of that moment.
-ASKED_BESIDE = "asked_beside"
+ASKED_BESIDE, NO_CHAMPION = "asked_beside", "none"
 # It scores days beside the champion; `decide-shadow` decides on these.
 IN_SHADOW = "in shadow"
 # The version is not, or no longer, in shadow, so its shadow days decide nothing.

@@ -22,6 +22,7 @@ from decisions import (
     IN_SHADOW,
     KEPT,
     LEFT,
+    NO_CHAMPION,
     NOT_IN_SHADOW,
     PROMOTED,
     REJECTED,
@@ -139,7 +140,7 @@ def carry_out(
     if decision.word == PROMOTED:
         promote_version(server, version.number, by, f"comparison: {'; '.join(decision.reasons) or PASSED}")
     if decision.word == ASKED:
-        beside = comparison.champion or read_registered_model(server).champion or ""
+        beside = comparison.champion or read_registered_model(server).champion or NO_CHAMPION
         with explained(server, "recording the champion of the question"):
             tag_version(server, version.number, f"{TAG}{ASKED_BESIDE}", beside)
     if decision.word not in (HELD, REJECTED, NOT_IN_SHADOW):  # these keep the record of their own decision

@@ -156,4 +156,5 @@ def test_disk_that_is_almost_full_is_named() -> None:
     assert not status.is_full(found)
     almost = {**found, "free": 9_900_000_000}
     assert status.is_full(almost)
-    assert status.disk_of(almost, "data").endswith("; fewer than 10.0 GB: make room")
+    assert status.disk_of(almost, "data").endswith("; that is almost full: make room")
+    assert not status.is_full({"size": 0, "free": 3_000_000_000, "total": 20_000_000_000})

@@ -182,7 +182,7 @@ def test_modules_of_the_engines_alone_know_docker() -> None:
     }
     assert knowing == {
         "docker.py": {"docker", "docker.errors", "docker.types"},
-        "swarm.py": {"docker.types", "docker.utils", "ml.engines.docker"},
+        "swarm.py": {"docker.errors", "docker.types", "docker.utils", "ml.engines.docker"},
         "operator.py": {"airflow.providers.docker.operators.docker"},
     }
 

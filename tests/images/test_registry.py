@@ -720,14 +720,21 @@ def test_person_who_is_asked_keeps_or_promotes(server: Server, second: Data) -> 
     assert "has no version 99" in missing.log
 
 
-def test_answer_names_the_champion_that_is_new_since_the_question(server: Server, second: Data) -> None:
-    made = server.named("asked-late")
-    made.promote(made.register(FIRST)["version"])
+@pytest.mark.parametrize(("champion", "words"), [("7", "it was version 7"), ("", "there was none")])
+def test_answer_names_the_champion_that_is_new_since_the_question(
+    server: Server, second: Data, champion: str, words: str
+) -> None:
+    made = server.named(f"asked-late-{champion}")
+    first = made.register(FIRST)["version"]
+    if champion:
+        made.promote(first)
     candidate = made.register(SECOND, run=RUN)["version"]
-    compare(second, "7", tolerance=1.0, floors={})
+    compare(second, champion, tolerance=1.0, floors={})
     assert made.registry("decide", "--ds", SECOND, "--promote", "ask", run=RUN).line["decision"] == "a person is asked"
+    if not champion:
+        made.promote(first)
     done = answer(made, candidate, "promote", "seen")
-    changed = "the champion is version 1 now, when a person was asked it was version 7"
+    changed = f"the champion is version 1 now, when a person was asked {words}"
     assert changed in done.log
     assert (done.line["champion"], made.events()[-1]["reason"]) == (candidate, f"seen; {changed}")
 

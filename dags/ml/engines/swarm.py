@@ -314,9 +314,11 @@ def judge(task: Mapping[str, Any] | None, nodes: Mapping[str, Any], lost_s: floa
 
 
 def frames_of(log: bytes) -> Iterator[tuple[int, bytes]]:
-    """The frames of a log: the kind, which is that of the stream, and the text."""
+    """The frames of a log: the kind, which is that of the stream, and the text. Errors: EngineError."""
     start = 0
     while start < len(log):
+        if len(log) < start + FRAME.size:
+            raise EngineError("sent a log that is cut off")
         kind, length = FRAME.unpack_from(log, start)
         start += FRAME.size + length
         yield kind, log[start - length : start]

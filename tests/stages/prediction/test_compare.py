@@ -134,7 +134,7 @@ def test_champion_that_has_learned_the_rows_leaves_it_to_a_person(world: World) 
     result = compare(world, "--champion", f"models/{later}", "--champion-version", "2")
     assert result.code == 0, result.errors
     found = world.json(COMPARISON)
-    why = f"it was trained on rows of {DAY} and may have learned them"
+    why = f"it was made from rows of {DAY} and may have learned them"
     assert found["incomparable"] == {"model": f"models/{later}", "version": "2", "why": why}
     assert (found["champion"], found["difference"], found["outcome"]) == (None, None, "failed")
     assert found["reasons"][0] == f"the champion models/{later} cannot be measured on these rows: {why}"
