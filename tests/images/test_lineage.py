@@ -107,7 +107,7 @@ def test_marks_name_the_image_and_how_it_was_called(published: Data) -> None:
         assert (step["image"]["id"] is None) is (step["image"]["revision"] is None) is by_hand
         assert (step["run"]["dag_id"] is None) is by_hand
     assert steps[f"processed/{DAY}#split"]["call"]["arguments"] == {
-        "days": 1, "ds": DAY, "max_categories": 255, "min_days": 1, "seed": 5, "val_fraction": 0.3
+        "as_of": None, "days": 1, "ds": DAY, "max_categories": 255, "min_days": 1, "seed": 5, "val_fraction": 0.3
     }  # fmt: skip
     train = steps[f"models/{DAY}#train"]
     assert {"num_leaves": 7, "learning_rate": 0.1, "num_iterations": 15}.items() <= train["parameters"].items()
