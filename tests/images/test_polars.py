@@ -15,6 +15,6 @@ print(rows.with_columns(twice=pl.col("number") * 2).sort("text").group_by("twice
 
 @pytest.mark.parametrize("name", ["exchange", "preprocessing"])
 def test_query_works_while_the_memory_is_nearly_full(name: str) -> None:
-    limits = ("--memory=700m", "--memory-swap=700m", "--entrypoint=python")
+    limits = ("--memory=700m", "--memory-swap=700m", "--env=POLARS_MAX_THREADS=2", "--entrypoint=python")
     done = docker("run", *RESTRICTED, *limits, images()[name], "-c", NEARLY_FULL)
     assert done.stdout == "200000\n"

@@ -450,9 +450,9 @@ def test_time_limit_is_that_of_all_waits_together(probes: Airflow) -> None:
         waiting = probes.waiting(run, "probe")
         ends.append(waiting.trigger_timeout)
         Trigger.submit_event(waiting.trigger_id, TriggerEvent(probes.trigger(run, "probe").container))  # type: ignore[attr-defined]
-        time.sleep(2)
+        time.sleep(6)
         assert probes.run_task(run, "probe", new_try=False).ti.state == "deferred"
-    assert abs(ends[1] - ends[0]) < timedelta(seconds=1)
+    assert abs(ends[1] - ends[0]) < timedelta(seconds=5)
     asyncio.run(probes.trigger(run, "probe").on_kill())
 
 
