@@ -104,17 +104,16 @@ def test_later_delivery_does_not_touch_what_was_known_before(day: Day, files: di
     assert prepare(day, "--as-of", TIMES[1]).result["cached"] is True
 
 
+def some_deliveries(most: int) -> st.SearchStrategy[list[tuple[str, dict[int, str]]]]:
+    """Deliveries of labels, each with its time of arrival; no two are the same."""
+    labels = st.dictionaries(st.integers(0, ROWS - 1), st.sampled_from("ABC"), min_size=1, max_size=12)
+    one = st.tuples(st.sampled_from(TIMES), labels)
+    return st.lists(one, min_size=1, max_size=most, unique_by=lambda one: json.dumps(one[1], sort_keys=True))
+
+
 @RUNS
 @given(
-    deliveries=st.lists(
-        st.tuples(
-            st.sampled_from(TIMES),
-            st.dictionaries(st.integers(0, ROWS - 1), st.sampled_from("ABC"), min_size=1, max_size=12),
-        ),
-        min_size=1,
-        max_size=4,
-        unique_by=lambda one: json.dumps(one[1], sort_keys=True),
-    ),
+    deliveries=some_deliveries(4),
     as_of=st.sampled_from(["2026-11-21", *TIMES, "2026-11-23T03:59:59Z", "2026-11-23T05:00:00+01:00"]),
 )
 def test_no_label_that_came_later_is_used(
@@ -177,15 +176,7 @@ def test_day_that_prepare_leaves_out_does_not_train_on_what_was_prepared_before(
 
 @RUNS
 @given(
-    deliveries=st.lists(
-        st.tuples(
-            st.sampled_from(TIMES),
-            st.dictionaries(st.integers(0, ROWS - 1), st.sampled_from("ABC"), min_size=1, max_size=12),
-        ),
-        min_size=1,
-        max_size=3,
-        unique_by=lambda one: json.dumps(one[1], sort_keys=True),
-    ),
+    deliveries=some_deliveries(3),
     runs=st.lists(
         st.tuples(st.sampled_from([None, "2026-11-21", *TIMES]), st.sampled_from([1, 3])), min_size=1, max_size=3
     ),
