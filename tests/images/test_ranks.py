@@ -21,6 +21,12 @@ SHORT = "--param=num_iterations=40"
 ENDLESS = ("--force", "--param=num_iterations=1000000", "--param=early_stopping_round=0", "--log-every=1")
 # How long the others may live after a rank has ended.
 BOUND_S = 30
+# Prints the connections that others have with rank 0, on its port: 12401, and 01 for "established".
+HAS_MET = """
+for _, own, _, state, *_ in map(str.split, open("/proc/net/tcp")):
+    if own.endswith(":3071") and state == "01":
+        print(own)
+"""
 # What all ranks but the first connect with in place of it: rank 0 sees them all at one address, as behind a gateway.
 GATEWAY = """
 import contextlib, socket, threading, time
@@ -53,11 +59,13 @@ def data() -> Iterator[Data]:
 
 
 @contextmanager
-def gang(data: Data, *arguments: str, options: Sequence[str] = (), gateway: bool = False) -> Iterator[list[str]]:
-    """The containers of all ranks, started in the order in which LightGBM does not need them."""
+def gang(
+    data: Data, *arguments: str, options: Sequence[str] = (), gateway: bool = False, ranks: Sequence[int] = range(RANKS)
+) -> Iterator[list[str]]:
+    """The containers of all ranks, or of these, started in the order in which LightGBM does not need them."""
     network = f"airflow-ml-test-ranks-{uuid4().hex[:12]}"
     docker("network", "create", "--internal", network)
-    names = [f"{network}-{rank}" for rank in range(RANKS)]
+    names = [f"{network}-{rank}" for rank in ranks]
     confined = [option for option in RESTRICTED if option != "--rm"]
     others = []
     try:
@@ -65,7 +73,7 @@ def gang(data: Data, *arguments: str, options: Sequence[str] = (), gateway: bool
             others.append(f"{network}-gateway")
             place = (f"--name={others[0]}", f"--network={network}", "--network-alias=rank-0", "--entrypoint=python")
             docker("run", "--detach", *confined, *place, images()["base"], "-c", GATEWAY)
-        for rank, name in enumerate(names):
+        for rank, name in zip(ranks, names, strict=True):
             alias = "behind-the-gateway" if gateway and rank == 0 else f"rank-{rank}"
             place = (f"--name={name}", f"--network={network}", f"--network-alias={alias}", f"--env=ML_RANK={rank}")
             docker(
@@ -149,14 +157,14 @@ def test_rank_that_is_killed_ends_the_others_which_say_so(data: Data, rank: int)
 
 
 def test_ranks_that_work_on_something_else_are_refused(data: Data) -> None:
-    """The containers differ in ML_IMAGE, as two images would."""
-    with gang(data, *ENDLESS) as names:
-        docker("rm", "--force", names[2])
+    """The containers differ in ML_IMAGE, as two images would. Ranks 0 and 1 have met before rank 2 starts."""
+    with gang(data, *ENDLESS, ranks=(0, 1)) as names:
+        wait_until(lambda: docker("exec", names[0], "python", "-c", HAS_MET).stdout, "ranks 0 and 1 meet", names[0])
         network = names[0].removesuffix("-0")
         other = docker(
             *("run", *RESTRICTED, f"--network={network}", "--env=ML_RANK=2", "--env=ML_IMAGE=other", data.mount),
             *(images()["training"], f"--ds={DAY}", f"--ranks={RANKS}"),
             check=False,
         )
-        assert (other.returncode, *ends(names[:2])) == (5, 3, 5)
+        assert (other.returncode, *ends(names)) == (5, 3, 5)
         assert "rank 2 works on" in docker("logs", names[0]).stderr
