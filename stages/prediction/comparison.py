@@ -12,8 +12,10 @@ from stagekit.contract import write_document
 from bootstrap import interval
 from contenders import Comparison, Contender
 from curves import curve_list
+from decision import count_rows_of_day, threshold_of_rows
 from gate import FAILED, PASSED, Verdict, is_accepted, judge, outcome
 from metrics import LabelledRows, measure, predict_codes, rounded
+from model_partition import ValidatedModel
 from reference import is_validation_of
 from scoring import ValidationRows, load_trees, read_validation, weight_column
 from segment_rules import Segments, fields_of_rules, judge_rules
@@ -71,7 +73,7 @@ def _measure_candidate(comparison: Comparison) -> tuple[MeasuredModel, Segments]
     fields = fields_of_rules(model.encoder, comparison.rules)
     classes = model.encoder.classes
     found, probabilities = _score(comparison.candidate, model.encoder.target, classes, weight_column(model.encoder))
-    predicted = predict_codes(probabilities, model.threshold)
+    predicted = _predict(comparison, model, probabilities)
     rows = LabelledRows(found.codes, probabilities, predicted, classes, len(classes), found.weights)
     return MeasuredModel(rows, measure(rows, model.threshold)), Segments(fields, segment_codes(found.features, fields))
 
@@ -88,13 +90,23 @@ def _measure_champion(comparison: Comparison, candidate: MeasuredModel) -> Measu
     scored = LabelledRows(
         codes,
         probabilities,
-        predict_codes(probabilities, champion.model.threshold),
-        champion.model.encoder.classes,
-        len(champion.model.encoder.classes),
+        _predict(comparison, model, probabilities),
+        model.encoder.classes,
+        len(model.encoder.classes),
         candidate.rows.weights,
     )
     rows = align(scored, candidate.rows.classes)
-    return MeasuredModel(rows, measure(rows, champion.model.threshold))
+    return MeasuredModel(rows, measure(rows, model.threshold))
+
+
+def _predict(comparison: Comparison, model: ValidatedModel, probabilities: np.ndarray) -> np.ndarray:
+    """The class codes that a model predicts on a day of which these rows are a sample."""
+    if model.threshold is None:
+        return predict_codes(probabilities, None)
+    rows_of_day = count_rows_of_day(comparison.candidate.rows)
+    return predict_codes(
+        probabilities, threshold_of_rows(model.threshold, model.decision, probabilities[:, 1], rows_of_day)
+    )
 
 
 def _score(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import expit, logit
-from stagekit import BadInput
+from stagekit import BadInput, Partition
 from stagekit.contract import NUMBER, Encoder
 
 from metrics import predict_codes, rounded
@@ -108,11 +108,8 @@ def decide(
     if not any(rules.values()):
         return default, default, {}
     threshold = default if costs is None else cheapest_threshold(costs, chances, scores, weights)
-    of_rows = threshold
-    if rules["capacity"]:
-        limit = _limit_of_sample(rules["capacity"], scores, rows_of_day)
-        threshold = limit if costs is None else threshold
-        of_rows = max(threshold, limit)
+    of_rows = threshold_of_rows(threshold, rules, scores, rows_of_day)
+    threshold = of_rows if costs is None else threshold
     recorded: dict[str, Any] = {"decision": {key: value for key, value in rules.items() if value}}
     recorded["default_threshold"] = default
     if costs is not None:
@@ -122,10 +119,23 @@ def decide(
     return threshold, of_rows, recorded
 
 
-def _limit_of_sample(capacity: int, scores: np.ndarray, rows_of_day: int) -> float:
-    """The threshold of these rows' share of the capacity, at most their highest score.
+def threshold_of_rows(threshold: float, decision: Mapping[str, Any], scores: np.ndarray, rows_of_day: int) -> float:
+    """The threshold that a model has for a sample of a day's rows, as `predict` has one for the whole day.
 
-    With no positive row, the figures would say nothing of a model that has some each day.
+    With a capacity it is that of these rows' share of the capacity, at most their highest score: with no positive row,
+    the figures would say nothing of a model that has some each day. With costs too, it is the higher one of both.
+
+    :param threshold: the model's
+    :param decision: by what the model's threshold was chosen: `costs`, `capacity`, neither, or both
+    :param rows_of_day: as `decide` has it
     """
-    of_sample = int(capacity * len(scores) / max(rows_of_day, len(scores)))
-    return min(threshold_of_capacity(of_sample, scores), float(scores.max()))
+    if not decision.get("capacity"):
+        return threshold
+    of_sample = int(decision["capacity"] * len(scores) / max(rows_of_day, len(scores)))
+    limit = min(threshold_of_capacity(of_sample, scores), float(scores.max()))
+    return max(threshold, limit) if decision.get("costs") else limit
+
+
+def count_rows_of_day(processed: Partition) -> int:
+    """How many rows the day has, those for training among them; 0 if the mark does not say."""
+    return processed.meta["outputs"].get("train_data.csv", {}).get("rows") or 0

@@ -19,13 +19,13 @@ from curves import curve_list
 from decision import costs_of_rows, mean_cost
 from drift import compare_shares, read_bins, score_of
 from estimate import ScoreCounts, calibrated
-from feature_table import Chunk, FeatureTable
+from feature_table import Chunk
 from intervals import intervals
 from labels import Labels
 from metrics import FIGURES, LabelledRows, measure, measure_calibrated, predict_codes
 from model_partition import BASELINE_FILE, METRICS_FILE
 from scored_day import ScoredDay
-from scoring import MissingAsZero, open_features, open_table
+from scoring import MissingAsZero, open_features, open_table, predicted_codes
 from segments import judge_segments, measure_segments, measured, segment_codes, segment_fields, weakest
 
 IN_RESULT = ("rows", "roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "precision", "recall", "f1")
@@ -177,7 +177,7 @@ class _Predictions:
                 self.scores.add(chunk.numbers[:, 1])
             if baseline:
                 self._score_counts += baseline.score[0].count(score_of(chunk.numbers))
-            predicted = _codes(table, chunk.texts[-1], self._encoder.classes, chunk.start)
+            predicted = predicted_codes(table, chunk, self._encoder.classes)
             if self._labels:
                 self._add(self._labels, chunk, predicted)
 
@@ -252,16 +252,6 @@ class _Predictions:
     def score_counts(self) -> list[int]:
         """The rows in each bin of the score; none without a baseline."""
         return [int(rows) for rows in self._score_counts]
-
-
-def _codes(table: FeatureTable, names: list[str], classes: tuple[str, ...], start: int) -> np.ndarray:
-    """The codes of predicted classes."""
-    of_name = {name: code for code, name in enumerate(classes)}
-    try:
-        return np.array([of_name[name] for name in names], dtype=np.intp)
-    except KeyError as error:
-        row = start + names.index(error.args[0]) + 1
-        raise table.bad(f"row {row}: the prediction is {error}", f"one of {', '.join(classes)}") from None
 
 
 def _drift(

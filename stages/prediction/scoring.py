@@ -187,6 +187,16 @@ def open_features(features: Partition, encoder: Encoder, *, may_be_empty: bool =
     return (_without_weight(chunk) if encoder.weight else chunk for chunk in table.chunks())
 
 
+def predicted_codes(predictions: FeatureTable, chunk: Chunk, classes: Sequence[str]) -> np.ndarray:
+    """The codes of the predicted classes, which are the last column of texts. Errors: BadInput for another class."""
+    of_name, names = {name: code for code, name in enumerate(classes)}, chunk.texts[-1]
+    try:
+        return np.array([of_name[name] for name in names], dtype=np.intp)
+    except KeyError as error:
+        row = chunk.start + names.index(error.args[0]) + 1
+        raise predictions.bad(f"row {row}: the prediction is {error}", f"one of {', '.join(classes)}") from None
+
+
 def weight_column(encoder: Encoder) -> list[str]:
     """The name of the column of weights, or none."""
     return [encoder.weight] if encoder.weight else []

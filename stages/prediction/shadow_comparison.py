@@ -1,7 +1,7 @@
 """The work of `compare-shadow`: two models on the labelled rows of the days that both have scored, pooled.
 
 The rows of a day are joined by hashes of their key. Only rows with a label that both models scored stay in memory: 16
-bytes of hashes, and 8 for each probability of both models.
+bytes of hashes, and 8 for each prediction and each probability of both models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from stagekit.contract import Encoder, Feature
 from comparison import MeasuredModel, align, publish_comparison
 from contenders import Comparison, Contender
 from labels import Labels, hash_keys
-from metrics import LabelledRows, measure, predict_codes
+from metrics import LabelledRows, measure
 from model_partition import ValidatedModel
-from scoring import open_features, open_table
+from scoring import open_features, open_table, predicted_codes
 from segment_rules import Segments, fields_of_rules
 from segments import segment_codes
 from shadow_days import PREDICTIONS_FILE, ShadowDay, ShadowDays
@@ -77,13 +77,16 @@ def _rows_of(day: ShadowDay, found: ShadowDays, fields: Sequence[tuple[int, Feat
 
 
 def _read_scores(scored: Partition, encoder: Encoder, side: str, labels: Labels | None = None) -> pd.DataFrame:
-    """The hashes of each row's key, its probabilities as `side0`, `side1` ..., and its class as `code` with labels."""
+    """The hashes of each row's key, its probabilities as `side0`, `side1` ..., and the class code predicted, as `side`.
+
+    With labels also its class as `code`.
+    """
     texts, columns = [*encoder.key, "prediction"], _columns(side, encoder)
     parts = []
-    for chunk in open_table(
-        scored, PREDICTIONS_FILE, "prediction predict", texts, encoder.probability_columns
-    ).chunks():
+    table = open_table(scored, PREDICTIONS_FILE, "prediction predict", texts, encoder.probability_columns)
+    for chunk in table.chunks():
         part = pd.DataFrame(chunk.numbers, columns=columns)
+        part[side] = predicted_codes(table, chunk, encoder.classes)
         part[KEY[0]], part[KEY[1]] = hash_keys(chunk.texts[:-1])
         if labels:
             part["code"] = labels.codes_of(chunk.texts[:-1])
@@ -102,10 +105,10 @@ def _columns(side: str, encoder: Encoder) -> list[str]:
 def _labelled(
     pooled: pd.DataFrame, side: str, model: ValidatedModel, codes: np.ndarray, weights: np.ndarray | None
 ) -> LabelledRows:
-    """The rows as a model scored them, predicted with its own threshold."""
+    """The rows as a model scored and predicted them on their days."""
     classes: Sequence[str] = model.encoder.classes
     probabilities = pooled[_columns(side, model.encoder)].to_numpy(np.float64)
-    predicted = predict_codes(probabilities, model.threshold)
+    predicted = pooled[side].to_numpy(np.intp)
     return LabelledRows(codes, probabilities, predicted, tuple(classes), len(classes), weights)
 
 

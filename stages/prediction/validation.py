@@ -8,7 +8,7 @@ from stagekit import BadInput, Partition, Publication
 from stagekit.contract import HIGHER_IS_BETTER, Encoder, write_document
 
 from curves import curve_list
-from decision import check_decision, costs_of_rows, decide
+from decision import check_decision, costs_of_rows, count_rows_of_day, decide
 from drift import make_baseline
 from estimate import calibrated, calibrated_of_others, fit_calibrator
 from intervals import intervals
@@ -50,7 +50,7 @@ def validate_model(
         default = best_threshold(codes, scores, weights)
         chances = calibrated(scores, calibrator) if calibrator else codes
         costs = _costs(rules, encoder, validation.features, model)
-        of_day = _rows_of_day(processed)
+        of_day = count_rows_of_day(processed)
         threshold, of_rows, decided = decide(rules, default, codes, chances, scores, weights, costs, of_day)
     predicted = predict_codes(probabilities, of_rows)
     rows = LabelledRows(codes, probabilities, predicted, encoder.classes, len(encoder.classes), weights)
@@ -95,11 +95,6 @@ def _costs(rules: Mapping[str, Any], encoder: Encoder, features: np.ndarray, mod
             do="make the field `required` with `minimum` 0 in schema.json, or give a number as the cost",
         )
     return costs
-
-
-def _rows_of_day(processed: Partition) -> int:
-    """How many rows the day has, those for training among them; 0 if the mark does not say."""
-    return processed.meta["outputs"].get("train_data.csv", {}).get("rows") or 0
 
 
 def _segments(rows: LabelledRows, encoder: Encoder, features: np.ndarray, confidence: float) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from conftest import DAY, EARLIER_DAY, World, load_fixture
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from stagekit import read_partition
 
-from comparison import align
+from comparison import SIDES, align
 from gate import FAILED, PASSED, UNDECIDED, Verdict, is_accepted, judge, outcome
 from metrics import LabelledRows, measure
 from rules import GATE
@@ -60,6 +60,25 @@ def test_compare_measures_both_models_on_the_same_rows(world: World) -> None:
     assert result.result["champion"] == {
         "model": CHAMPION, "version": "3", "value": found["champion"]["metrics"]["average_precision"],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("costs", [{}, {"false_positive": 1, "false_negative": 1}])
+def test_gate_measures_each_model_with_its_own_capacity(world: World, costs: dict[str, int]) -> None:
+    """The rows are a twentieth of their day, and so are the shares of the capacities. Equal scores stay together."""
+    for ds, name, capacity in ((EARLIER_DAY, "binary_complete", 100), (DAY, "binary", 200)):
+        world.fixture = load_fixture(name)
+        world.train(ds, rows_of_day=20 * len(world.fixture.rows))
+        rules = json.dumps({"costs": costs, "capacity": capacity})
+        assert world.run("validate", "--ds", ds, f"--rules-json={rules}").code == 0
+    world.encode_validation(CHAMPION)
+    result = compare(world, "--champion", CHAMPION)
+    assert result.code == 0, result.errors
+    found, trained = (world.json(place) for place in (COMPARISON, f"models/{DAY}/metrics.json"))
+    for figure in ("f1", "precision", "recall", "confusion_matrix"):
+        assert found["candidate"]["metrics"][figure] == trained[figure]
+    positives = [sum(row[1] for row in found[side]["metrics"]["confusion_matrix"]) for side in SIDES]
+    assert 0 < positives[0] <= 10
+    assert 0 < positives[1] <= 5
 
 
 def test_compare_scores_the_champion_as_lightgbm_did(world: World) -> None:

@@ -96,6 +96,22 @@ def test_days_are_pooled_until_there_are_enough(world: World) -> None:
     assert (late["days"], late["complete"]) == ([DAYS[0], DAYS[1]], True)
 
 
+def test_days_are_compared_by_what_each_model_predicted_then(world: World) -> None:
+    """With a capacity, the threshold of a day depends on all of its rows, labelled or not."""
+    with_models(world)
+    rules = json.dumps({"costs": {"false_positive": 1, "false_negative": 9}, "capacity": 30})
+    for ds in (EARLIER_DAY, "2026-11-21"):
+        assert world.run("validate", "--ds", ds, f"--rules-json={rules}").code == 0
+    score(world, DAYS[0])
+    label(world, DAYS[0], rows=150)
+    compare(world, DAYS[0])
+    found = world.json(f"shadows/{DAYS[0]}-v7/comparison.json")
+    for side, folder in (("candidate", f"shadows/{DAYS[0]}-v7"), ("champion", f"predictions/{DAYS[0]}")):
+        predicted = [row[2] for row in world.read_csv(f"{folder}/predictions.csv")[1:151]]
+        positives = sum(row[1] for row in found[side]["metrics"]["confusion_matrix"])
+        assert 0 < predicted.count("1") == positives
+
+
 def test_the_same_days_are_compared_once(world: World) -> None:
     with_models(world)
     score(world, DAYS[0])
