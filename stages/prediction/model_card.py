@@ -39,7 +39,7 @@ def model_card(
         "Owner": [said["owner"] or NOT_SAID],
         "Data": _data(model, encoder, processed, figures),
         "Figures": _figures(figures, confidence),
-        "Segments": _segments(segments),
+        "Segments": _segments(segments, confidence),
         "Limits": _limits(said["limits"], figures, warnings),
     }
     text = "\n\n".join("\n\n".join([f"## {title}", *content]) for title, content in sections.items())
@@ -74,19 +74,30 @@ def _figures(figures: Mapping[str, Any], confidence: float) -> list[str]:
     for name in HIGHER_IS_BETTER:
         value, bounds = figures[name], figures["intervals"].get(name)
         shown = "none" if value is None else f"{value:.4f}"
-        lines.append(f"| {name} | {shown} | {f'{bounds[0]:.4f} to {bounds[1]:.4f}' if bounds else 'none'} |")
+        lines.append(f"| {name} | {shown} | {_bounds(bounds)} |")
     content = ["\n".join(lines)]
     if figures["threshold"] is not None:
-        content.append(f"The second class is predicted from the score {figures['threshold']:.4f} on.")
-    if figures.get("cost") is not None:
-        usual = f"with the threshold of the greatest F1, {figures['default_cost']:.4f}"
-        content.append(f"A row costs {figures['cost']:.4f}; {usual}.")
-    if capacity := (figures.get("decision") or {}).get("capacity"):
-        content.append(f"At most {capacity:,} rows a day are predicted as it.")
+        content.append(_decision(figures))
     return content
 
 
-def _segments(segments: Sequence[Mapping[str, Any]]) -> list[str]:
+def _decision(figures: Mapping[str, Any]) -> str:
+    """When the second class is predicted, and what that costs; with a capacity a score alone does not say it."""
+    decision, score = figures.get("decision") or {}, f"the score {figures['threshold']:.4f} on"
+    sentence = f"The second class is predicted from {score}"
+    if capacity := decision.get("capacity"):
+        most = f"at most {capacity:,} rows a day, those with the highest scores"
+        sentence = f"The second class is predicted for {most}"
+        sentence += f": of them, those from {score}" if decision.get("costs") else f", in validation from {score}"
+    if figures.get("cost") is None:
+        return f"{sentence}."
+    return (
+        f"{sentence}. So a row costs {figures['cost']:.4f}; with the threshold of the greatest F1 alone, "
+        f"{figures['default_cost']:.4f}."
+    )
+
+
+def _segments(segments: Sequence[Mapping[str, Any]], confidence: float) -> list[str]:
     """The segments with the worst figure. None is called weak: their own past alone could show that."""
     if not segments:
         return ["No category has few enough values to divide the rows."]
@@ -94,15 +105,21 @@ def _segments(segments: Sequence[Mapping[str, Any]]) -> list[str]:
     known = [one for one in segments if one["figures"].get(metric) is not None]
     worst = sorted(known, key=lambda one: one["figures"][metric], reverse=not HIGHER_IS_BETTER[metric])[:MOST_SEGMENTS]
     fields = ", ".join(code(name) for name in dict.fromkeys(one["field"] for one in segments))
-    lines = [f"| segment | rows | {metric} |", "|---|---|---|"]
+    lines = [f"| segment | rows | {metric} | interval |", "|---|---|---|---|"]
     for one in worst:
         place = code(f"{one['field']} {one['value']}")
-        lines.append(f"| {place} | {one['rows']:,} | {one['figures'][metric]:.4f} |")
+        bounds = _bounds(one["intervals"].get(metric))
+        lines.append(f"| {place} | {one['rows']:,} | {one['figures'][metric]:.4f} | {bounds} |")
     return [
         f"Of {len(segments)} values of {fields}, those with the worst figure. That is no fault by itself: rows of one "
         "value may be harder to rank, or the class is rarer there. The reports compare each value with its later days.",
         "\n".join(lines),
+        f"The intervals of all segments together have a confidence of {100 * confidence:g} %.",
     ]
+
+
+def _bounds(interval: Sequence[float] | None) -> str:
+    return f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "none"
 
 
 def _limits(said: str, figures: Mapping[str, Any], warnings: Sequence[str]) -> list[str]:

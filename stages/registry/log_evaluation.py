@@ -67,14 +67,19 @@ def points_of(evaluation: Mapping[str, Any], ds: str, trained: str) -> list[Poin
 
 
 def segment_metrics(segments: Mapping[str, Any] | None, metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The figure of each segment, such as `segment.channel.chip.roc_auc`; nothing if the day has no live figures."""
+    """The figure of each segment, such as `segment.channel.chip.roc_auc`, with `_low` and `_high` of its interval.
+
+    Nothing if the day has no live figures.
+    """
     named: dict[str, float] = {}
     if not segments or not metrics:
         return named
     for part in segments["parts"]:
         if part["figure"] is not None:
             place = NOT_IN_A_NAME.sub("_", f"segment.{part['field']}.{part['value']}")[:LONGEST_NAME]
-            named[_distinct(f"{place}.{segments['metric']}", named)] = float(part["figure"])
+            name = _distinct(f"{place}.{segments['metric']}", named)
+            low_high = zip(("_low", "_high"), part["interval"] or (), strict=False)
+            named |= {name: float(part["figure"]), **{name + end: float(bound) for end, bound in low_high}}
     return named
 
 

@@ -216,14 +216,18 @@ def decision_sentence(trained: Mapping[str, Any], metrics: Mapping[str, Any]) ->
     """From which score on the second class is predicted, by what this was chosen, and what it costs."""
     if not (threshold := trained.get("threshold")):
         return ""
-    sentences = [f"The second class is predicted from a score of {number(threshold)} on."]
+    decision, score = trained.get("decision") or {}, f"a score of {number(threshold)} on"
+    sentences = [f"The second class is predicted from {score}."]
+    if capacity := decision.get("capacity"):
+        sentences = [
+            f"The second class is predicted for at most {capacity:,} rows a day, those with the highest scores"
+        ]
+        sentences[0] += f": of them, those from {score}." if decision.get("costs") else f", in training from {score}."
     for when, figures in (("In training", trained), ("On this day", metrics)):
         cost, default = figures.get("cost"), figures.get("default_cost")
         if cost is not None and default is not None:
-            other = f"with the threshold of the greatest F1, {number(default)}"
+            other = f"with the threshold of the greatest F1 alone, {number(default)}"
             sentences.append(f"{when} a row costs {number(cost)}; {other}.")
-    if capacity := (trained.get("decision") or {}).get("capacity"):
-        sentences.append(f"At most {capacity:,} rows a day are predicted as it, those with the highest scores.")
     return " ".join(sentences)
 
 

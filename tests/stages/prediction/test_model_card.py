@@ -49,8 +49,18 @@ def test_card_has_the_cost_and_the_capacity(world: World) -> None:
     rules = json.dumps({"costs": {"false_positive": 1, "false_negative": 9}, "capacity": 30})
     assert world.run("validate", "--ds", DAY, f"--rules-json={rules}").code == 0
     metrics = world.json(f"models/{DAY}/metrics.json")
-    assert f"A row costs {metrics['cost']:.4f}; with the threshold of the greatest F1" in card(world)
-    assert "At most 30 rows a day" in card(world)
+    assert (
+        "The second class is predicted for at most 30 rows a day, those with the highest scores: of them, those from "
+        f"the score {metrics['threshold']:.4f} on. So a row costs {metrics['cost']:.4f}; with the threshold of the "
+        f"greatest F1 alone, {metrics['default_cost']:.4f}."
+    ) in card(world)
+
+
+def test_card_of_a_capacity_alone_says_where_it_ended_in_validation(world: World) -> None:
+    world.train()
+    assert world.run("validate", "--ds", DAY, f"--rules-json={json.dumps({'capacity': 30})}").code == 0
+    score = world.json(f"models/{DAY}/metrics.json")["threshold"]
+    assert f"30 rows a day, those with the highest scores, in validation from the score {score:.4f} on." in card(world)
 
 
 def test_names_are_no_markdown(world: World) -> None:

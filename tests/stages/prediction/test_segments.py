@@ -152,6 +152,19 @@ def test_evaluate_compares_segments_with_those_of_the_validation_rows(world: Wor
     assert result.result["weak_segments"] == []
 
 
+def test_card_has_the_segments_with_their_intervals(world: World) -> None:
+    scored_with_shops(world, 8)
+    trained = world.json(f"models/{DAY}/baseline.json")["segments"]
+    measured = [part for part in trained if part["figures"].get("average_precision") is not None]
+    assert measured
+    lines = (world.root / "models" / DAY / "model_card.md").read_text().splitlines()
+    for part in measured:
+        figure, (low, high) = part["figures"]["average_precision"], part["intervals"]["average_precision"]
+        cells = f"{part['field']} {part['value']}` | {part['rows']} | {figure:.4f} | {low:.4f} to {high:.4f} |"
+        assert f"| `{cells}" in lines
+    assert "The intervals of all segments together have a confidence of 99 %." in lines
+
+
 def test_evaluate_measures_chosen_segments(world: World) -> None:
     rows = scored_with_shops(world, 200)
     assert world.run("evaluate", "--ds", DAY).code == 0

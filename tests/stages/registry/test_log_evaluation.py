@@ -55,12 +55,13 @@ def test_live_figures_have_their_intervals() -> None:
 
 def test_segments_are_live_figures_with_a_name_each() -> None:
     parts = [
-        {"field": "city", "value": value, "rows": 200, "figure": figure, "interval": None, "weak": False}
-        for value, figure in [("a/b", 0.5), ("a,b", 0.6), ("c", None)]
+        {"field": "city", "value": value, "rows": 200, "figure": figure, "interval": interval, "weak": False}
+        for value, figure, interval in [("a/b", 0.5, None), ("a,b", 0.6, [0.55, 0.65]), ("c", None, None)]
     ]
     segments = {"metric": "roc_auc", "figure": 0.55, "parts": parts}
     found = {"metrics": {"roc_auc": 0.55}, "drift": None, "segments": segments}
     assert {point.key: point.value for point in points_of({**EVALUATION, **found}, DAY, DAY)} == {
         "live.roc_auc": 0.55, "segment.city.a_b.roc_auc": 0.5, "segment.city.a_b.roc_auc_": 0.6,
+        "segment.city.a_b.roc_auc__low": 0.55, "segment.city.a_b.roc_auc__high": 0.65,
     }  # fmt: skip
     assert points_of({**EVALUATION, **found, "trained_on_day": True}, DAY, DAY) == []
