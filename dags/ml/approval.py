@@ -78,7 +78,9 @@ class AskPerson(HITLOperator):
         self.response_timeout = timedelta(hours=hours)
         until = f"{datetime.now(UTC) + self.response_timeout:%Y-%m-%d %H:%M} UTC"
         self.subject = f"Promote version {decided['version']} of {decided['name']}, {self.about}?"
-        self.body = "\n".join(evidence(registered, compared, decided, until))
+        # The page of a day in shadow shows the comparison; that of a training day may be made before it, or never.
+        day = str(context["params"]["ds"]) if self.of else ""
+        self.body = "\n".join(evidence(registered, compared, decided, until, day))
         try:
             super().execute(context)
         except TaskAwaitingInput:
@@ -142,12 +144,13 @@ def _hours(context: Context) -> float:
 
 
 def evidence(
-    registered: Mapping[str, Any], compared: Mapping[str, Any], decided: Mapping[str, Any], until: str
+    registered: Mapping[str, Any], compared: Mapping[str, Any], decided: Mapping[str, Any], until: str, day: str = ""
 ) -> Iterator[str]:
     """What a person needs to answer, as lines of Markdown.
 
     :param registered: the result line of the command that registered the version, as the others
     :param until: when the question ends, in words
+    :param day: the day whose report shows the comparison; '' if none does, and the start page is linked
     """
     yield f"**The gate: {plain(decided.get('outcome') or 'not known')}**"
     yield ""
@@ -161,19 +164,20 @@ def evidence(
     yield _difference(compared)
     yield ""
     yield from _segments(compared.get("segments") or [])
-    links = [f"[{name}]({page})" for name, page in _pages({**registered, **decided}).items() if page]
+    links = [f"[{name}]({page})" for name, page in _pages({**registered, **decided}, day).items() if page]
     yield " · ".join(links) if links else "The pages of MLflow and of the reports are not known here."
     yield ""
     yield f"Without an answer until {until} the version stays the challenger."
     yield f"After *{REJECT}* only a person can promote it."
 
 
-def _pages(result: Mapping[str, Any]) -> dict[str, str]:
+def _pages(result: Mapping[str, Any], day: str) -> dict[str, str]:
     """The addresses of pages by name; '' for one that is not known."""
     reports = os.environ.get("ML_REPORTS_PAGE", "").rstrip("/")
     targets = [(target, os.environ.get(target.variable, "").rstrip("/")) for target in TARGETS["registry"]]
     pages = {target.name: target.page_of(result, page) for target, page in targets if page}
-    return {**pages, "Reports": f"{reports}/" if reports else ""}
+    name, place = (f"Report of {day}", f"/{day}/") if day else ("Reports", "/")
+    return {**pages, name: f"{reports}{place}" if reports else ""}
 
 
 def _row(side: str, model: Mapping[str, Any] | None, version: object) -> str:

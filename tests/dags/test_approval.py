@@ -207,6 +207,7 @@ def test_question_after_the_shadow_days_is_a_run_of_its_own(with_shadow: Airflow
     assert question.subject == "Promote version 3 of airflow-ml, in shadow until 2026-11-17?"
     assert r"- shadow days 2026\-11\-16, 2026\-11\-17" in str(question.body)
     assert "| in production | models/2026\\-11\\-08 | 2 | 0.4 |" in str(question.body)
+    assert "[Report of 2026-11-17](http://localhost:8081/2026-11-17/)" in str(question.body)
     left = airflow.waiting(run, "ask").trigger_timeout - datetime.now(UTC)
     assert timedelta(hours=6, minutes=50) < left <= timedelta(hours=7)
     respond(airflow, run, "Promote", {"reason": "two good days"})
