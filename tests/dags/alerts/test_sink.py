@@ -58,7 +58,7 @@ def test_processes_that_write_and_rotate_together_lose_nothing_and_tear_nothing(
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE_S)
     logs = sorted(folder.glob("alerts.log*"))
     assert len(logs) == 2  # of 36 kB
     text = "".join(log.read_text() for log in reversed(logs))
