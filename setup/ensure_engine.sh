@@ -83,11 +83,11 @@ start_engine() {
     as_root sh -c 'setsid nohup dockerd >>"$0" 2>&1 </dev/null &' "$ENGINE_LOG"
   fi
   local _
-  for _ in $(seq 60); do
+  for _ in $(seq 240); do
     engine_answers && return
     sleep 0.5
   done
-  fail "the Docker engine did not answer within 30 seconds." "Its log: $ENGINE_LOG (or 'journalctl -u docker')." \
+  fail "the Docker engine did not answer within two minutes." "Its log: $ENGINE_LOG (or 'journalctl -u docker')." \
     "$(tail -n 3 "$ENGINE_LOG" 2>/dev/null || true)"
 }
 
