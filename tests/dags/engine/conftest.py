@@ -9,14 +9,17 @@ from uuid import uuid4
 
 import pytest
 
-from ml import connections, operator
+from ml import connections, operator, orphans
 from ml.network import ADDRESSES
 from tests.dags.runs import Airflow
-from tests.harness import images
+from tests.harness import PATIENCE_S, images
 
 # Docker itself learns late, or never, that a container was out of memory.
 OUT_OF_MEMORY = r"out of memory( or killed \(the engine does not say which\))?"
 MLFLOW = "http://mlflow:5000"
+# Seconds that a container works which is to go on when a worker has waited for NO_PATIENCE: some of them are gone when
+# a busy engine has started it.
+LONG_S, NO_PATIENCE = 12, timedelta(seconds=0.5)
 PROBES = """
 from datetime import timedelta
 
@@ -28,7 +31,7 @@ from ml.operator import StageOperator
 with DAG("probes", schedule=None, params={"code": "", "ranks": 3}, **dag_defaults()):
     what = {"stage": "probe", "command": ["-c", "{{ params.code }}", ""]}
     StageOperator(task_id="probe", outlets=[RAW], execution_timeout=timedelta(minutes=2), **what)
-    StageOperator(task_id="probe_briefly", execution_timeout=timedelta(seconds=3), **what)
+    StageOperator(task_id="probe_briefly", execution_timeout=timedelta(seconds=15), **what)
     StageOperator(task_id="probe_read_only", read_only=True, **what)
     StageOperator(task_id="probe_on_the_network", network="mlflow", **what)
     StageOperator(task_id="probe_in_ranks", ranks="{{ params.ranks }}", execution_timeout=timedelta(minutes=5), **what)
@@ -88,6 +91,7 @@ def probe_lock(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path
 def _environment(engine: Engine, probe_lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A busy machine must not decide whether a task is deferred.
     monkeypatch.setattr(operator, "PATIENCE", timedelta(minutes=10))
+    monkeypatch.setattr(orphans, "PATIENCE_S", PATIENCE_S)
     monkeypatch.setenv("ML_IMAGE_LOCK", str(probe_lock))
     monkeypatch.setenv("ML_DATA", engine.name)
     monkeypatch.setenv("ML_DOCKER_HOST", docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}"))

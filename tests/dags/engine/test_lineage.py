@@ -17,6 +17,7 @@ from airflow.sdk.listener import get_listener_manager
 from tests.dags.conftest import DAGS, ROOT, STAGES
 from tests.dags.engine.conftest import Engine
 from tests.dags.runs import Airflow, day
+from tests.harness import PATIENCE_S
 from tests.receivers import serve
 
 DS = "2026-11-14"
@@ -71,6 +72,7 @@ def lineage_events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, A
         address = f"http://127.0.0.1:{catalog.server_port}"
         monkeypatch.setenv(name, re.sub(r"\$\{ML_OPENLINEAGE_URL:[^}]*\}", address, value))
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__EXECUTE_IN_THREAD", "True")  # a copy of this process would be large
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT", str(PATIENCE_S))
     listener = OpenLineageListener()
     get_listener_manager().add_listener(listener)
     yield events

@@ -25,9 +25,11 @@ from ml import engines, operator
 from ml.engines import Output, State
 from ml.engines.docker import DockerEngine
 from ml.trigger import ContainerTrigger
+from tests import harness
 from tests.dags.conftest import DAGS, ROOT
-from tests.dags.engine.conftest import MLFLOW, OUT_OF_MEMORY, Engine, docker
+from tests.dags.engine.conftest import LONG_S, MLFLOW, NO_PATIENCE, OUT_OF_MEMORY, Engine, docker
 from tests.dags.runs import Airflow, day
+from tests.harness import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.usefixtures("_environment")
 
@@ -162,10 +164,10 @@ def test_input_that_is_not_there_yet_is_waited_for_then_given_up(
 
 
 def test_container_out_of_memory_is_named_as_such(probes: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ML_STAGE_MEMORY", "32m")
+    monkeypatch.setenv("ML_STAGE_MEMORY", "128m")  # with less, an engine under load may fail to start the container
     _, outcome = execute(probes, "x = b'x' * 200_000_000")
     assert outcome.ti.state == "up_for_retry"
-    assert re.search(f"137: {OUT_OF_MEMORY}, it may use 32m; do: raise ML_STAGE_MEMORY", str(outcome.error))
+    assert re.search(f"137: {OUT_OF_MEMORY}, it may use 128m; do: raise ML_STAGE_MEMORY", str(outcome.error))
 
 
 def test_container_is_confined(probes: Airflow) -> None:
@@ -244,7 +246,7 @@ def test_container_knows_its_run_and_image(probes: Airflow, probe_lock: Path) ->
 
 
 # An engine with much work may take seconds for an answer, too.
-ANSWER_S, SILENT_S = 5, 12
+ANSWER_S, SILENT_S = 20, 25
 CLOSING = f"import os, time; {RESULT}; os.close(1); os.close(2); time.sleep({SILENT_S})".replace(
     "}))", "}), flush=True)"
 )
@@ -297,7 +299,7 @@ COUNTED = f"""
 import pathlib, time
 with pathlib.Path("/data/starts").open("a") as file:
     file.write("x")
-time.sleep(4)
+time.sleep({LONG_S})
 {RESULT}
 """
 WORKER = """
@@ -375,14 +377,14 @@ def test_container_that_has_failed_is_removed_not_joined(probes: Airflow, engine
 @pytest.fixture
 def _no_patience(_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every container takes longer than a worker waits."""
-    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
+    monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
 
 
 SLOW = f"""
 import sys, time
 for number in range(3):
     print(f"2026-11-21T21:34:26Z WARNING probe run: line {{number}}", file=sys.stderr)
-    time.sleep(1)
+    time.sleep({LONG_S / 3})
 {RESULT}
 """
 
@@ -393,7 +395,7 @@ def test_long_work_holds_no_worker(probes: Airflow, engine: Engine) -> None:
         run, outcome = execute(probes, SLOW)
         assert outcome.ti.state == "deferred"
         assert engine.containers(run.run_id)
-        probes.fire_trigger(run, "probe", patience_s=60)
+        probes.fire_trigger(run, "probe", PATIENCE_S)
         outcome = probes.run_task(run, "probe", new_try=False)
     assert outcome.ti.state == "success", outcome.error
     assert probes.result(run, "probe") == {"ds": "2026-11-21", "rows": 3}
@@ -460,7 +462,7 @@ def test_time_limit_is_that_of_all_waits_together(probes: Airflow) -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("import time; time.sleep(2); raise SystemExit(1)", "probe ended with exit code 1: the stage failed"),
+        (f"import time; time.sleep({LONG_S}); raise SystemExit(1)", "probe ended with exit code 1: the stage failed"),
         ("import time; time.sleep(600)", "has been removed by somebody else (a retry may help)"),
     ],
 )
@@ -470,7 +472,7 @@ def test_failure_of_long_work_is_reported_as_that_of_short_work(
     run, _ = execute(probes, code)
     if "600" in code:
         docker("rm", "--force", *engine.containers(run.run_id))
-    probes.fire_trigger(run, "probe", patience_s=60)
+    probes.fire_trigger(run, "probe", PATIENCE_S)
     outcome = probes.run_task(run, "probe", new_try=False)
     assert outcome.ti.state == "up_for_retry"
     assert message in str(outcome.error)
@@ -478,7 +480,7 @@ def test_failure_of_long_work_is_reported_as_that_of_short_work(
 
 
 LATE_LINE = (
-    "import sys, time; time.sleep(1); "
+    f"import sys, time; time.sleep({LONG_S}); "
     "print('2026-11-21T21:34:26Z WARNING probe run: late line', file=sys.stderr, flush=True)"
 )
 
@@ -493,7 +495,8 @@ def time_out(probes: Airflow, run: DagRun) -> TaskRunResult:
 def test_time_limit_holds_while_the_triggerer_waits(probes: Airflow, engine: Engine) -> None:
     run, outcome = execute(probes, f"{LATE_LINE}; time.sleep(600)")
     assert outcome.ti.state == "deferred"
-    time.sleep(2)
+    (container,) = engine.containers(run.run_id)
+    wait_until(lambda: "late line" in harness.docker("logs", container).stderr, "the line is written")
     with structlog.testing.capture_logs() as logs:
         outcome = time_out(probes, run)
     assert outcome.ti.state == "up_for_retry"

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from sqlalchemy import select
 from ml import connections, container_labels, operator
 from ml.engines import EngineError
 from ml.engines.docker import DockerEngine
-from tests.dags.engine.conftest import Engine, docker
+from tests.dags.engine.conftest import NO_PATIENCE, Engine, docker
 from tests.dags.runs import Airflow, day
 
 pytestmark = pytest.mark.usefixtures("_environment")
@@ -76,7 +75,7 @@ def test_person_who_marks_a_task_before_the_triggerer_waits_for_it_stops_its_con
     probes: Airflow, engine: Engine, run: DagRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The trigger is deleted before anybody has loaded it, so that nobody is asked to stop the container."""
-    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
+    monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
     assert probes.run_task(run, "probe").ti.state == "deferred"
     assert engine.containers(run.run_id, "running")
     mark(run, "failed")

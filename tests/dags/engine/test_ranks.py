@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import NoReturn
 
 import pytest
@@ -13,8 +12,9 @@ from airflow.sdk.execution_time.supervisor import TaskRunResult
 from ml import container_labels, engines, operator
 from ml.engines.docker import DockerEngine
 from ml.gang import GangEngine
-from tests.dags.engine.conftest import OUT_OF_MEMORY, Engine, docker
+from tests.dags.engine.conftest import LONG_S, NO_PATIENCE, OUT_OF_MEMORY, Engine, docker
 from tests.dags.runs import Airflow, day
+from tests.harness import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("_environment")
 
@@ -99,7 +99,7 @@ def test_rank_that_ends_badly_fails_the_task_in_words(probes: Airflow, end: str,
 import os, sys, time
 if os.environ["ML_RANK"] == "2":
     {end}
-time.sleep(2 if os.environ["ML_RANK"] == "0" else 600)
+time.sleep({LONG_S} if os.environ["ML_RANK"] == "0" else 600)
 sys.exit(5)
 """
     _, outcome = execute(probes, code)
@@ -124,7 +124,7 @@ def test_next_try_joins_all_ranks_or_removes_what_is_left(
         assert left(engine) == before
 
     docker("rm", "--force", before[1])  # now they are not all there
-    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
+    monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
     assert probes.run_task(run, "probe_in_ranks").ti.state == "deferred"
     assert len(left(engine)) == 4
     assert not {*left(engine)} & {*before}
@@ -132,10 +132,10 @@ def test_next_try_joins_all_ranks_or_removes_what_is_left(
 
 
 def test_triggerer_wakes_the_task_when_one_rank_has_ended(probes: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
-    code = "import os, time\ntime.sleep(3 if os.environ['ML_RANK'] == '1' else 600); raise SystemExit(1)"
+    monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
+    code = f"import os, time\ntime.sleep({LONG_S} if os.environ['ML_RANK'] == '1' else 600); raise SystemExit(1)"
     run, _ = execute(probes, code)
-    probes.fire_trigger(run, "probe_in_ranks", patience_s=60)
+    probes.fire_trigger(run, "probe_in_ranks", PATIENCE_S)
     outcome = probes.run_task(run, "probe_in_ranks", new_try=False)
     assert str(outcome.error).startswith(
         "rank 1 of 3 of probe ended with exit code 1: the stage failed; all were stopped"
