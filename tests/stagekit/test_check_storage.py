@@ -9,7 +9,7 @@ import pytest
 from stagekit import check_storage
 
 
-def check(root: Path | str, *arguments: str, wait: str = "30") -> int:
+def check(root: Path | str, *arguments: str, wait: str = "300") -> int:
     return check_storage.main(["--data-dir", str(root), "--changes", "20", "--wait", wait, *arguments])
 
 
@@ -51,6 +51,7 @@ def test_lock_that_both_sides_get_is_refused(
 ) -> None:
     """As where a file system grants locks on each host alone."""
     monkeypatch.setattr(check_storage, "locked", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(check_storage, "HOLD_S", 0.02)  # neither side is done before the other begins
     code, log = lead_and_join(tmp_path, capsys)
     assert code == 3
     assert "changes were lost, because two processes held one lock" in log
