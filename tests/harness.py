@@ -9,13 +9,15 @@ import csv
 import io
 import json
 import os
+import random
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -106,6 +108,15 @@ def wait_until(condition: Callable[[], Any], what: str, container: str = "") -> 
                 f"{PATIENCE_S} s passed and it never came true that {what}{log.stdout + log.stderr if log else ''}"
             )
         time.sleep(0.2)
+
+
+def free_port() -> int:
+    """A port of this host for a server that starts soon: below those that connections and the engine are given."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def kill_processes(containers: Sequence[str]) -> None:

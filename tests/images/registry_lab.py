@@ -210,8 +210,9 @@ def in_server(server: Server, code: str) -> str:
 
 
 def start(server: Server, *arguments: str, run: str = "") -> "subprocess.Popen[str]":
-    """Start a command and return immediately, with a container's name to kill it by."""
+    """Start a command that takes its time, and return immediately, with a container's name to kill it by."""
     name = f"{server.network}-killed"
-    command = ["docker", "run", *RESTRICTED, f"--name={name}", f"--network={server.network}", server.data.mount]
+    slow = [*RESTRICTED, "--cpus=0.1"]
+    command = ["docker", "run", *slow, f"--name={name}", f"--network={server.network}", server.data.mount]
     return subprocess.Popen([*command, *server.options(run), images()["registry"], *arguments],
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip

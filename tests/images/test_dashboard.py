@@ -142,7 +142,7 @@ def test_click_on_a_day_of_a_chart_opens_its_page(services: dict[str, Service], 
     with open_page(browser) as page:
         page.goto(services["few"].url)
         page.locator("svg.chart a").first.click()
-        assert page.url == f"{services['few'].url}/2026-11-13/"
+        page.wait_for_url(f"{services['few'].url}/2026-11-13/")
 
 
 def test_gaps_and_missing_figures_are_visible(services: dict[str, Service]) -> None:

@@ -17,7 +17,7 @@ from docker.types import Mount
 
 from tests.attacks.bodies import OTHER
 from tests.attacks.requests import CHUNKS, CREATE, OTHERS
-from tests.harness import ROOT, docker, images, wait_until
+from tests.harness import PATIENCE_S, ROOT, docker, images, wait_until
 from tests.images.proxy_lab import (
     OUR_LABEL,
     PROBE,
@@ -184,7 +184,7 @@ def test_docker_operator_that_is_killed_leaves_no_container(
     container = operator.container["Id"]
     wait_until(lambda: engine.inspect_container(container)["State"]["Running"], "the container runs")
     operator.on_kill()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert errors
     with pytest.raises(NotFound):
@@ -244,7 +244,7 @@ def test_stream_and_wait_survive_a_silence_far_beyond_the_time_for_a_request(
     waiter = threading.Thread(target=lambda: codes.append(proxy.client().wait(container)["StatusCode"]))
     waiter.start()
     assert b"".join(output) == b"at last\n"
-    waiter.join(10)
+    waiter.join(PATIENCE_S)
     assert codes == [5]
     client.remove_container(container)
 
@@ -252,7 +252,7 @@ def test_stream_and_wait_survive_a_silence_far_beyond_the_time_for_a_request(
 def test_stream_goes_on_after_the_client_said_it_sends_nothing_more(
     proxy: Proxy, client: docker_py.APIClient, body: dict[str, Any]
 ) -> None:
-    container = client.create_container_from_config({**body, "Cmd": ["sleep=2", "say=heard"]})["Id"]
+    container = client.create_container_from_config({**body, "Cmd": ["sleep=10", "say=heard"]})["Id"]
     attach = request(f"POST /containers/{container}/attach?stdout=1&stream=1", *UPGRADE)
     threading.Timer(1, client.start, [container]).start()
     answer = proxy.raw(attach, end=True)
@@ -398,7 +398,7 @@ def test_proxy_ends_on_sigterm_though_streams_are_open(volume: str, body: dict[s
         with connect(one.socket) as stream:
             stream.sendall(request(f"POST /containers/{container}/attach?stdout=1&stream=1", *UPGRADE))
             assert stream.recv(65536).startswith(b"HTTP/1.1 101 ")
-            docker("stop", "--time", "2", one.container)  # after 2 s it would be killed, with code 137
+            docker("stop", "--time", "30", one.container)  # after 30 s it would be killed, with code 137
         assert json.loads(docker("inspect", one.container).stdout)[0]["State"]["ExitCode"] == 0
     docker("rm", "--force", container)
 

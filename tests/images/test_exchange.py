@@ -500,7 +500,7 @@ def test_no_secret_is_where_others_can_see_it(lab: Lab) -> None:
     """Neither in `docker inspect`, nor in the process list, nor in what was published."""
     lab.ingest("--connection=shop", f"--query={QUERY}")
     name = f"{lab.name}-seen"
-    query = "SELECT pg_sleep(20)::text AS x, $1 AS day"
+    query = "SELECT pg_sleep(300)::text AS x, $1 AS day"
     command = ["run", "--detach", f"--name={name}", f"--network={lab.name}", lab.data.mount, *lab.options()]
     docker(*command, images()["exchange"], "ingest", f"--ds={LATER}", "--connection=shop", f"--query={query}")
     try:

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import PATIENCE_S, ROOT, docker, images, mount_secrets, page_login, wait_until
+from tests.harness import PATIENCE_S, ROOT, docker, free_port, images, mount_secrets, page_login, wait_until
 
 POSTGRES = {"POSTGRES_USER": "airflow", "POSTGRES_DB": "airflow", "POSTGRES_PASSWORD": "airflow"}
 MAKE_DATABASE = "import sys; sys.path.insert(0, '/opt/service'); import init; init.make_mlflow_database(sys.argv[1])"
@@ -42,12 +41,6 @@ print(json.dumps({
 """
 LARGE = 600 << 20
 PAGES_PASSWORD, REGISTRY_PASSWORD = "of-people-and-longer", "of-the-stage-and-longer"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Server:
@@ -361,7 +354,7 @@ def test_server_says_that_the_database_is_away_and_heals(server: Server) -> None
 def test_restart_keeps_runs_artifacts_and_models(server: Server, run: dict[str, Any]) -> None:
     assert server.send("PUT", artifact(run, "kept.txt"), b"kept")[0] == 200
     server.python("open('/opt/mlflow/tmp/left-by-a-kill', 'w')")
-    docker("stop", server.name)
+    docker("stop", "--time=60", server.name)
     state = json.loads(docker("inspect", server.name).stdout)[0]["State"]
     assert state["ExitCode"] != 137, "it heard the signal"
     docker("start", server.name)

@@ -24,7 +24,7 @@ NOTEBOOK = "/project/notebook/raw_data.ipynb"
 def main(looks: list[str]) -> int:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
-    client = NotebookClient(notebook, timeout=300, kernel_name="python3")
+    client = NotebookClient(notebook, timeout=600, startup_timeout=600, kernel_name="python3")
     with client.setup_kernel():
         for look in looks:
             print(json.dumps(run(client, *json.loads(look))))

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -18,14 +17,8 @@ from typing import Any
 import pytest
 from airflow_ml.notebook import PAGE
 
-from tests.harness import PATIENCE_S
+from tests.harness import PATIENCE_S, free_port
 from tests.notebook.conftest import ROOT, notebook
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
