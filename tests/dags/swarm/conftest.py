@@ -6,10 +6,11 @@ from uuid import uuid4
 
 import pytest
 
-from ml import operator
+from ml import operator, orphans
+from ml.engines import swarm
 from tests.dags.runs import Airflow
 from tests.dags.swarm.lab import NETWORK, Lab, swarm_of_three
-from tests.harness import docker, images
+from tests.harness import PATIENCE_S, docker, images
 
 PROBES = """
 from datetime import timedelta
@@ -52,13 +53,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def _environment(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     # A busy machine must not decide whether a task is deferred.
     monkeypatch.setattr(operator, "PATIENCE", timedelta(minutes=10))
+    monkeypatch.setattr(orphans, "PATIENCE_S", PATIENCE_S)
+    # Nor whether a network stays that the next removal would remove, or whether a node is lost.
+    monkeypatch.setattr(swarm, "NETWORK_S", PATIENCE_S)
+    monkeypatch.setenv("ML_NODE_LOST_SECONDS", str(PATIENCE_S))
     monkeypatch.setenv("ML_ENGINE", "swarm")
     monkeypatch.setenv("ML_IMAGE_LOCK", str(lab.lock))
     monkeypatch.setenv("ML_DATA", str(lab.data))
     monkeypatch.setenv("ML_DOCKER_HOST", lab.proxy)
     monkeypatch.setenv("ML_MLFLOW_NETWORK", NETWORK)
     monkeypatch.setenv("ML_STAGE_MEMORY", "256m")
-    monkeypatch.setenv("ML_NODE_LOST_SECONDS", "3")
 
 
 @pytest.fixture(autouse=True)

@@ -243,7 +243,10 @@ class Lab:
                        f"{manager.address}:2377", "--dispatcher-heartbeat", HEARTBEAT)  # fmt: skip
         token = manager.docker("swarm", "join-token", "--quiet", "worker")
         for node in workers:
-            node.docker("swarm", "join", "--token", token, "--advertise-addr", node.address, f"{manager.address}:2377")
+            # The command waits 20 s; what a busy machine has not done then goes on.
+            join = ("swarm", "join", "--token", token, "--advertise-addr", node.address, f"{manager.address}:2377")
+            said = node.docker(*join, check=False)
+            assert "This node joined a swarm" in said or "continue in the background" in said, said
         wait_until(lambda: self.states() == ["Ready"] * NODES, "three ready nodes")
 
     def states(self) -> list[str]:

@@ -20,11 +20,14 @@ from ml.engines import EngineError, swarm
 from ml.orphans import remove_orphans
 from tests.dags.runs import Airflow, day
 from tests.dags.swarm.lab import NETWORK, PROXY_USER, REGISTRY, Lab, Node, call, wait_until
+from tests.harness import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("_environment")
 
 RESULT = 'import json; print(json.dumps({"ds": "2026-11-21", "rows": 3}))'
 SLEEP = "import time; time.sleep(600)"
+# Swarm takes its time to start a container, and a busy machine to look at it.
+WORK_S, NO_PATIENCE, LOST_S = 20, timedelta(seconds=0.5), 3
 # Sleeps where it runs first, and says so; the next time it ends well.
 SLEEPS_ONCE = f"""
 import pathlib, time
@@ -76,7 +79,7 @@ def left(lab: Lab) -> list[str]:
 
 def assert_nothing_left(lab: Lab) -> None:
     """A node may need a moment to forget a network that the swarm has removed."""
-    wait_until(lambda: left(lab) == [], "the swarm has no service and no network of a stage", 30)
+    wait_until(lambda: left(lab) == [], "the swarm has no service and no network of a stage")
 
 
 def node_of(lab: Lab, run: DagRun) -> Node:
@@ -203,7 +206,7 @@ def test_node_that_does_not_share_the_folder_gets_no_label(lab: Lab, monkeypatch
     assert second.process is not None
     call("nsenter", f"--mount=/proc/{second.process.pid}/ns/mnt", "mount", "-t", "tmpfs", "-o", f"uid={PROXY_USER}",
          "none", folder)  # fmt: skip
-    monkeypatch.setattr(nodes, "JOIN_S", 10)
+    monkeypatch.setattr(nodes, "JOIN_S", 40)  # for node3, too
     with lab.as_host_tool():
         findings = {found.what: found for found in doctor.storage(lab.data_of(folder), "swarm")}
     assert [what for what, found in findings.items() if found.do] == ["storage of node2"]
@@ -219,7 +222,7 @@ def test_node_that_does_not_share_the_folder_gets_no_label(lab: Lab, monkeypatch
 SERVER = "python -m http.server --bind 0.0.0.0 --directory /opt 5000"
 ASK = """
 import json, time, urllib.request
-for _ in range(100):
+for _ in range(1000):
     try:
         print(json.dumps({"status": urllib.request.urlopen("http://mlflow:5000/", timeout=5).status}))
         break
@@ -245,7 +248,7 @@ def test_stage_on_a_network_of_the_stack_reaches_it_from_any_node(
         docker("rm", "--force", server)
     assert outcome.ti.state == "success", outcome.error
     assert probes.result(run, "probe_on_the_network") == {"status": 200}
-    wait_until(lambda: "Error" not in docker("network", "rm", NETWORK, check=False), "the network is removed", 30)
+    wait_until(lambda: "Error" not in docker("network", "rm", NETWORK, check=False), "the network is removed")
 
 
 def test_another_stack_on_the_swarm_is_neither_seen_nor_touched(lab: Lab) -> None:
@@ -293,7 +296,7 @@ def test_constraint_chooses_the_node(probes: Airflow, monkeypatch: pytest.Monkey
 def test_two_that_reserve_most_of_a_node_do_not_meet(
     probes: Airflow, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
+    monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
     room = int(lab.manager.docker("info", "--format", "{{.MemTotal}}"))
     monkeypatch.setenv("ML_STAGE_RESERVATIONS", f"probe:{room * 6 // 10 >> 20}m")
     monkeypatch.setenv("ML_STAGE_CONSTRAINTS", "*:node.hostname!=node1")
@@ -302,17 +305,17 @@ def test_two_that_reserve_most_of_a_node_do_not_meet(
     with engines.connect() as engine:
         ids = [next(iter(engine.find({container_labels.RUN: run.run_id}, running=True))) for run in runs]
         assert engine.state(ids[2]).exit_code is None  # it waits for room, and is not given up
-        states = lab.manager.docker("service", "ps", "--format", "{{.CurrentState}}", ids[2])
-        assert states.startswith("Pending")
+        look = ("service", "ps", "--format", "{{.CurrentState}}", ids[2])
+        wait_until(lambda: lab.manager.docker(*look).startswith("Pending"), "the third one has no room")
         for one in ids:
             engine.remove(one)
 
 
 def test_long_work_holds_no_worker(probes: Airflow, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
-    run, outcome = execute(probes, f"import time; time.sleep(3); {RESULT}")
+    monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
+    run, outcome = execute(probes, f"import time; time.sleep({WORK_S}); {RESULT}")
     assert outcome.ti.state == "deferred"
-    probes.fire_trigger(run, "probe", patience_s=60)
+    probes.fire_trigger(run, "probe", PATIENCE_S)
     outcome = probes.run_task(run, "probe", new_try=False)
     assert outcome.ti.state == "success", outcome.error
     assert probes.result(run, "probe")["rows"] == 3
@@ -321,8 +324,8 @@ def test_long_work_holds_no_worker(probes: Airflow, lab: Lab, monkeypatch: pytes
 
 def test_next_try_joins_what_an_earlier_one_left(probes: Airflow, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for the container any more; its work is not done twice."""
-    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
-    run, _ = execute(probes, f"open('/data/starts', 'a').write('x'); import time; time.sleep(3); {RESULT}")
+    monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
+    run, _ = execute(probes, f"open('/data/starts', 'a').write('x'); import time; time.sleep({WORK_S}); {RESULT}")
     monkeypatch.setattr(operator, "PATIENCE", timedelta(minutes=10))
     with create_session() as session:
         ti = session.merge(probes.waiting(run, "probe"))
@@ -335,7 +338,7 @@ def test_next_try_joins_what_an_earlier_one_left(probes: Airflow, lab: Lab, monk
 
 def test_container_whose_task_has_ended_is_removed(probes: Airflow, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scheduler's plugin calls this whenever a run starts or ends."""
-    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
+    monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
     ended, waits = (execute(probes, SLEEP)[0] for _ in range(2))
     assert len(left(lab)) == 4
     with create_session() as session:
@@ -367,12 +370,14 @@ def test_work_of_a_lost_node_starts_elsewhere(
     probes: Airflow, lab: Lab, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """Swarm says for ever that the task of a lost node runs. A node that is only cut off goes on with its work."""
-    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
+    monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
+    monkeypatch.setattr(swarm, "NETWORK_S", 3)  # that of a lost container is in use
     monkeypatch.setenv("ML_STAGE_CONSTRAINTS", "*:node.hostname!=node1")  # the manager; without it nothing goes on
     run, outcome = execute(probes, SLEEPS_ONCE)
     assert outcome.ti.state == "deferred"
     node = node_of(lab, run)
     wait_until((lab.manager.root / lab.data.relative_to("/") / "first-try").exists, "the work has begun")
+    monkeypatch.setenv("ML_NODE_LOST_SECONDS", str(LOST_S))
     if how == "killed":
         node.kill()
         lose_and_try_again(probes, run, node)
@@ -389,13 +394,13 @@ def test_work_of_a_lost_node_starts_elsewhere(
 
 
 def lose_and_try_again(probes: Airflow, run: DagRun, node: Node) -> None:
-    probes.fire_trigger(run, "probe", patience_s=120)
+    probes.fire_trigger(run, "probe", PATIENCE_S)
     outcome = probes.run_task(run, "probe", new_try=False)
     assert outcome.ti.state == "up_for_retry"
-    assert f"node {node.name} has been lost for 3 s, with the container on it" in str(outcome.error)
+    assert f"node {node.name} has been lost for {LOST_S} s, with the container on it" in str(outcome.error)
     outcome = probes.run_task(run, "probe")
     if outcome.ti.state == "deferred":
-        probes.fire_trigger(run, "probe", patience_s=120)
+        probes.fire_trigger(run, "probe", PATIENCE_S)
         outcome = probes.run_task(run, "probe", new_try=False)
     assert outcome.ti.state == "success", outcome.error
     assert probes.result(run, "probe")["rows"] == 3
@@ -405,19 +410,21 @@ def test_result_that_is_lost_with_its_node_is_made_again(
     probes: Airflow, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The node dies between the end of the work and the look at its log, when the manager still calls it ready."""
-    monkeypatch.setattr(operator, "PATIENCE", timedelta(seconds=0.5))
+    monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
+    monkeypatch.setattr(swarm, "NETWORK_S", 3)  # that of a lost container is in use
     monkeypatch.setenv("ML_STAGE_CONSTRAINTS", "*:node.hostname!=node1")
-    run, outcome = execute(probes, f"import time; time.sleep(5); {RESULT}")
+    run, outcome = execute(probes, f"import time; time.sleep({WORK_S}); {RESULT}")
     assert outcome.ti.state == "deferred"
     node = node_of(lab, run)
-    probes.fire_trigger(run, "probe", patience_s=60)
+    probes.fire_trigger(run, "probe", PATIENCE_S)
     node.kill()
     try:
         outcome = probes.run_task(run, "probe", new_try=False)
         assert outcome.ti.state == "up_for_retry", outcome.error
         assert "cannot fetch what the container wrote" in str(outcome.error)
         wait_until(lambda: "Down" in lab.states(), "the manager misses the node")
-        time.sleep(4)  # ML_NODE_LOST_SECONDS
+        monkeypatch.setenv("ML_NODE_LOST_SECONDS", str(LOST_S))
+        time.sleep(LOST_S + 1)
         monkeypatch.setattr(operator, "PATIENCE", timedelta(minutes=10))
         outcome = probes.run_task(run, "probe")
         assert outcome.ti.state == "success", outcome.error
