@@ -16,7 +16,8 @@ from typing import Any
 from tests.harness import PATIENCE_S, data_volume, docker, images, page_login
 from tests.images import registry_lab, reports_lab
 
-SILENCE_S, MOST = 2.0, 1 << 22
+# How long a busy service may take for its answer, and for what comes after the beginning of one.
+ANSWER_S, SILENCE_S, MOST = 30.0, 2.0, 1 << 22
 # Something that only a file of the server's machine holds.
 PASSWORDS = (registry_lab.PAGES_PASSWORD, registry_lab.REGISTRY_PASSWORD, reports_lab.PASSWORD)
 FILES = (b"root:x:0:0", b"ML_IMAGE=", *(password.encode() for password in PASSWORDS))
@@ -88,10 +89,11 @@ class Service:
     def send(self, content: bytes) -> bytes:
         """All that comes back for these bytes, until the service ends the connection or is silent."""
         received = b""
-        with suppress(OSError), socket.create_connection(self.address, SILENCE_S) as connection:
+        with suppress(OSError), socket.create_connection(self.address, ANSWER_S) as connection:
             connection.sendall(content)
             while len(received) < MOST and (data := connection.recv(1 << 16)):
                 received += data
+                connection.settimeout(SILENCE_S)
         return received
 
     def look(self) -> list[Any]:
