@@ -1,9 +1,10 @@
-"""Removes what is old: files that can be made again, runs in Airflow's database, logs of tasks.
+"""Removes what is old: files that can be made again, runs in Airflow's database, logs of tasks, models in MLflow.
 
 Of partitions older than DAYS days, the files of comparisons, features, labels, processed, shadows and shards go: the
 same commands make them again. Their marks stay, so that `lineage` still names everything. `--kinds` names other kinds,
 such as raw or predictions, which nothing makes again. Models stay. Of each Dag Airflow keeps the newest run that
-nobody started by hand, without its tasks.
+nobody started by hand, without its tasks. In MLflow the versions stay that an alias or an event names, with their runs.
+If MLflow does not run, everything else is done first.
 Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage.
 """
 
@@ -14,6 +15,7 @@ from datetime import date, datetime, timedelta, timezone
 
 from airflow_ml.common import AirflowMlError, locked_image, try_docker
 from airflow_ml.data import DATA_FOLDER, load_data, require_data
+from airflow_ml.models import ask_registry
 from airflow_ml.stack import compose
 from airflow_ml.text_table import aligned, size_text
 
@@ -55,8 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
         ("database", tidy_database(before, dry=arguments.dry_run)),
         ("logs", tidy_logs(before, dry=arguments.dry_run)),
     ]
-    print(f"{'would remove' if arguments.dry_run else 'removed'} what is from before {before}:")
-    print("\n".join(aligned(lines)))
+    try:
+        lines.append(("mlflow", tidy_mlflow(before, dry=arguments.dry_run)))
+    finally:  # the rest is done, also where MLflow does not run
+        print(f"{'would remove' if arguments.dry_run else 'removed'} what is from before {before}:")
+        print("\n".join(aligned(lines)))
     return 0
 
 
@@ -90,6 +95,13 @@ def tidy_logs(before: date, *, dry: bool) -> str:
     how = "dry" if dry else "remove"
     files, size = in_scheduler("python", "-c", LOGS, str(moment), how, LOG_FOLDER).split()[-2:]
     return f"{int(files):,} files, {size_text(int(size))}"
+
+
+def tidy_mlflow(before: date, *, dry: bool) -> str:
+    """Remove old versions, runs and pages of MLflow; returns how many. Errors: AirflowMlError if it cannot be asked."""
+    result = ask_registry("tidy", f"--before={before}", *(["--dry-run"] if dry else []))
+    counts = ", ".join(f"{result[name]:,} {name}" for name in ("versions", "runs", "pages"))
+    return f"{counts}, {size_text(result['bytes'])}"
 
 
 def in_scheduler(*command: str) -> str:

@@ -6,7 +6,7 @@ Reads   register        models/{ds}, plots/{ds}, processed/{ds}
         log-evaluation  reports/{ds}
         each command    the MLflow server
 Writes  resolve         registry/production; models/{ds}-v{N}, if models/{ds} has changed since
-        the others      the MLflow server; `list` writes nothing
+        the others      the MLflow server; `list` writes nothing, `tidy` removes
 Exit codes: 0 done; 1 failed, such as a server out of reach; 2 wrong usage, such as a version that does not exist;
 3 bad input, such as a damaged model or nothing to go back to; 4 a partition is not there yet, or there is no champion
 yet.
@@ -17,6 +17,8 @@ from collections.abc import Sequence
 
 from stagekit import Command, option, run_stage
 from stagekit.options import text, version, whole_number
+
+from tidy import day
 
 RECORD = (
     option("--by", type=text, required=True, metavar="WHO", help="who decides"),
@@ -150,6 +152,19 @@ COMMANDS = (
         "add a day's evaluation to the version that scored",
         run="log_evaluation:log_evaluation",
         publishes=False,
+        docker=MLFLOW,
+    ),
+    Command(
+        "tidy",
+        "remove old versions, runs and pages that nothing needs",
+        run="tidy:tidy",
+        options=(
+            option("--before", type=day, required=True, metavar="DAY", help="the first day of which everything stays"),
+            option("--dry-run", action="store_true", help="only count what would go"),
+        ),
+        needs_ds=False,
+        publishes=False,
+        example="--before 2026-08-31 --dry-run",
         docker=MLFLOW,
     ),
 )

@@ -87,6 +87,16 @@ class Rest:
             if not token:
                 return
 
+    def found(self, path: str, member: str, **body: Any) -> Iterator[Any]:
+        """What a search finds that is asked as a request and answered in pages: each item of `member`."""
+        token: str | None = None
+        while True:
+            page = self.post(path, **body, page_token=token)
+            yield from page.get(member, [])
+            token = page.get("next_page_token")
+            if not token:
+                return
+
     def run(self, run_id: str) -> Any:
         """A run: its `info` and its `data`."""
         return self.get("runs/get", run_id=run_id)["run"]
@@ -105,6 +115,23 @@ class Rest:
             source.open("rb") as file,
             self._open("PUT", _file_url(path), file, FILE_S, source.stat().st_size) as answer,
         ):
+            _read(answer)
+
+    def list_files(self, folder: str) -> list[Any]:
+        """What is in a folder of the server's artifacts: `path`, which is a name, `is_dir`, `file_size`.
+
+        Nothing if there is no such folder. Errors: ValueError for a name with a path.
+        """
+        query = urllib.parse.urlencode({"path": folder})
+        with self._open("GET", f"{FILES}?{query}", None, FILE_S) as answer:
+            found: list[Any] = parse_object(_read(answer, MOST_ANSWER_BYTES)).get("files", [])
+        if wrong := [file["path"] for file in found if file["path"] in ("", ".", "..") or "/" in file["path"]]:
+            raise ValueError(f"{wrong[0][:100]!r} is no name of a file")
+        return found
+
+    def remove(self, folder: str) -> None:
+        """Remove a folder of the server's artifacts with all that is in it; nothing if there is no such folder."""
+        with self._open("DELETE", _file_url(folder), None, FILE_S) as answer:
             _read(answer)
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:

@@ -35,6 +35,8 @@ class Version:
     tags: Mapping[str, str]
     aliases: tuple[str, ...] = ()
     description: str = ""
+    # When it was registered, or its model once more: milliseconds, 0 if MLflow does not say so.
+    changed: int = 0
 
     def tag(self, name: str) -> str:
         """A tag of ours; empty where the version has none."""
@@ -59,7 +61,9 @@ def as_version(found: Any) -> Version:
     """A version, from what MLflow answers."""
     tags = {str(tag["key"]): str(tag["value"]) for tag in found.get("tags", [])}
     aliases = tuple(map(str, found.get("aliases", [])))
-    return Version(str(int(found["version"])), found.get("run_id", ""), tags, aliases, found.get("description", ""))
+    changed = int(found.get("last_updated_timestamp") or 0)
+    number, run_id = str(int(found["version"])), found.get("run_id", "")
+    return Version(number, run_id, tags, aliases, found.get("description", ""), changed)
 
 
 def all_versions(server: Server) -> list[Version]:

@@ -1,4 +1,4 @@
-"""Which of Airflow's logs are old, and what beside them stays."""
+"""Which of Airflow's logs are old, what beside them stays, and what is done if MLflow does not run."""
 
 import os
 import subprocess
@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from airflow_ml import __main__ as tool
+from airflow_ml import tidy as command
+from airflow_ml.common import AirflowMlError
 from airflow_ml.tidy import LOGS
 
 OLD, BEFORE, NEW = 1000, 2000, 3000
@@ -45,3 +48,25 @@ def test_only_old_logs_go(root: Path) -> None:
     assert files(root) == everything
     assert tidy(root, "remove") == ["3", "21"]
     assert files(root) == everything - set(GO)
+
+
+def test_what_is_done_is_shown_if_mlflow_does_not_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[str] = []
+
+    def fail(*_: str) -> None:
+        assert done == ["data", "database", "logs"]
+        raise AirflowMlError("MLflow does not answer", do="make up")
+
+    def do(part: str) -> str:
+        done.append(part)
+        return "3 files"
+
+    for part in ("data", "database", "logs"):
+        monkeypatch.setattr(command, f"tidy_{part}", lambda *_, part=part, **__: do(part))
+    monkeypatch.setattr(command, "ask_registry", fail)
+    assert tool.main(["tidy", "--older-than=90"]) == 1
+    shown = capsys.readouterr()
+    assert [line.split()[0] for line in shown.out.splitlines()] == ["removed", "data", "database", "logs"]
+    assert "MLflow does not answer" in shown.err

@@ -213,7 +213,7 @@ def test_tidy_removes_files_of_an_old_day_that_can_be_made_again(other: Airflow,
     )
     done = tool("tidy", "--older-than=90", elsewhere=True, checkout=checkout)
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["data", "database", "logs"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["data", "database", "logs", "mlflow"]
     gone = {path for path in before.keys() - OTHER_DATA.files().keys() if ANOTHER in path}
     features = {path for path in before if path.startswith(f"features/{ANOTHER}/")}
     assert gone == features - {f"features/{ANOTHER}/_meta.json"} != set()

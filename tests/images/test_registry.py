@@ -8,7 +8,7 @@ import random
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,17 @@ from airflow_ml import data as host_data
 
 from tests.harness import PATIENCE_S, ROOT, Data, Done, data_folder, docker, images
 
-from .registry_lab import FIRST, PAGES_PASSWORD, RULES, SECOND, Server, in_server, serve, start
+from .registry_lab import (
+    FIRST,
+    PAGES_PASSWORD,
+    RULES,
+    SECOND,
+    Json,
+    Server,
+    in_server,
+    serve,
+    start,
+)
 
 MODEL = f"models/{FIRST}"
 ODD = "2026-12-01"
@@ -810,6 +820,123 @@ def test_evaluation_goes_to_the_run_that_scored_once(server: Server, second: Dat
     assert "<html" in made.artifact(run_id, f"reports/{SECOND}/index.html")
     key = f"airflow_ml.report.{SECOND}"
     assert made.run(run_id)["tags"][key] == made.version("1")["tags"][key] == f"http://localhost:8081/{SECOND}/"
+
+
+# Everything is old then.
+MUCH_LATER = "2999-01-01"
+ARTIFACTS = "/opt/mlflow/artifacts"
+
+
+def tidy(made: Server, *options: str) -> Json:
+    """What `tidy` says it has removed, less what differs from call to call."""
+    line = made.registry("tidy", "--before", MUCH_LATER, *options).line
+    return {name: line[name] for name in ("removed", "versions", "runs", "pages")} | {"empty": line["bytes"] == 0}
+
+
+def add_versions(made: Server, count: int) -> list[Json]:
+    """More versions of a model, each with a run of its own that has one file; without a container."""
+    first = made.rest("api/2.0/mlflow/model-versions/get", name=made.name, version="1")["model_version"]
+    found = made.rest("api/2.0/mlflow/runs/get", run_id=first["run_id"])["run"]
+    wanted = {
+        "experiment_id": found["info"]["experiment_id"],
+        "start_time": found["info"]["start_time"],
+        "tags": [tag for tag in found["data"]["tags"] if tag["key"].startswith("airflow_ml.")],
+    }
+    runs = [made.rest("api/2.0/mlflow/runs/create", wanted)["run"]["info"] for _ in range(count)]
+    folders = [folder_of(run) for run in runs]
+    in_server(
+        made,
+        f"""if True:
+        import os
+        for folder in {folders}:
+            os.makedirs(folder + '/model')
+            open(folder + '/model/model.txt', 'w').write('tree')""",
+    )
+    for run in runs:
+        source = f"{run['artifact_uri']}/model"
+        version = {"name": made.name, "source": source, "run_id": run["run_id"], "tags": first["tags"]}
+        made.rest("api/2.0/mlflow/model-versions/create", version)
+    return runs
+
+
+def folder_of(run: Json) -> str:
+    return f"{ARTIFACTS}/{run['artifact_uri'].removeprefix('mlflow-artifacts:/')}"
+
+
+def are_there(made: Server, runs: list[Json]) -> list[bool]:
+    """Of each run whether its folder is at the server, also if it is empty."""
+    folders = [str(Path(folder_of(run)).parent) for run in runs]
+    found = in_server(made, f"import json, os; print(json.dumps([os.path.exists(one) for one in {folders}]))")
+    return list(json.loads(found))
+
+
+def numbers(made: Server) -> set[str]:
+    return {version["version"] for version in made.versions()}
+
+
+def test_tidy_keeps_what_an_alias_or_an_event_names(server: Server, second: Data, tmp_path: Path) -> None:
+    made = server.named("tidied", copy(second, tmp_path))
+    first = made.run(made.register()["run_id"])["info"]
+    made.promote("1")
+    made.registry("log-evaluation", "--ds", SECOND)
+    train_another(made.data, FIRST)
+    trained_again = made.run(made.register()["run_id"])["info"]
+    made.promote(made.register(SECOND)["version"])
+    unused, lent, newest = add_versions(made, 3)
+    made.rest("api/2.0/mlflow/registered-models/create", {"name": "borrower"})
+    source = f"{lent['artifact_uri']}/model"
+    borrowed = {"name": "borrower", "source": source, "run_id": lent["run_id"]}
+    made.rest("api/2.0/mlflow/model-versions/create", borrowed)
+    stranger = made.rest("api/2.0/mlflow/runs/create", {"experiment_id": first["experiment_id"], "start_time": 1})
+    runs = [first, trained_again, unused, lent, newest]
+
+    goes = {"versions": 3, "runs": 2, "pages": 1, "empty": False}
+    assert tidy(made, "--dry-run") == {"removed": False, **goes}
+    assert numbers(made) == {"1", "2", "3", "4", "5", "6"}
+    assert are_there(made, runs) == [True] * 5
+    assert tidy(made) == {"removed": True, **goes}
+    assert numbers(made) == {"1", "3", "6"}
+    assert are_there(made, runs) == [True, False, False, True, True]
+    stages = [made.run(run["run_id"])["info"]["lifecycle_stage"] for run in (*runs, stranger["run"]["info"])]
+    assert stages == ["active", "deleted", "deleted", "active", "active", "active"]
+    assert made.artifacts(first["run_id"], f"reports/{SECOND}") == set()
+    assert made.points(first["run_id"], "live.roc_auc") != []
+    assert made.version("1")["tags"][f"airflow_ml.report.{SECOND}"] == f"http://localhost:8081/{SECOND}/"
+    assert tidy(made) == {"removed": True, "versions": 0, "runs": 0, "pages": 0, "empty": True}
+
+    made.key = "a-key-of-the-stage"
+    assert made.registry("sign").line.items() >= {"events": 2, "versions": 3}.items()
+    assert made.roll_back().line["version"] == "1"
+    assert made.registry("resolve").line["model"] == f"{MODEL}-v1", "restored: the day was trained again"
+    assert [version["version"] for version in made.registry("list").line["versions"]] == ["6", "3", "1"]
+    again = made.register()
+    assert (again["new"], again["version"], again["aliases"]) == (True, "7", ["challenger"])
+    assert [version["version"] for version in again["versions"]] == ["7", "6", "3", "1"]
+
+
+def kill_once(made: Server, moment: Callable[[], bool]) -> None:
+    """Start `tidy`, and kill it at a moment of its work."""
+    process = start(made, "tidy", "--before", MUCH_LATER)
+    while not moment():
+        assert process.poll() is None, process.communicate()[0]
+    docker("kill", f"{made.network}-killed")
+    assert process.wait(PATIENCE_S) == 137, process.communicate()[0]
+
+
+def test_tidy_that_is_killed_is_finished_by_the_next(server: Server) -> None:
+    """Among the versions, among the runs, and between the files of a run and the run."""
+    made, count = server.named("cut"), 40
+    made.promote(made.register()["version"])
+    runs = add_versions(made, count)
+    in_server(made, f"import shutil; shutil.rmtree({folder_of(runs[0])!r})")
+    kill_once(made, lambda: len(made.versions()) < count + 1)
+    kill_once(made, lambda: len(made.runs()) < count + 1)
+    left = tidy(made)
+    assert left["runs"] > 0
+    assert numbers(made) == {"1", str(count + 1)}
+    assert len(made.runs()) == 2
+    assert are_there(made, runs) == [False] * (count - 1) + [True]
+    assert made.registry("resolve").line["version"] == "1"
 
 
 CHECK = """

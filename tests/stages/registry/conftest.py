@@ -105,7 +105,8 @@ def answering() -> Iterator["Answering"]:
 class Answering(http.server.ThreadingHTTPServer):
     """Answers every request with `status` and `body`; once there are `bodies`, each path with its own.
 
-    The status of a path that is not among them, or that is `missing`, is 404.
+    The status of a path that is not among them, or that is `missing`, is 404. `removed` has the paths of all requests
+    to remove something.
     """
 
     def __init__(self) -> None:
@@ -113,6 +114,7 @@ class Answering(http.server.ThreadingHTTPServer):
         self.status, self.body = 200, b""
         self.bodies: dict[str, bytes] = {}
         self.missing: set[str] = set()
+        self.removed: list[str] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
@@ -135,6 +137,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.endswith("/delete"):
+            self.server.removed.append(self.path)
+        self.do_GET()
+
+    def do_DELETE(self) -> None:
+        self.server.removed.append(self.path)
+        self.do_POST()
 
     def log_message(self, *_: object) -> None:
         pass

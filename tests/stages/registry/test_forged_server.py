@@ -129,6 +129,7 @@ COMMANDS = {
     "resolve": ("resolve",),
     "list": ("list",),
     "check": ("sign", "--check"),
+    "tidy": ("tidy", "--before", "2999-01-01"),
     "promote": ("promote", "--version", "1", "--by", "me", "--reason", "why"),
     "roll-back": ("roll-back", "--by", "me", "--reason", "why"),
 }

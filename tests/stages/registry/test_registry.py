@@ -15,6 +15,7 @@ COMMANDS = {
     "resolve": ("resolve",),
     "list": ("list",),
     "log-evaluation": ("log-evaluation", "--ds", DAY),
+    "tidy": ("tidy", "--before", DAY),
 }
 RUN = """
 import sys, registry
