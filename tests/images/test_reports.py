@@ -402,8 +402,9 @@ def test_slow_clients_are_cut_off_and_nobody_waits_for_them(hostile: Service) ->
     finally:
         for one in crowd:
             one.close()
-    # Those beyond the limit are refused immediately, the others when their time is over.
-    assert answers == {b"HTTP/1.1 503": 8, b"HTTP/1.1 408": 32}
+    # Those beyond the limit are refused immediately, the others when their time is over. The service of a busy machine
+    # may not have seen the end of the connection before.
+    assert answers in ({b"HTTP/1.1 503": more, b"HTTP/1.1 408": 40 - more} for more in (8, 9))
     # A place is free when the service has seen the end of its connection.
     wait_until(lambda: hostile.ask("/healthz").status == 200, "others are answered")
 
