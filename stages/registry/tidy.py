@@ -68,15 +68,14 @@ def tidy(args: Namespace) -> dict[str, Any]:
         if run.started < before and run.run_id not in used and not users_of(server, run, besides=old)
     ]  # fmt: skip
     pages = [page for run in runs if run not in unused for page in old_pages(server, run, args.before)]
-    size = sum(size_of(server, folder) for folder in (*(run.folder for run in unused), *pages))
+    size = {folder: size_of(server, folder) for folder in (*(run.folder for run in unused), *pages)}
     if not args.dry_run:
-        for version in old:
-            remove_version(server, version, before)
-        for run in unused:
-            remove_run(server, run)
+        old = [version for version in old if remove_version(server, version, before)]
+        unused = [run for run in unused if remove_run(server, run)]
         for page in pages:
             remove_files(server, page)
-    counts = {"versions": len(old), "runs": len(unused), "pages": len(pages), "bytes": size}
+    total = sum(size[folder] for folder in (*(run.folder for run in unused), *pages))
+    counts = {"versions": len(old), "runs": len(unused), "pages": len(pages), "bytes": total}
     done = "would remove" if args.dry_run else "removed"
     log.info("%s what is from before %s: %s", done, args.before, ", ".join(f"{counts[name]} {name}" for name in counts))
     return {"name": server.name, "before": str(args.before), "removed": not args.dry_run, **counts}
@@ -167,26 +166,28 @@ def sizes(server: Server, folder: str) -> list[int]:
     return found
 
 
-def remove_version(server: Server, version: Version, before: int) -> None:
-    """Remove a version, unless it got an alias, an event or a new registration since it was looked at."""
+def remove_version(server: Server, version: Version, before: int) -> bool:
+    """Remove a version, unless an alias, an event or a registration has named it meanwhile; whether it did."""
     now = find_version(server, version.number)
     if now is None or not is_old(now, read_registered_model(server), before):
         log.warning("%s stays: it has changed meanwhile", version.label)
-        return
+        return False
     with explained(server, f"removing version {version.number}"):
         server.rest.delete("model-versions/delete", name=server.name, version=version.number)
     log.info("removed %s", version.label)
+    return True
 
 
-def remove_run(server: Server, run: Run) -> None:
-    """Remove a run's files, then the run, unless a version has got them since they were looked at."""
+def remove_run(server: Server, run: Run) -> bool:
+    """Remove a run's files, then the run, unless a version has got them meanwhile; whether it did."""
     if users := users_of(server, run):
         log.warning("the run %s stays: version %s has its files", run.run_id, users[0])
-        return
+        return False
     remove_files(server, run.folder.removesuffix(f"/{ARTIFACTS}"))
     with explained(server, f"removing the run {run.run_id}"):
         server.rest.post("runs/delete", run_id=run.run_id)
     log.info("removed the run %s with its files", run.run_id)
+    return True
 
 
 def remove_files(server: Server, folder: str) -> None:

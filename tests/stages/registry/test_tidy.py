@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import DAY, MODEL, Answering, World
 
+from bundle import NEEDED
 from decisions import ASKED, IN_SHADOW, KEPT, REJECTED
 from events import PROMOTE, ROLLBACK, Event
 from registered_model import RegisteredModel
@@ -132,6 +133,26 @@ def test_dry_run_removes_nothing(world: World, answering: Answering, monkeypatch
     assert result.code == 0, result.log
     counts = {"removed": False, "versions": 0, "runs": 1, "pages": 0, "bytes": 7}
     assert result.line.items() >= counts.items()
+    assert answering.removed == []
+
+
+def test_version_that_is_needed_meanwhile_stays(
+    world: World, answering: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody is asked about it after the versions were listed."""
+    monkeypatch.setenv("ML_MLFLOW_URI", answering.address)
+    files = json.dumps(dict.fromkeys(NEEDED, "a" * 64))
+    tags = {"ds": DAY, "model": MODEL, "model_sha256": "a" * 64, "files": files}
+    answer(answering, run_of("r"), {f"airflow_ml.{name}": value for name, value in tags.items()})
+    version = json.loads(answering.bodies[f"{API}/model-versions/search"])["model_versions"][0]
+    listed = {"model_versions": [{**version, "last_updated_timestamp": 1}, {**version, "version": "2"}]}
+    answering.bodies[f"{API}/model-versions/search"] = json.dumps(listed).encode()
+    now = {**listed["model_versions"][0], "tags": [*version["tags"], {"key": "airflow_ml.decision", "value": ASKED}]}
+    answering.bodies[f"{API}/model-versions/get"] = json.dumps({"model_version": now}).encode()
+    assert world.run(*TIDY, "--dry-run").line["versions"] == 1
+    result = world.run(*TIDY)
+    assert result.line["versions"] == 0, result.log
+    assert "version 1 (models/2026-11-15) stays: it has changed meanwhile" in result.log
     assert answering.removed == []
 
 
