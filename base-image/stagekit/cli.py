@@ -12,13 +12,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from stagekit.call import Call
 from stagekit.errors import FAILED, StageError, UsageError, explain_os_error, to_os_error
-from stagekit.options import Option
+from stagekit.options import Option, day
 from stagekit.parser import Parser
 from stagekit.process import end_on_signals
 from stagekit.progress import LogHandler, show_progress
@@ -208,9 +207,4 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
 
 
 def _ds(text: str) -> str:
-    try:
-        if date.fromisoformat(text).isoformat() == text:
-            return text
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} is no date of the form YYYY-MM-DD, such as 2026-11-21")
+    return day(text).isoformat()

@@ -9,6 +9,7 @@ import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
@@ -89,6 +90,16 @@ def text(given: str) -> str:
     if not given.strip():
         raise ArgumentTypeError("it is empty; other people will read it later")
     return given.strip()
+
+
+def day(text: str) -> date:
+    """The type of a day, in the one form that partitions have in their names."""
+    try:
+        if (found := date.fromisoformat(text)).isoformat() == text:
+            return found
+    except ValueError:
+        pass
+    raise ArgumentTypeError(f"{text!r} is no date of the form YYYY-MM-DD, such as 2026-11-21")
 
 
 def or_empty(kind: Callable[[str], Value]) -> Callable[[str], Value | None]:

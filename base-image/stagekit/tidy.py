@@ -25,7 +25,7 @@ from stagekit.cli import Command, run_stage
 from stagekit.errors import BadInput, UsageError
 from stagekit.locks import locked
 from stagekit.mark import META, load_mark, write_mark
-from stagekit.options import option
+from stagekit.options import day, option
 from stagekit.workspace import Workspace
 
 # What other partitions and the same command lines make again.
@@ -104,14 +104,6 @@ def _remove(folder: Path, name: str, before: date) -> dict[str, int]:
     return files
 
 
-def _day(text: str) -> date:
-    """The type of a day. Errors: ArgumentTypeError."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no day, such as 2026-08-31") from None
-
-
 def _kinds(text: str) -> tuple[str, ...]:
     """The type of names of kinds with commas between. Errors: ArgumentTypeError for one that is never removed."""
     kinds = tuple(text.split(","))
@@ -126,7 +118,7 @@ COMMAND = Command(
     "remove the files of old partitions",
     "stagekit.tidy:run",
     options=(
-        option("--before", type=_day, required=True, metavar="DAY", help="the first day whose files stay"),
+        option("--before", type=day, required=True, metavar="DAY", help="the first day whose files stay"),
         option(
             "--kinds",
             type=_kinds,
