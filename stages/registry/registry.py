@@ -16,9 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from stagekit import Command, option, run_stage
-from stagekit.options import text, version, whole_number
-
-from tidy import day
+from stagekit.options import day, text, version, whole_number
 
 RECORD = (
     option("--by", type=text, required=True, metavar="WHO", help="who decides"),

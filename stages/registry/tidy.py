@@ -7,7 +7,7 @@ command that is killed in between leaves a run without a version, which the next
 """
 
 import logging
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -39,14 +39,6 @@ class Run:
     run_id: str
     started: int
     folder: str
-
-
-def day(text: str) -> date:
-    """The type of a day. Errors: ArgumentTypeError."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no day, such as 2026-08-31") from None
 
 
 def tidy(args: Namespace) -> dict[str, Any]:
