@@ -137,5 +137,7 @@ def threshold_of_rows(threshold: float, decision: Mapping[str, Any], scores: np.
 
 
 def count_rows_of_day(processed: Partition) -> int:
-    """How many rows the day has, those for training among them; 0 if the mark does not say."""
-    return processed.meta["outputs"].get("train_data.csv", {}).get("rows") or 0
+    """How many rows the day has, those for training and those without a label among them; 0 if no mark says it."""
+    labelled = processed.rows("train_data.csv") if "train_data.csv" in processed.meta["outputs"] else None
+    unlabelled = (processed.step("train_data.csv").get("result") or {}).get("unlabelled") or 0
+    return labelled + unlabelled if labelled else 0

@@ -83,18 +83,17 @@ def _figures(figures: Mapping[str, Any], confidence: float) -> list[str]:
 
 def _decision(figures: Mapping[str, Any]) -> str:
     """When the second class is predicted, and what that costs; with a capacity a score alone does not say it."""
-    decision, score = figures.get("decision") or {}, f"the score {figures['threshold']:.4f} on"
-    sentence = f"The second class is predicted from {score}"
+    decision, otherwise = figures.get("decision") or {}, "the threshold of the greatest F1"
+    score = f"{figures['threshold']:.4f}"
+    sentences = [f"The second class is predicted from the score {score} on."]
     if capacity := decision.get("capacity"):
-        most = f"at most {capacity:,} rows a day, those with the highest scores"
-        sentence = f"The second class is predicted for {most}"
-        sentence += f": of them, those from {score}" if decision.get("costs") else f", in validation from {score}"
-    if figures.get("cost") is None:
-        return f"{sentence}."
-    return (
-        f"{sentence}. So a row costs {figures['cost']:.4f}; with the threshold of the greatest F1 alone, "
-        f"{figures['default_cost']:.4f}."
-    )
+        most = f"for at most {capacity:,} rows a day, those with the highest scores."
+        sentences = [f"The second class is predicted {most}"]
+        sentences.append(f"Their scores are {score} or more{'' if decision.get('costs') else ' in validation'}.")
+        otherwise += " and no capacity"
+    if figures.get("cost") is not None:
+        sentences.append(f"A row costs {figures['cost']:.4f}; with {otherwise}, {figures['default_cost']:.4f}.")
+    return " ".join(sentences)
 
 
 def _segments(segments: Sequence[Mapping[str, Any]], confidence: float) -> list[str]:

@@ -143,11 +143,11 @@ def add_event(server: Server, event: Event) -> None:
     if server.key:  # before the event, so that no event is without
         _write_signature(server, event.key, event.value)
     with explained(server, f"recording the {event.kind} of version {event.version}"):
-        server.rest.post("registered-models/set-tag", name=server.name, key=event.key, value=event.value)
-        server.rest.post(
+        server.rest.post(  # before the event, which must not name a version that somebody has removed
             "model-versions/set-tag",
             name=server.name, version=event.version, key="airflow_ml.promoted", value=sentence(event),
         )  # fmt: skip
+        server.rest.post("registered-models/set-tag", name=server.name, key=event.key, value=event.value)
     set_champion(server)
     _describe_history(server)
 

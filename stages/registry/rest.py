@@ -88,7 +88,7 @@ class Rest:
                 return
 
     def found(self, path: str, member: str, **body: Any) -> Iterator[Any]:
-        """What a search finds that is asked as a request and answered in pages: each item of `member`."""
+        """Each item of `member` that a search by POST finds, page after page."""
         token: str | None = None
         while True:
             page = self.post(path, **body, page_token=token)

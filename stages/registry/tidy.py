@@ -1,14 +1,15 @@
 """`tidy`: removes old versions, runs and pages of reports that nothing needs any more.
 
-A version stays if an alias or an event names it, if a question about it waits, if it is in shadow, if it is the newest,
-or if it was registered, or registered again, since. A run stays while a version of any model has its files. Everything
-is read and checked before something is removed. A version goes before its run, and the run's files before the run: a
-command that is killed in between leaves a run without a version, which the next one removes.
+A version stays if an alias or an event names it, if it has scored a day, if a person has rejected it or is asked about
+it, if it is in shadow, if it is the newest, or if a run has registered it since. A run stays while a version of any
+model has its files. Everything is read and checked before something is removed. A version goes before its run, and the
+run's files before the run: a command that is killed in between leaves a run without a version, which the next one
+removes.
 """
 
 import logging
 from argparse import Namespace
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from stagekit import BadInput
 
 from bundle import TAG
-from decisions import ASKED, IN_SHADOW
+from decisions import ASKED, IN_SHADOW, REJECTED
 from registered_model import RegisteredModel, read_registered_model
 from rest import artifact_folder
 from runs import experiment_id
@@ -28,17 +29,33 @@ ARTIFACTS, REPORTS = "artifacts", "reports"
 # The tags of a run that `register` has made.
 OF_REGISTER = (f"{TAG}ds", f"{TAG}model", f"{TAG}model_sha256")
 RUNS_OF_A_PAGE = 100
+# How the figures of a scored day begin, as `log-evaluation` names them.
+OF_A_DAY = ("live.", "drift.")
+# Decisions that a later command needs: for the answer, for the days in shadow, and so that no gate promotes the model.
+LASTING = (ASKED, IN_SHADOW, REJECTED)
 
 log = logging.getLogger("registry")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that `register` has made: when it began (milliseconds), and where the server keeps its files."""
+    """A run that `register` has made: when it began (milliseconds), and where the server keeps its files.
+
+    `has_scored`: whether it has figures of a day. Its version was in production then, with or without an event.
+    """
 
     run_id: str
     started: int
     folder: str
+    has_scored: bool
+
+
+@dataclass(frozen=True)
+class Borrower:
+    """A version of another registered model: the run that it names, and where it says that its files are."""
+
+    run_id: str
+    source: str
 
 
 def tidy(args: Namespace) -> dict[str, Any]:
@@ -49,16 +66,18 @@ def tidy(args: Namespace) -> dict[str, Any]:
     server = connect()
     before = int(datetime.combine(args.before, time(), UTC).timestamp() * 1000)
     registered, versions, runs = read_registered_model(server), all_versions(server), own_runs(server)
+    borrowers = read_borrowers(server)
     for version in versions:
         if is_ours(version):
             version.bundle()
-    newest = versions[0].number if versions else ""
-    old = [version for version in versions if version.number != newest and is_old(version, registered, before)]
-    used = {version.run_id for version in versions if version not in old}
-    unused = [
-        run for run in runs
-        if run.started < before and run.run_id not in used and not users_of(server, run, besides=old)
+    scored = {run.run_id for run in runs if run.has_scored}
+    lent = {borrower.source.removeprefix(f"models:/{server.name}/") for borrower in borrowers}
+    old = [
+        version for version in versions[1:]
+        if is_old(version, registered, before) and version.run_id not in scored and version.number not in lent
     ]  # fmt: skip
+    used = {version.run_id for version in versions if version not in old}
+    unused = [run for run in runs if run.started < before and run.run_id not in used and not is_lent(run, borrowers)]
     pages = [page for run in runs if run not in unused for page in old_pages(server, run, args.before)]
     size = {folder: size_of(server, folder) for folder in (*(run.folder for run in unused), *pages)}
     if not args.dry_run:
@@ -79,10 +98,10 @@ def is_ours(version: Version) -> bool:
 
 
 def is_old(version: Version, registered: RegisteredModel, before: int) -> bool:
-    """Whether nothing needs a version of ours any more, wherever it stands among the others."""
+    """Whether a version is ours, of before a moment, and neither an alias, an event nor its decision needs it."""
     named = {*registered.aliases.values(), *(event.version for event in registered.events)}
-    waits = version.tag("decision") in (ASKED, IN_SHADOW)
-    return is_ours(version) and 0 < version.changed < before and version.number not in named and not waits
+    is_needed = version.number in named or version.tag("decision") in LASTING
+    return is_ours(version) and 0 < version.changed < before and not is_needed
 
 
 def own_runs(server: Server) -> list[Run]:
@@ -104,7 +123,7 @@ def is_of_register(run: Any) -> bool:
 def as_run(found: Any) -> Run:
     """A run, from what MLflow answers.
 
-    Errors: BadInput if its files are not in a folder of its own at the server: a whole folder is to go.
+    Errors: BadInput if its files are not in a folder of its own at the server, because the whole folder is removed.
     """
     run_id = str(found["info"]["run_id"])
     try:
@@ -116,16 +135,28 @@ def as_run(found: Any) -> Run:
             f"the run {run_id[:40]!r} cannot be tidied: {error}", expected=f"a folder RUN/{ARTIFACTS} at the server",
             do="delete this run in MLflow, or see who has made it",
         ) from None  # fmt: skip
-    return Run(run_id, int(found["info"]["start_time"]), folder)
+    has_scored = any(metric["key"].startswith(OF_A_DAY) for metric in found["data"].get("metrics", []))
+    return Run(run_id, int(found["info"]["start_time"]), folder, has_scored)
 
 
-def users_of(server: Server, run: Run, besides: Collection[Version] = ()) -> list[str]:
-    """The versions of any registered model that have a run's files, but for some of ours."""
-    gone = {(server.name, version.number) for version in besides}
+def read_borrowers(server: Server) -> list[Borrower]:
+    """The versions of all other registered models."""
+    with explained(server, "listing the versions of all models"):
+        found = server.rest.pages("model-versions/search", "model_versions", max_results=1000)
+        others = [one for one in found if one["name"] != server.name]
+        return [Borrower(one.get("run_id", ""), one.get("source", "")) for one in others]
+
+
+def is_lent(run: Run, borrowers: Iterable[Borrower]) -> bool:
+    """Whether a version of another model has a run's files."""
+    return any(run.run_id == borrower.run_id or run.run_id in borrower.source for borrower in borrowers)
+
+
+def users_of(server: Server, run: Run) -> list[str]:
+    """The versions of any registered model that name a run."""
     with explained(server, f"looking for versions of the run {run.run_id}"):
         found = server.rest.pages("model-versions/search", "model_versions", filter=f"run_id = '{run.run_id}'")
-        used = [(str(one["name"]), str(int(one["version"]))) for one in found]
-    return [f"{name} {number}" for name, number in used if (name, number) not in gone]
+        return [f"{one['name']} {int(one['version'])}" for one in found]
 
 
 def old_pages(server: Server, run: Run, before: date) -> list[str]:
@@ -159,7 +190,10 @@ def sizes(server: Server, folder: str) -> list[int]:
 
 
 def remove_version(server: Server, version: Version, before: int) -> bool:
-    """Remove a version, unless an alias, an event or a registration has named it meanwhile; whether it did."""
+    """Remove a version, unless an alias, an event or a registration has named it meanwhile.
+
+    Returns whether it was removed.
+    """
     now = find_version(server, version.number)
     if now is None or not is_old(now, read_registered_model(server), before):
         log.warning("%s stays: it has changed meanwhile", version.label)
@@ -171,7 +205,7 @@ def remove_version(server: Server, version: Version, before: int) -> bool:
 
 
 def remove_run(server: Server, run: Run) -> bool:
-    """Remove a run's files, then the run, unless a version has got them meanwhile; whether it did."""
+    """Remove a run's files, then the run, unless a version has got them meanwhile. Returns whether it was removed."""
     if users := users_of(server, run):
         log.warning("the run %s stays: version %s has its files", run.run_id, users[0])
         return False

@@ -216,18 +216,19 @@ def decision_sentence(trained: Mapping[str, Any], metrics: Mapping[str, Any]) ->
     """From which score on the second class is predicted, by what this was chosen, and what it costs."""
     if not (threshold := trained.get("threshold")):
         return ""
-    decision, score = trained.get("decision") or {}, f"a score of {number(threshold)} on"
-    sentences = [f"The second class is predicted from {score}."]
+    decision, otherwise = trained.get("decision") or {}, "the threshold of the greatest F1"
+    sentences = [f"The second class is predicted from a score of {number(threshold)} on."]
     if capacity := decision.get("capacity"):
-        sentences = [
-            f"The second class is predicted for at most {capacity:,} rows a day, those with the highest scores"
-        ]
-        sentences[0] += f": of them, those from {score}." if decision.get("costs") else f", in training from {score}."
+        most = f"at most {capacity:,} rows a day, those with the highest scores"
+        sentences = [f"The second class is predicted for {most}."]
+        sentences.append(
+            f"Their scores are {number(threshold)} or more{'' if decision.get('costs') else ' in training'}."
+        )
+        otherwise += " and no capacity"
     for when, figures in (("In training", trained), ("On this day", metrics)):
         cost, default = figures.get("cost"), figures.get("default_cost")
         if cost is not None and default is not None:
-            other = f"with the threshold of the greatest F1 alone, {number(default)}"
-            sentences.append(f"{when} a row costs {number(cost)}; {other}.")
+            sentences.append(f"{when} a row costs {number(cost)}; with {otherwise}, {number(default)}.")
     return " ".join(sentences)
 
 

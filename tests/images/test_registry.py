@@ -882,36 +882,39 @@ def test_tidy_keeps_what_an_alias_or_an_event_names(server: Server, second: Data
     train_another(made.data, FIRST)
     trained_again = made.run(made.register()["run_id"])["info"]
     made.promote(made.register(SECOND)["version"])
-    unused, lent, newest = add_versions(made, 3)
+    unused, lent, copied, newest = add_versions(made, 4)
     made.rest("api/2.0/mlflow/registered-models/create", {"name": "borrower"})
     source = f"{lent['artifact_uri']}/model"
     borrowed = {"name": "borrower", "source": source, "run_id": lent["run_id"]}
     made.rest("api/2.0/mlflow/model-versions/create", borrowed)
+    made.rest("api/2.0/mlflow/model-versions/create", {"name": "borrower", "source": f"models:/{made.name}/6"})
     stranger = made.rest("api/2.0/mlflow/runs/create", {"experiment_id": first["experiment_id"], "start_time": 1})
-    runs = [first, trained_again, unused, lent, newest]
+    runs = [first, trained_again, unused, lent, copied, newest]
 
+    recent = made.registry("tidy", "--before", SECOND).line
+    assert (recent["versions"], recent["runs"], recent["pages"]) == (0, 0, 0)
     goes = {"versions": 3, "runs": 2, "pages": 1, "empty": False}
     assert tidy(made, "--dry-run") == {"removed": False, **goes}
-    assert numbers(made) == {"1", "2", "3", "4", "5", "6"}
-    assert are_there(made, runs) == [True] * 5
+    assert numbers(made) == {"1", "2", "3", "4", "5", "6", "7"}
+    assert are_there(made, runs) == [True] * 6
     assert tidy(made) == {"removed": True, **goes}
-    assert numbers(made) == {"1", "3", "6"}
-    assert are_there(made, runs) == [True, False, False, True, True]
+    assert numbers(made) == {"1", "3", "6", "7"}
+    assert are_there(made, runs) == [True, False, False, True, True, True]
     stages = [made.run(run["run_id"])["info"]["lifecycle_stage"] for run in (*runs, stranger["run"]["info"])]
-    assert stages == ["active", "deleted", "deleted", "active", "active", "active"]
+    assert stages == ["active", "deleted", "deleted", "active", "active", "active", "active"]
     assert made.artifacts(first["run_id"], f"reports/{SECOND}") == set()
     assert made.points(first["run_id"], "live.roc_auc") != []
     assert made.version("1")["tags"][f"airflow_ml.report.{SECOND}"] == f"http://localhost:8081/{SECOND}/"
     assert tidy(made) == {"removed": True, "versions": 0, "runs": 0, "pages": 0, "empty": True}
 
     made.key = "a-key-of-the-stage"
-    assert made.registry("sign").line.items() >= {"events": 2, "versions": 3}.items()
+    assert made.registry("sign").line.items() >= {"events": 2, "versions": 4}.items()
     assert made.roll_back().line["version"] == "1"
     assert made.registry("resolve").line["model"] == f"{MODEL}-v1", "restored: the day was trained again"
-    assert [version["version"] for version in made.registry("list").line["versions"]] == ["6", "3", "1"]
+    assert [version["version"] for version in made.registry("list").line["versions"]] == ["7", "6", "3", "1"]
     again = made.register()
-    assert (again["new"], again["version"], again["aliases"]) == (True, "7", ["challenger"])
-    assert [version["version"] for version in again["versions"]] == ["7", "6", "3", "1"]
+    assert (again["new"], again["version"], again["aliases"]) == (True, "8", ["challenger"])
+    assert [version["version"] for version in again["versions"]] == ["8", "7", "6", "3", "1"]
 
 
 def kill_once(made: Server, moment: Callable[[], bool]) -> None:

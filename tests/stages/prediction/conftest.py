@@ -114,17 +114,23 @@ class World:
         return csv_text(header, ([number, *scores] for number, scores in enumerate(self.fixture.scores)))
 
     def train(
-        self, ds: str = DAY, *, val: str | bytes | None = None, rows_of_day: int = 0, **files: str | bytes
+        self,
+        ds: str = DAY,
+        *,
+        val: str | bytes | None = None,
+        rows_of_day: int = 0,
+        unlabelled: int = 0,
+        **files: str | bytes,
     ) -> None:
         """Publish processed/{ds} and models/{ds}; `files` replace model, encoder or reference.
 
-        `rows_of_day`: those of `train_data.csv`, which is left out without them.
+        `rows_of_day`: those of `train_data.csv`, which is left out without them; `unlabelled`: the day's others.
         """
         encoder = files.get("encoder", json.dumps(self.fixture.encoder))
         split = {"val.csv": self.val() if val is None else val, "encoder.json": encoder}
         if rows_of_day:
             split["train_data.csv"] = csv_text(["order"], ([number] for number in range(rows_of_day)))
-        self.publish(f"processed/{ds}", "split", split)
+        self.publish(f"processed/{ds}", "split", split, result={"unlabelled": unlabelled} if unlabelled else {})
         processed = read_partition(self.root, f"processed/{ds}", ["val.csv", "encoder.json"])
         made = {
             "model.txt": files.get("model", self.fixture.model),

@@ -116,6 +116,17 @@ def test_costs_and_capacity_make_the_fewer_positives_of_both(world: World, capac
     assert fitting
 
 
+def test_rows_without_a_label_are_rows_of_the_day(world: World) -> None:
+    """A capacity is of the whole day: on a day with as many rows again, half as many of its sample are positive."""
+    positives, rows = [], len(world.fixture.rows)
+    for labelled, unlabelled in ((20, 0), (10, 10), (20, 20)):
+        world.train(rows_of_day=labelled * rows, unlabelled=unlabelled * rows)
+        assert world.run("validate", "--ds", DAY, "--force", rules(capacity=600)).code == 0
+        matrix = world.json(f"models/{DAY}/metrics.json")["confusion_matrix"]
+        positives.append(sum(row[1] for row in matrix))
+    assert positives[0] == positives[1] > positives[2] > 0
+
+
 def test_capacity_of_less_than_a_validation_row_has_figures_of_one(world: World) -> None:
     world.train(rows_of_day=20 * len(world.fixture.rows))
     assert world.run("validate", "--ds", DAY, rules(capacity=2)).code == 0

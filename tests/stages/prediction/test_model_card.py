@@ -50,9 +50,9 @@ def test_card_has_the_cost_and_the_capacity(world: World) -> None:
     assert world.run("validate", "--ds", DAY, f"--rules-json={rules}").code == 0
     metrics = world.json(f"models/{DAY}/metrics.json")
     assert (
-        "The second class is predicted for at most 30 rows a day, those with the highest scores: of them, those from "
-        f"the score {metrics['threshold']:.4f} on. So a row costs {metrics['cost']:.4f}; with the threshold of the "
-        f"greatest F1 alone, {metrics['default_cost']:.4f}."
+        "The second class is predicted for at most 30 rows a day, those with the highest scores. "
+        f"Their scores are {metrics['threshold']:.4f} or more. A row costs {metrics['cost']:.4f}; "
+        f"with the threshold of the greatest F1 and no capacity, {metrics['default_cost']:.4f}."
     ) in card(world)
 
 
@@ -60,7 +60,7 @@ def test_card_of_a_capacity_alone_says_where_it_ended_in_validation(world: World
     world.train()
     assert world.run("validate", "--ds", DAY, f"--rules-json={json.dumps({'capacity': 30})}").code == 0
     score = world.json(f"models/{DAY}/metrics.json")["threshold"]
-    assert f"30 rows a day, those with the highest scores, in validation from the score {score:.4f} on." in card(world)
+    assert f"the highest scores. Their scores are {score:.4f} or more in validation." in card(world)
 
 
 def test_names_are_no_markdown(world: World) -> None:

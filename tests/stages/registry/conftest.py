@@ -105,7 +105,8 @@ def answering() -> Iterator["Answering"]:
 class Answering(http.server.ThreadingHTTPServer):
     """Answers every request with `status` and `body`; once there are `bodies`, each path with its own.
 
-    The status of a path that is not among them, or that is `missing`, is 404. `removed` has the paths of all requests
+    The status of a path that is not among them, or that is `missing`, is 404. Of `pages` each path gives one after the
+    other. `removed` has the paths of all requests
     to remove something.
     """
 
@@ -113,6 +114,7 @@ class Answering(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status, self.body = 200, b""
         self.bodies: dict[str, bytes] = {}
+        self.pages: dict[str, list[bytes]] = {}
         self.missing: set[str] = set()
         self.removed: list[str] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -132,7 +134,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         known = not self.server.bodies or path in self.server.bodies.keys() - self.server.missing
-        body = self.server.bodies.get(path, self.server.body)
+        pages = self.server.pages.get(path)
+        body = pages.pop(0) if pages else self.server.bodies.get(path, self.server.body)
         self.send_response(self.server.status if known else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -44,7 +44,7 @@ def tagged(version: Version, **tags: str) -> Version:
         (replace(OLD, changed=0), NOBODY, False),
         (replace(OLD, tags={"owner": "a team"}), NOBODY, False),
         (tagged(OLD, decision=KEPT), NOBODY, True),
-        (tagged(OLD, decision=REJECTED), NOBODY, True),
+        (tagged(OLD, decision=REJECTED), NOBODY, False),
         (tagged(OLD, decision=ASKED), NOBODY, False),
         (tagged(OLD, decision=IN_SHADOW), NOBODY, False),
     ],
@@ -136,18 +136,69 @@ def test_dry_run_removes_nothing(world: World, answering: Answering, monkeypatch
     assert answering.removed == []
 
 
+def test_run_on_a_later_page_goes_too(world: World, answering: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ML_MLFLOW_URI", answering.address)
+    answer(answering, run_of("r"))
+    answering.bodies[f"{API}/model-versions/search"] = b"{}"
+    answering.pages[f"{API}/runs/search"] = [
+        json.dumps({"runs": [run_of("r")], "next_page_token": "2"}).encode(),
+        json.dumps({"runs": [run_of("s")]}).encode(),
+    ]
+    assert world.run(*TIDY, "--dry-run").line["runs"] == 2
+
+
+def old_versions(answering: Answering, *borrowers: Mapping[str, str], **run: object) -> None:
+    """Two versions of before the day, the first with the run r; and versions of other models."""
+    files = json.dumps(dict.fromkeys(NEEDED, "a" * 64))
+    tags = {"ds": DAY, "model": MODEL, "model_sha256": "a" * 64, "files": files}
+    answer(answering, run_of("r"), {f"airflow_ml.{name}": value for name, value in tags.items()})
+    made = run_of("r")
+    answering.bodies[f"{API}/runs/search"] = json.dumps({"runs": [{**made, "data": {**made["data"], **run}}]}).encode()
+    first = json.loads(answering.bodies[f"{API}/model-versions/search"])["model_versions"][0]
+    first |= {"last_updated_timestamp": 1, "run_id": "r"}
+    listed = {"model_versions": [first, {**first, "version": "2", "run_id": "x"}, *borrowers]}
+    answering.bodies[f"{API}/model-versions/search"] = json.dumps(listed).encode()
+
+
+FROM_THE_FILES = {"name": "other", "version": "1", "source": "mlflow-artifacts:/1/r/artifacts/model"}
+FROM_THE_VERSION = {"name": "other", "version": "1", "source": "models:/airflow-ml/1"}
+
+
+@pytest.mark.parametrize(
+    ("borrowers", "figures", "versions", "runs"),
+    [
+        ([], ["roc_auc"], 1, 1),
+        ([], ["roc_auc", "live.roc_auc"], 0, 0),
+        ([], ["drift.score"], 0, 0),
+        ([FROM_THE_FILES], [], 1, 0),
+        ([FROM_THE_VERSION], [], 0, 0),
+    ],
+)
+def test_version_that_scored_a_day_and_what_another_model_needs_stay(
+    world: World,
+    answering: Answering,
+    monkeypatch: pytest.MonkeyPatch,
+    borrowers: list[dict[str, str]],
+    figures: list[str],
+    versions: int,
+    runs: int,
+) -> None:
+    """A version is in production without an event if the Variable `model_path` names its model."""
+    monkeypatch.setenv("ML_MLFLOW_URI", answering.address)
+    old_versions(answering, *borrowers, metrics=[{"key": key, "value": 0.9} for key in figures])
+    result = world.run(*TIDY, "--dry-run")
+    assert result.code == 0, result.log
+    assert (result.line["versions"], result.line["runs"]) == (versions, runs)
+
+
 def test_version_that_is_needed_meanwhile_stays(
     world: World, answering: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody is asked about it after the versions were listed."""
     monkeypatch.setenv("ML_MLFLOW_URI", answering.address)
-    files = json.dumps(dict.fromkeys(NEEDED, "a" * 64))
-    tags = {"ds": DAY, "model": MODEL, "model_sha256": "a" * 64, "files": files}
-    answer(answering, run_of("r"), {f"airflow_ml.{name}": value for name, value in tags.items()})
+    old_versions(answering)
     version = json.loads(answering.bodies[f"{API}/model-versions/search"])["model_versions"][0]
-    listed = {"model_versions": [{**version, "last_updated_timestamp": 1}, {**version, "version": "2"}]}
-    answering.bodies[f"{API}/model-versions/search"] = json.dumps(listed).encode()
-    now = {**listed["model_versions"][0], "tags": [*version["tags"], {"key": "airflow_ml.decision", "value": ASKED}]}
+    now = {**version, "tags": [*version["tags"], {"key": "airflow_ml.decision", "value": ASKED}]}
     answering.bodies[f"{API}/model-versions/get"] = json.dumps({"model_version": now}).encode()
     assert world.run(*TIDY, "--dry-run").line["versions"] == 1
     result = world.run(*TIDY)

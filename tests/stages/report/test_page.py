@@ -726,15 +726,15 @@ def test_page_says_what_the_threshold_was_chosen_by(world: World) -> None:
     live = metrics(("0", "1"), cost=0.91, default_cost=1.35)
     text = world.whole_day(metrics=live, trained=metrics(("0", "1"), **costs)).day().text("metrics")
     for sentence in (
-        "The second class is predicted for at most 200 rows a day, those with the highest scores: of them, those from "
-        "a score of 0.2500 on.",
-        "In training a row costs 0.8700; with the threshold of the greatest F1 alone, 1.3300.",
-        "On this day a row costs 0.9100; with the threshold of the greatest F1 alone, 1.3500.",
+        "The second class is predicted for at most 200 rows a day, those with the highest scores. "
+        "Their scores are 0.2500 or more.",
+        "In training a row costs 0.8700; with the threshold of the greatest F1 and no capacity, 1.3300.",
+        "On this day a row costs 0.9100; with the threshold of the greatest F1 and no capacity, 1.3500.",
     ):
         assert sentence in text
     trained = metrics(("0", "1"), threshold=0.25, decision={"capacity": 200})
     text = world.whole_day(trained=trained).day().text("metrics")
-    assert "200 rows a day, those with the highest scores, in training from a score of 0.2500 on." in text
+    assert "the highest scores. Their scores are 0.2500 or more in training." in text
 
 
 PART = {"field": "channel", "value": "chip", "rows": 900, "figure": 0.9, "interval": [0.88, 0.92], "weak": False}
