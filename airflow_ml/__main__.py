@@ -60,7 +60,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command(
             "restore", "airflow_ml.restore", "restore a backup into an empty installation", "restore backups/2026-11-21"
         ),
-        Command("tidy", "airflow_ml.tidy", "remove old files, runs, logs and models", "tidy --older-than 90 --dry-run"),
+        Command("tidy", "airflow_ml.tidy", "remove old files, runs, logs, versions", "tidy --older-than 90 --dry-run"),
         Command("alerts", "airflow_ml.alerts", "show the last alerts that Airflow sent", "alerts --last 20"),
     ),
     "Images": (

@@ -1,10 +1,10 @@
-"""Removes what is old: files that can be made again, runs in Airflow's database, logs of tasks, models in MLflow.
+"""Removes what is old: files that can be made again, runs in Airflow's database, logs of tasks, versions in MLflow.
 
 Of partitions older than DAYS days, the files of comparisons, features, labels, processed, shadows and shards go: the
 same commands make them again. Their marks stay, so that `lineage` still names everything. `--kinds` names other kinds,
-such as raw or predictions, which nothing makes again. Models stay. Of each Dag Airflow keeps the newest run that
-nobody started by hand, without its tasks. In MLflow the versions stay that an alias or an event names, with their runs.
-If MLflow does not run, everything else is done first.
+such as raw or predictions, which nothing makes again. Files of models stay. Of each Dag Airflow keeps the newest run
+that nobody started by hand, without its tasks. In MLflow the versions stay that an alias or an event names, with their
+runs. If MLflow does not run, everything else is done first.
 Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage; 3 MLflow has something that is not tidied,
 such as a malformed tag.
 """

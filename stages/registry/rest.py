@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -79,23 +79,11 @@ class Rest:
 
     def pages(self, path: str, member: str, **query: str | int | None) -> Iterator[Any]:
         """What a question that is answered in pages finds: each item of `member`."""
-        token: str | None = None
-        while True:
-            page = self.get(path, **query, page_token=token)
-            yield from page.get(member, [])
-            token = page.get("next_page_token")
-            if not token:
-                return
+        return _items(lambda token: self.get(path, **query, page_token=token), member)
 
-    def found(self, path: str, member: str, **body: Any) -> Iterator[Any]:
+    def search(self, path: str, member: str, **body: Any) -> Iterator[Any]:
         """Each item of `member` that a search by POST finds, page after page."""
-        token: str | None = None
-        while True:
-            page = self.post(path, **body, page_token=token)
-            yield from page.get(member, [])
-            token = page.get("next_page_token")
-            if not token:
-                return
+        return _items(lambda token: self.post(path, **body, page_token=token), member)
 
     def run(self, run_id: str) -> Any:
         """A run: its `info` and its `data`."""
@@ -161,6 +149,17 @@ class Rest:
             data.seek(0)
         time.sleep(PAUSE_S)
         return _send(request, seconds)
+
+
+def _items(ask: Callable[[str | None], Any], member: str) -> Iterator[Any]:
+    """Each item of `member`, page after page; `ask` takes the token of a page, None for the first."""
+    token: str | None = None
+    while True:
+        page = ask(token)
+        yield from page.get(member, [])
+        token = page.get("next_page_token")
+        if not token:
+            return
 
 
 def with_login(url: str, login: Mapping[str, str], **more: Any) -> urllib.request.Request:

@@ -111,7 +111,7 @@ def own_runs(server: Server) -> list[Run]:
         return []
     with explained(server, "listing the runs"):
         search = {"experiment_ids": [experiment], "max_results": RUNS_OF_A_PAGE}
-        return [as_run(run) for run in server.rest.found("runs/search", "runs", **search) if is_of_register(run)]
+        return [as_run(run) for run in server.rest.search("runs/search", "runs", **search) if is_of_register(run)]
 
 
 def is_of_register(run: Any) -> bool:
