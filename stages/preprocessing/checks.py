@@ -163,7 +163,8 @@ def _read_again(rows: pl.DataFrame, fields: Sequence[Field], missing: Mapping[st
 
 def _without_codes(rows: pl.DataFrame, codes: Mapping[str, pl.Series]) -> pl.DataFrame:
     """The same rows; a number that equals a text that means "missing" is missing, too: where -999 is, so is -999.0."""
-    found = {field: rows[field].is_in(numbers.implode()) for field, numbers in codes.items()}
+    # No value is no code: a text that cannot be read must stay for the check of its type.
+    found = {field: rows[field].is_in(numbers.implode()).fill_null(False) for field, numbers in codes.items()}
     return rows.with_columns(
         pl.when(~is_code).then(name).alias(name)
         for field, is_code in found.items()

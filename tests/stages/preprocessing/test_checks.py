@@ -319,6 +319,13 @@ def test_number_that_equals_a_missing_text_is_missing(kind: str) -> None:
     assert check(field("x", "number", "feature"), ["NaN"], missingValues=["nan"]).bad.height == 1
 
 
+@pytest.mark.parametrize("kind", ["integer", "number"])
+def test_text_that_cannot_be_read_is_not_missing_beside_a_number_that_is(kind: str) -> None:
+    checked = check(field("x", kind, "feature"), ["abc", "-999.0", "7"], missingValues=["-999"])
+    assert checked.good["x"].to_list() == [None, 7]
+    assert checked.bad[REASON][0].startswith("x: 'abc' is no ")
+
+
 def test_missing_texts_of_a_field_take_the_place_of_those_of_the_schema() -> None:
     own = {**field("x", "integer", "feature", required=True), "missingValues": ["-1"]}
     checked = check(own, ["-1", "", "0"], missingValues=["", "0"])
