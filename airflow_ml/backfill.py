@@ -60,24 +60,27 @@ def run(arguments: argparse.Namespace) -> int:
 def fill_in(airflow: Airflow, dag: str, first: date, last: date, arguments: argparse.Namespace) -> list[str]:
     """Run a Dag for each day and wait; prints the outcome and returns the days that failed."""
     require_switched_on(airflow, dag)
-    conf = {"wait_hours": 0} if dag in WAITING else {}
+    conf: dict[str, Any] = {"wait_hours": 0} if dag in WAITING else {}
     if arguments.as_of and dag == "predict":
         conf["as_of"] = True
-    body = {
-        "dag_id": dag,
-        "from_date": f"{first}T00:00:00Z",
-        "to_date": f"{last}T23:59:59Z",
-        "max_active_runs": arguments.at_once,
-        "reprocess_behavior": "completed" if arguments.again else "failed",
-        "dag_run_conf": conf,
-    }
-    begin(airflow, body)
+    again = "completed" if arguments.again else "failed"
+    begin(airflow, {**body_of(dag, first, last, arguments.at_once), "reprocess_behavior": again, "dag_run_conf": conf})
     runs = wait(airflow, dag, first, last)
     failed = sorted(str(run["logical_date"])[:10] for run in runs if run["state"] == "failed")
     print(f"{dag}: {len(runs) - len(failed)} of {len(runs)} runs ended well")
     if failed:
         print(f"{dag} failed for {', '.join(failed)}; see {airflow.url}/dags/{dag}")
     return failed
+
+
+def body_of(dag: str, first: date, last: date, at_once: int) -> dict[str, Any]:
+    """What Airflow's API takes for a backfill."""
+    return {
+        "dag_id": dag,
+        "from_date": f"{first}T00:00:00Z",
+        "to_date": f"{last}T23:59:59Z",
+        "max_active_runs": at_once,
+    }
 
 
 def begin(airflow: Airflow, body: Mapping[str, Any]) -> None:
@@ -107,14 +110,14 @@ def runs_of(airflow: Airflow, dag: str, first: date, last: date) -> list[dict[st
 
 def wait(airflow: Airflow, dag: str, first: date, last: date) -> list[dict[str, Any]]:
     """Wait until every run has ended, and show how many have; returns the runs."""
-    said, told_at = "", 0.0
+    said, shown_at = "", 0.0
     while True:
         runs = runs_of(airflow, dag, first, last)
         text = progress(dag, runs)
         # A line a minute in a log, each change on a terminal.
-        if text != said and (sys.stderr.isatty() or time.monotonic() - told_at >= REPORT_S or not pending(runs)):
+        if text != said and (sys.stderr.isatty() or time.monotonic() - shown_at >= REPORT_S or not pending(runs)):
             print(text, file=sys.stderr, flush=True)
-            said, told_at = text, time.monotonic()
+            said, shown_at = text, time.monotonic()
         if not pending(runs):
             return runs
         time.sleep(LOOK_S)
