@@ -10,7 +10,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -104,12 +104,15 @@ class Parser(argparse.ArgumentParser):
         """The arguments; ends with exit code 2 if one of them is unknown."""
         found, unknown = self.parse_known_args(arguments)
         if unknown:
-            self.error("; ".join(self._unknown(text) for text in unknown))
+            given = {text.partition("=")[0] for text in arguments}
+            self.error("; ".join(self._unknown(text, given) for text in unknown))
         return found
 
-    def _unknown(self, text: str) -> str:
+    def _unknown(self, text: str, given: Container[str]) -> str:
         name = text.partition("=")[0]
-        return f"unknown argument {name!r}{nearest(name, self._option_string_actions)}"
+        # --data is nearer to --day than --ds is, but nobody gives an option twice.
+        others = [option for option in self._option_string_actions if option not in given]
+        return f"unknown argument {name!r}{nearest(name, others)}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -190,7 +190,8 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
         )
     for option in command.options:
         parser.add_argument(*option.flags, **{"action": Once, **option.keywords})
-    parser.add_argument(
+    common = parser.add_argument_group("options of every stage")
+    common.add_argument(
         "--data-dir",
         action=Once,
         type=Path,
@@ -199,10 +200,10 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
         help="where the partitions are (default: /data, which must be a mount if anything is published)",
     )
     if command.publishes:
-        cache = parser.add_mutually_exclusive_group()
+        cache = common.add_mutually_exclusive_group()
         cache.add_argument("--force", action="store_true", help="do the work even if it was done before")
         cache.add_argument("--explain", action="store_true", help="only report whether the work would be done, and why")
-    parser.add_argument("--verbose", action="store_true", help="log more")
+    common.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(command=command)
 
 

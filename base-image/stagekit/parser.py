@@ -9,7 +9,8 @@ from itertools import takewhile
 class Parser(argparse.ArgumentParser):
     """Refuses unknown commands and options by name, before it asks for others; completes no option.
 
-    `argparse` alone asks for --ds if --day was given.
+    `argparse` alone asks for --ds if --day was given. An option that must be given and is not is the likeliest one:
+    --days is nearer to --day than --ds is.
     """
 
     def __init__(self, *, prog: str, description: str, example: str) -> None:
@@ -38,10 +39,12 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unknown {kind} {given[0]}{nearest(given[0], self.commands)}; {expected}")
 
     def _refuse_unknown_options(self, given: Sequence[str]) -> None:
-        for text in takewhile(lambda text: text != "--", given):
-            name = text.partition("=")[0]
-            if name.startswith("--") and name not in self._option_string_actions:
-                self.error(f"unknown option {name}{nearest(name, self._option_string_actions)}")
+        names = [text.partition("=")[0] for text in takewhile(lambda text: text != "--", given)]
+        known = self._option_string_actions
+        for name in names:
+            if name.startswith("--") and name not in known:
+                required = [option for option, action in known.items() if action.required and option not in names]
+                self.error(f"unknown option {name}{nearest(name, required) or nearest(name, known)}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -48,6 +48,13 @@ def test_unknown_option_is_named_with_a_near_miss() -> None:
     assert "unknown argument '--colour'" in done.stderr
 
 
+@pytest.mark.parametrize("wrong", ["--day=2026-11-21", "--date=2026-11-21"])
+def test_option_that_is_given_is_not_what_an_unknown_one_means(wrong: str) -> None:
+    done = tool("own", "--data=my.csv", "--target=churned", wrong)
+    assert done.returncode == 2
+    assert f"unknown argument '{wrong.partition('=')[0]}'; did you mean --ds?" in done.stderr
+
+
 def test_option_is_not_completed() -> None:
     """`--l` may mean another option in a later version."""
     assert tool("alerts", "--la=3").returncode == 2

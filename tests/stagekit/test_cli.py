@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def act(args):
     return {"rows": 3, **({"warnings": eval(os.environ["WARN"])} if "WARN" in os.environ else {})}
 
 names = ["act", "other"] if "--two" in sys.argv else ["act"]
-commands = [Command(name, "Act.", "__main__:act") for name in names]
+commands = [Command(name, "Act.", "__main__:act", [option("--days"), option("--data")]) for name in names]
 sys.exit(run_stage("demo", "Demonstrates.", commands, [a for a in sys.argv[1:] if a != "--two"]))
 """
 
@@ -105,6 +106,8 @@ def test_stage_with_two_commands_takes_sub_commands(tmp_path: Path) -> None:
     [
         (["--day=2026-11-21"], "unknown option --day: did you mean --ds?"),
         (["--day", "2026-11-21"], "unknown option --day: did you mean --ds?"),
+        (["--date", "2026-11-21"], "unknown option --date: did you mean --ds?"),
+        (["--ds=2026-11-21", "--day=3"], "unknown option --day: did you mean --days?"),
         (["--ds=2026-11-21", "--verbos"], "unknown option --verbos: did you mean --verbose?"),
         (["--ds=2026-11-21", "--colour=red"], "unknown option --colour\n"),
         (["--two", "act", "--day", "2026-11-21"], "unknown option --day: did you mean --ds?"),
@@ -117,6 +120,14 @@ def test_unknown_argument_is_named_with_a_near_miss(tmp_path: Path, arguments: l
     code, out, err = run(tmp_path, *arguments)
     assert (code, out) == (2, "")
     assert message in err
+
+
+def test_help_has_what_the_command_does_apart_from_what_every_stage_has(tmp_path: Path) -> None:
+    code, out, _ = run(tmp_path, "--help")
+    own, _, common = out.partition("\noptions of every stage:\n")
+    assert code == 0
+    assert re.findall(r"^  (--[a-z-]+)", own, re.MULTILINE) == ["--ds", "--days", "--data"]
+    assert re.findall(r"^  (--[a-z-]+)", common, re.MULTILINE) == ["--data-dir", "--force", "--explain", "--verbose"]
 
 
 @pytest.mark.parametrize(
