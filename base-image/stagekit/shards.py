@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from stagekit.errors import BadInput, StageError, UsageError
 from stagekit.options import option, whole_number
 from stagekit.partition import Partition, read_partition
+from stagekit.progress import progress
 
 MOST_SHARDS = 256
 LINES_FILE = "lines.csv"
@@ -144,7 +145,8 @@ def merge_tables(tables: Sequence[tuple[Path, Path]], path: Path) -> int:
     Errors: StageError if the tables do not belong together.
     """
     rows, shards = 0, len(tables)
-    with ExitStack() as stack, path.open("wb") as file:
+    size = sum(table.stat().st_size for table, _ in tables)
+    with ExitStack() as stack, path.open("wb") as file, progress(f"merging {path.name}", size, "bytes") as advance:
         lines = [_Lines(stack.enter_context(path_of_lines.open("rb"))) for _, path_of_lines in tables]
         records = [read_records(stack, table) for table, _ in tables]
         file.write(_header(map(next, records), path))
@@ -158,6 +160,7 @@ def merge_tables(tables: Sequence[tuple[Path, Path]], path: Path) -> int:
                 raise StageError(f"a shard of {path.name} has fewer rows than its {LINES_FILE}")
             file.writelines(found)
             rows += len(found)
+            advance(sum(map(len, found)))
         if any(next(part, None) for part in records):
             raise StageError(f"a shard of {path.name} has more rows than its {LINES_FILE}")
     return rows

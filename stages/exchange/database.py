@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 from adbc_driver_postgresql import dbapi
-from stagekit import BadInput, StageError, UsageError
+from stagekit import BadInput, StageError, UsageError, progress
 
 from connection import Connection
 
@@ -78,8 +78,10 @@ class Session:
         self.run("SET TRANSACTION READ ONLY")
         self._require_types(query)
         self.run(f"DECLARE feed NO SCROLL CURSOR FOR {query}", *values)
-        while (part := self.run(f"FETCH {PART_ROWS} FROM feed")).height:
-            yield part
+        with progress("reading the query's rows", None, "rows") as advance:
+            while (part := self.run(f"FETCH {PART_ROWS} FROM feed")).height:
+                advance(part.height)
+                yield part
 
     def _require_types(self, query: str) -> None:
         """Errors: BadInput for a column that would be read as something else."""

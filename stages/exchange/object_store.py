@@ -10,7 +10,7 @@ from typing import Any
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
-from stagekit import NotReady, StageError, UsageError
+from stagekit import NotReady, StageError, UsageError, track
 
 from connection import Connection
 
@@ -41,8 +41,9 @@ class Bucket:
         """Write an object's bytes to a file; returns its size and version. Errors: NotReady if it is not there."""
         with self._explained(path):
             found = obstore.get(self._store, path)
+            chunks = track(found.stream(min_chunk_size=CHUNK), f"reading {path}", found.meta["size"], "bytes", len)
             with to.open("wb") as file:
-                for chunk in found.stream(min_chunk_size=CHUNK):
+                for chunk in chunks:
                     file.write(chunk)
         return {"size": found.meta["size"], "etag": (found.meta["e_tag"] or "").strip('"')}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from stagekit import BadInput, Partition, StageError, read_partition
+from stagekit import BadInput, Partition, StageError, read_partition, track
 
 FILE = "predictions.csv"
 DAY, MODEL, VERSION, RUN = "ds", "model", "model_version", "run_id"
@@ -51,7 +51,8 @@ class Predictions:
         types = {name: kind for name, kind in self.schema.items() if name in self.columns}
         rows = pl.scan_csv(self.partition / FILE, schema=types, glob=False)
         rows = rows.with_columns(**own).select(*self.schema)
-        return iter(rows.collect_batches(chunk_size=PART_ROWS, maintain_order=True))
+        parts = rows.collect_batches(chunk_size=PART_ROWS, maintain_order=True)
+        return track(parts, f"reading {self.partition.name}/{FILE}", self.rows, "rows", lambda part: part.height)
 
     def require_rows(self, written: int, where: str) -> None:
         """Errors: StageError unless as many rows were written as the mark has."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
-from stagekit import BadInput
+from stagekit import BadInput, track
 
 from containers import Container
 from csv_input import LINE, REJECTED, with_names
@@ -54,7 +54,9 @@ class ParquetTable:
         line = 2
         malformed = pl.DataFrame(schema=REJECTED)
         try:
-            for frame in texts.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+            whole = self._frame.select(pl.len()).collect().item()
+            frames = texts.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True)
+            for frame in track(frames, f"reading {self.label}", whole, "rows", lambda frame: frame.height):
                 if found := [name for name in self.header if frame[name].str.contains("\0", literal=True).any()]:
                     raise self._refused(found[0], "a NUL byte", "texts without it")
                 yield Rows(frame.with_row_index(LINE, line).with_columns(pl.col(LINE).cast(pl.Int64)), malformed)

@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stagekit import progress, track
+from stagekit import progress, shards, track
 from stagekit.progress import Meter, amount, bar, duration, line, show_progress
 from stagekit.summary import summarize
 
@@ -70,6 +72,27 @@ def test_tracked_items_are_those_that_were_given() -> None:
     assert [item for item, _ in seen] == [[1, 2], [3]]
     assert seen[0][1] == "adding: 0 rows"
     assert seen[1][1].startswith("adding: 67% of")
+
+
+def test_merge_of_shards_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "WINDOW", 2)
+    tables = []
+    for name, numbers in (("a", (2, 3, 6)), ("b", (4, 5))):
+        tables.append((tmp_path / name, tmp_path / f"{name}.lines"))
+        for path, header, text in zip(tables[-1], ("x", "line"), ("row {}", "{}"), strict=True):
+            path.write_text("".join(f"{row}\n" for row in (header, *map(text.format, numbers))))
+    seen: list[Any] = []
+
+    @contextmanager
+    def recorded(*work: Any) -> Iterator[Any]:
+        seen.append(work)
+        yield seen.append
+
+    monkeypatch.setattr(shards, "progress", recorded)
+    assert shards.merge_tables(tables, tmp_path / "day.csv") == 5
+    (what, whole, unit), *done = seen
+    assert (what, unit, len(done) > 1) == ("merging day.csv", "bytes", True)
+    assert sum(done) == whole - 2 * len("x\n")
 
 
 def test_log_gets_a_line_while_work_is_silent(caplog: pytest.LogCaptureFixture) -> None:

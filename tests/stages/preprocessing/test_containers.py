@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,7 +18,11 @@ from backports import zstd
 from conftest import DATA_HEADER, DS, SCHEMA, Day, field, flock, graded, put, sheep, to_csv
 from hypothesis import given
 from hypothesis import strategies as st
+from stagekit.progress import line
 
+import parquet_table
+from containers import open_container
+from parquet_table import ParquetTable
 from tests.hostile import RUNS
 
 NUMBERED: dict[str, Any] = {
@@ -583,6 +588,17 @@ def test_index_that_pandas_writes_is_the_key_of_two_files(day: Day, files: dict[
     run = day.run("import", *named, "--schema", str(files["schema.json"]))
     assert run.code == 0, run.log
     assert day.run("prepare").result["rows_out"] == 60
+
+
+def test_reading_parquet_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "data.parquet"
+    pl.DataFrame({"tag": ["a", "b", "c"]}).write_parquet(path)
+    monkeypatch.setattr(parquet_table, "BATCH_ROWS", 2)
+    lines = [
+        line("import", time.monotonic() - 60, time.monotonic()).partition("60 s: ")[2].partition(",")[0]
+        for _ in ParquetTable(open_container(path, "data.parquet"), tmp_path).rows()
+    ]
+    assert lines == ["reading data.parquet: 0 rows", "reading data.parquet: 67% of 3 rows"]
 
 
 def test_column_of_parquet_without_a_name_is_named(day: Day, files: dict[str, Path]) -> None:
