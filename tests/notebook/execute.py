@@ -42,11 +42,13 @@ def run(client: NotebookClient, environment: dict[str, str], probe: str) -> dict
         for number, cell in enumerate(notebook.cells):
             client.execute_cell(cell, number)
     outputs = [output for cell in cells if cell.cell_type == "code" for output in cell.outputs]
+    shown = [output.get("data", {}) for output in outputs]
     answer = notebook.cells[-1].outputs
     return {
         "errors": [output.traceback for output in outputs if output.output_type == "error"],
         "warnings": [output.text for output in outputs if output.get("name") == "stderr"],
         "texts": [text for output in outputs if (text := output.get("data", {}).get("text/markdown"))],
+        "page": "\n".join(text for data in shown for kind, text in data.items() if kind.startswith("text/")),
         "figures": [picture(output.data["image/png"]) for output in outputs if "image/png" in output.get("data", {})],
         "probe": json.loads(answer[0].text) if answer else None,
     }

@@ -30,6 +30,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 OWN_PROBE = '{"lines": [int(line) + 2 for line in dirty[dirty].index], "drawn": list(shares)}'
 FILES = ["data.csv", "target.csv", "schema.json"]
+COLUMNS = ["id", "weight", "shape", "place", "owner", "note"]
 
 
 @pytest.fixture(scope="module")
@@ -178,20 +179,28 @@ def test_file_that_is_gone_from_a_day_is_named(looks: dict[str, dict[str, Any]],
 
 
 def import_own_data(folder: Path) -> None:
-    """An integer key, no time, a class by name; a bad number, an empty required value, a row without target."""
+    """An integer key, no time, a class by name; a bad number, an empty required value, a row without target.
+
+    Two fields are sensitive, and the schema does not know the last column.
+    """
     kinds = ["ant", "bee", "cat"]
-    data = [[str(1000 + i), f"{i % 7}.5", "round" if i % 2 else "flat"] for i in range(60)]
+    data = [
+        [str(1000 + i), f"{i % 7}.5", "round" if i % 2 else "flat", f"secret-{i % 3}", f"secret {i}", "x"]
+        for i in range(60)
+    ]
     data[5][1], data[6][2] = "heavy", ""
     target = [[row[0], kinds[i % 3]] for i, row in enumerate(data) if i != 9]
     schema = """{"fields": [
       {"name": "id", "type": "integer", "role": "key", "constraints": {"required": true}},
       {"name": "weight", "type": "number", "role": "feature"},
       {"name": "shape", "type": "string", "role": "feature", "constraints": {"required": true}},
+      {"name": "place", "type": "string", "role": "feature", "sensitive": true},
+      {"name": "owner", "type": "string", "role": "ignore", "sensitive": true},
       {"name": "kind", "type": "string", "role": "target", "constraints": {"required": true}}
     ], "primaryKey": ["id"]}"""
     (folder / "own").mkdir(parents=True)
     (folder / "own" / "schema.json").write_text(schema)
-    for name, rows in (("data", [["id", "weight", "shape"], *data]), ("target", [["id", "kind"], *target])):
+    for name, rows in (("data", [COLUMNS, *data]), ("target", [["id", "kind"], *target])):
         (folder / "own" / f"{name}.csv").write_text("".join(",".join(row) + "\n" for row in rows))
     files = [
         f"--{name}=/data/own/{name}.{end}" for name, end in (("data", "csv"), ("target", "csv"), ("schema", "json"))
@@ -207,6 +216,13 @@ def test_own_data_with_other_columns_and_three_classes(looks: dict[str, dict[str
         f"**kind = cat for {sum(i % 3 == 2 and i not in (5, 6, 9) for i in range(60)) / 57:.2%} of the 57 clean rows**"
         in (shown["texts"])
     )
+
+
+def test_values_of_sensitive_fields_are_not_shown(looks: dict[str, dict[str, Any]]) -> None:
+    page = looks["own"]["page"]
+    assert "owner" in page
+    assert "heavy" in page
+    assert "secret" not in page
 
 
 def test_data_of_a_volume_can_be_read_and_not_written(volume: str) -> None:
