@@ -68,7 +68,8 @@ class Checked:
 class FieldChecks:
     """The rules of some fields, built once and applied batch by batch.
 
-    An empty text always means "missing", as do the missingValues of a field, or else of the schema, here `missing`.
+    An empty text and one of blanks alone always mean "missing", as do the missingValues of a field, or else of the
+    schema, here `missing`.
     `required` names fields that may not be missing, whatever their constraints say. Errors: BadInput if a constraint or
     format cannot be understood.
     """
@@ -80,10 +81,7 @@ class FieldChecks:
         self._names = [field.name for field in fields]
         self._missing = {f.name: ["", *(missing if f.missing is None else f.missing)] for f in fields}
         self._codes = {f.name: codes for f in fields if (codes := _numbers_among(self._missing[f.name], f)).len()}
-        self._raw = [
-            pl.when(~pl.col(name).is_in(absent)).then(pl.col(name)).alias(RAW + name)
-            for name, absent in self._missing.items()
-        ]
+        self._raw = [_present(field, self._missing[field.name]).alias(RAW + field.name) for field in fields]
         self._checks = [check for field in fields for check in _checks(field, field.name in required, label)]
         self._typed = [convert(field, pl.col(RAW + field.name)).alias(field.name) for field in fields]
 
@@ -126,6 +124,14 @@ class FieldChecks:
 def require_followable(schema: Schema, label: str) -> None:
     """Errors: BadInput if a format, a constraint or a positive class cannot be followed."""
     FieldChecks(schema.fields, schema.missing, (), label)
+
+
+def _present(field: Field, missing: Sequence[str]) -> pl.Expr:
+    """The field's texts; null where one means "missing", or is of blanks alone."""
+    text = pl.col(field.name)
+    present = ~text.is_in(missing)
+    # In a field of another type blanks are no value, and `second_reading` sees what is left without them.
+    return pl.when(present & text.str.contains(r"\S") if field.type == "string" else present).then(text)
 
 
 def convert(field: Field, text: pl.Expr) -> pl.Expr:

@@ -43,7 +43,7 @@ def check(tested: dict[str, Any], values: list[str], **top: Any) -> Checked:
 
 
 def oracle_value(tested: dict[str, Any], text: str) -> Any:
-    """The typed value, or BAD. Blanks around a value are no part of it, except in a text."""
+    """The typed value, or BAD. Blanks around a value are no part of it, except in a text; alone they are missing."""
     text = text if tested["type"] == "string" else text.strip()
     match tested["type"]:
         case "string":
@@ -95,7 +95,7 @@ def oracle_datetime(text: str) -> Any:
 
 
 def is_missing(tested: dict[str, Any], text: str, missing: tuple[str, ...]) -> bool:
-    if text in missing or (tested["type"] != "string" and text.strip() in missing):
+    if text in missing or not text.strip() or (tested["type"] != "string" and text.strip() in missing):
         return True
     numbers = (
         {oracle_value(tested, code) for code in missing} - {BAD} if tested["type"] in ("integer", "number") else ()
@@ -176,6 +176,7 @@ TIMES = [f"{day}T{hour}" for day in ("2026-11-21", "0001-01-01", "9999-12-31", "
 TIMES += [" 2026-11-21T12:00:00Z ", " ", "2026-11-21 12:00:00", "2026-11-21", "", "soon"]
 BOOLEANS = [*TRUE, *FALSE, "1.0", "0.", "-0.00", "1e0", "2.0", "yes", "tRUE", "2", " true", ""]
 STRINGS = ["", "a", "ab", "é", "€uro", "abc1", "1", "n/a", "a b", "x" * 30, "tab\t", "new\nline", "abc1\n"]
+STRINGS += [" ", "\t\n", "\u00a0\u3000", " a", "a ", " n/a"]
 POOLS = {
     "string": STRINGS,
     "integer": NUMBERS,

@@ -433,9 +433,17 @@ def test_target_of_numbers_is_refused(day: Day, files: dict[str, Path]) -> None:
     assert "the target y has 90 different values in 90 rows" in run.log
 
 
-def test_rows_without_a_label_are_named(day: Day, files: dict[str, Path]) -> None:
-    run, _ = draft(day, files, [["id", "x", "y"], *([n, n % 7, ["a", "b", ""][n % 3]] for n in range(90))])
+@pytest.mark.parametrize("nothing", ["", "  ", "\u00a0"])
+def test_rows_without_a_label_are_named_and_rejected(day: Day, files: dict[str, Path], nothing: str) -> None:
+    """A label of blanks alone was no label to the draft and a class of its own to `prepare`."""
+    run, _ = draft(day, files, [["id", "x", "y"], *([n, n % 7, ["a", "b", nothing][n % 3]] for n in range(90))])
     assert "y: 30 of 90 rows have no label" in run.log
+    assert day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"])).code == 0
+    run = day.run("prepare", "--max-rejected", "0.4")
+    assert (run.result["rows_out"], run.result["reasons"]["y: missing"]) == (60, 30)
+
+
+def test_class_that_may_mean_missing_is_named(day: Day, files: dict[str, Path]) -> None:
     run, _ = draft(day, files, [["id", "x", "y"], *([n, n % 7, ["a", "b", "?"][n % 3]] for n in range(90))])
     assert "y: '?' is a class; if it means missing, name it with --missing '?'" in run.log
 
