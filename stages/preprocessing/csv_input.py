@@ -304,14 +304,18 @@ class CsvFile:
         """The fields of records; None if polars does not see records of so many fields."""
         if not content:
             return pl.DataFrame(schema=dict.fromkeys(self.header, pl.String))
-        if content.startswith(BYTE_ORDER_MARK):  # a part of the text here; polars removes one
-            content = BYTE_ORDER_MARK + content
+        content = with_mark(content)
         if not content.endswith(b"\n"):  # without it polars does not see an extra empty field
             content += b"\n"
         try:
             return pl.read_csv(content, **_as_texts(self.header))
         except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):
             return None
+
+
+def with_mark(content: bytes) -> bytes:
+    """Records as polars needs them: it removes a byte order mark in front, which is a part of a value here."""
+    return BYTE_ORDER_MARK + content if content.startswith(BYTE_ORDER_MARK) else content
 
 
 def with_names(header: Sequence[str]) -> tuple[list[str], list[str]]:

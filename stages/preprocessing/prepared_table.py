@@ -8,7 +8,7 @@ import polars as pl
 from stagekit import BadInput
 
 from checks import DTYPES, convert
-from csv_input import Block, CsvFile
+from csv_input import Block, CsvFile, with_mark
 from parallel import in_order
 from spill import Shelf
 from table_schema import TIME_TYPES, Schema, columns_kept
@@ -49,7 +49,7 @@ class PreparedTable:
     def keys(self, block: Block) -> pl.DataFrame:
         """The key columns of a block's rows, as texts."""
         schema = dict.fromkeys(self._columns, pl.String())
-        rows = pl.scan_csv(block.content, has_header=False, schema=schema)
+        rows = pl.scan_csv(with_mark(block.content), has_header=False, schema=schema)
         return rows.select(self.schema.named("key")).collect()
 
     def typed(self, block: Block) -> pl.DataFrame:
@@ -61,7 +61,7 @@ class PreparedTable:
         times = [field for field in fields if field.type in TIME_TYPES]
         dtypes = {field.name: DTYPES[field.type] for field in fields if field.type not in TIME_TYPES}
         schema = {name: dtypes.get(name, pl.String()) for name in self._columns}
-        rows = pl.scan_csv(block.content, has_header=False, schema=schema)
+        rows = pl.scan_csv(with_mark(block.content), has_header=False, schema=schema)
         values = [convert(field.as_written(), pl.col(field.name)).alias(field.name) for field in times]
         names = self.schema.named("entity") or self.schema.named("key")
         group = pl.col(names[0]) if len(names) == 1 else pl.concat_str(names, separator=UNIT_SEPARATOR)
