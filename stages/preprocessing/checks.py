@@ -100,8 +100,15 @@ class FieldChecks:
 
     def typed(self, batch: Batch) -> pl.DataFrame:
         """The rows of a batch with the values of the fields, null where one is missing or cannot be read."""
+        return self._read(batch.rows, (LINE, OFFSET, TEXT))
+
+    def values(self, texts: pl.DataFrame) -> pl.DataFrame:
+        """The values of the fields alone, from rows with their texts."""
+        return self._read(texts, ()).select(self._names)
+
+    def _read(self, texts: pl.DataFrame, beside: Sequence[str]) -> pl.DataFrame:
         # Lazy, because the optimiser then computes only once what several expressions share.
-        typed = batch.rows.lazy().select(LINE, OFFSET, TEXT, *self._raw).with_columns(self._typed)
+        typed = texts.lazy().select(*beside, *self._raw).with_columns(self._typed)
         return _without_codes(_read_again(typed.collect(engine="in-memory"), self._fields, self._missing), self._codes)
 
     def _explained(self, bad: pl.DataFrame) -> pl.DataFrame:

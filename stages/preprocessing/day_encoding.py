@@ -14,7 +14,8 @@ import polars as pl
 from stagekit import Publication
 from stagekit.contract import Encoder, write_document, write_encoder
 
-from checks import convert
+from checks import FieldChecks, convert
+from csv_input import CsvFile
 from csv_output import CsvWriter
 from delivered_day import Delivered
 from encoder import fit_encoder
@@ -95,15 +96,11 @@ class _Known:
         self._latest = max(days.values())
         self._by_key: pl.DataFrame | None = None
         if len(set(days.values())) > 1:
-            fields = schema.of(schema.named("key"))
+            names = [field.name for field in self._fields]
             found = [
-                pl.scan_csv(delivered.labels / file, infer_schema=False)
-                .select(convert(field, pl.col(field.name)).alias(field.name) for field in fields)
-                .with_columns(pl.lit(day, pl.Int32).alias(KNOWN))
-                .collect()
+                _keys(delivered, file, schema).with_columns(pl.lit(day, pl.Int32).alias(KNOWN))
                 for file, day in days.items()
             ]
-            names = [field.name for field in fields]
             self._by_key = pl.concat(found).group_by(names).agg(pl.col(KNOWN).max())
 
     def of(self, keys: pl.DataFrame) -> pl.Series:
@@ -117,3 +114,11 @@ class _Known:
         typed = keys.select(convert(field, pl.col(field.name)).alias(field.name) for field in self._fields)
         joined = typed.join(self._by_key, on=typed.columns, how="left", maintain_order="left")
         return joined[KNOWN].fill_null(self._latest)
+
+
+def _keys(delivered: Delivered, file: str, schema: Schema) -> pl.DataFrame:
+    """The keys of a delivery, read as `prepare` has read them; null where one is none."""
+    fields = schema.of(schema.named("key"))
+    checks = FieldChecks(fields, schema.missing, (), "schema.json")
+    labels = CsvFile(delivered.labels / file, f"{delivered.labels.name}/{file}", may_be_empty=True)
+    return pl.concat(checks.values(batch.rows) for batch in labels.batches())

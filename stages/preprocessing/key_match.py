@@ -1,11 +1,11 @@
 """Whether the keys of data and target are written alike: some keys of the target are looked for in all of the data."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 from stagekit import BadInput
 
-from checks import convert
+from checks import FieldChecks
 from table_schema import Field
 
 # How many keys of the target are looked for.
@@ -15,10 +15,14 @@ SEPARATOR = "\x1f"
 
 
 class KeyMatch:
-    """Some keys of the target, of the file `label`. Keys are the same if their values are, not their texts."""
+    """Some keys of the target, of the file `label`. Keys are the same if their values are, not their texts.
 
-    def __init__(self, fields: Sequence[Field], target: pl.DataFrame, label: str) -> None:
+    `missing` are the texts that mean "missing" in a field that has none of its own.
+    """
+
+    def __init__(self, fields: Sequence[Field], missing: Collection[str], target: pl.DataFrame, label: str) -> None:
         self._fields, self._label = fields, label
+        self._checks = FieldChecks(fields, missing, (), "schema.json")
         self._wanted = self._keys(target.head(MOST_KEYS)).drop_nulls(KEY).unique(KEY, maintain_order=True)
         self._missed = self._wanted
         self._loosely_alike: tuple[str, str] | None = None
@@ -58,10 +62,11 @@ class KeyMatch:
 
     def _keys(self, rows: pl.DataFrame) -> pl.DataFrame:
         texts = [pl.col(field.name) for field in self._fields]
-        values = [convert(field, pl.col(field.name).str.strip_chars()).cast(pl.String) for field in self._fields]
         loose = [
             text.str.strip_chars().str.to_lowercase().str.replace(r"^0+([0-9])", "$1").str.replace(r"\.0+$", "")
             for text in texts
         ]
-        columns = {KEY: values, LOOSE: loose, SHOWN: texts}
-        return rows.select(pl.concat_str(parts, separator=SEPARATOR).alias(name) for name, parts in columns.items())
+        alike = {LOOSE: loose, SHOWN: texts}
+        shown = rows.select(pl.concat_str(parts, separator=SEPARATOR).alias(name) for name, parts in alike.items())
+        value = pl.concat_str(pl.all().cast(pl.String), separator=SEPARATOR).alias(KEY)
+        return self._checks.values(rows).select(value).hstack(shown)

@@ -57,7 +57,7 @@ class RawDay:
         outputs = [Output(TARGET, [*([made_up] if made_up else []), *table.header])]
         self._write(table, path, outputs, lambda rows: None if batches else batches.append(rows))
         if batches and not made_up:
-            self._match = KeyMatch(self._schema.of(self._schema.named("key")), batches[0], table.label)
+            self._match = self._keys_of(batches[0], table)
 
     def write_delivery(
         self, table: SourceTable, path: Path, name: str, columns: Sequence[str] | None, data: SourceTable
@@ -72,7 +72,7 @@ class RawDay:
         output = Output(name, expected if columns else [*table.header])
         self._write(table, path, [output], lambda rows: None if batches else batches.append(rows))
         if batches:
-            match = KeyMatch(self._schema.of(self._schema.named("key")), batches[0], table.label)
+            match = self._keys_of(batches[0], table)
             for rows in data.rows():
                 match.look_at(rows.texts)
             match.require_matches(data.label)
@@ -100,6 +100,9 @@ class RawDay:
             match.require_matches(table.label)
         if not inside and TARGET in self._publication.rows:
             self._require_as_many_rows()
+
+    def _keys_of(self, labels: pl.DataFrame, table: SourceTable) -> KeyMatch:
+        return KeyMatch(self._schema.of(self._schema.named("key")), self._schema.missing, labels, table.label)
 
     def _require_as_many_rows(self) -> None:
         rows = self._publication.rows

@@ -81,7 +81,7 @@ def _draft_of_two(rows: FileLook, labels: FileLook, facts: Facts) -> Draft:
     head = Head()
     labels.read(head)
     texts_or_numbers = [_key_field(name, facts) for name in key]
-    match = KeyMatch(texts_or_numbers, head.rows, labels.label)
+    match = KeyMatch(texts_or_numbers, facts.missing, head.rows, labels.label)
     joined = JoinedPairs(rows.header, key, predicted[0], head.rows)
     rows.read(match, joined)
     match.require_matches(rows.label)

@@ -451,9 +451,15 @@ def test_keys_of_which_none_matches_are_refused(
     assert message in run.log
 
 
-def test_key_of_whole_numbers_matches_however_it_is_written(day: Day, files: dict[str, Path]) -> None:
+@pytest.mark.parametrize(("data", "target"), [("007", "7"), ("7.0", "7"), ("7", "7.0"), (" 7", "7e0")])
+def test_key_of_whole_numbers_matches_however_it_is_written(
+    day: Day, files: dict[str, Path], data: str, target: str
+) -> None:
     fields = [field("id", "integer", "key"), field("x", "number", "feature"), field("y", "string", "target")]
-    assert day.run("import", *put(files, "id,x\n007,1\n", "id,y\n7,A\n", {"fields": fields})).code == 0
+    arguments = put(files, f"id,x\n{data},1\n", f"id,y\n{target},A\n", {"fields": fields})
+    run = day.run("import", *arguments)
+    assert run.code == 0, run.log
+    assert day.run("prepare").result["rows_out"] == 1
 
 
 def test_target_in_both_files_is_refused(day: Day, files: dict[str, Path]) -> None:

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from conftest import DATA_HEADER, SCHEMA, Day, flock, graded, put, sheep, to_csv
+from conftest import DATA_HEADER, SCHEMA, Day, field, flock, graded, put, sheep, to_csv
 from stagekit import read_partition
 
 from day_encoding import EPOCH, in_order_of_appearance
@@ -119,6 +119,28 @@ def test_label_is_known_when_its_delivery_arrived(day: Day, files: dict[str, Pat
     assert day.run("encode-days").code == 0
     days = [row["known"] for row in encoded(day, DAYS[-1])]
     assert days == [known("2026-11-23")] * 25 + [known("2026-12-02")] * (ROWS - 25)
+
+
+def test_deliveries_are_read_as_prepare_reads_them(day: Day, files: dict[str, Path]) -> None:
+    """However a later delivery writes a key, and whatever is damaged in it, its label was not known before."""
+    fields = [field("id", "integer", "key"), field("x", "number", "feature"), field("y", "string", "target")]
+    arguments = put(files, to_csv(["id", "x"], [[n, n] for n in range(ROWS)]), "", {"fields": fields})
+    at = arguments.index("--target")
+    assert day.run("import", *arguments[:at], *arguments[at + 2 :]).code == 0
+    later = "".join(f"{key},B\n" for n in range(25, ROWS, 3) for key in (f"{n}.0", f" {n + 1} ", f"00{n + 2}"))
+    for text, arrived in [
+        (to_csv(["id", "y"], [[n, "A"] for n in range(30)]), "2026-11-23"),
+        (f'id,y\n{later}70,"B\n', "2026-12-02"),
+    ]:
+        path = files["target.csv"].with_name(f"{arrived}.csv")
+        path.write_text(text)
+        assert day.run("import-target", "--target", str(path), "--arrived", arrived, reuse=True).code == 0
+    assert day.run("prepare", "--max-rejected", "1").code == 0
+    run = day.run("encode-days")
+    assert run.code == 0, run.log
+    rows = encoded(day, DAYS[-1])
+    assert [row["y"] for row in rows] == ["0"] * 25 + ["1"] * (ROWS - 25)
+    assert [row["known"] for row in rows] == [known("2026-11-23")] * 25 + [known("2026-12-02")] * (ROWS - 25)
 
 
 def test_labels_that_came_with_the_data_were_known_on_the_day_unless_it_says_when(
