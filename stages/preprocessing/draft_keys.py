@@ -40,10 +40,12 @@ class KeyCandidates:
     def look_at(self, texts: pl.DataFrame) -> None:
         """Take in the values of a batch."""
         for name in [*self._hashes]:
-            if texts[name].null_count() or texts[name].is_in(self._missing).any() or texts[name].is_duplicated().any():
+            values = texts[name]
+            is_missing = values.is_in(self._missing) | ~values.str.contains(r"\S")
+            if values.null_count() or is_missing.any() or values.is_duplicated().any():
                 del self._hashes[name]
             else:
-                self._hashes[name].append(texts[name].hash())
+                self._hashes[name].append(values.hash())
 
     def unique(self) -> list[str]:
         """Those in which no value repeats: first the ones that are named like a key."""

@@ -380,6 +380,7 @@ KEYS = {
     "first column": (["ref", "x"], lambda n: [f"r{n}", n % 3], ["ref"], "the first column"),
     "id that repeats": (["id", "x"], lambda n: [n % 50, n % 3], ["row"], "made up by import, the number of the row"),
     "id that is missing once": (["id", "x"], lambda n: [n or "", n % 3], ["row"], "made up by import"),
+    "id that is a blank once": (["id", "x"], lambda n: [n or " ", n % 3], ["row"], "made up by import"),
     "numbers with fractions": (["size", "x"], lambda n: [n / 7, n % 3], ["row"], "made up by import"),
     "name taken": (["row", "x"], lambda n: [n % 50, n % 3], ["row_number"], "made up by import"),
 }
