@@ -54,7 +54,10 @@ make_debian_standin() {
 
 make_postgres_standin() {
   step "Making a local stand-in for $POSTGRES_IMAGE (no registry can be reached; once)"
-  docker build -q --build-arg "DEBIAN_IMAGE=$DEBIAN_IMAGE" --tag "$POSTGRES_IMAGE" setup/postgres-standin >/dev/null
+  local major
+  major=$(grep -oE '[0-9]+' <<<"$POSTGRES_IMAGE" | head -n 1)
+  docker build -q --build-arg "DEBIAN_IMAGE=$DEBIAN_IMAGE" --build-arg "MAJOR=$major" --tag "$POSTGRES_IMAGE" \
+    setup/postgres-standin >/dev/null
 }
 
 ensure_image() { # NAME MAKE_STANDIN
