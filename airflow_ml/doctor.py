@@ -63,8 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run every check, and print what it found."""
     findings = list(examine())
     print("\n".join(aligned([("wrong" if found.do else "fine", found.what, found.text) for found in findings])))
-    wrong = [found for found in findings if found.do]
-    print("\n" + ("\n".join(f"do: {found.do}" for found in wrong) if wrong else "Nothing is wrong."))
+    # One cause may stop several services.
+    wrong = dict.fromkeys(found.do for found in findings if found.do)
+    print("\n" + ("\n".join(f"do: {do}" for do in wrong) if wrong else "Nothing is wrong."))
     return 1 if wrong else 0
 
 
@@ -237,9 +238,12 @@ def judge_storage(what: str, done: "subprocess.CompletedProcess[str]") -> Findin
 
 def services(info: dict[str, Any]) -> Iterator[Finding]:
     """Whether each service that was started is well."""
-    for one in stack.services():
+    found = stack.services()
+    remedy = "" if all(one.is_well for one in found) else stack.remedy()
+    for one in found:
         state = f"{one.state} {one.health}".strip()
-        yield Finding(one.name, state, "" if one.is_well else f"./airflow-ml logs {one.name}, then make up")
+        do = remedy or f"./airflow-ml logs {one.name}, then make up"
+        yield Finding(one.name, state, "" if one.is_well else do)
 
 
 CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...] = (

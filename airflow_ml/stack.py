@@ -27,6 +27,8 @@ ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 VIEW, VIEW_TAG = "&viewStateShareKey=columns", "mlflow.sharedViewState.columns"
 # The account of people at MLflow and the reports.
 PEOPLE = "ml"
+# What Postgres writes about the files of another major version.
+MAJORS = re.compile(r"initialized by PostgreSQL version (\d+), which is not compatible with this version (\d+)")
 AGAIN = "./airflow-ml clean, once that is put right"
 
 
@@ -142,6 +144,17 @@ def unhealthy_services() -> list[str]:
 
 def advice(report: str, ports: Mapping[str, str]) -> str:
     """What to do about a stack that does not start; `ports` are the settings."""
+    general = "read the lines above; `docker compose ps` and `docker compose logs SERVICE` show more"
+    return known_remedy(report, ports) or general
+
+
+def remedy() -> str:
+    """What to do about the services that are not healthy now; empty if their logs do not show a cause that is known."""
+    return known_remedy("\n".join(unhealthy_services()), settings())
+
+
+def known_remedy(report: str, ports: Mapping[str, str]) -> str:
+    """What to do about a cause that is known; otherwise empty."""
     if 'password authentication failed for user "airflow"' in report:
         return (
             "the database was made with the password of another .env. Put that .env back, or remove the database "
@@ -153,10 +166,24 @@ def advice(report: str, ports: Mapping[str, str]) -> str:
             "a newer version has changed the database. Put that version back; or remove the database and restore a "
             'backup that was taken before the upgrade: docs/operate.md, "Upgrade to a newer version"'
         )
+    if majors := MAJORS.search(report):
+        return other_major(*majors.groups())
     if taken := re.search(r"127\.0\.0\.1:(\d+)\b.*(?:port is already allocated|address already in use)", report):
         variables = [name for name, value in ports.items() if name.endswith("_PORT") and value == taken[1]]
         return f"another program has port {taken[1]}; set {' or '.join(variables) or 'it'} in .env to one that is free"
-    return "read the lines above; `docker compose ps` and `docker compose logs SERVICE` show more"
+    return ""
+
+
+def other_major(made: str, here: str) -> str:
+    """What to do about a database that another major version of Postgres made than the one that is here."""
+    if int(made) > int(here):
+        return f"the database is of Postgres {made}: put an image of {made} back into docker-compose.yml"
+    return (
+        f"the database is of Postgres {made}, whose files {here} cannot read; nothing is lost. If you have a backup of "
+        "its last state: './airflow-ml restore --databases FOLDER'. Otherwise put the image of "
+        f"{made} back into docker-compose.yml, then './airflow-ml up', './airflow-ml backup', the image of {here} "
+        "again, and that command"
+    )
 
 
 def is_up() -> bool:

@@ -43,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     well = bool(services) and all(service.is_well for service in services)
     lines, full = newest_days()
     others = full_engine()
-    print("\n".join([*services_of(services), *champion(), *lines, *others, *memory()]))
+    remedy = "" if well else stack.remedy()
+    print("\n".join([*services_of(services, remedy), *champion(), *lines, *others, *memory()]))
     if well:
         print("\n" + "\n".join(last_runs(connect())))
     return 0 if well and not full and not others else 1
@@ -53,14 +54,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """There are no options."""
 
 
-def services_of(services: Iterable[stack.Service]) -> list[str]:
-    """How many services run, and each that does not."""
+def services_of(services: Iterable[stack.Service], remedy: str = "") -> list[str]:
+    """How many services run, and each that does not; `remedy` is what to do if the cause is known."""
     found = list(services)
     ill = [service for service in found if not service.is_well]
     if not found:
         return ["services    none: nothing was started from this folder, or it was stopped; do: make up"]
     lines = [f"services    {len(found) - len(ill)} of {len(found)} are well"]
-    return lines + [f"            {one.name}: {one.state} {one.health}".rstrip() + "; do: make up" for one in ill]
+    states = [f"            {one.name}: {one.state} {one.health}".rstrip() for one in ill]
+    if remedy:
+        return [*lines, *states, f"            do: {remedy}"]
+    return lines + [f"{state}; do: make up" for state in states]
 
 
 def champion() -> list[str]:

@@ -1,5 +1,6 @@
 """What the doctor finds wrong, from what the engine and the machine say."""
 
+import argparse
 import socket
 import subprocess
 from datetime import datetime, timedelta, timezone
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_ml import doctor, rotate
+from airflow_ml import doctor, rotate, stack
 from airflow_ml.common import ROOT, AirflowMlError
 from airflow_ml.data import Data
 from airflow_ml.nodes import Node
@@ -129,6 +130,18 @@ def test_check_of_a_swarm_that_cannot_begin_is_wrong(do: str, shown: str, monkey
     monkeypatch.setattr(doctor, "nodes_of", fail)
     (found,) = doctor.storage(Data("/srv/ml", "1:1", "1g"), "swarm")
     assert (found.text, found.do) == ("the engine is no manager", shown)
+
+
+def test_one_cause_of_several_services_is_named_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each service had its own `logs, then make up`, which does not help."""
+    ill = [stack.Service("postgres", "restarting", 1, ""), stack.Service("init", "created", 0, "")]
+    monkeypatch.setattr(stack, "services", lambda: ill)
+    monkeypatch.setattr(stack, "remedy", lambda: "put it right")
+    monkeypatch.setattr(doctor, "examine", lambda: doctor.services({}))
+    assert doctor.run(argparse.Namespace()) == 1
+    assert capsys.readouterr().out.splitlines()[2:] == ["", "do: put it right"]
 
 
 def test_new_key_begins_as_the_stage_asks_for() -> None:

@@ -44,6 +44,17 @@ def test_service_that_is_not_well_is_named(services: list[Service], expected: li
     assert status.services_of(services) == expected
 
 
+def test_cause_that_is_known_is_named_once() -> None:
+    """Each service had its own `make up`, which does not help."""
+    ill = [Service("postgres", "restarting", 1, ""), Service("init", "created", 0, "")]
+    assert status.services_of(ill, "put it right") == [
+        "services    0 of 2 are well",
+        "            postgres: restarting",
+        "            init: created",
+        "            do: put it right",
+    ]
+
+
 def test_champion_is_named_with_who_and_when() -> None:
     expected = "champion    version 1 of airflow-ml, since 2026-11-22T03:00:00Z by gate"
     assert status.champion_of(LISTED) == expected
