@@ -57,7 +57,9 @@ make_postgres_standin() {
   local major
   major=$(grep -oE '[0-9]+' <<<"$POSTGRES_IMAGE" | head -n 1)
   docker build -q --build-arg "DEBIAN_IMAGE=$DEBIAN_IMAGE" --build-arg "MAJOR=$major" --tag "$POSTGRES_IMAGE" \
-    setup/postgres-standin >/dev/null
+    setup/postgres-standin >/dev/null ||
+    fail "$POSTGRES_IMAGE cannot be pulled, and its stand-in cannot be made, see above; Debian 13 has version 17." \
+      "Check the network, or 'docker load' the image from a machine that reaches a registry."
 }
 
 ensure_image() { # NAME MAKE_STANDIN
