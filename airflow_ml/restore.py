@@ -4,6 +4,9 @@ FOLDER is what `./airflow-ml backup` made. If there is no `.env`, the command ta
 Docker socket, and with the COMPOSE_PROJECT_NAME, ML_DATA and ports that the environment gives. If there is one, it must
 have the same ML_FERNET_KEY and ML_REGISTRY_KEY: without them Airflow cannot read its connections, and the stage
 registry refuses each promotion. `dags/rules.json` becomes the backup's.
+
+With --databases it replaces both databases of this installation, in whatever state they are, and nothing else. So the
+databases go to a newer major version of Postgres. If it fails half-way, there are none: run it again.
 Exit codes: 0 done; 1 it cannot be done: the message says why, and nothing is left behind; 1 also if everything is
 restored but does not start: then `make up` starts it; 2 wrong usage.
 """
@@ -46,11 +49,11 @@ from airflow_ml.common import (
     try_docker,
     write_atomic,
 )
-from airflow_ml.doctor import PORTS
+from airflow_ml.doctor import PORTS, major
 from airflow_ml.images.lock import revision_of
 from airflow_ml.make_env import data_mount, docker_gid, docker_socket, make_data_folder, make_env
 from airflow_ml.secret_files import remove_secrets, write_secrets
-from airflow_ml.stack import compose, start
+from airflow_ml.stack import compose, must_compose, start
 
 OURS = ROOT / ".env"
 # What is in the databases was encrypted or signed with these.
@@ -61,13 +64,25 @@ ANOTHER = "restore another backup; what this one has made is removed"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--databases", action="store_true", help="replace the databases that are there, nothing else")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check the backup and that nothing is in its way; then fill the volumes and start."""
+    """Check the backup; then fill the volumes, or replace the databases, and start."""
     folder = arguments.folder.absolute()
     index = read_index(folder)
     require_own_settings(folder)
+    if arguments.databases:
+        replace_databases(folder, index)
+    else:
+        restore_all(folder, index)
+    print(f"restored the backup of {index['created']}{made_with(index)}", flush=True)
+    start()
+    return 0
+
+
+def restore_all(folder: Path, index: Mapping[str, Any]) -> None:
+    """Take the settings and the rules, and fill the volumes, if nothing is in the way."""
     data = require_empty(folder)
     with contextlib.ExitStack() as undo:
         if not OURS.exists():
@@ -77,11 +92,29 @@ def run(arguments: argparse.Namespace) -> int:
         # Only from here on compose has the settings that were checked: before, it could name what belongs to others.
         undo.callback(remove, data)
         machine.images()
+        require_postgres(index)
         fill(folder)
         undo.pop_all()
-    print(f"restored the backup of {index['created']}{made_with(index)}", flush=True)
-    start()
-    return 0
+
+
+def replace_databases(folder: Path, index: Mapping[str, Any]) -> None:
+    """Put the databases of the backup into a new volume, in place of the one that is there."""
+    if not OURS.exists():
+        raise AirflowMlError("there is no .env, so no database to replace", do=f"./airflow-ml restore {folder}")
+    make_env()
+    machine.images()
+    require_postgres(index)
+    with contextlib.ExitStack() as undo:
+        remove_databases()
+        undo.callback(remove_databases)
+        fill_databases(folder, do="run it again, or with another backup; data and MLflow's files are as they were")
+        undo.pop_all()
+
+
+def remove_databases() -> None:
+    """Remove the services, and the volume of Postgres. Errors: AirflowMlError."""
+    must_compose("down", "--remove-orphans", do="run it again, once that is put right")
+    docker("volume", "rm", "--force", f"{project()}_postgres")
 
 
 def made_with(index: Mapping[str, Any]) -> str:
@@ -112,6 +145,19 @@ def read_index(folder: Path) -> dict[str, Any]:
             found = "has other bytes than its index says" if path.is_file() else "is missing"
             raise AirflowMlError(f"{path} {found}", do="restore another backup")
     return index
+
+
+def require_postgres(index: Mapping[str, Any]) -> None:
+    """Errors: AirflowMlError if the backup is of a newer major version of Postgres than the image is."""
+    image = json.loads(compose("config", "--format", "json").stdout)["services"]["postgres"]["image"]
+    here = docker("run", "--rm", "--network=none", "--entrypoint=postgres", image, "--version").strip()
+    # As `postgres (PostgreSQL) 17.12 (Debian 17.12-0+deb13u1)`.
+    made = major(str(index["postgres"]))
+    if made > major(here):
+        raise AirflowMlError(
+            f"the backup is of Postgres {made}, and {image} of docker-compose.yml is older",
+            do=f"put an image of {made} or newer into docker-compose.yml",
+        )
 
 
 def require_own_settings(folder: Path) -> None:
@@ -188,18 +234,24 @@ def fill(folder: Path) -> None:
     for name, source in volumes(settings()).items():
         print(f"  {name}: {source}", file=sys.stderr)
         unpack(folder / f"{name}.tar.gz", source)
+    fill_databases(folder, do=ANOTHER)
+
+
+def fill_databases(folder: Path, do: str) -> None:
+    """Start Postgres on an empty volume, and fill it; `do` is what a person does about an error."""
+    write_secrets()
     done = compose("up", "--detach", "--wait", "postgres")
     if done.returncode:
         raise AirflowMlError(f"Postgres does not start: {done.stderr.strip()}")
     in_postgres = ["compose", "exec", "--no-TTY", "postgres"]
     # Airflow's database and role are made by Postgres itself; init sets the password of MLflow's role.
-    pipe([*in_postgres, "createuser", "--username=airflow", "mlflow"], do=ANOTHER)
-    pipe([*in_postgres, "createdb", "--username=airflow", "--owner=mlflow", "mlflow"], do=ANOTHER)
+    pipe([*in_postgres, "createuser", "--username=airflow", "mlflow"], do=do)
+    pipe([*in_postgres, "createdb", "--username=airflow", "--owner=mlflow", "mlflow"], do=do)
     for database in DATABASES:
         print(f"  database {database}", file=sys.stderr)
         options = ["--username=airflow", "--no-owner", "--exit-on-error", f"--role={database}", f"--dbname={database}"]
         with (folder / f"{database}.dump").open("rb") as file:
-            pipe([*in_postgres, "pg_restore", *options], do=ANOTHER, stdin=file)
+            pipe([*in_postgres, "pg_restore", *options], do=do, stdin=file)
 
 
 def unpack(archive: Path, target: str) -> None:

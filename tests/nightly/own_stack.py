@@ -27,13 +27,13 @@ class OwnStack:
     checkout: Path
 
     def tool(self, *command: "str | Path", code: int = 0) -> str:
-        """What a command prints; it must end with the code."""
+        """What a command prints, with its errors if it is to fail; it must end with the code."""
         done = subprocess.run(
             command, cwd=self.checkout, env=ENVIRONMENT, text=True, capture_output=True, timeout=2 * PATIENCE_S,
             check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
+        return done.stdout if code == 0 else done.stdout + done.stderr
 
     @property
     def settings(self) -> dict[str, str]:
