@@ -222,6 +222,53 @@ def test_checks_accept_what_the_specification_accepts(kind: str, missing: list[s
     assert all(reason.startswith("x: ") for reason in checked.bad[REASON])
 
 
+WRITTEN: list[dict[str, Any]] = [
+    {"type": "number"},
+    {"type": "integer"},
+    {"type": "number", "decimalChar": ",", "groupChar": "."},
+    {"type": "integer", "groupChar": "'", "bareNumber": False},
+    {"type": "boolean", "trueValues": ["yes", "1"], "falseValues": ["no", "0.0"]},
+    {"type": "date", "format": "%d/%m/%Y"},
+    {"type": "datetime", "format": "epoch"},
+    {"type": "string"},
+]
+VALUES = [
+    "1",
+    "1.0",
+    "1,0",
+    " 1",
+    "-999",
+    "-999,0",
+    "-9.99e2",
+    "-$999",
+    "yes",
+    "0",
+    "-0",
+    "21/11/2026",
+    "x",
+    "nan",
+    " ",
+    "",
+]
+
+
+@given(
+    st.sampled_from(WRITTEN),
+    st.sampled_from([[""], ["-999"], ["1", "x"]]),
+    st.lists(st.sampled_from(VALUES), max_size=5),
+)
+def test_row_is_judged_by_itself(written: dict[str, Any], missing: list[str], values: list[str]) -> None:
+    """Whatever is in the other rows of a batch. A text was missing where another row had a code for "missing"."""
+    tested = {"name": "x", "role": "feature", **written, "constraints": {"required": True}}
+
+    def judged(texts: list[str]) -> list[Any]:
+        checked = check(tested, texts, missingValues=missing)
+        reasons = dict(checked.bad.select(LINE, REASON).iter_rows())
+        return [(str(value), reasons.get(line)) for line, value in checked.rows.select(LINE, "x").iter_rows()]
+
+    assert judged(values) == [one for value in values for one in judged([value])]
+
+
 def test_numbers_of_a_boolean_are_those_in_its_lists() -> None:
     tested = {**field("x", "boolean", "ignore"), "trueValues": ["yes", "2", "5"], "falseValues": ["no", "05", "-1.0"]}
     values = ["2.0", "-1", "-1e0", "yes", "no", "1.0", "0.0", "5", "05", "5.0"]
