@@ -1,9 +1,6 @@
 """The stack that the faults strike: its days, what they leave, and a reader that looks at the data all the time."""
 
 import os
-import shutil
-import struct
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +25,8 @@ from tests.end_to_end.conftest import (
     write_rules,
 )
 from tests.harness import ROOT, docker, images
+
+from .machine import build_clock, make_disks, remove_disks, set_clock
 
 # The champion's day, and the day that each fault strikes.
 TRAINED, DAY = "2026-11-14", "2026-11-15"
@@ -222,20 +221,7 @@ class Scene:
     def move_clock(self, seconds: int) -> None:
         """Move the clock of all services, forward or back, from where it is."""
         self.ahead_s += seconds
-        with (CLOCK / "ahead").open("r+b") as file:
-            file.write(struct.pack("q", self.ahead_s))
-
-
-def _build_clock() -> None:
-    """Compile the library, and let its clock be that of the machine. Errors: AirflowMlError without a C compiler."""
-    if not (compiler := shutil.which("cc")):
-        raise AirflowMlError(
-            "there is no C compiler `cc`", expected="one, for the clock that jumps", do="apt-get install gcc libc6-dev"
-        )
-    CLOCK.mkdir(parents=True, exist_ok=True)
-    (CLOCK / "ahead").write_bytes(struct.pack("q", 0))
-    options = ("-shared", "-fPIC", "-O2", "-Wall", "-Werror")
-    subprocess.run([compiler, *options, "-o", CLOCK / "clock.so", ROOT / "tests" / "chaos" / "clock.c"], check=True)
+        set_clock(CLOCK, self.ahead_s)
 
 
 @contextmanager
@@ -262,16 +248,9 @@ def reader() -> Iterator[Callable[[], Reading]]:
 def struck_stack() -> Iterator[Scene]:
     """The stack with a model in production, for as long as the block runs."""
     _remove()
-    for volume, size, user in DISKS.values():
-        options = ("type=tmpfs", "device=tmpfs", f"o=size={size},uid={user},gid={user},mode=0755")
-        docker("volume", "create", "--driver=local", *(f"--opt={one}" for one in options), volume)
-    # A disk is there as long as a container has it, whatever is killed.
-    mounts = [f"--volume={volume}:/disks/{name}:nocopy" for name, (volume, *_) in DISKS.items()]
-    sleep = "import time; time.sleep(10**6)"
-    root = ("--user=0:0", "--network=none", "--entrypoint=python")
-    docker("run", "--detach", f"--name={KEEPER}", *mounts, *root, images()["base"], "-c", sleep)
+    make_disks(KEEPER, DISKS)
     write_rules()
-    _build_clock()
+    build_clock(CLOCK)
     try:
         compose_stack.start()
         start_collector()
@@ -289,5 +268,4 @@ def _remove() -> None:
     stages = docker("ps", "--all", "--quiet", f"--filter=label=airflow-ml.data={data.source}").stdout.split()
     docker("rm", "--force", READER, KEEPER, *stages, check=False)
     remove_stack()
-    for volume, *_ in DISKS.values():
-        docker("volume", "rm", "--force", volume, check=False)
+    remove_disks(KEEPER, DISKS)

@@ -160,15 +160,15 @@ def pairs(entries: list[Json]) -> dict[str, Any]:
 
 
 @contextmanager
-def serve(data: Data) -> Iterator[Server]:
-    """Postgres and the service's own image, removed at the end."""
+def serve(data: Data, *options: str) -> Iterator[Server]:
+    """Postgres and the service's own image, with more options of `docker run`; removed at the end."""
     name = f"{PREFIX}-{secrets.token_hex(4)}"
     containers = {"db": f"{name}-db", "mlflow": f"{name}-mlflow"}
     docker("network", "create", "--internal", name)
     stages = OpenStages()
     try:
         start_database(name, containers["db"])
-        address = start_server(name, containers["db"], containers["mlflow"])
+        address = start_server(name, containers["db"], containers["mlflow"], *options)
         yield Server(name, address, data, stages)
     finally:
         stages.close()
@@ -182,7 +182,7 @@ def start_database(network: str, name: str) -> None:
     docker("run", "--detach", f"--name={name}", f"--network={network}", *environment, POSTGRES)
 
 
-def start_server(network: str, database: str, name: str) -> str:
+def start_server(network: str, database: str, name: str, *options: str) -> str:
     """Start MLflow as compose does; returns the address that reaches it from here, once it answers."""
     docker(
         *("run", "--detach", f"--name={name}", f"--network={network}", "--network-alias=mlflow"),
@@ -192,6 +192,7 @@ def start_server(network: str, database: str, name: str) -> str:
             mlflow_postgres_password="only-here", pages_password=PAGES_PASSWORD, registry_password=REGISTRY_PASSWORD
         ),
         "--env=MLFLOW_SERVER_ALLOWED_HOSTS=mlflow:5000,127.0.0.1:5000",
+        *options,
         images()["mlflow"],
     )
     probe = ("exec", name, "python", "/opt/service/server.py", "healthcheck")
