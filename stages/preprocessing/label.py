@@ -25,12 +25,13 @@ def label(args: Namespace) -> Mapping[str, Any]:
         return {"labels": None, "model": name}
     model = read_partition(args.data_dir, partition_name(args.data_dir, name), ["encoder.json"])
     encoder = read_encoder(model)
-    schema = _as_delivered(trained_schema(encoder, model.name), raw)
+    delivered = read_schema(raw / "schema.json", f"{raw.name}/schema.json", scoring=True)
+    schema = _as_delivered(trained_schema(encoder, model.name), delivered)
 
     def work(publication: Publication) -> dict[str, Any]:
         from labels import write_labels
 
-        counts = write_labels(raw, encoder, schema, publication)
+        counts = write_labels(raw, encoder, schema, delivered.labels_are_partial, publication)
         counts.log()
         result = {"model": model.name, **counts.result()}
         return {**result, **deliveries(raw)}
@@ -53,9 +54,8 @@ def _model_of(predictions: Partition) -> str:
     return model
 
 
-def _as_delivered(trained: Schema, raw: Partition) -> Schema:
+def _as_delivered(trained: Schema, delivered: Schema) -> Schema:
     """The model's schema; the target is spelt as the day's own schema says, if it names a target of the same type."""
-    delivered = read_schema(raw / "schema.json", f"{raw.name}/schema.json", scoring=True)
     spelt = {(field.name, field.type): field for field in delivered.fields if field.role == "target"}
     return replace(trained, fields=tuple(spelt.get((field.name, field.type), field) for field in trained.fields))
 

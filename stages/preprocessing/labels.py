@@ -25,12 +25,15 @@ class LabelCounts(Counts):
     """What happened to the rows of target.csv.
 
     A rejected row counts once in `unused`: as malformed, else missing (no target), else unreadable (another fault of
-    key or target), else repeated. `new_classes` counts the rows of the first classes that the model does not know,
+    key or target), else repeated. Where labels are `partial`, a row without one counts in `without_label` instead, as
+    no limit is about it. `new_classes` counts the rows of the first classes that the model does not know,
     `new_class_rows` the rows of all of them.
     """
 
     target: str = ""
     classes: tuple[str, ...] = ()
+    partial: bool = False
+    without_label: int = 0
     unused: Counter[str] = field(default_factory=lambda: Counter(malformed=0, missing=0, unreadable=0, repeated=0))
     new_classes: Counter[str] = field(default_factory=Counter)
     new_class_rows: int = 0
@@ -48,6 +51,9 @@ class LabelCounts(Counts):
             .otherwise(pl.lit("repeated"))
         )
         self.unused.update(dict(faults.to_series().value_counts().iter_rows()))
+        if self.partial:
+            self.without_label += self.unused["missing"]
+            self.unused["missing"] = 0
 
     def add_written(self, good: pl.DataFrame) -> None:
         super().add_written(good)
@@ -62,6 +68,7 @@ class LabelCounts(Counts):
             "rows": self.rows["target.csv"],
             "labels": self.written,
             **self.unused,
+            **({"unlabelled": self.without_label} if self.partial else {}),
             "new_class_rows": self.new_class_rows,
             "new_classes": dict(sorted(self.new_classes.items())),
             "reasons": dict(sorted(self.reasons.items())),
@@ -69,10 +76,13 @@ class LabelCounts(Counts):
         }
 
 
-def write_labels(raw: Partition, encoder: Encoder, schema: Schema, publication: Publication) -> LabelCounts:
+def write_labels(
+    raw: Partition, encoder: Encoder, schema: Schema, partial: bool, publication: Publication
+) -> LabelCounts:
     """Write labels.csv (the key columns and the target) and rejected.csv; returns what was counted.
 
-    `schema` is that of the model. A class that the model knows has exactly the text of encoder.json.
+    `schema` is that of the model; `partial` says whether a row of the day may lack its label. A class that the model
+    knows has exactly the text of encoder.json.
     Errors: BadInput if target.csv as such cannot be read.
     """
     names = [*encoder.key, encoder.target]
@@ -93,7 +103,7 @@ def write_labels(raw: Partition, encoder: Encoder, schema: Schema, publication: 
         name = found[CLASS].fill_null(texts_of(rows[encoder.target]))
         return rows.select(encoder.key).with_columns(name.alias(encoder.target))
 
-    counts = LabelCounts(target=encoder.target, classes=encoder.classes)
+    counts = LabelCounts(target=encoder.target, classes=encoder.classes, partial=partial)
     write_rows([table], "labels.csv", publication, coded, counts)
     return counts
 

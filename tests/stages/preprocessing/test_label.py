@@ -76,6 +76,16 @@ def test_columns_that_the_schema_does_not_name_are_a_warning(sheep_day: Day) -> 
     ]
 
 
+@pytest.mark.parametrize("partial", [True, False])
+def test_row_without_a_label_is_no_fault_where_labels_are_partial(sheep_day: Day, partial: bool) -> None:
+    fields = [{**f, "partial": partial} if f["role"] == "target" else f for f in SCHEMA["fields"]]
+    target = [["tag", "grade"], *([f"tag-{n}", "" if n < 60 else "A"] for n in range(110)), ["tag-110", "A", "1"]]
+    publish_target(sheep_day, to_csv(target[0], target[1:]), {**SCHEMA, "fields": fields})
+    result = sheep_day.run("label").result
+    assert (result["rows"], result["labels"], result["malformed"]) == (111, 50, 1)
+    assert (result["missing"], result.get("unlabelled")) == ((0, 60) if partial else (60, None))
+
+
 def test_each_key_gets_its_class(sheep_day: Day) -> None:
     run = sheep_day.run("label")
     assert run.code == 0, run.log
