@@ -87,10 +87,10 @@ def _require_no_old_target(folder: Path) -> None:
     """New data must not meet the target of data that was published here before."""
     mark = folder / META
     try:
-        outputs = json.loads(mark.read_text(encoding="utf-8"))["outputs"] if mark.is_file() else {}
-    except (ValueError, KeyError, TypeError):  # a damaged mark publishes nothing, and this command replaces it
-        outputs = {}
-    if TARGET in outputs:
+        had_target = mark.is_file() and TARGET in json.loads(mark.read_text(encoding="utf-8"))["outputs"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        had_target = False  # a damaged mark publishes nothing, and this command replaces it
+    if had_target:
         raise UsageError(
             f"{folder} was published with a target.csv, and this call names none",
             do="name one with --target, or remove that folder first",

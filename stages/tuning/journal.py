@@ -1,21 +1,32 @@
 """The journal of a search: a line for each finished trial, so that a search that was killed continues.
 
 It is a hidden file in the partition's own folder. No reader looks at it: only a mark makes files a partition. A search
-holds its lock for as long as it lives. A line counts when it ends; what a kill has cut is written again.
+holds its lock for as long as it lives. A line counts when it ends; what a kill has cut is tried again, as is everything
+from a damaged line on.
 """
 
 import fcntl
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from stagekit import StageError
+from stagekit.shapes import COUNT, ShapeError, check, parse_object
 
 JOURNAL_FILE = ".search.jsonl"
+# A line of it.
+TRIAL = {
+    "number": COUNT,
+    "pruned": bool,
+    "value": float,
+    "best_iteration": COUNT,
+    "parameters": dict,
+    "curve": [float],
+}
 
 
 @dataclass(frozen=True)
@@ -55,9 +66,8 @@ class Journal:
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
             lines = file.read().splitlines(keepends=True)
         if lines and lines[0] == self._head:
-            whole = [line for line in lines if line.endswith(b"\n")]
-            self.trials = [Trial(**json.loads(line)) for line in whole[1:]]
-            os.ftruncate(self._descriptor, sum(map(len, whole)))
+            self.trials = list(_trials(lines[1:]))
+            os.ftruncate(self._descriptor, sum(map(len, lines[: 1 + len(self.trials)])))
         else:
             os.ftruncate(self._descriptor, 0)
             self._append(self._head)
@@ -82,6 +92,20 @@ class Journal:
         with os.fdopen(os.dup(self._descriptor), "wb") as file:
             file.write(content)
         os.fsync(self._descriptor)
+
+
+def _trials(lines: Sequence[bytes]) -> Iterator[Trial]:
+    """The trials before the first line that a kill has cut, or that is damaged."""
+    for line in lines:
+        try:
+            content = parse_object(line)
+            check(content, TRIAL)
+            trial = Trial(**content)
+        except (ShapeError, TypeError):
+            return
+        if not line.endswith(b"\n"):
+            return
+        yield trial
 
 
 def _line(trial: Trial) -> bytes:

@@ -154,6 +154,17 @@ def test_import_never_pairs_new_data_with_an_old_target(day: Day, files: dict[st
     assert "target.csv" in run.log
 
 
+@pytest.mark.parametrize("mark", ["{", '{"outputs": 3}', '{"outputs": ' + "[" * 100_000])
+def test_import_replaces_a_damaged_mark(day: Day, files: dict[str, Path], mark: str) -> None:
+    day.publish(*flock(60))
+    day.file(f"raw/{DS}/_meta.json").write_text(mark)
+    options = put(files, *flock(60))
+    del options[2:4]
+    run = day.run("import", *options)
+    assert run.code == 0, run.log
+    assert len(day.rows(f"raw/{DS}/data.csv")) == 60
+
+
 @pytest.mark.parametrize(
     ("data", "schema", "code", "message"),
     [

@@ -78,7 +78,8 @@ def test_killed_search_continues_and_has_the_bytes_of_one_that_was_not(day: Worl
     assert process.returncode == -signal.SIGKILL
     done = journal.read_bytes().count(b"\n") - 1
     assert 3 <= done < TRIALS
-    journal.write_bytes(journal.read_bytes() + b'{"number": 99, "pru')  # as a kill in the middle of a line leaves it
+    # A line that is damaged, and one as a kill in the middle of it leaves it.
+    journal.write_bytes(journal.read_bytes() + b'{"number": 98, "pruned": "no"}\n{"number": 99, "pru')
     log = day.tune("--trials", str(TRIALS)).log
     assert f"{done} trials were finished before" in log
     assert f"trial {done - 1}: " not in log
