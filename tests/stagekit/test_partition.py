@@ -6,15 +6,19 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from stagekit import META, BadInput, NotReady, Publication, StageError, UsageError, partition_name, read_partition
+from stagekit.lineage import Reader
 from stagekit.locks import LOCK, claim
 
-NAME = "raw/2026-11-21"
+NAME, MODEL = "raw/2026-11-21", "models/2026-11-21"
+# What Publication of earlier revisions wrote, by revision.
+MARKS = Path(__file__).with_name("marks")
 
 
 def publish(root: Path, text: str, *, step: str = "generate", file: str = "data.csv", **options: object) -> None:
@@ -272,6 +276,21 @@ def test_partition_knows_the_step_that_wrote_a_file_and_what_it_read(tmp_path: P
     assert partition.step("unknown.csv") == {}
     edit_meta(tmp_path / NAME, steps={})
     assert read_partition(tmp_path, NAME, []).step("train.csv") == {}
+
+
+@pytest.mark.parametrize("revision", sorted(path.name for path in MARKS.iterdir()))
+def test_partitions_that_an_earlier_revision_wrote_are_read_and_followed(tmp_path: Path, revision: str) -> None:
+    """The oldest, the first that recorded a call, and the first that recorded a result."""
+    shutil.copytree(MARKS / revision, tmp_path, dirs_exist_ok=True)
+    raw, model = read_partition(tmp_path, NAME, ["data.csv"]), read_partition(tmp_path, MODEL, ["model.txt"])
+    assert raw.rows("data.csv") == 2
+    assert model.inputs("model.txt") == raw.hashes
+    assert model.step("model.txt")["parameters"] == {"rounds": 20}
+    lineage = Reader(tmp_path, verify=True).follow([f"{MODEL}/model.txt"])
+    assert [step.id for step in lineage.in_order()] == [f"{NAME}#generate", f"{MODEL}#train"]
+    assert lineage.problems == []
+    publish(tmp_path, "a\n", file="more.csv", step="more")
+    assert read_partition(tmp_path, NAME, ["data.csv", "more.csv"]).hashes.items() > raw.hashes.items()
 
 
 def test_mark_of_an_earlier_release_is_read(tmp_path: Path) -> None:
