@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-# For what runs a whole stage for each example: fewer, also with `make fuzz`.
+# Each example runs a whole stage, so there are fewer of them.
 LONG = settings.default.max_examples > 100
 RUNS = settings(max_examples=300 if LONG else 8)
 # A run of a stage that was given bad input ends so.
