@@ -137,7 +137,7 @@ def _present(field: Field, missing: Sequence[str]) -> pl.Expr:
     """The field's texts; null where one means "missing", or is of blanks alone."""
     text = pl.col(field.name)
     present = ~text.is_in(missing)
-    # In a field of another type blanks are no value, and `second_reading` sees what is left without them.
+    # In other types `second_reading` removes blanks, and finds the value missing.
     return pl.when(present & text.str.contains(r"\S") if field.type == "string" else present).then(text)
 
 

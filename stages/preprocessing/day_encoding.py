@@ -120,5 +120,6 @@ def _keys(delivered: Delivered, file: str, schema: Schema) -> pl.DataFrame:
     """The keys of a delivery, read as `prepare` has read them; null where one is none."""
     fields = schema.of(schema.named("key"))
     checks = FieldChecks(fields, schema.missing, (), "schema.json")
-    labels = CsvFile(delivered.labels / file, f"{delivered.labels.name}/{file}", may_be_empty=True)
+    label = f"{delivered.labels.name}/{file}"
+    labels = CsvFile(delivered.labels / file, label, may_be_empty=True, shows_text=not schema.hides_values)
     return pl.concat(checks.values(batch.rows) for batch in labels.batches())

@@ -1,6 +1,6 @@
 """Puts load on a stack of its own, and prints what each service takes of memory at the start, at most and at the end.
 
-Four backfills run at once, one of each Dag, and meanwhile runs of `predict` are asked for through the API. Then the
+Four backfills run together, one of each Dag, and meanwhile runs of `predict` are asked for through the API. Then the
 stack is left alone for a minute. Memory is what `docker stats` shows: without the files that the kernel could forget.
 The defaults take an hour. Exit codes: 0 every run succeeded; 1 not so, or the time was over; 2 wrong usage.
 """

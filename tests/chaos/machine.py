@@ -1,4 +1,4 @@
-"""Small disks in memory, and a clock that jumps: what harms the machine itself is not needed to show what they do."""
+"""Small disks in memory and a clock that jumps, so that a test fills no real disk and sets no real clock."""
 
 import shutil
 import struct

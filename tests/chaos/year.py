@@ -1,9 +1,9 @@
 """Lets a year of days run through the stages on disks of a fixed size, with a weekly tidying, and prints what they use.
 
 The clock of the stages and of MLflow moves a week at a time. In each week every day is generated, scored, measured and
-put on a page, as the Dags do it; the first day trains a model, and now and then a person promotes it. Then comes what
-`./airflow-ml tidy --older-than 38` does with the data and MLflow, and once more for the kinds that nothing makes
-again, after 60 days. Airflow has no part in it. A stage loads its libraries once, so a year takes minutes.
+put on a page, as the Dags do it; the first day trains a model, and now and then a person promotes it. At the
+end of a week it runs what `./airflow-ml tidy --older-than 38` does with the data and MLflow, then the same for the
+other kinds, with 60 days. Airflow has no part in it. A stage loads its libraries once, so a year takes minutes.
 Exit codes: 0 the use stays level, and what was asked for is there; 1 not so, or a disk was full; 2 wrong usage.
 """
 
