@@ -58,7 +58,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("backfill", "airflow_ml.backfill", "run Dags for past days", "backfill 2026-10-01 2026-10-31 --as-of"),
         Command("backup", "airflow_ml.backup", "copy databases, files and data into a folder", "backup"),
         Command(
-            "restore", "airflow_ml.restore", "restore a backup into an empty installation", "restore backups/2026-11-21"
+            "restore", "airflow_ml.restore", "restore a backup, or only its databases", "restore backups/2026-11-21"
         ),
         Command("tidy", "airflow_ml.tidy", "remove old files, runs, logs, versions", "tidy --older-than 90 --dry-run"),
         Command("alerts", "airflow_ml.alerts", "show the last alerts that Airflow sent", "alerts --last 20"),

@@ -24,7 +24,7 @@ from typing import Any
 
 from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, locked_image, only_change, project, settings
 from airflow_ml.images.lock import revision_of
-from airflow_ml.stack import compose
+from airflow_ml.stack import compose, require_restored
 from airflow_ml.text_table import size_text
 
 VERSION = 1
@@ -114,6 +114,7 @@ def copy(folder: Path) -> list[str]:
     """Copy everything into a folder; returns the partitions that are torn where they are, with what they are in."""
     if not (ROOT / ".env").exists():
         raise AirflowMlError("there is no .env, so nothing was started from this folder", do="make run")
+    require_restored()
     # A rotation in between would leave a database that these settings cannot read.
     with only_change():
         copy_settings_and_databases(folder)

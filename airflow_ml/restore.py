@@ -1,14 +1,15 @@
-"""Restores a backup into an empty installation, and starts it.
+"""Restores a backup into an empty installation, or only its databases, and starts it.
 
 FOLDER is what `./airflow-ml backup` made. If there is no `.env`, the command takes the backup's, with this machine's
 Docker socket, and with the COMPOSE_PROJECT_NAME, ML_DATA and ports that the environment gives. If there is one, it must
 have the same ML_FERNET_KEY and ML_REGISTRY_KEY: without them Airflow cannot read its connections, and the stage
 registry refuses each promotion. `dags/rules.json` becomes the backup's.
 
-With --databases it replaces both databases of this installation, in whatever state they are, and nothing else. So the
-databases go to a newer major version of Postgres. If it fails half-way, there are none: run it again.
-Exit codes: 0 done; 1 it cannot be done: the message says why, and nothing is left behind; 1 also if everything is
-restored but does not start: then `make up` starts it; 2 wrong usage.
+With --databases the command replaces both databases of this installation and nothing else. This is the way to a newer
+major version of Postgres. If it fails after the removal, this installation has no database: run it again. Until it has
+ended well, `make up` refuses to start.
+Exit codes: 0 done; 1 it cannot be done: the message says why, and without --databases nothing is left behind; 1 also if
+everything is restored but does not start: then `make up` starts it; 2 wrong usage.
 """
 
 import argparse
@@ -53,12 +54,13 @@ from airflow_ml.doctor import PORTS, major
 from airflow_ml.images.lock import revision_of
 from airflow_ml.make_env import data_mount, docker_gid, docker_socket, make_data_folder, make_env
 from airflow_ml.secret_files import remove_secrets, write_secrets
-from airflow_ml.stack import compose, must_compose, start
+from airflow_ml.stack import compose, must_compose, restore_marker, start, unhealthy_services
 
 OURS = ROOT / ".env"
 # What is in the databases was encrypted or signed with these.
 KEYS = ("ML_FERNET_KEY", "ML_REGISTRY_KEY")
 ANOTHER = "restore another backup; what this one has made is removed"
+AGAIN = "run it again, or with another backup; the databases are removed, data and MLflow's files are as they were"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -71,11 +73,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Check the backup; then fill the volumes, or replace the databases, and start."""
     folder = arguments.folder.absolute()
     index = read_index(folder)
-    require_own_settings(folder)
+    require_own_settings(folder, arguments.databases)
     if arguments.databases:
         replace_databases(folder, index)
     else:
         restore_all(folder, index)
+    restore_marker().unlink(missing_ok=True)
     print(f"restored the backup of {index['created']}{made_with(index)}", flush=True)
     start()
     return 0
@@ -93,6 +96,7 @@ def restore_all(folder: Path, index: Mapping[str, Any]) -> None:
         undo.callback(remove, data)
         machine.images()
         require_postgres(index)
+        mark_unfinished(f"./airflow-ml clean, then ./airflow-ml restore {folder}")
         fill(folder)
         undo.pop_all()
 
@@ -103,18 +107,26 @@ def replace_databases(folder: Path, index: Mapping[str, Any]) -> None:
         raise AirflowMlError("there is no .env, so no database to replace", do=f"./airflow-ml restore {folder}")
     make_env()
     machine.images()
-    require_postgres(index)
+    require_readable(folder, require_postgres(index))
     with contextlib.ExitStack() as undo:
-        remove_databases()
-        undo.callback(remove_databases)
-        fill_databases(folder, do="run it again, or with another backup; data and MLflow's files are as they were")
+        remove_databases(folder)
+        undo.callback(remove_databases, folder)
+        fill_databases(folder, do=AGAIN)
         undo.pop_all()
 
 
-def remove_databases() -> None:
+def remove_databases(folder: Path) -> None:
     """Remove the services, and the volume of Postgres. Errors: AirflowMlError."""
     must_compose("down", "--remove-orphans", do="run it again, once that is put right")
+    mark_unfinished(f"./airflow-ml restore --databases {folder}")
     docker("volume", "rm", "--force", f"{project()}_postgres")
+
+
+def mark_unfinished(do: str) -> None:
+    """Have `up` refuse to start, and say what to do: it would fill what is missing with empty databases."""
+    marker = restore_marker()
+    marker.parent.mkdir(exist_ok=True)
+    write_atomic(marker, do)
 
 
 def made_with(index: Mapping[str, Any]) -> str:
@@ -147,9 +159,12 @@ def read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def require_postgres(index: Mapping[str, Any]) -> None:
-    """Errors: AirflowMlError if the backup is of a newer major version of Postgres than the image is."""
-    image = json.loads(compose("config", "--format", "json").stdout)["services"]["postgres"]["image"]
+def require_postgres(index: Mapping[str, Any]) -> str:
+    """The image of Postgres in docker-compose.yml.
+
+    Errors: AirflowMlError if compose cannot read the file, or if the backup is of a newer major version than the image.
+    """
+    image = must_compose("config", "--images", "postgres", do="correct docker-compose.yml").strip()
     here = docker("run", "--rm", "--network=none", "--entrypoint=postgres", image, "--version").strip()
     # As `postgres (PostgreSQL) 17.12 (Debian 17.12-0+deb13u1)`.
     made = major(str(index["postgres"]))
@@ -158,18 +173,34 @@ def require_postgres(index: Mapping[str, Any]) -> None:
             f"the backup is of Postgres {made}, and {image} of docker-compose.yml is older",
             do=f"put an image of {made} or newer into docker-compose.yml",
         )
+    return image
 
 
-def require_own_settings(folder: Path) -> None:
-    """Errors: AirflowMlError if there are settings that cannot read the databases of the backup."""
+def require_readable(folder: Path, image: str) -> None:
+    """Errors: AirflowMlError if the image cannot read a dump to its end.
+
+    The hashes of the index do not show this: a dump that was cut short before it was hashed has the right one.
+    """
+    command = ["run", "--rm", "--interactive", "--network=none", "--entrypoint=pg_restore", image, "--file=/dev/null"]
+    for database in DATABASES:
+        with (folder / f"{database}.dump").open("rb") as file:
+            pipe(command, do="restore another backup; nothing was removed", stdin=file)
+
+
+def require_own_settings(folder: Path, databases: bool) -> None:
+    """Errors: AirflowMlError if there are settings that cannot read the databases of the backup.
+
+    :param databases: whether only the databases are restored, so that `.env` has to stay
+    """
     if not OURS.exists():
         return
     ours, theirs = read_env(OURS), read_env(folder / SETTINGS)
     if other := [key for key in KEYS if ours.get(key, "") != theirs.get(key, "")]:
-        raise AirflowMlError(
-            f"{OURS} has another {' and '.join(other)} than the backup",
-            do=f"move {OURS} away; the backup's takes its place",
-        )
+        keys = " and ".join(other)
+        do = f"move {OURS} away; the backup's takes its place"
+        if databases:
+            do = f"take a new backup; or keep a copy of {OURS}, then put {keys} of {folder / SETTINGS} into {OURS}"
+        raise AirflowMlError(f"{OURS} has another {keys} than the backup", do=do)
 
 
 def take_settings(folder: Path) -> None:
@@ -242,7 +273,11 @@ def fill_databases(folder: Path, do: str) -> None:
     write_secrets()
     done = compose("up", "--detach", "--wait", "postgres")
     if done.returncode:
-        raise AirflowMlError(f"Postgres does not start: {done.stderr.strip()}")
+        # The caller removes the container, and its log with it.
+        report = "\n".join([done.stderr.strip(), *unhealthy_services("postgres")])
+        raise AirflowMlError(
+            f"Postgres does not start\n{report}", do="put right what the lines above show, then run it again"
+        )
     in_postgres = ["compose", "exec", "--no-TTY", "postgres"]
     # Airflow's database and role are made by Postgres itself; init sets the password of MLflow's role.
     pipe([*in_postgres, "createuser", "--username=airflow", "mlflow"], do=do)
@@ -276,6 +311,7 @@ def remove(data: str) -> None:
     :param data: the volume or folder that was empty before
     """
     compose("down", "--volumes", "--remove-orphans")
+    restore_marker().unlink(missing_ok=True)
     remove_secrets()
     if data.startswith("/"):
         print(f"{data} may hold a part of the data; remove its files before the next try", file=sys.stderr)

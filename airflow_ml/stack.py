@@ -127,9 +127,10 @@ def services() -> list[Service]:
 # --- start ---
 
 
-def unhealthy_services() -> list[str]:
-    """Why the stack is not up: each service that is not healthy, with the end of its log."""
-    listing = compose("ps", "--all", "--format", "{{.ID}} {{.Service}} {{.State}} {{.ExitCode}} {{.Health}}").stdout
+def unhealthy_services(*names: str) -> list[str]:
+    """Why the stack is not up: each service that is not healthy, with the end of its log; `names` leaves out others."""
+    form = "{{.ID}} {{.Service}} {{.State}} {{.ExitCode}} {{.Health}}"
+    listing = compose("ps", "--all", "--format", form, *names).stdout
     report = []
     for line in listing.splitlines():
         container, service, *state = line.split()
@@ -179,10 +180,10 @@ def other_major(made: str, here: str) -> str:
     if int(made) > int(here):
         return f"the database is of Postgres {made}: put an image of {made} back into docker-compose.yml"
     return (
-        f"the database is of Postgres {made}, whose files {here} cannot read; nothing is lost. If you have a backup of "
-        "its last state: './airflow-ml restore --databases FOLDER'. Otherwise put the image of "
-        f"{made} back into docker-compose.yml, then './airflow-ml up', './airflow-ml backup', the image of {here} "
-        "again, and that command"
+        f"Postgres {here} cannot read a database of Postgres {made}; nothing is lost. With a backup of its last state, "
+        f"run './airflow-ml restore --databases FOLDER'. Without one, put the image of {made} back into "
+        f"docker-compose.yml, run './airflow-ml up' and './airflow-ml backup', put the image of {here} in again, and "
+        "run that restore"
     )
 
 
@@ -228,11 +229,27 @@ def container_of(service: str) -> str:
     return compose("ps", "--all", "--quiet", service).stdout.strip()
 
 
+def restore_marker() -> Path:
+    """The file that is there until a restore has filled the databases; it says what to do if the restore has ended."""
+    return ROOT / ".cache" / f"restore-{project()}"
+
+
+def require_restored() -> None:
+    """Errors: AirflowMlError if a restore has not filled the databases: each service would make what it misses."""
+    if (marker := restore_marker()).exists():
+        again = marker.read_text(encoding="utf-8")
+        raise AirflowMlError(
+            "a restore has not ended well, so a database is missing or not whole",
+            do=f"{again}. If you have no backup, remove {marker}: what is missing then begins empty",
+        )
+
+
 def start() -> None:
     """Start the stack, if it is not up, and restart a service that hangs.
 
     Errors: AirflowMlError with each service that is not healthy, and what to do.
     """
+    require_restored()
     write_secrets()
     if old := with_old_secrets():
         compose("rm", "--force", "--stop", *old)
@@ -321,6 +338,7 @@ def clean(arguments: argparse.Namespace) -> int:
         if data.startswith("/"):
             print(f"the data in {data} is yours to remove", file=sys.stderr)
     remove_secrets()
+    restore_marker().unlink(missing_ok=True)
     (ROOT / "dags" / "images.lock.json").unlink(missing_ok=True)
     removed, kept = prune(needed=())
     try_docker("image", "rm", *{f"{name.rpartition(':')[0]}:latest" for name in removed})
@@ -351,12 +369,13 @@ def require_free(names: Iterable[str], data: str) -> None:
             )
 
 
-def must_compose(*arguments: str, do: str) -> None:
-    """Run compose. Errors: AirflowMlError with what it said, and what to do."""
+def must_compose(*arguments: str, do: str) -> str:
+    """The output of compose. Errors: AirflowMlError with what it said, and what to do."""
     done = compose(*arguments)
     if done.returncode:
         said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
         raise AirflowMlError(f"docker compose {' '.join(arguments)} failed: {said}", do=do)
+    return done.stdout
 
 
 def remove(kind: str, names: Sequence[str]) -> None:

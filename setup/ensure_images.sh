@@ -54,10 +54,11 @@ make_debian_standin() {
 
 make_postgres_standin() {
   step "Making a local stand-in for $POSTGRES_IMAGE (no registry can be reached; once)"
-  local major
-  major=$(grep -oE '[0-9]+' <<<"$POSTGRES_IMAGE" | head -n 1)
-  docker build -q --build-arg "DEBIAN_IMAGE=$DEBIAN_IMAGE" --build-arg "MAJOR=$major" --tag "$POSTGRES_IMAGE" \
-    setup/postgres-standin >/dev/null ||
+  [[ $POSTGRES_IMAGE =~ ^postgres:([0-9]+) ]] ||
+    fail "$POSTGRES_IMAGE cannot be pulled, and its name does not say of which version its stand-in has to be." \
+      "Name it in docker-compose.yml with its version, such as postgres:17-trixie; or check the network."
+  docker build -q --build-arg "DEBIAN_IMAGE=$DEBIAN_IMAGE" --build-arg "MAJOR=${BASH_REMATCH[1]}" \
+    --tag "$POSTGRES_IMAGE" setup/postgres-standin >/dev/null ||
     fail "$POSTGRES_IMAGE cannot be pulled, and its stand-in cannot be made, see above; Debian 13 has version 17." \
       "Check the network, or 'docker load' the image from a machine that reaches a registry."
 }

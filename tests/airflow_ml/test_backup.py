@@ -1,14 +1,18 @@
 """What a backup removes and a restore takes over, in a checkout of its own and without an engine."""
 
+import argparse
 import fcntl
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from airflow_ml import backup, make_env, restore
+from airflow_ml import backup, machine, make_env, restore, stack
 from airflow_ml.common import ROOT, AirflowMlError, read_env
 
 from tests.harness import PATIENCE_S
@@ -102,10 +106,16 @@ def test_backup_with_another_key_is_refused(key: str, tmp_path: Path, monkeypatc
     keys = {"ML_FERNET_KEY": "one", "ML_REGISTRY_KEY": "two"}
     for path, values in ((tmp_path / "env", keys), (tmp_path / ".env", {**keys, key: "another"})):
         path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
-    with pytest.raises(AirflowMlError, match=f"has another {key} than the backup"):
-        restore.require_own_settings(tmp_path)
+    with pytest.raises(AirflowMlError, match=rf"has another {key} than the backup(.|\n)*do: move .* away"):
+        restore.require_own_settings(tmp_path, databases=False)
+    # Without its .env an installation has no way to its databases but `clean`, which removes the data.
+    with pytest.raises(
+        AirflowMlError, match=f"take a new backup; or keep .* then put {key} of {tmp_path / 'env'} into"
+    ):
+        restore.require_own_settings(tmp_path, databases=True)
     shutil.copy(tmp_path / "env", tmp_path / ".env")
-    restore.require_own_settings(tmp_path)
+    for databases in (False, True):
+        restore.require_own_settings(tmp_path, databases)
 
 
 def test_what_a_killed_backup_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -133,3 +143,145 @@ def test_what_a_killed_backup_left_is_removed_and_nothing_else(tmp_path: Path) -
 def test_restore_names_the_revision_that_made_the_backup(revision: str | None) -> None:
     said = restore.made_with({"revision": revision})
     assert said == "" if revision is None else said.startswith(", made with revision of-another; this is revision ")
+
+
+class Engine:
+    """In place of docker: an image of Postgres 17, commands that fail if they have the words of `fails`, a record."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.commands: list[str] = []
+        self.fails = "none of them"
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = " ".join(arguments)
+        self.commands.append(command)
+        said = {
+            "config --images": "postgres:17-trixie\n",
+            "=postgres": "postgres (PostgreSQL) 17.12 (Debian 17.12-0)\n",
+        }
+        out = "".join(text for words, text in said.items() if words in command)
+        return subprocess.CompletedProcess(arguments, int(self.fails in command), out, "line 96: no ]")
+
+    def compose(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return self.run("compose", *arguments)
+
+    def docker(self, *arguments: str) -> str:
+        return self.run(*arguments).stdout
+
+    def pipe(self, command: Sequence[str], do: str, **_: Any) -> None:
+        if self.run(*command).returncode:
+            raise AirflowMlError("it failed", do=do)
+
+    def number_of(self, words: str) -> int:
+        """How many commands have the words."""
+        return sum(words in command for command in self.commands)
+
+    def restore(self) -> int:
+        return restore.run(argparse.Namespace(folder=self.folder, databases=True))
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """An installation and its backup, of Postgres 15, in folders of their own."""
+    folder = tmp_path / "backup"
+    folder.mkdir()
+    for name in ("airflow.dump", "mlflow.dump", "env"):
+        (folder / name).touch()
+    files = {path.name: {"sha256": backup.file_digest(path)} for path in folder.iterdir()}
+    index = {
+        "version": backup.VERSION,
+        "created": "2026-11-27",
+        "postgres": "postgres (PostgreSQL) 15.14",
+        "files": files,
+    }
+    (folder / "backup.json").write_text(json.dumps(index))
+    (tmp_path / ".env").touch()
+    made = Engine(folder)
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "airflow-ml")
+    monkeypatch.setattr(restore, "OURS", tmp_path / ".env")
+    for module in (stack, backup):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(machine, "images", lambda: None)
+    for name in ("make_env", "write_secrets"):
+        monkeypatch.setattr(restore, name, lambda: None)
+    for module in (restore, stack):
+        monkeypatch.setattr(module, "compose", made.compose)
+        monkeypatch.setattr(module, "docker", made.docker)
+    monkeypatch.setattr(restore, "pipe", made.pipe)
+    monkeypatch.setattr(restore, "unhealthy_services", lambda *names: [f"{names[0]}: exited 1", "  no space left"])
+    monkeypatch.setattr(restore, "start", stack.require_restored)
+    return made
+
+
+REMOVAL = "volume rm --force airflow-ml_postgres"
+
+
+def test_databases_are_read_to_the_end_before_they_are_replaced(engine: Engine) -> None:
+    assert engine.restore() == 0
+    read = [number for number, command in enumerate(engine.commands) if command.endswith(" --file=/dev/null")]
+    assert len(read) == 2
+    assert max(read) < engine.commands.index("compose down --remove-orphans") < engine.commands.index(REMOVAL)
+    assert engine.number_of(REMOVAL) == 1
+    assert engine.number_of("exec --no-TTY postgres pg_restore") == 2
+
+
+@pytest.mark.parametrize(
+    ("fails", "words"),
+    [
+        ("--file=/dev/null", "do: restore another backup; nothing was removed"),
+        ("compose config", "line 96: no ]\n       do: correct docker-compose.yml"),
+    ],
+)
+def test_databases_stay_if_a_check_fails(fails: str, words: str, engine: Engine) -> None:
+    """A dump that was cut short before it was hashed has the right hash. A mistake in the file was a traceback."""
+    engine.fails = fails
+    with pytest.raises(AirflowMlError) as error:
+        engine.restore()
+    assert words in str(error.value)
+    assert engine.number_of("down") == engine.number_of(REMOVAL) == 0
+    stack.require_restored()
+
+
+def test_databases_of_an_installation_without_settings_are_not_replaced(engine: Engine) -> None:
+    restore.OURS.unlink()
+    with pytest.raises(AirflowMlError, match=f"no database to replace(.|\n)*do: ./airflow-ml restore {engine.folder}"):
+        engine.restore()
+    assert engine.commands == []
+
+
+@pytest.mark.parametrize("made", ["15.14", "17.2", "17.12"])
+def test_backup_of_an_older_or_the_same_postgres_is_accepted(made: str, engine: Engine) -> None:
+    assert restore.require_postgres({"postgres": f"postgres (PostgreSQL) {made}"}) == "postgres:17-trixie"
+
+
+def test_backup_of_a_newer_postgres_is_refused(engine: Engine) -> None:
+    with pytest.raises(
+        AirflowMlError, match=r"is of Postgres 18, and postgres:17-trixie of docker-compose[.]yml is older"
+    ):
+        restore.require_postgres({"postgres": "postgres (PostgreSQL) 18.1"})
+
+
+@pytest.mark.parametrize(
+    ("fails", "words"),
+    [
+        ("--dbname=mlflow", "do: run it again, or with another backup; the databases are removed"),
+        ("up --detach", "postgres: exited 1\n  no space left\n       do: put right what the lines above show"),
+    ],
+)
+def test_databases_that_could_not_be_filled_are_gone_and_the_stack_does_not_start(
+    fails: str, words: str, engine: Engine
+) -> None:
+    """The services would fill what is missing with empty databases."""
+    engine.fails = fails
+    with pytest.raises(AirflowMlError) as error:
+        engine.restore()
+    assert words in str(error.value)
+    assert engine.commands[-2:] == ["compose down --remove-orphans", REMOVAL]
+    with pytest.raises(AirflowMlError, match=f"do: ./airflow-ml restore --databases {engine.folder}[.] If"):
+        stack.start()
+    with pytest.raises(AirflowMlError, match="a database is missing or not whole"):
+        backup.copy(engine.folder)
+    engine.fails = "none of them"
+    assert engine.restore() == 0
+    stack.require_restored()

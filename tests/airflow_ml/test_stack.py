@@ -84,18 +84,17 @@ def test_address_of_mlflow_opens_the_table_of_runs(answer: object, place: str, v
 @pytest.mark.parametrize(
     ("made", "here", "words"),
     [
-        ("15", "17", "./airflow-ml restore --databases FOLDER"),
-        ("17", "15", "put an image of 17 back into docker-compose.yml"),
+        ("15", "17", ["Postgres 17 cannot read a database of Postgres 15;", "./airflow-ml restore --databases FOLDER"]),
+        ("17", "15", ["the database is of Postgres 17: put an image of 17 back into docker-compose.yml"]),
     ],
 )
-def test_database_of_another_major_version_of_postgres_is_named(made: str, here: str, words: str) -> None:
+def test_database_of_another_major_version_of_postgres_is_named(made: str, here: str, words: list[str]) -> None:
     """The advice was to read the lines above."""
     said = f"version {made}, which is not compatible with this version {here}.12 (Debian {here}.12-0+deb13u1)."
     found = advice(
         f"postgres: restarting 0 starting\n  DETAIL:  The data directory was initialized by PostgreSQL {said}", PORTS
     )
-    assert found.startswith(f"the database is of Postgres {made}")
-    assert words in found
+    assert [text for text in words if text not in found] == []
 
 
 def test_database_of_a_newer_version_is_named() -> None:
