@@ -31,10 +31,10 @@ def read_rules() -> dict[str, Any]:
     """The rules: `gate`, `monitoring`, `decision` and `card`, which `prediction` checks; and defaults of the forms."""
     wanted = ", ".join(f"{name} ({kind.__name__})" for name, kind in EXPECTED.items())
     try:
-        rules = json.loads(RULES.read_text(encoding="utf-8"))
+        rules = json.loads(RULES.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except FileNotFoundError:
         raise RulesError("the file is not there", "take it from the repository again") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RulesError(f"the file cannot be read ({error})", "correct it, it is one JSON object") from None
     if isinstance(rules, dict):
         rules = {"decision": {}, "card": {}, "shadow_days": 0, **rules}  # older files have none of these
@@ -46,3 +46,12 @@ def read_rules() -> dict[str, Any]:
     if not 0 <= rules["shadow_days"] <= MOST_SHADOW_DAYS:
         raise RulesError(f"shadow_days is {rules['shadow_days']}", f"give a number from 0 to {MOST_SHADOW_DAYS}")
     return rules
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Errors: ValueError if it names something twice, as only one of the two would count."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found

@@ -406,3 +406,14 @@ def test_shadow_days_that_cannot_be_are_an_import_error(
     monkeypatch.setattr("ml.rules.RULES", rules)
     with pytest.raises(RulesError, match="shadow_days"):
         read_rules()
+
+
+@pytest.mark.parametrize("inner", ['"floors": {}, "floors": {"roc_auc": 0.9}', '"floors": ' + "[" * 100_000])
+def test_rules_that_cannot_be_read_as_one_object_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inner: str
+) -> None:
+    rules = tmp_path / "rules.json"
+    rules.write_text(f'{{"gate": {{{inner}}}}}')
+    monkeypatch.setattr("ml.rules.RULES", rules)
+    with pytest.raises(RulesError, match="the file cannot be read"):
+        read_rules()
