@@ -266,6 +266,6 @@ def _remove() -> None:
     compose_stack.compose("stop")
     # A stage that still works holds the data.
     stages = docker("ps", "--all", "--quiet", f"--filter=label=airflow-ml.data={data.source}").stdout.split()
-    docker("rm", "--force", READER, KEEPER, *stages, check=False)
+    docker("rm", "--force", READER, *stages, check=False)
     remove_stack()
     remove_disks(KEEPER, DISKS)

@@ -32,7 +32,7 @@ for line in sys.stdin:
         texts = [os.pread(file.fileno(), 10**7, 0).decode() for file in (out, err)]
     print(json.dumps([code, *texts]), flush=True)
 """
-# A library has threads when its process forks. None of them works then.
+# A library has threads when its process forks. They are idle at that moment.
 QUIETLY = ("-W", "ignore::DeprecationWarning")
 
 

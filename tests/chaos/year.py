@@ -36,7 +36,7 @@ CLOCK = ROOT / ".cache" / "clock" / NAME
 # A Sunday: each week begins with a training.
 FIRST = date(2026, 1, 4)
 NEW_CHAMPION_EVERY = 5
-# What is made again goes after as few days as possible. Of the rest, what `--kinds` names goes after these days.
+# Kinds that `tidy` removes by default go after 38 days, these after 60.
 OTHER_KINDS, OTHER_DAYS = "raw,predictions,reports,plots", 60
 FEW_TREES = "--param=num_boost_round=20"
 # The kinds that each day has, those of a day that is measured too, and those of a training.
@@ -59,14 +59,14 @@ used = {}
 for name in ("data", "MLflow"):
     disk = os.statvfs(f"/disks/{name}")
     used[name] = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-size, marks, whole = Counter(), 0, 0
+size, marks, with_files = Counter(), 0, 0
 for mark in Path("/disks/data").glob("*/*/_meta.json"):
     named = json.loads(mark.read_text())["outputs"]
     files = [one.stat().st_blocks * 512 for name in named if (one := mark.parent / name).exists()]
     is_model = mark.parent.parent.name == "models"
-    marks, whole = marks + 1, whole + (bool(files) and not is_model)
+    marks, with_files = marks + 1, with_files + (bool(files) and not is_model)
     size["models" if is_model else "days"] += sum(files)
-print(json.dumps({"used": used, "partitions": marks, "whole": whole, **size}))
+print(json.dumps({"used": used, "marks": marks, "with_files": with_files, **size}))
 """
 # Follows every file back to the raw data, and reads every byte on the way.
 FOLLOW = """
@@ -85,14 +85,17 @@ print(json.dumps({"partitions": sorted(marks), "files": len(lineage.files), "pro
 
 @dataclass(frozen=True)
 class Week:
-    """What is used after a week: bytes by disk and by sort of file, and how many partitions, versions and runs."""
+    """What is used after a week: bytes by disk and by sort of file, and how many marks, versions and runs.
+
+    `with_files` are the partitions, beside models, that have files.
+    """
 
     number: int
     used: dict[str, int]
     days: int
     models: int
-    whole: int
-    partitions: int
+    with_files: int
+    marks: int
     versions: int
     runs: int
     database: int
@@ -102,7 +105,7 @@ class Week:
         data, artifacts = self.used["data"], self.used["MLflow"]
         sizes = [megabytes(size) for size in (data, self.days, self.models, data - self.days - self.models)]
         mlflow = [self.versions, self.runs, megabytes(artifacts), megabytes(self.database)]
-        return [self.number, *sizes, self.whole, self.partitions, *mlflow]
+        return [self.number, *sizes, self.with_files, self.marks, *mlflow]
 
 
 def megabytes(size: int) -> str:
@@ -208,7 +211,7 @@ class Year:
             print(f"{len(days)} days are too few to see whether the use stays level", file=sys.stderr)
             return
         first, last = self.weeks[start : start + SOME_WEEKS], self.weeks[-SOME_WEEKS:]
-        for what in ("days", "whole"):
+        for what in ("days", "with_files"):
             before, now = (max(getattr(week, what) for week in weeks) for weeks in (first, last))
             if now > before * MOST_GROWTH:
                 yield f"{what} grew from {before:,} to {now:,}"
