@@ -14,6 +14,8 @@ from airflow_ml.common import AirflowMlError
 SHORT = 12
 # How LightGBM's parameters were given: in a file, as JSON, one by one.
 LIGHTGBM_OPTIONS = {"params", "params_json", "param"}
+# The kind of problem of a file that `tidy` has removed: its mark says so, and nothing is wrong with it.
+REMOVED = "removed"
 Json = dict[str, Any]
 
 
@@ -76,13 +78,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Everything that some files were made from: `files` by path, `steps` by id in the order of the work."""
+    """Everything that some files were made from: `files` by path, `steps` by id in the order of the work.
+
+    `removed`: files that `tidy` has removed, so nothing can compare their bytes. They are no `problems`.
+    """
 
     targets: tuple[str, ...]
     files: dict[str, File]
     steps: dict[str, Step]
     marks: dict[str, Json]
     problems: list[tuple[str, Problem]]
+    removed: list[str]
 
 
 def lineage_of(answer: Json) -> Lineage:
@@ -93,8 +99,10 @@ def lineage_of(answer: Json) -> Lineage:
         name: Step(**{**step, "inputs": tuple(_input(read) for read in step["inputs"])})
         for name, step in answer["steps"].items()
     }
-    problems = [(path, Problem(**problem)) for path, problem in answer["problems"]]
-    return Lineage(tuple(targets), files, steps, answer["marks"], problems)
+    found = [(path, Problem(**problem)) for path, problem in answer["problems"]]
+    problems = [(path, problem) for path, problem in found if problem.kind != REMOVED]
+    removed = [path for path, problem in found if problem.kind == REMOVED]
+    return Lineage(tuple(targets), files, steps, answer["marks"], problems, removed)
 
 
 def _problem(found: Json | None) -> Problem | None:

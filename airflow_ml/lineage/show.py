@@ -2,7 +2,8 @@
 
 FILE is a path below the data folder: a file (predictions/2026-11-21/predictions.csv) or a whole partition. ML_DATA, in
 .env or the environment, says where the data is. Exit codes: 0 done; 1 with --check, a problem was found; 2 wrong usage;
-3 it cannot be done, the message says why.
+3 it cannot be done, the message says why; 4 with --check, no problem was found, but files could not be checked, because
+`tidy` has removed them.
 """
 
 import argparse
@@ -11,20 +12,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_ml.data import load_data
-from airflow_ml.lineage.graph import File, Input, Lineage, Step, call_text, short, to_json
+from airflow_ml.lineage.graph import REMOVED, File, Input, Lineage, Step, call_text, short, to_json
 from airflow_ml.lineage.read import GONE, REBUILT, given, image_ids, impossible, read_lineage, same_on_engine
 from airflow_ml.text_table import size_text
 
 Ids = dict[str, "str | None"]
 BRANCH, LAST, DOWN, BLANK = "├── ", "└── ", "│   ", "    "
 WIDTH, MIN_WIDTH = 120, 60
+# What --check ends with.
+PROBLEM, UNCHECKED = 1, 4
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("file", type=given("FILE"), metavar="FILE")
     parser.add_argument("--format", choices=["text", "json", "mermaid"], default="text")
-    parser.add_argument("--check", action="store_true", help="end with exit code 1 if something is wrong")
+    parser.add_argument("--check", action="store_true", help="end with 1 if a file is wrong, 4 if files were removed")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,7 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(to_json(document(lineage, ids)))
     else:
         print(tree(lineage, ids))
-    return 1 if arguments.check and lineage.problems else 0
+    if not arguments.check:
+        return 0
+    return PROBLEM if lineage.problems else UNCHECKED if lineage.removed else 0
 
 
 def tree(lineage: Lineage, ids: Ids) -> str:
@@ -56,15 +61,18 @@ def tree(lineage: Lineage, ids: Ids) -> str:
 
 
 def verdict(lineage: Lineage, ids: Ids) -> list[str]:
-    """How much was looked at, each problem, and each image that is no longer there."""
+    """How much was looked at, each problem, how much was removed, and each image that is no longer there."""
     images = {step.image["name"] for step in lineage.steps.values()} - {None}
     counts = (
         f"{_count(len(lineage.files), 'file')}, {_count(len(lineage.steps), 'step')}, {_count(len(images), 'image')}"
     )
     problems = lineage.problems
-    lines = [f"{counts}: no file has changed since it was published or read."]
+    there = " that is there" if lineage.removed else ""
+    lines = [f"{counts}: no file{there} has changed since it was published or read."]
     if problems:
         lines = [f"{counts}, {_count(len(problems), 'problem')}:", *(f"  {path} {p.text}" for path, p in problems)]
+    if removed := len(lineage.removed):
+        lines.append(f"Not checked: {_count(removed, 'file')} that `tidy` removed. Their marks name their hashes.")
     missing = [step for step in lineage.steps.values() if same_on_engine(step, ids) in (GONE, REBUILT)]
     gone = sorted({step.image["name"] or "" for step in missing})
     return [
@@ -83,8 +91,10 @@ def _file_lines(lineage: Lineage, file: File, read: Input | None) -> list[str]:
     if file.output:
         rows = file.output.get("rows")
         facts = [*([f"{rows:,} rows"] if rows is not None else []), size_text(file.output["size"])]
-    problems = [problem for problem in (file.problem, read.problem if read else None) if problem]
-    state = "" if problems else ", as published"
+    found = [problem for problem in (file.problem, read.problem if read else None) if problem]
+    problems = [problem for problem in found if problem.kind != REMOVED]
+    removed = f", removed {file.output['removed']}" if file.output and len(problems) < len(found) else ""
+    state = removed or ("" if problems else ", as published")
     sha256 = read.sha256 if read else file.output["sha256"] if file.output else ""
     lines = [f"{file.path}   {', '.join([*facts, f'sha256 {short(sha256)}' if sha256 else 'no sha256'])}{state}"]
     return [*lines, *(f"{DOWN if file.step else BLANK}!! {problem.text}" for problem in problems)]
@@ -158,8 +168,9 @@ def document(lineage: Lineage, ids: Ids) -> dict[str, Any]:
     """The lineage as an object: `files` and `steps` by name, each with its `problem`s."""
     return {
         "targets": list(lineage.targets),
-        "as_published": not lineage.problems,
+        "as_published": not lineage.problems and not lineage.removed,
         "problems": [{"file": path, "kind": p.kind, "text": p.text} for path, p in lineage.problems],
+        "removed": lineage.removed,
         "files": {path: _file_document(file) for path, file in sorted(lineage.files.items())},
         "steps": {step.id: _step_document(step, ids) for step in lineage.steps.values()},
     }
@@ -182,7 +193,7 @@ def _step_document(step: Step, ids: Ids) -> dict[str, Any]:
 
 
 def mermaid(lineage: Lineage) -> str:
-    """The lineage as a Mermaid flowchart: files as boxes, steps as rounded ones; what has a problem is red."""
+    """The lineage as a Mermaid flowchart: files as boxes, steps rounded; problems are red, removed files dashed."""
     files = {path: f"f{number}" for number, path in enumerate(sorted(lineage.files))}
     steps = {step.id: f"s{number}" for number, step in enumerate(lineage.steps.values())}
     bad = {path for path, _ in lineage.problems}
@@ -199,6 +210,9 @@ def mermaid(lineage: Lineage) -> str:
     if bad:
         lines.append("  classDef bad stroke:#c00,stroke-width:3px")
         lines.append(f"  class {','.join(files[path] for path in sorted(bad))} bad")
+    if lineage.removed:
+        lines.append("  classDef removed stroke-dasharray:4")
+        lines.append(f"  class {','.join(files[path] for path in lineage.removed)} removed")
     return "\n".join(lines)
 
 

@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+from argparse import Namespace
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from airflow_ml.data import Data
 from airflow_ml.lineage import diff, show
 from airflow_ml.lineage.compare import compare
 from airflow_ml.lineage.read import data_path, image_ids, read_lineage
+from stagekit import tidy
 
 from .conftest import DAY, FOUND, RUN, STEPS, Command, Pipeline
 
@@ -186,6 +189,35 @@ def test_problems_change_the_exit_code_only_with_check(pipeline: Pipeline, comma
     edit(pipeline.root / PREDICTIONS, "x")
     assert command("lineage", PREDICTIONS)[0] == 0
     assert command("lineage", PREDICTIONS, "--check")[0] == 1
+
+
+def remove(pipeline: Pipeline, *kinds: str) -> None:
+    """Remove the files of the day's partitions as `tidy` does."""
+    tidy.run(Namespace(data_dir=pipeline.root, before=date(9999, 1, 1), kinds=kinds, dry_run=False))
+
+
+def test_what_tidy_removed_is_no_problem_and_has_its_own_exit_code(pipeline: Pipeline, command: Command) -> None:
+    """After a year the lineage of each old champion ended with 1, as if somebody had changed a file."""
+    remove(pipeline, "processed", "features")
+    assert command("lineage", PREDICTIONS)[0] == 0
+    code, tree, _ = command("lineage", PREDICTIONS, "--check")
+    assert code == 4
+    assert "no file that is there has changed since it was published or read." in tree
+    assert "Not checked: 5 files that `tidy` removed. Their marks name their hashes." in tree
+    assert re.search(rf"features/{DAY}/features.csv .*, removed \d{{4}}-\S+Z\n", tree)
+    assert "!!" not in tree
+    shown = json.loads(command("lineage", PREDICTIONS, "--format", "json")[1])
+    assert (shown["as_published"], shown["problems"]) == (False, [])
+    assert f"features/{DAY}/features.csv" in shown["removed"]
+    assert len(shown["removed"]) == 5
+    assert " removed\n" in command("lineage", PREDICTIONS, "--format", "mermaid")[1]
+
+
+def test_problem_counts_more_than_what_tidy_removed(pipeline: Pipeline, command: Command) -> None:
+    remove(pipeline, "processed")
+    edit(pipeline.root / f"raw/{DAY}/data.csv", "x")
+    code, tree, _ = command("lineage", PREDICTIONS, "--check")
+    assert (code, "1 problem:" in tree, "Not checked: 4 files" in tree) == (1, True, True)
 
 
 def test_same_bytes_published_again_are_no_problem(pipeline: Pipeline, command: Command) -> None:
