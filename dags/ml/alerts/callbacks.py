@@ -65,8 +65,9 @@ def person_asked(context: Mapping[str, Any], question: str, reasons: Sequence[st
     """A task waits for a person: sends the question, what is known, and the page with the buttons."""
     ti = context["ti"]
     found = {f"Reason {number}": reason for number, reason in enumerate(reasons, start=1)}
-    facts = {**_run_facts(context), **found, "Answer by": until, "Page": page}
-    deliver("question", (*_key(ti), "question"), lambda: Message(Severity.QUESTION, f"{ti.dag_id}: {question}", facts))
+    facts = {**_run_facts(context), **found, "Answer by": until}
+    title = f"{ti.dag_id}: {question}"
+    deliver("question", (*_key(ti), "question"), lambda: Message(Severity.QUESTION, title, facts, page))
 
 
 def _wait_for_claim(key: Key) -> None:
@@ -91,30 +92,29 @@ def _task_message(context: Mapping[str, Any]) -> Message:
         "Image": outcome.image,
         "Exit code": f"{outcome.exit_code}: {outcome.meaning}" if outcome.exit_code else "",
         "Error": outcome.complaint if outcome.exit_code else str(error or LOST).partition(BY_HAND)[0],
-        "Log": ti.log_url,
         "By hand": outcome.by_hand or log_file.after(BY_HAND.strip()),
     }
     lines = tuple(outcome.lines) or (() if error else log_file.last(LINES_KEPT))
     why = outcome.complaint or outcome.meaning or facts["Error"]
     title = f"{ti.dag_id}: {ti.task_id} failed for {day_of_run(context)}: {why}"
-    return Message(_severity(context, outcome), title, facts, lines)
+    return Message(_severity(context, outcome), title, facts, ti.log_url, lines)
 
 
 def _run_message(context: Mapping[str, Any]) -> Message:
     dag_id, reason = context["dag"].dag_id, str(context.get("reason") or "unknown").replace("_", " ")
-    facts = {**_run_facts(context), "Reason": reason, "Page": run_page(dag_id, context["run_id"])}
+    facts = {**_run_facts(context), "Reason": reason}
     title = f"{dag_id}: the run failed for {day_of_run(context)}: {reason}"
-    return Message(_severity(context, Outcome("")), title, facts)
+    return Message(_severity(context, Outcome("")), title, facts, run_page(dag_id, context["run_id"]))
 
 
 def _breach_message(context: Mapping[str, Any], breaches: list[Any]) -> Message:
     ti = context["ti"]
     texts = [str(breach.get("text", breach)) if isinstance(breach, Mapping) else str(breach) for breach in breaches]
     numbered = {f"Breach {number}": text for number, text in enumerate(texts, start=1)}
-    facts = {**_run_facts(context), **numbered, "Log": ti.log_url, "By hand": ti.task.outcome.by_hand}
+    facts = {**_run_facts(context), **numbered, "By hand": ti.task.outcome.by_hand}
     number = f"{len(texts)} breach{'es' if len(texts) > 1 else ''}"
     title = f"{ti.dag_id}: {ti.task_id} found {number} for {day_of_run(context)}: {texts[0]}"
-    return Message(Severity.WARNING, title, facts)
+    return Message(Severity.WARNING, title, facts, ti.log_url)
 
 
 def _severity(context: Mapping[str, Any], outcome: Outcome) -> Severity:

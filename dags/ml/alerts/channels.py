@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ml.alerts.message import Message, Severity
+from ml.alerts.message import MAX_BODY, Message, Severity
 
 DEFAULT_FILE = "/run/secrets/alert_urls"
 # A channel that hangs must not hold the task's worker slot.
@@ -55,15 +55,18 @@ def _send(number: int, url: str, message: Message) -> str:
     scheme = url.partition("://")[0] if "://" in url else ""
     name = f"alert URL {number} ({scheme}://)" if re.fullmatch(r"[a-zA-Z0-9]{1,20}", scheme) else f"alert URL {number}"
     try:
+        most = MAX_BODY
         channels = Apprise(asset=AppriseAsset(storage_mode=PersistentStoreMode.MEMORY))
         if not channels.add(url):
             return f"{name} is not one that Apprise understands; do: compare it with Apprise's page of that service"
         for channel in channels:
-            # A message that is too long loses its end, the log's lines, unless the URL asks for several messages.
+            # Of a message that is too long the service gets less, unless the URL asks for several messages.
             if "overflow=" not in url:
                 channel.overflow_mode = OverflowMode.TRUNCATE
+                # Where a service has no titles, Apprise puts ours above the body, with a line end or two.
+                most = min(most, channel.body_maxlen - len(message.subject) - 4)
         sent = channels.notify(
-            body=message.body,
+            body=message.body(most),
             title=message.subject,
             notify_type=APPRISE_TYPES[message.severity],
             body_format="text",

@@ -72,7 +72,7 @@ def missed(context: Mapping[str, Any], folder: str, due: str) -> None:
         "Expected": f"{folder}/{day} complete by {due} UTC",
         "Found": f"no {DATA_FOLDER / folder / day / MARK}",
         "Do": "look on the page which task waits, fails or runs long",
-        "Page": run_page(dag_id, run_id),
     }
     title = f"{dag_id}: {folder} of {day} missed the deadline, {due} UTC"
-    deliver("deadline", (dag_id, run_id, "deadline"), lambda: Message(Severity.CRITICAL, title, facts))
+    page = run_page(dag_id, run_id)
+    deliver("deadline", (dag_id, run_id, "deadline"), lambda: Message(Severity.CRITICAL, title, facts, page))

@@ -9,9 +9,11 @@ from collections.abc import Callable
 
 from ml.alerts import channels, sink
 from ml.alerts.message import Message, Severity
+from ml.links import run_page
 
 log = logging.getLogger(__name__)
 
+# The Dag and its run, and what else names the event.
 Key = tuple[str | int, ...]
 
 
@@ -47,6 +49,7 @@ def _composed(kind: str, key: Key, compose: Callable[[], Message]) -> Message:
         facts = {
             "Alert": f"{kind}, about: {about}",
             "Error": f"the alert could not be composed: {error!r}",
-            "Do": "look at the run on Airflow's page, and report this error: it is one of the alerts' own code",
+            "Do": "look at the run, and report this error: it is one of the alerts' own code",
         }
-        return Message(Severity.ERROR, f"{about}: {kind}; the alert could not be composed", facts)
+        title = f"{about}: {kind}; the alert could not be composed"
+        return Message(Severity.ERROR, title, facts, run_page(*map(str, key[:2])))

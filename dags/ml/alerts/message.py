@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-# Telegram takes 4,096 characters, most services more; a service that takes less cuts the end off: the log's lines.
+# Telegram takes 4,096 characters, most services more.
 MAX_BODY, MAX_TITLE, MAX_FACT, MAX_LINE = 3800, 200, 1200, 240
 # Before a line that a container printed: nothing that a stage prints looks like one of our own.
 QUOTED = "| "
@@ -27,11 +27,15 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Message:
-    """One alert: how severe it is, what happened, the facts by name, and the last lines that the task logged."""
+    """One alert: how severe it is, what happened, the facts by name, the last lines that the task logged, the page.
+
+    :param page: the address where a person looks next
+    """
 
     severity: Severity
     title: str
     facts: dict[str, str]
+    page: str
     lines: tuple[str, ...] = field(default=())
 
     @property
@@ -39,13 +43,17 @@ class Message:
         """The severity in brackets and the title, on one line."""
         return shorten(plain(f"[{self.severity}] {self.title}"), MAX_TITLE)
 
-    @property
-    def body(self) -> str:
-        """The facts, then as many of the last lines as there is room for."""
+    def body(self, most: int = MAX_BODY) -> str:
+        """The facts, as many of the last lines as there is room for, and the address of the page as the last line.
+
+        :param most: how many characters a service takes
+        """
+        page = f"Page: {plain(self.page)}"
         facts = [f"{name}: {shorten(plain(value), MAX_FACT)}" for name, value in self.facts.items() if value]
-        text = "\n".join(facts)[:MAX_BODY]
-        shown = _that_fit([QUOTED + shorten(plain(line), MAX_LINE) for line in self.lines], MAX_BODY - len(text) - 30)
-        return "\n".join([text, "", "Last lines:", *shown]) if shown else text
+        room = max(0, min(most, MAX_BODY) - len(page) - 1)
+        text = "\n".join(facts)[:room]
+        shown = _that_fit([QUOTED + shorten(plain(line), MAX_LINE) for line in self.lines], room - len(text) - 30)
+        return "\n".join([text, *(["", "Last lines:", *shown, ""] if shown else []), page])
 
 
 def plain(text: str) -> str:

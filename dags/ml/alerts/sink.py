@@ -63,7 +63,7 @@ def keep(message: Message, problems: list[str]) -> None:
     make_folder(folder())
     stamp = datetime.now(UTC).isoformat(timespec="seconds")
     not_sent = [f"NOT SENT: {problem}" for problem in problems]
-    text = "\n".join([f"{RULE} {stamp}  {message.subject}", *not_sent, message.body, ""])
+    text = "\n".join([f"{RULE} {stamp}  {message.subject}", *not_sent, message.body(), ""])
     with _locked():
         # Opened under the lock for one alert: a handler that stays open would write on into a file that another
         # process has rotated.

@@ -10,6 +10,7 @@ from tests.dags.runs import Airflow
 from tests.receivers import http_server, serve, smtp_server
 
 SECRET = "hunter2hunter2"
+PAGE = "http://localhost:8080/dags/any/runs/one"
 FAILING = """
 from airflow.sdk import DAG
 from ml import DS, dag_defaults

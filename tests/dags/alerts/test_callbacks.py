@@ -57,7 +57,8 @@ def test_task_that_fails_for_good_is_one_alert_not_one_per_retry(
     assert facts["Image"] == "airflow-ml-generator:0123456789ab"
     assert "the engine at unix://" in facts["Error"]
     assert "does not answer" in facts["Error"]
-    assert facts["Log"].endswith(f"/dags/failing/runs/{run.run_id}/tasks/score?try_number=3")
+    assert hook["text"].splitlines()[-1] == f"Page: {facts['Page']}"
+    assert facts["Page"].endswith(f"/dags/failing/runs/{run.run_id}/tasks/score?try_number=3")
     assert facts["By hand"].startswith("docker run --rm --user 10001:10001 --network none ")
     assert facts["By hand"].endswith(f"airflow-ml-generator:0123456789ab --ds={DAY} --rows=7")
     assert kept.read_text().count("====") == 5  # one rule of 20
@@ -145,7 +146,9 @@ def test_task_whose_process_was_killed_is_an_alert_with_the_lines_of_its_log(
         _execute_callbacks(make_bag(Path(failing.files["failing"])), [request], structlog.get_logger())
     text = kept.read_text()
     assert "By hand: docker run --rm airflow-ml-generator:1 --ds=2026-11-21" in text
-    assert text.splitlines()[-16:-1] == [f"| line {number}" for number in range(25, 40)]
+    *lines, empty, page, end = text.splitlines()[-18:]
+    assert lines == [f"| line {number}" for number in range(25, 40)]
+    assert (empty, page.startswith("Page: http://"), end) == ("", True, "")
     assert "killed, out of memory" in text
 
 

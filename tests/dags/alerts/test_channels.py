@@ -9,7 +9,7 @@ import pytest
 from ml.alerts import channels
 from ml.alerts.delivery import deliver
 from ml.alerts.message import Message, Severity
-from tests.dags.alerts.conftest import SECRET
+from tests.dags.alerts.conftest import PAGE, SECRET
 
 
 def test_service_that_is_down_and_url_that_is_none_are_named_without_their_secrets(
@@ -19,7 +19,7 @@ def test_service_that_is_down_and_url_that_is_none_are_named_without_their_secre
     bad = [f"nowhere://{SECRET}", SECRET, f"jsons://user:{SECRET}@127.0.0.1:1/{SECRET}"]
     (tmp_path / "alert_urls").write_text("\n".join(bad) + "\n" + urls)
     with caplog.at_level(logging.DEBUG):
-        deliver("any", ("key",), lambda: Message(Severity.ERROR, "title", {"Dag": "any"}))
+        deliver("any", ("any", "one"), lambda: Message(Severity.ERROR, "title", {"Dag": "any"}, PAGE))
     not_sent = [line for line in kept.read_text().splitlines() if line.startswith("NOT SENT: ")]
     assert [line.split(" is ")[0].split(": the")[0] for line in not_sent] == [
         "NOT SENT: alert URL 1 (nowhere://)",
@@ -33,13 +33,13 @@ def test_service_that_is_down_and_url_that_is_none_are_named_without_their_secre
 
 @pytest.mark.parametrize("severity", Severity)
 def test_severity_reaches_the_channel(received: list[dict[str, Any]], severity: Severity) -> None:
-    assert channels.send(Message(severity, "title", {"Dag": "any"})) == []
+    assert channels.send(Message(severity, "title", {"Dag": "any"}, PAGE)) == []
     assert {one["title"] for one in received} == {f"[{severity}] title"}
 
 
 def test_logging_is_as_before_after_a_service_failed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "alert_urls").write_text("json://127.0.0.1:1/")
-    assert channels.send(Message(Severity.ERROR, "title", {}))
+    assert channels.send(Message(Severity.ERROR, "title", {}, PAGE))
     with caplog.at_level(logging.INFO):
         logging.getLogger("any").info("logged")
     assert "logged" in caplog.text
@@ -63,5 +63,5 @@ def test_urls_are_separated_by_blanks_line_ends_and_commas(tmp_path: Path, conte
 
 def test_file_of_urls_that_cannot_be_read_is_reported(kept: Path, tmp_path: Path) -> None:
     (tmp_path / "alert_urls").mkdir()
-    deliver("any", ("key",), lambda: Message(Severity.ERROR, "title", {"Dag": "any"}))
+    deliver("any", ("any", "one"), lambda: Message(Severity.ERROR, "title", {"Dag": "any"}, PAGE))
     assert "NOT SENT: the file with the alert URLs cannot be read (IsADirectoryError)" in kept.read_text()

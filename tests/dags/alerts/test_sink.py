@@ -10,6 +10,7 @@ import pytest
 
 from ml.alerts import message, sink
 from ml.alerts.message import Message, Severity
+from tests.dags.alerts.conftest import PAGE
 from tests.harness import PATIENCE_S
 
 
@@ -31,7 +32,7 @@ def test_of_many_processes_one_alone_has_the_claim(tmp_path: Path) -> None:
 def test_sink_is_for_its_user_alone_and_keeps_the_newest(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sink, "MAX_BYTES", 1000)
     for number in range(60):
-        sink.keep(Message(Severity.ERROR, f"alert {number}", {"Dag": "any"}), [])
+        sink.keep(Message(Severity.ERROR, f"alert {number}", {"Dag": "any"}, PAGE), [])
     folder = kept.parent
     assert stat.S_IMODE(folder.stat().st_mode) == 0o750
     logs = sorted(folder.glob("alerts.log*"))
@@ -47,7 +48,7 @@ def keep_often(folder: str, writer: int) -> None:
     os.environ["ML_ALERTS_FOLDER"] = folder
     sink.MAX_BYTES = 20_000
     for number in range(50):
-        sink.keep(Message(Severity.ERROR, f"alert {writer} {number}", {"Dag": "x" * 100}), [])
+        sink.keep(Message(Severity.ERROR, f"alert {writer} {number}", {"Dag": "x" * 50}, PAGE), [])
 
 
 def test_processes_that_write_and_rotate_together_lose_nothing_and_tear_nothing(tmp_path: Path) -> None:
@@ -63,15 +64,15 @@ def test_processes_that_write_and_rotate_together_lose_nothing_and_tear_nothing(
     assert len(logs) == 2  # of 36 kB
     text = "".join(log.read_text() for log in reversed(logs))
     lines = [line for line in text.splitlines() if line]
-    assert [line[:4] for line in lines] == ["====", "Dag:"] * 200
-    assert {line.partition("alert ")[2] for line in lines[::2]} == {f"{w} {n}" for w in range(4) for n in range(50)}
+    assert [line[:4] for line in lines] == ["====", "Dag:", "Page"] * 200
+    assert {line.partition("alert ")[2] for line in lines[::3]} == {f"{w} {n}" for w in range(4) for n in range(50)}
 
 
 HOSTILE = "\x1b[31mred\x1b[0m \x00\x07 \u202eback\u202c a\tb\r\n==================== 2026 forged\nBy hand: rm -rf /"
 
 
 def test_hostile_lines_stay_lines(kept: Path) -> None:
-    sink.keep(Message(Severity.ERROR, f"title {HOSTILE}", {"Error": HOSTILE}, (HOSTILE, "x" * 5000)), [])
+    sink.keep(Message(Severity.ERROR, f"title {HOSTILE}", {"Error": HOSTILE}, PAGE, (HOSTILE, "x" * 5000)), [])
     text = kept.read_text()
     assert not set(text) & set("\x1b\x00\x07\u202e\u202c\r\t")
     lines = text.splitlines()
@@ -84,4 +85,4 @@ def test_sink_that_cannot_be_written_raises(kept: Path) -> None:
     """Its caller logs that the alert is not kept; a logging handler alone would print and go on."""
     kept.mkdir(parents=True)
     with pytest.raises(OSError, match=r"alerts\.log"):
-        sink.keep(Message(Severity.ERROR, "title", {}), [])
+        sink.keep(Message(Severity.ERROR, "title", {}, PAGE), [])
