@@ -187,6 +187,7 @@ COMMAND = Command(
     "stagekit.check_storage:run",
     needs_ds=False,
     publishes=False,
+    writes=True,
     example="docker run --rm -v data:/data airflow-ml-base -m stagekit.check_storage",
     options=(
         option("--hosts", type=whole_number(1, 2), default=1, metavar="N", help="2: wait for another host to join"),

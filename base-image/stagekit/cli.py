@@ -45,8 +45,9 @@ class Command:
     `run` names a function as "module:function"; the module is imported when the command runs. The function takes the
     parsed arguments and returns the result, which becomes the result line. The arguments hold `data_dir` (a Path,
     normally /data), `ds` unless `needs_ds` is False, and the `options`. A command that `publishes` a partition also
-    takes --force and --explain, which `stagekit.publish` follows. The result line of a `whole` command is not cut,
-    however long it is: for a caller that reads stdout itself, not a log. The help ends with an example: `example` are
+    takes --force and --explain, which `stagekit.publish` follows. One that `writes` below `data_dir` in another way
+    refuses a /data that is no mount, too. The result line of a `whole` command is not cut, however long it is: for a
+    caller that reads stdout itself, not a log. The help ends with an example: `example` are
     its arguments beside --ds, or all of its line if it is no stage's; `docker` are the options of `docker run` beside
     the volume.
     """
@@ -57,6 +58,7 @@ class Command:
     options: Sequence[Option] = ()
     needs_ds: bool = True
     publishes: bool = True
+    writes: bool = False
     whole: bool = False
     example: str = ""
     docker: str = ""
@@ -104,7 +106,7 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     try:
         if args.data_dir is None:
             args.data_dir = DATA
-            _require_mount(command)
+            _require_mount(args)
         with show_progress(command.name):
             result = _warn(command.load()(args))
         head = {"stage": stage, "command": command.name, **({"ds": args.ds} if command.needs_ds else {})}
@@ -147,11 +149,13 @@ def _report(error: Exception, root: str) -> int:
     return FAILED
 
 
-def _require_mount(command: Command) -> None:
-    """Refuse to publish into the container's own file system, with which the data would go."""
-    if command.publishes and not DATA.is_mount():
+def _require_mount(args: argparse.Namespace) -> None:
+    """Refuse to write into the container's own file system, with which the data would go."""
+    out = getattr(args, "out", None)
+    writes = args.command.publishes or args.command.writes or (out is not None and DATA in out.absolute().parents)
+    if writes and not DATA.is_mount():
         raise UsageError(
-            f"{DATA} is no mount, so what is published there goes with the container",
+            f"{DATA} is no mount, so what is written there goes with the container",
             expected="a volume or a folder of the host",
             do=f"docker run -v data:{DATA} ..., or name the folder with --data-dir",
         )
@@ -197,7 +201,7 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
         type=Path,
         default=os.environ.get("ML_DATA_DIR"),
         metavar="DIR",
-        help="where the partitions are (default: /data, which must be a mount if anything is published)",
+        help="where the partitions are (default: /data, which must be a mount if anything is written there)",
     )
     if command.publishes:
         cache = common.add_mutually_exclusive_group()

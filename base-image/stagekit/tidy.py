@@ -131,6 +131,7 @@ COMMAND = Command(
     example="docker run --rm -v data:/data airflow-ml-base -m stagekit.tidy --before 2026-08-31 --dry-run",
     needs_ds=False,
     publishes=False,
+    writes=True,
 )
 
 

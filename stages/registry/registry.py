@@ -125,6 +125,7 @@ COMMANDS = (
         ),
         needs_ds=False,
         publishes=False,
+        writes=True,  # the files of a model that are missing, and what was resolved last
         docker=MLFLOW,
     ),
     Command(

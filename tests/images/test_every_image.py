@@ -5,6 +5,8 @@ import re
 from functools import cache
 from typing import Any
 
+import pytest
+
 from tests.harness import CONFINED, ROOT, docker, images, python, wait_until
 from tests.images.probe import facts
 
@@ -56,15 +58,26 @@ def test_help_of_every_stage_has_one_layout_and_examples_that_its_parser_takes(s
     assert others == (found["commands"] if of_commands else [])
 
 
-def test_what_would_go_with_the_container_is_not_published() -> None:
-    lost = docker("run", "--rm", "--network=none", images()["generator"], "--ds=2026-11-21", "--rows=100", check=False)
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("generator", ["--ds=2026-11-21", "--rows=100"]),
+        ("registry", ["resolve"]),
+        ("preprocessing", ["infer-schema", "--data=/own/data.csv", "--out=/data/schema.json"]),
+        ("base", ["-m", "stagekit.tidy", "--before=2026-11-21"]),
+        ("base", ["-m", "stagekit.check_storage"]),
+    ],
+)
+def test_what_would_go_with_the_container_is_not_written(name: str, arguments: list[str]) -> None:
+    lost = docker("run", "--rm", "--network=none", images()[name], *arguments, check=False)
     assert (lost.returncode, lost.stdout) == (2, "")
-    assert "/data is no mount, so what is published there goes with the container" in lost.stderr
+    assert "/data is no mount, so what is written there goes with the container" in lost.stderr
     assert "docker run -v data:/data" in lost.stderr
-    meant = docker(
-        "run", "--rm", "--network=none", images()["generator"], "--ds=2026-11-21", "--rows=100", "--data-dir=/data"
-    )
-    assert json.loads(meant.stdout)["rows"] == 100
+
+
+def test_folder_of_the_container_is_written_to_if_it_is_named() -> None:
+    options = ("--ds=2026-11-21", "--rows=100", "--data-dir=/data")
+    assert json.loads(docker("run", "--rm", "--network=none", images()["generator"], *options).stdout)["rows"] == 100
 
 
 def test_image_holds_python_3_13_and_stagekit(image: str) -> None:

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from stagekit import Command, cli, run_stage
+from stagekit import Command, cli, option, run_stage
 
 from tests.harness import PATIENCE_S
 
@@ -131,20 +132,29 @@ def test_help_has_what_the_command_does_apart_from_what_every_stage_has(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("publishes", "options", "code"), [(True, [], 2), (False, [], 0), (True, ["--data-dir={folder}"], 0)]
+    ("does", "options", "code"),
+    [
+        ({}, [], 2),
+        ({}, ["--data-dir={folder}"], 0),
+        ({"publishes": False}, [], 0),
+        ({"publishes": False, "writes": True}, [], 2),
+        ({"publishes": False, "writes": True}, ["--data-dir={folder}"], 0),
+        ({"publishes": False}, ["--out={folder}/schema.json"], 2),
+        ({"publishes": False}, ["--out={folder}-of-another-mount/schema.json"], 0),
+    ],
 )
-def test_default_folder_that_is_no_mount_gets_no_publication(
+def test_default_folder_that_is_no_mount_gets_no_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    publishes: bool,
+    does: dict[str, Any],
     options: list[str],
     code: int,
 ) -> None:
     """The data would go with the container; exit code 0 looked as if it had been kept."""
     monkeypatch.setattr(cli, "DATA", tmp_path)
     monkeypatch.delenv("ML_DATA_DIR", raising=False)
-    command = Command("act", "act", f"{__name__}:act", publishes=publishes)
+    command = Command("act", "act", f"{__name__}:act", options=[option("--out", type=Path)], **does)
     arguments = ["--ds=2026-11-21", *(option.format(folder=tmp_path) for option in options)]
     assert run_stage("demo", "Demonstrates.", [command], arguments) == code
     assert (f"{tmp_path} is no mount" in capsys.readouterr().err) is (code == 2)
