@@ -17,13 +17,17 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
+from subprocess import PIPE
 from typing import Any
 
 from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, docker, locked_image, only_change, project, settings
 from airflow_ml.images.lock import revision_of
+from airflow_ml.progress import Bytes, progress, reading, say, show
+from airflow_ml.progress import copy as copy_bytes
 from airflow_ml.stack import compose, require_restored
 from airflow_ml.text_table import size_text
 
@@ -33,6 +37,16 @@ INDEX, SETTINGS, RULES = "backup.json", "env", "rules.json"
 OWN_RULES = ROOT / "dags" / RULES
 # In this order: Airflow records what MLflow has done already.
 DATABASES = ("airflow", "mlflow")
+# In a container; a file may go while this looks.
+ADD_SIZES = """
+import contextlib, os
+total = 0
+for folder, _, names in os.walk("/data"):
+    for name in names:
+        with contextlib.suppress(OSError):
+            total += os.lstat(os.path.join(folder, name)).st_size
+print(total)
+"""
 # A partition may be published while it is copied; a second copy has it whole.
 COPIES = 2
 
@@ -53,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = (arguments.folder or ROOT / "backups" / f"{now:%Y-%m-%d-%H%M%S}").absolute()
     if folder.exists():
         raise AirflowMlError(f"{folder} is there already", do="name a new folder", exit_code=WRONG_USAGE)
-    with partial_folder(folder) as partial:
+    with partial_folder(folder) as partial, show("backup"):
         torn = copy(partial)
         write_index(partial, now, torn)
         partial.rename(folder)
@@ -79,7 +93,7 @@ def partial_folder(folder: Path) -> Iterator[Path]:
             with locked(left) as is_left:
                 if is_left:
                     shutil.rmtree(left)
-                    print(f"removed {left}, of a backup that was interrupted", file=sys.stderr)
+                    say(f"removed {left}, of a backup that was interrupted")
     try:
         partial.mkdir(parents=True, mode=0o700)
     except FileExistsError:
@@ -127,10 +141,12 @@ def copy_settings_and_databases(folder: Path) -> None:
     (folder / SETTINGS).chmod(0o600)
     shutil.copyfile(OWN_RULES, folder / RULES)
     for database in DATABASES:
-        print(f"  database {database}", file=sys.stderr)
+        say(f"  database {database}")
         dump = ["exec", "--no-TTY", "postgres", "pg_dump", "--username=airflow", "--format=custom", database]
-        with (folder / f"{database}.dump").open("wb") as file:
-            pipe(["compose", *dump], do="see whether the stack runs: ./airflow-ml status", stdout=file)
+        # Nobody knows how large a dump will be.
+        with (folder / f"{database}.dump").open("wb") as file, progress(database, None, "bytes") as advance:
+            do = "see whether the stack runs: ./airflow-ml status"
+            pipe(["compose", *dump], do=do, target=file, advance=advance)
 
 
 def copy_volumes(folder: Path, sources: Mapping[str, str]) -> list[str]:
@@ -139,7 +155,7 @@ def copy_volumes(folder: Path, sources: Mapping[str, str]) -> list[str]:
     for name, source in sources.items():
         torn: list[str] = []
         for _ in range(COPIES):
-            print(f"  {name}: {source}", file=sys.stderr)
+            say(f"  {name}: {source}")
             archive = folder / f"{name}.tar.gz"
             archive_volume(source, archive)
             if not (torn := torn_partitions(archive)):
@@ -148,16 +164,38 @@ def copy_volumes(folder: Path, sources: Mapping[str, str]) -> list[str]:
     return all_torn
 
 
-def pipe(command: Sequence[str], do: str, **streams: Any) -> None:
-    """Run a docker command whose input or output are bytes.
+def pipe(
+    command: Sequence[str],
+    do: str,
+    source: Bytes | None = None,
+    target: Bytes | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+    what: str = "",
+) -> None:
+    """Run a docker command that reads `source`, or whose output goes into `target`; `advance` gets their bytes.
 
-    Errors: AirflowMlError with what it wrote to stderr, and what to do.
+    Errors: AirflowMlError with `what` was done, what docker wrote to stderr, and what to do.
     """
-    done = subprocess.run(["docker", *command], cwd=ROOT, stderr=subprocess.PIPE, check=False, **streams)
-    if done.returncode:
-        raise AirflowMlError(
-            f"docker {' '.join(command)} failed: {done.stderr.decode(errors='replace').strip()}", do=do
-        )
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as errors,
+        subprocess.Popen(
+            ["docker", *command],
+            cwd=ROOT,
+            stdin=PIPE if source else None,
+            stdout=PIPE if target else None,
+            stderr=errors,
+        ) as process,
+    ):
+        # If docker ends early, what it says is the reason.
+        with contextlib.suppress(BrokenPipeError):
+            if source and process.stdin:
+                with process.stdin:
+                    copy_bytes(source, process.stdin, advance)
+            if target and process.stdout:
+                copy_bytes(process.stdout, target, advance)
+        if process.wait():
+            errors.seek(0)
+            raise AirflowMlError(f"{what or ' '.join(['docker', *command])} failed: {errors.read().strip()}", do=do)
 
 
 @contextlib.contextmanager
@@ -172,21 +210,25 @@ def container_with(source: str, mode: str) -> Iterator[str]:
 
 def archive_volume(source: str, archive: Path) -> None:
     """Write a volume's files, with owners and modes, into an archive."""
-    with container_with(source, "ro") as container, gzip.open(archive, "wb", compresslevel=1) as file:
-        command = ["docker", "cp", f"{container}:/data/.", "-"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            shutil.copyfileobj(process.stdout, file)
-            said = process.stderr.read().decode(errors="replace").strip()
-    if process.returncode:
-        raise AirflowMlError(f"{source} could not be copied: {said}", do="run the backup again")
+    what, do = f"copying {source}", "run the backup again"
+    with (
+        progress(what, size_of(source), "bytes") as advance,
+        container_with(source, "ro") as container,
+        gzip.open(archive, "wb", compresslevel=1) as file,
+    ):
+        pipe(["cp", f"{container}:/data/.", "-"], do=do, target=file, advance=advance, what=what)
+
+
+def size_of(source: str) -> int:
+    """How many bytes the files of a volume or host folder have, as far as the images' user sees them."""
+    options = ["--rm", "--network=none", "--read-only", f"--volume={source}:/data:ro"]
+    return int(docker("run", *options, locked_image("base"), "-c", ADD_SIZES))
 
 
 def torn_partitions(archive: Path) -> list[str]:
     """The partitions of an archive in which a file is missing or has other bytes than the mark says."""
     hashes, marks = dict[str, str](), dict[PurePosixPath, Any]()
-    with tarfile.open(archive) as tar:
+    with reading(archive, f"checking {archive.name}") as file, tarfile.open(fileobj=file, mode="r|gz") as tar:
         for member in tar:
             path = PurePosixPath(member.name)
             if not member.isfile():
@@ -222,7 +264,7 @@ def digest(content: Any) -> str:
 
 
 def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with reading(path, f"hashing {path.name}") as file:
         return digest(file)
 
 

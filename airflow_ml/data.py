@@ -1,11 +1,17 @@
 """The published data, in a volume or a host folder: read in a short container of the base image, as a stage would."""
 
+import contextlib
 import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
-from airflow_ml.common import AirflowMlError, locked_image, settings, try_docker
+from airflow_ml.common import ROOT, AirflowMlError, locked_image, settings, try_docker
+from airflow_ml.progress import progress
 
 DATA_FOLDER = "/data"
 # As the Dags confine every stage (dags/ml/operator.py; a test fails when the two differ).
@@ -56,6 +62,39 @@ def run_in_base(data: Data, program: tuple[str, ...], request: dict[str, Any], *
     if done.returncode:
         raise _failed((done.stderr or done.stdout).strip() or f"exit code {done.returncode}")
     answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def ask_for_long(
+    data: Data, program: tuple[str, ...], request: dict[str, Any], *mounts: str, what: str
+) -> dict[str, Any]:
+    """The same for a program that says with lines of JSON before its answer how far it is; shows it as `what`."""
+    options = ["--rm", "--interactive", *data.confined, *mounts]
+    command = ["docker", "run", *options, locked_image("base"), *program]
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, cwd=ROOT, stdin=PIPE, stdout=PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # what it has said is the reason
+            process.stdin.write(json.dumps({**request, "progress": True}))
+            process.stdin.close()
+        answer = _answer(process.stdout, what)
+        if process.wait():
+            errors.seek(0)
+            raise _failed(errors.read().strip() or f"exit code {process.returncode}")
+    return answer
+
+
+def _answer(lines: Iterator[str], what: str) -> dict[str, Any]:
+    """The last line; those before say how many bytes of how many are done."""
+    answer: dict[str, Any] = json.loads(next(lines, "{}"))
+    if "total" in answer:
+        with progress(what, answer["total"], "bytes") as advance:
+            for line in lines:
+                answer = json.loads(line)
+                advance(answer.get("done", 0))
     return answer
 
 

@@ -17,8 +17,6 @@ import contextlib
 import gzip
 import json
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,6 +51,7 @@ from airflow_ml.common import (
 from airflow_ml.doctor import PORTS, major
 from airflow_ml.images.lock import revision_of
 from airflow_ml.make_env import data_mount, docker_gid, docker_socket, make_data_folder, make_env
+from airflow_ml.progress import reading, say, show
 from airflow_ml.secret_files import remove_secrets, write_secrets
 from airflow_ml.stack import compose, must_compose, restore_marker, start, unhealthy_services
 
@@ -72,7 +71,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check the backup; then fill the volumes, or replace the databases, and start."""
     folder = arguments.folder.absolute()
-    index = read_index(folder)
+    with show("restore"):
+        index = read_index(folder)
     require_own_settings(folder, arguments.databases)
     if arguments.databases:
         replace_databases(folder, index)
@@ -97,7 +97,8 @@ def restore_all(folder: Path, index: Mapping[str, Any]) -> None:
         machine.images()
         require_postgres(index)
         mark_unfinished(f"./airflow-ml clean, then ./airflow-ml restore {folder}")
-        fill(folder)
+        with show("restore"):
+            fill(folder)
         undo.pop_all()
 
 
@@ -107,8 +108,9 @@ def replace_databases(folder: Path, index: Mapping[str, Any]) -> None:
         raise AirflowMlError("there is no .env, so no database to replace", do=f"./airflow-ml restore {folder}")
     make_env()
     machine.images()
-    require_readable(folder, require_postgres(index))
-    with contextlib.ExitStack() as undo:
+    image = require_postgres(index)
+    with show("restore"), contextlib.ExitStack() as undo:
+        require_readable(folder, image)
         remove_databases(folder)
         undo.callback(remove_databases, folder)
         fill_databases(folder, do=AGAIN)
@@ -183,8 +185,8 @@ def require_readable(folder: Path, image: str) -> None:
     """
     command = ["run", "--rm", "--interactive", "--network=none", "--entrypoint=pg_restore", image, "--file=/dev/null"]
     for database in DATABASES:
-        with (folder / f"{database}.dump").open("rb") as file:
-            pipe(command, do="restore another backup; nothing was removed", stdin=file)
+        with reading(folder / f"{database}.dump", f"reading {database}.dump") as file:
+            pipe(command, do="restore another backup; nothing was removed", source=file)
 
 
 def require_own_settings(folder: Path, databases: bool) -> None:
@@ -263,7 +265,7 @@ def fill(folder: Path) -> None:
     if done.returncode:
         raise AirflowMlError(f"the stack could not be made: {done.stderr.strip()}")
     for name, source in volumes(settings()).items():
-        print(f"  {name}: {source}", file=sys.stderr)
+        say(f"  {name}: {source}")
         unpack(folder / f"{name}.tar.gz", source)
     fill_databases(folder, do=ANOTHER)
 
@@ -283,26 +285,21 @@ def fill_databases(folder: Path, do: str) -> None:
     pipe([*in_postgres, "createuser", "--username=airflow", "mlflow"], do=do)
     pipe([*in_postgres, "createdb", "--username=airflow", "--owner=mlflow", "mlflow"], do=do)
     for database in DATABASES:
-        print(f"  database {database}", file=sys.stderr)
+        say(f"  database {database}")
         options = ["--username=airflow", "--no-owner", "--exit-on-error", f"--role={database}", f"--dbname={database}"]
-        with (folder / f"{database}.dump").open("rb") as file:
-            pipe([*in_postgres, "pg_restore", *options], do=do, stdin=file)
+        with reading(folder / f"{database}.dump", f"filling the database {database}") as file:
+            pipe([*in_postgres, "pg_restore", *options], do=do, source=file)
 
 
 def unpack(archive: Path, target: str) -> None:
     """Write the files of an archive, with owners and modes, into a volume or host folder."""
-    with container_with(target, "rw") as container, gzip.open(archive) as file:
-        command = ["docker", "cp", "-", f"{container}:/data"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            assert process.stdin is not None
-            assert process.stderr is not None
-            # If docker ends early, what it says is the reason.
-            with contextlib.suppress(BrokenPipeError):
-                shutil.copyfileobj(file, process.stdin)
-                process.stdin.close()
-            said = process.stderr.read().decode(errors="replace").strip()
-    if process.returncode:
-        raise AirflowMlError(f"{archive} could not be written into {target}: {said}", do=ANOTHER)
+    what = f"writing {archive.name} into {target}"
+    with (
+        container_with(target, "rw") as container,
+        reading(archive, what) as packed,
+        gzip.open(packed) as file,
+    ):
+        pipe(["cp", "-", f"{container}:/data"], do=ANOTHER, source=file, what=what)
 
 
 def remove(data: str) -> None:

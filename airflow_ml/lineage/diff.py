@@ -15,6 +15,7 @@ from airflow_ml.lineage.compare import Change, Comparison, Pair, compare, role
 from airflow_ml.lineage.diff_tables import tables, value_text
 from airflow_ml.lineage.graph import Lineage, Step, short, to_json
 from airflow_ml.lineage.read import given, impossible, lineage_or_kept
+from airflow_ml.progress import show
 
 KINDS = {"call": "call", "argument": "arguments", "parameter": "parameters", "seed": "seed", "version": "versions"}
 
@@ -28,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what differs between two runs."""
-    with impossible():
+    with impossible(), show("diff"):
         data = load_data()
         a, b = lineage_or_kept(data, arguments.a), lineage_or_kept(data, arguments.b)
     comparison = compare(a, b)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_ml.common import AirflowMlError, inspect_images
-from airflow_ml.data import DATA_FOLDER, Data, require_data, run_in_base
+from airflow_ml.data import DATA_FOLDER, Data, ask_for_long, require_data
 from airflow_ml.lineage.graph import Lineage, Step, lineage_of
 
 # What the commands return if they cannot do their work; 1 is what they find.
@@ -48,7 +48,7 @@ def lineage_or_kept(data: Data, text: str) -> Lineage:
 def _ask(data: Data, targets: list[str], marks: dict[str, Any]) -> Lineage:
     request = {"root": DATA_FOLDER, "targets": targets, "marks": marks}
     require_data(data)
-    answer = run_in_base(data, READER, request, data.mount(DATA_FOLDER))
+    answer = ask_for_long(data, READER, request, data.mount(DATA_FOLDER), what="hashing files")
     for target in answer["targets"]:
         if "problem" in target:
             near = f"; near names: {', '.join(target['near'])}" if target["near"] else ""

@@ -16,6 +16,7 @@ from airflow_ml.data import Data, load_data
 from airflow_ml.lineage.graph import Lineage, Step, call_text, command_line, short, to_json
 from airflow_ml.lineage.read import given, impossible, read_lineage
 from airflow_ml.lineage.volume import compare_bytes, fill, run_stage, scratch_volume
+from airflow_ml.progress import say, show, track
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make a file or partition again, and compare the bytes."""
     steps = []
-    with impossible():
+    with impossible(), show("rerun"):
         data, everything = load_data(), arguments.depth == "all"
         lineage = read_lineage(data, arguments.file)
         if everything:  # what is made from the raw data on may differ for these reasons
             for path, problem in lineage.problems:
-                print(f"Note: {path} {problem.text}", file=sys.stderr)
+                say(f"Note: {path} {problem.text}")
         for step in rerun(data, lineage, everything=everything, locked=arguments.images == "locked"):
             steps.append(step)
             if arguments.format == "text":
-                print("\n".join(report(step)), flush=True)
+                say("\n".join(report(step)), sys.stdout)
     print(to_json(document(steps)) if arguments.format == "json" else verdict(steps))
     return 0 if all(step.same for step in steps) else 1
 
@@ -91,10 +92,10 @@ def rerun(data: Data, lineage: Lineage, *, everything: bool, locked: bool) -> It
         if everything:
             origins = [step for step in lineage.steps.values() if is_origin(step)]
             fill(data, volume, lineage, [path for step in origins for path in step.outputs])
-        for step, image, arguments in calls:
+        for step, image, arguments in track(calls, "running steps again", len(calls), "steps"):
             if not everything:
                 fill(data, volume, lineage, [read.path for read in step.inputs])
-            print(f"==> {step.name} of {step.partition}: {call_text(step)}", file=sys.stderr)
+            say(f"==> {step.name} of {step.partition}: {call_text(step)}")
             run_stage(data, volume, step, image, arguments)
             files = compare_bytes(data, volume, step)
             name = image if locked else step.image["name"] or image

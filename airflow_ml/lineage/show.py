@@ -14,6 +14,7 @@ from typing import Any
 from airflow_ml.data import load_data
 from airflow_ml.lineage.graph import REMOVED, File, Input, Lineage, Step, call_text, short, to_json
 from airflow_ml.lineage.read import GONE, REBUILT, given, image_ids, impossible, read_lineage, same_on_engine
+from airflow_ml.progress import show
 from airflow_ml.text_table import size_text
 
 Ids = dict[str, "str | None"]
@@ -32,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the lineage of a file or partition."""
-    with impossible():
+    with impossible(), show("lineage"):
         lineage = read_lineage(load_data(), arguments.file)
         ids = image_ids(lineage) if arguments.format != "mermaid" else {}
     if arguments.format == "mermaid":

@@ -6,15 +6,17 @@ stdin and prints the lineage as JSON on stdout. The request is an object with
   targets   partitions and files below it, such as ["models/2026-11-21"]
   verify    whether to hash the files and compare them with their marks (optional, true)
   marks     marks to take in place of those that lie there, by partition (optional); their files are not looked at
-The answer has `targets`, each with its `partition` and `files`, or with its `problem` and `near` names; `files`,
-`steps` in the order of the work, `marks` by partition, `unreadable` marks and `problems` (see `Lineage`).
+  progress  whether lines come before the answer (optional, false): {"total": N}, the bytes to hash, and for each file
+            {"done": N}
+The answer is the last line: `targets`, each with its `partition` and `files`, or with its `problem` and `near` names;
+`files`, `steps` in the order of the work, `marks` by partition, `unreadable` marks and `problems` (see `Lineage`).
 """
 
 import difflib
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -169,6 +171,7 @@ class Reader:
     :param marks: marks to take in place of those that lie there, by partition; their files are not looked at
     :param verify: whether to hash each file and compare it with its mark
     :param most_partitions: marks of more partitions are not read; None: no limit
+    :param hashed: gets the size of each file that was hashed
     """
 
     def __init__(
@@ -178,7 +181,9 @@ class Reader:
         marks: Mapping[str, Any] | None = None,
         verify: bool = False,
         most_partitions: int | None = None,
+        hashed: Callable[[int], None] = lambda _: None,
     ) -> None:
+        self._hashed = hashed
         self._root, self._given, self._verify, self._most = root, dict(marks or {}), verify, most_partitions
         self._marks: dict[str, Mapping[str, Any] | Problem] = {}
 
@@ -291,6 +296,7 @@ class Reader:
     def _damage(self, path: str, output: Mapping[str, Any]) -> Problem | None:
         try:
             size, sha256 = (self._root / path).stat().st_size, file_sha256(self._root / path)
+            self._hashed(size)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             if removed := output.get("removed"):
                 return Problem("removed", f"was removed on {removed} to save space, so its bytes cannot be checked")
@@ -332,11 +338,21 @@ def _is_inside(path: str) -> bool:
     return bool(parts.parts) and all(map(is_file_name, parts.parts)) and len(path.encode()) <= LONGEST_PATH
 
 
-def answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to a request, as the module's docstring describes both."""
-    reader = Reader(Path(request["root"]), marks=request.get("marks"), verify=request.get("verify", True))
-    targets = [reader.resolve(text) for text in request["targets"]]
-    lineage = reader.follow(_paths(targets))
+def answer(request: Mapping[str, Any], show: Callable[[dict[str, Any]], None] = lambda _: None) -> dict[str, Any]:
+    """The answer to a request, as the module's docstring describes both; `show` gets the lines before it."""
+    root, marks, verify = Path(request["root"]), request.get("marks"), request.get("verify", True)
+
+    def follow(reader: Reader) -> tuple[list[dict[str, Any]], Lineage]:
+        targets = [reader.resolve(text) for text in request["targets"]]
+        return targets, reader.follow(_paths(targets))
+
+    if request.get("progress"):
+        _, known = follow(Reader(root, marks=marks))
+        show({"total": sum(file.output["size"] for file in known.files.values() if file.output)})
+        reader = Reader(root, marks=marks, verify=verify, hashed=lambda size: show({"done": size}))
+    else:
+        reader = Reader(root, marks=marks, verify=verify)
+    targets, lineage = follow(reader)
     return {"targets": targets, **lineage.to_document()}
 
 
@@ -346,4 +362,4 @@ def _paths(targets: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(answer(json.load(sys.stdin))))
+    print(json.dumps(answer(json.load(sys.stdin), lambda line: print(json.dumps(line), flush=True))))

@@ -12,7 +12,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+# The host tool loads this file too, with Python 3.10, where a handler takes no type.
+if TYPE_CHECKING:
+    StreamHandler = logging.StreamHandler[TextIO]
+else:
+    StreamHandler = logging.StreamHandler
 
 log = logging.getLogger("stagekit")
 
@@ -142,7 +148,16 @@ def draw(screen: TextIO, text: str) -> None:
         screen.flush()
 
 
-class LogHandler(logging.StreamHandler[TextIO]):
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print a line, to stderr by default; on a terminal it takes the bar away first."""
+    with _screen:
+        if sys.stderr.isatty():
+            sys.stderr.write(ERASE)
+            sys.stderr.flush()
+        print(text, file=stream or sys.stderr, flush=True)
+
+
+class LogHandler(StreamHandler):
     """Writes the log to stderr; on a terminal it takes the bar away first."""
 
     def __init__(self) -> None:

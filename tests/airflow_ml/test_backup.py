@@ -36,7 +36,8 @@ def checkout(tmp_path: Path) -> Path:
     for part in ("airflow_ml", "setup"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "dags").mkdir()
-    for name in (".env.example", "docker-compose.yml", "dags/rules.json"):
+    (folder / "base-image" / "stagekit").mkdir(parents=True)
+    for name in (".env.example", "docker-compose.yml", "dags/rules.json", "base-image/stagekit/progress.py"):
         shutil.copy(ROOT / name, folder / name)
     return folder
 

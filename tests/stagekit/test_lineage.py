@@ -191,13 +191,26 @@ def test_given_mark_is_taken_and_its_files_are_not_looked_at(root: Path) -> None
 
 
 # As a program
-def ask(root: Path, *targets: str, **request: Any) -> dict[str, Any]:
+def lines_of(root: Path, *targets: str, **request: Any) -> list[dict[str, Any]]:
     given = json.dumps({"root": str(root), "targets": targets, **request})
     environment = {**os.environ, "PYTHONPATH": str(BASE_IMAGE)}
     command = [sys.executable, "-m", "stagekit.lineage"]
     done = subprocess.run(command, input=given, capture_output=True, text=True, check=True, env=environment)
-    found: dict[str, Any] = json.loads(done.stdout)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def ask(root: Path, *targets: str, **request: Any) -> dict[str, Any]:
+    [found] = lines_of(root, *targets, **request)
     return found
+
+
+def test_program_says_before_its_answer_how_far_it_is(root: Path) -> None:
+    total, *done, found = lines_of(root, MODEL, progress=True)
+    size = sum((root / path).stat().st_size for path in found["files"])
+    assert total == {"total": size}
+    assert sum(line["done"] for line in done) == size
+    assert len(done) == len(found["files"]) == 7
+    assert found == ask(root, MODEL)
 
 
 def test_program_answers_with_targets_steps_in_order_marks_and_problems(root: Path) -> None:

@@ -88,9 +88,9 @@ class Pipeline:
         (self.root / partition / "_meta.json").write_text(json.dumps(mark))
 
 
-def read_here(_: Data, program: tuple[str, ...], request: dict[str, Any], mount: str) -> dict[str, Any]:
+def read_here(_: Data, program: tuple[str, ...], request: dict[str, Any], mount: str, what: str) -> dict[str, Any]:
     """The answer of the program that a container of the base image runs; tests/images/test_lineage.py runs that."""
-    assert program == ("-m", "stagekit.lineage")
+    assert (program, what) == (("-m", "stagekit.lineage"), "hashing files")
     root = mount.partition("source=")[2].partition(",")[0]
     found: dict[str, Any] = json.loads(json.dumps(answer({**request, "root": root})))
     return found
@@ -105,7 +105,7 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     # Made up as well: what is installed where the tests run is much, and not what a stage's image holds.
     monkeypatch.setattr(metadata, "distributions", lambda: VERSIONS)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # what a power cut leaves is not the subject here
-    monkeypatch.setattr(read, "run_in_base", read_here)
+    monkeypatch.setattr(read, "ask_for_long", read_here)
     monkeypatch.setattr(read, "inspect_images", lambda names: {n: {"Id": FOUND[n]} for n in names if n in FOUND})
     FOUND.clear()
     FOUND.update({f"airflow-ml-{step[1]}:0123456789ab": IMAGE_ID for step in STEPS} | {IMAGE_ID: IMAGE_ID})
