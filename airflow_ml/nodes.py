@@ -18,7 +18,6 @@ CHECK = ("-m", "stagekit.check_storage", "--changes=20")
 SAFE = "safe"
 # A node may have to pull the base image before it joins.
 JOIN_S = 120
-JOINING = re.compile(r"--join (\w+)")
 
 
 @dataclass(frozen=True)
@@ -86,32 +85,23 @@ def check_here(data: Data) -> "subprocess.CompletedProcess[str]":
 
 
 def _check_with(node: Node, data: Data) -> "subprocess.CompletedProcess[str]":
-    """This host leads a check; a job on the node joins it."""
+    """This host and a job on the node check together."""
     image = image_lock().get("base", {}).get("pushed")
     if not image:
         raise AirflowMlError("the base image was not pushed", do="./build_images.sh --push ADDRESS")
     name, mount = f"airflow-ml-check-{uuid.uuid4().hex[:8]}", data.mount(DATA_FOLDER, writable=True)
-    lead = ["docker", "run", "--rm", f"--name={name}", *data.confined, mount, locked_image("base"), *CHECK]
-    leader = subprocess.Popen(
-        [*lead, "--hosts=2", f"--wait={JOIN_S}"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert leader.stderr is not None
+    meet = (*CHECK, f"--meet={name}", f"--wait={JOIN_S}")
     try:
-        before = ""
-        while not (word := JOINING.search(before)) and (line := leader.stderr.readline()):
-            before += line
-        if word:
-            docker(
-                "service", "create", "--quiet", "--detach", f"--name={name}", "--mode=replicated-job",
-                "--restart-condition=none", f"--constraint=node.id=={node.id}", "--read-only", "--cap-drop=ALL",
-                f"--user={data.user}", mount, image, *CHECK, f"--join={word[1]}",
-            )  # fmt: skip
-        printed, after = leader.communicate()
+        docker(
+            "service", "create", "--quiet", "--detach", f"--name={name}", "--mode=replicated-job",
+            "--restart-condition=none", f"--constraint=node.id=={node.id}", "--read-only", "--cap-drop=ALL",
+            f"--user={data.user}", mount, image, *meet,
+        )  # fmt: skip
+        here = ("run", "--rm", f"--name={name}", *data.confined, mount, locked_image("base"))
+        done = try_docker(*here, *meet)
         job = try_docker("service", "ps", "--no-trunc", "--format", "{{.CurrentState}} {{.Error}}", name).stdout
     finally:
         try_docker("service", "rm", name)
         try_docker("rm", "--force", name)
-        leader.wait()
-    error = f"{(before + after).rstrip()}; the job on {node.name}: {' '.join(job.split()) or 'was not made'}"
-    return subprocess.CompletedProcess(lead, leader.returncode, printed, error)
+    done.stderr = f"{done.stderr.rstrip()}; the job on {node.name}: {' '.join(job.split()) or 'was not made'}"
+    return done

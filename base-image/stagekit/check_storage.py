@@ -10,12 +10,13 @@ Exit    0 the folder is safe, 1 nobody joined or the check was ended, 2 wrong us
 
 import json
 import logging
+import re
 import shutil
 import subprocess
 import sys
 import time
 import uuid
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,10 @@ from stagekit.locks import locked
 from stagekit.mark import fsync
 from stagekit.options import option, whole_number
 
-FOLDER, COUNT = ".check-storage", "count"
+FOLDER = ".check-storage"
+# The files of a check: what both change, and what one leaves for the other.
+COUNT, JOINED, BEGUN, SEEN, SEEN_BY_BOTH = "count", "joined", "begun", "seen", "seen-by-both"
+WORD = re.compile(r"[A-Za-z0-9-]{1,40}")
 MOUNT_OPTIONS = {
     "fuse.juicefs": "mount it with --attr-cache 0 --entry-cache 0 --dir-entry-cache 0",
     "nfs": "mount it with lookupcache=none,noac and without nolock or local_lock",
@@ -43,69 +47,90 @@ HOLD_S = 0.002
 log = logging.getLogger("stagekit")
 
 
+def word(text: str) -> str:
+    """The type of a word at which two hosts meet."""
+    if not WORD.fullmatch(text):
+        raise ArgumentTypeError(f"{text!r} is not a word of letters, digits and dashes, such as monday-1")
+    return text
+
+
 @dataclass
 class Seen:
-    """What one process saw: its `changes` of the file, and of its reads those that found no file, or an older one."""
+    """What one process saw: its `changes` of the file, and of its reads those that found no file, or an older one.
+
+    Of both, `total` is the count at the end.
+    """
 
     changes: int = 0
     missing: int = 0
     older: int = 0
+    total: int = 0
 
 
 def run(args: Namespace) -> Mapping[str, Any]:
-    """Lead a check with a process of this host, or with `--hosts 2` of another one; or join one.
+    """Check with another process of this host, or with `--meet` with the host that meets at the same word.
 
+    The first host leads the check, the other one joins it: only one of them can make the folder of the word.
     Errors: BadInput if the folder is not safe; StageError if the other process does not come or does not end.
     """
-    if args.join:
-        return _join(args.data_dir / FOLDER / args.join, args)
     if not args.data_dir.is_dir():
         raise UsageError(f"there is no folder {args.data_dir}", do="mount the data there, or name it with --data-dir")
-    meeting = args.data_dir / FOLDER / uuid.uuid4().hex[:8]
-    meeting.mkdir(parents=True)
+    meeting = args.data_dir / FOLDER / (args.meet or uuid.uuid4().hex[:8])
+    meeting.parent.mkdir(exist_ok=True)
     try:
-        (meeting / COUNT).write_text("0")
-        return _lead(meeting, args)
-    finally:
-        shutil.rmtree(meeting, ignore_errors=True)
-
-
-def _lead(meeting: Path, args: Namespace) -> dict[str, Any]:
-    joining = ["-m", "stagekit.check_storage", "--join", meeting.name, "--changes", str(args.changes)]
-    if args.hosts > 1:
-        log.info("run this on the other host, with the data mounted at /data: "
-                 "docker run --rm -v DATA:/data airflow-ml-base %s", " ".join(joining))  # fmt: skip
-        other = None
+        meeting.mkdir()
+    except FileExistsError:
+        seen = _join(meeting, args)
     else:
-        other = subprocess.Popen(
-            [sys.executable, *joining, "--data-dir", str(args.data_dir)], stdout=subprocess.DEVNULL
-        )
+        seen = _lead(meeting, args)
+    _judge(args, seen)
+    return {"hosts": 2 if args.meet else 1, "file_system": file_system(args.data_dir), "changes": seen.total}
+
+
+def _lead(meeting: Path, args: Namespace) -> Seen:
+    other = None
     try:
-        _wait_for(meeting / "joined", args.wait, "nobody joined")
+        _write(meeting / COUNT, "0")
+        if args.meet:
+            log.info("waiting for another host, which runs the same command")
+        else:
+            same = ["-m", "stagekit.check_storage", "--meet", meeting.name, "--changes", str(args.changes)]
+            command = [sys.executable, *same, "--data-dir", str(args.data_dir)]
+            other = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _wait_for(meeting / JOINED, args.wait, "nobody joined")
+        _write(meeting / BEGUN, "")
         ours = _change(meeting, args.changes)
-        theirs = Seen(**json.loads(_wait_for(meeting / "seen", args.wait, "the other process did not end")))
-    finally:
+        theirs = Seen(**json.loads(_wait_for(meeting / SEEN, args.wait, "the other process did not end")))
+        with locked(meeting):
+            total = int((meeting / COUNT).read_text())
+        seen = Seen(ours.changes + theirs.changes, ours.missing + theirs.missing, ours.older + theirs.older, total)
+        _write(meeting / SEEN_BY_BOTH, json.dumps(asdict(seen)))
+    except BaseException:
         if other is not None:
             other.terminate()
+        shutil.rmtree(meeting, ignore_errors=True)
+        raise
+    finally:
+        if other is not None:
             other.wait()
-    with locked(meeting):
-        total = int((meeting / COUNT).read_text())
-    _judge(args, [ours, theirs], total)
-    return {"hosts": args.hosts, "file_system": file_system(args.data_dir), "changes": total}
+    return seen
 
 
-def _join(meeting: Path, args: Namespace) -> dict[str, Any]:
-    if not meeting.is_dir():
+def _join(meeting: Path, args: Namespace) -> Seen:
+    try:
+        (meeting / JOINED).touch(exist_ok=False)
+    except FileExistsError:
         raise StageError(
-            f"nobody leads the check {args.join} in {meeting.parent}",
-            expected="the word that the first host printed, on the same data",
-            do="run the check without --join on the first host, and join while it waits",
-        )
-    _write(meeting / "joined", "")
-    seen = _change(meeting, args.changes)
-    _write(meeting / "seen", json.dumps(asdict(seen)))
-    _judge(args, [seen])
-    return {"file_system": file_system(args.data_dir), **asdict(seen)}
+            f"two processes have met at {meeting.name} already",
+            expected="a word for each check",
+            do="choose another word, on both hosts",
+        ) from None
+    _wait_for(meeting / BEGUN, args.wait, "the host that was here first does not answer")
+    _write(meeting / SEEN, json.dumps(asdict(_change(meeting, args.changes))))
+    seen = Seen(**json.loads(_wait_for(meeting / SEEN_BY_BOTH, args.wait, "the other process did not end")))
+    # The last one to look.
+    shutil.rmtree(meeting, ignore_errors=True)
+    return seen
 
 
 def _change(meeting: Path, changes: int) -> Seen:
@@ -151,12 +176,12 @@ def _wait_for(path: Path, seconds: float, otherwise: str) -> str:
     raise StageError(f"{otherwise}: {path} did not appear within {seconds:g} s", do="look at the other process")
 
 
-def _judge(args: Namespace, seen: Sequence[Seen], total: int | None = None) -> None:
-    """Errors: BadInput that names all that was missing or old, and what was lost if the `total` is known."""
-    made, missing, older = (sum(getattr(one, name) for one in seen) for name in ("changes", "missing", "older"))
+def _judge(args: Namespace, seen: Seen) -> None:
+    """Errors: BadInput that names all that was missing, old or lost. Both hosts come to the same verdict."""
+    made, missing, older = seen.changes, seen.missing, seen.older
     found = []
-    if total is not None and total != made:
-        found.append(f"{made - total} of {made} changes were lost, because two processes held one lock")
+    if seen.total != made:
+        found.append(f"{made - seen.total} of {made} changes were lost, because two processes held one lock")
     if missing:
         found.append(f"{missing} of {made} reads did not find a file that had just been replaced")
     if older:
@@ -190,8 +215,7 @@ COMMAND = Command(
     writes=True,
     example="docker run --rm -v data:/data airflow-ml-base -m stagekit.check_storage",
     options=(
-        option("--hosts", type=whole_number(1, 2), default=1, metavar="N", help="2: wait for another host to join"),
-        option("--join", metavar="WORD", help="take part in the check that another host leads"),
+        option("--meet", type=word, metavar="WORD", help="check with the host that runs the same command"),
         option("--changes", type=whole_number(1), default=100, metavar="N", help="of each process (default: 100)"),
         option("--wait", type=whole_number(1), default=120, metavar="S", help="for the other (default: 120 seconds)"),
     ),

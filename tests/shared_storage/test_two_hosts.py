@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import time
+from uuid import uuid4
 
 import pytest
 
@@ -98,19 +99,18 @@ def test_mount_that_keeps_old_names_is_refused_with_the_options_to_use(lab: Lab,
     assert "mount it with --attr-cache 0 --entry-cache 0 --dir-entry-cache 0" in other.stderr
 
 
-def check_between(leader: Host, other: Host) -> tuple[subprocess.CompletedProcess[str], ...]:
-    """Run the check as two people would: the leader prints the word with which the other one joins."""
-    few = ("--changes", "30")
-    leading = subprocess.Popen(
-        leader.check_storage("--hosts", "2", *few), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+def check_between(*hosts: Host) -> tuple[subprocess.CompletedProcess[str], ...]:
+    """Run the same check on both hosts, as two people would."""
+    meet = ("--meet", uuid4().hex[:8], "--changes", "30")
+    running = [
+        subprocess.Popen(host.check_storage(*meet), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for host in hosts
+    ]
+    printed = [process.communicate(timeout=PATIENCE_S) for process in running]
+    return tuple(
+        subprocess.CompletedProcess([], process.returncode, *texts)
+        for process, texts in zip(running, printed, strict=True)
     )
-    assert leading.stderr is not None
-    word = leading.stderr.readline().partition("--join ")[2].split()[0]
-    joined = subprocess.run(
-        other.check_storage("--join", word, *few), text=True, capture_output=True, timeout=PATIENCE_S, check=False
-    )
-    out, err = leading.communicate(timeout=PATIENCE_S)
-    return subprocess.CompletedProcess([], leading.returncode, out, err), joined
 
 
 def test_two_hosts_publish_steps_of_one_partition_and_none_is_lost(hosts: tuple[Host, Host]) -> None:

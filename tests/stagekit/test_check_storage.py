@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,31 +19,31 @@ def _as_in_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(check_storage.__file__).parents[1]))
 
 
+def assert_clean(root: Path) -> None:
+    """No check is left; a file that was locked stays."""
+    assert not [path for path in (root / check_storage.FOLDER).iterdir() if path.is_dir()]
+
+
 def test_sound_folder_passes_and_is_left_clean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(tmp_path) == 0
     line = json.loads(capsys.readouterr().out)
     assert (line["hosts"], line["changes"]) == (1, 40)
     assert line["file_system"] != "unknown"
-    assert not [path for path in (tmp_path / check_storage.FOLDER).iterdir() if path.is_dir()]
+    assert_clean(tmp_path)
 
 
-def lead_and_join(root: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    """Both sides of a check in threads; returns the leader's exit code, and what both logged."""
-    codes: list[int] = []
-    leader = threading.Thread(target=lambda: codes.append(check(root, "--hosts", "2")))
-    leader.start()
-    words: list[str] = []
-    while not words and leader.is_alive():
-        words = [path.parent.name for path in (root / check_storage.FOLDER).glob("*/count")]
-    check(root, "--join", words[0])
-    leader.join()
-    return codes[0], capsys.readouterr().err
+def meet(root: Path, capsys: pytest.CaptureFixture[str]) -> tuple[list[int], str]:
+    """Both sides of a check in threads; returns their exit codes, and what both logged."""
+    with ThreadPoolExecutor(2) as pool:
+        codes = list(pool.map(lambda _: check(root, "--meet", "monday"), range(2)))
+    return codes, capsys.readouterr().err
 
 
 def test_two_sides_of_a_sound_folder_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, log = lead_and_join(tmp_path, capsys)
-    assert code == 0, log
-    assert "run this on the other host" in log
+    codes, log = meet(tmp_path, capsys)
+    assert codes == [0, 0], log
+    assert_clean(tmp_path)
+    assert "waiting for another host, which runs the same command" in log
 
 
 def test_lock_that_both_sides_get_is_refused(
@@ -52,8 +52,8 @@ def test_lock_that_both_sides_get_is_refused(
     """As where a file system grants locks on each host alone."""
     monkeypatch.setattr(check_storage, "locked", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(check_storage, "HOLD_S", 0.02)  # neither side is done before the other begins
-    code, log = lead_and_join(tmp_path, capsys)
-    assert code == 3
+    codes, log = meet(tmp_path, capsys)
+    assert codes == [3, 3]
     assert "changes were lost, because two processes held one lock" in log
     assert "do: use a file system whose locks" in log
 
@@ -61,8 +61,7 @@ def test_lock_that_both_sides_get_is_refused(
 @pytest.mark.parametrize(
     ("folder", "arguments", "code", "message"),
     [
-        (".", ["--join", "12345678"], 1, "nobody leads the check 12345678"),
-        (".", ["--hosts", "2"], 1, "nobody joined"),
+        (".", ["--meet", "monday"], 1, "nobody joined"),
         ("/no/such/folder", [], 2, "there is no folder /no/such/folder"),
     ],
 )
@@ -70,6 +69,30 @@ def test_check_that_cannot_be_made_is_no_success(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str, arguments: list[str], code: int, message: str
 ) -> None:
     assert check(tmp_path / folder, *arguments, wait="1") == code
+    assert message in capsys.readouterr().err
+
+
+def test_word_is_no_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        check(tmp_path, "--meet", "../monday")
+    assert "'../monday' is not a word of letters, digits and dashes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("left", "message"),
+    [
+        (["count"], "the host that was here first does not answer"),
+        (["count", "joined", "begun"], "two processes have met at monday already"),
+    ],
+)
+def test_what_a_check_that_was_killed_has_left_is_no_other_host(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], left: list[str], message: str
+) -> None:
+    meeting = tmp_path / check_storage.FOLDER / "monday"
+    meeting.mkdir(parents=True)
+    for name in left:
+        (meeting / name).write_text("0")
+    assert check(tmp_path, "--meet", "monday", wait="1") == 1
     assert message in capsys.readouterr().err
 
 
