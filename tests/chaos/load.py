@@ -1,8 +1,10 @@
-"""Puts load on a stack of its own, and prints what each service takes of memory at the start, at most and at the end.
+"""Puts load on a stack of its own, prints what each service takes of memory, and judges it.
 
 Four backfills run together, one of each Dag, and meanwhile runs of `predict` are asked for through the API. Then the
 stack is left alone for a minute. Memory is what `docker stats` shows: without the files that the kernel could forget.
-The defaults take an hour. Exit codes: 0 every run succeeded; 1 not so, or the time was over; 2 wrong usage.
+A service leaks if it has more in the last third of the looks than in the first, by more than a tenth of its limit. The
+defaults take an hour. Exit codes: 0 every run succeeded, no service leaks, none was near its limit or ended; 1 not so,
+or the time was over; 2 wrong usage.
 """
 
 import argparse
@@ -13,7 +15,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from statistics import median
 
 from airflow_ml.airflow_api import FINAL_STATES
 from airflow_ml.backfill import begin, body_of
@@ -22,6 +26,8 @@ from airflow_ml.common import number_from_1
 from tests.end_to_end.conftest import DAGS, PROJECT, Stack, compose_stack, remove_stack, start_collector, write_rules
 from tests.harness import docker
 
+from .tables import markdown
+
 # The champion's day; the backfills begin the day after.
 TRAINED = date(2026, 8, 31)
 LOOK_S, QUIET_S = 10, 60
@@ -29,28 +35,60 @@ LOOK_S, QUIET_S = 10, 60
 AT_ONCE = 2
 SUNDAY = 7
 UNITS = {"B": 1 / 1024**2, "KiB": 1 / 1024, "MiB": 1, "GiB": 1024}
-HEADER = ("service", "limit, MiB", "start, MiB", "peak, MiB", "end, MiB")
+# Of a service's limit: the most that it may have, and the most by which it may grow.
+MOST, MOST_GROWTH = 0.9, 0.1
+HEADER = (
+    "service", "limit, MiB", "start, MiB", "first third, MiB", "last third, MiB", "peak, MiB", "end, MiB", "verdict",
+)  # fmt: skip
 States = dict[str, Counter[str]]
 
 
+@dataclass
+class Use:
+    """The memory of a service in MiB: its limit, and what was seen every LOOK_S seconds. How often it was restarted."""
+
+    limit: float
+    seen: list[float] = field(default_factory=list)
+    restarts: int = 0
+
+    @property
+    def thirds(self) -> tuple[float, float]:
+        """The median of the first and of the last third of the looks."""
+        third = max(1, len(self.seen) // 3)
+        return median(self.seen[:third]), median(self.seen[-third:])
+
+    @property
+    def verdict(self) -> str:
+        """What is wrong, in words, or "well"."""
+        first, last = self.thirds
+        if self.restarts:
+            return "restarted"
+        if max(self.seen) > MOST * self.limit:
+            return "near its limit"
+        return "leaks" if last - first > MOST_GROWTH * self.limit else "well"
+
+    def cells(self) -> list[str]:
+        """Its cells of the table."""
+        figures = (self.limit, self.seen[0], *self.thirds, max(self.seen), self.seen[-1])
+        return [*(f"{figure:.0f}" for figure in figures), self.verdict]
+
+
 class Memory:
-    """The memory of each service, in MiB: at the start, the most that was seen every LOOK_S seconds, and at the end."""
+    """The memory of each service while the block of `watched` runs."""
 
     def __init__(self) -> None:
-        self.limits: dict[str, float] = {}
-        self.start = self.look()
-        self.peak = dict(self.start)
-        self.end: dict[str, float] = {}
+        self.services: dict[str, Use] = {}
 
-    def look(self) -> dict[str, float]:
+    def look(self) -> None:
         """What each service has now."""
         containers = docker("ps", "--quiet", f"--filter=label=com.docker.compose.project={PROJECT}").stdout.split()
         lines = docker("stats", "--no-stream", "--format={{.Name}} {{.MemUsage}}", *containers).stdout.splitlines()
-        now = {}
         for name, used, _, limit in (line.split() for line in lines):
-            service = name.removeprefix(f"{PROJECT}-").rpartition("-")[0]
-            now[service], self.limits[service] = mebibytes(used), mebibytes(limit)
-        return now
+            use = self.services.setdefault(_service(name), Use(mebibytes(limit)))
+            use.seen.append(mebibytes(used))
+        restarts = docker("inspect", "--format={{.Name}} {{.RestartCount}}", *containers).stdout.splitlines()
+        for name, count in map(str.split, restarts):
+            self.services[_service(name.removeprefix("/"))].restarts = int(count)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -59,9 +97,9 @@ class Memory:
 
         def watch() -> None:
             while not ended.wait(LOOK_S):
-                for service, used in self.look().items():
-                    self.peak[service] = max(used, self.peak.get(service, 0))
+                self.look()
 
+        self.look()
         thread = threading.Thread(target=watch)
         thread.start()
         try:
@@ -69,13 +107,21 @@ class Memory:
         finally:
             ended.set()
             thread.join()
-            self.end = self.look()
+            self.look()
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong with any service."""
+        return all(use.verdict == "well" for use in self.services.values())
 
     def table(self) -> list[str]:
         """Markdown."""
-        columns = (self.limits, self.start, self.peak, self.end)
-        rows = [[name, *(f"{column.get(name, 0):.0f}" for column in columns)] for name in sorted(self.start)]
-        return [f"| {' | '.join(cells)} |" for cells in (HEADER, ["---"] * len(HEADER), *rows)]
+        return markdown(HEADER, [[name, *use.cells()] for name, use in sorted(self.services.items())])
+
+
+def _service(container: str) -> str:
+    """The service of a container, by its name."""
+    return container.removeprefix(f"{PROJECT}-").rpartition("-")[0]
 
 
 def mebibytes(text: str) -> float:
@@ -149,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for dag, count in counts.items():
         print(f"{dag}: {dict(count)} of {wanted[dag]} runs")
     print(f"{minutes:.0f} minutes")
-    return 0 if all(counts[dag] == {"success": number} for dag, number in wanted.items()) else 1
+    return 0 if memory.is_well and all(counts[dag] == {"success": number} for dag, number in wanted.items()) else 1
 
 
 if __name__ == "__main__":
