@@ -15,8 +15,10 @@ from typing import Any
 from airflow_ml.common import AirflowMlError
 
 FINAL_STATES = {"success", "failed"}
-# Between two looks at a run.
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 1.0
+# Between two looks at a run; after so many looks, also at its state if a task of it has not ended.
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S, LOOKS_AT_TASKS = 0.2, 0.6, 10
+# A task that has ended for good: it has no other try.
+ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 TIMEOUT_S = 30
 # The most that Airflow gives at once.
 PAGE = 100
@@ -130,22 +132,33 @@ class Airflow:
     def wait(self, dag: str, run: str, timeout_s: float, on_task: Callable[[Answer], None] | None = None) -> str:
         """Wait for a run to end; `on_task` gets each task that changes its state. Returns the final state."""
         seen: dict[tuple[str, int], str] = {}
-        started = time.monotonic()
+        started, looks = time.monotonic(), 0
         while (waited := time.monotonic() - started) < timeout_s:
-            state = self.run_state(dag, run)
-            # The list costs Airflow twice as much as the state, so it is read only if somebody wants it.
-            if on_task:
-                for task in self.tasks(dag, run):
-                    instance = task["task_id"], task.get("map_index", -1)
-                    if task["state"] and seen.get(instance) != task["state"]:
-                        seen[instance] = task["state"]
-                        on_task(task)
-            if state in FINAL_STATES:
-                return state
+            # The list costs Airflow twice as much as the state. So it is read only if somebody wants it, and then the
+            # state only when all tasks have ended, or now and then: a run may end before its tasks.
+            looks += 1
+            ended = on_task is not None and self._report(dag, run, seen, on_task)
+            if on_task is None or ended or looks % LOOKS_AT_TASKS == 0:
+                state = self.run_state(dag, run)
+                if state in FINAL_STATES:
+                    if on_task and not ended:
+                        self._report(dag, run, seen, on_task)
+                    return state
             # A look costs Airflow as much as a tenth of a task. So the end is noticed a twentieth of the time late.
-            time.sleep(min(max(waited / 20, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
+            pause = min(max(waited / 20, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
+            time.sleep(SHORTEST_PAUSE_S if ended else pause)
         tasks = {task["task_id"]: task["state"] for task in self.tasks(dag, run)}
         raise AirflowMlError(f"run {run} of {dag} did not end within {timeout_s:.0f} s; its tasks: {tasks}")
+
+    def _report(self, dag: str, run: str, seen: dict[tuple[str, int], str], on_task: Callable[[Answer], None]) -> bool:
+        """Report each task that is not in the state in which it was `seen`; returns whether all have ended."""
+        tasks = self.tasks(dag, run)
+        for task in tasks:
+            instance = task["task_id"], task.get("map_index", -1)
+            if task["state"] and seen.get(instance) != task["state"]:
+                seen[instance] = task["state"]
+                on_task(task)
+        return bool(tasks) and all(task["state"] in ENDED for task in tasks)
 
     def results(self, dag: str, run: str) -> Iterator[Answer]:
         """The result line of each stage that the run has run."""

@@ -97,5 +97,6 @@ with DAG(
     )
     retrain = train_on_breach(confirm)
 
-    wait_for_predictions >> label >> evaluate >> confirm >> page_of_day >> log_evaluation >> retrain
+    wait_for_predictions >> label >> evaluate >> confirm >> [page_of_day, retrain]
+    page_of_day >> log_evaluation
     decide_in_shadow(evaluate, page_of_day)

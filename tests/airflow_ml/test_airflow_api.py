@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow_ml import run_day
+from airflow_ml import airflow_api, run_day
 from airflow_ml.common import AirflowMlError
 
 from .conftest import Script, Server
@@ -80,6 +80,39 @@ def test_wait_reports_each_change_of_a_task(serve: Callable[[Script], Server]) -
     server = serve(ending_run)
     state = server.airflow.wait("generate_data", "run", 10, lambda task: seen.append(task["state"]))
     assert (state, seen) == ("success", ["running", "success"])
+
+
+def test_state_of_a_run_is_read_when_its_tasks_have_ended(serve: Callable[[Script], Server]) -> None:
+    """Each look cost three requests' work of Airflow, which the tasks waited for."""
+    looks = 4
+
+    def script(method: str, path: str, number: int) -> tuple[int, Any]:
+        ended = number >= looks - 1
+        if "/taskInstances?" in path:
+            return 200, {
+                "task_instances": [{"task_id": "x", "state": "skipped" if ended else None}],
+                "next_cursor": None,
+            }
+        return 200, {"state": "success"}
+
+    server = serve(script)
+    assert server.airflow.wait("generate_data", "run", 10, lambda _: None) == "success"
+    assert ["taskInstances" in path for _, path, _ in server.seen] == [True] * looks + [False]
+
+
+def test_run_that_ends_before_its_tasks_is_noticed(
+    serve: Callable[[Script], Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(airflow_api, "LOOKS_AT_TASKS", 2)
+
+    def script(method: str, path: str, number: int) -> tuple[int, Any]:
+        if "/taskInstances?" in path:
+            return 200, {"task_instances": [{"task_id": "x", "state": None}], "next_cursor": None}
+        return 200, {"state": "failed"}
+
+    server = serve(script)
+    assert server.airflow.wait("generate_data", "run", 10, lambda _: None) == "failed"
+    assert ["taskInstances" in path for _, path, _ in server.seen] == [True, True, False, True]
 
 
 def test_wait_that_reports_no_task_reads_none(serve: Callable[[Script], Server]) -> None:

@@ -32,7 +32,6 @@ from ml.engines import ContainerGone, EngineError, NotRun, Output, State, Work
 from ml.engines.docker import (
     DATA_FOLDER,
     LEFT_NETWORK_S,
-    LOOK_S,
     PIDS_LIMIT,
     STOP_SECONDS,
     DockerEngine,
@@ -55,6 +54,8 @@ NO_NODE, BUSY, RESTARTING = "no suitable node", "insufficient resources", "not a
 NO_NODE_S = 15
 # How a frame of a log begins; and the kind of one that holds what the engine says of the log.
 FRAME, SYSTEM_ERROR = Struct(">BxxxL"), 3
+# Seconds between two looks at a task.
+LOOK_S = 0.1
 # A network is in use until the last task on it is gone.
 NETWORK_S = 3
 
