@@ -105,7 +105,9 @@ class Parser(argparse.ArgumentParser):
         found, unknown = self.parse_known_args(arguments)
         if unknown:
             given = {text.partition("=")[0] for text in arguments}
-            self.error("; ".join(self._unknown(text, given) for text in unknown))
+            # What follows an unknown option may be its value.
+            named = [text for text in unknown if text.startswith("-")] or unknown
+            self.error("; ".join(self._unknown(text, given) for text in named))
         return found
 
     def _unknown(self, text: str, given: Container[str]) -> str:

@@ -48,6 +48,14 @@ def test_unknown_option_is_named_with_a_near_miss() -> None:
     assert "unknown argument '--colour'" in done.stderr
 
 
+def test_value_of_an_unknown_option_is_not_a_second_fault() -> None:
+    """It said that 2026-11-21 is unknown, too."""
+    done = tool("run", "--day", "2026-11-21")
+    assert done.returncode == 2
+    assert done.stderr.endswith("error: unknown argument '--day'; did you mean --ds?\n")
+    assert tool("run", "2026-11-21").stderr.endswith("error: unknown argument '2026-11-21'\n")
+
+
 @pytest.mark.parametrize("wrong", ["--day=2026-11-21", "--date=2026-11-21"])
 def test_option_that_is_given_is_not_what_an_unknown_one_means(wrong: str) -> None:
     done = tool("own", "--data=my.csv", "--target=churned", wrong)
