@@ -45,7 +45,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
             "run --ds 2026-11-21",
         ),
         Command("own", "airflow_ml.own", "take a file of your own to a model", "own --data my.csv --target churned"),
-        Command("up", "airflow_ml.stack", "start Airflow, MLflow and the reports", "up", run="up"),
+        Command("up", "airflow_ml.up", "start Airflow, MLflow and the reports", "up"),
         Command("down", "airflow_ml.stack", "stop them; data, database and images are kept", "down", run="down"),
         Command("clean", "airflow_ml.stack", "stop, and remove database, data and our images", "clean", run="clean"),
         Command("open", "airflow_ml.stack", "print the addresses of the pages", "open", run="show_addresses"),

@@ -30,6 +30,7 @@ from airflow_ml.common import (
     try_docker,
 )
 from airflow_ml.data import DATA_FOLDER, Data, load_data, require_data, run_in_base
+from airflow_ml.make_env import NEW_KEY
 from airflow_ml.nodes import check_here, check_node, nodes_of, what_is_wrong
 from airflow_ml.text_table import aligned, size_text
 
@@ -107,9 +108,11 @@ def keys(found: Mapping[str, str]) -> Finding:
     for name in (rotate.FERNET, rotate.SIGNING):
         setting = secret_files.setting(name)
         key, do = found.get(setting, ""), f"./airflow-ml rotate {name}"
+        if key.endswith(","):
+            return Finding(".env", f"has a first {setting}, and what is older is not signed yet", "make up, which signs it")
         if "," in key:
             return Finding(".env", f"has two keys in {setting}: a rotation was interrupted", do)
-        if name == rotate.SIGNING and key and not key.startswith(rotate.NEW_KEY):
+        if name == rotate.SIGNING and key and not key.startswith(NEW_KEY):
             text = f"has an {setting} of a release before, whose signatures do not say for which version they are"
             return Finding(".env", text, do)
     return Finding(".env", "has every setting")

@@ -2,7 +2,8 @@
 
 Values in <angle brackets> are filled in; every other line is copied. A host folder in the variable ML_DATA goes into
 `.env`, so that `ML_DATA=$PWD/data make run` keeps the files in a folder of the user. An existing `.env` keeps every
-line. If it is older than a setting, that setting is added, with its comment from the example.
+line. If it is older than a setting, that setting is added, with its comment from the example. One without a key to sign
+with gets its first, with a comma behind it: what has no signature stays valid until `make up` has signed it.
 """
 
 import base64
@@ -24,6 +25,9 @@ from airflow_ml.common import (
     write_atomic,
 )
 
+# How a key begins that never signed in an old form, as stages/registry/signature.py has it.
+NEW_KEY = "v2."
+SIGNING, TO_FILL_IN = "ML_REGISTRY_KEY", "<registry key>"
 DEFAULT_SOCKET = "/var/run/docker.sock"
 # The comment above the images' lines, which are the last.
 IMAGES = "# Below this line ./build_images.sh keeps the images that compose runs, such as ML_AIRFLOW_IMAGE."
@@ -69,6 +73,11 @@ def data_mount(data: str) -> str:
     return data if data.startswith("/") else "data"
 
 
+def registry_key() -> str:
+    """A random key to sign with."""
+    return NEW_KEY + secrets.token_urlsafe(24)
+
+
 def fill(line: str, data: str) -> str:
     name, sign, value = line.partition("=")
     if not sign or line.startswith("#"):
@@ -76,6 +85,7 @@ def fill(line: str, data: str) -> str:
     fillers: dict[str, Callable[[], str]] = {
         "<password>": lambda: secrets.token_urlsafe(24),
         "<fernet key>": lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        TO_FILL_IN: registry_key,
         "<uid>": lambda: owner_id(os.getuid(), data),
         "<gid>": lambda: owner_id(os.getgid(), data),
         "<docker socket>": docker_socket,
@@ -139,6 +149,13 @@ def _change_settings(target: Path, values: Mapping[str, str]) -> None:
     write_atomic(target, "\n".join(new) + "\n", mode=0o600)
 
 
+def give_first_key(target: Path) -> None:
+    """Give an installation that has never signed its first key."""
+    if not read_env(target).get(SIGNING):
+        _change_settings(target, {SIGNING: f"{registry_key()},"})
+        print(f"==> {target} has its first {SIGNING}: `make up` signs what is in MLflow", file=sys.stderr)
+
+
 def make_env(root: Path = ROOT) -> None:
     """Write `.env`, or add new settings to the one that exists."""
     with only_change(root):
@@ -149,7 +166,8 @@ def _make_env(root: Path) -> None:
     target = root / ".env"
     example = (root / ".env.example").read_text(encoding="utf-8").splitlines()
     if target.exists():
-        return add_new_settings(target, example)
+        add_new_settings(target, [line.replace(TO_FILL_IN, "") for line in example])
+        return give_first_key(target)
     data = os.environ.get("ML_DATA", "data")
     make_data_folder(data)
     write_atomic(target, "\n".join(fill(line, data) for line in example) + "\n", mode=0o600)

@@ -57,12 +57,16 @@ def ask_registry(*command: str) -> Result:
         # The stage would advise on how to call it by hand.
         raise AirflowMlError("MLflow does not answer", do="make up; ./airflow-ml logs mlflow shows why it stopped")
     environment = ("--env=ML_MLFLOW_URI=http://mlflow:5000", f"--env=ML_MODEL_NAME={settings()['ML_MODEL_NAME']}")
-    if not (password := settings().get("ML_REGISTRY_PASSWORD")):
-        raise AirflowMlError(".env has no ML_REGISTRY_PASSWORD, the password of the stage registry", do="make up")
+    password, key = settings().get("ML_REGISTRY_PASSWORD"), settings().get("ML_REGISTRY_KEY")
+    if not (password and key):
+        raise AirflowMlError(
+            ".env lacks ML_REGISTRY_PASSWORD or ML_REGISTRY_KEY, with which the stage registry logs in and signs",
+            do="make up",
+        )
     with tempfile.TemporaryDirectory() as folder:  # for its owner alone; the stage's user sees the file, not the folder
         file = Path(folder) / "mlflow.json"
         file.write_text(
-            json.dumps({"login": "registry", "password": password, "key": settings().get("ML_REGISTRY_KEY") or None})
+            json.dumps({"login": "registry", "password": password, "key": key})
         )
         file.chmod(0o644)
         mount = bind(file, f"/run/connections/{file.name}") + ",readonly"

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from airflow_ml import machine, stack
+from airflow_ml import machine, up
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.by_hand import Result, in_container, run_stage
 from airflow_ml.common import WRONG_USAGE, AirflowMlError, day, settings
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.draft_only:
         print("Correct it if it is wrong, then call this again without --draft-only.")
         return 0
-    stack.start()
+    up.start()
     if not arguments.replace:
         require_own_or_free_day(own, arguments.ds, data)
     published = publish(own, arguments.ds, options(arguments, CONTAINER), data)

@@ -53,7 +53,8 @@ from airflow_ml.images.lock import revision_of
 from airflow_ml.make_env import data_mount, docker_gid, docker_socket, make_data_folder, make_env
 from airflow_ml.progress import reading, say, show
 from airflow_ml.secret_files import remove_secrets, write_secrets
-from airflow_ml.stack import compose, must_compose, restore_marker, start, unhealthy_services
+from airflow_ml.stack import compose, must_compose, restore_marker, unhealthy_services
+from airflow_ml.up import start
 
 OURS = ROOT / ".env"
 # What is in the databases was encrypted or signed with these.

@@ -16,16 +16,16 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from airflow_ml import stack
-from airflow_ml.common import ROOT, AirflowMlError, docker, locked_image, only_change, settings, try_docker
-from airflow_ml.make_env import change_settings, make_env
+from airflow_ml.common import ROOT, AirflowMlError, docker, only_change, settings, try_docker
+from airflow_ml.make_env import change_settings, make_env, registry_key
 from airflow_ml.models import ask_registry
 from airflow_ml.secret_files import SECRETS, secret_values, setting, write_secrets
 
 # What others give out, or another command changes.
 NAMES = tuple(secret for secret in SECRETS if secret not in ("admin_password", "alert_urls"))
 FERNET, SIGNING, POSTGRES = "fernet_key", "registry_key", "postgres_password"
-# How a key begins that never signed in an old form, as stages/registry/signature.py has it.
-NEW_KEY = "v2."
+# What is in the name of each image of the stage that signs.
+STAGE = "airflow-ml-registry"
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 
@@ -69,12 +69,34 @@ def rotate(names: Sequence[str]) -> None:
     stack.start()
 
 
+def sign_what_is_older() -> None:
+    """Sign what MLflow had before the first key of this installation; from then on nothing unsigned is valid.
+
+    MLflow as it is now is trusted, as it was before. If the command is interrupted, the next call goes on.
+    Errors: AirflowMlError, also for a malformed event.
+    """
+    key = secret_values()[SIGNING]
+    if not key.endswith(","):
+        return
+    require_in_file([SIGNING])
+    with only_change():
+        wait_for_registry()
+        signed = ask_registry("sign")
+        set_values({SIGNING: key.rstrip(",")})
+        stack.start()
+    print(
+        f"==> Signed {signed['events']} events and {signed['versions']} versions that are older than the key; "
+        "./airflow-ml models --events shows them",
+        file=sys.stderr,
+    )
+
+
 def wait_for_registry() -> None:
-    """Wait for the stage's containers: one that began with the old key alone may still sign with it."""
+    """Wait for the stage's containers, also those of an older image: one that began before has not the new key."""
     ours = f"label=airflow-ml.data={settings()['ML_DATA']}"
-    image = f"ancestor={locked_image('registry')}"
-    if working := docker("ps", "--quiet", "--filter", ours, "--filter", image).split():
-        print(f"==> Waiting for {len(working)} containers that may sign with the old key", file=sys.stderr)
+    listed = docker("ps", "--filter", ours, "--format", "{{.ID}} {{.Image}}").splitlines()
+    if working := [line.split()[0] for line in listed if STAGE in line]:
+        print(f"==> Waiting for {len(working)} containers that do not have the new key", file=sys.stderr)
         try_docker("wait", *working)  # one that is gone meanwhile has ended
 
 
@@ -88,7 +110,7 @@ def new_value(name: str) -> str:
     """A random value, as `.env` comes with it; a Fernet key is 32 bytes, in base64."""
     if name == FERNET:
         return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    return (NEW_KEY if name == SIGNING else "") + secrets.token_urlsafe(24)
+    return registry_key() if name == SIGNING else secrets.token_urlsafe(24)
 
 
 def set_values(values: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from airflow_ml import machine, stack
+from airflow_ml import machine, stack, up
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.common import AirflowMlError, day, docker, locked_image, number_from_1, settings
 
@@ -214,7 +214,7 @@ def run(arguments: argparse.Namespace) -> int:
     started, delay = time.monotonic(), arguments.label_delay
     before = (date.fromisoformat(arguments.ds) - timedelta(days=delay or 1)).isoformat()
     machine.images()
-    stack.start()
+    up.start()
     if delay:
         results = run_days_with_late_labels(connect(), before, arguments.ds, delay)
     else:

@@ -21,7 +21,7 @@ FILES = (
 )  # fmt: skip
 # Those of Airflow's file of settings.
 OF_AIRFLOW = ("fernet_key", "jwt_secret", "api_secret_key", "postgres_password")
-MAY_BE_EMPTY = {"alert_urls", "registry_key"}
+MAY_BE_EMPTY = {"alert_urls"}
 SECRETS = tuple(dict.fromkeys([*FILES, *OF_AIRFLOW]))
 
 

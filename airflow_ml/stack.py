@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from airflow_ml import machine, nodes
+from airflow_ml import nodes
 from airflow_ml.common import ROOT, AirflowMlError, docker, project, settings, try_docker
 from airflow_ml.data import load_data
 from airflow_ml.images.prune import prune
@@ -287,17 +287,6 @@ def renew_admin() -> None:
     if code != "0":
         report = "\n".join([done.stderr.strip(), *unhealthy_services()])
         raise AirflowMlError(f"Airflow did not take the password of .env\n{report}", do="make up, which tries it again")
-
-
-def up(arguments: argparse.Namespace) -> int:
-    """Starts Airflow, MLflow and the reports; ends when a Dag can run.
-
-    Prepares the machine and builds the images first, if that is not done.
-    Exit codes: 0 up; 1 the stack did not start, the message says why; 2 wrong usage.
-    """
-    machine.images()
-    start()
-    return 0
 
 
 # --- stop ---

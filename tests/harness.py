@@ -69,12 +69,12 @@ def page_login(password: str) -> dict[str, str]:
 
 
 @cache
-def registry_login(password: str, key: str = "") -> str:
-    """The option of `docker run` that gives the stage registry its login at MLflow, as a file; maybe a key too."""
+def registry_login(password: str, key: str) -> str:
+    """The option of `docker run` that gives the stage registry its login at MLflow and its key, as a file."""
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
     file = folder / "mlflow.json"
-    file.write_text(json.dumps({"login": "registry", "password": password, "key": key or None}))
+    file.write_text(json.dumps({"login": "registry", "password": password, "key": key}))
     file.chmod(0o644)
     return f"--volume={file}:/run/connections/mlflow.json:ro"
 

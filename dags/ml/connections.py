@@ -3,7 +3,8 @@
 They are in a volume in memory that the scheduler and the triggerer mount, and of all stages only `exchange` and
 `registry`. So nothing secret is in the container's variables or arguments, which `docker inspect` shows. Reads:
 ML_CONNECTIONS_VOLUME, the engine's name of the volume, and the connection; for `registry` the password of its account
-at MLflow, /run/secrets/registry_password. Writes: a folder of the task's own in the volume.
+at MLflow, /run/secrets/registry_password, and the key with which it signs, /run/secrets/registry_key. Writes: a folder
+of the task's own in the volume.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ FOLDER = Path("/run/connections")
 TARGET = "/run/connections"
 # The login of the stage registry at MLflow: a secret of the installation, no connection of Airflow's.
 MLFLOW, ACCOUNT, PASSWORD = "mlflow", "registry", Path("/run/secrets/registry_password")
-# The key with which the stage signs what it writes there; there may be none.
+# The key with which the stage signs what it writes there.
 KEY = Path("/run/secrets/registry_key")
 # A container starts some seconds after its folder was written; a busy engine takes minutes.
 START_S = 600
@@ -101,15 +102,24 @@ def _folders(task: Mapping[str, str]) -> set[Path]:
 
 
 def _login() -> dict[str, Any]:
+    return {
+        "login": ACCOUNT,
+        "password": _secret(PASSWORD, "the password of the stage's account at MLflow"),
+        "key": _secret(KEY, "the key with which the stage signs, ML_REGISTRY_KEY"),
+    }
+
+
+def _secret(file: Path, what: str) -> str:
     try:
-        login = {"login": ACCOUNT, "password": PASSWORD.read_text(encoding="utf-8").strip()}
+        found = file.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise NoConnection(
-            f"{PASSWORD} cannot be read where this task runs ({error.strerror}), expected the password of the "
-            "stage's account at MLflow; do: let the scheduler have the secret, as docker-compose.yml does"
+            f"{file} cannot be read where this task runs ({error.strerror}), expected {what}; "
+            "do: let the scheduler have the secret, as docker-compose.yml does"
         ) from None
-    key = KEY.read_text(encoding="utf-8").strip() if KEY.exists() else ""
-    return {**login, **({"key": key} if key else {})}
+    if not found:
+        raise NoConnection(f"{file} is empty, expected {what}; do: `make up`, which gives .env what it lacks")
+    return found
 
 
 def _content(name: str) -> dict[str, Any]:

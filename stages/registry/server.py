@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from stagekit import BadInput, StageError, UsageError
-from stagekit.shapes import Maybe, ShapeError, check, parse_object
+from stagekit.shapes import ShapeError, check, parse_object
 
 from rest import ANSWER_S, Refused, Rest, with_login
 
@@ -68,7 +68,7 @@ class Server:
 
     settings: Settings
     rest: Rest
-    # Signs what the stage writes; empty: nothing is signed, and no signature is asked for.
+    # Signs what the stage writes; empty for a server without a login: nothing is signed, no signature is asked for.
     key: str = ""
 
     @property
@@ -86,18 +86,20 @@ def connect() -> Server:
 
 
 def read_login() -> dict[str, Any]:
-    """The stage's `login`, `password` and maybe `key`; empty if there is no file.
+    """The stage's `login`, `password` and `key`; empty if there is no file.
 
     Errors: UsageError for a file that is no login.
     """
     file = Path(os.environ.get("ML_CONNECTIONS") or "/run/connections") / LOGIN_FILE
     try:
         found = parse_object(file.read_bytes())
-        check(found, {"login": str, "password": str, "key": Maybe(str)})
+        check(found, {"login": str, "password": str, "key": str})
+        if not found["key"]:
+            raise ShapeError("an empty key", "the key of .env")
     except FileNotFoundError:
         return {}
     except (OSError, ShapeError) as error:  # its text may be secret
-        expected = '{"login": "registry", "password": "..."}'
+        expected = '{"login": "registry", "password": "...", "key": "..."}, with the key of .env, ML_REGISTRY_KEY'
         raise UsageError(f"{file} is no login ({type(error).__name__})", expected=expected) from None
     return found
 

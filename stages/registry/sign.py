@@ -33,7 +33,7 @@ def sign(arguments: Namespace) -> dict[str, Any]:
     if arguments.check:
         return check(server)
     if not server.key:
-        raise UsageError("there is no key to sign with", expected="ML_REGISTRY_KEY in .env; then `make up`")
+        raise UsageError("there is no key to sign with", expected="a login with one, as the stage's README.md shows")
     events, versions = sign_events(server), 0
     for version in all_versions(server):
         try:

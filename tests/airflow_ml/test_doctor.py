@@ -11,6 +11,7 @@ import pytest
 from airflow_ml import doctor, rotate, stack
 from airflow_ml.common import ROOT, AirflowMlError
 from airflow_ml.data import Data
+from airflow_ml.make_env import NEW_KEY
 from airflow_ml.nodes import Node
 
 NOW = datetime.now(timezone.utc)
@@ -65,7 +66,8 @@ def test_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("A=1\n", 0o600, "make up"),
         ("A=1\nB=2\n", 0o644, "chmod 600"),
         ("A=1\nB=2\nML_FERNET_KEY=new,old\n", 0o600, "./airflow-ml rotate fernet_key"),
-        ("A=1\nB=2\nML_REGISTRY_KEY=v2.new,\n", 0o600, "./airflow-ml rotate registry_key"),
+        ("A=1\nB=2\nML_REGISTRY_KEY=v2.new,\n", 0o600, "make up, which signs it"),
+        ("A=1\nB=2\nML_REGISTRY_KEY=v2.new,v2.old\n", 0o600, "./airflow-ml rotate registry_key"),
         ("A=1\nB=2\nML_REGISTRY_KEY=of-before\n", 0o600, "./airflow-ml rotate registry_key"),
         ("A=1\nB=2\nML_FERNET_KEY=one\nML_REGISTRY_KEY=v2.one\n", 0o600, ""),
     ],
@@ -145,5 +147,5 @@ def test_one_cause_of_several_services_is_named_once(
 
 
 def test_new_key_begins_as_the_stage_asks_for() -> None:
-    assert f'\nNEW_KEY = "{rotate.NEW_KEY}"\n' in (ROOT / "stages" / "registry" / "signature.py").read_text()
-    assert rotate.new_value(rotate.SIGNING).startswith(rotate.NEW_KEY)
+    assert f'\nNEW_KEY = "{NEW_KEY}"\n' in (ROOT / "stages" / "registry" / "signature.py").read_text()
+    assert rotate.new_value(rotate.SIGNING).startswith(NEW_KEY)

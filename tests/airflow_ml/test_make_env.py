@@ -25,9 +25,10 @@ def values(file: Path) -> dict[str, str]:
 def test_every_setting_is_filled_in_and_the_file_is_private(environment: Path) -> None:
     make_env.make_env(environment.parent)
     assert environment.stat().st_mode & 0o777 == 0o600
-    assert [name for name, value in values(environment).items() if not value] == ["ML_ALERT_URLS", "ML_REGISTRY_KEY"]
+    assert [name for name, value in values(environment).items() if not value] == ["ML_ALERT_URLS"]
     assert not [value for value in values(environment).values() if "<" in value]
     assert len(base64.urlsafe_b64decode(values(environment)["ML_FERNET_KEY"])) == 32
+    assert re.fullmatch(r"v2\.[\w-]{32}", values(environment)["ML_REGISTRY_KEY"])
 
 
 def test_secrets_differ_from_each_other_and_from_time_to_time(environment: Path) -> None:
@@ -55,6 +56,21 @@ def test_older_file_keeps_its_lines_and_gets_what_is_new(environment: Path, caps
     assert "later is an alert" in lines[lines.index("ML_DEADLINE=06:00") - 1]
     assert environment.stat().st_mode & 0o777 == 0o600
     assert f"which is older than these settings: ML_DEADLINE, {new}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["", "ML_REGISTRY_KEY=\n"])
+def test_older_file_gets_a_key_that_leaves_valid_what_is_not_signed(
+    environment: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_env.make_env(environment.parent)
+    environment.write_text(re.sub(r"ML_REGISTRY_KEY=.*\n", line, environment.read_text()))
+    before = values(environment)
+    capsys.readouterr()
+    make_env.make_env(environment.parent)
+    after = values(environment)
+    assert re.fullmatch(r"v2\.[\w-]{32},", after["ML_REGISTRY_KEY"])
+    assert {**before, "ML_REGISTRY_KEY": after["ML_REGISTRY_KEY"]} == after
+    assert "has its first ML_REGISTRY_KEY" in capsys.readouterr().err
 
 
 def test_whole_file_is_left_alone(environment: Path) -> None:

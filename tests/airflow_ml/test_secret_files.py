@@ -21,7 +21,7 @@ def test_files_are_those_that_compose_mounts(tmp_path: Path) -> None:
 
 def test_secrets_are_those_of_the_example() -> None:
     example = (ROOT / ".env.example").read_text()
-    random = set(re.findall(r"^(\w+)=<(?:password|fernet key)>$", example, re.MULTILINE))
+    random = set(re.findall(r"^(\w+)=<(?:password|fernet key|registry key)>$", example, re.MULTILINE))
     assert {secret_files.setting(name) for name in secret_files.SECRETS} == {
         *random, *map(secret_files.setting, secret_files.MAY_BE_EMPTY)
     }  # fmt: skip

@@ -78,7 +78,7 @@ def registry(*arguments: str, code: int = 0) -> Done:
     """Run a command of the registry stage by hand, on MLflow's network."""
     options = (
         "--env=ML_MLFLOW_URI=http://mlflow:5000",
-        registry_login(compose_stack.settings()["ML_REGISTRY_PASSWORD"]),
+        registry_login(*(compose_stack.settings()[f"ML_REGISTRY_{name}"] for name in ("PASSWORD", "KEY"))),
     )
     return data.stage("registry", *arguments, code=code, network=f"{PROJECT}_mlflow", options=options)
 
@@ -190,6 +190,15 @@ class Mlflow:
         asked = urllib.request.Request(address, headers=compose_stack.page_login())
         with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
             return dict(json.load(answer))
+
+    def send(self, method: str, path: str, **body: str | None) -> None:
+        """Change something, as whoever has MLflow's login may."""
+        headers = {**compose_stack.page_login(), "Content-Type": "application/json"}
+        asked = urllib.request.Request(
+            f"{self.url}/api/2.0/mlflow/{path}", json.dumps(body).encode(), headers, method=method
+        )
+        with urllib.request.urlopen(asked, timeout=PATIENCE_S):
+            pass
 
     def model(self) -> dict[str, Any]:
         """The registered model; without any where there is none yet."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import urllib.error
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from airflow_ml import rotate, secret_files
 from airflow_ml.airflow_api import Airflow
-from airflow_ml.backup import RULES
+from airflow_ml.backup import INDEX, RULES, SETTINGS
 from airflow_ml.common import AirflowMlError, read_env
 from airflow_ml.images.lock import revision_of
 from airflow_ml.secret_files import setting
@@ -75,7 +76,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def other(backup: Path, checkout: Path) -> Iterator[Airflow]:
-    """The Airflow of the restored stack."""
+    """The Airflow of the restored stack. In its backup is no key, as in one of an installation that never signed."""
+    settings = (backup / SETTINGS).read_text()
+    change_backup(backup, SETTINGS, re.sub(r"(?m)^ML_REGISTRY_KEY=.*$", "ML_REGISTRY_KEY=", settings).encode())
     try:
         done = tool("restore", backup, elsewhere=True, checkout=checkout)
         assert done.returncode == 0, done.stderr
@@ -91,6 +94,14 @@ def other(backup: Path, checkout: Path) -> Iterator[Airflow]:
 def client(checkout: Path) -> Airflow:
     """A client of the other Airflow, with the password of its checkout."""
     return Airflow(f"http://localhost:{PORTS['ML_AIRFLOW_PORT']}", read_env(checkout / ".env")["ML_ADMIN_PASSWORD"])
+
+
+def change_backup(folder: Path, name: str, content: bytes) -> None:
+    """Replace a file of a backup, and its hash."""
+    (folder / name).write_bytes(content)
+    index = json.loads((folder / INDEX).read_text())
+    index["files"][name]["sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / INDEX).write_text(json.dumps(index))
 
 
 def things_of_the_other_stack() -> list[str]:
@@ -111,10 +122,7 @@ def test_restore_that_fails_half_way_leaves_what_was_there_before(backup: Path, 
     """
     damaged = tmp_path / "damaged"
     shutil.copytree(backup, damaged)
-    (damaged / "mlflow.dump").write_bytes(b"damaged")
-    index = json.loads((damaged / "backup.json").read_text())
-    index["files"]["mlflow.dump"]["sha256"] = hashlib.sha256(b"damaged").hexdigest()
-    (damaged / "backup.json").write_text(json.dumps(index))
+    change_backup(damaged, "mlflow.dump", b"damaged")
     assert things_of_the_other_stack() == []
     done = tool("restore", damaged, elsewhere=True, checkout=checkout)
     assert done.returncode == 1
@@ -135,6 +143,19 @@ def test_restored_stack_has_the_runs_the_files_and_the_champion(other: Airflow) 
     there, here = Mlflow(f"http://localhost:{PORTS['ML_MLFLOW_PORT']}"), Mlflow(compose_stack.pages()["mlflow"])
     assert there.champion() == here.champion() is not None
     assert there.events() == here.events()
+
+
+def test_what_is_older_than_the_first_key_is_signed_with_it(other: Airflow, checkout: Path) -> None:
+    """From then on an event without a signature is refused, and with it each command that follows the events."""
+    assert re.fullmatch(r"v2\.[^,]+", read_env(checkout / ".env")["ML_REGISTRY_KEY"])
+    assert tool("models", "--events", elsewhere=True, checkout=checkout).returncode == 0
+    mlflow = Mlflow(f"http://localhost:{PORTS['ML_MLFLOW_PORT']}")
+    name, key = read_env(checkout / ".env")["ML_MODEL_NAME"], "champion.2026-12-31T00:00:00.000000Z"
+    event = {"version": mlflow.champion(), "kind": "promote", "by": "mallory", "reason": "mine", "run": None}
+    mlflow.send("POST", "registered-models/set-tag", name=name, key=key, value=json.dumps(event))
+    refused = tool("models", "--events", elsewhere=True, checkout=checkout)
+    assert (refused.returncode, f"the tag '{key}' is not signed" in refused.stderr) == (3, True), refused.stderr
+    mlflow.send("DELETE", "registered-models/delete-tag", name=name, key=key)
 
 
 def status(url: str, password: str) -> int:

@@ -211,20 +211,31 @@ def test_extra_that_is_no_json_is_refused_without_its_text(
 def test_login_of_the_registry_is_a_secret_and_no_connection_of_airflow(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (secret := tmp_path / "registry_password").write_text("of-the-stage")
-    monkeypatch.setattr(connections, "PASSWORD", secret)
+    files = {"PASSWORD": tmp_path / "registry_password", "KEY": tmp_path / "registry_key"}
+    for name, file in files.items():
+        file.write_text(f"its-{name}\n")
+        monkeypatch.setattr(connections, name, file)
     written = folder / Path(connections.write(connections.MLFLOW, {"task": "resolve"}, login=True)).name / "mlflow.json"
-    login = {"login": "registry", "password": "of-the-stage"}
+    login = {"login": "registry", "password": "its-PASSWORD", "key": "its-KEY"}
     assert json.loads(written.read_text()) == login
-    for key, more in (("", {}), ("to-sign\n", {"key": "to-sign"})):  # compose makes an empty file of an empty setting
-        (tmp_path / "registry_key").write_text(key)
-        monkeypatch.setattr(connections, "KEY", tmp_path / "registry_key")
-        connections.write(connections.MLFLOW, {"task": "resolve"}, login=True)
-        assert json.loads(written.read_text()) == login | more
     connections.remove({"task": "resolve"})
     assert list(folder.iterdir()) == []
-    secret.unlink()
-    with pytest.raises(connections.NoConnection, match=r"registry_password cannot be read .*let the scheduler have"):
+
+
+@pytest.mark.parametrize("secret", ["PASSWORD", "KEY"])
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "cannot be read .*let the scheduler have"), ("\n", "is empty, .*`make up`")]
+)
+def test_registry_gets_no_login_without_its_password_and_its_key(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str, content: str | None, said: str
+) -> None:
+    """Without the key the stage wrote what nobody could tell from a forgery."""
+    for name in ("PASSWORD", "KEY"):
+        (file := tmp_path / name).write_text("is there")
+        monkeypatch.setattr(connections, name, file)
+    wrong = tmp_path / secret
+    wrong.unlink() if content is None else wrong.write_text(content)
+    with pytest.raises(connections.NoConnection, match=f"{wrong} {said}"):
         connections.write(connections.MLFLOW, {"task": "resolve"}, login=True)
     assert list(folder.iterdir()) == []
 

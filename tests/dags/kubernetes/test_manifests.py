@@ -246,12 +246,13 @@ def test_service_gets_the_secrets_that_compose_gives_it(manifests: list[Json], n
     assert "secretKeyRef" not in json.dumps(pod)
 
 
-def test_password_of_the_registry_is_the_file_that_the_scheduler_reads() -> None:
+@pytest.mark.parametrize(("secret", "file"), [("password", connections.PASSWORD), ("key", connections.KEY)])
+def test_secret_of_the_registry_is_the_file_that_the_scheduler_reads(secret: str, file: Path) -> None:
     scheduler = VALUES["scheduler"]
-    (mount,) = [one for one in scheduler["extraVolumeMounts"] if one["name"] == "registry"]
-    (volume,) = [one for one in scheduler["extraVolumes"] if one["name"] == "registry"]
-    (item,) = volume["secret"]["items"]
-    assert (Path(mount["mountPath"]), mount["subPath"]) == (connections.PASSWORD, item["path"])
+    mounts = {one["mountPath"]: one for one in scheduler["extraVolumeMounts"] if one["name"] == "registry"}
+    (volume,) = [one["secret"] for one in scheduler["extraVolumes"] if one["name"] == "registry"]
+    paths = {item["key"]: item["path"] for item in volume["items"]}
+    assert mounts[str(file)]["subPath"] == paths[f"registry-{secret}"]
 
 
 def test_no_command_of_the_chart_needs_a_shell() -> None:

@@ -41,7 +41,7 @@ def test_answer_that_is_not_mlflows_is_shown(
 
 
 def test_login_is_sent_to_the_server_and_to_no_other_that_it_names(tmp_path: Path) -> None:
-    (tmp_path / "mlflow.json").write_text(json.dumps({"login": "registry", "password": "pä:ss"}))
+    (tmp_path / "mlflow.json").write_text(json.dumps({"login": "registry", "password": "pä:ss", "key": "x"}))
     login = server.login_header(server.read_login())
     assert login == {"Authorization": "Basic cmVnaXN0cnk6cMOkOnNz"}
     request = with_login("http://mlflow:5000/", login)
@@ -49,7 +49,10 @@ def test_login_is_sent_to_the_server_and_to_no_other_that_it_names(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"login": "x"}', '{"login": "x", "password": 1}', '{"password": "shown"']
+    "content",
+    ["", "[]", '{"login": "x"}', '{"login": "x", "password": 1, "key": "x"}', '{"password": "shown"',
+     '{"login": "x", "password": "shown"}', '{"login": "x", "password": "shown", "key": ""}',
+     '{"login": "x", "password": "shown", "key": null}'],
 )
 def test_file_that_is_no_login_is_wrong_usage_and_is_not_shown(world: World, tmp_path: Path, content: str) -> None:
     (tmp_path / "mlflow.json").write_text(content)
