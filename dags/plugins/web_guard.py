@@ -1,16 +1,20 @@
-"""A plugin of Airflow: what its web server adds for strangers: headers, a login, a limit on attempts to log in.
+"""A plugin of Airflow: what its web server adds for strangers: headers, a login, limits, no pages of other origins.
 
 The API server puts it around every answer. It writes headers for browsers; answers 401 where Airflow itself would show
-its version or the description of its API to anybody; and 429 to an address that asks for tokens too often. Airflow
-itself limits its login form (`[fab] auth_rate_limit`). Counts are in memory: the API server is one process.
+its version or the description of its API to anybody; 403 to what a page of another service asks; 413 to a body that is
+too large; and 429 to an address that asks for tokens too often. Airflow itself limits its login form
+(`[fab] auth_rate_limit`). Counts are in memory: the API server is one process.
 """
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.plugins_manager import AirflowPlugin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Attempts, right ones too: a right one in between must not allow more wrong ones. The host tool makes one a command.
@@ -18,6 +22,8 @@ TOKENS, ATTEMPTS = re.compile(r"/auth/token(/cli)?/?"), "20 per minute"
 # Airflow answers these without a login.
 OF_A_USER = re.compile(r"/api/v2/version/?|(/auth|/execution)?/(openapi\.json|docs|docs/oauth2-redirect|redoc)/?")
 COOKIE = "_token"
+# Airflow keeps a whole body in memory before it asks who sends it. Its own are far smaller.
+MOST_BYTES = 16 << 20
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -46,11 +52,14 @@ class WebGuard:
 
     def __init__(self, app: "ASGIApp") -> None:
         # Here, because every process of Airflow loads this file.
+        from airflow.configuration import conf
         from limits import parse
         from limits.storage import MemoryStorage
         from limits.strategies import MovingWindowRateLimiter
 
         self._app = app
+        # A proxy in front may pass on another name than the browser's.
+        self._page = urlsplit(conf.get("api", "base_url", fallback="")).netloc.lower().encode()
         self._attempts, self._limiter = parse(ATTEMPTS), MovingWindowRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -67,12 +76,16 @@ class WebGuard:
             await send(message)
 
         answer = await self._refusal(scope) or self._app
-        await answer(scope, receive, send_with_headers)
+        await answer(scope, with_limit(receive), send_with_headers)
 
     async def _refusal(self, scope: "Scope") -> "ASGIApp | None":
         from starlette.responses import JSONResponse
 
-        path = scope["path"]
+        path, headers = scope["path"], scope["headers"]
+        if is_of_another_page(headers, self._page):
+            return JSONResponse({"detail": "a page of another service may not use this one"}, 403)
+        if any(name == b"content-length" and int(value) > MOST_BYTES for name, value in headers):
+            return JSONResponse({"detail": f"more than {MOST_BYTES:,} bytes"}, 413, headers={"Connection": "close"})
         if scope["method"] == "POST" and TOKENS.fullmatch(path):
             address = (scope.get("client") or ("unknown",))[0]
             if not self._limiter.hit(self._attempts, address):
@@ -81,6 +94,31 @@ class WebGuard:
         elif OF_A_USER.fullmatch(path) and not await is_user(scope):
             return JSONResponse({"detail": "Not authenticated"}, 401)
         return None
+
+
+def is_of_another_page(headers: "Iterable[tuple[bytes, bytes]]", page: bytes) -> bool:
+    """Whether a browser sends this for a page of another origin (header Origin; RFC 6454).
+
+    Airflow's cookie says SameSite=Lax, and for that a page of another port of this machine is the same site.
+
+    :param page: the host name and port that the settings give Airflow
+    """
+    found = [(name, value.lower()) for name, value in headers]
+    origins = {value.partition(b"://")[2] for name, value in found if name == b"origin"}
+    return not origins <= {page, *(value for name, value in found if name == b"host")}
+
+
+def with_limit(receive: "Receive") -> "Receive":
+    """The same messages, until a body that did not announce its length is too large: then the client is gone."""
+    left = MOST_BYTES
+
+    async def receive_some() -> "Message":
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        return message if left >= 0 else {"type": "http.disconnect"}
+
+    return receive_some
 
 
 def headers_of(path: str) -> dict[str, str]:

@@ -4,18 +4,20 @@ import runpy
 
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from tests.dags.conftest import DAGS
 
-WebGuard = runpy.run_path(str(DAGS / "plugins" / "web_guard.py"))["WebGuard"]
+GUARD = runpy.run_path(str(DAGS / "plugins" / "web_guard.py"))
+WebGuard, MOST_BYTES = GUARD["WebGuard"], GUARD["MOST_BYTES"]
 ALLOWED = 20
 
 
-def answer(request: Request) -> PlainTextResponse:
+async def answer(request: Request) -> PlainTextResponse:
+    await request.body()
     return PlainTextResponse("answered", headers={"x-frame-options": "ALLOWALL", "x-other": "kept"})
 
 
@@ -60,3 +62,29 @@ def test_description_of_the_api_needs_a_log_in(path: str) -> None:
 @pytest.mark.parametrize("path", ["/api/v2/monitor/health", "/documents", "/api/v2/versions", "/openapi.jsonl"])
 def test_other_paths_are_airflows_own_matter(path: str) -> None:
     assert client().get(path).text == "answered"
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 200), ("http://testserver", 200), ("https://TESTSERVER", 200), ("http://airflow.example:8080", 200),
+        ("http://testserver:5000", 403), ("https://evil.example", 403), ("null", 403), ("", 403), ("file://", 403),
+        ("http://testserver.evil.example", 403), ("http://testserver@evil.example", 403),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_page_of_another_service_is_refused(
+    origin: str | None, status: int, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the login of the browser, a page of another port made 50 connections by a POST without a body."""
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://airflow.example:8080")
+    headers = {"Origin": origin} if origin is not None else {}
+    assert client().request(method, "/api/v2/connections/defaults", headers=headers).status_code == status
+
+
+def test_body_that_is_too_large_is_refused_and_not_kept() -> None:
+    """Airflow kept it in memory before it asked for a login."""
+    assert client().post("/", content=b"x" * MOST_BYTES).status_code == 200
+    assert client().post("/", content=b"x" * (MOST_BYTES + 1)).status_code == 413
+    with pytest.raises(ClientDisconnect):  # in chunks it announces no length
+        client().post("/", content=(b"x" * (1 << 20) for _ in range(17)))
