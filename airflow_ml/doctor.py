@@ -109,7 +109,8 @@ def keys(found: Mapping[str, str]) -> Finding:
         setting = secret_files.setting(name)
         key, do = found.get(setting, ""), f"./airflow-ml rotate {name}"
         if key.endswith(","):
-            return Finding(".env", f"has a first {setting}, and what is older is not signed yet", "make up, which signs it")
+            text = f"has a first {setting}, and what is older is not signed yet"
+            return Finding(".env", text, "make up, which signs it")
         if "," in key:
             return Finding(".env", f"has two keys in {setting}: a rotation was interrupted", do)
         if name == rotate.SIGNING and key and not key.startswith(NEW_KEY):

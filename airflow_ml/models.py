@@ -65,9 +65,7 @@ def ask_registry(*command: str) -> Result:
         )
     with tempfile.TemporaryDirectory() as folder:  # for its owner alone; the stage's user sees the file, not the folder
         file = Path(folder) / "mlflow.json"
-        file.write_text(
-            json.dumps({"login": "registry", "password": password, "key": key})
-        )
+        file.write_text(json.dumps({"login": "registry", "password": password, "key": key}))
         file.chmod(0o644)
         mount = bind(file, f"/run/connections/{file.name}") + ",readonly"
         return run_stage(load_data(), "registry", command, mount, *environment, network=network)

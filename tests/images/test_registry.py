@@ -388,7 +388,7 @@ def test_version_without_its_files_cannot_be_promoted(server: Server) -> None:
     assert made.events() == []
 
 
-def test_what_is_older_than_the_key_is_valid_until_it_is_signed_and_a_forgery_never(server: Server, tmp_path: Path) -> None:
+def test_what_is_older_than_the_key_is_valid_until_it_is_signed(server: Server, tmp_path: Path) -> None:
     made = server.named("signed", copy(server.data, tmp_path))
     made.promote(made.register()["version"])
     made.forget_signatures()

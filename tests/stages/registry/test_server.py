@@ -50,9 +50,16 @@ def test_login_is_sent_to_the_server_and_to_no_other_that_it_names(tmp_path: Pat
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", '{"login": "x"}', '{"login": "x", "password": 1, "key": "x"}', '{"password": "shown"',
-     '{"login": "x", "password": "shown"}', '{"login": "x", "password": "shown", "key": ""}',
-     '{"login": "x", "password": "shown", "key": null}'],
+    [
+        "",
+        "[]",
+        '{"login": "x"}',
+        '{"login": "x", "password": 1, "key": "x"}',
+        '{"password": "shown"',
+        '{"login": "x", "password": "shown"}',
+        '{"login": "x", "password": "shown", "key": ""}',
+        '{"login": "x", "password": "shown", "key": null}',
+    ],
 )
 def test_file_that_is_no_login_is_wrong_usage_and_is_not_shown(world: World, tmp_path: Path, content: str) -> None:
     (tmp_path / "mlflow.json").write_text(content)
