@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apprise.plugins.custom_json import NotifyJSON
 
 from ml.alerts import channels
 from ml.alerts.delivery import deliver
@@ -35,6 +36,17 @@ def test_service_that_is_down_and_url_that_is_none_are_named_without_their_secre
 def test_severity_reaches_the_channel(received: list[dict[str, Any]], severity: Severity) -> None:
     assert channels.send(Message(severity, "title", {"Dag": "any"}, PAGE)) == []
     assert {one["title"] for one in received} == {f"[{severity}] title"}
+
+
+def test_service_that_takes_short_messages_gets_the_page(
+    received: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too long for a service lost its end."""
+    monkeypatch.setattr(NotifyJSON, "body_maxlen", 400)
+    assert channels.send(Message(Severity.ERROR, "title", {"Error": "x" * 1000}, PAGE, ("line",) * 15)) == []
+    [hook] = [one for one in received if one["by"] == "http"]
+    assert len(hook["text"]) <= 400
+    assert hook["text"].splitlines()[-1] == f"Page: {PAGE}"
 
 
 def test_logging_is_as_before_after_a_service_failed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
