@@ -1,12 +1,16 @@
 """The options that say how the text of a file is written, for the commands that read files from outside."""
 
 import codecs
+import shlex
 from argparse import ArgumentTypeError
+from collections.abc import Collection
 
 from stagekit import option
 
 UTF_8 = "utf-8"
 NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t"}
+# What may separate the fields of a file; the first of those that are met as often.
+LIKELY_DELIMITERS = ",;\t|:^~#!/ "
 
 
 def delimiter(text: str) -> str:
@@ -36,3 +40,13 @@ ENCODING = option(
     metavar="NAME",
     help="the encoding of the text, such as cp1252 (default: UTF-8, or as the byte order mark says)",
 )
+
+
+def how_to_read(header: Collection[str]) -> str:
+    """The options for a file that lacks a column; with the likely delimiter, if its header was taken for one name."""
+    text = next(iter(header), "")
+    likely = max(LIKELY_DELIMITERS, key=text.count)
+    if len(header) > 1 or likely not in text:
+        return "--delimiter and --encoding say how to read the file"
+    name = "tab" if likely == "\t" else shlex.quote(likely)
+    return f"if its columns are separated by {likely!r}, add --delimiter {name}"

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import polars as pl
 from stagekit import BadInput, StageError, progress
 
+from container_options import how_to_read
 from parallel import in_order
 from quoting import Cut, Range, cut_damaged_records, cut_records
 
@@ -348,8 +349,7 @@ def extra_columns(header: Sequence[str], expected: Sequence[str], label: str, fo
         raise BadInput(
             f"the header of {label} lacks {in_short(missing)}{also}; it is {in_short(header)}{form and f' ({form})'}",
             expected=f"the columns {in_short(expected)}, as schema.json says",
-            do="correct the file's header or schema.json"
-            + ("; --delimiter and --encoding say how to read the file" if form else ""),
+            do="correct the file's header or schema.json" + (f"; {how_to_read(header)}" if form else ""),
         )
     return extra
 

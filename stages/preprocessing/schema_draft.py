@@ -11,11 +11,13 @@ from stagekit import BadInput, UsageError
 
 from column_choice import Choice, choose
 from column_values import Column
+from container_options import how_to_read
 from csv_input import in_short, was_named
 from draft_keys import is_named_like_a_key, made_up_name
 from draft_roles import describe_target, warnings_on_weight
 from file_look import Facts, FileLook, Head, JoinedPairs, LabelPairs
 from free_text import may_become_free_text
+from identifiers import signs_of_an_identifier
 from key_match import KeyMatch
 from look_alikes import look_alikes
 from readings import BOOLEAN, INTEGER, TEXT, TIMES, Reading, field_document
@@ -98,7 +100,8 @@ def _require_columns(header: Collection[str], names: Collection[str | None], lab
             raise UsageError(
                 f"there is no column {name!r} in {label}: it has {in_short([*header])}",
                 do=(f"write {near!r} if that is meant" if near else "correct the name")
-                + ", or remove the lines before the header",
+                + ", or remove the lines before the header"
+                + (f"; {how_to_read(header)}" if len(header) == 1 else ""),
             )
 
 
@@ -120,6 +123,9 @@ class Drafting:
         self._rows, self._facts, self._target = rows, facts, target
         self._equal = pairs.equal() if pairs else {}
         self._key: list[str] = []
+        self._entity = facts.entity
+        # What the values of columns show that seem to identify something.
+        self._identifying: dict[str, str] = {}
         self._made_up: dict[str, Any] | None = None
         self._key_reason = ""
         self.warnings: list[str] = []
@@ -174,6 +180,7 @@ class Drafting:
 
     def draft(self) -> Draft:
         """The whole draft. Errors: BadInput if a column has two readings."""
+        self._find_identifiers()
         undecided = [self._choices[name].undecided for name in self._columns if not self._is_identity(name)]
         if undecided := list(filter(None, undecided)):
             raise BadInput(
@@ -202,10 +209,21 @@ class Drafting:
         document = {"fields": fields, "primaryKey": key, "missingValues": ["", *self._missing]}
         return Draft(document, self._rows.rows, self.warnings)
 
+    def _find_identifiers(self) -> None:
+        """Find the columns that identify something; the entity is one that is named like a key, if none is named."""
+        taken = (*self._key, self._entity, self._facts.weight, self._target.name if self._target else None)
+        for name, column in self._columns.items():
+            if name not in taken and (signs := signs_of_an_identifier(column, self._choices[name])):
+                self._identifying[name] = signs
+        found = [self._columns[name] for name in self._identifying if is_named_like_a_key(name)]
+        complete = [column for column in found if column.repeats and column.readable == column.rows]
+        if complete and self._entity is None:
+            self._entity = max(complete, key=lambda column: (column.most_distinct, column.name)).name
+
     def _is_identity(self, name: str) -> bool:
         """Whether the values are compared as they are, so that no number or time is read from them."""
         target = self._target.name if self._target else None
-        return name in (*self._key, self._facts.entity, target) and name not in self._facts.assume
+        return name in (*self._key, self._entity, target) and name not in self._facts.assume
 
     def _missing_texts(self) -> list[str]:
         found = [
@@ -216,11 +234,11 @@ class Drafting:
     def _field(self, column: Column) -> dict[str, Any]:
         name, choice = column.name, self._choices[column.name]
         why = [*choice.why]
-        if name in self._key or name == self._facts.entity:
+        if name in self._key or name == self._entity:
             role, reading = ("key", "entity")[name not in self._key], _identity(column, choice)
             if name not in self._facts.assume:
                 why = [f"compared as {reading.what}"]
-            why.insert(0, self._key_reason if role == "key" else "as named")
+            why.insert(0, self._key_reason if role == "key" else self._entity_reason())
         elif name == self._facts.weight:
             role, reading = "weight", choice.reading
             self.warnings += [*choice.warnings, *warnings_on_weight(column, choice)]
@@ -232,6 +250,17 @@ class Drafting:
         if name in self._rows.table.named:
             why.append("has no name in the file")
         return field_document(name, reading, role, why)
+
+    def _entity_reason(self) -> str:
+        """Why a column is the entity; warns if nobody has named it."""
+        name = self._entity
+        if name not in self._identifying:
+            return "as named"
+        self.warnings.append(
+            f"{name}: drafted as the entity, so all rows of a value train or all validate, and it is no feature: "
+            f"it is named like a key, and its {self._identifying[name]}; change its role in the schema if this is wrong"
+        )
+        return f"named like a key, and its {self._identifying[name]}"
 
     def _role(self, column: Column, choice: Choice, why: list[str]) -> str:
         """The role of a column that is neither key nor entity nor target; adds the reasons and the warnings."""
@@ -253,6 +282,9 @@ class Drafting:
             reason = (
                 f"named like a key, and no value repeats in {column.filled:,} rows, so it says nothing of other rows"
             )
+        elif name in self._identifying and is_named_like_a_key(name):
+            why.append(f"its {self._identifying[name]}")
+            reason = f"named like a key, and {why[-1]}, so it says nothing of new ones"
         if reason:
             why.append("ignored")
             self.warnings.append(f"{name}: ignored: {reason}; change its role in the schema if this is wrong")
@@ -266,6 +298,12 @@ class Drafting:
             self._warn(name, sentence, why)
         if choice.reading is TEXT and (alike := look_alikes(column.values.counts)):
             self._warn(name, alike, why)
+        if name in self._identifying:
+            sentence = (
+                f"its {self._identifying[name]}, as those of identifiers: if it is one, it says nothing of new ones, "
+                "so give it the role entity or ignore in the schema"
+            )
+            self._warn(name, sentence, why)
         if choice.reading is TEXT and column.most_distinct > MOST_CATEGORIES:
             self._warn(
                 name, f"the encoder keeps the {MOST_CATEGORIES} most frequent texts, others are as if missing", why

@@ -11,6 +11,7 @@ until their rows, of all days, are that fraction of the window. Their earlier ro
 the last day that do not validate.
 """
 
+import json
 import logging
 import math
 from collections import Counter
@@ -73,23 +74,43 @@ def split_tables(tables: Mapping[str, PreparedTable], rules: SplitRules, publica
         "features": len(encoder.features),
         "classes": counts,
         "categories": {f.name: len(f.values) for f in encoder.features if f.kind == CATEGORY},
-        **_warnings(table),
+        **({"warnings": warnings} if (warnings := [*_on_positive_class(table, counts), *_on_keys(table)]) else {}),
     }
 
 
-def _warnings(table: PreparedTable) -> dict[str, list[str]]:
-    """The warning on a key with a time that nothing else has; empty if there is none."""
+def _on_positive_class(table: PreparedTable, counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """The warning on a positive class that nobody has named, if it is the more frequent one of two.
+
+    `counts` has the rows of each class on each side, the positive class last.
+    """
+    field = table.schema.of([table.target])[0]
+    rows = {name: sum(sides.values()) for name, sides in counts.items()}
+    if field.positive_class is not None or len(rows) != 2:
+        return
+    rare, positive = rows
+    if rows[positive] <= rows[rare]:
+        return
+    shares = {name: f"{name!r} ({number / sum(rows.values()):.1%})" for name, number in rows.items()}
+    as_json = {name: json.dumps(name, ensure_ascii=False) if field.type == "string" else name for name in rows}
+    yield (
+        f"the positive class of {field.name} is {shares[positive]}, because it comes after {shares[rare]} and "
+        f"schema.json names none: all figures and the gate are about it. Add the one to be found to {field.name} in "
+        f'schema.json: "positiveClass": {as_json[rare]}, or {as_json[positive]}'
+    )
+
+
+def _on_keys(table: PreparedTable) -> list[str]:
+    """The warnings on keys with a time that nothing else has."""
     if table.schema.named("time"):
-        return {}
+        return []
     keys = table.first_keys()
     fields = table.schema.of(keys.columns)
     timed = [f.name for f in fields if f.type in ("date", "datetime") or keys[f.name].str.contains(DATE).all()]
-    sentences = [
+    return [
         f"each value of the key {name} has a date, and no field has the role time: what the time says is not used, and "
         "rows of one time both train and validate. Add the time as a field of its own with the role time"
         for name in timed
     ]
-    return {"warnings": sentences} if sentences else {}
 
 
 def _write_sides(data: TrainData, sides: pl.Series, encoder: Encoder, publication: Publication) -> dict[str, int]:

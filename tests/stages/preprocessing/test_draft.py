@@ -2,11 +2,12 @@
 
 import gzip
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Day, Run, field, put, to_csv
+from conftest import DS, Day, Run, field, put, to_csv
 
 # A column of 100 values, or fewer that are repeated; line 2 is the first.
 SURE, ONE_TO_100 = "sure", [str(number) for number in range(1, 101)]
@@ -337,6 +338,65 @@ def test_what_is_ignored_is_named(day: Day, files: dict[str, Path]) -> None:
         assert f"WARNING preprocessing infer-schema: {name}: ignored: {reason}" in run.log
 
 
+CHANCE = random.Random(0)
+HEX = [f"{CHANCE.getrandbits(40):010x}" for _ in range(600)]
+CUSTOMERS = [str(CHANCE.randint(1, 600)) for _ in range(2000)]
+MANY = [str(CHANCE.randint(1, 3000)) for _ in range(10_000)]
+# A column by its name, with the role that it gets and the evidence for it.
+IDENTIFIERS = {
+    "customer_id": (CUSTOMERS, "entity", "different values in 2,000 rows are evenly spread from"),
+    "accountNumber": ([str(100_000 + int(text) * 37) for text in CUSTOMERS], "entity", "evenly spread from"),
+    "client key": ([HEX[int(text) - 1] for text in CUSTOMERS], "entity", "have 10 characters each"),
+    "member_no": ([f"m-{text}" for text in CUSTOMERS], "entity", "have the form 'm-#', # for digits"),
+    "user id": (["" if n % 50 == 0 else text for n, text in enumerate(CUSTOMERS)], "ignore", "evenly spread from"),
+    "patient": (MANY, "feature", "different values in 10,000 rows are evenly spread from"),
+    "device": ([f"D{int(text):05d}" for text in MANY], "feature", "have the form 'D#', # for digits"),
+}
+
+
+@pytest.mark.parametrize("name", IDENTIFIERS)
+def test_column_whose_values_identify_something_is_no_silent_feature(
+    day: Day, files: dict[str, Path], name: str
+) -> None:
+    values, role, evidence = IDENTIFIERS[name]
+    run, schema = draft(day, files, table_of(values, name, rows=len(values)))
+    assert run.code == 0, run.log
+    assert drafted(schema, name)["role"] == role
+    assert evidence in drafted(schema, name)["description"]
+    assert evidence in next(
+        line for line in run.log.splitlines() if f" WARNING preprocessing infer-schema: {name}: " in line
+    )
+
+
+NO_IDENTIFIERS = {
+    "age": [str(round(min(95, max(0, CHANCE.gauss(45, 18))))) for _ in range(400)],
+    "number of visits": [str(int(CHANCE.expovariate(1 / 40))) for _ in range(1000)],
+    "no_of_employees": [str(int(CHANCE.lognormvariate(4, 1.5))) for _ in range(3000)],
+    "price index": [str(round(CHANCE.gauss(100, 20))) for _ in range(1000)],
+    "amount": [str(int(CHANCE.lognormvariate(7, 1.2))) for _ in range(10_000)],
+    "zip": [f"{8001 + CHANCE.randrange(80):05d}" for _ in range(3000)],
+    "store_id": [str(CHANCE.randint(1, 40)) for _ in range(1000)],
+    "year": [str(CHANCE.randint(1950, 2025)) for _ in range(400)],
+    "weight_key": [f"{CHANCE.random() * 100:.2f}" for _ in range(1000)],
+}
+
+
+@pytest.mark.parametrize("name", NO_IDENTIFIERS)
+def test_column_of_measured_values_is_no_identifier(day: Day, files: dict[str, Path], name: str) -> None:
+    run, schema = draft(day, files, table_of(NO_IDENTIFIERS[name], name, rows=len(NO_IDENTIFIERS[name])))
+    assert run.code == 0, run.log
+    assert drafted(schema, name)["role"] == "feature"
+    assert "different values in" not in run.log
+
+
+def test_entity_that_is_named_is_the_only_one(day: Day, files: dict[str, Path]) -> None:
+    rows = [[f"k{n}", customer, f"s{n % 9}", n % 5, "ab"[n % 2]] for n, customer in enumerate(CUSTOMERS)]
+    run, schema = draft(day, files, [["id", "customer_id", "shop", "x", "y"], *rows], "--entity", "shop")
+    assert run.code == 0, run.log
+    assert drafted(schema, "shop")["role"] == "entity"
+    assert drafted(schema, "customer_id")["role"] == "ignore"
+
+
 @pytest.mark.parametrize(
     ("rows", "different", "long", "role"),
     [
@@ -586,6 +646,38 @@ def test_column_of_nearly_the_name_is_shown(day: Day, files: dict[str, Path], na
     run, _ = draft(day, files, [["id", "x", name], [1, 2, "a"]], target="churned")
     assert run.code == 2
     assert f"do: write {name!r} if that is meant, or remove the lines before the header" in run.log
+
+
+@pytest.mark.parametrize(
+    ("mark", "options", "hint"),
+    [
+        (":", [], "if its columns are separated by ':', add --delimiter :"),
+        ("^", [], "if its columns are separated by '^', add --delimiter '^'"),
+        (",", ["--delimiter", ";"], "if its columns are separated by ',', add --delimiter ,"),
+        ("\t", ["--delimiter", ";"], "if its columns are separated by '\\t', add --delimiter tab"),
+    ],
+)
+@pytest.mark.parametrize("command", ["infer-schema", "import"])
+def test_likely_delimiter_of_a_file_with_one_column_is_named(
+    day: Day, files: dict[str, Path], command: str, mark: str, options: list[str], hint: str
+) -> None:
+    put(
+        files,
+        "",
+        "",
+        {"fields": [field("id", "integer", "key"), field("x", "integer", "feature"), field("y", "string", "target")]},
+    )
+    table = to_csv(["id", "x", "y"], [[n, n % 7, "ab"[n % 2]] for n in range(30)]).replace(",", mark)
+    files["data.csv"].write_text(table)
+    named = {
+        "infer-schema": ["--target-column", "y", "--out", str(files["schema.json"]), "--force"],
+        "import": ["--schema", str(files["schema.json"])],
+    }[command]
+    run = day.run(
+        command, "--data", str(files["data.csv"]), *named, *options, ds=None if command == "infer-schema" else DS
+    )
+    assert run.code in (2, 3)
+    assert run.log.rstrip().endswith(hint)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,26 @@ def test_keys_are_the_text_of_features_csv(shop_day: Day) -> None:
     assert [(row["shop"], row["day"]) for row in shop_day.rows(f"features/{DS}/features.csv")] == [("7", "2026-11-01")]
 
 
+@pytest.mark.parametrize("broken", [0, 57, 119])
+def test_quote_that_is_never_closed_costs_label_and_prepare_the_same_rows(sheep_day: Day, broken: int) -> None:
+    """`prepare` lost one row, and the figures of the day most of them."""
+    data, target = flock(120)
+    lines = target.splitlines()
+    tag, grade = lines[1 + broken].split(",")
+    lines[1 + broken] = f'{tag},"{grade}'
+    publish_target(sheep_day, "\n".join([*lines, ""]), data=data)
+    assert sheep_day.run("prepare").code == 0
+    assert sheep_day.run("label").code == 0
+    prepared, labelled = (
+        [(row["line"], row["reason"]) for row in sheep_day.rows(path) if row["file"] == "target.csv"]
+        for path in (f"processed/{DS}/rejected.csv", REJECTED)
+    )
+    assert prepared == labelled
+    assert [line for line, _ in labelled] == [str(2 + broken)]
+    used = {row["tag"] for row in sheep_day.rows(f"processed/{DS}/train_data.csv")}
+    assert used == {tag for tag, _ in labels(sheep_day)} == {f"tag-{n}" for n in range(120)} - {tag}
+
+
 def test_every_row_is_counted_once_by_what_is_wrong_with_it(shop_day: Day) -> None:
     rows = [
         "yes,21/11/2026,7",

@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -375,14 +376,16 @@ def test_free_text_is_no_category(day: Day, long: bool, different: bool, code: i
 LABELS = {"text": ("fraud", "legit"), "integer": ("0", "1"), "number": ("1.5", "2"), "boolean": ("no", "yes")}
 
 
-def two_classes(day: Day, kind: str, positive: Any) -> Any:
-    """Publish and prepare a day whose target has two values and names the positive one; splits it."""
+def two_classes(day: Day, kind: str, positive: Any, which: Callable[[int], int] = lambda number: number % 2) -> Any:
+    """Publish and prepare a day whose target has two values, and which names the positive one or none; splits it."""
     texts = LABELS[kind]
-    target = {**field("grade", "string" if kind == "text" else kind, "target"), "positiveClass": positive}
+    target = field("grade", "string" if kind == "text" else kind, "target")
+    if positive is not None:
+        target["positiveClass"] = positive
     if kind == "boolean":
         target |= {"trueValues": ["yes"], "falseValues": ["no"]}
     schema = {**SCHEMA, "fields": [*without_entity()["fields"][:-1], target]}
-    rows = [[f"tag-{number}", texts[number % 2]] for number in range(60)]
+    rows = [[f"tag-{number}", texts[which(number)]] for number in range(60)]
     day.publish(flock(60)[0], to_csv(["tag", "grade"], rows), schema)
     run = day.run("prepare")
     return day.run("split") if run.code == 0 else run
@@ -408,6 +411,29 @@ def test_positive_class_is_the_second(day: Day, kind: str, positive: Any, classe
         assert {row["grade"] for row in day.rows(f"{P}/{side}.csv")} == {"0", "1"}
     of_first = {row["kilos"] for row in day.rows(f"{P}/train_data.csv") if row["grade"] == classes[0]}
     assert {row["kilos"] in of_first for row in day.rows(f"{P}/val.csv") if row["grade"] == "0"} == {True}
+
+
+FREQUENT = {
+    "text": ("'legit' (95.0%), because it comes after 'fraud' (5.0%)", '"positiveClass": "fraud", or "legit"'),
+    "integer": ("'1' (95.0%), because it comes after '0' (5.0%)", '"positiveClass": 0, or 1'),
+    "boolean": ("'true' (95.0%), because it comes after 'false' (5.0%)", '"positiveClass": false, or true'),
+}
+
+
+@pytest.mark.parametrize("kind", FREQUENT)
+@pytest.mark.parametrize("frequent", [0, 1])
+@pytest.mark.parametrize("is_named", [False, True])
+def test_frequent_class_that_is_positive_by_its_name_is_a_warning(
+    day: Day, kind: str, frequent: int, is_named: bool
+) -> None:
+    positive = {"text": "legit", "integer": 1, "boolean": "yes"}[kind] if is_named else None
+    run = two_classes(day, kind, positive, lambda number: frequent if number % 20 else 1 - frequent)
+    assert run.code == 0, run.log
+    found = run.result.get("warnings", [])
+    assert len(found) == (frequent == 1 and not is_named)
+    for sentence in found:
+        assert sentence in run.log
+        assert all(part in sentence for part in FREQUENT[kind])
 
 
 @pytest.mark.parametrize(
