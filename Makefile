@@ -105,9 +105,12 @@ bench: images ## measure speed and memory; prints a table, writes JSON
 	@setup/ensure_venv.sh
 	@.venv/bin/python tests/benchmarks/bench.py
 
-chaos: images ## strike days that run with faults; writes the table of docs/faults.md, takes hours
+chaos: images ## strike days that run with faults, kill stages; writes the tables of docs/faults.md, takes hours
 	@setup/ensure_venv.sh
-	@.venv/bin/python -m tests.chaos --doc docs/faults.md
+	@failed=0; \
+	.venv/bin/python -m tests.chaos --doc docs/faults.md || failed=1; \
+	.venv/bin/python -m tests.chaos.kills --doc docs/faults.md || failed=1; \
+	exit $$failed
 
 image-report: images ## weigh our images and the naive way's; writes the tables of docs/images.md
 	@./airflow-ml image-report

@@ -7,8 +7,9 @@ Exit codes: 0 every part passed, 1 at least one failed.
 
 --nightly  runs the nightly tests instead: the rebuild on an empty engine, a build on a damaged one, the image report, a
            model of another seed, a whole day on a swarm that loses a node, a machine that loses its power, an upgrade
-           while a day runs, Postgres of another major version, `rotate` killed at each step, 50 kills of a host and 50
-           of a writer on shared storage, the benchmarks on few rows, each property with thousands of examples
+           while a day runs, Postgres of another major version, `rotate` killed at each step, a few faults of `make
+           chaos`, 50 kills of a host and 50 of a writer on shared storage, the benchmarks on few rows, each property
+           with thousands of examples
 """
 
 import argparse
@@ -86,8 +87,11 @@ AT_ONCE = 3
 # Some machines forbid Python to keep bytecode: then each of some hundred processes compiles what it imports once more.
 ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
 KILLS = ("ML_TEST_HOST_KILLS=50", "ML_TEST_WRITER_KILLS=50")
+# A few of those of `make chaos`: a stage, the scheduler and the engine proxy are killed, a disk is full.
+FAULTS = "stage's container|^scheduler is killed|engine-proxy is killed|disk of the data"
 NIGHTLY = [
     Part("nightly", [(*PYTEST, "tests/nightly")]),
+    Part("faults", [(".venv/bin/python", "-m", "tests.chaos", "--tries=1", f"--only={FAULTS}")]),
     Part("kills", [("env", *KILLS, *PYTEST, "tests/shared_storage", "-k", "killed")]),
     Part("benchmarks", [(*PYTEST, "tests/benchmarks")]),
     Part("fuzz", [("make", "fuzz")]),

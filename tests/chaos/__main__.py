@@ -8,18 +8,18 @@ Takes hours. Exit codes: 0 every day completed, after a clear at most, and nothi
 """
 
 import argparse
-import random
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from maintain.image_report import fill, part
 
-from .faults import FAULTS, Fault
-from .scene import Reading, Scene, reader, struck_stack
+from .faults import ALL_DAY, FAULTS, OF_MACHINE, Fault
+from .scene import Reading, Scene, reader, struck_machine, struck_stack
 from .tables import markdown
 
 HEADER = (
@@ -32,8 +32,9 @@ HEADER = (
     "torn, of reads",
     "orphans",
     "alerts",
-    "seconds more, median and worst",
+    "seconds to heal, median and worst",
 )
+ALL = {**FAULTS, **OF_MACHINE}
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Try:
     reading: Reading
     orphans: int
     alerts: int
+    healed_s: float
     seconds: float
 
     @property
@@ -57,26 +59,28 @@ class Try:
 
 
 def run_day(scene: Scene, fault: Fault | None, moment: float, expected: dict[str, str]) -> Try:
-    """Publish the day, with a fault so many seconds after it was asked for."""
+    """Publish the day, with a fault so many seconds after it was asked for, or when the next stage works."""
     scene.start_day()
     started = time.monotonic()
     with reader() as read:
         time.sleep(moment)
-        strikes = fault(scene) if fault else 0
-        states, cleared = scene.see_through()
+        struck = set(scene.at_work().values()) if fault else set()
+        strikes = fault(scene) if fault and struck else 0
+        states, cleared, healed_s = scene.see_through(struck)
         seconds = time.monotonic() - started
         reading = read()
     found = scene.files()
     wrong = sorted(path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path))
+    wrong += scene.wrong_in_copies(expected)
     completed = set(states) == {"success"}
     by_itself, after_clear = completed and not cleared, completed and cleared
     orphans = len(scene.orphans())
-    return Try(strikes, by_itself, after_clear, tuple(wrong), reading, orphans, scene.alerts(), seconds)
+    return Try(strikes, by_itself, after_clear, tuple(wrong), reading, orphans, scene.alerts(), healed_s, seconds)
 
 
-def row(name: str, tries: Sequence[Try], usual_s: float) -> list[str]:
+def row(name: str, tries: Sequence[Try]) -> list[str]:
     """A fault's line of the table."""
-    more = sorted(one.seconds - usual_s for one in tries)
+    healed = sorted(one.healed_s for one in tries)
     return [
         name,
         str(len(tries)),
@@ -87,7 +91,7 @@ def row(name: str, tries: Sequence[Try], usual_s: float) -> list[str]:
         f"{sum(one.reading.torn for one in tries)} of {sum(one.reading.looks for one in tries):,}",
         str(sum(one.orphans for one in tries)),
         str(sum(one.alerts for one in tries)),
-        f"{more[len(more) // 2]:.0f}, {more[-1]:.0f}",
+        f"{healed[len(healed) // 2]:.0f}, {healed[-1]:.0f}",
     ]
 
 
@@ -97,13 +101,33 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def merged(page: str, rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The rows of a page's table with these in place of those of the same faults, in the order of FAULTS.
+    """The rows of a page's table with these in place of those of the same faults, in the order of ALL.
 
     A row of a fault that is gone goes.
     """
     there = [[cell.strip() for cell in line.split("|")[1:-1]] for line in part(page, "faults")]
     known = {cells[0]: cells for cells in [*there, *map(list, rows)] if len(cells) == len(HEADER)}
-    return [known[name] for name in ("none", *FAULTS) if name in known]
+    return [known[name] for name in ("none", *ALL) if name in known]
+
+
+def strike(scene: Scene, names: Sequence[str], tries: int) -> Iterator[tuple[str, list[Try]]]:
+    """The tries of each of these faults, after the day without a fault."""
+    # Were a day not the same twice, each day that is struck would differ from it.
+    usual = replace(run_day(scene, None, 0, {}), wrong=())
+    expected = scene.files()
+    if not usual.by_itself or not expected:
+        raise SystemExit(f"error: a day without a fault has failed: {usual}")
+    yield "none", [usual]
+    for name in names:
+        done = []
+        for _ in range(tries):
+            moment = 0 if ALL[name] in ALL_DAY else scene.draw.uniform(0, usual.seconds)
+            one = run_day(scene, ALL[name], moment, expected)
+            if not one.strikes:  # on a machine that is less busy now the day had ended
+                one = run_day(scene, ALL[name], moment / 2, expected)
+            done.append(one)
+            print(f"{name}: {one}", file=sys.stderr, flush=True)
+        yield name, done
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,32 +141,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="draws the moments (default: %(default)s)")
     parser.add_argument("--doc", type=Path, metavar="FILE", help="the page whose rows of these faults are replaced")
     arguments = parser.parse_args(argv)
-    chosen = {name: fault for name, fault in FAULTS.items() if re.search(arguments.only, name)}
+    chosen = [name for name in ALL if re.search(arguments.only, name)]
     if not chosen or arguments.tries < 1:
-        parser.error(f"no fault's name fits {arguments.only!r}, or --tries is below 1; faults: {'; '.join(FAULTS)}")
-    draw = random.Random(arguments.seed)
+        parser.error(f"no fault's name fits {arguments.only!r}, or --tries is below 1; faults: {'; '.join(ALL)}")
     rows, all_well = [], True
-    with struck_stack() as scene:
-        # Were a day not the same twice, each day that is struck would differ from it.
-        usual = replace(run_day(scene, None, 0, {}), wrong=())
-        expected = scene.files()
-        if not usual.by_itself or not expected:
-            raise SystemExit(f"error: a day without a fault has failed: {usual}")
-        rows.append(row("none", [usual], usual.seconds))
-        for name, fault in chosen.items():
-            tries = []
-            for _ in range(arguments.tries):
-                moment = draw.uniform(0, usual.seconds)
-                one = run_day(scene, fault, moment, expected)
-                if not one.strikes:  # on a machine that is less busy now the day had ended
-                    one = run_day(scene, fault, moment / 2, expected)
-                tries.append(one)
-                all_well &= tries[-1].is_well
-                print(f"{name}: {tries[-1]}", file=sys.stderr, flush=True)
-            rows.append(row(name, tries, usual.seconds))
-            if arguments.doc:  # after each fault: the whole takes long
-                page = arguments.doc.read_text(encoding="utf-8")
-                arguments.doc.write_text(fill(page, {"faults": table(merged(page, rows))}), encoding="utf-8")
+    with_clock = any("clock" in name for name in chosen)
+    for faults, stage in ((FAULTS, partial(struck_stack, with_clock=with_clock)), (OF_MACHINE, struck_machine)):
+        if names := [name for name in chosen if name in faults]:
+            with stage() as scene:
+                scene.draw.seed(arguments.seed)
+                for name, tries in strike(scene, names, arguments.tries):
+                    all_well &= all(one.is_well for one in tries if name != "none")
+                    rows.append(row(name, tries))
+                    if arguments.doc:  # after each fault: the whole takes long
+                        page = arguments.doc.read_text(encoding="utf-8")
+                        arguments.doc.write_text(fill(page, {"faults": table(merged(page, rows))}), encoding="utf-8")
     print("\n".join(table(rows)))
     return 0 if all_well else 1
 

@@ -1,15 +1,22 @@
 """The faults. Each strikes a day that runs and returns how often it struck; what it took away is there again then."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from threading import Timer
 
-from tests.end_to_end.conftest import PROJECT
+from tests.end_to_end.conftest import PROJECT, compose_stack
 from tests.harness import docker, kill_processes, wait_until
 
 from .scene import Scene
 
 # How long a service hangs, how long it has no network, how long the disk is full.
 HANG_S, CUT_S, FULL_S = 120, 30, 20
+SHORT_HANG_S = 10
+# A stage is killed at a moment between its start and then; most have ended before.
+LONGEST_S = 3
+# Less than any stage needs.
+TOO_LITTLE = "24m"
 # How far the clock of the services jumps: longer than Airflow waits for any heartbeat.
 JUMP_S = 600
 ALL = ("scheduler", "triggerer", "dag-processor", "api-server", "postgres", "mlflow", "engine-proxy")
@@ -19,21 +26,65 @@ Fault = Callable[[Scene], int]
 
 def kill_a_stage(scene: Scene) -> int:
     """SIGKILL to the next container that works."""
-    while not scene.has_ended():
-        for container in scene.stage_containers():
-            if docker("kill", container, check=False).returncode == 0:
-                return 1
-    return 0
+    return int(any(docker("kill", one, check=False).returncode == 0 for one, _ in scene.new_containers()))
 
 
-def kill_each_stage_once(scene: Scene) -> int:
-    """SIGKILL to one container of each task."""
+def kill_each_stage(scene: Scene) -> int:
+    """SIGKILL to one container of each task, at a random moment of its work."""
     killed: set[tuple[str, str]] = set()
-    while not scene.has_ended():
-        for container, task in scene.stage_containers().items():
-            if task not in killed and docker("kill", container, check=False).returncode == 0:
-                killed.add(task)
+    timers = []
+
+    def kill(container: str, task: tuple[str, str]) -> None:
+        if docker("kill", container, check=False).returncode == 0:
+            killed.add(task)
+
+    for container, task in scene.new_containers():
+        if task not in killed:
+            timers.append(Timer(scene.draw.uniform(0, LONGEST_S), kill, (container, task)))
+            timers[-1].start()
+    for timer in timers:
+        timer.join()
     return len(killed)
+
+
+def starve_the_stages(scene: Scene) -> int:
+    """Too small a limit of memory in `.env`, until a run has failed that says so; then the limit is as before."""
+    usual = compose_stack.settings()["ML_STAGE_MEMORY"]
+    _limit_memory(TOO_LITTLE)
+    try:
+        wait_until(lambda: scene.has_ended() or "failed" in scene.states(), "a run fails")
+        return int(any("out of memory, it may use" in scene.reasons(*run) for run in scene.runs))
+    finally:
+        _limit_memory(usual)
+
+
+def _limit_memory(limit: str) -> None:
+    os.environ["ML_STAGE_MEMORY"] = limit
+    done = compose_stack.compose("up", "--detach", "--wait", "--no-deps", "scheduler")
+    assert done.returncode == 0, done.stderr
+
+
+def copy_the_data(scene: Scene) -> int:
+    """No fault: copies of the data, one after the other while stages write."""
+    while not scene.has_ended():
+        scene.copy_data()
+    return len(scene.copies)
+
+
+def restart_the_engine(scene: Scene) -> int:
+    """As `systemctl restart docker`: the engine stops its containers, and starts those again that are services."""
+    assert scene.node is not None
+    scene.node.restart()
+    return 1
+
+
+def lose_power(scene: Scene) -> int:
+    """All processes of the machine end immediately; then it starts again."""
+    assert scene.node is not None
+    scene.node.kill()
+    scene.node.start()
+    scene.node.await_start()
+    return 1
 
 
 def kill_services(*services: str) -> Fault:
@@ -46,14 +97,14 @@ def kill_services(*services: str) -> Fault:
     return strike
 
 
-def pause(service: str) -> Fault:
+def pause(service: str, seconds: int = HANG_S) -> Fault:
     """A service that hangs."""
 
     def strike(scene: Scene) -> int:
         container = scene.container(service)
         # The kernel gives up at times while the service starts processes: "unable to freeze".
         wait_until(lambda: docker("pause", container, check=False).returncode == 0, f"{service} is paused")
-        time.sleep(HANG_S)
+        time.sleep(seconds)
         docker("unpause", container)
         return 1
 
@@ -61,10 +112,10 @@ def pause(service: str) -> Fault:
 
 
 def in_turn(faults: Sequence[Fault]) -> Fault:
-    """Several faults, one after the other, for as long as the day runs."""
+    """Several faults, one after the other, for as long as the day runs; each strikes stages that work."""
 
     def strike(scene: Scene) -> int:
-        return sum(fault(scene) for fault in faults if not scene.has_ended())
+        return sum(fault(scene) for fault in faults if scene.at_work())
 
     return strike
 
@@ -127,16 +178,26 @@ def delete_a_run(scene: Scene) -> int:
 
 def _on_a_run_that_works(scene: Scene, act: Callable[[str, str], None]) -> int:
     dags = {run: dag for dag, run in scene.runs}
-    while not scene.has_ended():
-        for _, run in scene.stage_containers().values():
-            act(dags[run], run)
-            return 1
+    for _, run in scene.at_work().values():
+        act(dags[run], run)
+        return 1
     return 0
 
 
+several_in_turn = in_turn(
+    [
+        kill_a_stage,
+        kill_services("engine-proxy"),
+        pause("api-server", SHORT_HANG_S),
+        kill_services("postgres"),
+        kill_services("scheduler"),
+    ]
+)
+# These strike from a day's beginning to its end.
+ALL_DAY = (kill_each_stage, copy_the_data, several_in_turn)
 FAULTS: dict[str, Fault] = {
     "a stage's container is killed": kill_a_stage,
-    "of each task, at most one container is killed": kill_each_stage_once,
+    "of each task, at most one container is killed, at a random moment": kill_each_stage,
     **{f"{service} is killed": kill_services(service) for service in ALL},
     "everything is killed at once": kill_services(*ALL),
     **{f"{service} hangs for {HANG_S} s": pause(service) for service in ALL},
@@ -148,8 +209,16 @@ FAULTS: dict[str, Fault] = {
     ),
     f"the clock jumps {JUMP_S} s forward": move_clock(JUMP_S),
     f"the clock jumps {JUMP_S} s back": move_clock(-JUMP_S),
+    "stages have too little memory until a run fails": starve_the_stages,
+    "a stage, the proxy, Postgres, the scheduler are killed, the api-server hangs, in turn": several_in_turn,
+    "none; the data is copied while stages write": copy_the_data,
     "each run is there twice": ask_twice,
     "a person clears a run that works": clear_a_run,
     "a person marks a run failed that works": mark_a_run_failed,
     "a person deletes a run that works, and asks again": delete_a_run,
+}
+# These need an engine of their own.
+OF_MACHINE: dict[str, Fault] = {
+    "the engine is restarted": restart_the_engine,
+    "the machine loses its power": lose_power,
 }

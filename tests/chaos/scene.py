@@ -1,17 +1,21 @@
 """The stack that the faults strike: its days, what they leave, and a reader that looks at the data all the time."""
 
+import json
 import os
+import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from airflow_ml.airflow_api import FINAL_STATES
+import pytest
+from airflow_ml.airflow_api import FINAL_STATES, Airflow
 from airflow_ml.alerts import read_alerts
 from airflow_ml.common import AirflowMlError
 
+from tests.dags.swarm.lab import Node, swarm_of_three
 from tests.end_to_end.conftest import (
     DAGS,
     FEW_TREES,
@@ -25,16 +29,19 @@ from tests.end_to_end.conftest import (
     write_rules,
 )
 from tests.harness import ROOT, docker, images
+from tests.nightly.stack_on_node import STAGES, load, stack_on
 
 from .machine import build_clock, make_disks, remove_disks, set_clock
 
 # The champion's day, and the day that each fault strikes.
 TRAINED, DAY = "2026-11-14", "2026-11-15"
-OF_DAG: dict[str, dict[str, Any]] = {"generate_data": SMALL, "train_model": {**FEW_TREES, "promote": "manual"}}
+FORMS: dict[str, dict[str, Any]] = {"generate_data": SMALL, "train_model": {**FEW_TREES, "promote": "manual"}}
 # A service that is paused for two minutes and a task's three tries, with their pauses, end within it.
 PATIENCE_S = 900
 # An orphan is removed when the next run starts or ends, a lost container by the next look of the scheduler.
 GRACE_S = 60
+# Between two looks whether the runs have ended, which cost more than those for containers.
+LOOK_S = 1
 T = TypeVar("T")
 READER, KEEPER = f"{PROJECT}-reader", f"{PROJECT}-keeper"
 # What can be filled is on small disks in memory, without harm to the machine: the volume of each, its size, its user.
@@ -47,8 +54,6 @@ DISKS = {
 }
 # Where the services of clock.compose.yml find the library that moves their clock, and by how much.
 CLOCK = ROOT / ".cache" / "clock" / PROJECT
-os.environ["ML_TEST_CLOCK"] = str(CLOCK)
-os.environ["COMPOSE_FILE"] += f"{os.pathsep}tests/chaos/clock.compose.yml"
 FILLER = "/disks/{name}/.filler"
 FILL = """
 import contextlib, sys
@@ -59,16 +64,18 @@ with contextlib.suppress(OSError), open(sys.argv[1], "wb", buffering=0) as file:
 # Marks say when a step ran, and the pages show it: their bytes differ from run to run.
 OF_THE_RUN = ("_meta.json", "index.html")
 WIPE = f"import glob, shutil; [shutil.rmtree(path) for path in glob.glob('/data/*/{DAY}*')]"
-# Reads everything that a mark names, as any consumer does; a file that is not the bytes of its mark is torn.
+# Reads everything that a mark names, as any consumer does; a file that is not the bytes of its mark is torn. Prints a
+# line for each round, so that it can be killed too.
 READ = """
-import os, signal, sys, time
+import json, signal, time
 from pathlib import Path
 from stagekit import BadInput, NotReady, read_partition
 from stagekit.mark import load_mark
-looks, torn, ends = 0, [], []
+ends = []
 signal.signal(signal.SIGTERM, lambda *_: ends.append(1))
 root = Path("/data")
 while not ends:
+    looks, torn = 0, []
     for mark in root.glob("*/*/_meta.json"):
         name = str(mark.parent.relative_to(root))
         try:
@@ -78,8 +85,35 @@ while not ends:
         except BadInput as error:
             torn.append(str(error))
         looks += 1
+    print(json.dumps([looks, torn]), flush=True)
     time.sleep(0.5)
-print(looks, len(set(torn)), *sorted(set(torn))[:3], sep="\\t")
+"""
+# Copies the data as `cp` does, file by file, and prints what a reader of the copy accepts: the sha256 of each file.
+COPY = """
+import hashlib, json, os, shutil
+from contextlib import suppress
+from pathlib import Path
+from stagekit import BadInput, NotReady, read_partition
+from stagekit.mark import load_mark
+root = Path("/tmp/copy")
+for folder, _, names in os.walk("/data"):
+    there = root / Path(folder).relative_to("/data")
+    there.mkdir()
+    for name in names:
+        with suppress(FileNotFoundError):
+            shutil.copyfile(Path(folder, name), there / name)
+whole, refused = {}, 0
+for mark in sorted(root.glob("*/*/_meta.json")):
+    name = str(mark.parent.relative_to(root))
+    try:
+        outputs = load_mark(mark.parent, name)["outputs"]
+        read_partition(root, name, outputs)
+    except (NotReady, BadInput):
+        refused += 1
+        continue
+    for file in outputs:
+        whole[f"{name}/{file}"] = hashlib.sha256((mark.parent / file).read_bytes()).hexdigest()
+print(json.dumps([whole, refused]))
 """
 
 
@@ -104,12 +138,23 @@ def patiently(ask: Callable[[], T]) -> T:
             time.sleep(1)
 
 
-class Scene:
-    """The stack, and the runs of the day that is struck: each as its Dag and its id."""
+@dataclass(frozen=True)
+class Copy:
+    """What a reader of a copy of the data accepted, and how many partitions it refused."""
 
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
+    whole: Mapping[str, str]
+    refused: int
+
+
+class Scene:
+    """The stack, and the runs of the day that is struck: each as its Dag and its id. The machine, if it has its own."""
+
+    def __init__(self, airflow: Airflow, node: Node | None = None) -> None:
+        self.airflow = airflow
+        self.node = node
+        self.draw = random.Random(1)
         self.runs: list[tuple[str, str]] = []
+        self.copies: list[Copy] = []
         self.ahead_s = 0
 
     # --- a day ---
@@ -117,7 +162,7 @@ class Scene:
     def start_day(self) -> None:
         """Remove what is published of the day and ask for it again: four runs, each waits for what it reads."""
         data.python(WIPE)
-        self.runs = []
+        self.runs, self.copies = [], []
         self.trigger_all()
 
     def trigger_all(self) -> None:
@@ -127,26 +172,31 @@ class Scene:
 
     def trigger(self, dag: str) -> None:
         """A run of a Dag for the day."""
-        conf = {"ds": DAY, **OF_DAG.get(dag, {})}
-        self.runs.append((dag, patiently(lambda: self.stack.airflow.trigger(dag, conf))))
+        conf = {"ds": DAY, **FORMS.get(dag, {})}
+        self.runs.append((dag, patiently(lambda: self.airflow.trigger(dag, conf))))
 
     def states(self) -> list[str]:
         """The state of each run now."""
-        return [patiently(lambda one=one: self.stack.airflow.run_state(*one)) for one in self.runs]
+        return [patiently(lambda one=one: self.airflow.run_state(*one)) for one in self.runs]
 
     def has_ended(self) -> bool:
         """Whether no run goes on."""
         return set(self.states()) <= FINAL_STATES
 
-    def see_through(self) -> tuple[list[str], bool]:
-        """The state of each run at its end, and whether somebody had to clear one: a run that fails is cleared once.
+    def see_through(self, struck: set[tuple[str, str]]) -> tuple[list[str], bool, float]:
+        """The state of each run at its end, whether somebody had to clear one, and the seconds until it had healed.
 
-        It is cleared as soon as it has failed, since other runs may wait for it. A run that does not end within
-        PATIENCE_S, or within PATIENCE_S after the last clear, has the state that it has then.
+        It has healed when each task that was struck, given with its run, has succeeded. A run that fails is cleared
+        once, as soon as it has failed, since other runs may wait for it. A run that does not end within PATIENCE_S, or
+        within PATIENCE_S after the last clear, has the state that it has then.
         """
-        deadline = time.monotonic() + PATIENCE_S
+        started = time.monotonic()
+        deadline, healed_s = started + PATIENCE_S, 0.0
         cleared: set[tuple[str, str]] = set()
         while True:
+            if struck:
+                struck = self._unhealed(struck)
+                healed_s = time.monotonic() - started
             states = self.states()
             failed = {run for run, state in zip(self.runs, states, strict=True) if state == "failed"} - cleared
             for run in failed:
@@ -155,8 +205,22 @@ class Scene:
                 cleared |= failed
                 deadline = time.monotonic() + PATIENCE_S
             elif set(states) <= FINAL_STATES or time.monotonic() > deadline:
-                return states, bool(cleared)
+                return states, bool(cleared), healed_s
             time.sleep(0.5)
+
+    def _unhealed(self, struck: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of these tasks that have not succeeded yet; not those whose run is gone."""
+        dags = {run: dag for dag, run in self.runs}
+        here = {run for _, run in struck} & dags.keys()
+        tasks = {run: patiently(lambda one=run: self.airflow.tasks(dags[one], one)) for run in here}
+        states = {(task["task_id"], run): task["state"] for run, of_run in tasks.items() for task in of_run}
+        return {one for one in struck if states.get(one, "success") != "success"}
+
+    def reasons(self, dag: str, run: str) -> str:
+        """The logs of the tasks of a run that have failed."""
+        tasks = patiently(lambda: self.airflow.tasks(dag, run))
+        failed = [task for task in tasks if task["state"] == "failed"]
+        return "\n".join(patiently(lambda one=one: self.airflow.log_of(dag, run, one)) for one in failed)
 
     def clear(self, dag: str, run: str) -> None:
         """What a person does with a run that has failed: clear its tasks, all of them.
@@ -164,17 +228,17 @@ class Scene:
         In a run that was marked failed, Airflow has skipped those that had not started. What is done is found done.
         """
         body = {"dag_run_id": run, "dry_run": False, "only_failed": False, "reset_dag_runs": True}
-        patiently(lambda: self.stack.airflow.request("POST", f"/dags/{dag}/clearTaskInstances", body))
+        patiently(lambda: self.airflow.request("POST", f"/dags/{dag}/clearTaskInstances", body))
 
     def mark_failed(self, dag: str, run: str) -> None:
         """End a run as a person does on its page."""
         path = f"/dags/{dag}/dagRuns/{quote(run)}"
-        patiently(lambda: self.stack.airflow.request("PATCH", path, {"state": "failed"}))
+        patiently(lambda: self.airflow.request("PATCH", path, {"state": "failed"}))
 
     def delete(self, dag: str, run: str) -> None:
         """Mark a run failed, remove it with all that Airflow knows of it, and ask for the day again."""
         self.mark_failed(dag, run)
-        patiently(lambda: self.stack.airflow.request("DELETE", f"/dags/{dag}/dagRuns/{quote(run)}"))
+        patiently(lambda: self.airflow.request("DELETE", f"/dags/{dag}/dagRuns/{quote(run)}"))
         self.runs.remove((dag, run))
         self.trigger(dag)
 
@@ -197,7 +261,38 @@ class Scene:
         text = patiently(read_alerts)
         return sum(text.count(f"Run: {run}") for _, run in self.runs)
 
+    def copy_data(self) -> None:
+        """Copy the data while stages write, and read the copy."""
+        whole, refused = json.loads(data.python(COPY))
+        self.copies.append(Copy(whole, refused))
+
+    def wrong_in_copies(self, expected: Mapping[str, str]) -> list[str]:
+        """The files that a reader of a copy accepted, and that are not those expected."""
+        files = {(path, sha) for copy in self.copies for path, sha in copy.whole.items()}
+        return sorted(f"copy of {path}" for path, sha in files if expected.get(path, sha) != sha)
+
     # --- containers and disk ---
+
+    def at_work(self) -> dict[str, tuple[str, str]]:
+        """The stage containers as soon as there is one; none if the day has ended."""
+        while not self.has_ended():
+            until = time.monotonic() + LOOK_S
+            while time.monotonic() < until:
+                if found := self.stage_containers():
+                    return found
+                time.sleep(0.1)
+        return {}
+
+    def new_containers(self) -> Iterator[tuple[str, tuple[str, str]]]:
+        """Each stage container that works until the day has ended, with its task and run."""
+        seen: set[str] = set()
+        while not self.has_ended():
+            until = time.monotonic() + LOOK_S
+            while time.monotonic() < until:
+                new = {one: task for one, task in self.stage_containers().items() if one not in seen}
+                seen |= new.keys()
+                yield from new.items()
+                time.sleep(0.1)
 
     def stage_containers(self) -> dict[str, tuple[str, str]]:
         """The task and the run of each stage container, by its id."""
@@ -228,15 +323,17 @@ class Scene:
 def reader() -> Iterator[Callable[[], Reading]]:
     """Reads the data all the time; the call ends it and returns what it saw."""
     docker("rm", "--force", READER, check=False)
-    user = ("--user=10001:10001", "--network=none", "--entrypoint=python")
-    docker("run", "--detach", f"--name={READER}", *user, data.mount, images()["base"], "-c", READ)
+    # It begins again with the engine.
+    options = ("--restart=always", "--user=10001:10001", "--network=none", "--entrypoint=python")
+    docker("run", "--detach", f"--name={READER}", *options, data.mount, images()["base"], "-c", READ)
 
     def end() -> Reading:
         docker("stop", "--time=30", READER)
         done = docker("logs", READER)
-        assert done.stdout, f"the reader failed: {done.stderr}"
-        looks, torn, *examples = done.stdout.strip().split("\t")
-        return Reading(int(looks), int(torn), "; ".join(examples))
+        assert not done.stderr, f"the reader failed: {done.stderr}"
+        rounds = [json.loads(line) for line in done.stdout.splitlines()]
+        torn = sorted({message for _, found in rounds for message in found})
+        return Reading(sum(looks for looks, _ in rounds), len(torn), "; ".join(torn[:3]))
 
     try:
         yield end
@@ -244,22 +341,43 @@ def reader() -> Iterator[Callable[[], Reading]]:
         docker("rm", "--force", READER, check=False)
 
 
+def _put_into_production(airflow: Airflow) -> None:
+    """A model, trained on a day before."""
+    for dag, form in (("generate_data", SMALL), ("train_model", FEW_TREES)):
+        state = airflow.wait(dag, airflow.trigger(dag, {"ds": TRAINED, **form}), PATIENCE_S)
+        assert state == "success", f"{dag} without a fault: {state}"
+
+
 @contextmanager
-def struck_stack() -> Iterator[Scene]:
-    """The stack with a model in production, for as long as the block runs."""
+def struck_stack(*, with_clock: bool) -> Iterator[Scene]:
+    """The stack with a model in production, for as long as the block runs; its clock can jump, if that is asked for."""
     _remove()
     make_disks(KEEPER, DISKS)
     write_rules()
-    build_clock(CLOCK)
-    try:
-        compose_stack.start()
-        start_collector()
-        stack = Stack()
-        stack.run("generate_data", {"ds": TRAINED, **SMALL})
-        stack.run("train_model", {"ds": TRAINED, **FEW_TREES})
-        yield Scene(stack)
-    finally:
-        _remove()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if with_clock:
+            build_clock(CLOCK)
+            monkeypatch.setenv("ML_TEST_CLOCK", str(CLOCK))
+            monkeypatch.setenv("COMPOSE_FILE", f"{os.environ['COMPOSE_FILE']}{os.pathsep}tests/chaos/clock.compose.yml")
+        try:
+            compose_stack.start()
+            start_collector()
+            airflow = Stack().airflow
+            _put_into_production(airflow)
+            yield Scene(airflow)
+        finally:
+            _remove()
+
+
+@contextmanager
+def struck_machine() -> Iterator[Scene]:
+    """The same on an engine of its own, which can be restarted: one of the hosts of the tests' swarm."""
+    settings = {"COMPOSE_PROJECT_NAME": PROJECT, "COMPOSE_FILE": "docker-compose.yml", "ML_ENGINE": "docker"}
+    with swarm_of_three() as lab:
+        load(lab.manager, *(images()[stage] for stage in (*STAGES, "base")))
+        with stack_on(lab.manager, {**settings, "ML_DATA": data.source}) as airflow:
+            _put_into_production(airflow)
+            yield Scene(airflow, node=lab.manager)
 
 
 def _remove() -> None:

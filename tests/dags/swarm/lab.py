@@ -141,6 +141,14 @@ class Node:
 
         wait_until(answers, f"{self.name} does not answer: {(self.folder / 'log').read_text()[-2000:]}")
 
+    def restart(self) -> None:
+        """As `systemctl restart docker`: the engine stops its containers, and starts those again that are services."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(timeout=PATIENCE_S)
+        self.start()
+        self.await_start()
+
     def kill(self) -> None:
         """End everything on the host immediately, as a power cut does."""
         ids = self.docker("ps", "--quiet").split()
