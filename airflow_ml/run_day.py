@@ -22,6 +22,8 @@ RUN_TIMEOUT_S = 1800
 LOG_LINES = 15
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier_score", "accuracy", "f1")
 REASONS_SHOWN = 5
+# Rows that are neither rejected nor trained on, as `prepare` counts them.
+SET_ASIDE = {"unlabelled": "without a label", "superseded": "of target.csv, whose keys are in a later delivery"}
 # The result line of each command of a Dag.
 Results = dict[str, dict[str, Any]]
 
@@ -172,6 +174,7 @@ def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds
         f"  {source:14} {rows:,} rows",
         f"  trained on     the data of {prepared['ds']}",
         f"  not trained on {sum(prepared['rejected'].values()):,} rows{reasons_text(prepared['reasons'])}",
+        *(f"  {name:14} {prepared[name]:,} rows {why}" for name, why in SET_ASIDE.items() if prepared.get(name)),
         f"  validation     {figures_text(validated)}",
         f"  decided        version {decided['version']}: {decided['decision']}; {'; '.join(decided['reasons'])}",
         *(f"  promoted       {event['reason'] or 'before'}" for event in promotions),

@@ -15,6 +15,7 @@ from share_interval import share_interval
 # Why a row of target.csv cannot be used; see labels.py.
 UNUSABLE = ("malformed", "missing", "unreadable", "repeated", "without_prediction")
 SHOWN_CLASSES, SHOWN_CHARACTERS = 3, 200
+PARTIAL = '"partial": true of the target in schema.json says that labels may come later or never'
 
 Breach = dict[str, Any]
 
@@ -89,9 +90,9 @@ def _of_missing_figures(evaluation: Mapping[str, Any], rules: Mapping[str, Any])
 
     A few rows of a rare class may all be absent by chance. Such a day is not measured, and the page says so.
     """
-    if evaluation["target"] is None:
+    target, metrics = evaluation["target"], evaluation["metrics"]
+    if target is None or (target.get("unlabelled") and not delivered_labels(target)):
         return
-    metrics = evaluation["metrics"]
     for metric in dict.fromkeys([rules["metric"], *rules["floors"]]):
         if metrics is None:
             why = f"none of {evaluation['rows']} predictions has a label of a class that the model knows"
@@ -115,12 +116,17 @@ def _rows_by_class(metrics: Mapping[str, Any]) -> str:
     return f"of {metrics['rows']} labelled rows {' and '.join(present[:SHOWN_CLASSES])}"
 
 
+def delivered_labels(target: Mapping[str, Any]) -> int:
+    """The rows of target.csv that should give a label: not those without one yet, nor those that were superseded."""
+    return int(target["rows"] - target.get("unlabelled", 0) - target.get("superseded", 0))
+
+
 def _of_labels(target: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> Iterator[Breach]:
     """Rows of target.csv that cannot be used: no class can be read, or no prediction has the key."""
-    if not target or not target["rows"]:
+    if not target or not (rows := delivered_labels(target)):
         return
     unusable = {reason: target[reason] for reason in UNUSABLE if target[reason]}
-    rows, limit = target["rows"], rules["unusable_labels"]
+    limit = rules["unusable_labels"]
     share = round(sum(unusable.values()) / rows, DECIMALS)
     if share_interval(sum(unusable.values()), rows, rules["confidence"])[0] > limit:
         counts = ", ".join(f"{reason.replace('_', ' ')} {number}" for reason, number in unusable.items())
@@ -128,6 +134,8 @@ def _of_labels(target: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> It
         text += f"more than {limit:.2%}"
         if target["examples"]:
             text += f"; such as {target['examples'][0][:SHOWN_CHARACTERS]}"
+        if target["missing"]:
+            text += f"; {PARTIAL}"
         yield _breach("unusable_labels", "target.csv", share, limit, text)
 
 

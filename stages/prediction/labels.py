@@ -22,6 +22,8 @@ NO_LABEL = -1
 MOST_NEW_CLASSES, OTHER_CLASSES = 100, "other classes"
 SHOWN_CHARACTERS, SHOWN_EXAMPLES = 60, 5
 COUNTS = ("rows", "malformed", "missing", "unreadable", "repeated")
+# Rows that say nothing of a label: none has come yet, or a later delivery has the key. Not in every result.
+SET_ASIDE = ("unlabelled", "superseded")
 
 
 class Labels:
@@ -88,7 +90,7 @@ class Labels:
 def _read_counts(partition: Partition) -> dict[str, int]:
     """What `label` counted in target.csv, as its mark records it."""
     result: dict[str, Any] = partition.step("labels.csv").get("result") or {}
-    counts = {key: result.get(key) for key in COUNTS}
+    counts = {key: result.get(key) for key in COUNTS} | {key: result[key] for key in SET_ASIDE if key in result}
     if any(type(count) is not int for count in counts.values()):
         raise BadInput(
             f"the mark of {partition.name} does not count the rows of target.csv: {counts}",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from stagekit import BadInput, Publication, track
+from stagekit import BadInput, NotReady, Publication, track
 from stagekit.shards import LINES_FILE, Shard
 
 from checks import Checked, FieldChecks
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 # The keys of a file are compared in parts. A part holds the keys of so many bytes of the file, some 500,000 rows.
 PART_BYTES = 64 << 20
 SHOWN_REJECTS, SHOWN_GAPS = 5, 5
+DATA, TARGET = "data.csv", "target.csv"
+REMEDY = 'if labels may come later or never, add "partial": true to the target in schema.json'
 SIZE = "\0size"
 
 
@@ -49,7 +51,7 @@ class RawTable:
     """A raw file: its place, its columns, and how to read them.
 
     `label` names the file in messages. The fields in `required` may not be missing, whatever their constraints say.
-    Of a `shard` only its rows are read.
+    Of a `shard` only its rows are read. `deliveries` has the first line of each delivery, the newest first.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class RawTable:
     required: Sequence[str]
     may_be_empty: bool = False
     shard: Shard | None = None
+    deliveries: Sequence[int] = ()
 
     @property
     def name(self) -> str:
@@ -79,9 +82,10 @@ class Counts:
     """What happened to the rows: how many each file has, how many were rejected and why, how many were written.
 
     `seen` has how many rows were read in each file: in a shard more than its own. `examples` are file, line and reason.
-    `unlabelled` are kinds of faults of a row without a label; where labels may be partial, such a row is no fault of
-    the file, so no limit counts it. `passed_over` has the number of these rows. `given_up` has the file and the first
-    and the last line of rows in a row of which nobody can say whether they are rows.
+    `no_label` are the kinds of faults of a row without a label. Where labels may be partial, a row with no other fault
+    is not rejected but counts in `unlabelled`. A row that a later delivery supersedes counts in `superseded`.
+    `given_up` has the file and the first and the last line of rows in a row of which nobody can say whether they are
+    rows.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -92,15 +96,24 @@ class Counts:
     written: int = 0
     extra_columns: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    unlabelled: Sequence[str] = ()
-    passed_over: Counter[str] = field(default_factory=Counter)
+    no_label: Sequence[str] = ()
+    labels_are_partial: bool = False
+    unlabelled: Counter[str] = field(default_factory=Counter)
+    superseded: Counter[str] = field(default_factory=Counter)
     given_up: list[tuple[str, int, int]] = field(default_factory=list)
+
+    def take_unlabelled(self, file: str, bad: pl.DataFrame) -> pl.DataFrame:
+        """Count the rows that only lack a label, if they may; returns the others, which are rejected."""
+        if not self.labels_are_partial or not bad.height:
+            return bad
+        unlabelled = bad.select(pl.col(KINDS).list.eval(pl.element().is_in(self.no_label)).list.all()).to_series()
+        if rows := int(unlabelled.sum()):
+            self.unlabelled[file] += rows
+        return bad.filter(~unlabelled)
 
     def add_rejected(self, file: str, bad: pl.DataFrame) -> None:
         """Count rejected rows of a file (the columns of REJECTED)."""
         self.rejected[file] += bad.height
-        without_label = pl.col(KINDS).list.eval(pl.element().is_in(self.unlabelled)).list.all()
-        self.passed_over[file] += bad.filter(without_label).height if self.unlabelled else 0
         # In an order of their own: polars gives another each time, and a shard keeps them in a file.
         self.reasons.update(dict(sorted(bad[KINDS].explode().value_counts().iter_rows())))
         for line, reason in bad.select(LINE, REASON).head(SHOWN_REJECTS - len(self.examples)).iter_rows():
@@ -140,25 +153,37 @@ class Counts:
     def report(self, most: float, label: str) -> None:
         """Log what was rejected.
 
-        Errors: BadInput if no row is left, or if more than the fraction `most` of a file's rows was rejected.
+        Errors: NotReady if no row has a label yet; BadInput if no row is left, or if more than the fraction `most` of a
+        file's rows was rejected.
         """
         self.log()
-        if unlabelled := self.passed_over["data.csv"]:
-            rows = self.rows["data.csv"]
+        if unlabelled := self.unlabelled[DATA]:
+            rows = self.rows[DATA]
+            if not self.written and not any(self.rejected.values()):
+                raise NotReady(
+                    f"none of {rows:,} rows of {label}/{DATA} has a label yet",
+                    expected="rows with a label to learn from",
+                    do="add labels (`preprocessing import-target`), or train on a day whose labels are there",
+                )
             self.warnings.append(
                 f"{unlabelled:,} of {rows:,} rows of {label}/data.csv ({unlabelled / rows:.1%}) have no label: "
                 "no model learns from them, and no figure of `validate` is about them"
             )
         for file, rejected in self.rejected.items():
-            rows, rejected = self.rows[file], rejected - self.passed_over[file]
-            if rejected > most * rows or (file == "data.csv" and not self.written):
+            rows = self._judged(file)
+            if rejected > most * rows or (file == DATA and not self.written):
+                remedy = f"; {REMEDY}" if any(self.reasons[kind] for kind in self.no_label) else ""
                 raise BadInput(
                     f"{rejected} of {rows} rows of {label}/{file} are rejected ({rejected / rows:.1%}): "
                     f"{self._reasons()}",
                     expected=f"at most {most:.1%}, and at least one good row",
-                    do="correct the file or schema.json, or allow more with --max-rejected; "
+                    do=f"correct the file or schema.json, or allow more with --max-rejected{remedy}; "
                     + " | ".join([*self.gaps(), *self._shown_examples()]),
                 )
+
+    def _judged(self, file: str) -> int:
+        """Of how many rows of a file the rejected ones are a share: of the labels, only those that may count."""
+        return self.rows[file] - (self.superseded[file] + self.unlabelled[file] if file == TARGET else 0)
 
     def log(self) -> None:
         """Log some of the rejected rows, and how often each reason was met."""
@@ -166,6 +191,8 @@ class Counts:
             log.warning("rejected %s", example)
         if self.reasons:
             log.warning("reasons: %s", self._reasons())
+        for file, rows in self.superseded.items():
+            log.info("%d rows of %s are superseded by a later delivery", rows, file)
 
     def result(self) -> dict[str, Any]:
         """What the result line says of the rows of a day."""
@@ -174,9 +201,14 @@ class Counts:
             "rows_out": self.written,
             "rejected": self.rejected,
             "reasons": dict(sorted(self.reasons.items())),
-            **({"unlabelled": self.passed_over["data.csv"]} if self.unlabelled else {}),
+            **self.set_aside(),
             **self.extra(),
         }
+
+    def set_aside(self) -> dict[str, int]:
+        """What the result line says of rows that are neither written nor rejected."""
+        unlabelled = {"unlabelled": self.unlabelled[next(iter(self.rows))]} if self.labels_are_partial else {}
+        return {**unlabelled, **({"superseded": self.superseded[TARGET]} if self.superseded else {})}
 
     def extra(self) -> dict[str, Any]:
         """What the result line says of columns that nothing reads, and its warnings; empty if there are none."""
@@ -188,6 +220,11 @@ class Counts:
 
     def _reasons(self) -> str:
         return ", ".join(f"{kind} ({number})" for kind, number in self.reasons.most_common())
+
+
+def no_label(file: str, unlabelled: int, rows: int) -> str:
+    """The warning on rows without a label, of a day on which each row should have one."""
+    return f"{unlabelled:,} of {rows:,} rows of {file} have no label, so they count as wrong rows; {REMEDY}"
 
 
 class CheckedTable:
@@ -202,7 +239,7 @@ class CheckedTable:
         self._kept = [field.name for field in table.fields if field.role != "ignore"]
         # A few rows of a batch would keep the texts of the whole batch in memory, so the bad rows go to disk.
         self._rows, self._bad = Shelf(folder / "rows"), Shelf(folder / "bad", in_memory=False)
-        self.keys = KeyedRows(folder, self.name, table.fields, parts)
+        self.keys = KeyedRows(folder, self.name, table.fields, parts, table.deliveries)
         self._read(table)
         log.info("checked %d rows of %s", self.rows, table.label)
 
@@ -242,9 +279,15 @@ class CheckedTable:
         self._bad.add(bad.select(*REJECTED))
         self.rows += good.height + bad.height
 
-    def batch(self, number: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The good and the rejected rows of a batch. The keys must have been compared before."""
+    def batch(self, number: int) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+        """The good and the rejected rows of a batch, and how many others are superseded.
+
+        The keys must have been compared before.
+        """
         rows, bad = self._rows.read(number), self._bad.read(number)
+        superseded = self.keys.superseded.read(number)[LINE]
+        if superseded.len():
+            rows, bad = (frame.filter(~pl.col(LINE).is_in(superseded.implode())) for frame in (rows, bad))
         late = self.keys.reasons.read(number)
         if late.height:
             late = late.sort(LINE, KINDS).group_by(LINE).agg(KINDS, pl.col(REASON).str.join("; "))
@@ -252,7 +295,7 @@ class CheckedTable:
             texts = texts_at(self._path, rejected.select(OFFSET, SIZE).iter_rows())
             rejected = rejected.with_columns(pl.Series(TEXT, texts, dtype=pl.String))
             bad = pl.concat([bad, rejected.select(*REJECTED)]).sort(LINE)
-        return rows.filter(~pl.col(LINE).is_in(bad[LINE].implode())), bad
+        return rows.filter(~pl.col(LINE).is_in(bad[LINE].implode())), bad, superseded.len()
 
 
 def write_rows(
@@ -273,10 +316,10 @@ def write_rows(
     counts.rejected = dict.fromkeys(counts.rows, 0)
     counts.extra_columns = {table.name: table.extra_columns for table in tables if table.extra_columns}
 
-    def work(place: tuple[int, int]) -> tuple[pl.DataFrame | None, pl.Series, pl.DataFrame]:
+    def work(place: tuple[int, int]) -> tuple[pl.DataFrame | None, pl.Series, pl.DataFrame, int]:
         number, batch = place
-        good, bad = tables[number].batch(batch)
-        return None if number else columns(good, batch), good[LINE], bad
+        good, bad, superseded = tables[number].batch(batch)
+        return None if number else columns(good, batch), good[LINE], bad, superseded
 
     places = [(number, batch) for number, table in enumerate(tables) for batch in range(table.batches)]
     needs_quotes = not all(table.is_plain for table in tables)
@@ -285,13 +328,16 @@ def write_rows(
         rejected = stack.enter_context(CsvWriter(publication.path(REJECTED_FILE)))
         lines = stack.enter_context(CsvWriter(publication.path(LINES_FILE))) if tables[0].shard else None
         done = track(in_order(work, places), f"writing {file}", len(places), "batches")
-        for (number, _), (good, line, bad) in zip(places, done, strict=True):
+        for (number, _), (good, line, bad, superseded) in zip(places, done, strict=True):
             if good is not None:
                 accepted.write(good)
                 counts.add_written(good)
                 if lines:
                     lines.write(line.to_frame("line"))
             name = tables[number].name
+            if superseded:
+                counts.superseded[name] += superseded
+            bad = counts.take_unlabelled(name, bad)
             rejected.write(bad.select(file=pl.lit(name), line=LINE, reason=REASON, row=TEXT))
             counts.add_rejected(name, bad)
     counts.warn()

@@ -106,6 +106,11 @@ class FieldChecks:
         """The values of the fields alone, from rows with their texts."""
         return self._read(texts, ()).select(self._names)
 
+    def missing(self, texts: pl.DataFrame) -> int:
+        """In how many of these rows, which have their texts, a field has no value."""
+        present = pl.all_horizontal(pl.col(RAW + name).is_not_null() for name in self._names)
+        return int(self._read(texts, ()).select((~present).sum()).item())
+
     def _read(self, texts: pl.DataFrame, beside: Sequence[str]) -> pl.DataFrame:
         # Lazy, because the optimiser then computes only once what several expressions share.
         typed = texts.lazy().select(*beside, *self._raw).with_columns(self._typed)

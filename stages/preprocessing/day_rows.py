@@ -18,7 +18,7 @@ from table_schema import Schema, columns_kept
 def new_counts(schema: Schema) -> Counts:
     """The counts of `write_joined`, before any row."""
     missing = [f"{name}: missing" for name in schema.named("target")]
-    return Counts(unlabelled=[NO_TARGET, *missing] if schema.labels_are_partial else [])
+    return Counts(no_label=[NO_TARGET, *missing], labels_are_partial=schema.labels_are_partial)
 
 
 def write_joined(
@@ -82,5 +82,5 @@ def _data(raw: Partition, schema: Schema, required: list[str], shard: Shard | No
 
 def _target(raw: Partition, schema: Schema, publication: Publication, shard: Shard | None) -> RawTable:
     names = schema.target_columns
-    path = whole_target(raw, names, publication.scratch)
-    return RawTable(path, f"{raw.name}/target.csv", schema, names, names, shard=shard)
+    path, deliveries = whole_target(raw, names, publication.scratch)
+    return RawTable(path, f"{raw.name}/target.csv", schema, names, names, shard=shard, deliveries=deliveries)

@@ -7,8 +7,8 @@ says when a file arrived: the `arrived` of the step that published it, or else w
 import csv
 import io
 import re
-import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from stagekit import BadInput, NotReady, Partition, option, read_partition
 from stagekit.as_of import check_as_of, moment, shown
 
 TARGET = "target.csv"
+BLOCK_BYTES = 1 << 20
 DELIVERY = re.compile(r"target(?:-([1-9][0-9]*))?\.csv")
 
 
@@ -101,15 +102,16 @@ def require_prepared_as_of(prepared: Partition, raw: Partition, as_of: str | Non
             )
 
 
-def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> Path:
+def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> tuple[Path, list[int]]:
     """A target.csv with the rows of all deliveries that were read, below one header; in `scratch` if there are several.
 
     The newest delivery comes first, because the first row of a key counts. If there is none, the header is `columns`.
+    Also returns the first line of each delivery.
     """
     files = [file for file in raw.files if DELIVERY.fullmatch(file)]
     if files == [TARGET]:
-        return raw / TARGET
-    path = scratch / TARGET
+        return raw / TARGET, [2]
+    path, first_lines, lines = scratch / TARGET, list[int](), 1
     with path.open("wb") as whole:
         if not files:
             text = io.StringIO()
@@ -120,11 +122,14 @@ def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> Path:
                 header = delivered.readline()
                 if number == 0:
                     whole.write(header.rstrip(b"\r\n") + b"\n")
-                shutil.copyfileobj(delivered, whole)
-                if delivered.tell() > len(header):
-                    delivered.seek(-1, io.SEEK_END)
-                    whole.write(b"" if delivered.read() == b"\n" else b"\n")
-    return path
+                first_lines.append(lines + 1)
+                end = b"\n"
+                for block in iter(partial(delivered.read, BLOCK_BYTES), b""):
+                    whole.write(block)
+                    lines, end = lines + block.count(b"\n"), block[-1:]
+                if end != b"\n":
+                    lines += whole.write(b"\n")
+    return path, first_lines
 
 
 def deliveries(raw: Partition) -> Mapping[str, Any]:

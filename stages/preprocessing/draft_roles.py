@@ -37,7 +37,10 @@ def describe_target(
     shown = ", ".join(f"{name} ({count:,})" for name, count in common) + (", ..." if len(classes) > len(common) else "")
     why, warnings = [f"{len(classes)} class{'es' * (len(classes) != 1)}: {shown}"], list[str]()
     if lacking := column.rows - classes.total():
-        warnings.append(f"{column.name}: {lacking:,} of {column.rows:,} rows have no label: prepare rejects them")
+        sentence = f"{lacking:,} of {column.rows:,} rows have no label"
+        why.append(f'{sentence}, so "partial" is true: labels may come later or never')
+        more = 'the draft has "partial": true, so the others train; remove it if each row must have one'
+        warnings.append(f"{column.name}: {sentence}: {more}")
     for text in column.known.counts.keys() - {*missing} if reading is TEXT else ():
         warnings.append(f"{column.name}: {text!r} is a class; if it means missing, name it with --missing '{text}'")
     if reading is TEXT and (alike := look_alikes(classes)):
@@ -53,6 +56,9 @@ def describe_target(
     if len(classes) > MANY_CLASSES:
         warnings.append(f"{column.name}: {len(classes)} classes are many: is it a number? Numbers are not predicted")
     document = field_document(column.name, reading, "target", why)
+    if lacking:
+        del document["constraints"]  # it says that a label is required
+        document["partial"] = True
     if {*missing} != {*of_schema}:
         document["missingValues"] = ["", *missing]
     if len(classes) == 2:

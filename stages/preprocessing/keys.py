@@ -6,6 +6,10 @@ files' order. Each part is compared by itself. The reasons for rejections are so
 Rules. Of the valid rows with one key the first is kept; so is the first with a value in a field declared unique.
 Later rows are rejected, also if they have other content. A target row needs a data row with its key. If that
 data row exists but was rejected, the target row is passed over.
+
+A file may be in several deliveries, the newest first. The newest one with a valid row of a key decides about this key;
+if none has one, the newest with the key does. Rows of the key in the deliveries before are superseded, valid or not:
+they are neither kept nor rejected. A row whose key cannot be read is superseded if a later delivery has the same text.
 """
 
 from collections.abc import Sequence
@@ -20,6 +24,7 @@ from spill import Spill
 from table_schema import Field, unique_beside_key
 
 BATCH, PART, CONTENT, VALID, OTHER = "\0batch", "\0part", "\0content", "\0valid", "\0other"
+DELIVERY = "\0delivery"
 NO_TARGET = "no target for this key"
 RIGHT, HASH = "\0right", "\0hash"  # of the key, or of the value that must be unique: equal ones have equal hashes
 PLACE = {BATCH: pl.Int64(), LINE: pl.Int64()}
@@ -29,11 +34,14 @@ HASHED = {HASH: pl.UInt64(), PART: pl.UInt32()}
 class KeyedRows:
     """The keys of one file, with its unique fields and its target, if it has these.
 
-    `reasons` are the rejections that take more than one row to see, by batch of the file.
+    `reasons` are the rejections that take more than one row to see, and `superseded` the places of such rows, by batch
+    of the file. `deliveries` has the first line of each delivery.
     """
 
-    def __init__(self, folder: Path, label: str, fields: Sequence[Field], parts: int) -> None:
-        self.label, self.parts = label, parts
+    def __init__(
+        self, folder: Path, label: str, fields: Sequence[Field], parts: int, deliveries: Sequence[int] = ()
+    ) -> None:
+        self.label, self.parts, self._earlier = label, parts, deliveries[1:]
         self.key = [field.name for field in fields if field.role == "key"]
         columns = {field.name: DTYPES[field.type] for field in fields if field.role in ("key", "target")}
         unique = unique_beside_key(fields)
@@ -47,15 +55,22 @@ class KeyedRows:
         }
         self._hidden = {field.name for field in fields if field.sensitive}
         self.reasons = Spill(folder / "reasons", BATCH, {**PLACE, KINDS: pl.String(), REASON: pl.String()})
+        self.superseded = Spill(folder / "superseded", BATCH, PLACE)
+        self._keyless = Spill(folder / "keyless", PART, {**PLACE, **HASHED})
 
     def add(self, batch: int, rows: pl.DataFrame, *, valid: bool) -> None:
         """Add rows of a batch that break no rule by themselves, or rows that do (their key may be unknown)."""
-        rows = rows.drop_nulls(self.key) if all(name in rows.columns for name in self.key) else rows.clear()
         if not rows.height:
             return
         rows = rows.with_columns(
             pl.lit(batch, pl.Int64).alias(BATCH), pl.lit(valid).alias(VALID), pl.col(TEXT).hash().alias(CONTENT)
         )
+        all_rows, readable = rows, all(name in rows.columns for name in self.key)
+        rows = rows.drop_nulls(self.key) if readable else rows.clear()
+        if self._earlier and rows.height < all_rows.height:
+            self._keyless.add(self._hashed(all_rows.join(rows, on=LINE, how="anti"), [TEXT]))
+        if not rows.height:
+            return
         self.keys.add(self._hashed(rows, self.key))
         if valid:
             for name, spill in self.unique.items():
@@ -81,17 +96,37 @@ class KeyedRows:
                 reason = pl.concat_str(pl.lit(f"{name}: '"), shown, pl.lit("' is not unique, it is on line "), OTHER)
                 self.reject(repeated, f"{name}: unique", reason)
 
+    def supersede_keyless(self) -> None:
+        """Find the rows without a key whose text is in a later delivery too."""
+        for part in range(self.parts) if self._earlier else ():
+            rows = self._with_delivery(self._keyless.read(part))
+            self.superseded.add(rows.filter(pl.col(DELIVERY) > pl.col(DELIVERY).min().over(HASH)))
+
+    def _with_delivery(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The same rows with the number of their delivery, from 0, the newest."""
+        first_lines = pl.Series(self._earlier, dtype=pl.Int64)
+        return rows.with_columns(first_lines.search_sorted(rows[LINE], "right").alias(DELIVERY))
+
+    def _superseded(self, keys: pl.DataFrame) -> pl.DataFrame:
+        """The rows of a part that a later delivery supersedes."""
+        decides = pl.coalesce(pl.col(DELIVERY).filter(VALID).min(), pl.col(DELIVERY).min()).over(self.key)
+        return self._with_delivery(keys).filter(pl.col(DELIVERY) > decides)
+
     def take_first(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """The first valid row of a part with each key. The other valid rows are rejected."""
+        """The first valid row of a part with each key. The others are superseded, or rejected if they are valid."""
         valid = keys.filter(VALID)
-        repeated = _repeated(valid, self.key)
-        if not repeated.height:
+        others = repeated = _repeated(valid, self.key)
+        if self._earlier:
+            superseded = self._superseded(keys)
+            self.superseded.add(superseded)
+            repeated = repeated.join(superseded, on=LINE, how="anti")
+        if not others.height:
             return valid
         name = ", ".join(self.key)
         same, other = pl.lit(f"{name}: duplicate of line "), pl.lit(f"{name}: same key with other content as line ")
         which = pl.when(pl.col(CONTENT) == pl.col(OTHER + CONTENT)).then(same).otherwise(other)
         self.reject(repeated, f"{name}: duplicate", pl.concat_str(which, OTHER))
-        return valid.join(repeated, on=LINE, how="anti")
+        return valid.join(others, on=LINE, how="anti")
 
 
 def _repeated(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
@@ -108,8 +143,9 @@ def _repeated(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
 
 
 def compare_keys(rows: KeyedRows) -> None:
-    """Reject every row of a file that repeats an earlier row's key or unique value."""
+    """Reject every row of a file that repeats an earlier row's key or unique value, and is not superseded."""
     rows.reject_repeated()
+    rows.supersede_keyless()
     for part in range(rows.parts):
         rows.take_first(rows.keys.read(part))
 
@@ -121,6 +157,7 @@ def join_targets(data: KeyedRows, target: KeyedRows, matches: Spill) -> None:
     """
     data.reject_repeated()
     target.reject_repeated()
+    target.supersede_keyless()
 
     def match(part: int) -> pl.DataFrame:
         return _match(data, target, data.keys.read(part), target.keys.read(part))

@@ -8,7 +8,7 @@ import polars as pl
 from stagekit import Partition, Publication
 from stagekit.contract import Encoder
 
-from checked_table import CheckedTable, Counts, RawTable, write_rows
+from checked_table import CheckedTable, Counts, RawTable, no_label, write_rows
 from checks import convert
 from csv_input import KINDS, MALFORMED
 from csv_output import texts_of
@@ -25,15 +25,12 @@ class LabelCounts(Counts):
     """What happened to the rows of target.csv.
 
     A rejected row counts once in `unused`: as malformed, else missing (no target), else unreadable (another fault of
-    key or target), else repeated. Where labels are `partial`, a row without one counts in `without_label` instead, as
-    no limit is about it. `new_classes` counts the rows of the first classes that the model does not know,
+    key or target), else repeated. `new_classes` counts the rows of the first classes that the model does not know,
     `new_class_rows` the rows of all of them.
     """
 
     target: str = ""
     classes: tuple[str, ...] = ()
-    partial: bool = False
-    without_label: int = 0
     unused: Counter[str] = field(default_factory=lambda: Counter(malformed=0, missing=0, unreadable=0, repeated=0))
     new_classes: Counter[str] = field(default_factory=Counter)
     new_class_rows: int = 0
@@ -51,9 +48,6 @@ class LabelCounts(Counts):
             .otherwise(pl.lit("repeated"))
         )
         self.unused.update(dict(faults.to_series().value_counts().iter_rows()))
-        if self.partial:
-            self.without_label += self.unused["missing"]
-            self.unused["missing"] = 0
 
     def add_written(self, good: pl.DataFrame) -> None:
         super().add_written(good)
@@ -68,7 +62,7 @@ class LabelCounts(Counts):
             "rows": self.rows["target.csv"],
             "labels": self.written,
             **self.unused,
-            **({"unlabelled": self.without_label} if self.partial else {}),
+            **self.set_aside(),
             "new_class_rows": self.new_class_rows,
             "new_classes": dict(sorted(self.new_classes.items())),
             "reasons": dict(sorted(self.reasons.items())),
@@ -86,13 +80,15 @@ def write_labels(
     Errors: BadInput if target.csv as such cannot be read.
     """
     names = [*encoder.key, encoder.target]
+    path, deliveries = whole_target(raw, schema.target_columns, publication.scratch)
     target = RawTable(
-        whole_target(raw, schema.target_columns, publication.scratch),
+        path,
         f"{raw.name}/target.csv",
         _any_class(schema),
         schema.target_columns,
         names,
         may_be_empty=True,
+        deliveries=deliveries,
     )
     table = CheckedTable(target, publication.scratch / "target", target.parts)
     compare_keys(table.keys)
@@ -103,8 +99,11 @@ def write_labels(
         name = found[CLASS].fill_null(texts_of(rows[encoder.target]))
         return rows.select(encoder.key).with_columns(name.alias(encoder.target))
 
-    counts = LabelCounts(target=encoder.target, classes=encoder.classes, partial=partial)
+    kinds = [f"{encoder.target}: missing"]
+    counts = LabelCounts(no_label=kinds, labels_are_partial=partial, target=encoder.target, classes=encoder.classes)
     write_rows([table], "labels.csv", publication, coded, counts)
+    if missing := counts.unused["missing"]:
+        counts.warnings.append(no_label(target.label, missing, table.rows))
     return counts
 
 

@@ -12,7 +12,8 @@ from checked_table import SHOWN_REJECTS, Counts
 from day_shards import COUNTS_FILE, REJECTED_FILE
 
 # Of Counts: those that are added up, those that all shards have alike, and those that are put in order.
-SUMS, ALIKE, LISTS = ("rows", "rejected", "reasons", "passed_over"), ("seen", "extra_columns"), ("examples", "given_up")
+SUMS = ("rows", "rejected", "reasons", "unlabelled", "superseded")
+ALIKE, LISTS = ("seen", "extra_columns"), ("examples", "given_up")
 
 
 def pass_on(counts: Counts, publication: Publication) -> None:

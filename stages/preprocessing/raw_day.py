@@ -16,6 +16,8 @@ from typing import Any
 import polars as pl
 from stagekit import BadInput, Publication
 
+from checked_table import no_label
+from checks import FieldChecks
 from csv_input import LINE, TEXT, extra_columns, not_named, was_named
 from csv_output import CsvWriter
 from key_match import KeyMatch
@@ -38,7 +40,11 @@ class Output:
 
 
 class RawDay:
-    """The files of a day. `read`: what each was read from; `malformed`: how many of its rows are malformed."""
+    """The files of a day.
+
+    `read`: what each was read from; `malformed`: how many of its rows are malformed; `unlabelled`: how many rows of a
+    file with labels have none.
+    """
 
     def __init__(self, schema: Schema, publication: Publication) -> None:
         self._schema, self._publication = schema, publication
@@ -47,6 +53,8 @@ class RawDay:
         self._match: KeyMatch | None = None
         self.extra: dict[str, list[str]] = {}
         self._named: dict[str, list[str]] = {}
+        self._labels = FieldChecks(schema.of(schema.named("target")), schema.missing, (), "schema.json")
+        self.unlabelled: dict[str, int] = {}
 
     def write_target(self, table: SourceTable, path: Path) -> None:
         """Write target.csv, from a file of its own."""
@@ -116,7 +124,8 @@ class RawDay:
     def _write(
         self, table: SourceTable, path: Path, outputs: Sequence[Output], watch: Callable[[pl.DataFrame], None] | None
     ) -> None:
-        malformed = Malformed(table.label, len(table.header))
+        malformed, unlabelled = Malformed(table.label, len(table.header)), 0
+        has_labels = {*self._schema.named("target")} & {*table.header}
         as_it_is = [*outputs[0].columns] == [*table.header]
         with ExitStack() as stack:
             writers = [stack.enter_context(CsvWriter(self._publication.path(output.name))) for output in outputs]
@@ -126,6 +135,7 @@ class RawDay:
                 malformed.add(rows)
                 if watch:
                     watch(rows.texts)
+                unlabelled += self._labels.missing(rows.texts) if has_labels else 0
                 for output, writer in zip(outputs, writers, strict=True):
                     _write_rows(writer, output, rows, as_it_is)
         malformed.require_rows_of_the_header()
@@ -133,6 +143,9 @@ class RawDay:
             shutil.copyfile(path, self._publication.path(outputs[0].name))
         self._publication.rows |= {output.name: writer.rows for output, writer in zip(outputs, writers, strict=True)}
         self._report(table, outputs[0].name, malformed)
+        if unlabelled:
+            self.unlabelled[outputs[-1].name] = unlabelled
+            log.info("%s: %d of %d rows have no label", table.label, unlabelled, malformed.good)
         if table.named:
             self._named[outputs[0].name] = table.named
 
@@ -141,9 +154,17 @@ class RawDay:
             self.extra[name] = extra
 
     def faults(self) -> dict[str, Any]:
-        """What the result line says of malformed rows, and of columns that the file or the schema does not name."""
+        """What the result line says of rows that are malformed or have no label, and of columns that nothing names."""
         warnings = [*starmap(was_named, self._named.items()), *starmap(not_named, self.extra.items())]
-        found = {"malformed": self.malformed, "extra_columns": self.extra, "warnings": warnings}
+        if not self._schema.labels_are_partial:
+            rows = self._publication.rows
+            warnings += [no_label(file, number, rows[file]) for file, number in self.unlabelled.items()]
+        found = {
+            "malformed": self.malformed,
+            "unlabelled": self.unlabelled,
+            "extra_columns": self.extra,
+            "warnings": warnings,
+        }
         return {name: faults for name, faults in found.items() if faults}
 
     def _report(self, table: SourceTable, name: str, malformed: Malformed) -> None:

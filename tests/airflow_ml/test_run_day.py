@@ -38,6 +38,16 @@ def test_summary_separates_rows_that_were_not_trained_on_from_those_that_were_no
     assert "predicted      988 rows" in summary
     assert "not predicted  12 rows, which were rejected" in summary
     assert "not trained on 15 rows: amount: type 12, no target 3" in summary
+    assert "superseded" not in summary
+
+
+def test_summary_names_rows_that_are_neither_trained_on_nor_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_day, "first_rows", lambda *_: [])
+    prepared = {**RESULTS["train_model"]["prepare"], "unlabelled": 600, "superseded": 1700}
+    results = {**RESULTS, "train_model": {**RESULTS["train_model"], "prepare": prepared}}
+    summary = run_day.summarize(results, "generated", 1000, "data", "2026-11-21")
+    assert "unlabelled     600 rows without a label" in summary
+    assert "superseded     1,700 rows of target.csv, whose keys are in a later delivery" in summary
 
 
 def test_summary_has_the_warnings_of_all_stages(monkeypatch: pytest.MonkeyPatch) -> None:

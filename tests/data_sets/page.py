@@ -22,10 +22,11 @@ def outcome(one: DataSet) -> str:
         return f"no model: {one.why_unfit}"
     warned = f"; a warning: {one.warned}" if one.warned else ""
     rejected = f"; {one.rejected} rows rejected with their reason" if one.rejected else ""
+    unlabelled = f"; {one.unlabelled} rows not trained on" if one.unlabelled else ""
     names = ", ".join(f"`{name}`" for name in one.ignored)
     ignored = f"; a warning: {names} {'is' if len(one.ignored) == 1 else 'are'} not used" if one.ignored else ""
     asked = f"; the second call has `{' '.join(one.ask)}`" if one.refused else ""
-    return f"a model{warned}{ignored}{rejected}{asked}"
+    return f"a model{warned}{ignored}{rejected}{unlabelled}{asked}"
 
 
 def page(text: str) -> str:

@@ -28,8 +28,8 @@ class DataSet:
     `make` writes its file, or its two. `ask` are the options that `own` needs beside --data and --target; `refused` are
     words of the refusal without them. `types` are the types that the draft must find, `ignored` the columns that it
     leaves out; `warned` are words of a warning of the draft. `missing` are the texts that mean "missing". `rejected`
-    rows are not trained on, for the reason `because`. `roc_auc` is the least that a model reaches; `unfit` are words of
-    the refusal if there can be none, `why_unfit` says so for people.
+    rows are not trained on, for the reason `because`; nor are `unlabelled` ones. `roc_auc` is the least that a model
+    reaches; `unfit` are words of the refusal if there can be none, `why_unfit` says so for people.
     """
 
     name: str
@@ -45,6 +45,7 @@ class DataSet:
     missing: tuple[str, ...] = ("",)
     rejected: int = 0
     because: str = ""
+    unlabelled: int = 0
     roc_auc: float = 0.8
     warned: str = ""
     unfit: str = ""
@@ -182,8 +183,8 @@ def sparse(token: str) -> Table:
 
 
 def unlabelled() -> Table:
-    """Every twentieth customer has no label."""
-    return churn().with_column("churned", ["" if i % 20 == 3 else t for i, t in enumerate(churn().column("churned"))])
+    """Every second customer has no label yet."""
+    return churn().with_column("churned", ["" if i % 2 else t for i, t in enumerate(churn().column("churned"))])
 
 
 def repeated() -> Table:
@@ -433,7 +434,13 @@ SETS = (
         because="fields",
     ),
     made("repeated", "eight keys twice", repeated, rejected=8, because="duplicate", ask=("--key=customer",)),
-    made("unlabelled", "every twentieth label is empty", unlabelled, rejected=20, because="churned"),
+    made(
+        "unlabelled",
+        "every second label is empty, because it is not known yet",
+        unlabelled,
+        unlabelled=200,
+        warned='churned: 200 of 400 rows have no label: the draft has "partial": true',
+    ),
     made(
         "notes",
         "line breaks, quotes and commas inside quotes; a text that never repeats",

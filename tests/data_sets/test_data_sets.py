@@ -72,12 +72,13 @@ def test_each_column_is_used_or_named(one: DataSet, way: Way) -> None:
 def test_each_row_is_used_or_rejected_with_a_reason(one: DataSet, way: Way) -> None:
     rows, prepared = len(one.table().rows), way.calls["prepare"].line
     assert way.calls["import"].line["rows"]["data.csv"] == rows
-    assert (prepared["rows_in"], prepared["rows_out"]) == (rows, rows - one.rejected)
+    assert (prepared["rows_in"], prepared["rows_out"]) == (rows, rows - one.rejected - one.unlabelled)
+    assert prepared.get("unlabelled", 0) == one.unlabelled
     if one.rejected:
         assert any(one.because in reason for reason in prepared["reasons"])
 
 
-@each([one for one in FIT if not one.rejected])
+@each([one for one in FIT if not one.rejected and not one.unlabelled])
 def test_each_value_is_read(one: DataSet, way: Way) -> None:
     """Only the texts that mean "missing" are missing."""
     table, rows = one.table(), list(csv.DictReader(io.StringIO(way.train_data)))

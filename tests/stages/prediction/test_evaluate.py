@@ -186,10 +186,37 @@ def test_labels_that_cannot_be_used_are_a_breach_with_an_example(world: World) -
     found = evaluate(world)
     assert found["crossed"] == [
         "40 of 200 rows of target.csv cannot be used (missing 40): 20.00%, more than 10.00%; "
-        "such as target.csv line 2: returned: missing, a value is required"
+        "such as target.csv line 2: returned: missing, a value is required; "
+        '"partial": true of the target in schema.json says that labels may come later or never'
     ]
     assert len(world.json(EVALUATION)["target"]["examples"]) == 5
     assert evaluate(world, json.dumps({**json.loads(LENIENT), "unusable_labels": 0.15}))["crossed"] == []
+
+
+def test_labels_that_are_all_still_to_come_are_no_breach(world: World) -> None:
+    """A table with a column for labels of which none is known yet is like a day without labels."""
+    scored(world)
+    world.target([[order, line, ""] for order, line, _ in targets_of(world)])
+    header = "file,line,reason,row\n"
+    world.label([], counts={"rows": 200, "unlabelled": 200}, rejected=header)
+    found = evaluate(world)
+    assert (found["target"]["unlabelled"], found["metrics"], found["crossed"]) == (200, None, [])
+    world.label([], counts={"rows": 200, "unlabelled": 199, "unreadable": 1}, rejected=f"{header}target.csv,2,why,x\n")
+    assert "roc_auc was not measured: none of 200" in evaluate(world)["crossed"][0]
+
+
+def test_unusable_labels_are_a_share_of_the_rows_that_should_give_one(world: World) -> None:
+    """Rows that a later delivery supersedes made the share small, or, counted as repeated, large."""
+    scored(world)
+    world.target(targets_of(world))
+    of_many = {"rows": 2000, "superseded": 1700, "unlabelled": 100}
+    rejected = "file,line,reason,row\ntarget.csv,2,returned: 'x' is no integer,x\n"
+    world.label(targets_of(world), counts={**of_many, "unreadable": 40}, rejected=rejected)
+    (crossed,) = evaluate(world)["crossed"]
+    assert crossed.startswith("40 of 200 rows of target.csv cannot be used (unreadable 40): 20.00%, more than 10.00%")
+    world.label(targets_of(world), counts=of_many)
+    found = evaluate(world)
+    assert (found["target"]["superseded"], found["crossed"]) == (1700, [])
 
 
 def test_day_whose_labels_cannot_be_read_is_not_good(world: World) -> None:

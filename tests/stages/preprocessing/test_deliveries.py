@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DS, Day, flock, graded, put, to_csv
+from conftest import DS, Day, field, flock, graded, put, to_csv
 from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import Publication, read_partition
@@ -72,7 +74,153 @@ def test_newest_label_of_a_key_counts(day: Day, files: dict[str, Path]) -> None:
     deliver(day, files, {3: "B", 5: "C"})
     run = prepare(day)
     assert learnt(day) == {**dict.fromkeys(range(ROWS), "A"), 3: "B", 5: "C"}
-    assert run.result["rejected"]["target.csv"] == 2  # the two that no longer count
+    assert (run.result["rejected"]["target.csv"], run.result["superseded"]) == (0, 2)
+
+
+SCHEMA_OF_NUMBERS: dict[str, Any] = {
+    "fields": [field("id", "integer", "key"), field("x", "number", "feature"), field("y", "integer", "target")]
+}
+ALL_KEYS = range(8)
+DATA_OF_NUMBERS = to_csv(["id", "x"], [[key, key / 2] for key in ALL_KEYS])
+# Rows of a delivery: key and label, each good, missing or unreadable; or a malformed row.
+BAD_ROWS = ["", "1", "1,1,1", '1,"1"2', ",1", "?,1", ",", "x,", "1,?"]
+
+
+def publish_deliveries(day: Day, texts: Sequence[str], *, partial: bool = False, ds: str = DS) -> None:
+    """A raw day of SCHEMA_OF_NUMBERS with these deliveries of rows, the oldest first."""
+    *others, target = SCHEMA_OF_NUMBERS["fields"]
+    shutil.rmtree(day.root / "raw" / ds, ignore_errors=True)
+    day.publish(DATA_OF_NUMBERS, None, {"fields": [*others, {**target, "partial": partial}]}, ds=ds)
+    for number, text in enumerate(texts, start=1):
+        arrived = {"arrived": f"2026-11-{21 + number // 24}T{number % 24:02d}:00:00Z"}
+        with Publication(day.root, f"raw/{ds}", f"deliver-{number}", parameters=arrived) as publication:
+            publication.path(f"target-{number}.csv" if number > 1 else "target.csv").write_text(f"id,y\n{text}")
+
+
+@pytest.fixture
+def numbers_day(day: Day) -> Day:
+    """A day that a model with the classes 0 and 1 has scored."""
+    publish_deliveries(day, ["".join(f"{key},{key % 2}\n" for key in ALL_KEYS)])
+    for command in ("prepare", "split"):
+        run = day.run(command)
+        assert run.code == 0, run.log
+    day.publish_model()
+    with Publication(day.root, f"predictions/{DS}", "predict", parameters={"model": "models/2026-11-01"}) as scored:
+        scored.path("predictions.csv").write_text("not read here")
+    return day
+
+
+def kind_of(row: str) -> tuple[str | None, str]:
+    """The key of a row, if it can be read, and what the row is."""
+    cells = row.split(",")
+    if len(cells) != 2 or '"' in row:
+        return None, "malformed"
+    key, name = cells[0] if cells[0].isdecimal() else None, cells[1]
+    if not name:
+        return key, "missing"
+    return key, "good" if key and name in ("0", "1") else "unreadable"
+
+
+def expected_of(deliveries: Sequence[Sequence[str]], *, partial: bool) -> tuple[dict[int, str], Counter[str]]:
+    """The label of each key, and how many rows are what, of deliveries, the newest first."""
+    deciding: dict[str, int] = {}
+    for wanted in ({"good"}, {"missing", "unreadable"}):
+        for number, rows in enumerate(deliveries):
+            for key, kind in map(kind_of, rows):
+                if key and kind in wanted:
+                    deciding.setdefault(key, number)
+    labels: dict[int, str] = {}
+    counts: Counter[str] = Counter(malformed=0, missing=0, unreadable=0, repeated=0, superseded=0, unlabelled=0)
+    for number, rows in enumerate(deliveries):
+        for row in rows:
+            key, kind = kind_of(row)
+            is_old = number > deciding[key] if key else any(row in later for later in deliveries[:number])
+            if is_old:
+                counts["superseded"] += 1
+            elif key and kind == "missing" and partial:
+                counts["unlabelled"] += 1
+            elif kind != "good":
+                counts[kind] += 1
+            elif key and int(key) in labels:
+                counts["repeated"] += 1
+            elif key:
+                labels[int(key)] = row.split(",")[1]
+    return labels, counts
+
+
+some_rows = st.one_of(
+    st.tuples(st.sampled_from(ALL_KEYS), st.sampled_from(["0", "1", "0", "1", "", "?"])).map(
+        lambda row: f"{row[0]},{row[1]}"
+    ),
+    st.sampled_from(BAD_ROWS),
+)
+
+
+@RUNS
+@given(
+    deliveries=st.lists(st.lists(some_rows, max_size=10), min_size=1, max_size=4),
+    cumulative=st.booleans(),
+    partial=st.booleans(),
+    shards=st.sampled_from([1, 1, 3]),
+)
+def test_deliveries_agree_with_an_oracle_whatever_they_repeat(
+    numbers_day: Day, deliveries: list[list[str]], cumulative: bool, partial: bool, shards: int
+) -> None:
+    """Each row of each delivery is a label, or is counted once by what it is; for training and for the evaluation."""
+    if cumulative:
+        deliveries = list(accumulate(deliveries))
+    publish_deliveries(numbers_day, ["".join(f"{row}\n" for row in rows) for rows in deliveries], partial=partial)
+    expected, counts = expected_of(deliveries[::-1], partial=partial)
+    wrong = sum(counts[kind] for kind in ("malformed", "missing", "unreadable", "repeated"))
+    run = numbers_day.run("label")
+    assert run.code == 0, run.log
+    result = Counter({kind: run.result.get(kind, 0) for kind in counts})
+    assert (result, run.result["labels"]) == (counts, len(expected))
+    assert {int(row["id"]): row["y"] for row in numbers_day.rows(f"labels/{DS}/labels.csv")} == expected
+    assert len(numbers_day.rows(f"labels/{DS}/rejected.csv")) == wrong
+    of_shards = ("--shards", str(shards))
+    for shard in range(1, shards + 1) if shards > 1 else []:
+        assert numbers_day.run("prepare", "--max-rejected", "1", *of_shards, "--shard", str(shard)).code == 0
+    run = numbers_day.run("prepare", "--max-rejected", "1", *of_shards)
+    assert run.code == (0 if expected else 4 if partial and not wrong and any(deliveries) else 3), run.log
+    if expected:
+        rows = numbers_day.rows(f"processed/{DS}/train_data.csv")
+        assert {int(row["id"]): row["y"] for row in rows} == expected
+        assert (run.result["rejected"]["target.csv"], run.result.get("superseded", 0)) == (wrong, counts["superseded"])
+
+
+@pytest.mark.parametrize("as_of", [(), ("--as-of", "2026-11-21T10:00:00Z")])
+def test_feed_whose_every_delivery_is_cumulative_breaks_no_limit(numbers_day: Day, as_of: tuple[str, ...]) -> None:
+    """Most rows were once rejected as repeated ones."""
+    rows = ["0,1", "1,0", "2,0", "3,1", "4,0", "5,1", "6,0", "7,0"]
+    publish_deliveries(numbers_day, ["".join(f"{row}\n" for row in rows[: number + 1]) for number in range(12)])
+    run = numbers_day.run("prepare", *as_of)
+    superseded = sum(min(8, number + 1) for number in range(10 if as_of else 12)) - 8
+    assert (run.code, run.result["rejected"]["target.csv"], run.result["superseded"]) == (0, 0, superseded)
+    run = numbers_day.run("label", *as_of)
+    assert (run.result["labels"], run.result["repeated"], run.result["superseded"]) == (8, 0, superseded)
+    assert f"{superseded} rows of target.csv are superseded by a later delivery" in run.log
+
+
+def test_unusable_row_hides_no_older_label(numbers_day: Day) -> None:
+    publish_deliveries(numbers_day, ["1,1\n2,0\n3,?\n", "1,?\n2,\n3,1\n"])
+    run = numbers_day.run("label")
+    assert {row["id"]: row["y"] for row in numbers_day.rows(f"labels/{DS}/labels.csv")} == {
+        "1": "1",
+        "2": "0",
+        "3": "1",
+    }
+    assert [run.result[kind] for kind in ("unreadable", "missing", "repeated", "superseded")] == [1, 1, 0, 1]
+
+
+def test_limit_is_a_share_of_the_rows_that_count(numbers_day: Day) -> None:
+    """Superseded rows must not make the share of wrong rows small."""
+    wrong = "8,0\n9,0\n"  # no data has these keys
+    all_rows = "".join(f"{key},{key % 2}\n" for key in ALL_KEYS)
+    publish_deliveries(numbers_day, [f"{all_rows}{wrong}" for _ in range(10)])
+    run = numbers_day.run("prepare")
+    assert run.code == 3
+    assert f"2 of 10 rows of raw/{DS}/target.csv are rejected (20.0%)" in run.log
 
 
 def test_same_delivery_again_is_no_other_and_keeps_its_time(day: Day, files: dict[str, Path]) -> None:

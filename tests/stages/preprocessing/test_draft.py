@@ -495,13 +495,35 @@ def test_target_of_numbers_is_refused(day: Day, files: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("nothing", ["", "  ", "\u00a0"])
-def test_rows_without_a_label_are_named_and_rejected(day: Day, files: dict[str, Path], nothing: str) -> None:
+@pytest.mark.parametrize("keeps_partial", [True, False])
+def test_rows_without_a_label_may_come_in_the_draft(
+    day: Day, files: dict[str, Path], nothing: str, keeps_partial: bool
+) -> None:
     """A label of blanks alone was no label to the draft and a class of its own to `prepare`."""
-    run, _ = draft(day, files, [["id", "x", "y"], *([n, n % 7, ["a", "b", nothing][n % 3]] for n in range(90))])
-    assert "y: 30 of 90 rows have no label" in run.log
-    assert day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"])).code == 0
-    run = day.run("prepare", "--max-rejected", "0.4")
-    assert (run.result["rows_out"], run.result["reasons"]["y: missing"]) == (60, 30)
+    run, schema = draft(day, files, [["id", "x", "y"], *([n, n % 7, ["a", "b", nothing][n % 3]] for n in range(90))])
+    assert 'y: 30 of 90 rows have no label: the draft has "partial": true, so the others train' in run.log
+    target = drafted(schema, "y")
+    assert target["partial"] is True
+    assert "constraints" not in target
+    assert 'so "partial" is true: labels may come later or never' in target["description"]
+    if not keeps_partial:
+        del target["partial"]
+        files["schema.json"].write_text(json.dumps(schema))
+    run = day.run("import", "--data", str(files["data.csv"]), "--schema", str(files["schema.json"]))
+    assert (run.code, run.result["unlabelled"]) == (0, {"target.csv": 30})
+    assert ("30 of 90 rows of target.csv have no label" in "".join(run.result.get("warnings", []))) is not keeps_partial
+    run = day.run("prepare")
+    assert run.code == (0 if keeps_partial else 3)
+    if keeps_partial:
+        counts = (run.result["rows_out"], run.result["unlabelled"], run.result["rejected"])
+        assert counts == (60, 30, {"data.csv": 0, "target.csv": 0})
+    else:
+        assert 'add "partial": true to the target in schema.json' in run.log
+
+
+def test_rows_that_all_have_a_label_need_no_partial(day: Day, files: dict[str, Path]) -> None:
+    _, schema = draft(day, files, [["id", "x", "y"], *([n, n % 7, "ab"[n % 2]] for n in range(90))])
+    assert "partial" not in drafted(schema, "y")
 
 
 def test_class_that_may_mean_missing_is_named(day: Day, files: dict[str, Path]) -> None:

@@ -81,8 +81,13 @@ def test_row_without_a_label_is_no_fault_where_labels_are_partial(sheep_day: Day
     fields = [{**f, "partial": partial} if f["role"] == "target" else f for f in SCHEMA["fields"]]
     target = [["tag", "grade"], *([f"tag-{n}", "" if n < 60 else "A"] for n in range(110)), ["tag-110", "A", "1"]]
     publish_target(sheep_day, to_csv(target[0], target[1:]), {**SCHEMA, "fields": fields})
-    result = sheep_day.run("label").result
+    run = sheep_day.run("label")
+    result = run.result
     assert (result["rows"], result["labels"], result["malformed"]) == (111, 50, 1)
+    warning = f"60 of 111 rows of raw/{DS}/target.csv have no label, so they count as wrong rows; "
+    warning += 'if labels may come later or never, add "partial": true to the target in schema.json'
+    assert result.get("warnings", []) == ([] if partial else [warning])
+    assert len(sheep_day.rows(REJECTED)) == (1 if partial else 61)
     assert (result["missing"], result.get("unlabelled")) == ((0, 60) if partial else (60, None))
 
 

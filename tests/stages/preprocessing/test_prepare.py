@@ -325,15 +325,35 @@ def test_day_with_a_part_of_its_labels_trains_on_them_if_its_schema_allows_it(da
     day.publish(flock(100)[0], to_csv(["tag", "grade"], labels), {**SCHEMA, "fields": fields})
     run = day.run("prepare")
     assert run.code == (0 if partial else 3)
+    remedy = 'if labels may come later or never, add "partial": true to the target in schema.json'
+    assert (remedy in run.log) is not partial
     if partial:
         assert (run.result["rows_in"], run.result["rows_out"], run.result["unlabelled"]) == (100, 39, 61)
+        assert (run.result["rejected"], run.result["reasons"]) == ({"data.csv": 0, "target.csv": 0}, {})
         # Warnings are also in MLflow and on the report page.
         (warning,) = run.result["warnings"]
         assert warning.startswith("61 of 100 rows of raw/2026-11-21/data.csv (61.0%) have no label: ")
         assert run.log.count(f"WARNING preprocessing prepare: {warning}") == 1
         assert [row["tag"] for row in day.rows(f"processed/{DS}/train_data.csv")] == [f"tag-{n}" for n in range(1, 40)]
-        reasons = {row["reason"] for row in day.rows(f"processed/{DS}/rejected.csv") if row["file"] == "data.csv"}
-        assert reasons == {"no target for this key", "its row in target.csv was rejected (line 2)"}
+        assert day.rows(f"processed/{DS}/rejected.csv") == []
+
+
+def test_day_of_rows_without_any_label_yet_is_not_ready(day: Day) -> None:
+    fields = [{**f, "partial": True} if f["role"] == "target" else f for f in SCHEMA["fields"]]
+    day.publish(flock(10)[0], to_csv(["tag", "grade"], [[f"tag-{n}", ""] for n in range(10)]), {"fields": fields})
+    run = day.run("prepare")
+    assert run.code == 4
+    assert f"none of 10 rows of raw/{DS}/data.csv has a label yet" in run.log
+
+
+def test_wrong_labels_are_a_share_of_those_that_have_come(day: Day) -> None:
+    """15 wrong labels of 60 are many, however many rows have none yet."""
+    fields = [{**f, "partial": True} if f["role"] == "target" else f for f in SCHEMA["fields"]]
+    labels = [[f"tag-{n}", "Z" if n < 15 else "A" if n < 60 else ""] for n in range(1000)]
+    day.publish(flock(1000)[0], to_csv(["tag", "grade"], labels), {**SCHEMA, "fields": fields})
+    run = day.run("prepare")
+    assert run.code == 3
+    assert f"15 of 60 rows of raw/{DS}/target.csv are rejected" in run.log
 
 
 def test_other_faults_count_where_labels_are_partial(day: Day) -> None:

@@ -419,6 +419,12 @@ def test_day_without_a_target_shows_drift_and_says_so(world: World) -> None:
     assert "stimate" not in top + page.text("metrics")
 
 
+def test_superseded_labels_are_named(world: World) -> None:
+    target = {"matched": 100, "without_target": 0, "superseded": 1700, "new_classes": {}}
+    section = world.whole_day(target=target).day().text("metrics")
+    assert "1,700 rows of target.csv are superseded: a later delivery has their key." in section
+
+
 def test_day_without_a_target_shows_its_estimate_as_one(world: World) -> None:
     bounds = {"roc_auc": [0.8761, 0.9459], "average_precision": [0.3015, 0.5094]}
     estimate = {"rows": 24939, "roc_auc": 0.9115, "average_precision": 0.405, "intervals": bounds}
