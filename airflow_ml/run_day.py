@@ -187,7 +187,6 @@ def summarize(results: dict[str, Results], source: str, rows: int, data: str, ds
         *([f"  evaluated too  {', '.join(again)}, whose labels have come"] if again else []),
         *(f"  warning        {text}" for text in warnings_of(results)),
         *(f"  look           {breach}" for breach in confirmed["breaches"]),
-        *(f"  not confirmed  {breach}" for breach in confirmed["unconfirmed"]),
         f"  predictions    /predictions/{ds}/predictions.csv in {data!r}; the first of them:",
         *(f"    {line}" for line in first_rows(data, ds)),
         f"  report         /reports/{ds}/index.html in {data!r}, {stack.pages()['reports']}/{ds}/",

@@ -3,8 +3,8 @@
 Runs daily at 04:00 UTC and waits for the day's predictions. Reads `predictions/{ds}`, `features/{ds}`, `raw/{ds}` and
 the model; writes `labels/{ds}` and `reports/{ds}`: `evaluation.json` and the report, `index.html`. Without
 `target.csv` it measures only the drift; `monitor_late_labels` runs it again when labels have come. A threshold of
-`rules.json` that enough of the last days crossed sends an alert, and starts `train_model` for the day if `retrain` is
-ticked.
+`rules.json` that the day crossed by more than chance explains, alone or together with the days before, sends an alert,
+and starts `train_model` for the day if `retrain` is ticked.
 
 With `shadow_days` of `rules.json` above 0, `compare_shadow` compares the version in shadow with the champion on the
 labelled days that both have scored. Once they are enough, `decide_shadow` promotes it or keeps it as challenger; if
@@ -69,8 +69,8 @@ with DAG(
         "prediction confirm",
         [DS, fixed_json("rules-json", read_rules()["monitoring"]), flag("force")],
         uses=[REPORTS],
-        doc="Reads `evaluation.json` of `reports/{ds}` and of the days before. Writes `breaches.json` beside it: the "
-        "crossed thresholds that count, because enough days agree.",
+        doc="Reads `evaluation.json` of `reports/{ds}`, and of days before if the day has too few rows to decide. "
+        "Writes `breaches.json` beside it: the thresholds that were crossed by more than chance explains.",
     )
     page_of_day = stage(
         "report page",

@@ -108,6 +108,8 @@ EVALUATION = {
     # Figures of all rows before labels have come, or why there are none. Never measured, so no rule looks at them.
     "estimate": Maybe({"rows": COUNT, "roc_auc": float, "average_precision": float, "intervals": Values([float])}),
     "no_estimate": Maybe(str),
+    # The labelled rows by column, if they are few: `confirm` puts those of several days together.
+    "labelled": Maybe({"codes": [COUNT], "predicted": [COUNT], "probabilities": [[float]], "weights": Maybe([float])}),
     "curves": Maybe(CURVES),
     # The rules' metric for each value of some categories; `trained`: that of the validation rows; `weak`: worse than
     # that, by more than chance explains. Older files have no `trained`; there, `weak` is worse than all rows.
@@ -241,7 +243,8 @@ SHAPES: Mapping[str, Any] = MappingProxyType(
             "ds": str,
             "days": [str],
             "confirmed": [{**BREACH, "days": [str]}],
-            "unconfirmed": [{**BREACH, "days": [str]}],
+            # Of older images, which counted days that agree.
+            "unconfirmed": Maybe([{**BREACH, "days": [str]}]),
         },
         "params.json": {
             "parameters": Maybe(dict),

@@ -270,7 +270,7 @@ FIELDS = {
         read_rules()["retrain_on_breach"],
         type="boolean",
         title="Train on a breach",
-        description="Start train_model for the day if a breach of the day is confirmed.",
+        description="Start train_model for the day if it has a breach.",
     ),
 }
 

@@ -10,7 +10,7 @@ from airflow.utils.state import DagRunState
 
 
 class TrainOnBreach(TriggerDagRunOperator):
-    """Starts `train_model` for a day, once; skipped if no breach is confirmed, or if the form does not ask for it.
+    """Starts `train_model` for a day, once; skipped if there is no breach, or if the form does not ask for it.
 
     :param confirm: the task whose result has the `breaches`
     :param day: the day to train on (templated)
@@ -33,7 +33,7 @@ class TrainOnBreach(TriggerDagRunOperator):
         """Errors: AirflowSkipException if there is nothing to start."""
         breaches = (context["ti"].xcom_pull(self.confirm) or {}).get("breaches") or []
         if not breaches:
-            raise AirflowSkipException("no breach is confirmed")
+            raise AirflowSkipException("there is no breach")
         texts = "; ".join(breaches)
         if not context["params"]["retrain"]:
             raise AirflowSkipException(f"`retrain` is not ticked, so no training starts; breaches: {texts}")

@@ -129,7 +129,7 @@ def wait_for(asset: Asset, *, lists_shards: bool = False) -> PartitionSensor:
 
 
 def train_on_breach(confirm: StageOperator) -> TrainOnBreach:
-    """A task that starts `train_model` for a day if a breach is confirmed and the form's `retrain` is ticked."""
+    """A task that starts `train_model` for a day if it has a breach and the form's `retrain` is ticked."""
     return TrainOnBreach(
         confirm=confirm.task_id,
         day=DAY,

@@ -1,7 +1,8 @@
 """Which rules a scored day breaks, each as a sentence with numbers. Standard library only.
 
 A few rows break any rule by chance. So a figure breaks a rule only if its interval does, a share only if its lower
-bound does, and drift only if it exceeds its limit by more than chance explains.
+bound does, and drift only if it exceeds its limit by more than chance explains. What chance may explain, `confirm`
+measures on the rows of more days.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,16 +19,13 @@ SHOWN_CLASSES, SHOWN_CHARACTERS = 3, 200
 PARTIAL = '"partial": true of the target in schema.json says that labels may come later or never'
 
 Breach = dict[str, Any]
+Crossed = tuple[Breach, bool]
 
 
 def find_breaches(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> list[Breach]:
     """The breaches of a day, given the content of `evaluation.json`."""
-    # What a model says of rows that it has learned from says nothing about it.
-    figures = [] if evaluation["trained_on_day"] else [*_of_metrics(evaluation, rules)]
     return [
-        *_of_drift(evaluation["drift"], rules),
-        *figures,
-        *_of_missing_figures(evaluation, rules),
+        *(breach for breach, is_proven in find_crossed(evaluation, rules) if is_proven),
         *_of_labels(evaluation["target"], rules),
         *_of_classes(evaluation["target"]),
         *_of_quality(evaluation["quality"], rules),
@@ -35,11 +33,20 @@ def find_breaches(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> li
     ]
 
 
+def find_crossed(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Crossed]:
+    """The limits of drift and of figures that were crossed, each with whether by more than chance explains."""
+    yield from _of_drift(evaluation["drift"], rules)
+    # What a model says of rows that it has learned from says nothing about it.
+    if not evaluation["trained_on_day"]:
+        yield from _of_metrics(evaluation, rules)
+    yield from _of_missing_figures(evaluation, rules)
+
+
 def _breach(what: str, subject: str, value: float, limit: float, text: str) -> Breach:
     return {"what": what, "subject": subject, "value": value, "limit": limit, "text": text}
 
 
-def _of_drift(drift: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> Iterator[Breach]:
+def _of_drift(drift: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> Iterator[Crossed]:
     if not drift:
         return
     yield from _of_psi("score_psi", "score", "the score", drift["score"], rules)
@@ -48,15 +55,17 @@ def _of_drift(drift: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> Iter
             yield from _of_psi("feature_psi", feature["name"], f"the feature {feature['name']}", feature, rules)
 
 
-def _of_psi(what: str, subject: str, name: str, found: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
+def _of_psi(
+    what: str, subject: str, name: str, found: Mapping[str, Any], rules: Mapping[str, Any]
+) -> Iterator[Crossed]:
     psi, limit = found["psi"], round(rules[what] + found["by_chance"], DECIMALS)
-    if psi > limit:
+    if psi > rules[what]:
         text = f"{name} has moved: PSI {psi:.4g}, above {rules[what]:g} and the {found['by_chance']:.2g} that chance "
         text += "explains"
-        yield _breach(what, subject, psi, limit, text)
+        yield _breach(what, subject, psi, limit, text), psi > limit
 
 
-def _of_metrics(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
+def _of_metrics(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Crossed]:
     metrics, trained = evaluation["metrics"], evaluation["trained"]
     if not metrics:
         return
@@ -64,16 +73,18 @@ def _of_metrics(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iter
     before = trained[metric]
     if before is not None and (bounds := metrics["intervals"][metric]):
         now, drop = metrics[metric], -gain(metric, metrics[metric] - before)
-        if -gain(metric, _best(metric, bounds) - before) > limit:
+        if drop > limit:
             text = f"{metric} {_with_bounds(now, bounds)} is {drop:.6g} worse than {before:.6g} at validation, "
             text += f"more than {limit:g}"
-            yield _breach("most_drop", metric, drop, limit, text)
+            is_proven = -gain(metric, _best(metric, bounds) - before) > limit
+            yield _breach("most_drop", metric, drop, limit, text), is_proven
     for metric, limit in rules["floors"].items():
         bounds = metrics["intervals"][metric]
-        if bounds and gain(metric, _best(metric, bounds) - limit) < 0:
+        if bounds and gain(metric, metrics[metric] - limit) < 0:
             side = "below the floor" if HIGHER_IS_BETTER[metric] else "above the highest value allowed,"
             text = f"{metric} {_with_bounds(metrics[metric], bounds)} is {side} {limit:g}"
-            yield _breach("floors", metric, metrics[metric], limit, text)
+            is_proven = gain(metric, _best(metric, bounds) - limit) < 0
+            yield _breach("floors", metric, metrics[metric], limit, text), is_proven
 
 
 def _best(metric: str, bounds: Sequence[float]) -> float:
@@ -85,7 +96,7 @@ def _with_bounds(value: float, bounds: Sequence[float]) -> str:
     return f"{value:.6g} ({bounds[0]:.3g} to {bounds[1]:.3g})"
 
 
-def _of_missing_figures(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
+def _of_missing_figures(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Crossed]:
     """The figures of the rules that have no value, once there are labels: a missing figure never counts as passed.
 
     A few rows of a rare class may all be absent by chance. Such a day is not measured, and the page says so.
@@ -96,11 +107,13 @@ def _of_missing_figures(evaluation: Mapping[str, Any], rules: Mapping[str, Any])
     for metric in dict.fromkeys([rules["metric"], *rules["floors"]]):
         if metrics is None:
             why = f"none of {evaluation['rows']} predictions has a label of a class that the model knows"
-        elif metrics[metric] is None and _absence(metrics, evaluation["trained"]) < 1 - rules["confidence"]:
+            is_proven = True
+        elif metrics[metric] is None:
             why = f"it needs rows of the class and other rows, and {_rows_by_class(metrics)}"
+            is_proven = _absence(metrics, evaluation["trained"]) < 1 - rules["confidence"]
         else:
             continue
-        yield _breach("not_measured", metric, 0, 0, f"{metric} was not measured: {why}")
+        yield _breach("not_measured", metric, 0, 0, f"{metric} was not measured: {why}"), is_proven
 
 
 def _absence(metrics: Mapping[str, Any], trained: Mapping[str, Any]) -> float:

@@ -1,94 +1,120 @@
-"""`confirm`: reads a day's evaluation and those of the days before, publishes which breaches count.
+"""`confirm`: reads a day's evaluation and those of the days before, publishes which limits the day breaks.
 
-One day says little: with a score of limits, one of ninety days breaks some limit by chance. So a breach of a figure or
-of drift counts once enough of the last days agree on it, the day itself being one of them. What was counted and not
-measured, such as rows that were rejected, counts on its first day. Standard library only.
+A day of few rows says little: what it crosses, chance may explain. Such a limit is judged again on the rows of the day
+and the day before together, then of one more day, and so on, until they decide: the limit is no longer crossed, or it
+is by more than chance explains. Loads numpy only if a day alone cannot decide.
 """
 
 import logging
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stagekit import META, Partition, Publication, StageError, publish, read_partition
+from stagekit import META, BadInput, Partition, Publication, StageError, publish, read_partition
 from stagekit.contract import read_document, write_document
 
+from breaches import Breach, find_crossed
 from rules import MONITORING, read_rules
 
 EVALUATION_FILE, BREACHES_FILE = "evaluation.json", "breaches.json"
-# Breaches of these kinds are counts of rows that were seen. The others are measured on a sample.
-COUNTED = ("rejected", "unusable_labels", "new_class", "missing_as_zero")
+DRIFT = ("feature_psi", "score_psi")
 
-Breach = dict[str, Any]
+Evaluation = Mapping[str, Any]
+Subject = tuple[str, str]
 
 log = logging.getLogger("prediction")
 
 
 def confirm(args: Namespace) -> Mapping[str, Any]:
     """Publish breaches.json of reports/{ds}."""
-    days = read_rules(args.rules_json, MONITORING)["days"]
+    rules = read_rules(args.rules_json, MONITORING)
     evaluated = read_partition(args.data_dir, f"reports/{args.ds}", [EVALUATION_FILE])
-    before = _read_before(args.data_dir, args.ds, days["of"] - 1)
+    read = [evaluated]
+    # What is read depends on what it says, and the inputs of the step are what was read.
+    confirmed = decide(_evaluations(args.data_dir, args.ds, read), rules)
 
     def work(publication: Publication) -> Mapping[str, Any]:
-        found = {day.name.removeprefix("reports/"): _read_breaches(day) for day in (evaluated, *before)}
-        content = {"version": 1, "ds": args.ds, "rule": days, "days": list(found), **confirm_breaches(found, days)}
+        days = [day.name.removeprefix("reports/") for day in read]
+        content = {"version": 1, "ds": args.ds, "rule": rules["days"], "days": days, "confirmed": confirmed}
         write_document(publication.path(BREACHES_FILE), content)
-        return _result(content)
+        for breach in confirmed:
+            log.warning("%s", breach["text"])
+        return {"days": days, "breaches": [breach["text"] for breach in confirmed]}
 
-    return publish(args, evaluated.name, "confirm", work, inputs=[evaluated, *before], parameters={"days": days})
+    return publish(args, evaluated.name, "confirm", work, inputs=read, parameters={"rules": rules})
 
 
-def _read_before(root: Path, ds: str, most: int) -> list[Partition]:
-    """The newest evaluated days before `ds`, the newest first. A day that is missing does not count as good."""
+def _evaluations(root: Path, ds: str, read: list[Partition]) -> Iterator[Evaluation]:
+    """The evaluation of the day, which is in `read`, then those before, the newest first, which it adds to `read`."""
+    yield read_document(read[0], EVALUATION_FILE)
     found = sorted((mark.parent.name for mark in (root / "reports").glob(f"????-??-??/{META}")), reverse=True)
-    before: list[Partition] = []
     for day in (day for day in found if day < ds):
-        if len(before) == most:
-            break
         try:
-            before.append(read_partition(root, f"reports/{day}", [EVALUATION_FILE]))
+            partition = read_partition(root, f"reports/{day}", [EVALUATION_FILE])
+            evaluation = read_document(partition, EVALUATION_FILE)
         except StageError as error:
-            log.warning("reports/%s says nothing about whether it agrees: %s", day, error)
-    return before
+            log.warning("the rows of reports/%s are not added: %s", day, error)
+            continue
+        read.append(partition)
+        yield evaluation
 
 
-def _read_breaches(partition: Partition) -> list[Breach]:
-    breaches: list[Breach] = read_document(partition, EVALUATION_FILE)["breaches"]
-    return breaches
+def decide(newest_first: Iterator[Evaluation], rules: Mapping[str, Any]) -> list[Breach]:
+    """The breaches of the newest day, each with the `days` whose rows it was measured on.
 
-
-def confirm_breaches(found: Mapping[str, Sequence[Breach]], days: Mapping[str, int]) -> dict[str, list[Breach]]:
-    """The breaches of a day that count, and the others, each with the `days` that agree.
-
-    `found` has the breaches of each day, the day itself first. Two days agree on a breach if kind and subject are
-    equal, whatever the numbers are.
+    Takes as many evaluations as are needed, of days that the same model has scored. Errors: BadInput.
     """
-    subjects = {day: {_subject(breach) for breach in breaches} for day, breaches in found.items()}
-    own = next(iter(found.values()))
-    dated = [{**one, "days": [day for day, known in subjects.items() if _subject(one) in known]} for one in own]
-    counts = [one.get("what") in COUNTED or len(one["days"]) >= days["agree"] for one in dated]
-    return {
-        "confirmed": [one for one, does in zip(dated, counts, strict=True) if does],
-        "unconfirmed": [one for one, does in zip(dated, counts, strict=True) if not does],
-    }
+    days = [next(newest_first)]
+    confirmed = [{**breach, "days": [days[0]["ds"]]} for breach in days[0]["breaches"]]
+    undecided = _undecided(days[0], rules) - {_subject(breach) for breach in confirmed}
+    while undecided and len(days) < rules["days"]:
+        before = next(newest_first, None)
+        if before is None or not _same_model(before, days[0]):
+            break
+        days.append(before)
+        crossed = [one for one in _crossed(days, undecided, rules) if _subject(one[0]) in undecided]
+        confirmed += [_of_days(breach, days) for breach, is_proven in crossed if is_proven]
+        undecided = {_subject(breach) for breach, is_proven in crossed if not is_proven}
+    return confirmed
 
 
-def _subject(breach: Mapping[str, Any]) -> tuple[Any, Any]:
-    return breach.get("what"), breach.get("subject")
+def _undecided(day: Evaluation, rules: Mapping[str, Any]) -> set[Subject]:
+    """What the day crosses by no more than chance explains, as far as rows of more days can be added."""
+    if "labelled" not in day:  # of an older image
+        return set()
+    found = {_subject(breach) for breach, is_proven in _crossed([day], set(), rules) if not is_proven}
+    return {subject for subject in found if subject[0] in DRIFT or day["labelled"]}
 
 
-def _result(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The result line: `breaches`, which send an alert, and those that wait for another day."""
-    texts = {name: [_text(breach) for breach in content[name]] for name in ("confirmed", "unconfirmed")}
-    for text in texts["confirmed"]:
-        log.warning("%s", text)
-    for text in texts["unconfirmed"]:
-        log.info("not confirmed yet: %s", text)
-    return {"days": content["days"], "breaches": texts["confirmed"], "unconfirmed": texts["unconfirmed"]}
+def _same_model(one: Evaluation, other: Evaluation) -> bool:
+    return bool(one["model"].get("name") == other["model"].get("name") and one.get("trained") == other["trained"])
 
 
-def _text(breach: Mapping[str, Any]) -> str:
-    earlier = breach["days"][1:]
-    return f"{breach['text']} (also on {', '.join(earlier)})" if earlier else str(breach["text"])
+def _crossed(
+    days: Sequence[Evaluation], undecided: set[Subject], rules: Mapping[str, Any]
+) -> list[tuple[Breach, bool]]:
+    """What the days together cross. Errors: BadInput if an evaluation is not as `evaluate` writes it."""
+    try:
+        if len(days) == 1:
+            return list(find_crossed(days[0], rules))
+        from pooling import pool
+
+        return list(find_crossed(pool(days, undecided, rules), rules))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        names = " to ".join(sorted({days[-1]["ds"], days[0]["ds"]}))
+        raise BadInput(
+            f"evaluation.json of reports/{names} cannot be used: {error!r}",
+            expected="figures as `evaluate` writes them",
+            do="run `prediction evaluate` again for these days",
+        ) from None
+
+
+def _of_days(breach: Breach, days: Sequence[Evaluation]) -> Breach:
+    names = [day["ds"] for day in days]
+    text = f"on the rows of {len(days)} days, {names[-1]} to {names[0]}: {breach['text']}"
+    return {**breach, "text": text, "days": names}
+
+
+def _subject(breach: Mapping[str, Any]) -> Subject:
+    return str(breach.get("what")), str(breach.get("subject"))

@@ -24,6 +24,7 @@ from intervals import intervals
 from labels import Labels
 from metrics import FIGURES, LabelledRows, measure, measure_calibrated, predict_codes
 from model_partition import BASELINE_FILE, METRICS_FILE
+from pooling import describe_labelled
 from scored_day import ScoredDay
 from scoring import MissingAsZero, open_features, open_table, predicted_codes
 from segments import judge_segments, measure_segments, measured, segment_codes, segment_fields, weakest
@@ -54,6 +55,7 @@ def evaluate_day(day: ScoredDay, rules: Mapping[str, Any], publication: Publicat
         "metrics": _metrics(day, predictions, labelled, trained, confidence) if labelled else None,
         "trained": trained,
         **_estimate(day, predictions, trained, confidence),
+        "labelled": describe_labelled(labelled) if labelled and not day.is_training_day else None,
         "curves": curve_list(labelled) if labelled else None,
         "segments": judge_segments(
             measure_segments(labelled, predictions.segments(), fields, [rules["metric"]], confidence),
@@ -331,7 +333,7 @@ def _result(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         **{key: evaluation[key] for key in ("estimate", "no_estimate") if key in evaluation},
         "weak_segments": weakest(evaluation["segments"])[:MOST_NAMED] if evaluation["segments"] else [],
         "drift": _drift_in_short(evaluation["drift"]),
-        # Not `breaches`: whether these count, `confirm` decides with the days before.
+        # Not `breaches`: `confirm` adds those of the day and the days before together, and sends one alert.
         "crossed": [breach["text"] for breach in evaluation["breaches"]],
     }
 

@@ -33,8 +33,8 @@ MONITORING: Mapping[str, Any] = {
     "rejected": 0.05,
     "unusable_labels": 0.1,
     "missing_as_zero": 0.01,
-    "confidence": 0.99,
-    "days": {"agree": 2, "of": 3},
+    "confidence": 0.999,
+    "days": 30,
     "segments": None,
 }
 # What the threshold is chosen by, in addition to the scores; by default nothing.
@@ -65,16 +65,6 @@ def _is_floors(value: Any) -> bool:
     return isinstance(value, dict) and all(key in HIGHER_IS_BETTER and _is_number(of) for key, of in value.items())
 
 
-def _is_days(value: Any) -> bool:
-    if (
-        not isinstance(value, dict)
-        or value.keys() != {"agree", "of"}
-        or any(type(n) is not int for n in value.values())
-    ):
-        return False
-    return bool(1 <= value["agree"] <= value["of"] <= MOST_DAYS)
-
-
 def _is_segment_rules(value: Any) -> bool:
     return isinstance(value, list) and all(_is_segment_rule(rule) for rule in value)
 
@@ -103,7 +93,11 @@ RESAMPLES = (
     f"a whole number from 1 to {MOST_RESAMPLES}",
 )
 CONFIDENCE = (lambda value: _is_number(value) and 0 < value < 1, "a number between 0 and 1")
-DAYS = (_is_days, f'whole numbers such as {{"agree": 2, "of": 3}}, 1 <= agree <= of <= {MOST_DAYS}')
+DAYS = (
+    lambda value: type(value) is int and 1 <= value <= MOST_DAYS,
+    f"a whole number from 1 to {MOST_DAYS}: on the rows of how many days a limit is judged at most; days no longer "
+    "have to agree",
+)
 TEXT = (
     lambda value: isinstance(value, str) and len(value) <= LONGEST_TEXT,
     f"a text of at most {LONGEST_TEXT} characters",

@@ -94,10 +94,10 @@ def _warnings(lineage: Lineage) -> tuple[tuple[str, str], ...]:
 
 
 def breaches(day: Day) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """The thresholds that the day crossed: those that count, and those that wait for another day to agree."""
+    """The thresholds that the day crossed: those that count, and those that an older image did not count yet."""
     if day.breaches is None:
         return day.evaluation["breaches"], []
-    return day.breaches["confirmed"], day.breaches["unconfirmed"]
+    return day.breaches["confirmed"], day.breaches.get("unconfirmed") or []
 
 
 def day_before(ds: str) -> str:

@@ -61,12 +61,11 @@ def headline(day: Day, charts: Mapping[str, str]) -> dict[str, Any]:
 
 def _breach(breach: Mapping[str, Any], charts: Mapping[str, str]) -> dict[str, str]:
     """A breach as a sentence, and the place on the page that shows it; '' for a breach of an unknown kind."""
-    earlier, what = breach.get("days", [])[1:], breach.get("what")
+    what = breach.get("what")
     place = PLACES.get(what or "", "")
     if place == "drift":
         place = charts.get(breach.get("subject") or "", place)
-    also = f" (also on {', '.join(earlier)})" if earlier else ""
-    return {"text": short(breach["text"], 300) + also, "place": place}
+    return {"text": short(breach["text"], 300), "place": place}
 
 
 def _more(lines: Sequence[object]) -> str:

@@ -22,7 +22,7 @@ RESULTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "monitor": {
         "evaluate": {"trained_on_day": False, "metrics": None, "drift": None},
-        "confirm": {"breaches": [], "unconfirmed": []},
+        "confirm": {"breaches": []},
     },
 }
 

@@ -7,21 +7,25 @@ DAY, with replacement, so that it has that day's own pattern. Prints one JSON ob
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi2
 from stagekit import read_partition
 from stagekit.contract import read_document, read_encoder
 
-from breaches import find_breaches
-from confirm import confirm_breaches
+from breaches import find_breaches, find_crossed
+from confirm import decide
 from drift import Bins, psi, psi_by_chance, read_bins, score_of
 from intervals import intervals
 from lightgbm_model import features_that_read_missing_as_zero
 from metrics import FIGURES, LabelledRows, predict_codes
+from pooling import describe_labelled
 from rules import MONITORING
 from scoring import load_trees, open_features
 
@@ -65,32 +69,31 @@ class Watch:
         share = sum(counted["rejected"].values()) / counted["rows_in"]
         return Pool(values[rows], self.trees.probabilities(values[rows]), codes, share)
 
-    def breaches(self, pool: Pool, rows: int, draw: np.random.Generator, *, evidence: bool) -> list[dict[str, Any]]:
-        """The breaches of a day of so many rows of a pool; without evidence every limit is a bare number."""
+    def evaluation(self, pool: Pool, rows: int, draw: np.random.Generator) -> dict[str, Any]:
+        """The evaluation of a day of so many rows of a pool, as far as the rules look at it."""
         drawn = draw.integers(0, len(pool.codes), rows)
         probabilities = pool.probabilities[drawn]
         predicted = predict_codes(probabilities, self.trained["threshold"])
         labelled = LabelledRows(pool.codes[drawn], probabilities, predicted, self.encoder.classes, 2)
         drift = [
-            {
-                **one,
-                **self._shares(one, bins, pool.features[drawn, number], MONITORING["feature_psi"], evidence=evidence),
-            }
+            {**one, **self._shares(one, bins, pool.features[drawn, number], MONITORING["feature_psi"])}
             for number, (one, bins) in enumerate(self.features)
         ]
-        score = self._shares(*self.score, score_of(probabilities), MONITORING["score_psi"], evidence=evidence)
+        score = {**self.score[0], **self._shares(*self.score, score_of(probabilities), MONITORING["score_psi"])}
         evaluation = {
+            "ds": "a day",
+            "model": {},
             "rows": rows,
             "trained_on_day": False,
             "missing_as_zero": self._missing_as_zero(pool.features[drawn]),
             "target": {"rows": 0},
-            "metrics": self._metrics(labelled, evidence=evidence),
-            "trained": self.trained if evidence else {**self.trained, "class_rows": None},
+            "metrics": self._metrics(labelled),
+            "labelled": describe_labelled(labelled),
+            "trained": self.trained,
             "drift": {"features": drift, "score": score},
             "quality": {"rows_in": rows, "rejected": {"data.csv": int(draw.binomial(rows, pool.rejected))}},
         }
-        rules = MONITORING if evidence else {**MONITORING, "confidence": 1e-9}
-        return find_breaches(evaluation, rules)
+        return {**evaluation, "breaches": find_breaches(evaluation, MONITORING)}
 
     def _missing_as_zero(self, features: np.ndarray) -> dict[str, int]:
         counts = np.isnan(features[:, self.read_as_zero]).sum(axis=0).tolist()
@@ -98,24 +101,26 @@ class Watch:
             self.encoder.feature_names[one]: rows for one, rows in zip(self.read_as_zero, counts, strict=True) if rows
         }
 
-    def _shares(self, one: Any, bins: Bins, values: np.ndarray, limit: float, *, evidence: bool) -> dict[str, Any]:
-        """PSI, and what chance explains where it matters: below the limit it cannot."""
+    def _shares(self, one: Any, bins: Bins, values: np.ndarray, limit: float) -> dict[str, Any]:
+        """What `compare_shares` says; what chance explains only where it could matter, because it takes most time."""
         actual = bins.count(values).tolist()
-        value = float(psi(*(np.array(counts) / sum(counts) for counts in (one["counts"], actual))))
-        needed = evidence and value > limit
-        by_chance = psi_by_chance(one["counts"], actual, MONITORING["confidence"]) if needed else 0.0
-        return {"psi": value, "by_chance": by_chance}
+        shares = [np.array(counts) / sum(counts) for counts in (one["counts"], actual)]
+        value = float(psi(*shares))
+        # The approximation of many rows, which is too small for few; less a fifth, it is always too small.
+        numbers = sum(one["counts"]), sum(actual)
+        by_chance = 0.8 * chi2.ppf(MONITORING["confidence"], len(actual) - 1) * sum(1 / number for number in numbers)
+        if value > limit + by_chance:
+            by_chance = psi_by_chance(one["counts"], actual, MONITORING["confidence"])
+        expected, found = (share.tolist() for share in shares)
+        return {"expected": expected, "actual": found, "psi": value, "by_chance": by_chance}
 
-    def _metrics(self, rows: LabelledRows, *, evidence: bool) -> dict[str, Any]:
-        metrics = dict.fromkeys([MONITORING["metric"], *MONITORING["floors"]])
-        values = {name: FIGURES[name](rows) for name in metrics}
-        bare = {name: None if value is None else [value, value] for name, value in values.items()}
+    def _metrics(self, rows: LabelledRows) -> dict[str, Any]:
         counts = np.bincount(rows.codes, minlength=2).tolist()
         return {
-            **values,
+            **{name: FIGURES[name](rows) for name in (MONITORING["metric"], *MONITORING["floors"])},
             "rows": len(rows.codes),
             "class_rows": dict(zip(rows.classes, counts, strict=True)),
-            "intervals": intervals(rows, MONITORING["confidence"]) if evidence else bare,
+            "intervals": intervals(rows, MONITORING["confidence"]),
         }
 
 
@@ -152,35 +157,64 @@ def _with_values(watch: Watch, pool: Pool, change: Callable[[np.ndarray], np.nda
 FAULTS = {"drift": drift, "quality": quality, "empty": empty, "flip": flip}
 
 
-def alarms(days: Iterator[Sequence[dict[str, Any]]], rule: Mapping[str, int]) -> Iterator[set[tuple[str, str]]]:
-    """What is alarmed on each day, as `confirm` decides it from the days before."""
-    found: dict[str, Sequence[dict[str, Any]]] = {}
-    for number, breaches in enumerate(days):
-        found = {str(number): breaches, **dict(list(found.items())[: rule["of"] - 1])}
-        yield {(one["what"], one["subject"]) for one in confirm_breaches(found, rule)["confirmed"]}
+def alarms(day: dict[str, Any], before: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
+    """What is alarmed on a day, as `confirm` decides it with the days before, the newest first."""
+    return {(one["what"], one["subject"]) for one in decide(iter([day, *before]), MONITORING)}
 
 
-def false_alarms(watch: Watch, pools: Sequence[Pool], rows: int, quarters: int, *, evidence: bool) -> float:
-    """Alarms per quarter without a fault; an alarm that goes on is one."""
-    draw, rule = np.random.default_rng(SEED), MONITORING["days"] if evidence else {"agree": 1, "of": 1}
-    begun = 0
+def bare_alarms(day: dict[str, Any]) -> set[tuple[str, str]]:
+    """What is alarmed on a day if every limit is a bare number."""
+    crossed = [one for one, _ in find_crossed(day, MONITORING)]
+    counted = find_breaches(day, {**MONITORING, "confidence": 1e-9})
+    return {(one["what"], one["subject"]) for one in (*crossed, *counted)}
+
+
+def false_alarms(watch: Watch, pools: Sequence[Pool], rows: int, quarters: int) -> dict[str, float]:
+    """Alarms per quarter without a fault, by the rules and by limits alone; an alarm that goes on is one."""
+    draw = np.random.default_rng(SEED)
+    begun: Counter[str] = Counter()
     for _ in range(quarters):
-        days = (watch.breaches(pools[day % len(pools)], rows, draw, evidence=evidence) for day in range(QUARTER))
-        before: set[tuple[str, str]] = set()
-        for now in alarms(days, rule):
-            begun += bool(now - before)
-            before = now
-    return begun / quarters
+        days: list[dict[str, Any]] = []
+        alarmed: dict[str, set[tuple[str, str]]] = {"with": set(), "without": set()}
+        for number in range(QUARTER):
+            day = watch.evaluation(pools[number % len(pools)], rows, draw)
+            now = {"with": alarms(day, days), "without": bare_alarms(day)}
+            begun.update(name for name in now if now[name] - alarmed[name])
+            days, alarmed = [day, *days[: MONITORING["days"] - 1]], now
+    return {name: begun[name] / quarters for name in ("with", "without")}
 
 
-def days_to_find(watch: Watch, pools: Sequence[Pool], rows: int, trials: int) -> list[int | None]:
+def days_to_find(
+    watch: Watch, pools: Sequence[Pool], spoilt: Sequence[Pool], rows: int, trials: int
+) -> list[int | None]:
     """For each trial, the number of days with a fault until the first alarm; None after LONGEST days."""
     draw = np.random.default_rng(SEED)
-    found: list[int | None] = []
-    for trial in range(trials):
-        days = (watch.breaches(pools[(trial + day) % len(pools)], rows, draw, evidence=True) for day in range(LONGEST))
-        found.append(next((day for day, now in enumerate(alarms(days, MONITORING["days"]), start=1) if now), None))
-    return found
+    return [_days_of_trial(watch, trial, pools, spoilt, rows, draw) for trial in range(trials)]
+
+
+def _days_of_trial(
+    watch: Watch,
+    trial: int,
+    pools: Sequence[Pool],
+    spoilt: Sequence[Pool],
+    rows: int,
+    draw: np.random.Generator,
+) -> int | None:
+    sound: list[dict[str, Any]] = []
+    faulty: list[dict[str, Any]] = []
+
+    def before() -> Iterator[dict[str, Any]]:
+        """The days without the fault, the newest first, each made when it is first looked at."""
+        for number in range(MONITORING["days"]):
+            if number == len(sound):
+                sound.append(watch.evaluation(pools[(trial - 1 - number) % len(pools)], rows, draw))
+            yield sound[number]
+
+    for day in range(LONGEST):
+        faulty.insert(0, watch.evaluation(spoilt[(trial + day) % len(pools)], rows, draw))
+        if decide(chain(faulty, before()), MONITORING):
+            return day + 1
+    return None
 
 
 def main() -> None:
@@ -188,14 +222,10 @@ def main() -> None:
     watch = Watch(name)
     pools = [watch.pool(ds) for ds in days]
     draw = np.random.default_rng(SEED)
-    result: dict[str, Any] = {
-        "rows": int(rows),
-        "without": false_alarms(watch, pools, int(rows), int(quarters), evidence=False),
-        "with": false_alarms(watch, pools, int(rows), int(quarters), evidence=True),
-    }
+    result: dict[str, Any] = {"rows": int(rows), **false_alarms(watch, pools, int(rows), int(quarters))}
     for fault, spoil in FAULTS.items():
         spoilt = [spoil(watch, pool, draw) for pool in pools]
-        result[fault] = days_to_find(watch, spoilt, int(rows), int(trials))
+        result[fault] = days_to_find(watch, pools, spoilt, int(rows), int(trials))
     print(json.dumps(result))
 
 

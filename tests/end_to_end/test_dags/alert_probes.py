@@ -40,8 +40,7 @@ with DAG("alert_short", schedule=None, **quick()):
     probe("generator", "--rows=500000")
 
 with DAG("alert_breach", schedule=None, **quick()):
-    alone = {"days": {"agree": 1, "of": 1}}
-    probe("prediction", "confirm", f"--rules-json={json.dumps(read_rules()['monitoring'] | alone)}")
+    probe("prediction", "confirm", f"--rules-json={json.dumps(read_rules()['monitoring'])}")
 
 LATE = DeadlineAlert(
     reference=DeadlineReference.DAGRUN_LOGICAL_DATE,

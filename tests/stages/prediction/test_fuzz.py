@@ -80,7 +80,7 @@ def test_documents_of_the_model_are_read_or_refused(world: World, data: st.DataO
 
 
 GOOD_RULES = {
-    "metric": "roc_auc", "floors": {"roc_auc": 0.7}, "tolerance": 0.01, "days": {"agree": 2, "of": 3}, "segments": None,
+    "metric": "roc_auc", "floors": {"roc_auc": 0.7}, "tolerance": 0.01, "days": 30, "segments": None,
     "costs": {"false_positive": 1, "false_negative": "amount"}, "capacity": 5, "purpose": "", "confidence": 0.95,
 }  # fmt: skip
 
