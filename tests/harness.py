@@ -53,9 +53,10 @@ def image_lock() -> dict[str, dict[str, Any]]:
     return dict(json.loads(LOCK.read_text())["images"])
 
 
-def dag_of_the_docs() -> str:
-    """The Dag in docs/use.md that takes in data from a database."""
-    return (ROOT / "docs/use.md").read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+def dags_of_the_docs() -> list[str]:
+    """The Dags in docs/use.md that take in data, and labels that come later, from a database."""
+    _, *rest = (ROOT / "docs/use.md").read_text(encoding="utf-8").split("```python\n")
+    return [part.partition("```")[0] for part in rest if part.startswith("from airflow.sdk")]
 
 
 def images() -> dict[str, str]:

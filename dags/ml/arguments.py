@@ -22,6 +22,12 @@ class Argument(NamedTuple):
 DAY = "{{ day_of_run() }}"
 DS = Argument(f"--ds={DAY}", "--ds YYYY-MM-DD")
 
+
+def days_before(days: int) -> Argument:
+    """The day so many days before that of the run, such as one whose labels are known by now."""
+    return Argument(f"--ds={{{{ macros.ds_add(day_of_run(), -{days}) }}}}", DS.usage)
+
+
 HOURS = f"{{{{ params.wait_hours if params.wait_hours is not none else {WAIT_HOURS} }}}}"
 
 

@@ -30,16 +30,21 @@ SHOP = '--network shop -v "$PWD"/shop.json:/run/connections/shop.json:ro'
 COMMANDS = (
     Command(
         "ingest",
-        "take in a day's data as it is delivered: a query's rows, or an object",
+        "take in a day's data, targets or both as they are delivered: a query's rows, or an object",
         run="ingest:ingest",
         example="--connection shop --query 'SELECT * FROM payments WHERE day = $1 ORDER BY id'",
         docker=SHOP,
         options=(
             CONNECTION,
             option("--query", metavar="SQL", help="gives the day's rows; $1 is the day, a date"),
-            option("--target-query", metavar="SQL", help="gives the day's targets, if they are not among these rows"),
+            option(
+                "--target-query",
+                metavar="SQL",
+                help="gives the day's targets, if they come by themselves; no rows: no labels yet",
+            ),
             option("--object", type=object_address, metavar="URL", help="such as s3://bucket/feed/{ds}.csv"),
-            option("--target-object", type=object_address, metavar="URL", help="the day's targets"),
+            option("--target-object", type=object_address, metavar="URL", help="the same, as an object"),
+            option("--snapshot", action="store_true", help="take what is there now from a source that names no day"),
         ),
     ),
     Command("parquet", "write a day's predictions in Parquet too, beside the CSV file", run="parquet:parquet"),

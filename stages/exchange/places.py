@@ -32,10 +32,13 @@ def object_address(text: str) -> str:
     return text
 
 
-def split_address(address: str, ds: str) -> tuple[str, str]:
-    """The bucket and the path of a day's object. Errors: UsageError for an address that is the same on each day."""
+def split_address(address: str, ds: str, snapshot: bool = False) -> tuple[str, str]:
+    """The bucket and the path of a day's object.
+
+    Errors: UsageError for an address that is the same on each day, unless a snapshot is asked for.
+    """
     found = OBJECT.fullmatch(address.replace(DAY, ds))
-    if found is None or ds not in found["path"]:
+    if found is None or not (snapshot or ds in found["path"]):
         raise UsageError(
             f"the object {address} is the same for each day",
             expected=f"a path with {DAY}, which becomes {ds}",

@@ -68,7 +68,9 @@ def _incoming(args: Namespace) -> Partition:
         raise UsageError("--incoming and a file are named", expected="one of them", do="leave out --data and --target")
     name = f"incoming/{args.ds}"
     delivered = read_partition(args.data_dir, name, ["data"]).meta["outputs"]
-    return read_partition(args.data_dir, name, [file for file in ("data", "target") if file in delivered])
+    # A target that came later is a delivery of its own: `import-target` reads it.
+    together = [file for file, output in delivered.items() if output["step"] == delivered["data"]["step"]]
+    return read_partition(args.data_dir, name, together)
 
 
 def _files(named: Mapping[str, Path], folder: Path) -> dict[str, Path]:

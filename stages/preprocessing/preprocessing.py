@@ -7,7 +7,7 @@ Reads   prepare            raw/{ds}: data.csv, schema.json, target.csv and its l
         encode-validation  processed/{ds}: val_data.csv, encoder.json; the model's encoder.json
         encode-days        processed/{day}: train_data.csv; raw/{day}: schema.json, target.csv and its later deliveries
         import             CSV or Parquet files and a schema.json, in any folder; or incoming/{ds}
-        import-target      a CSV or Parquet file, in any folder; raw/{ds}: data.csv, schema.json
+        import-target      a CSV or Parquet file, in any folder, or incoming/{ds}; raw/{ds}: data.csv, schema.json
         late-labels        the marks of raw, labels, features, predictions and reports
         infer-schema       CSV or Parquet files, in any folder
 Writes  prepare            processed/{ds}: train_data.csv, rejected.csv
@@ -170,7 +170,8 @@ COMMANDS = (
         example="--target /own/target.csv",
         docker=OWN_FILES,
         options=(
-            option("--target", type=Path, required=True, metavar="FILE", help="the classes by key, in CSV or Parquet"),
+            option("--target", type=Path, metavar="FILE", help="the classes by key, in CSV or Parquet"),
+            option("--incoming", action="store_true", help="they are what `exchange ingest` has taken in"),
             ARRIVED,
             DELIMITER,
             ENCODING,

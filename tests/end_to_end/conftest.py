@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -19,7 +20,7 @@ from airflow_ml import stack as compose_stack
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.secret_files import remove_secrets
 
-from tests.harness import PATIENCE_S, ROOT, Data, Done, dag_of_the_docs, images, outside_of_make, registry_login
+from tests.harness import PATIENCE_S, ROOT, Data, Done, dags_of_the_docs, images, outside_of_make, registry_login
 
 # Another name and another first port let two such stacks run side by side.
 PROJECT = os.environ.get("ML_TEST_PROJECT", "airflow-ml-test")
@@ -66,7 +67,7 @@ Results = dict[tuple[str, str], dict[str, Any]]
 # The rules of the stack under test, at first those of the repository: stack.compose.yml.
 RULES = ROOT / ".cache" / "rules" / f"{PROJECT}.json"
 os.environ["ML_TEST_RULES"] = str(RULES)
-# The Dags of the tests: those beside this file, and the one that docs/use.md shows.
+# The Dags of the tests: those beside this file, and those that docs/use.md shows.
 TEST_DAGS = ROOT / ".cache" / "test-dags" / PROJECT
 os.environ["ML_TEST_DAGS"] = str(TEST_DAGS)
 
@@ -245,10 +246,12 @@ def write_rules(**other: object) -> None:
 
 
 def write_test_dags() -> None:
-    """Bring together the Dags of the tests; that of the docs without its schedule, which may come while they run."""
+    """Bring together the Dags of the tests; those of the docs without a schedule, which may come while they run."""
     shutil.copytree(Path(__file__).parent / "test_dags", TEST_DAGS, dirs_exist_ok=True)
-    of_the_docs = dag_of_the_docs().replace('schedule=at("0 1 * * *")', "schedule=None")
-    (TEST_DAGS / "take_in_payments.py").write_text(of_the_docs)
+    for number, of_the_docs in enumerate(dags_of_the_docs()):
+        unscheduled, found = re.subn(r'schedule=at\("[^"]*"\)', "schedule=None", of_the_docs)
+        assert found == 1
+        (TEST_DAGS / f"of_the_docs_{number}.py").write_text(unscheduled)
 
 
 def start_collector() -> None:

@@ -14,11 +14,11 @@ SCORES = "id,prediction,probability_0,probability_1\n1,0,0.9,0.1\n"
 WRONG = {
     "no connection": (["ingest", "--query=SELECT $1"], "--connection"),
     "a path as connection": (["ingest", "--connection=../shop", "--query=SELECT $1"], "no name of a connection"),
-    "nothing to ingest": (["ingest", "--connection=shop"], "neither is given: --query, --object"),
+    "nothing to ingest": (["ingest", "--connection=shop"], "neither is given: a query, an object"),
     "two sources": (["ingest", "--connection=shop", "--query=SELECT $1", "--object=s3://ab/{ds}"], "both are given"),
     "a query and an object": (
         ["ingest", "--connection=shop", "--query=SELECT $1", "--target-object=s3://ab/{ds}"],
-        "two places",
+        "both are given: a query, an object",
     ),
     "one object for all days": (["ingest", "--connection=shop", "--object=s3://ab/x.csv"], "the same for each day"),
     "a folder": (["ingest", "--connection=shop", "--object=s3://ab/{ds}/"], "no object"),

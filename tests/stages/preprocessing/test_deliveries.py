@@ -68,6 +68,18 @@ def test_labels_come_after_the_data_in_two_deliveries(day: Day, files: dict[str,
     assert [path for path in day.leftovers() if not path.startswith("mine/")] == []
 
 
+def test_labels_that_were_taken_in_from_elsewhere_are_a_delivery(day: Day, files: dict[str, Path]) -> None:
+    import_data(day, files)
+    assert day.run("import-target").code == 2
+    assert day.run("import-target", "--incoming").code == 4
+    with Publication(day.root, f"incoming/{DS}", "ingest-target") as publication:
+        publication.path("target").write_text(flock(ROWS)[1])
+    assert day.run("import-target", "--incoming", "--target", str(files["target.csv"])).code == 2
+    run = day.run("import-target", "--incoming")
+    assert (run.code, run.result["file"], run.result["rows"]) == (0, "target.csv", {"target.csv": ROWS})
+    assert prepare(day).result["rows_out"] == ROWS
+
+
 def test_newest_label_of_a_key_counts(day: Day, files: dict[str, Path]) -> None:
     import_data(day, files)
     deliver(day, files, dict.fromkeys(range(ROWS), "A"))

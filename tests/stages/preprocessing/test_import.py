@@ -229,6 +229,15 @@ def test_a_day_without_a_target_is_imported_for_scoring(day: Day, files: dict[st
     assert run.result["rows"] == {"data.csv": 60}
 
 
+def test_labels_that_came_later_are_no_part_of_what_is_imported(day: Day, files: dict[str, Path]) -> None:
+    data, target = flock(60)
+    ingest(day, data)
+    with Publication(day.root, f"incoming/{DS}", "ingest-target") as publication:
+        publication.path("target").write_text(target)
+    put(files, data, target)
+    assert day.run("import", "--incoming", "--schema", str(files["schema.json"])).result["rows"] == {"data.csv": 60}
+
+
 def test_incoming_and_a_file_are_refused(day: Day, files: dict[str, Path]) -> None:
     assert day.run("import", "--incoming", *put(files, *flock(60))).code == 2
     assert day.run("import", "--incoming", "--schema", str(files["schema.json"])).code == 4
