@@ -111,9 +111,14 @@ def _failed(message: str) -> AirflowMlError:
     return AirflowMlError(f"the container that reads the data failed: {message}")
 
 
+def is_there(data: Data) -> bool:
+    """Whether the volume or folder exists; mounting a missing volume would make it."""
+    return data.folder.is_dir() if data.folder else volume_exists(data.source)
+
+
 def require_data(data: Data) -> None:
-    """Errors: AirflowMlError if the volume or folder is missing; mounting a missing volume would make it."""
-    if data.folder.is_dir() if data.folder else volume_exists(data.source):
+    """Errors: AirflowMlError if the volume or folder is missing."""
+    if is_there(data):
         return
     kind = f"folder {data.folder}" if data.folder else f"volume {data.source!r} on this engine"
     raise AirflowMlError(

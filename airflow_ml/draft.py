@@ -39,8 +39,10 @@ def schema_beside(data: Path) -> Path:
     return name.with_suffix(".schema.json")
 
 
-def draft(data: Data, files: Mapping[str, Path], facts: Sequence[str], path: Path) -> Schema:
+def draft(data: Data, files: Mapping[str, Path], facts: Sequence[str], path: Path, *mounts: str) -> Schema:
     """Draft the schema of `files`, by the option of `infer-schema` that names each, into `path`.
+
+    Files of the data are named by `facts`, which are further options of `infer-schema`, and shown by `mounts`.
 
     Errors: AirflowMlError with the stage's sentence; then there is no draft.
     """
@@ -48,7 +50,7 @@ def draft(data: Data, files: Mapping[str, Path], facts: Sequence[str], path: Pat
     own = replace(data, user=f"{os.getuid()}:{os.getgid()}")
     with tempfile.TemporaryDirectory(prefix="airflow-ml-draft-") as folder:
         arguments = draft_arguments(files, facts, f"{OUT}/schema.json")
-        run_stage(own, "preprocessing", arguments, bind(Path(folder), OUT), files=files)
+        run_stage(own, "preprocessing", arguments, bind(Path(folder), OUT), *mounts, files=files)
         text = (Path(folder) / "schema.json").read_text(encoding="utf-8")
     write_atomic(path, text)
     return read_draft(path)

@@ -1,10 +1,11 @@
-"""Takes a file of your own to a model in production, its predictions and a report.
+"""Takes a file of your own, a table or an object to a model in production, its predictions and a report.
 
 Drafts the schema of the file beside it, unless there is one, and shows it: read it, correct it, call this again.
-Publishes the file as the raw data of a day, trains through Airflow, promotes the first model of such data, scores and
+With --connection, the stage `exchange` takes in the rows of a query, or an object, in place of the file. Publishes the
+data as the raw data of a day, trains through Airflow, promotes the first model of such data, scores and
 evaluates the day. Pauses generate_data, because the demo's feed has other columns.
 Exit codes: 0 done; 1 a task failed, or the stack did not start; 2 wrong usage; 3 the file or its schema cannot be
-used as it is, the message says why.
+used as it is, the message says why; 4 the source has no rows of the day, or no labels, yet.
 """
 
 import argparse
@@ -21,9 +22,10 @@ from airflow_ml import machine, up
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.by_hand import Result, in_container, run_stage
 from airflow_ml.common import WRONG_USAGE, AirflowMlError, day, settings
-from airflow_ml.data import DATA_FOLDER, Data, load_data, run_in_base
+from airflow_ml.data import DATA_FOLDER, Data, is_there, load_data, run_in_base
 from airflow_ml.draft import draft, read_draft, schema_beside, table, target_of
 from airflow_ml.run_day import Results, connect, run_dag, run_dags, summarize
+from airflow_ml.source import LABEL_PLACES, PLACES, Source, take_in
 
 # Options of `infer-schema` that say what the values do not show. A schema that is there already says it itself.
 FACTS = ("key", "entity", "weight", "missing", "assume")
@@ -32,12 +34,14 @@ CONTAINER = ("delimiter", "encoding")
 # What a raw day was made of; `exists` without a mark is a folder that somebody filled by hand.
 READ_RAW = """
 import json, pathlib, sys
-folder = pathlib.Path("/data/raw") / json.load(sys.stdin)["ds"]
-try:
-    mark = json.loads((folder / "_meta.json").read_text())
-except (OSError, ValueError):
-    mark = None
-print(json.dumps({"exists": folder.exists(), "mark": mark}))
+ds = json.load(sys.stdin)["ds"]
+def mark(folder):
+    try:
+        return json.loads((folder / "_meta.json").read_text())
+    except (OSError, ValueError):
+        return None
+raw, incoming = (pathlib.Path("/data") / kind / ds for kind in ("raw", "incoming"))
+print(json.dumps({"exists": raw.exists(), "mark": mark(raw), "incoming": mark(incoming)}))
 """
 # What `registry decide` says of a version that is in production after it.
 IN_PRODUCTION = ("promoted", "stays champion")
@@ -45,29 +49,46 @@ IN_PRODUCTION = ("promoted", "stays champion")
 
 @dataclass(frozen=True)
 class Own:
-    """The files of one day: the data, the labels if they are in a file of their own, the schema."""
+    """The data of one day, in a file or a source, the labels if they are in a file of their own, the schema."""
 
-    data: Path
+    data: Path | Source
     labels: Path | None
     schema: Path
 
     @property
+    def name(self) -> str:
+        """What people call the data."""
+        return self.data.name
+
+    @property
     def files(self) -> dict[str, Path]:
         """The files by the option of `infer-schema` and `import` that names each, without the schema."""
-        return {"data": self.data, **({"target": self.labels} if self.labels else {})}
+        files = {"data": self.data, "target": self.labels}
+        return {option: path for option, path in files.items() if isinstance(path, Path)}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     today = datetime.now(timezone.utc).date().isoformat()
     add = parser.add_argument
-    add("--data", type=Path, required=True, metavar="FILE", help="the rows: CSV or Parquet, also compressed")
-    add("--target", metavar="COLUMN", help="the column to predict; not needed with --labels")
+    add("--data", type=Path, metavar="FILE", help="the rows: CSV or Parquet, also compressed")
+    add("--target", metavar="COLUMN", help="the column to predict; not needed where the labels come by themselves")
     add("--labels", type=Path, metavar="FILE", help="the key and the column to predict, if they are in their own file")
     add("--ds", type=day, default=today, metavar="YYYY-MM-DD", help="the day of the data (default: today, UTC)")
-    add("--schema", type=Path, metavar="FILE", help="the schema (default: NAME.schema.json beside the data)")
+    add(
+        "--schema",
+        type=Path,
+        metavar="FILE",
+        help="the schema (default: NAME.schema.json beside the data or connection)",
+    )
     add("--draft-only", action="store_true", help="stop after the draft of the schema")
     add("--replace", action="store_true", help="publish the day also if it has other raw data, which is replaced")
+    source = parser.add_argument_group("for data in a database or an object store, in place of --data")
+    source.add_argument("--connection", type=Path, metavar="FILE", help="where and as whom, such as shop.json")
+    source.add_argument("--query", metavar="SQL", help="gives the rows; $1 is the day, a date")
+    source.add_argument("--target-query", metavar="SQL", help="gives the labels, if they come by themselves")
+    source.add_argument("--object", metavar="URL", help="the rows, such as s3://bucket/feed/{ds}.csv; {ds} is the day")
+    source.add_argument("--target-object", metavar="URL", help="the labels, if they come by themselves")
     facts = parser.add_argument_group("for the draft")
     facts.add_argument("--key", action="append", metavar="COLUMN", help="identifies a row; can be repeated")
     facts.add_argument("--entity", metavar="COLUMN", help="what rows belong to, such as a customer")
@@ -85,18 +106,22 @@ def run(arguments: argparse.Namespace) -> int:
     own = check(arguments)
     machine.images()
     data = load_data()
+    if not arguments.replace and is_there(data) and (isinstance(own.data, Source) or not arguments.draft_only):
+        require_own_or_free_day(own, arguments.ds, data)
+    if isinstance(own.data, Source):
+        take_in(own.data, arguments.ds, data)
     schema = ensure_schema(own, arguments, data)
-    print(f"The schema of {own.data.name}, in {own.schema}:\n\n{table(schema)}\n", flush=True)
+    print(f"The schema of {own.name}, in {own.schema}:\n\n{table(schema)}\n", flush=True)
     if arguments.draft_only:
         print("Correct it if it is wrong, then call this again without --draft-only.")
         return 0
     up.start()
-    if not arguments.replace:
-        require_own_or_free_day(own, arguments.ds, data)
     published = publish(own, arguments.ds, options(arguments, CONTAINER), data)
     results = take_day(connect(), own, arguments.ds)
     rows = published["rows"]["data.csv"]
     print("\n" + summarize(results, "published", rows, settings()["ML_DATA"], arguments.ds))
+    if isinstance(own.data, Source):
+        print(own.data.next_days(arguments.ds))
     return 0
 
 
@@ -105,18 +130,58 @@ def run(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> Own:
     """The files that the arguments name. Errors: AirflowMlError (exit code 2), before anything is built or started."""
-    own = Own(arguments.data, arguments.labels, arguments.schema or schema_beside(arguments.data))
+    source = source_of(arguments)
+    own = Own(source or arguments.data, arguments.labels, arguments.schema or schema_beside(place_of(arguments)))
     for option, path in own.files.items():
         require_file(path, "--labels" if option == "target" else f"--{option}")
     if arguments.schema and not arguments.draft_only:
         require_file(own.schema, "--schema")
     if own.schema.exists():
         return check_against(own, arguments)
-    if not own.labels and not arguments.target:
+    labels = next((name for name in ("labels", *LABEL_PLACES) if getattr(arguments, name)), "").replace("_", "-")
+    if not labels and not arguments.target:
         raise usage("nothing says what to predict", "--target COLUMN, or --labels FILE for labels in their own file")
-    if own.labels and arguments.target:
-        raise usage("--target and --labels are both given", "one of them: the column in --labels beside the key counts")
+    if labels and arguments.target:
+        raise usage(
+            f"--target and --{labels} are both given", f"one of them: the column in --{labels} beside the key counts"
+        )
     return own
+
+
+def source_of(arguments: argparse.Namespace) -> Source | None:
+    """The source that the arguments name; None for a file. Errors: AirflowMlError (exit code 2)."""
+    places = {name: getattr(arguments, name) for name in PLACES if getattr(arguments, name)}
+    if bool(arguments.data) == bool(arguments.connection):
+        found = "--data and --connection are both given" if arguments.data else "nothing says where the data is"
+        raise usage(found, "--data FILE, or --connection FILE with --query SQL or --object URL")
+    if arguments.data:
+        if places:
+            raise usage(
+                f"--{next(iter(places)).replace('_', '-')} is given without --connection", "both, or --data FILE"
+            )
+        return None
+    kinds = {name.removeprefix("target_") for name in places}
+    if len(kinds) != 1 or not kinds & places.keys():
+        found = " and ".join(f"--{name.replace('_', '-')}" for name in places) or "no place"
+        raise usage(
+            f"--connection is given with {found}",
+            "--query SQL or --object URL; for labels that come by themselves, also --target-query or --target-object",
+        )
+    if arguments.labels:
+        raise usage("--labels and --connection are both given", "labels of the same place: --target-query or so")
+    if not arguments.connection.is_file():
+        raise usage(
+            f"--connection {arguments.connection} is no file",
+            'a file such as {"conn_type": "postgres", "host": "db", "login": "me", "password": "...", "schema": "db"}',
+            "write it; stages/exchange/README.md has the keys",
+        )
+    return Source(arguments.connection, places)
+
+
+def place_of(arguments: argparse.Namespace) -> Path:
+    """The file that the schema is beside."""
+    place: Path = arguments.data or arguments.connection
+    return place
 
 
 def check_against(own: Own, arguments: argparse.Namespace) -> Own:
@@ -176,8 +241,11 @@ def ensure_schema(own: Own, arguments: argparse.Namespace, data: Data) -> dict[s
     """The schema that is there, or a draft."""
     if own.schema.exists():
         return read_draft(own.schema)
-    print(f"==> Drafting {own.schema} from {own.data}", file=sys.stderr)
-    return draft(data, own.files, draft_facts(arguments), own.schema)
+    print(f"==> Drafting {own.schema} from {own.name}", file=sys.stderr)
+    facts = draft_facts(arguments)
+    if isinstance(own.data, Path):
+        return draft(data, own.files, facts, own.schema)
+    return draft(data, {}, [*own.data.files(arguments.ds), *facts], own.schema, data.mount(DATA_FOLDER))
 
 
 def draft_facts(arguments: argparse.Namespace) -> list[str]:
@@ -187,13 +255,17 @@ def draft_facts(arguments: argparse.Namespace) -> list[str]:
 
 
 def require_own_or_free_day(own: Own, ds: str, data: Data) -> None:
-    """Errors: AirflowMlError (exit code 2) if the day has raw data that was not made from this file."""
+    """Errors: AirflowMlError (exit code 2) if the day has raw data that was not made from this file or source."""
     raw = run_in_base(data, ("-c", READ_RAW), {"ds": ds}, data.mount(DATA_FOLDER))
-    if not raw["exists"] or imported_from(raw["mark"]) == sha256_of(own.data):
+    if isinstance(own.data, Path):
+        is_own = imported_from(raw["mark"]) == sha256_of(own.data)
+    else:
+        is_own = own.data.has_made(raw["mark"], raw["incoming"], ds)
+    if is_own or not raw["exists"]:
         return
     raise usage(
         f"the day {ds} has other raw data already, made by {maker(raw['mark'])}",
-        f"a day without raw data, or with that of {own.data}",
+        f"a day without raw data, or with that of {own.name}",
         "name another day with --ds (DS= of make), or replace that data with --replace (REPLACE=1)",
     )
 
@@ -223,7 +295,8 @@ def publish(own: Own, ds: str, container: list[str], data: Data) -> Result:
     """Publish the files as the raw data of a day; `container` are options that say how to read them."""
     print(f"==> import for {ds}", file=sys.stderr)
     files = {**own.files, "schema": own.schema}
-    arguments = import_arguments(files, ds, container)
+    incoming = [] if own.files else ["--incoming"]
+    arguments = import_arguments(files, ds, [*incoming, *container])
     result = run_stage(data, "preprocessing", arguments, data.mount(DATA_FOLDER, writable=True), files=files)
     for file, how in result.get("read", {}).items():
         print(f"    read {file} as {how}", file=sys.stderr)
@@ -242,7 +315,7 @@ def take_day(airflow: Airflow, own: Own, ds: str) -> dict[str, Results]:
         airflow.pause("generate_data")
         print("==> generate_data is paused: the demo's feed has other columns than your data", file=sys.stderr)
     results = run_dags(airflow, ["train_model"], ds)
-    if reason := why_promote(results["train_model"], own.data.name):
+    if reason := why_promote(results["train_model"], own.name):
         version = results["train_model"]["decide"]["version"]
         conf = {"version": int(version), "reason": reason}
         results["promote_model"] = run_dag(airflow, "promote_model", f"version {version}", conf)

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from airflow_ml import own
 from airflow_ml.common import AirflowMlError
+from airflow_ml.source import Source
 
 SCHEMA = {"fields": [{"name": "id", "type": "integer", "role": "key"}, {"name": "churned", "role": "target"}]}
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with my.csv, done.csv with its schema, labels.csv, secret.csv, and a folder."""
-    for name in ("my.csv", "done.csv", "labels.csv", "secret.csv"):
+    """A folder with my.csv, done.csv with its schema, labels.csv, secret.csv, shop.json, and a folder."""
+    for name in ("my.csv", "done.csv", "labels.csv", "secret.csv", "shop.json"):
         (tmp_path / name).write_text("id,churned\n1,yes\n")
     (tmp_path / "done.schema.json").write_text(json.dumps(SCHEMA))
     (tmp_path / "secret.csv").chmod(0o600)
@@ -53,6 +54,43 @@ def test_files_are_those_that_the_arguments_name(line: str, data: str, labels: s
     assert found == own.Own(Path(data), Path(labels) if labels else None, Path(schema))
 
 
+QUERY, DATED = "SELECT * FROM customers", "SELECT * FROM sales WHERE day = $1"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("query", "more", "later"),
+    [
+        (
+            QUERY,
+            ["--snapshot"],
+            "Later    name the day in the query, as $1: now it is the same for all days. Then this",
+        ),
+        (DATED, [], "Later    this command with another --ds; or each night the Dag of ten lines in docs/use.md"),
+    ],
+)
+def test_source_is_taken_in_and_the_summary_says_how_later_days_come(query: str, more: list[str], later: str) -> None:
+    found = own.check(parse(f"--connection shop.json --query '{query}' --target churned"))
+    assert (found.name, found.files, found.schema) == ("shop", {}, Path("shop.schema.json"))
+    assert isinstance(found.data, Source)
+    asked = ["ingest", "--ds=2026-11-21", "--connection=shop", f"--query={query}", *more]
+    assert found.data.arguments("2026-11-21") == asked
+    assert found.data.files("2026-11-21") == ["--data=/data/incoming/2026-11-21/data"]
+    assert found.data.next_days("2026-11-21").startswith(later)
+    assert "the schema /data/raw/2026-11-21/schema.json" in found.data.next_days("2026-11-21")
+
+
+@pytest.mark.parametrize(("query", "inputs", "expected"), [
+    (QUERY, {"incoming/2026-11-21/data": "ab"}, True),
+    (DATED, {"incoming/2026-11-21/data": "ab"}, False),
+    (QUERY, {}, False),
+])  # fmt: skip
+def test_mark_says_which_source_a_day_was_imported_from(query: str, inputs: dict[str, str], expected: bool) -> None:
+    asked = {"connection": "shop", "query": query, "object": None, "snapshot": True}
+    raw, incoming = {"steps": {"import": {"inputs": inputs}}}, {"steps": {"ingest": {"call": {"arguments": asked}}}}
+    assert Source(Path("shop.json"), {"query": QUERY}).has_made(raw, incoming, "2026-11-21") is expected
+
+
 @pytest.mark.usefixtures("folder")
 def test_what_the_values_do_not_show_is_passed_to_the_draft() -> None:
     line = "--data my.csv --target churned --key id --key day --weight drawn --missing=- --delimiter ;"
@@ -76,6 +114,19 @@ def test_what_the_values_do_not_show_is_passed_to_the_draft() -> None:
         ("--data done.csv --weight w", "done.schema.json is there already, so --weight would not be followed"),
         ("--data done.csv --assume a=b", "done.schema.json is there already, so --assume would not be followed"),
         ("--data secret.csv --target churned", "--data secret.csv can be read by its owner alone"),
+        ("--target churned", "nothing says where the data is"),
+        ("--data my.csv --connection shop.json --target churned", "--data and --connection are both given"),
+        ("--data my.csv --query q --target churned", "--query is given without --connection"),
+        ("--connection shop.json --target churned", "--connection is given with no place"),
+        ("--connection shop.json --target-query q", "--connection is given with --target-query"),
+        (
+            "--connection shop.json --query q --object s3://b/c --target y",
+            "--connection is given with --query and --object",
+        ),
+        ("--connection shop.json --query q --labels labels.csv", "--labels and --connection are both given"),
+        ("--connection shop.json --query q --target-query q --target y", "--target and --target-query are both given"),
+        ("--connection gone.json --query q --target churned", "--connection gone.json is no file"),
+        ("--connection shop.json --query q", "nothing says what to predict"),
     ],
 )
 def test_wrong_argument_is_refused_before_anything_starts(

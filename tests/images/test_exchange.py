@@ -1,6 +1,7 @@
 """exchange against a real Postgres and a real S3-compatible server: what comes in, what goes out, what goes wrong."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import LOCK, PATIENCE_S, RESTRICTED, ROOT, docker, images
+from tests.harness import LOCK, PATIENCE_S, RESTRICTED, ROOT, Finished, docker, images
 from tests.images.exchange_lab import BUCKET, DS, PASSWORD, SECRET_KEY, Lab, serve
 from tests.images.proxy_lab import Proxy
 
-LATER = "2026-11-22"
+LATER, OWN_DAY = "2026-11-22", "2026-12-10"
 FEED = """
 CREATE TABLE feed (id text, day date, amount numeric(10,2), n bigint, x double precision, ok boolean, at timestamptz);
 INSERT INTO feed VALUES
@@ -87,7 +88,7 @@ CANNOT_INGEST = {
     "money under another name": ("SELECT 5::price AS p, $1 AS day", 3, "column 1 has the type price"),
     "an interval": ("SELECT interval '1 day' AS i, $1 AS day", 3, "column 1 has the type interval"),
     "money, which the driver reads as cents": ("SELECT $1 AS day, 1::money AS price", 3, "column 2 has the type money"),
-    "nothing": ("", 2, "neither is given: --query, --object"),
+    "nothing": ("", 2, "neither is given: a query, an object"),
     "no columns": ("SELECT FROM feed WHERE day = $1", 3, "the query has no columns"),
     "a row in a row": ("SELECT row(1, 2) AS pair, $1 AS day", 3, "column 1 has the type record"),
     "one name twice": ("SELECT 1 AS a, 2 AS a, $1 AS day", 3, "'a' has more than one occurrence"),
@@ -212,6 +213,148 @@ def test_rows_of_a_query_become_raw_data_without_loss(lab: Lab) -> None:
         "note": 'a, "b"\n1', "y": "true",
     }  # fmt: skip
     assert (ninth["id"], ninth["n"], ninth["y"]) == ("00009", "", "false")
+
+
+def test_labels_that_come_later_are_deliveries_and_none_yet_is_no_error(lab: Lab) -> None:
+    """First the data alone; then no labels, some, the same ones, and all."""
+    ds = "2026-12-04"
+    lab.sql("CREATE TABLE sales AS SELECT lpad(g::text, 5, '0') AS id, date '2026-12-04' AS day, g AS n"
+            " FROM generate_series(1, 300) g; CREATE TABLE frauds (id text, day date, y int)")  # fmt: skip
+    kinds = {
+        "id": ("string", "key"),
+        "day": ("date", "ignore"),
+        "n": ("integer", "feature"),
+        "y": ("integer", "target"),
+    }
+    fields = [{"name": name, "type": kind, "role": role} for name, (kind, role) in kinds.items()]
+    lab.data.write("sales.json", json.dumps({"fields": fields, "primaryKey": ["id"]}))
+    labels = "--target-query=SELECT id, y FROM frauds WHERE day = $1 ORDER BY id"
+    data = ["--connection=shop", "--query=SELECT * FROM sales WHERE day = $1 ORDER BY id", labels]
+    done = lab.ingest(*data, ds=ds)
+    assert done.line["rows"] == {"data": 300}
+    assert f"no labels yet: the query for target gives no rows for {ds}" in done.log
+    assert lab.data.mark(f"incoming/{ds}")["outputs"].keys() == {"data"}
+    take_in = ["preprocessing", "import", f"--ds={ds}", "--incoming", "--schema=/data/sales.json"]
+    lab.data.stage(*take_in)
+    delivered = []
+    for known in (0, 200, 200, 300):
+        lab.sql(f"DELETE FROM frauds; INSERT INTO frauds SELECT id, day, n % 2 FROM sales WHERE n <= {known}")
+        assert lab.ingest("--connection=shop", labels, ds=ds).line["rows"] == ({"target": known} if known else {})
+        delivery = ["preprocessing", "import-target", f"--ds={ds}", "--incoming"]
+        done = lab.data.stage(*delivery, code=0 if known else 4)
+        delivered.append(done.line.get("file"))
+    assert delivered == [None, "target.csv", "target.csv", "target-2.csv"]
+    assert lab.data.mark(f"raw/{ds}")["steps"]["import-target-2"]["inputs"].keys() >= {f"incoming/{ds}/target"}
+    # The data was neither taken in nor imported again.
+    assert lab.data.stage(*take_in).line["cached"]
+    done = lab.data.stage("preprocessing", "prepare", f"--ds={ds}", "--max-rejected=1")
+    assert done.line["rows_out"] == 300
+
+
+def test_target_object_that_is_not_there_yet_is_no_error(lab: Lab) -> None:
+    ds, later = "2026-12-06", f"--target-object=s3://{BUCKET}/late/{{ds}}-target.csv"
+    lab.put(f"late/{ds}.csv", "id\n1\n")
+    done = lab.ingest("--connection=store", f"--object=s3://{BUCKET}/late/{{ds}}.csv", later, ds=ds)
+    assert done.line["objects"].keys() == {"data"}
+    assert lab.ingest("--connection=store", later, ds=ds).line["objects"] == {}
+    lab.put(f"late/{ds}-target.csv", "id,y\n1,1\n")
+    lab.ingest("--connection=store", later, ds=ds)
+    assert lab.data.mark(f"incoming/{ds}")["outputs"].keys() == {"data", "target"}
+
+
+# --- own, from a table and from an object ---
+
+DRAFT = ("--draft-only", f"--ds={OWN_DAY}")
+
+
+def own(lab: Lab, folder: Path, *arguments: str, network: str = "") -> Finished:
+    """`./airflow-ml own` in a folder, with the data and the network of the lab."""
+    settings = {"ML_DATA": lab.data.source, "ML_EXCHANGE_NETWORK": network or lab.name}
+    command = [ROOT / "airflow-ml", "own", *DRAFT, *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, **settings}, text=True, capture_output=True, timeout=PATIENCE_S,
+        check=False,
+    )  # fmt: skip
+    assert PASSWORD not in done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def folder(lab: Lab, tmp_path: Path) -> Path:
+    """A folder with connections that only their owner can read, and a table of customers without a day."""
+    for name in ("shop", "store"):
+        (tmp_path / f"{name}.json").write_bytes((lab.folder / f"{name}.json").read_bytes())
+        (tmp_path / f"{name}.json").chmod(0o600)
+    lab.sql("DROP TABLE IF EXISTS customers; CREATE TABLE customers AS SELECT 'C' || g AS customer, g % 40 AS months,"
+            " (g * 7 % 90)::numeric(6, 2) AS spent, g % 5 = 0 AS churned FROM generate_series(1, 200) g")  # fmt: skip
+    return tmp_path
+
+
+CUSTOMERS = ("--connection=shop.json", "--query=SELECT * FROM customers ORDER BY customer", "--target=churned")
+
+
+def test_own_drafts_the_schema_of_a_table(lab: Lab, folder: Path) -> None:
+    done = own(lab, folder, *CUSTOMERS)
+    assert done.returncode == 0, done.stderr
+    schema = json.loads((folder / "shop.schema.json").read_text())
+    assert {field["name"]: field["role"] for field in schema["fields"]} == {
+        "customer": "key", "months": "feature", "spent": "feature", "churned": "target",
+    }  # fmt: skip
+    assert "The schema of shop, in shop.schema.json" in done.stdout
+    assert lab.data.mark(f"incoming/{OWN_DAY}")["outputs"]["data"]["rows"] == 200
+    # What was drafted is what is imported.
+    lab.data.write("shop.json", json.dumps(schema))
+    imported = ["preprocessing", "import", f"--ds={OWN_DAY}", "--incoming", "--schema=/data/shop.json"]
+    assert lab.data.stage(*imported).line["rows"] == {"data.csv": 200, "target.csv": 200}
+    # The day is that of this source alone.
+    assert own(lab, folder, *CUSTOMERS[:2]).returncode == 0
+    other = own(lab, folder, CUSTOMERS[0], "--query=SELECT * FROM customers WHERE months > 3", CUSTOMERS[2])
+    assert other.returncode == 2
+    assert f"the day {OWN_DAY} has other raw data already, made by import" in other.stderr
+    lab.data.remove(f"raw/{OWN_DAY}")
+
+
+def test_own_drafts_the_schema_of_an_object_with_its_labels_by_themselves(lab: Lab, folder: Path) -> None:
+    lab.put("own/data.csv", "".join(["id,n\n", *(f"{n},{n % 9}\n" for n in range(100))]))
+    objects = ["--connection=store.json", f"--object=s3://{BUCKET}/own/data.csv"]
+    labels = [f"--target-object=s3://{BUCKET}/own/{{ds}}-labels.csv", "--key=id"]
+    done = own(lab, folder, *objects, *labels)
+    assert (done.returncode, f"store has no labels of {OWN_DAY} yet" in done.stderr) == (4, True)
+    lab.put(f"own/{OWN_DAY}-labels.csv", "".join(["id,y\n", *(f"{n},{n % 2}\n" for n in range(100))]))
+    done = own(lab, folder, *objects, *labels)
+    assert done.returncode == 0, done.stderr
+    fields = json.loads((folder / "store.schema.json").read_text())["fields"]
+    assert [field["name"] for field in fields if field["role"] == "target"] == ["y"]
+
+
+CANNOT_OWN = {
+    "a table that is missing": (["--query=SELECT * FROM nowhere"], 2, 'relation "nowhere" does not exist'),
+    "no rows": (["--query=SELECT * FROM customers WHERE months > 99"], 4, f"gives no rows for {OWN_DAY}"),
+    "another column": (["--query=SELECT * FROM customers", "--target=gone"], 2, "there is no column 'gone' in"),
+    "no place": ([], 2, "--connection is given with no place"),
+    "a wrong password": (["--connection=wrong.json", "--query=SELECT 1 AS a"], 2, "password authentication failed"),
+    "a connection that is missing": (["--connection=gone.json", "--query=SELECT 1"], 2, "gone.json is no file"),
+    "no connection": (["--connection=none.json", "--query=SELECT 1 AS a"], 3, "the connection none"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), CANNOT_OWN.values(), ids=CANNOT_OWN)
+def test_own_says_what_is_wrong_with_a_source(
+    lab: Lab, folder: Path, arguments: list[str], code: int, message: str
+) -> None:
+    shop = json.loads((folder / "shop.json").read_text())
+    (folder / "wrong.json").write_text(json.dumps({**shop, "password": "not-it"}))
+    (folder / "none.json").write_text("[]")
+    done = own(lab, folder, "--connection=shop.json", "--target=churned", *arguments)
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / "shop.schema.json").exists()
+
+
+@pytest.mark.parametrize("network", ["none", "no-such-network"])
+def test_own_names_the_setting_of_a_network_that_is_not_there(lab: Lab, folder: Path, network: str) -> None:
+    done = own(lab, folder, *CUSTOMERS, network=network)
+    assert (done.returncode, f"ML_EXCHANGE_NETWORK is {network}" in done.stderr) == (2, True), done.stderr
 
 
 # --- export ---
