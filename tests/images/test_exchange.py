@@ -1,5 +1,6 @@
 """exchange against a real Postgres and a real S3-compatible server: what comes in, what goes out, what goes wrong."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from airflow_ml import own as host_own
+from airflow_ml.data import Data as HostData
 
 from tests.harness import LOCK, PATIENCE_S, RESTRICTED, ROOT, Finished, docker, images
 from tests.images.exchange_lab import BUCKET, DS, PASSWORD, SECRET_KEY, Lab, serve
@@ -293,7 +296,9 @@ def folder(lab: Lab, tmp_path: Path) -> Path:
 CUSTOMERS = ("--connection=shop.json", "--query=SELECT * FROM customers ORDER BY customer", "--target=churned")
 
 
-def test_own_drafts_the_schema_of_a_table(lab: Lab, folder: Path) -> None:
+def test_own_drafts_the_schema_of_a_table_and_publishes_its_rows(
+    lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = own(lab, folder, *CUSTOMERS)
     assert done.returncode == 0, done.stderr
     schema = json.loads((folder / "shop.schema.json").read_text())
@@ -302,10 +307,14 @@ def test_own_drafts_the_schema_of_a_table(lab: Lab, folder: Path) -> None:
     }  # fmt: skip
     assert "The schema of shop, in shop.schema.json" in done.stdout
     assert lab.data.mark(f"incoming/{OWN_DAY}")["outputs"]["data"]["rows"] == 200
-    # What was drafted is what is imported.
-    lab.data.write("shop.json", json.dumps(schema))
-    imported = ["preprocessing", "import", f"--ds={OWN_DAY}", "--incoming", "--schema=/data/shop.json"]
-    assert lab.data.stage(*imported).line["rows"] == {"data.csv": 200, "target.csv": 200}
+    # What comes after the draft, up to the Dags, which are the same for all data.
+    monkeypatch.chdir(folder)
+    parser = argparse.ArgumentParser()
+    host_own.configure(parser)
+    found = host_own.check(parser.parse_args(CUSTOMERS))
+    published = host_own.publish(found, OWN_DAY, [], HostData(lab.data.source, "10001:10001", "1g"))
+    assert published["rows"] == {"data.csv": 200, "target.csv": 200}
+    assert lab.data.mark(f"raw/{OWN_DAY}")["steps"]["import"]["inputs"].keys() == {f"incoming/{OWN_DAY}/data"}
     # The day is that of this source alone.
     assert own(lab, folder, *CUSTOMERS[:2]).returncode == 0
     other = own(lab, folder, CUSTOMERS[0], "--query=SELECT * FROM customers WHERE months > 3", CUSTOMERS[2])
