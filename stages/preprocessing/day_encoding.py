@@ -14,7 +14,7 @@ import polars as pl
 from stagekit import Publication
 from stagekit.contract import Encoder, write_document, write_encoder
 
-from checks import FieldChecks, convert
+from checks import convert, values_of
 from csv_input import CsvFile
 from csv_output import CsvWriter
 from delivered_day import Delivered
@@ -119,7 +119,7 @@ class _Known:
 def _keys(delivered: Delivered, file: str, schema: Schema) -> pl.DataFrame:
     """The keys of a delivery, read as `prepare` has read them; null where one is none."""
     fields = schema.of(schema.named("key"))
-    checks = FieldChecks(fields, schema.missing, (), "schema.json")
+    values = values_of(fields, schema.missing)
     label = f"{delivered.labels.name}/{file}"
     labels = CsvFile(delivered.labels / file, label, may_be_empty=True, shows_text=not schema.hides_values)
-    return pl.concat(checks.values(batch.rows) for batch in labels.batches())
+    return pl.concat(values(batch.rows) for batch in labels.batches())

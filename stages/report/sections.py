@@ -237,6 +237,8 @@ def _target_notes(evaluation: Mapping[str, Any]) -> Iterable[Markup | str]:
     target, metrics, trained = evaluation.get("target") or {}, evaluation.get("metrics"), evaluation.get("trained")
     if waiting := target.get("without_target"):
         yield f"{waiting:,} predictions have no target yet."
+    if unlabelled := target.get("unlabelled"):
+        yield f"{unlabelled:,} of {target['rows']:,} rows of target.csv have no label."
     if superseded := target.get("superseded"):
         yield f"{superseded:,} rows of target.csv are superseded: a later delivery has their key."
     for name, rows in sorted((target.get("new_classes") or {}).items())[:MOST_CLASSES]:

@@ -13,6 +13,7 @@ from lab import FEW, LARGE, MODEL, SMALL, Lab, Measured, alternate
 FAKER_ROWS = 5_000
 # About as many rows as the demo has a day, and the day that ends the period of the backtest.
 ROWS_OF_DEMO, LAST_OF_BACKTEST = 20_000, "2026-11-19"
+IMPORTED = "2026-11-23"
 # How often what takes seconds is measured, whatever --repeats says of the rest.
 OFTEN = 7
 # The same trees, the same numbers: any difference means that not the same work was measured.
@@ -232,13 +233,26 @@ def raw_tables(lab: Lab) -> list[Row]:
     """How much faster `prepare` could be if raw data were Parquet, in processor seconds.
 
     At best, reading Parquet takes the place of reading CSV; beyond reach, its types make all checks needless too.
+    Before `prepare`, `import` makes either of them the raw data of a day.
     """
     prepare = min((lab.step("prepare") for _ in range(lab.repeats)), key=lambda run: run.cpu_seconds)
     found = lab.program(
         "preprocessing", "raw_readers", f"/data/raw/{SMALL}", "/data/bench/raw", str(lab.repeats)
     ).result
     whole, parquet = prepare.cpu_seconds, found["parquet"]
-    return [
+    files = {"CSV": f"/data/raw/{SMALL}/data.csv", "Parquet": "/data/bench/raw/data.parquet"}
+    imports = {form: _import(lab, file) for form, file in files.items()}
+    imported = [
+        Row(
+            f"import of {form}, {lab.rows:,} rows, processor time",
+            f"{seconds:.2f} s",
+            f"prepare: {whole:.2f} s",
+            seconds / whole,
+            samples={"prepare": whole, "import": seconds},
+        )
+        for form, seconds in imports.items()
+    ]
+    return imported + [
         Row(
             f"prepare, {lab.rows:,} rows, processor time: {what}",
             f"all of prepare: {whole:.2f} s",
@@ -251,6 +265,14 @@ def raw_tables(lab: Lab) -> list[Row]:
             ("without the CSV reader and all checks", "csv and checks"),
         )
     ]
+
+
+def _import(lab: Lab, file: str) -> float:
+    """Processor seconds of `import` of a file with the data of the small day, the least of all runs."""
+    raw = f"/data/raw/{SMALL}"
+    files = (f"--data={file}", f"--target={raw}/target.csv", f"--schema={raw}/schema.json")
+    call = ("import", f"--ds={IMPORTED}", *files, "--force")
+    return min(lab.command("preprocessing", *call).cpu_seconds for _ in range(lab.repeats))
 
 
 def memory(lab: Lab) -> list[Row]:

@@ -197,6 +197,12 @@ def test_page_says_since_when_the_model_scores(world: World) -> None:
     assert "scores since 2026-11-18 (3 days)" in world.day().text("")
 
 
+def test_rows_that_need_no_label_are_shown(world: World) -> None:
+    target = {"rows": 30_000, "unlabelled": 5_061}
+    page = world.whole_day(target=target).day()
+    assert "5,061 of 30,000 rows of target.csv have no label." in page.text("metrics")
+
+
 def test_page_shows_the_figures_of_the_files(world: World) -> None:
     page = world.whole_day().day()
     assert page.row("Area under the ROC curve") == [
