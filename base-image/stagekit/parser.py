@@ -9,8 +9,9 @@ from itertools import takewhile
 class Parser(argparse.ArgumentParser):
     """Refuses unknown commands and options by name, before it asks for others; completes no option.
 
-    `argparse` alone asks for --ds if --day was given. An option that must be given and is not is the likeliest one:
-    --days is nearer to --day than --ds is.
+    `argparse` alone asks for --ds if --day was given, and does not say that --day is unknown. Suggested is a required
+    option that was not given, if its name is near, else the option with the nearest name. So --day leads to --ds, which
+    is required, although --days is spelt more like it.
     """
 
     def __init__(self, *, prog: str, description: str, example: str) -> None:

@@ -149,7 +149,9 @@ def merge_tables(tables: Sequence[tuple[Path, Path]], path: Path) -> int:
     with ExitStack() as stack, path.open("wb") as file, progress(f"merging {path.name}", size, "bytes") as advance:
         lines = [_Lines(stack.enter_context(path_of_lines.open("rb"))) for _, path_of_lines in tables]
         records = [read_records(stack, table) for table, _ in tables]
-        file.write(_header(map(next, records), path))
+        headers = [next(part) for part in records]
+        file.write(_header(headers, path))
+        advance(sum(map(len, headers)))
         while any(part.next for part in lines):
             last = min(part.next[-1] for part in lines if part.next)
             # A place names the shard too. They are sorted runs, which Python merges fast.
