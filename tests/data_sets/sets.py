@@ -249,7 +249,6 @@ SETS = (
         "Species",
         missing=MISSING,
         types={"Culmen Length (mm)": "number", "Date Egg": "date"},
-        ignored=("Sample Number",),
         warned="Individual ID: drafted as the entity",
         roc_auc=0.95,
     ),
