@@ -2,9 +2,10 @@
 
 Of partitions older than DAYS days, the files of comparisons, features, labels, processed, shadows and shards go: the
 same commands make them again. Their marks stay, so that `lineage` still names everything. `--kinds` names other kinds,
-such as raw or predictions, which nothing makes again. Files of models stay. Of each Dag Airflow keeps the newest run
-that nobody started by hand, without its tasks. In MLflow the versions stay that an alias or an event names, with their
-runs. If MLflow does not run, everything else is done first.
+such as raw or predictions, which nothing makes again; of models those that no step has read since. Of each Dag Airflow
+keeps the newest run that nobody started by hand, without its tasks. In MLflow the versions stay that an alias or an
+event names, with their runs. Rows of runs that were deleted go from its database as many days later. If MLflow does not
+run, everything else is done first.
 Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage; 3 MLflow has something that is not tidied,
 such as a malformed tag.
 """
@@ -86,15 +87,15 @@ def tidy_database(before: date, *, dry: bool) -> str:
     """Remove old rows of Airflow's database; returns how many."""
     clean = ["airflow", "db", "clean", "--clean-before-timestamp", f"{before}T00:00:00+00:00"]
     how = ["--dry-run"] if dry else ["--skip-archive", "--yes", "--error-on-cleanup-failure"]
-    output = in_scheduler(*clean, *how)
+    output = in_service("scheduler", *clean, *how)
     return f"{sum(map(int, FOUND_ROWS.findall(output))):,} rows"
 
 
 def tidy_logs(before: date, *, dry: bool) -> str:
     """Remove old logs of tasks and Dag files; returns how many."""
-    moment = datetime.combine(before, datetime.min.time(), timezone.utc).timestamp()
     how = "dry" if dry else "remove"
-    files, size = in_scheduler("python", "-c", LOGS, str(moment), how, LOG_FOLDER).split()[-2:]
+    program = ("python", "-c", LOGS, str(_midnight(before)), how, LOG_FOLDER)
+    files, size = in_service("scheduler", *program).split()[-2:]
     return f"{int(files):,} files, {size_text(int(size))}"
 
 
@@ -102,15 +103,23 @@ def tidy_mlflow(before: date, *, dry: bool) -> str:
     """Remove old versions, runs and pages of MLflow; returns how many. Errors: AirflowMlError if it cannot be asked."""
     result = ask_registry("tidy", f"--before={before}", *(["--dry-run"] if dry else []))
     counts = ", ".join(f"{result[name]:,} {name}" for name in ("versions", "runs", "pages"))
-    return f"{counts}, {size_text(result['bytes'])}"
+    moment = int(_midnight(before) * 1000)
+    deleted = json.loads(
+        in_service("mlflow", "python", "/opt/service/deleted.py", str(moment), *(["--dry-run"] if dry else []))
+    )
+    return f"{counts}, {size_text(result['bytes'])}; {deleted['runs']:,} runs that were deleted before"
 
 
-def in_scheduler(*command: str) -> str:
-    """What a command in the scheduler's container prints. Errors: AirflowMlError."""
-    done = compose("exec", "--no-TTY", "scheduler", *command)
+def in_service(service: str, *command: str) -> str:
+    """What a command in a service's container prints. Errors: AirflowMlError."""
+    done = compose("exec", "--no-TTY", service, *command)
     if done.returncode:
         raise AirflowMlError(f"`{' '.join(command[:3])}` failed: {_last_line(done.stderr)}", do="make status, make up")
     return done.stdout
+
+
+def _midnight(day: date) -> float:
+    return datetime.combine(day, datetime.min.time(), timezone.utc).timestamp()
 
 
 def _last_line(text: str) -> str:

@@ -2,11 +2,11 @@
 
 A partition is old if its day is, and if none of its steps ran since: a backfill makes files of old days today.
 A mark says first that a file is removed, and when; then the file goes. A step that needs it afterwards ends with exit
-code 4 and names the step that makes it again. Models and the registry's files are never removed: the model in
-production may be old.
+code 4 and names the step that makes it again. The model in production may be old, so a model that a step has read since
+stays, and the one that `registry resolve` found last. Files of the registry are never removed.
 
-Reads   the marks of all partitions KIND/DAY and KIND/DAY-... of the kinds
-Writes  these marks, without the files that they name
+Reads   the marks of all partitions KIND/DAY and KIND/DAY-... of the kinds; for models, those of all partitions
+Writes  the marks of the kinds, and removes the files that they name
 Exit    0 done, 1 failed, 2 wrong usage
 """
 
@@ -30,7 +30,7 @@ from stagekit.workspace import Workspace
 
 # What other partitions and the same command lines make again.
 MADE_AGAIN = ("comparisons", "features", "labels", "processed", "shadows", "shards")
-KEPT = ("incoming", "models", "registry")
+MODELS, REGISTRY = "models", "registry"
 
 log = logging.getLogger("stagekit")
 
@@ -45,9 +45,12 @@ def run(args: Namespace) -> Mapping[str, Any]:
         raise UsageError(f"there is no folder {args.data_dir}", do="mount the data there, or name it with --data-dir")
     partitions, files, size = Counter[str](), Counter[str](), Counter[str]()
     unreadable = []
+    used = _used_models(args.data_dir, args.before) if MODELS in args.kinds else set()
     for kind in args.kinds:
         for folder in _before(args.data_dir / kind, args.before):
             name = f"{kind}/{folder.name}"
+            if name in used:
+                continue
             try:
                 removed = (_old_files if args.dry_run else _remove)(folder, name, args.before)
             except BadInput as error:
@@ -75,11 +78,30 @@ def _before(folder: Path, day: date) -> Iterator[Path]:
                 yield mark.parent
 
 
+def _used_models(root: Path, before: date) -> set[str]:
+    """The models that a step has read on that day or later, and the one that was resolved last.
+
+    A mark that cannot be read says nothing; the next step that needs its partition refuses it.
+    """
+    models = set()
+    for path in root.glob(f"*/*/{META}"):
+        name = f"{path.parent.parent.name}/{path.parent.name}"
+        with contextlib.suppress(BadInput, OSError):
+            for step in load_mark(path.parent, name)["steps"].values():
+                if name.startswith(f"{REGISTRY}/") or _started(step) >= before:
+                    models |= {file.rpartition("/")[0] for file in step["inputs"] if file.startswith(f"{MODELS}/")}
+    return models
+
+
+def _started(step: Mapping[str, Any]) -> date:
+    """The day on which a step ran; long ago where its mark does not say it."""
+    return datetime.fromisoformat(step["started"]).date() if step.get("started") else date.min
+
+
 def _old_files(folder: Path, name: str, before: date) -> dict[str, int]:
     """The files of a partition that are there, with their sizes; none if a step of it started on that day or later."""
     mark = load_mark(folder, name)
-    started = [datetime.fromisoformat(step["started"]) for step in mark["steps"].values() if step.get("started")]
-    if any(moment.date() >= before for moment in started):
+    if any(_started(step) >= before for step in mark["steps"].values()):
         return {}
     paths = {file: folder / file for file in mark["outputs"]}
     return {file: path.stat().st_size for file, path in paths.items() if path.is_file()}
@@ -108,7 +130,7 @@ def _kinds(text: str) -> tuple[str, ...]:
     """The type of names of kinds with commas between. Errors: ArgumentTypeError for one that is never removed."""
     kinds = tuple(text.split(","))
     for kind in kinds:
-        if kind in KEPT or not kind.isidentifier():
+        if kind == REGISTRY or not kind.isidentifier():
             raise ArgumentTypeError(f"{kind!r} is no kind of partition whose files may go, such as {MADE_AGAIN[0]}")
     return kinds
 

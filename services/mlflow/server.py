@@ -54,6 +54,7 @@ LOGGING = {
 STAGE = "registry"
 ACCOUNTS = {login.PEOPLE: login.PAGES, STAGE: "registry_password"}
 OF_DATABASE = "mlflow_postgres_password"
+ADDRESS = "MLFLOW_BACKEND_STORE_URI"
 
 log = logging.getLogger("server")
 
@@ -76,36 +77,38 @@ def main() -> int:
 
 def serve() -> int:
     """Load MLflow, wait for its database, update the tables, serve until a signal ends the process."""
-    address = os.environ.get("MLFLOW_BACKEND_STORE_URI")
-    if not address:
-        print(
-            "error: MLFLOW_BACKEND_STORE_URI is not set; expected: postgresql+psycopg2://USER@HOST/NAME",
-            file=sys.stderr,
-        )
+    if not os.environ.get(ADDRESS):
+        print(f"error: {ADDRESS} is not set; expected: postgresql+psycopg2://USER@HOST/NAME", file=sys.stderr)
         return 2
     try:
         accounts = login.passwords(**ACCOUNTS)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    database = address.replace("@", f":{urllib.parse.quote(login.secret(OF_DATABASE), safe='')}@", 1)
+    address = database()
     logging.Formatter.converter = time.gmtime
     logging.config.dictConfig(LOGGING)
     clear(UPLOADS)
     started = time.monotonic()
-    app = load(database)
+    app = load(address)
     loaded = time.monotonic()
-    if problem := wait_for(database):
+    if problem := wait_for(address):
         log.error("the database does not accept a connection: %s; do: see the log of the service init", problem)
         return 1
     waited = time.monotonic()
-    prepare(database)
+    prepare(address)
     log.info(
         "loaded in %.1f s, waited %.1f s for the database, made it ready in %.1f s",
         loaded - started, waited - loaded, time.monotonic() - waited,
     )  # fmt: skip
     listen(login.Login(app, accounts))
     return 0
+
+
+def database() -> str:
+    """The address of the database, with its password."""
+    password = urllib.parse.quote(login.secret(OF_DATABASE), safe="")
+    return os.environ[ADDRESS].replace("@", f":{password}@", 1)
 
 
 def clear(folder: Path) -> None:

@@ -104,6 +104,10 @@ def change_backup(folder: Path, name: str, content: bytes) -> None:
     (folder / INDEX).write_text(json.dumps(index))
 
 
+# Tables of Airflow's database with rows of a run, and the time that makes such a row old.
+TIMES = {"dag_run": "start_date", "task_instance": "start_date", "xcom": "timestamp", "log": "dttm"}
+
+
 def things_of_the_other_stack() -> list[str]:
     """Every container, volume and network of the stack beside ours."""
     kinds = (
@@ -238,6 +242,54 @@ def test_tidy_removes_files_of_an_old_day_that_can_be_made_again(other: Airflow,
     gone = {path for path in before.keys() - OTHER_DATA.files().keys() if ANOTHER in path}
     features = {path for path in before if path.startswith(f"features/{ANOTHER}/")}
     assert gone == features - {f"features/{ANOTHER}/_meta.json"} != set()
+
+
+def sql(statement: str) -> str:
+    """What the other stack's Postgres answers about Airflow's database."""
+    command = ("psql", "--username=airflow", "--dbname=airflow", "--tuples-only", "--no-align")
+    return docker("exec", f"{OTHER}-postgres-1", *command, f"--command={statement}").stdout.strip()
+
+
+def rows_of(dag: str, run: str) -> dict[str, int]:
+    """How many rows a run has in Airflow's database, by table."""
+    where = f"where dag_id = '{dag}' and run_id = '{run}'"
+    return {table: int(sql(f"select count(*) from {table} {where}")) for table in TIMES}
+
+
+def test_tidy_removes_old_rows_of_airflow_and_keeps_the_rest(other: Airflow, checkout: Path) -> None:
+    """Runs that are made old, with their tasks, results and events; one of them is of the schedule."""
+    airflow = client(checkout)
+    (by_hand, recent, *_), (automatic, *_) = (
+        [
+            str(run["dag_run_id"])
+            for run in airflow.request("GET", f"/dags/{dag}/dagRuns?order_by=run_after")["dag_runs"]
+        ]
+        for dag in ("predict", "monitor")
+    )
+    for dag, run in (("predict", by_hand), ("monitor", automatic)):
+        for table, time in TIMES.items():
+            old = (
+                f"update {table} set {time} = {time} - interval '200 days' where dag_id = '{dag}' and run_id = '{run}'"
+            )
+            assert sql(old) != "UPDATE 0", table
+    # Started by an asset, so not by hand; the scheduler counts from runs of the schedule.
+    assert sql(f"update dag_run set run_type = 'asset_triggered' where run_id = '{automatic}'") == "UPDATE 1"
+    everything = [rows_of("predict", by_hand), rows_of("predict", recent), rows_of("monitor", automatic)]
+    assert all(all(rows.values()) for rows in everything), everything
+
+    command = ("tidy", "--older-than=90")
+    counted = tool(*command, "--dry-run", elsewhere=True, checkout=checkout)
+    assert [rows_of("predict", by_hand), rows_of("predict", recent), rows_of("monitor", automatic)] == everything
+    done = tool(*command, elsewhere=True, checkout=checkout)
+    assert (counted.returncode, done.returncode) == (0, 0), counted.stderr + done.stderr
+    nothing = dict.fromkeys(TIMES, 0)
+    assert rows_of("predict", by_hand) == nothing
+    assert rows_of("monitor", automatic) == {**nothing, "dag_run": 1}, "the newest that nobody started by hand stays"
+    assert rows_of("predict", recent) == everything[1]
+    assert {task["state"] for task in airflow.tasks("predict", recent)} >= {"success"}
+    for printed in (counted.stdout, done.stdout):
+        (rows,) = re.findall(r"^ *database +([\d,]+) rows", printed, re.MULTILINE)
+        assert int(rows.replace(",", "")) >= sum(everything[0].values())
 
 
 def test_restore_overwrites_nothing(backup: Path, stack: Stack) -> None:

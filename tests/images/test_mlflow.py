@@ -217,6 +217,50 @@ def test_registry_keeps_versions_aliases_and_tags(server: Server, run: dict[str,
     assert server.call("GET", "registered-models/get?name=airflow-ml")["registered_model"]["tags"] == [tag]
 
 
+def rows_of(server: Server, run_id: str) -> list[int]:
+    """How many rows of the database a run has, by table."""
+    tables = ("runs", "metrics", "latest_metrics", "params", "tags")
+    return [int(sql(server, f"select count(*) from {table} where run_uuid = '{run_id}'")) for table in tables]
+
+
+def sql(server: Server, statement: str) -> str:
+    command = ("psql", "--username=airflow", "--dbname=mlflow", "--tuples-only", f"--command={statement}")
+    return docker("exec", f"{server.name}-postgres", *command).stdout.strip()
+
+
+def test_deleted_runs_go_from_the_database_later_unless_a_version_names_them(server: Server) -> None:
+    """`tidy` deletes runs; their rows stayed for ever. `mlflow gc` removes also those of versions in production."""
+    experiment = server.call("POST", "experiments/create", {"name": "deleted"})["experiment_id"]
+    server.call("POST", "registered-models/create", {"name": "deleted"})
+    runs = {}
+    for name in ("old", "recent", "named", "there"):
+        created = server.call("POST", "runs/create", {"experiment_id": experiment, "start_time": 1})["run"]["info"]
+        batch = {"run_id": created["run_id"], "metrics": [{"key": "auc", "value": 0.7, "timestamp": 1, "step": 0}]}
+        server.call("POST", "runs/log-batch", batch | {"params": [{"key": "num_leaves", "value": "31"}]})
+        assert server.send("PUT", artifact(created, "model/model.txt"), b"tree")[0] == 200
+        runs[name] = created
+    version = {"name": "deleted", "source": f"{runs['named']['artifact_uri']}/model", "run_id": runs["named"]["run_id"]}
+    server.call("POST", "model-versions/create", version)
+    for name in ("old", "recent", "named"):
+        server.call("POST", "runs/delete", {"run_id": runs[name]["run_id"]})
+    before = 1_000_000
+    for name in ("old", "named"):
+        moment = f"update runs set deleted_time = {before - 1} where run_uuid = '{runs[name]['run_id']}'"
+        assert sql(server, moment) == "UPDATE 1"
+    program = ("exec", server.name, "python", "/opt/service/deleted.py", str(before))
+    assert json.loads(docker(*program, "--dry-run").stdout) == {"runs": 1, "kept": 1}
+    assert rows_of(server, runs["old"]["run_id"])[:4] == [1, 1, 1, 1]
+    assert json.loads(docker(*program).stdout) == {"runs": 1, "kept": 1}
+    assert rows_of(server, runs["old"]["run_id"]) == [0, 0, 0, 0, 0]
+    assert server.send("GET", artifact(runs["old"], "model/model.txt"))[0] == 404
+    for name in ("recent", "named", "there"):
+        assert rows_of(server, runs[name]["run_id"])[:4] == [1, 1, 1, 1], name
+        assert server.send("GET", artifact(runs[name], "model/model.txt")) == (200, b"tree"), name
+    server.call("POST", "runs/restore", {"run_id": runs["named"]["run_id"]})
+    assert json.loads(docker(*program).stdout) == {"runs": 0, "kept": 0}
+    assert server.is_healthy()
+
+
 def test_page_of_a_run_gets_what_it_asks_for(server: Server, run: dict[str, Any]) -> None:
     """Run pages ask in GraphQL, charts for many histories at once; both are loaded when they are first asked for."""
     query = "query GetRun($data: MlflowGetRunInput!) { mlflowGetRun(input: $data) { run { info { runUuid } } } }"

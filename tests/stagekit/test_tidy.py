@@ -142,8 +142,28 @@ def test_unreadable_mark_is_named_and_left(tmp_path: Path, capsys: pytest.Captur
     assert f"processed/{OLD}" in there(tmp_path)
 
 
-@pytest.mark.parametrize("kinds", ["models", "processed,registry", "../raw", ""])
-def test_models_and_paths_are_refused(tmp_path: Path, kinds: str) -> None:
+def test_model_goes_by_name_unless_a_step_has_read_it_since(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each training left a model for ever. The one in production may be the oldest of all."""
+    unused, scoring, chosen = "models/2026-08-01", "models/2026-08-02", "models/2026-08-03-v7"
+    for name in (unused, scoring, chosen):
+        write(tmp_path, name)
+    write(tmp_path, f"predictions/{OLD}", read_partition(tmp_path, unused, ["data.csv"]))
+    write(tmp_path, "registry/production", read_partition(tmp_path, chosen, ["data.csv"]))
+    set_clock(monkeypatch, NEW)
+    write(tmp_path, f"predictions/{NEW}", read_partition(tmp_path, scoring, ["data.csv"]))
+    assert run(tmp_path, capsys)["partitions"] == {}
+    counted = run(tmp_path, capsys, "--kinds", "models,predictions", "--dry-run")["partitions"]
+    assert counted == {"models": 1, "predictions": 1}
+    assert run(tmp_path, capsys, "--kinds", "models")["partitions"] == {"models": 1}
+    assert {scoring, chosen} <= there(tmp_path)
+    with pytest.raises(NotReady, match=rf"{unused}/data.csv was removed on \S+ to save space"):
+        read_partition(tmp_path, unused, ["data.csv"])
+
+
+@pytest.mark.parametrize("kinds", ["registry", "processed,registry", "../raw", ""])
+def test_registry_and_paths_are_refused(tmp_path: Path, kinds: str) -> None:
     with pytest.raises(SystemExit) as ended:
         tidy.main(["--data-dir", str(tmp_path), "--before", NEW, "--kinds", kinds])
     assert ended.value.code == 2
