@@ -68,6 +68,12 @@ def project(env: "Path | None" = None) -> str:
     return os.environ.get(name) or read_env(env or ROOT / ".env").get(name) or "airflow-ml"
 
 
+def restore_marker(root: "Path | None" = None) -> Path:
+    """The file that is there until a restore has filled the databases; it says what to do if the restore has ended."""
+    root = root or ROOT
+    return root / ".cache" / f"restore-{project(root / '.env')}"
+
+
 def try_docker(*arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
     """Run a docker command that may fail, in the project's folder.
 

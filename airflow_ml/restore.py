@@ -43,6 +43,7 @@ from airflow_ml.common import (
     env_line,
     project,
     read_env,
+    restore_marker,
     setting_of,
     settings,
     try_docker,
@@ -53,7 +54,7 @@ from airflow_ml.images.lock import revision_of
 from airflow_ml.make_env import data_mount, docker_gid, docker_socket, make_data_folder, make_env
 from airflow_ml.progress import reading, say, show
 from airflow_ml.secret_files import remove_secrets, write_secrets
-from airflow_ml.stack import compose, must_compose, restore_marker, unhealthy_services
+from airflow_ml.stack import compose, must_compose, unhealthy_services
 from airflow_ml.up import start
 
 OURS = ROOT / ".env"
@@ -97,6 +98,7 @@ def restore_all(folder: Path, index: Mapping[str, Any]) -> None:
         undo.callback(remove, data)
         machine.images()
         require_postgres(index)
+        write_secrets()
         mark_unfinished(f"./airflow-ml clean, then ./airflow-ml restore {folder}")
         with show("restore"):
             fill(folder)
@@ -261,10 +263,10 @@ def require_empty(folder: Path) -> str:
 
 def fill(folder: Path) -> None:
     """Make the volumes as compose wants them, and fill them."""
-    write_secrets()
     done = compose("up", "--no-start")
     if done.returncode:
         raise AirflowMlError(f"the stack could not be made: {done.stderr.strip()}")
+    write_secrets()  # from here on compose can start Postgres alone
     for name, source in volumes(settings()).items():
         say(f"  {name}: {source}")
         unpack(folder / f"{name}.tar.gz", source)
@@ -273,7 +275,7 @@ def fill(folder: Path) -> None:
 
 def fill_databases(folder: Path, do: str) -> None:
     """Start Postgres on an empty volume, and fill it; `do` is what a person does about an error."""
-    write_secrets()
+    write_secrets()  # without Airflow's
     done = compose("up", "--detach", "--wait", "postgres")
     if done.returncode:
         # The caller removes the container, and its log with it.

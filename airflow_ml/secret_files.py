@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from airflow_ml.common import ROOT, AirflowMlError, project, read_env, write_atomic
+from airflow_ml.common import ROOT, AirflowMlError, project, read_env, restore_marker, write_atomic
 
 # Those that are a file of their own: its name in capitals, after ML_, is the setting.
 FILES = (
@@ -21,6 +21,7 @@ FILES = (
 )  # fmt: skip
 # Those of Airflow's file of settings.
 OF_AIRFLOW = ("fernet_key", "jwt_secret", "api_secret_key", "postgres_password")
+AIRFLOW = "airflow.cfg"
 MAY_BE_EMPTY = {"alert_urls"}
 SECRETS = tuple(dict.fromkeys([*FILES, *OF_AIRFLOW]))
 
@@ -41,7 +42,7 @@ def write(folder: Path, values: Mapping[str, str]) -> None:
     for path in (folder.parent, folder):
         path.mkdir(exist_ok=True)
         path.chmod(0o700)
-    for name, text in {**{name: values[name] for name in FILES}, "airflow.cfg": airflow_settings(values)}.items():
+    for name, text in {**{name: values[name] for name in FILES}, AIRFLOW: airflow_settings(values)}.items():
         write_atomic(folder / name, text, mode=0o444)
 
 
@@ -52,8 +53,15 @@ def secret_values(root: Path = ROOT) -> dict[str, str]:
 
 
 def write_secrets(root: Path = ROOT) -> None:
-    """Write the files that compose mounts, from the settings of a checkout. Errors: AirflowMlError."""
-    write(root / ".secrets" / project(root / ".env"), secret_values(root))
+    """Write the files that compose mounts, from the settings of a checkout. Errors: AirflowMlError.
+
+    Without Airflow's, as long as a restore has not ended well: compose then starts neither Airflow nor MLflow, which
+    waits for a service of Airflow. Each would make an empty database in place of one that is missing.
+    """
+    folder = root / ".secrets" / project(root / ".env")
+    write(folder, secret_values(root))
+    if restore_marker(root).exists():
+        (folder / AIRFLOW).unlink()
 
 
 def remove_secrets() -> None:

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from airflow_ml import nodes
-from airflow_ml.common import ROOT, AirflowMlError, docker, project, settings, try_docker
+from airflow_ml.common import ROOT, AirflowMlError, docker, project, restore_marker, settings, try_docker
 from airflow_ml.data import load_data
 from airflow_ml.images.prune import prune
 from airflow_ml.make_env import make_env
@@ -227,11 +227,6 @@ def started_services() -> dict[str, float]:
 def container_of(service: str) -> str:
     """The id of a service's container, also of one that has ended; empty if there is none."""
     return compose("ps", "--all", "--quiet", service).stdout.strip()
-
-
-def restore_marker() -> Path:
-    """The file that is there until a restore has filled the databases; it says what to do if the restore has ended."""
-    return ROOT / ".cache" / f"restore-{project()}"
 
 
 def require_restored() -> None:

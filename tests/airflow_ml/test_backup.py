@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow_ml import backup, machine, make_env, restore, stack
+from airflow_ml import backup, common, machine, make_env, restore, stack
 from airflow_ml.common import ROOT, AirflowMlError, read_env
 
 from tests.harness import PATIENCE_S
@@ -201,7 +201,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     made = Engine(folder)
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", "airflow-ml")
     monkeypatch.setattr(restore, "OURS", tmp_path / ".env")
-    for module in (stack, backup):
+    for module in (common, stack, backup):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(machine, "images", lambda: None)
     for name in ("make_env", "write_secrets"):

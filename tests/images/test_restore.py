@@ -9,6 +9,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from airflow_ml.common import restore_marker
+from airflow_ml.secret_files import write_secrets
 
 from tests.harness import PATIENCE_S, ROOT, docker
 
@@ -50,3 +52,30 @@ def test_restore_that_cannot_write_the_settings_removes_nothing_of_others(theirs
     assert "File too large" in done.stderr
     assert docker("volume", "ls", "--quiet", "--filter", f"name={theirs}").stdout.split() == [theirs]
     assert sorted(checkout.iterdir()) == before
+
+
+@pytest.mark.parametrize("services", [(), ("mlflow",), ("scheduler",)])
+def test_compose_by_hand_starts_nothing_until_a_restore_has_ended_well(
+    services: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It started everything, and what the restore had not filled yet began empty."""
+    project = f"airflow-ml-test-{uuid4().hex[:12]}"
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", project)
+    monkeypatch.setenv("ML_DATA", f"{project}-data")
+    for name in ("docker-compose.yml", ".env"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "dags").mkdir()
+    restore_marker(tmp_path).parent.mkdir()
+    restore_marker(tmp_path).touch()
+    write_secrets(tmp_path)
+    compose = ("docker", "compose", "--project-directory", tmp_path)
+    try:
+        up = subprocess.run([*compose, "up", "--detach", *services], capture_output=True, text=True, check=False)
+        running = docker("ps", "--quiet", "--filter", f"label=com.docker.compose.project={project}").stdout.split()
+    finally:
+        subprocess.run([*compose, "down", "--volumes"], capture_output=True, check=False)
+    assert (up.returncode, running) == (1, []), up.stderr
+    assert f"{tmp_path}/.secrets/{project}/airflow.cfg" in up.stderr
+    restore_marker(tmp_path).unlink()
+    write_secrets(tmp_path)
+    assert (tmp_path / ".secrets" / project / "airflow.cfg").exists()
