@@ -14,9 +14,8 @@ from airflow_ml.airflow_api import FINAL_STATES, Airflow
 from airflow_ml.common import AirflowMlError
 
 from tests.dags.swarm.lab import Node, swarm_of_three, wait_until
+from tests.dags.swarm.stack_on_node import ROWS, STAGES, TREES, load, stack_on
 from tests.harness import PATIENCE_S, ROOT, images
-
-from .stack_on_node import ROWS, STAGES, TREES, load, stack_on
 
 FORM: Mapping[str, Mapping[str, Any]] = {"generate_data": {"rows": ROWS}, "train_model": {"lightgbm": TREES}}
 

@@ -1,64 +1,158 @@
-"""A day goes through generate, train and predict on several nodes, with the same bytes as on one machine."""
+"""A day through the real scheduler, spread over a swarm of three: generate, train, predict and monitor.
+
+The stack runs on the manager as docs/scale.md says; the stages run on the other nodes. One of these is killed in the
+middle of training. The day is scored in shards. Then it is made again on one machine, with `docker run`, and the bytes
+are compared.
+"""
 
 import json
-import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from airflow_ml.airflow_api import Airflow
 
-from tests.dags.conftest import DAGS
-from tests.dags.engine.test_pipeline import run_all
-from tests.dags.runs import Airflow, day
-from tests.dags.swarm.lab import Lab
-from tests.harness import images
+from tests.dags.swarm.lab import Lab, Node, wait_until
+from tests.dags.swarm.stack_on_node import ROWS, STAGES, TREES, stack_on
+from tests.harness import PATIENCE_S, ROOT, images
 
-pytestmark = pytest.mark.usefixtures("_environment")
-DS = "2026-11-16"
-# Each stage reads what another node has written.
-NODES = {"generator": "=node2", "preprocessing": "=node3", "training": "!node1", "prediction": "=node3"}
-# Each rank of the training is on a node of its own, as Swarm spreads them.
-RANKS = 2
-PARTITIONS = ["raw", "processed", "models", "features", "predictions"]
-
-
-def run_day(airflow: Airflow) -> None:
-    run_all(airflow, airflow.manual("generate_data", day(DS, 23), {"ds": DS, "rows": 2000}), ["generate"])
-    training = airflow.manual(
-        "train_model", day("2026-11-20"), {"ds": DS, "lightgbm": {"num_leaves": 7}, "ranks": RANKS}
-    )
-    run_all(airflow, training, ["prepare", "split", "train", "validate"])
-    scoring = airflow.manual("predict", day("2026-11-21"), {"ds": DS})
-    # Without MLflow no champion is known; tests/end_to_end has one.
-    airflow.set_result(scoring, "resolve", {"model": f"models/{DS}", "version": None, "source": "variable"})
-    run_all(airflow, scoring, ["features", "predict"])
+DS = "2026-11-21"
+# As many as tasks run at once, so that they meet, and Swarm spreads them.
+SHARDS = 4
+# Each stage reads what another node has written; training and prediction have two nodes to run on.
+NODES = ("generator:node.hostname==node2 preprocessing:node.hostname==node3 report:node.hostname==node3 "
+         "training:node.hostname!=node1 prediction:node.hostname!=node1")  # fmt: skip
+TASKS_OF_NODES = {
+    "node1": {"register", "decide", "resolve"},
+    "node2": {"generate"},
+    "node3": {"prepare", "split", "features_shards", "features", "label", "page"},
+}
+TASKS_OF_TWO_NODES = {"train", "predict_shards"}
+TASKS_OF_EITHER = {"validate", "predict", "evaluate"}
+MADE = {"raw", "processed", "models", "features", "predictions", "shards", "labels", "reports"}
 
 
-def outputs(data: Path) -> dict[str, str]:
-    """The sha256 of each file that was published, as the marks name them."""
-    marks = {name: json.loads((data / name / DS / "_meta.json").read_text())["outputs"] for name in PARTITIONS}
-    return {f"{name}/{file}": facts["sha256"] for name, mark in marks.items() for file, facts in mark.items()}
+@dataclass
+class SwarmDay:
+    """Airflow on the manager."""
+
+    lab: Lab
+    airflow: Airflow
+
+    def start(self, dag: str, **conf: Any) -> tuple[str, str]:
+        """Ask for a run; returns its Dag and its id."""
+        return dag, self.airflow.trigger(dag, {"ds": DS, **conf})
+
+    def end(self, dag: str, run: str) -> None:
+        """Wait for the end of a run and expect success."""
+        state = self.airflow.wait(dag, run, PATIENCE_S)
+        failed = [task for task in self.airflow.tasks(dag, run) if task["state"] == "failed"]
+        assert state == "success", [self.airflow.log_of(dag, run, task)[-3000:] for task in failed]
+
+    def node_of(self, task: str) -> Node | None:
+        """The node on which a task's container runs now."""
+        manager = self.lab.manager
+        for service in manager.docker("service", "ls", "--quiet", f"--filter=label=airflow-ml.task={task}").split():
+            where = manager.docker("service", "ps", "--format", "{{.Node}} {{.CurrentState}}", service, check=False)
+            if found := re.match(r"node(\d) Running", where):
+                return self.lab.nodes[int(found[1]) - 1]
+        return None
+
+    def listen(self, node: Node) -> None:
+        """Note each container that starts on a node, until its engine ends, which itself keeps only 256 events."""
+        form = '{{index .Actor.Attributes "airflow-ml.task"}}'
+        command = ["docker", "--host", node.host, "events", "--filter=type=container", "--filter=event=start"]
+        with self._started(node).open("a") as file:
+            subprocess.Popen([*command, "--format", form], stdin=subprocess.DEVNULL, stdout=file)
+
+    def ran(self, node: Node) -> set[str]:
+        """The tasks whose containers started on a node."""
+        return set(self._started(node).read_text().splitlines()) - {"<no value>"}
+
+    def _started(self, node: Node) -> Path:
+        return self.lab.folder / f"{node.name}.started"
 
 
-def test_day_over_the_nodes_has_the_bytes_of_one_machine(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    others = images().keys() - lab.images.keys()
-    lab.images |= {stage: {"image": images()[stage], "id": "is not run"} for stage in others}
-    lab.push({stage: images()[stage] for stage in NODES})
-    monkeypatch.setenv("ML_STAGE_MEMORY", "1g")
-    where = " ".join(f"{stage}:node.hostname{node[0]}={node[1:]}" for stage, node in NODES.items())
-    monkeypatch.setenv("ML_STAGE_CONSTRAINTS", where)
-    airflow = Airflow(DAGS)
-    run_day(airflow)
-    on_swarm = outputs(lab.manager.root / lab.data.relative_to("/"))
+@pytest.fixture(scope="module")
+def swarm_day(lab: Lab) -> Iterator[SwarmDay]:
+    """The stack on the swarm, with Dags that can run."""
+    lab.images |= {stage: {"image": image, "id": "is not run"} for stage, image in images().items()}
+    lab.push({stage: images()[stage] for stage in (*STAGES, "base")})
+    assert lab.check_nodes() == []
+    settings = {
+        "COMPOSE_FILE": ":".join(["docker-compose.yml", "docker-compose.swarm.yml", "tests/dags/swarm/day.compose.yml"]),
+        "ML_TEST_LOCK_FOLDER": str(lab.lock.parent),
+        "ML_ENGINE": "swarm",
+        "ML_DATA": str(lab.data),
+        "ML_DATA_MOUNT": str(lab.data),
+        "ML_STAGE_MEMORY": "1g",
+        "ML_STAGE_CONSTRAINTS": NODES,
+        "ML_NODE_LOST_SECONDS": "3",
+        "ML_PARALLELISM": "4",
+    }
+    with stack_on(lab.manager, settings) as airflow:
+        yield SwarmDay(lab, airflow)
 
-    tmp_path.chmod(0o755)
-    data = tmp_path / "data"
-    data.mkdir()
-    data.chmod(0o777)
-    monkeypatch.setenv("ML_ENGINE", "docker")
-    monkeypatch.setenv("ML_DATA", str(data))
-    monkeypatch.setenv("ML_DOCKER_HOST", os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
-    run_day(airflow)
-    assert len(on_swarm) >= len(PARTITIONS)
-    assert on_swarm == outputs(data)
+
+@pytest.fixture(scope="module")
+def tries(swarm_day: SwarmDay) -> dict[str, int]:
+    """The tries of each task of the day, whose training lost its node."""
+    for node in swarm_day.lab.nodes:
+        swarm_day.listen(node)
+    runs = [swarm_day.start("generate_data", rows=ROWS)]
+    swarm_day.end(*runs[-1])
+    runs.append(swarm_day.start("train_model", lightgbm=TREES))
+    wait_until(lambda: swarm_day.node_of("train"), "the training runs")
+    lost = swarm_day.node_of("train")
+    assert lost is not None
+    time.sleep(3)
+    lost.kill()
+    wait_until(lambda: (found := swarm_day.node_of("train")) and found.name != lost.name, "the training runs elsewhere")
+    lost.start()
+    lost.await_start()
+    swarm_day.listen(lost)
+    swarm_day.end(*runs[-1])
+    for dag, form in (("predict", {"shards": SHARDS}), ("monitor", {})):
+        runs.append(swarm_day.start(dag, **form))
+        swarm_day.end(*runs[-1])
+    return {task["task_id"]: task["try_number"] for run in runs for task in swarm_day.airflow.tasks(*run)
+            if task["state"] == "success"}  # fmt: skip
+
+
+def test_day_completes_although_the_node_of_its_training_dies(tries: dict[str, int]) -> None:
+    """Other tasks may have had another try too: a busy machine answers late."""
+    assert tries["train"] > 1
+
+
+def test_stages_run_where_the_setting_says(swarm_day: SwarmDay, tries: dict[str, int]) -> None:
+    assert tries.keys() >= TASKS_OF_TWO_NODES.union(TASKS_OF_EITHER, *TASKS_OF_NODES.values())
+    ran = {node.name: swarm_day.ran(node) for node in swarm_day.lab.nodes}
+    for node, tasks in ran.items():
+        assert tasks >= TASKS_OF_NODES[node], node
+        assert not tasks & set().union(*(others for name, others in TASKS_OF_NODES.items() if name != node)), node
+    for task in TASKS_OF_TWO_NODES:
+        assert [node for node, tasks in ran.items() if task in tasks] == ["node2", "node3"], task
+    assert not TASKS_OF_EITHER & ran["node1"]
+
+
+def test_nothing_is_left_on_the_swarm(swarm_day: SwarmDay, tries: dict[str, int]) -> None:
+    manager = swarm_day.lab.manager
+    wait_until(lambda: not manager.docker("service", "ls", "--quiet"), "no service is left")
+
+
+def test_day_has_the_bytes_of_one_machine(swarm_day: SwarmDay, tries: dict[str, int]) -> None:
+    """`airflow-ml rerun` makes it again from the seed on, with `docker run` on the manager alone."""
+    command = [ROOT / "airflow-ml", "rerun", f"reports/{DS}/breaches.json", "--depth=all", "--format=json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = {path: file for step in json.loads(done.stdout)["steps"] for path, file in step["files"].items()}
+    assert {path.partition("/")[0] for path in files} == MADE
+    shards = {f"shards/{DS}-{kind}-{number}of{SHARDS}"
+              for kind in ("features", "predictions") for number in range(1, SHARDS + 1)}  # fmt: skip
+    assert {path.rpartition("/")[0] for path in files if path.startswith("shards/")} == shards
+    assert all(file["same"] for file in files.values())

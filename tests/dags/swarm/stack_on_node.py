@@ -3,15 +3,17 @@
 import ctypes
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from airflow_ml import stack
+from airflow_ml import make_env, stack
 from airflow_ml.airflow_api import Airflow
-from airflow_ml.secret_files import remove_secrets
+from airflow_ml.common import read_env
+from airflow_ml.secret_files import SECRETS, remove_secrets, setting
 
 from tests.dags.swarm.lab import Node
 from tests.harness import ROOT, images
@@ -45,6 +47,14 @@ def load(node: Node, *names: str) -> None:
     assert save.wait() == 0
 
 
+def own_secrets(folder: Path) -> dict[str, str]:
+    """Secrets of a stack that no other has: tests of another one change those of this checkout."""
+    shutil.copy(ROOT / ".env.example", folder)
+    make_env.make_env(folder)
+    values = read_env(folder / ".env")
+    return {name: values[name] for name in map(setting, SECRETS)}
+
+
 @contextmanager
 def stack_on(node: Node, settings: Mapping[str, str]) -> Iterator[Airflow]:
     """The stack on a node, with Dags that can run, for as long as the block runs, in the node's network."""
@@ -55,6 +65,7 @@ def stack_on(node: Node, settings: Mapping[str, str]) -> Iterator[Airflow]:
         "ML_UID": "10001",
         "ML_GID": "10001",
         "ML_DOCKER_SOCKET": node.host.removeprefix("unix://"),
+        **own_secrets(node.folder),
     }
     with pytest.MonkeyPatch.context() as monkeypatch, network_of(node):
         for name, value in {**of_node, **settings}.items():
