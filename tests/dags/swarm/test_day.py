@@ -85,7 +85,9 @@ def swarm_day(lab: Lab) -> Iterator[SwarmDay]:
     lab.push({stage: images()[stage] for stage in (*STAGES, "base")})
     assert lab.check_nodes() == []
     settings = {
-        "COMPOSE_FILE": ":".join(["docker-compose.yml", "docker-compose.swarm.yml", "tests/dags/swarm/day.compose.yml"]),
+        "COMPOSE_FILE": ":".join(
+            ["docker-compose.yml", "docker-compose.swarm.yml", "tests/dags/swarm/day.compose.yml"]
+        ),
         "ML_TEST_LOCK_FOLDER": str(lab.lock.parent),
         "ML_ENGINE": "swarm",
         "ML_DATA": str(lab.data),
