@@ -30,6 +30,7 @@ from csv_input import (
 )
 from csv_output import CsvWriter
 from day_shards import REJECTED_FILE
+from deliveries import Start
 from keys import KeyedRows
 from parallel import in_order
 from row_shards import OwnRows
@@ -51,7 +52,7 @@ class RawTable:
     """A raw file: its place, its columns, and how to read them.
 
     `label` names the file in messages. The fields in `required` may not be missing, whatever their constraints say.
-    Of a `shard` only its rows are read. `deliveries` has the first line of each delivery, the newest first.
+    Of a `shard` only its rows are read. `deliveries` says where each delivery begins, the newest first.
     """
 
     path: Path
@@ -61,7 +62,7 @@ class RawTable:
     required: Sequence[str]
     may_be_empty: bool = False
     shard: Shard | None = None
-    deliveries: Sequence[int] = ()
+    deliveries: Sequence[Start] = ()
 
     @property
     def name(self) -> str:
@@ -239,7 +240,8 @@ class CheckedTable:
         self._kept = [field.name for field in table.fields if field.role != "ignore"]
         # A few rows of a batch would keep the texts of the whole batch in memory, so the bad rows go to disk.
         self._rows, self._bad = Shelf(folder / "rows"), Shelf(folder / "bad", in_memory=False)
-        self.keys = KeyedRows(folder, self.name, table.fields, parts, table.deliveries)
+        first_lines = [start.line for start in table.deliveries]
+        self.keys = KeyedRows(folder, self.name, table.fields, parts, first_lines)
         self._read(table)
         log.info("checked %d rows of %s", self.rows, table.label)
 
@@ -249,7 +251,8 @@ class CheckedTable:
 
     def _read(self, table: RawTable) -> None:
         shows_text = not table.schema.hides_values
-        file = CsvFile(table.path, table.label, may_be_empty=table.may_be_empty, shows_text=shows_text)
+        ends = [start.byte for start in table.deliveries[1:]]
+        file = CsvFile(table.path, table.label, may_be_empty=table.may_be_empty, shows_text=shows_text, ends=ends)
         self.extra_columns = file.require_columns(table.columns)
         checks = FieldChecks(table.fields, table.schema.missing, table.required, "schema.json")
         own = OwnRows(table.shard, table.fields, table.schema.missing) if table.shard else None

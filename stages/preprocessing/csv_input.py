@@ -74,7 +74,8 @@ class CsvFile:
 
     Columns without a name get one if `names_columns`, otherwise they are an error; `named` has these names. `is_plain`
     says that no value that was parsed has a quote, a delimiter or a line end. `delimiter` is that of the file of which
-    this is a copy, with delimiter and comma in each other's place: header and messages are as in that file.
+    this is a copy, with delimiter and comma in each other's place: header and messages are as in that file. No record
+    goes past one of the `ends`, in bytes.
     Errors: BadInput if the file is empty or its header cannot be read.
     """
 
@@ -87,8 +88,9 @@ class CsvFile:
         shows_text: bool = True,
         names_columns: bool = False,
         delimiter: str = COMMA,
+        ends: Sequence[int] = (),
     ) -> None:
-        self._delimiter = delimiter
+        self._delimiter, self._ends = delimiter, ends
         self.path, self.label, self._may_be_empty, self._shows_text = path, label, may_be_empty, shows_text
         self._names_columns, self.named, self.is_plain = names_columns, list[str](), True
         with path.open("rb") as file:
@@ -106,23 +108,30 @@ class CsvFile:
 
     def blocks(self) -> Iterator[Block]:
         """The file in blocks of some MiB, in order. Errors: BadInput for an endless record or a file without rows."""
-        offset, size, columns, inside = self._body_offset, BLOCK_BYTES, len(self.header), False
-        whole = self.path.stat().st_size
-        with self.path.open("rb") as file, progress(f"reading {self.label}", whole, "bytes") as advance:
-            while content := _read(file, offset, size):
-                cut = cut_records(content, columns, last=len(content) < size, inside=inside)
-                if cut.end:
-                    yield from self._blocks(offset, content[: cut.end], cut)
-                    advance(cut.end)
-                    offset, size, inside = offset + cut.end, BLOCK_BYTES, cut.inside
-                elif size > 2 * LONGEST_RECORD:
-                    raise self._too_long(offset)
-                else:
-                    size *= 2  # the end of this record is not in sight yet
-        if offset == self._body_offset and self._may_be_empty:
-            yield Block(offset, b"")
-        elif offset == self._body_offset:
+        start, whole = self._body_offset, self.path.stat().st_size
+        if start == whole and self._may_be_empty:
+            yield Block(start, b"")
+        elif start == whole:
             raise BadInput(f"{self.label} has a header but no rows", expected="rows", do="give one with rows")
+        with self.path.open("rb") as file, progress(f"reading {self.label}", whole, "bytes") as advance:
+            for end in (*self._ends, whole):
+                for block in self._blocks_between(file, start, end):
+                    yield block
+                    advance(len(block.content))
+                start = end
+
+    def _blocks_between(self, file: BinaryIO, offset: int, end: int) -> Iterator[Block]:
+        """A part of the file in blocks. A record begins at `offset`, and none goes past `end`."""
+        size, inside = BLOCK_BYTES, False
+        while content := _read(file, offset, min(size, end - offset)):
+            cut = cut_records(content, len(self.header), last=offset + len(content) == end, inside=inside)
+            if cut.end:
+                yield from self._blocks(offset, content[: cut.end], cut)
+                offset, size, inside = offset + cut.end, BLOCK_BYTES, cut.inside
+            elif size > 2 * LONGEST_RECORD:
+                raise self._too_long(offset)
+            else:
+                size *= 2  # the end of this record is not in sight yet
 
     def _blocks(self, offset: int, content: bytes, cut: Cut) -> Iterator[Block]:
         """Whole records as one block, or as several if they have very many lines: each line takes some memory."""

@@ -8,6 +8,7 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,16 +103,24 @@ def require_prepared_as_of(prepared: Partition, raw: Partition, as_of: str | Non
             )
 
 
-def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> tuple[Path, list[int]]:
+@dataclass(frozen=True)
+class Start:
+    """Where the rows of a delivery begin in a file of several: on which line, and at which byte."""
+
+    line: int
+    byte: int
+
+
+def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> tuple[Path, list[Start]]:
     """A target.csv with the rows of all deliveries that were read, below one header; in `scratch` if there are several.
 
     The newest delivery comes first, because the first row of a key counts. If there is none, the header is `columns`.
-    Also returns the first line of each delivery.
+    Also returns where each delivery begins; nothing for target.csv alone.
     """
     files = [file for file in raw.files if DELIVERY.fullmatch(file)]
     if files == [TARGET]:
-        return raw / TARGET, [2]
-    path, first_lines, lines = scratch / TARGET, list[int](), 1
+        return raw / TARGET, []
+    path, starts, lines = scratch / TARGET, list[Start](), 1
     with path.open("wb") as whole:
         if not files:
             text = io.StringIO()
@@ -122,14 +131,14 @@ def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> tuple
                 header = delivered.readline()
                 if number == 0:
                     whole.write(header.rstrip(b"\r\n") + b"\n")
-                first_lines.append(lines + 1)
+                starts.append(Start(lines + 1, whole.tell()))
                 end = b"\n"
                 for block in iter(partial(delivered.read, BLOCK_BYTES), b""):
                     whole.write(block)
                     lines, end = lines + block.count(b"\n"), block[-1:]
                 if end != b"\n":
                     lines += whole.write(b"\n")
-    return path, first_lines
+    return path, starts
 
 
 def deliveries(raw: Partition) -> Mapping[str, Any]:

@@ -97,6 +97,9 @@ DATA_OF_NUMBERS = to_csv(["id", "x"], [[key, key / 2] for key in ALL_KEYS])
 # Rows of a delivery: key and label, each good, missing or unreadable; or a malformed row.
 BAD_ROWS = ["", "1", "1,1,1", '1,"1"2', ",1", "?,1", ",", "x,", "1,?"]
 
+# A quote that is never closed, in a line with too few fields.
+UNCLOSED = '"1'
+
 
 def publish_deliveries(day: Day, texts: Sequence[str], *, partial: bool = False, ds: str = DS) -> None:
     """A raw day of SCHEMA_OF_NUMBERS with these deliveries of rows, the oldest first."""
@@ -173,14 +176,17 @@ some_rows = st.one_of(
     deliveries=st.lists(st.lists(some_rows, max_size=10), min_size=1, max_size=4),
     cumulative=st.booleans(),
     partial=st.booleans(),
+    unclosed=st.booleans(),
     shards=st.sampled_from([1, 1, 3]),
 )
 def test_deliveries_agree_with_an_oracle_whatever_they_repeat(
-    numbers_day: Day, deliveries: list[list[str]], cumulative: bool, partial: bool, shards: int
+    numbers_day: Day, deliveries: list[list[str]], cumulative: bool, partial: bool, unclosed: bool, shards: int
 ) -> None:
     """Each row of each delivery is a label, or is counted once by what it is; for training and for the evaluation."""
     if cumulative:
         deliveries = list(accumulate(deliveries))
+    if unclosed:
+        deliveries = [[*rows, UNCLOSED] for rows in deliveries]
     publish_deliveries(numbers_day, ["".join(f"{row}\n" for row in rows) for rows in deliveries], partial=partial)
     expected, counts = expected_of(deliveries[::-1], partial=partial)
     wrong = sum(counts[kind] for kind in ("malformed", "missing", "unreadable", "repeated"))
@@ -212,6 +218,20 @@ def test_feed_whose_every_delivery_is_cumulative_breaks_no_limit(numbers_day: Da
     run = numbers_day.run("label", *as_of)
     assert (run.result["labels"], run.result["repeated"], run.result["superseded"]) == (8, 0, superseded)
     assert f"{superseded} rows of target.csv are superseded by a later delivery" in run.log
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_quote_that_is_never_closed_costs_no_label_of_another_delivery(numbers_day: Day, end: str) -> None:
+    """A record never goes past the end of its delivery."""
+    everything = "".join(f"{key},{key % 2}\n" for key in ALL_KEYS)
+    publish_deliveries(numbers_day, [everything, f"1,0\n{UNCLOSED}{end}", f'2,1\n"2{end}'])
+    expected = {str(key): str(key % 2) for key in ALL_KEYS} | {"1": "0", "2": "1"}
+    run = numbers_day.run("label")
+    assert {row["id"]: row["y"] for row in numbers_day.rows(f"labels/{DS}/labels.csv")} == expected
+    assert (run.result["labels"], run.result["malformed"], run.result["superseded"]) == (8, 2, 2)
+    run = numbers_day.run("prepare", "--max-rejected", "1")
+    assert {row["id"]: row["y"] for row in numbers_day.rows(f"processed/{DS}/train_data.csv")} == expected
+    assert (run.result["rejected"]["target.csv"], run.result["superseded"]) == (2, 2)
 
 
 def test_unusable_row_hides_no_older_label(numbers_day: Day) -> None:
