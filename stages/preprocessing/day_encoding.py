@@ -14,7 +14,7 @@ import polars as pl
 from stagekit import Publication
 from stagekit.contract import Encoder, write_document, write_encoder
 
-from checks import convert, values_of
+from checks import FieldChecks, convert
 from csv_input import CsvFile
 from csv_output import CsvWriter
 from delivered_day import Delivered
@@ -25,7 +25,7 @@ from splitting import sort_classes, with_positive_last
 from table_schema import MOST_CATEGORIES, Schema
 from window import PreparedDay
 
-LEFT_OUT, KNOWN, EPOCH = "left_out.json", "known", date(1970, 1, 1)
+LEFT_OUT, KNOWN, CLASS, EPOCH = "left_out.json", "known", "\0class", date(1970, 1, 1)
 
 
 def encode_each_day(
@@ -97,17 +97,19 @@ class _Known:
         self._by_key: pl.DataFrame | None = None
         if len(set(days.values())) > 1:
             names = [field.name for field in self._fields]
-            found = [
-                _keys(delivered, file, schema).with_columns(pl.lit(day, pl.Int32).alias(KNOWN))
-                for file, day in days.items()
-            ]
-            self._by_key = pl.concat(found).group_by(names).agg(pl.col(KNOWN).max())
+            since, is_same = pl.col(KNOWN), pl.col(CLASS).first() == pl.col(CLASS).last()
+            kept = [pl.col(CLASS).last(), pl.when(is_same).then(since.first()).otherwise(since.last())]
+            known: pl.DataFrame | None = None
+            for file, day in days.items():
+                found = _labels(delivered, file, schema).with_columns(pl.lit(day, pl.Int32).alias(KNOWN))
+                known = found if known is None else pl.concat([known, found]).group_by(names).agg(kept)
+            self._by_key = known.drop(CLASS) if known is not None else None
 
     def of(self, keys: pl.DataFrame) -> pl.Series:
         """The column `known` of rows with these keys, as texts.
 
-        If several deliveries have the key, the newest counts, and if none is found that has it, the newest of the day:
-        no label is used before it was known.
+        A label is known from the first delivery after which each one with a usable row of the key has the same class.
+        If none is found, the newest delivery of the day counts: no label is used before it was known.
         """
         if self._by_key is None:
             return pl.Series(KNOWN, [self._latest], dtype=pl.Int32).new_from_index(0, keys.height)
@@ -116,10 +118,12 @@ class _Known:
         return joined[KNOWN].fill_null(self._latest)
 
 
-def _keys(delivered: Delivered, file: str, schema: Schema) -> pl.DataFrame:
-    """The keys of a delivery, read as `prepare` has read them; null where one is none."""
-    fields = schema.of(schema.named("key"))
-    values = values_of(fields, schema.missing)
+def _labels(delivered: Delivered, file: str, schema: Schema) -> pl.DataFrame:
+    """The keys of a delivery and the class (CLASS) of each, from the rows that `prepare` can use."""
+    keys, names = schema.named("key"), schema.target_columns
+    checks = FieldChecks(schema.of(names), schema.missing, names, "schema.json")
     label = f"{delivered.labels.name}/{file}"
     labels = CsvFile(delivered.labels / file, label, may_be_empty=True, shows_text=not schema.hides_values)
-    return pl.concat(values(batch.rows) for batch in labels.batches())
+    good = pl.concat(checks.apply(batch).good for batch in labels.batches())
+    label_of_row = pl.col(schema.named("target")[0]).alias(CLASS)
+    return good.unique(keys, keep="first", maintain_order=True).select(*keys, label_of_row)

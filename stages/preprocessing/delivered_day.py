@@ -13,7 +13,7 @@ from window import PreparedDay
 
 @dataclass(frozen=True)
 class Delivered:
-    """A prepared day, and the files that its labels came from with the day on which each was known."""
+    """A prepared day, and the files of its labels, the oldest first, with the day on which each was known."""
 
     day: PreparedDay
     labels: Partition
@@ -24,6 +24,7 @@ def read_delivered(root: Path, ds: str, day: PreparedDay) -> Delivered:
     """When the labels of a day were known: those that were published with its data, on that day."""
     made_from = day.processed.inputs("train_data.csv")
     files = [file for file in targets_of(day.raw) if f"{day.raw.name}/{file}" in made_from]
+    files.sort(key=lambda file: arrival(day.raw, file))
     labels = read_partition(root, day.raw.name, files)
     return Delivered(day, labels, {file: _known(labels, file, ds) for file in files})
 

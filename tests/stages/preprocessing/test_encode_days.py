@@ -107,7 +107,7 @@ def test_day_that_another_run_has_prepared_for_a_time_is_not_used(day: Day) -> N
 
 
 def test_label_is_known_when_its_delivery_arrived(day: Day, files: dict[str, Path]) -> None:
-    """Of a label that was delivered twice, the later delivery counts, as its label does."""
+    """A label that was delivered twice with the same class was known from the first time on."""
     arguments = put(files, *flock(ROWS))
     at = arguments.index("--target")
     assert day.run("import", *arguments[:at], *arguments[at + 2 :]).code == 0
@@ -118,7 +118,29 @@ def test_label_is_known_when_its_delivery_arrived(day: Day, files: dict[str, Pat
     assert day.run("prepare", "--max-rejected", "1").code == 0
     assert day.run("encode-days").code == 0
     days = [row["known"] for row in encoded(day, DAYS[-1])]
-    assert days == [known("2026-11-23")] * 25 + [known("2026-12-02")] * (ROWS - 25)
+    assert days == [known("2026-11-23")] * 30 + [known("2026-12-02")] * (ROWS - 30)
+
+
+def test_cumulative_feed_makes_no_label_look_later_than_it_was(day: Day, files: dict[str, Path]) -> None:
+    """A label was known from the delivery on since which its class is the same; an unusable row is no other class."""
+    arguments = put(files, *flock(9))
+    at = arguments.index("--target")
+    assert day.run("import", *arguments[:at], *arguments[at + 2 :]).code == 0
+    feed = {
+        "2026-11-22": ["A", "B", "A", "A"],
+        "2026-11-25": ["A", "A", "B", "?", "C"],
+        "2026-12-05": ["A", "B", "A", "B", "C", "A"],
+        "2026-11-28": ["A", "A", "A", "B", "", "B"],
+    }
+    for arrived, grades in feed.items():
+        path = files["target.csv"].with_name(f"{arrived}.csv")
+        path.write_text(to_csv(["tag", "grade"], [[f"tag-{n}", grade] for n, grade in enumerate(grades)]))
+        assert day.run("import-target", "--target", str(path), "--arrived", arrived, reuse=True).code == 0
+    assert day.run("prepare", "--max-rejected", "1").code == 0
+    run = day.run("encode-days")
+    assert run.code == 0, run.log
+    days = ["2026-11-22", "2026-12-05", "2026-11-28", "2026-11-28", "2026-11-25", "2026-12-05"]
+    assert [row["known"] for row in encoded(day, DAYS[-1])] == [known(ds) for ds in days]
 
 
 def test_deliveries_are_read_as_prepare_reads_them(day: Day, files: dict[str, Path]) -> None:
