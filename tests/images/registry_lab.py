@@ -50,8 +50,8 @@ class Server:
     stages: OpenStages
     name: str = "airflow-ml"
     environment: Mapping[str, str] = field(default_factory=dict)
-    # What the stage signs with.
-    key: str = "v2.of-the-stage"
+    # What the stage signs with. As behind the first key of an installation, what has no signature is valid too.
+    key: str = "v2.of-the-stage,"
 
     def named(self, name: str, data: Data | None = None) -> "Server":
         return Server(self.network, self.address, data or self.data, self.stages, name)
@@ -110,15 +110,6 @@ class Server:
         """The history, oldest first."""
         tags = {key: value for key, value in self.model()["tags"].items() if key.startswith("champion.")}
         return [json.loads(tags[key]) for key in sorted(tags)]
-
-    def forget_signatures(self) -> None:
-        """Leave events and versions as an installation without a key wrote them."""
-        signatures = [key for key in self.model()["tags"] if key.startswith("signature.")]
-        for key in signatures:
-            self.rest("api/2.0/mlflow/registered-models/set-tag", {"name": self.name, "key": key, "value": ""})
-        for version in self.registry("list").line["versions"]:
-            of_version = {"version": str(version["version"]), "key": "airflow_ml.signature", "value": ""}
-            self.rest("api/2.0/mlflow/model-versions/set-tag", {"name": self.name, **of_version})
 
     def borrow(self, lender: "Server", count: int) -> None:
         """Versions of a registered model of its own that have the files of the lender's first; without a container."""

@@ -391,7 +391,6 @@ def test_version_without_its_files_cannot_be_promoted(server: Server) -> None:
 def test_what_is_older_than_the_key_is_valid_until_it_is_signed(server: Server, tmp_path: Path) -> None:
     made = server.named("signed", copy(server.data, tmp_path))
     made.promote(made.register()["version"])
-    made.forget_signatures()
     made.key = "a-key-of-the-stage"
     assert "is not signed with the key" in made.registry("resolve", code=BAD_INPUT).log
     assert "is not signed with the key" in made.registry("sign", "--check", code=BAD_INPUT).log
