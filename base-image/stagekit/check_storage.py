@@ -97,7 +97,7 @@ def _lead(meeting: Path, args: Namespace) -> Seen:
             same = ["-m", "stagekit.check_storage", "--meet", meeting.name, "--changes", str(args.changes)]
             command = [sys.executable, *same, "--data-dir", str(args.data_dir)]
             other = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _wait_for(meeting / JOINED, args.wait, "nobody joined")
+        _wait_for(meeting / JOINED, args.wait, "nobody joined", do="run the same command on the other host meanwhile")
         _write(meeting / BEGUN, "")
         ours = _change(meeting, args.changes)
         theirs = Seen(**json.loads(_wait_for(meeting / SEEN, args.wait, "the other process did not end")))
@@ -124,6 +124,12 @@ def _join(meeting: Path, args: Namespace) -> Seen:
             f"two processes have met at {meeting.name} already",
             expected="a word for each check",
             do="choose another word, on both hosts",
+        ) from None
+    except FileNotFoundError:
+        raise StageError(
+            f"the host that was first at {meeting.name} has just ended its check",
+            expected="that it waits",
+            do="run the command again, on both hosts",
         ) from None
     _wait_for(meeting / BEGUN, args.wait, "the host that was here first does not answer")
     _write(meeting / SEEN, json.dumps(asdict(_change(meeting, args.changes))))
@@ -165,7 +171,7 @@ def _write(path: Path, text: str) -> None:
     fsync(path.parent)
 
 
-def _wait_for(path: Path, seconds: float, otherwise: str) -> str:
+def _wait_for(path: Path, seconds: float, otherwise: str, do: str = "look at the other process") -> str:
     """The content of a file, once it is there. Errors: StageError after so many seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -173,7 +179,7 @@ def _wait_for(path: Path, seconds: float, otherwise: str) -> str:
             return path.read_text()
         except FileNotFoundError:
             time.sleep(0.05)
-    raise StageError(f"{otherwise}: {path} did not appear within {seconds:g} s", do="look at the other process")
+    raise StageError(f"{otherwise}: {path} did not appear within {seconds:g} s", do=do)
 
 
 def _judge(args: Namespace, seen: Seen) -> None:

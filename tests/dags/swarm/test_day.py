@@ -24,6 +24,8 @@ from tests.harness import PATIENCE_S, ROOT, images
 DS = "2026-11-21"
 # As many as tasks run at once, so that they meet, and Swarm spreads them.
 SHARDS = 4
+# A busy machine answers late: a node that is alive must not count as lost.
+LOST_S = 20
 # Each stage reads what another node has written; training and prediction have two nodes to run on.
 NODES = ("generator:node.hostname==node2 preprocessing:node.hostname==node3 report:node.hostname==node3 "
          "training:node.hostname!=node1 prediction:node.hostname!=node1")  # fmt: skip
@@ -32,8 +34,9 @@ TASKS_OF_NODES = {
     "node2": {"generate"},
     "node3": {"prepare", "split", "features_shards", "features", "label", "page"},
 }
-TASKS_OF_TWO_NODES = {"train", "predict_shards"}
-TASKS_OF_EITHER = {"validate", "predict", "evaluate"}
+# Its node is killed, so its next try runs on the other one.
+TASK_OF_BOTH = "train"
+TASKS_OF_EITHER = {"validate", "predict_shards", "predict", "evaluate"}
 MADE = {"raw", "processed", "models", "features", "predictions", "shards", "labels", "reports"}
 
 
@@ -94,7 +97,7 @@ def swarm_day(lab: Lab) -> Iterator[SwarmDay]:
         "ML_DATA_MOUNT": str(lab.data),
         "ML_STAGE_MEMORY": "1g",
         "ML_STAGE_CONSTRAINTS": NODES,
-        "ML_NODE_LOST_SECONDS": "3",
+        "ML_NODE_LOST_SECONDS": str(LOST_S),
         "ML_PARALLELISM": "4",
     }
     with stack_on(lab.manager, settings) as airflow:
@@ -132,13 +135,12 @@ def test_day_completes_although_the_node_of_its_training_dies(tries: dict[str, i
 
 
 def test_stages_run_where_the_setting_says(swarm_day: SwarmDay, tries: dict[str, int]) -> None:
-    assert tries.keys() >= TASKS_OF_TWO_NODES.union(TASKS_OF_EITHER, *TASKS_OF_NODES.values())
+    assert tries.keys() >= {TASK_OF_BOTH}.union(TASKS_OF_EITHER, *TASKS_OF_NODES.values())
     ran = {node.name: swarm_day.ran(node) for node in swarm_day.lab.nodes}
     for node, tasks in ran.items():
         assert tasks >= TASKS_OF_NODES[node], node
         assert not tasks & set().union(*(others for name, others in TASKS_OF_NODES.items() if name != node)), node
-    for task in TASKS_OF_TWO_NODES:
-        assert [node for node, tasks in ran.items() if task in tasks] == ["node2", "node3"], task
+    assert [node for node, tasks in ran.items() if TASK_OF_BOTH in tasks] == ["node2", "node3"]
     assert not TASKS_OF_EITHER & ran["node1"]
 
 
