@@ -46,6 +46,15 @@ def outside_of_make() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
 
 
+def copy_tool(folder: Path) -> None:
+    """Put the host tool into a checkout of its own, without settings, with what its commands read of a checkout."""
+    for part in ("airflow_ml", "setup"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "base-image" / "stagekit").mkdir(parents=True)
+    for name in ("airflow-ml", ".env.example", "docker-compose.yml", "base-image/stagekit/progress.py"):
+        shutil.copy(ROOT / name, folder / name)
+
+
 def image_lock() -> dict[str, dict[str, Any]]:
     """The entries of the image lock, by name. A missing lock is an error: no test is skipped for lack of images."""
     if not LOCK.exists():

@@ -15,7 +15,7 @@ import pytest
 from airflow_ml import backup, common, machine, make_env, restore, stack
 from airflow_ml.common import ROOT, AirflowMlError, read_env
 
-from tests.harness import PATIENCE_S
+from tests.harness import PATIENCE_S, copy_tool
 
 TAKE = """
 import contextlib, sys
@@ -33,12 +33,9 @@ OTHERS = ("COMPOSE_PROJECT_NAME", "ML_DATA", "ML_DATA_MOUNT", "ML_AIRFLOW_PORT",
 def checkout(tmp_path: Path) -> Path:
     """The tool in a folder of its own, without settings."""
     folder = tmp_path / "checkout"
-    for part in ("airflow_ml", "setup"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_tool(folder)
     (folder / "dags").mkdir()
-    (folder / "base-image" / "stagekit").mkdir(parents=True)
-    for name in (".env.example", "docker-compose.yml", "dags/rules.json", "base-image/stagekit/progress.py"):
-        shutil.copy(ROOT / name, folder / name)
+    shutil.copy(ROOT / "dags" / "rules.json", folder / "dags" / "rules.json")
     return folder
 
 

@@ -1,7 +1,6 @@
 """Commands that change `.env` do so one after the other, in processes of their own; who waits says for whom."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from airflow_ml import make_env
-from airflow_ml.common import ROOT, read_env
+from airflow_ml.common import read_env
 
-from tests.harness import PATIENCE_S
+from tests.harness import PATIENCE_S, copy_tool
 
 NOWHERE = "unix:///nonexistent/docker.sock"
 # A rotation that has written both keys and still encrypts; it goes on when its input ends.
@@ -36,10 +35,7 @@ CHANGE = "from airflow_ml.make_env import change_settings as c; c(ROOT / '.env',
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The tool in a folder of its own, with settings."""
-    shutil.copytree(ROOT / "airflow_ml", tmp_path / "airflow_ml", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "setup", tmp_path / "setup")
-    for name in ("airflow-ml", ".env.example", "docker-compose.yml"):
-        shutil.copy(ROOT / name, tmp_path / name)
+    copy_tool(tmp_path)
     make_env.make_env(tmp_path)
     return tmp_path
 

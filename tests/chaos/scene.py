@@ -16,6 +16,7 @@ from airflow_ml.alerts import read_alerts
 from airflow_ml.common import AirflowMlError
 
 from tests.dags.swarm.lab import Node, swarm_of_three
+from tests.dags.swarm.stack_on_node import STAGES, load, stack_on
 from tests.end_to_end.conftest import (
     DAGS,
     FEW_TREES,
@@ -29,7 +30,6 @@ from tests.end_to_end.conftest import (
     write_rules,
 )
 from tests.harness import ROOT, docker, images
-from tests.nightly.stack_on_node import STAGES, load, stack_on
 
 from .machine import build_clock, make_disks, remove_disks, set_clock
 

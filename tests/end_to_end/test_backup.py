@@ -19,7 +19,7 @@ from airflow_ml.common import AirflowMlError, read_env
 from airflow_ml.images.lock import revision_of
 from airflow_ml.secret_files import setting
 
-from tests.harness import ROOT, Data, Finished, docker, page_login, wait_until
+from tests.harness import ROOT, Data, Finished, copy_tool, docker, page_login, wait_until
 
 from .conftest import (
     COMMAND_TIMEOUT_S,
@@ -75,12 +75,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def other(backup: Path, checkout: Path) -> Iterator[Airflow]:
+def other(backup: Path, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     """The Airflow of the restored stack. In its backup is no key, as in one of an installation that never signed."""
-    settings = (backup / SETTINGS).read_text()
-    change_backup(backup, SETTINGS, re.sub(r"(?m)^ML_REGISTRY_KEY=.*$", "ML_REGISTRY_KEY=", settings).encode())
+    unsigned = shutil.copytree(backup, tmp_path_factory.mktemp("backups") / "unsigned")
+    settings = (unsigned / SETTINGS).read_text()
+    change_backup(unsigned, SETTINGS, re.sub(r"(?m)^ML_REGISTRY_KEY=.*$", "ML_REGISTRY_KEY=", settings).encode())
     try:
-        done = tool("restore", backup, elsewhere=True, checkout=checkout)
+        done = tool("restore", unsigned, elsewhere=True, checkout=checkout)
         assert done.returncode == 0, done.stderr
         own = {name: value for name, value in ELSEWHERE.items() if name not in os.environ or os.environ[name] != value}
         assert read_env(checkout / ".env").items() >= own.items(), "the next command needs no variable"
@@ -303,8 +304,7 @@ def test_restore_overwrites_nothing(backup: Path, stack: Stack) -> None:
 
 def test_refused_restore_leaves_nothing_behind(backup: Path, stack: Stack, tmp_path: Path) -> None:
     """The settings of the backup once stayed as `.env` on a machine that had none."""
-    for part in ("airflow-ml", "airflow_ml", "setup", ".env.example"):
-        (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, tmp_path / part)
+    copy_tool(tmp_path)
     before = sorted(tmp_path.iterdir())
     command = [tmp_path / "airflow-ml", "restore", backup]
     done = subprocess.run(

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.harness import PATIENCE_S, ROOT, docker, images
+from tests.harness import PATIENCE_S, ROOT, copy_tool, docker, images
 
 
 @dataclass
@@ -42,10 +41,7 @@ class Small:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Small]:
     one = Small(tmp_path, f"airflow-ml-test-{uuid4().hex[:12]}")
-    shutil.copytree(ROOT / "airflow_ml", tmp_path / "airflow_ml", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "setup", tmp_path / "setup")
-    for name in ("airflow-ml", ".env.example", "docker-compose.yml"):
-        shutil.copy(ROOT / name, tmp_path / name)
+    copy_tool(tmp_path)
     services = [path.parent.name for path in ROOT.glob("services/*/Dockerfile")]
     lines = [f"ML_{name.upper().replace('-', '_')}_IMAGE=none:none\n" for name in services]
     (tmp_path / ".env").write_text(f"ML_DATA={one.name}\n{''.join(lines)}")

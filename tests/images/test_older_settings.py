@@ -1,26 +1,17 @@
 """Commands in a checkout whose `.env` an earlier version wrote."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.harness import PATIENCE_S, ROOT
-
-
-def checkout_in(folder: Path) -> None:
-    """The tool in a folder of its own, without settings."""
-    shutil.copytree(ROOT / "airflow_ml", folder / "airflow_ml", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("airflow-ml", ".env.example", "docker-compose.yml"):
-        shutil.copy(ROOT / name, folder / name)
-    shutil.copytree(ROOT / "setup", folder / "setup")
+from tests.harness import PATIENCE_S, ROOT, copy_tool
 
 
 def test_stack_is_stopped_although_a_setting_is_missing(tmp_path: Path) -> None:
-    checkout_in(tmp_path)
+    copy_tool(tmp_path)
     images = "".join(
         f"ML_{path.parent.name.upper().replace('-', '_')}_IMAGE=none:none\n"
         for path in ROOT.glob("services/*/Dockerfile")
@@ -44,7 +35,7 @@ def test_stack_is_stopped_although_a_setting_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [["status"], ["logs", "scheduler"], ["doctor"]])
 def test_setting_that_is_missing_is_named_by_what_shows_the_stack(tmp_path: Path, command: list[str]) -> None:
     """They said that nothing was started: as after `git pull`, and before `make up` adds what is new."""
-    checkout_in(tmp_path)
+    copy_tool(tmp_path)
     (tmp_path / ".env").write_text("ML_AIRFLOW_IMAGE=none:none\n")
     environment = {name: value for name, value in os.environ.items() if name != "COMPOSE_PROJECT_NAME"}
     done = subprocess.run(

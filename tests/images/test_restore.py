@@ -12,7 +12,7 @@ import pytest
 from airflow_ml.common import restore_marker
 from airflow_ml.secret_files import write_secrets
 
-from tests.harness import PATIENCE_S, ROOT, docker
+from tests.harness import PATIENCE_S, ROOT, copy_tool, docker
 
 # No file may get a byte, as on a disk that is full; pipes are not files.
 FULL_DISK = ("bash", "-c", 'ulimit -f 0; exec "$@"', "bash")
@@ -30,10 +30,7 @@ def theirs() -> Iterator[str]:
 def test_restore_that_cannot_write_the_settings_removes_nothing_of_others(theirs: str, tmp_path: Path) -> None:
     """It once removed the default volume, although the backup names another one."""
     checkout, backup = tmp_path / "checkout", tmp_path / "backup"
-    shutil.copytree(ROOT / "airflow_ml", checkout / "airflow_ml", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "setup", checkout / "setup")
-    for name in ("airflow-ml", "docker-compose.yml"):
-        shutil.copy(ROOT / name, checkout / name)
+    copy_tool(checkout)
     example = (ROOT / ".env.example").read_text().replace("ML_DATA=data\n", f"ML_DATA={theirs}\n")
     (checkout / ".env.example").write_text(example)
     backup.mkdir()
