@@ -3,7 +3,8 @@
 FOLDER is what `./airflow-ml backup` made. If there is no `.env`, the command takes the backup's, with this machine's
 Docker socket, and with the COMPOSE_PROJECT_NAME, ML_DATA and ports that the environment gives. If there is one, it must
 have the same ML_FERNET_KEY and ML_REGISTRY_KEY: without them Airflow cannot read its connections, and the stage
-registry refuses each promotion. `dags/rules.json` becomes the backup's.
+registry refuses each promotion. What a backup has without a signature, `up` signs with the key that is there.
+`dags/rules.json` becomes the backup's.
 
 With --databases the command replaces both databases of this installation and nothing else. This is the way to a newer
 major version of Postgres. If it fails after the removal, this installation has no database: run it again. Until it has
@@ -51,7 +52,15 @@ from airflow_ml.common import (
 )
 from airflow_ml.doctor import PORTS, major
 from airflow_ml.images.lock import revision_of
-from airflow_ml.make_env import data_mount, docker_gid, docker_socket, make_data_folder, make_env
+from airflow_ml.make_env import (
+    SIGNING,
+    change_settings,
+    data_mount,
+    docker_gid,
+    docker_socket,
+    make_data_folder,
+    make_env,
+)
 from airflow_ml.progress import reading, say, show
 from airflow_ml.secret_files import remove_secrets, write_secrets
 from airflow_ml.stack import compose, must_compose, unhealthy_services
@@ -59,7 +68,7 @@ from airflow_ml.up import start
 
 OURS = ROOT / ".env"
 # What is in the databases was encrypted or signed with these.
-KEYS = ("ML_FERNET_KEY", "ML_REGISTRY_KEY")
+KEYS = ("ML_FERNET_KEY", SIGNING)
 ANOTHER = "restore another backup; what this one has made is removed"
 AGAIN = "run it again, or with another backup; the databases are removed, data and MLflow's files are as they were"
 
@@ -96,6 +105,7 @@ def restore_all(folder: Path, index: Mapping[str, Any]) -> None:
         take_rules(folder, undo)
         # Only from here on compose has the settings that were checked: before, it could name what belongs to others.
         undo.callback(remove, data)
+        accept_unsigned(folder)
         machine.images()
         require_postgres(index)
         write_secrets()
@@ -116,6 +126,7 @@ def replace_databases(folder: Path, index: Mapping[str, Any]) -> None:
         require_readable(folder, image)
         remove_databases(folder)
         undo.callback(remove_databases, folder)
+        accept_unsigned(folder)  # not before: until then what is here is signed
         fill_databases(folder, do=AGAIN)
         undo.pop_all()
 
@@ -200,12 +211,24 @@ def require_own_settings(folder: Path, databases: bool) -> None:
     if not OURS.exists():
         return
     ours, theirs = read_env(OURS), read_env(folder / SETTINGS)
-    if other := [key for key in KEYS if ours.get(key, "") != theirs.get(key, "")]:
+    if other := [key for key in KEYS if not fits(ours.get(key, ""), theirs.get(key, ""), key)]:
         keys = " and ".join(other)
         do = f"move {OURS} away; the backup's takes its place"
         if databases:
             do = f"take a new backup; or keep a copy of {OURS}, then put {keys} of {folder / SETTINGS} into {OURS}"
         raise AirflowMlError(f"{OURS} has another {keys} than the backup", do=do)
+
+
+def fits(ours: str, theirs: str, key: str) -> bool:
+    """Whether what one key has encrypted or signed is valid with the other; a comma behind it says no other."""
+    return ours.rstrip(",") == theirs.rstrip(",") or (key == SIGNING and not theirs)
+
+
+def accept_unsigned(folder: Path) -> None:
+    """Have `up` sign what is in a backup that was taken before everything was signed."""
+    ours, theirs = (read_env(path).get(SIGNING, "") for path in (OURS, folder / SETTINGS))
+    if (not theirs or theirs.endswith(",")) and not ours.endswith(","):
+        change_settings(OURS, {SIGNING: f"{ours},"})
 
 
 def take_settings(folder: Path) -> None:

@@ -75,11 +75,11 @@ def sign_what_is_older() -> None:
     MLflow as it is now is trusted, as it was before. If the command is interrupted, the next call goes on.
     Errors: AirflowMlError, also for a malformed event.
     """
-    key = secret_values()[SIGNING]
-    if not key.endswith(","):
-        return
-    require_in_file([SIGNING])
     with only_change():
+        key = secret_values()[SIGNING]  # not before: a rotation may have made another meanwhile
+        if not key.endswith(","):
+            return
+        require_in_file([SIGNING])
         wait_for_registry()
         signed = ask_registry("sign")
         set_values({SIGNING: key.rstrip(",")})

@@ -116,6 +116,42 @@ def test_backup_with_another_key_is_refused(key: str, tmp_path: Path, monkeypatc
         restore.require_own_settings(tmp_path, databases)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "after"),
+    [
+        ("v2.X", "v2.X", "v2.X"),
+        ("v2.X,", "v2.X", "v2.X,"),
+        ("v2.X", "v2.X,", "v2.X,"),
+        ("v2.X,", "v2.X,", "v2.X,"),
+        ("v2.X", "", "v2.X,"),
+        ("v2.X,", "", "v2.X,"),
+        ("v2.X,v2.W", "", "v2.X,v2.W,"),
+    ],
+)
+def test_backup_of_before_the_first_signature_is_restored_twice(
+    ours: str, theirs: str, after: str, engine: "Engine"
+) -> None:
+    """After a restore that failed, and after `make up`, the same command was refused: "another ML_REGISTRY_KEY"."""
+    (engine.folder / "env").write_text(f"ML_REGISTRY_KEY={theirs}\n")
+    engine.index()
+    restore.OURS.write_text(f"ML_REGISTRY_KEY={ours}\n")
+    engine.fails = "--dbname=mlflow"
+    with pytest.raises(AirflowMlError, match="it failed"):
+        engine.restore()
+    engine.fails = "none of them"
+    assert engine.restore() == 0
+    assert read_env(restore.OURS)["ML_REGISTRY_KEY"] == after
+
+
+def test_key_accepts_nothing_unsigned_before_the_databases_are_removed(engine: "Engine") -> None:
+    """Otherwise the next `make up` would sign what is in MLflow without a check."""
+    restore.OURS.write_text("ML_REGISTRY_KEY=v2.X\n")
+    engine.fails = "--file=/dev/null"
+    with pytest.raises(AirflowMlError):
+        engine.restore()
+    assert read_env(restore.OURS)["ML_REGISTRY_KEY"] == "v2.X"
+
+
 def test_what_a_killed_backup_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     """It has every secret, and its name is hidden."""
     left, living, strange = (tmp_path / f".{name}.partial" for name in ("left", "living", "strange"))
@@ -141,6 +177,9 @@ def test_what_a_killed_backup_left_is_removed_and_nothing_else(tmp_path: Path) -
 def test_restore_names_the_revision_that_made_the_backup(revision: str | None) -> None:
     said = restore.made_with({"revision": revision})
     assert said == "" if revision is None else said.startswith(", made with revision of-another; this is revision ")
+
+
+FILES = ("airflow.dump", "mlflow.dump", "env")
 
 
 class Engine:
@@ -171,6 +210,12 @@ class Engine:
         if self.run(*command).returncode:
             raise AirflowMlError("it failed", do=do)
 
+    def index(self) -> None:
+        """Write the index of the backup as it is."""
+        files = {name: {"sha256": backup.file_digest(self.folder / name)} for name in FILES}
+        made = {"version": backup.VERSION, "created": "2026-11-27", "postgres": "postgres (PostgreSQL) 15.14"}
+        (self.folder / backup.INDEX).write_text(json.dumps({**made, "files": files}))
+
     def number_of(self, words: str) -> int:
         """How many commands have the words."""
         return sum(words in command for command in self.commands)
@@ -184,18 +229,11 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """An installation and its backup, of Postgres 15, in folders of their own."""
     folder = tmp_path / "backup"
     folder.mkdir()
-    for name in ("airflow.dump", "mlflow.dump", "env"):
+    for name in FILES:
         (folder / name).touch()
-    files = {path.name: {"sha256": backup.file_digest(path)} for path in folder.iterdir()}
-    index = {
-        "version": backup.VERSION,
-        "created": "2026-11-27",
-        "postgres": "postgres (PostgreSQL) 15.14",
-        "files": files,
-    }
-    (folder / "backup.json").write_text(json.dumps(index))
-    (tmp_path / ".env").touch()
+    (tmp_path / ".env").write_text("ML_REGISTRY_KEY=\n")
     made = Engine(folder)
+    made.index()
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", "airflow-ml")
     monkeypatch.setattr(restore, "OURS", tmp_path / ".env")
     for module in (common, stack, backup):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from airflow_ml import make_env
-from airflow_ml.common import read_env
+from airflow_ml.common import only_change, read_env
 
 from tests.harness import PATIENCE_S, copy_tool
 
@@ -29,6 +29,7 @@ with only_change(root):
 """
 IMAGES = "from airflow_ml.images.lock import write_service_images as w; w(ROOT, {'airflow': 'airflow-ml-airflow:1'})"
 MAKE = "from airflow_ml.make_env import make_env; make_env(ROOT)"
+SIGN = "from airflow_ml.rotate import sign_what_is_older; sign_what_is_older()"
 CHANGE = "from airflow_ml.make_env import change_settings as c; c(ROOT / '.env', {'ML_PARALLELISM': '2'})"
 
 
@@ -81,6 +82,19 @@ def test_command_waits_for_a_rotation_and_keeps_its_key(command: list[str], chec
         second.communicate(timeout=PATIENCE_S)
     assert read_env(checkout / ".env")["ML_FERNET_KEY"] == "new"
     assert second.returncode == (1 if "./airflow-ml" in command else 0), "without an engine a command fails"
+
+
+def test_first_signing_that_waits_for_a_rotation_keeps_its_key(checkout: Path) -> None:
+    """It once wrote the key of before into `.env`: every signature was of one that then was in no file."""
+    make_env.change_settings(checkout / ".env", {"ML_REGISTRY_KEY": "old,"})
+    command, environment = [sys.executable, "-c", SIGN], {**os.environ, "DOCKER_HOST": NOWHERE}
+    with only_change(checkout):
+        waiting = subprocess.Popen(command, cwd=checkout, env=environment, text=True, stderr=subprocess.PIPE)
+        assert waiting.stderr is not None
+        assert waiting.stderr.readline().startswith("waiting for another change of .env")
+        make_env.change_settings(checkout / ".env", {"ML_REGISTRY_KEY": "new"})
+    said = waiting.communicate(timeout=PATIENCE_S)[1]
+    assert (waiting.returncode, read_env(checkout / ".env")["ML_REGISTRY_KEY"]) == (0, "new"), said
 
 
 def test_lock_of_a_process_that_was_killed_is_free(checkout: Path) -> None:
