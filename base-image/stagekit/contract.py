@@ -243,7 +243,7 @@ SHAPES: Mapping[str, Any] = MappingProxyType(
             "ds": str,
             "days": [str],
             "confirmed": [{**BREACH, "days": [str]}],
-            # Of older images, which counted days that agree.
+            # What the day crosses without enough evidence.
             "unconfirmed": Maybe([{**BREACH, "days": [str]}]),
         },
         "params.json": {

@@ -18,8 +18,13 @@ UNUSABLE = ("malformed", "missing", "unreadable", "repeated", "without_predictio
 SHOWN_CLASSES, SHOWN_CHARACTERS = 3, 200
 PARTIAL = '"partial": true of the target in schema.json says that labels may come later or never'
 
+# `what` of the breaches that `confirm` can measure on the rows of more days.
+DRIFT, LIMITS_OF_FIGURES, NOT_MEASURED = ("feature_psi", "score_psi"), ("most_drop", "floors"), "not_measured"
+
 Breach = dict[str, Any]
 Crossed = tuple[Breach, bool]
+# What a breach is about: its `what` and its `subject`.
+Subject = tuple[str, str]
 
 
 def find_breaches(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> list[Breach]:
@@ -40,6 +45,14 @@ def find_crossed(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Ite
     if not evaluation["trained_on_day"]:
         yield from _of_metrics(evaluation, rules)
     yield from _of_missing_figures(evaluation, rules)
+
+
+def bins_of(evaluation: Mapping[str, Any], subject: Subject) -> Mapping[str, Any] | None:
+    """The shares of the bins that a breach of drift is about; None if the day has none."""
+    drift, (what, name) = evaluation.get("drift"), subject
+    if not drift or what == "score_psi":
+        return drift["score"] if drift else None
+    return next((feature for feature in drift["features"] if feature["name"] == name), None)
 
 
 def _breach(what: str, subject: str, value: float, limit: float, text: str) -> Breach:
@@ -113,7 +126,7 @@ def _of_missing_figures(evaluation: Mapping[str, Any], rules: Mapping[str, Any])
             is_proven = _absence(metrics, evaluation["trained"]) < 1 - rules["confidence"]
         else:
             continue
-        yield _breach("not_measured", metric, 0, 0, f"{metric} was not measured: {why}"), is_proven
+        yield _breach(NOT_MEASURED, metric, 0, 0, f"{metric} was not measured: {why}"), is_proven
 
 
 def _absence(metrics: Mapping[str, Any], trained: Mapping[str, Any]) -> float:

@@ -2,26 +2,24 @@
 
 A day of few rows says little: what it crosses, chance may explain. Such a limit is judged again on the rows of the day
 and the day before together, then of one more day, and so on, until they decide: the limit is no longer crossed, or it
-is by more than chance explains. Loads numpy only if a day alone cannot decide.
+is by more than chance explains. What they never decide is unconfirmed. Loads numpy only if a day alone cannot decide.
 """
 
 import logging
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stagekit import META, BadInput, Partition, Publication, StageError, publish, read_partition
 from stagekit.contract import read_document, write_document
 
-from breaches import Breach, find_crossed
+from breaches import DRIFT, LIMITS_OF_FIGURES, NOT_MEASURED, Breach, Crossed, Subject, bins_of, find_crossed
 from rules import MONITORING, read_rules
 
 EVALUATION_FILE, BREACHES_FILE = "evaluation.json", "breaches.json"
-DRIFT = ("feature_psi", "score_psi")
 
 Evaluation = Mapping[str, Any]
-Subject = tuple[str, str]
 
 log = logging.getLogger("prediction")
 
@@ -32,12 +30,13 @@ def confirm(args: Namespace) -> Mapping[str, Any]:
     evaluated = read_partition(args.data_dir, f"reports/{args.ds}", [EVALUATION_FILE])
     read = [evaluated]
     # What is read depends on what it says, and the inputs of the step are what was read.
-    confirmed = decide(_evaluations(args.data_dir, args.ds, read), rules)
+    confirmed, unconfirmed = decide(_evaluations(args.data_dir, args.ds, read), rules)
 
     def work(publication: Publication) -> Mapping[str, Any]:
         days = [day.name.removeprefix("reports/") for day in read]
-        content = {"version": 1, "ds": args.ds, "rule": rules["days"], "days": days, "confirmed": confirmed}
-        write_document(publication.path(BREACHES_FILE), content)
+        content = {"version": 1, "ds": args.ds, "rule": rules["days"], "days": days}
+        found = {"confirmed": confirmed, "unconfirmed": unconfirmed}
+        write_document(publication.path(BREACHES_FILE), {**content, **found})
         for breach in confirmed:
             log.warning("%s", breach["text"])
         return {"days": days, "breaches": [breach["text"] for breach in confirmed]}
@@ -60,31 +59,52 @@ def _evaluations(root: Path, ds: str, read: list[Partition]) -> Iterator[Evaluat
         yield evaluation
 
 
-def decide(newest_first: Iterator[Evaluation], rules: Mapping[str, Any]) -> list[Breach]:
-    """The breaches of the newest day, each with the `days` whose rows it was measured on.
+def decide(newest_first: Iterator[Evaluation], rules: Mapping[str, Any]) -> tuple[list[Breach], list[Breach]]:
+    """The breaches of the newest day, and what it crosses without enough evidence, each with the `days` measured.
 
-    Takes as many evaluations as are needed, of days that the same model has scored. Errors: BadInput.
+    Takes as many evaluations as are needed, of days that the same model has scored. For each limit, only days with rows
+    to measure it on count. Errors: BadInput.
     """
-    days = [next(newest_first)]
-    confirmed = [{**breach, "days": [days[0]["ds"]]} for breach in days[0]["breaches"]]
-    undecided = _undecided(days[0], rules) - {_subject(breach) for breach in confirmed}
-    while undecided and len(days) < rules["days"]:
+    newest = next(newest_first)
+    confirmed = [{**breach, "days": [newest["ds"]]} for breach in newest["breaches"]]
+    known = {_subject(breach) for breach in confirmed}
+    crossed = _crossed(newest, {}, rules) if "labelled" in newest else []  # an older image has none
+    unproven = {_subject(one): {**one, "days": [newest["ds"]]} for one, is_proven in crossed if not is_proven}
+    unproven = {subject: one for subject, one in unproven.items() if subject not in known}
+    measured = {subject: [newest] for subject in _open(unproven) if _adds(newest, newest, subject)}
+    while growing := {subject for subject, days in measured.items() if len(days) < rules["days"]}:
         before = next(newest_first, None)
-        if before is None or not _same_model(before, days[0]):
+        if before is None or not _same_model(before, newest):
             break
-        days.append(before)
-        crossed = [one for one in _crossed(days, undecided, rules) if _subject(one[0]) in undecided]
-        confirmed += [_of_days(breach, days) for breach, is_proven in crossed if is_proven]
-        undecided = {_subject(breach) for breach, is_proven in crossed if not is_proven}
-    return confirmed
+        pooled = {subject: [*measured[subject], before] for subject in growing if _adds(before, newest, subject)}
+        for subject in pooled:
+            del measured[subject]
+            unproven.pop(subject, None)
+        for breach, is_proven in _crossed(newest, pooled, rules):
+            subject = _subject(breach)
+            if subject not in pooled:
+                continue
+            if is_proven:
+                confirmed.append(_of_days(breach, pooled[subject]))
+            else:
+                unproven[subject] = _of_days(breach, pooled[subject])
+        measured |= {subject: pooled[subject] for subject in _open(unproven) if subject in pooled}
+    # A figure without a value crosses no limit; the page says that it was not measured.
+    return confirmed, [breach for (what, _), breach in unproven.items() if what != NOT_MEASURED]
 
 
-def _undecided(day: Evaluation, rules: Mapping[str, Any]) -> set[Subject]:
-    """What the day crosses by no more than chance explains, as far as rows of more days can be added."""
-    if "labelled" not in day:  # of an older image
-        return set()
-    found = {_subject(breach) for breach, is_proven in _crossed([day], set(), rules) if not is_proven}
-    return {subject for subject in found if subject[0] in DRIFT or day["labelled"]}
+def _open(unproven: Collection[Subject]) -> list[Subject]:
+    """What rows of more days may decide: a figure without a value may break each of its limits once it has one."""
+    without_value = [figure for what, figure in unproven if what == NOT_MEASURED]
+    return [*unproven, *((what, figure) for figure in without_value for what in LIMITS_OF_FIGURES)]
+
+
+def _adds(day: Evaluation, newest: Evaluation, subject: Subject) -> bool:
+    """Whether a day has rows that can be measured with those of the newest day."""
+    if subject[0] not in DRIFT:
+        return bool(day.get("labelled"))
+    ours, theirs = bins_of(newest, subject), bins_of(day, subject)
+    return bool(ours and theirs and all(ours[key] == theirs[key] for key in ("labels", "expected")))
 
 
 def _same_model(one: Evaluation, other: Evaluation) -> bool:
@@ -92,17 +112,20 @@ def _same_model(one: Evaluation, other: Evaluation) -> bool:
 
 
 def _crossed(
-    days: Sequence[Evaluation], undecided: set[Subject], rules: Mapping[str, Any]
-) -> list[tuple[Breach, bool]]:
-    """What the days together cross. Errors: BadInput if an evaluation is not as `evaluate` writes it."""
+    newest: Evaluation, pooled: Mapping[Subject, Sequence[Evaluation]], rules: Mapping[str, Any]
+) -> list[Crossed]:
+    """What the newest day crosses, measured for each subject on its days in `pooled`, if there are any.
+
+    Errors: BadInput if an evaluation is not as `evaluate` writes it.
+    """
     try:
-        if len(days) == 1:
-            return list(find_crossed(days[0], rules))
+        if not pooled:
+            return list(find_crossed(newest, rules))
         from pooling import pool
 
-        return list(find_crossed(pool(days, undecided, rules), rules))
+        return list(find_crossed(pool(newest, pooled, rules), rules))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        names = " to ".join(sorted({days[-1]["ds"], days[0]["ds"]}))
+        names = " to ".join(sorted({day["ds"] for days in [[newest], *pooled.values()] for day in (days[-1], days[0])}))
         raise BadInput(
             f"evaluation.json of reports/{names} cannot be used: {error!r}",
             expected="figures as `evaluate` writes them",

@@ -4,11 +4,12 @@ Rows in bins are added, and labelled rows are put together. So each figure, its 
 that of one day with the rows of all.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from breaches import DRIFT, Subject, bins_of
 from drift import psi, psi_by_chance
 from intervals import intervals
 from metrics import FIGURES, LabelledRows, rounded
@@ -31,51 +32,40 @@ def describe_labelled(rows: LabelledRows) -> dict[str, Any] | None:
     }
 
 
-def pool(days: Sequence[Evaluation], subjects: Collection[tuple[str, str]], rules: Mapping[str, Any]) -> dict[str, Any]:
-    """The evaluation of the days together, the newest first, as far as the rules look at it for these subjects.
+def pool(newest: Evaluation, days: Mapping[Subject, Sequence[Evaluation]], rules: Mapping[str, Any]) -> dict[str, Any]:
+    """The evaluation of the newest day, with each subject of `days` measured on its days together.
 
-    Errors: ValueError, OverflowError if the numbers of a day cannot be.
+    What else it has is of the newest day alone. Errors: ValueError, OverflowError if the numbers of a day cannot be.
     """
-    newest = days[0]
-    return {
-        **newest,
-        "rows": sum(day["rows"] for day in days),
-        "drift": _drift(days, subjects, rules) if newest["drift"] else None,
-        "metrics": _metrics(days, rules) if newest.get("labelled") else newest["metrics"],
-    }
+    found = dict(newest)
+    if drift := {subject: of for subject, of in days.items() if subject[0] in DRIFT}:
+        found["drift"] = _drift(newest, drift, rules)
+    if figures := next((of for subject, of in days.items() if subject[0] not in DRIFT), None):
+        found["metrics"] = _metrics(figures, rules)
+    return found
 
 
 def _drift(
-    days: Sequence[Evaluation], subjects: Collection[tuple[str, str]], rules: Mapping[str, Any]
+    newest: Evaluation, days: Mapping[Subject, Sequence[Evaluation]], rules: Mapping[str, Any]
 ) -> dict[str, Any]:
-    parts = {("score_psi", "score"): [(day["drift"]["score"], day["rows"]) for day in days if day["drift"]]}
-    for day in days:
-        for one in day["drift"]["features"] if day["drift"] else ():
-            parts.setdefault(("feature_psi", one["name"]), []).append((one, day["rows"]))
-    baseline = days[0]["trained"]["rows"]
-    found = {
-        about: {**of_days[0][0], **_shares(of_days, baseline, rules[about[0]], rules["confidence"])}
-        for about, of_days in parts.items()
-        if about in subjects
-    }
-    score = found.pop(("score_psi", "score"), days[0]["drift"]["score"])
+    baseline = newest["trained"]["rows"]
+    found = {}
+    for subject, of_days in days.items():
+        parts = [(bins, day["rows"]) for day in of_days if (bins := bins_of(day, subject))]
+        found[subject] = {**parts[0][0], **_shares(parts, baseline, rules[subject[0]], rules["confidence"])}
+    score = found.pop(("score_psi", "score"), newest["drift"]["score"])
     return {"features": list(found.values()), "score": score}
 
 
 def _shares(
     parts: Sequence[tuple[Mapping[str, Any], int]], baseline: int, limit: float, confidence: float
 ) -> dict[str, Any]:
-    """PSI of the rows of all days whose bins are those of the newest day, and what of it chance explains.
+    """PSI of the rows of all days, and what of it chance explains.
 
     What chance explains takes most of the time, and matters only above the limit.
     """
-    newest, _ = parts[0]
-    counts = [
-        _counts(part["actual"], rows)
-        for part, rows in parts
-        if (part["labels"], part["expected"]) == (newest["labels"], newest["expected"])
-    ]
-    expected, actual = _counts(newest["expected"], baseline), np.sum(counts, axis=0)
+    expected = _counts(parts[0][0]["expected"], baseline)
+    actual = np.sum([_counts(part["actual"], rows) for part, rows in parts], axis=0)
     if expected.min(initial=0) < 0 or actual.min(initial=0) < 0:
         raise ValueError(f"{min(expected.min(), actual.min())} rows in a bin")
     found = rounded(psi(expected / max(1, expected.sum()), actual / max(1, actual.sum())))
@@ -90,7 +80,7 @@ def _counts(shares: Sequence[float], rows: int) -> np.ndarray:
 
 def _metrics(days: Sequence[Evaluation], rules: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of the rules, of the labelled rows of all days."""
-    rows = _labelled([day["labelled"] for day in days if day.get("labelled")], days[0]["trained"]["classes"])
+    rows = _labelled([day["labelled"] for day in days], days[0]["trained"]["classes"])
     counts = np.bincount(rows.codes, minlength=len(rows.classes)).tolist()
     values = {name: FIGURES[name](rows) for name in (rules["metric"], *rules["floors"])}
     return {

@@ -94,7 +94,7 @@ def _warnings(lineage: Lineage) -> tuple[tuple[str, str], ...]:
 
 
 def breaches(day: Day) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """The thresholds that the day crossed: those that count, and those that an older image did not count yet."""
+    """The thresholds that the day crossed: with enough evidence, and without."""
     if day.breaches is None:
         return day.evaluation["breaches"], []
     return day.breaches["confirmed"], day.breaches.get("unconfirmed") or []

@@ -37,7 +37,7 @@ def headline(day: Day, charts: Mapping[str, str]) -> dict[str, Any]:
         found = plural(len(confirmed), "threshold was", "thresholds were")
         state, sign, word, text = "bad", "◆", f"{found} crossed.", ""
     elif unconfirmed:
-        state, sign, word, text = "fair", "▲", "Not confirmed.", "This day alone crossed a threshold."
+        state, sign, word, text = "fair", "▲", "Not confirmed.", "A threshold was crossed, without enough evidence."
     elif figures or unmeasured_share(evaluation) > MOST_UNMEASURED:
         state, sign, word, text = "fair", "▲", "Not everything was measured.", "No threshold was crossed."
     else:

@@ -159,7 +159,7 @@ FAULTS = {"drift": drift, "quality": quality, "empty": empty, "flip": flip}
 
 def alarms(day: dict[str, Any], before: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
     """What is alarmed on a day, as `confirm` decides it with the days before, the newest first."""
-    return {(one["what"], one["subject"]) for one in decide(iter([day, *before]), MONITORING)}
+    return {(one["what"], one["subject"]) for one in decide(iter([day, *before]), MONITORING)[0]}
 
 
 def bare_alarms(day: dict[str, Any]) -> set[tuple[str, str]]:
@@ -212,7 +212,7 @@ def _days_of_trial(
 
     for day in range(LONGEST):
         faulty.insert(0, watch.evaluation(spoilt[(trial + day) % len(pools)], rows, draw))
-        if decide(chain(faulty, before()), MONITORING):
+        if decide(chain(faulty, before()), MONITORING)[0]:
             return day + 1
     return None
 

@@ -140,12 +140,56 @@ def test_day_of_one_class_is_not_measured_until_so_many_rows_would_have_the_othe
     none = labelled([], [0.1] * 20)
     for ds in ("2026-11-18", LONG_BEFORE, BEFORE, DAY):
         assert evaluated(world, ds, of=none)["breaches"] == []
+    evaluated(world, "2026-11-18")
+    assert confirmed(world)["breaches"] == world.json(BREACHES)["unconfirmed"] == []
+    evaluated(world, "2026-11-18", of=none)
     assert confirmed(world)["breaches"] == [
         f"on the rows of 4 days, 2026-11-18 to {DAY}: roc_auc was not measured: it needs rows of the class and "
         "other rows, and of 80 labelled rows 80 are of class 'no'"
     ]
     evaluated(world, BEFORE, of=labelled([0.9, 0.8], [0.1] * 18))
     assert confirmed(world)["breaches"] == []
+
+
+def test_figure_without_a_value_on_the_day_is_judged_once_more_rows_give_it_one(world: World) -> None:
+    """A day without labels is no day of the figure: neither named nor counted."""
+    evaluated(world, LONG_BEFORE, of=labelled([0.1] * 30, [0.9] * 30))
+    evaluated(world, BEFORE)
+    assert evaluated(world, DAY, of=labelled([], [0.5] * 20))["breaches"] == []
+    confirmed(world, "--rules-json", '{"days": 2}')
+    found = [(one["what"], one["days"]) for one in world.json(BREACHES)["confirmed"]]
+    assert found == [("most_drop", [DAY, LONG_BEFORE]), ("floors", [DAY, LONG_BEFORE])]
+
+
+@pytest.mark.parametrize("change", [{"drift": None}, {"bins": "other"}])
+def test_day_without_these_bins_is_neither_named_nor_counted(world: World, change: dict[str, Any]) -> None:
+    for ds in ("2026-11-18", LONG_BEFORE, BEFORE, DAY):
+        other = evaluated(world, ds, MOVED)
+    if "bins" in change:
+        change = {"drift": {**other["drift"], "features": [other["drift"]["features"][0] | {"labels": list("abce")}]}}
+    evaluated(world, BEFORE, MOVED, **change, breaches=[])
+    confirmed(world, "--rules-json", '{"days": 3}')
+    (breach,) = world.json(BREACHES)["confirmed"]
+    assert breach["days"] == [DAY, LONG_BEFORE, "2026-11-18"]
+    assert breach["text"].startswith(f"on the rows of 3 days, 2026-11-18 to {DAY}: ")
+
+
+def test_what_is_crossed_and_never_decided_is_unconfirmed(world: World) -> None:
+    evaluated(world, BEFORE, MOVED)
+    evaluated(world, DAY, MOVED)
+    assert confirmed(world)["breaches"] == []
+    (drift,) = world.json(BREACHES)["unconfirmed"]
+    assert (drift["what"], drift["subject"], drift["days"]) == ("feature_psi", "amount", [DAY, BEFORE])
+    assert drift["text"].startswith(f"on the rows of 2 days, {BEFORE} to {DAY}: the feature amount has moved")
+
+
+def test_figure_of_many_rows_that_chance_may_explain_is_unconfirmed(world: World) -> None:
+    """No rows of the day are kept, so no day is added."""
+    evaluated(world, BEFORE, of=BAD)
+    evaluated(world, DAY, of=BAD, labelled=None)
+    assert confirmed(world)["days"] == [DAY]
+    found = [(one["what"], one["days"]) for one in world.json(BREACHES)["unconfirmed"]]
+    assert found == [("most_drop", [DAY]), ("floors", [DAY])]
 
 
 def test_days_of_another_model_are_not_added(world: World) -> None:
