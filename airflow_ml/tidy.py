@@ -107,7 +107,9 @@ def tidy_mlflow(before: date, *, dry: bool) -> str:
     deleted = json.loads(
         in_service("mlflow", "python", "/opt/service/deleted.py", str(moment), *(["--dry-run"] if dry else []))
     )
-    return f"{counts}, {size_text(result['bytes'])}; {deleted['runs']:,} runs that were deleted before"
+    stay = f"; {deleted['kept']:,} deleted runs stay: a version names them, or their files are elsewhere"
+    gone = f"{deleted['runs']:,} runs that were deleted before"
+    return f"{counts}, {size_text(result['bytes'])}; {gone}{stay if deleted['kept'] else ''}"
 
 
 def in_service(service: str, *command: str) -> str:

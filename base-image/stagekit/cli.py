@@ -46,10 +46,10 @@ class Command:
     parsed arguments and returns the result, which becomes the result line. The arguments hold `data_dir` (a Path,
     normally /data), `ds` unless `needs_ds` is False, and the `options`. A command that `publishes` a partition also
     takes --force and --explain, which `stagekit.publish` follows. One that `writes` below `data_dir` in another way
-    refuses a /data that is no mount, too. The result line of a `whole` command is not cut, however long it is: for a
-    caller that reads stdout itself, not a log. The help ends with an example: `example` are
-    its arguments beside --ds, or all of its line if it is no stage's; `docker` are the options of `docker run` beside
-    the volume.
+    refuses a /data that is no mount, too, and so does one whose option --out, a Path, is below it. The result line of a
+    `whole` command is not cut, however long it is: for a caller that reads stdout itself, not a log. The help ends with
+    an example: `example` are its arguments beside --ds, or all of its line if it is no stage's; `docker` are the
+    options of `docker run` beside the volume.
     """
 
     name: str
@@ -152,7 +152,7 @@ def _report(error: Exception, root: str) -> int:
 def _require_mount(args: argparse.Namespace) -> None:
     """Refuse to write into the container's own file system, with which the data would go."""
     out = getattr(args, "out", None)
-    writes = args.command.publishes or args.command.writes or (out is not None and DATA in out.absolute().parents)
+    writes = args.command.publishes or args.command.writes or (isinstance(out, Path) and DATA in out.resolve().parents)
     if writes and not DATA.is_mount():
         raise UsageError(
             f"{DATA} is no mount, so what is written there goes with the container",

@@ -14,15 +14,19 @@ from drift import psi, psi_by_chance
 from intervals import intervals
 from metrics import FIGURES, LabelledRows, rounded
 
-# Of a day with more probabilities than these, `evaluation.json` has no labelled rows: they are enough by themselves.
-MOST_PROBABILITIES = 4000
+# Of a day with more probabilities than these, `evaluation.json` has no labelled rows, so that it stays small. A few
+# rows of a class give a figure a wide interval, however many others there are, so with a rare class more are kept.
+MOST_PROBABILITIES, MOST_OF_A_RARE_CLASS = 4000, 40_000
+# A class with fewer rows than these is rare on the day.
+FEW_ROWS = 100
 
 Evaluation = Mapping[str, Any]
 
 
 def describe_labelled(rows: LabelledRows) -> dict[str, Any] | None:
     """`labelled` of evaluation.json: the labelled rows by column, without their keys; None of many rows."""
-    if rows.probabilities.size > MOST_PROBABILITIES:
+    rarest = np.bincount(rows.codes, minlength=len(rows.classes)).min()
+    if rows.probabilities.size > (MOST_OF_A_RARE_CLASS if rarest < FEW_ROWS else MOST_PROBABILITIES):
         return None
     return {
         "codes": rows.codes.tolist(),

@@ -5,12 +5,15 @@ Each set of rules is one JSON object; a key that is left out has its default. St
 """
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from stagekit import UsageError
 from stagekit.contract import HIGHER_IS_BETTER
+
+log = logging.getLogger("prediction")
 
 # What to do with a candidate that cannot be distinguished from the champion.
 KEEP, TAKE = "keep", "take"
@@ -83,6 +86,13 @@ def _is_costs(value: Any) -> bool:
     return all(cost >= 0 if _is_number(cost) else isinstance(cost, str) and bool(cost) for cost in value.values())
 
 
+def _is_days_that_agree(value: Any) -> bool:
+    """Whether it is `days` as older rules have it, which a backup may bring back: {"agree": 2, "of": 3}."""
+    if not isinstance(value, dict) or value.keys() != {"agree", "of"}:
+        return False
+    return all(type(number) is int for number in value.values()) and 1 <= value["agree"] <= value["of"] <= MOST_DAYS
+
+
 METRICS = ", ".join(HIGHER_IS_BETTER)
 METRIC = (lambda value: value in list(HIGHER_IS_BETTER), f"one of {METRICS}")
 FLOORS = (_is_floors, f'an object such as {{"roc_auc": 0.75}}, of {METRICS}')
@@ -95,8 +105,7 @@ RESAMPLES = (
 CONFIDENCE = (lambda value: _is_number(value) and 0 < value < 1, "a number between 0 and 1")
 DAYS = (
     lambda value: type(value) is int and 1 <= value <= MOST_DAYS,
-    f"a whole number from 1 to {MOST_DAYS}: on the rows of how many days a limit is judged at most; days no longer "
-    "have to agree",
+    f"a whole number from 1 to {MOST_DAYS}: on the rows of how many days a limit is judged at most",
 )
 TEXT = (
     lambda value: isinstance(value, str) and len(value) <= LONGEST_TEXT,
@@ -146,6 +155,14 @@ def read_rules(text: str | None, defaults: Mapping[str, Any], option: str = "--r
         if key not in defaults:
             raise UsageError(f"{option} has the unknown key {key!r}", expected=f"only {known}")
         fits, expected = EXPECTED[key]
+        if key == "days" and _is_days_that_agree(value):
+            log.warning(
+                'days is %s, but days no longer have to agree: it is read as %s; do: write "days": %s and '
+                '"confidence": %s into the monitoring of dags/rules.json',
+                json.dumps(value), defaults[key], defaults[key], defaults["confidence"],
+            )  # fmt: skip
+            given[key] = defaults[key]
+            continue
         if not fits(value):
             raise UsageError(f"{option}: {key} is {json.dumps(value)}", expected=expected)
     return {**defaults, **given}

@@ -1,8 +1,10 @@
 """Which of Airflow's logs are old, what beside them stays, and what is done if MLflow does not run."""
 
+import json
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,20 @@ def test_what_is_done_is_shown_if_mlflow_does_not_run(
     shown = capsys.readouterr()
     assert [line.split()[0] for line in shown.out.splitlines()] == ["removed", "data", "database", "logs"]
     assert "MLflow does not answer" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("kept", "end"),
+    [
+        (0, "2 runs that were deleted before"),
+        (1_200, "; 1,200 deleted runs stay: a version names them, or their files"),
+    ],
+)
+def test_deleted_runs_that_stay_are_shown(monkeypatch: pytest.MonkeyPatch, kept: int, end: str) -> None:
+    """Else nobody knows why MLflow still has them."""
+    found = {"versions": 0, "runs": 0, "pages": 0, "bytes": 0}
+    monkeypatch.setattr(command, "ask_registry", lambda *_: found)
+    monkeypatch.setattr(command, "in_service", lambda *_: json.dumps({"runs": 2, "kept": kept}))
+    shown = command.tidy_mlflow(date(2026, 11, 1), dry=True)
+    assert end in shown
+    assert ("stay" in shown) is bool(kept)

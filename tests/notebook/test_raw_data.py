@@ -28,7 +28,10 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-OWN_PROBE = '{"lines": [int(line) + 2 for line in dirty[dirty].index], "drawn": list(shares)}'
+OWN_PROBE = (
+    '{"lines": [int(line) + 2 for line in dirty[dirty].index], "drawn": list(shares), '
+    '"kinds": sorted(answers[TARGET].unique())}'
+)
 FILES = ["data.csv", "target.csv", "schema.json"]
 COLUMNS = ["id", "weight", "shape", "place", "owner", "seen", "note"]
 
@@ -200,7 +203,7 @@ def import_own_data(folder: Path) -> None:
     """An integer key, a class by name; a bad number, an empty required value, two rows without target.
 
     Three fields are sensitive, the only time among them, and the schema does not know the last column. A second
-    delivery has the label of one of the two rows, and a corrected one.
+    delivery has the label of one of the two rows, a corrected one, and one that cannot be read.
     """
     kinds = ["ant", "bee", "cat"]
     data = [
@@ -217,7 +220,7 @@ def import_own_data(folder: Path) -> None:
     ]
     data[5][1], data[6][2] = "heavy", ""
     target = [[row[0], kinds[i % 3]] for i, row in enumerate(data) if i not in (9, 12)]
-    later = [[data[12][0], "ant"], [data[3][0], "cat"]]
+    later = [[data[12][0], "ant"], [data[3][0], "cat"], [data[4][0], "?"]]
     schema = """{"fields": [
       {"name": "id", "type": "integer", "role": "key", "constraints": {"required": true}},
       {"name": "weight", "type": "number", "role": "feature"},
@@ -225,7 +228,8 @@ def import_own_data(folder: Path) -> None:
       {"name": "place", "type": "string", "role": "feature", "sensitive": true},
       {"name": "owner", "type": "string", "role": "ignore", "sensitive": true},
       {"name": "seen", "type": "datetime", "role": "time", "sensitive": true},
-      {"name": "kind", "type": "string", "role": "target", "constraints": {"required": true}}
+      {"name": "kind", "type": "string", "role": "target",
+       "constraints": {"required": true, "enum": ["ant", "bee", "cat"]}}
     ], "primaryKey": ["id"]}"""
     (folder / "own").mkdir(parents=True)
     (folder / "own" / "schema.json").write_text(schema)
@@ -245,7 +249,7 @@ def import_own_data(folder: Path) -> None:
 def test_own_data_with_other_columns_and_three_classes(looks: dict[str, dict[str, Any]]) -> None:
     shown = looks["own"]
     assert (shown["errors"], shown["warnings"]) == ([], [])
-    assert shown["probe"] == {"lines": [7, 8, 11], "drawn": ["weight", "shape"]}
+    assert shown["probe"] == {"lines": [7, 8, 11], "drawn": ["weight", "shape"], "kinds": ["ant", "bee", "cat"]}
     cats = [i for i in range(60) if i == 3 or (i % 3 == 2 and i not in (5, 6, 9))]
     assert f"**kind = cat for {len(cats) / 57:.2%} of the 57 clean rows**" in shown["texts"]
 

@@ -141,6 +141,8 @@ def test_help_has_what_the_command_does_apart_from_what_every_stage_has(tmp_path
         ({"publishes": False, "writes": True}, ["--data-dir={folder}"], 0),
         ({"publishes": False}, ["--out={folder}/schema.json"], 2),
         ({"publishes": False}, ["--out={folder}-of-another-mount/schema.json"], 0),
+        ({"publishes": False}, ["--out={folder}/../own/schema.json"], 0),
+        ({"publishes": False}, ["--name={folder}/schema.json"], 0),
     ],
 )
 def test_default_folder_that_is_no_mount_gets_no_file(
@@ -154,7 +156,9 @@ def test_default_folder_that_is_no_mount_gets_no_file(
     """The data would go with the container; exit code 0 looked as if it had been kept."""
     monkeypatch.setattr(cli, "DATA", tmp_path)
     monkeypatch.delenv("ML_DATA_DIR", raising=False)
-    command = Command("act", "act", f"{__name__}:act", options=[option("--out", type=Path)], **does)
+    command = Command(
+        "act", "act", f"{__name__}:act", options=[option("--out", type=Path), option("--name", dest="out")], **does
+    )
     arguments = ["--ds=2026-11-21", *(option.format(folder=tmp_path) for option in options)]
     assert run_stage("demo", "Demonstrates.", [command], arguments) == code
     assert (f"{tmp_path} is no mount" in capsys.readouterr().err) is (code == 2)

@@ -285,13 +285,31 @@ def test_day_of_many_rows_keeps_none_of_them() -> None:
     assert describe_labelled(labelled([0.5] * 1000, [0.5] * 1001)) is None
 
 
+def test_day_of_many_rows_keeps_them_while_a_class_has_few() -> None:
+    """A class of 0.1 % has some rows a day, which decide nothing alone."""
+    assert describe_labelled(labelled([0.5] * 99, [0.5] * 2000)) is not None
+    assert describe_labelled(labelled([], [0.5] * 20_000)) is not None
+    assert describe_labelled(labelled([0.5] * 100, [0.5] * 2000)) is None
+    assert describe_labelled(labelled([0.5] * 20, [0.5] * 19_981)) is None
+
+
 def test_day_that_is_not_evaluated_is_not_ready(world: World) -> None:
     assert world.run("confirm", "--ds", DAY).code == 4
 
 
-@pytest.mark.parametrize("days", ['{"agree": 2, "of": 3}', "0", "32", "2.5", "true"])
+@pytest.mark.parametrize(
+    "days", ['{"agree": 3, "of": 2}', '{"agree": 2}', '{"agree": 2, "of": true}', "0", "32", "2.5", "true"]
+)
 def test_days_that_cannot_be_are_refused(world: World, days: str) -> None:
     result = world.run("confirm", "--ds", DAY, "--rules-json", f'{{"days": {days}}}')
     assert result.code == 2
     assert "expected: a whole number from 1 to 31" in result.errors
-    assert "days no longer have to agree" in result.errors
+
+
+def test_days_that_agree_as_older_rules_have_them_are_the_default_with_a_warning(world: World) -> None:
+    """A backup of an older release brings its rules back."""
+    evaluated(world, DAY)
+    result = world.run("confirm", "--ds", DAY, "--rules-json", '{"days": {"agree": 2, "of": 3}}')
+    assert (result.code, world.json(BREACHES)["rule"]) == (0, MONITORING["days"])
+    assert 'days is {"agree": 2, "of": 3}, but days no longer have to agree: it is read as 30' in result.errors
+    assert 'do: write "days": 30 and "confidence": 0.999 into the monitoring of dags/rules.json' in result.errors
