@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 DATA, TARGET = "data", "target"
 # The day in a query.
 DAY = "$1"
+LATER = "Labels that come later need a Dag of their own: ingest with the target alone, then import-target --incoming"
 
 
 def ingest(args: Namespace) -> Mapping[str, Any]:
@@ -67,7 +68,7 @@ def _take_queries(
             continue
         missing = NotReady(f"the query for {file} gives no rows for {args.ds}", expected="the day's rows",
                            do="wait for them, or correct the query")  # fmt: skip
-        _require_only_labels_missing(file, missing)
+        _require_only_labels_missing(file, missing, sources)
         del publication.rows[file]
     return {"source": address(connection), "rows": publication.rows}
 
@@ -83,7 +84,7 @@ def _take_objects(
         try:
             found[file] = Bucket(connection, bucket).download(path, publication.path(file))
         except NotReady as missing:
-            _require_only_labels_missing(file, missing)
+            _require_only_labels_missing(file, missing, sources)
             continue
         if not found[file]["size"]:
             raise BadInput(
@@ -93,8 +94,14 @@ def _take_objects(
     return {"objects": found}
 
 
-def _require_only_labels_missing(file: str, missing: NotReady) -> None:
-    """Errors: `missing`, unless it is about the targets: the day can be used without them."""
+def _require_only_labels_missing(file: str, missing: NotReady, sources: Mapping[str, str]) -> None:
+    """Errors: `missing`, unless it is about the targets: the day can be used without them.
+
+    Targets that are asked for with their data are usually asked for once.
+    """
     if file != TARGET:
         raise missing
-    log.info("no labels yet: %s", missing)
+    if DATA in sources:
+        log.warning("no labels yet: %s; the day is taken in without them. %s", missing, LATER)
+    else:
+        log.info("no labels yet: %s", missing)

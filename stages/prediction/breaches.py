@@ -115,7 +115,7 @@ def _of_missing_figures(evaluation: Mapping[str, Any], rules: Mapping[str, Any])
     A few rows of a rare class may all be absent by chance. Such a day is not measured, and the page says so.
     """
     target, metrics = evaluation["target"], evaluation["metrics"]
-    if target is None or (target.get("unlabelled") and not delivered_labels(target)):
+    if target is None or (target.get("unlabelled") and not _readable_labels(target)):
         return
     for metric in dict.fromkeys([rules["metric"], *rules["floors"]]):
         if metrics is None:
@@ -142,14 +142,19 @@ def _rows_by_class(metrics: Mapping[str, Any]) -> str:
     return f"of {metrics['rows']} labelled rows {' and '.join(present[:SHOWN_CLASSES])}"
 
 
-def delivered_labels(target: Mapping[str, Any]) -> int:
-    """The rows of target.csv that should give a label: not those without one yet, nor those that were superseded."""
-    return int(target["rows"] - target.get("unlabelled", 0) - target.get("superseded", 0))
+def _judged_rows(target: Mapping[str, Any]) -> int:
+    """The rows of target.csv but those that a later delivery supersedes. A row without a label yet may be right."""
+    return int(target["rows"] - target.get("superseded", 0))
+
+
+def _readable_labels(target: Mapping[str, Any]) -> int:
+    """The rows of target.csv that give the label of a prediction."""
+    return _judged_rows(target) - int(target.get("unlabelled", 0)) - sum(target[reason] for reason in UNUSABLE)
 
 
 def _of_labels(target: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> Iterator[Breach]:
     """Rows of target.csv that cannot be used: no class can be read, or no prediction has the key."""
-    if not target or not (rows := delivered_labels(target)):
+    if not target or not (rows := _judged_rows(target)):
         return
     unusable = {reason: target[reason] for reason in UNUSABLE if target[reason]}
     limit = rules["unusable_labels"]
@@ -160,7 +165,7 @@ def _of_labels(target: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> It
         text += f"more than {limit:.2%}"
         if target["examples"]:
             text += f"; such as {target['examples'][0][:SHOWN_CHARACTERS]}"
-        if target["missing"]:
+        if target["missing"] and "unlabelled" not in target:
             text += f"; {PARTIAL}"
         yield _breach("unusable_labels", "target.csv", share, limit, text)
 

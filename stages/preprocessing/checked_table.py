@@ -83,7 +83,7 @@ class Counts:
     """What happened to the rows: how many each file has, how many were rejected and why, how many were written.
 
     `seen` has how many rows were read in each file: in a shard more than its own. `examples` are file, line and reason.
-    `no_label` are the kinds of faults of a row without a label. Where labels may be partial, a row with no other fault
+    `unlabelled_kinds` are the faults of a row without a label. Where labels may be partial, a row with no other fault
     is not rejected but counts in `unlabelled`. A row that a later delivery supersedes counts in `superseded`.
     `given_up` has the file and the first and the last line of rows in a row of which nobody can say whether they are
     rows.
@@ -97,7 +97,7 @@ class Counts:
     written: int = 0
     extra_columns: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    no_label: Sequence[str] = ()
+    unlabelled_kinds: Sequence[str] = ()
     labels_are_partial: bool = False
     unlabelled: Counter[str] = field(default_factory=Counter)
     superseded: Counter[str] = field(default_factory=Counter)
@@ -107,7 +107,8 @@ class Counts:
         """Count the rows that only lack a label, if they may; returns the others, which are rejected."""
         if not self.labels_are_partial or not bad.height:
             return bad
-        unlabelled = bad.select(pl.col(KINDS).list.eval(pl.element().is_in(self.no_label)).list.all()).to_series()
+        is_of_these = pl.element().is_in(self.unlabelled_kinds)
+        unlabelled = bad.select(pl.col(KINDS).list.eval(is_of_these).list.all()).to_series()
         if rows := int(unlabelled.sum()):
             self.unlabelled[file] += rows
         return bad.filter(~unlabelled)
@@ -158,33 +159,35 @@ class Counts:
         file's rows was rejected.
         """
         self.log()
-        if unlabelled := self.unlabelled[DATA]:
-            rows = self.rows[DATA]
-            if not self.written and not any(self.rejected.values()):
-                raise NotReady(
-                    f"none of {rows:,} rows of {label}/{DATA} has a label yet",
-                    expected="rows with a label to learn from",
-                    do="add labels (`preprocessing import-target`), or train on a day whose labels are there",
-                )
+        for file, rejected in self.rejected.items():
+            # A row without a label yet may be right, and one that a later delivery supersedes is judged there.
+            if rejected > most * (self.rows[file] - self.superseded[file]):
+                raise self._refusal(file, most, label)
+        unlabelled, rows = self.unlabelled[DATA], self.rows[DATA]
+        if not self.written and not unlabelled:
+            raise self._refusal(DATA, most, label)
+        if not self.written:
+            raise NotReady(
+                f"none of {rows:,} rows of {label}/{DATA} has a label yet",
+                expected="rows with a label to learn from",
+                do="add labels (`preprocessing import-target`), or train on a day whose labels are there",
+            )
+        if unlabelled:
             self.warnings.append(
-                f"{unlabelled:,} of {rows:,} rows of {label}/data.csv ({unlabelled / rows:.1%}) have no label: "
+                f"{unlabelled:,} of {rows:,} rows of {label}/{DATA} ({unlabelled / rows:.1%}) have no label: "
                 "no model learns from them, and no figure of `validate` is about them"
             )
-        for file, rejected in self.rejected.items():
-            rows = self._judged(file)
-            if rejected > most * rows or (file == DATA and not self.written):
-                remedy = f"; {REMEDY}" if any(self.reasons[kind] for kind in self.no_label) else ""
-                raise BadInput(
-                    f"{rejected} of {rows} rows of {label}/{file} are rejected ({rejected / rows:.1%}): "
-                    f"{self._reasons()}",
-                    expected=f"at most {most:.1%}, and at least one good row",
-                    do=f"correct the file or schema.json, or allow more with --max-rejected{remedy}; "
-                    + " | ".join([*self.gaps(), *self._shown_examples()]),
-                )
 
-    def _judged(self, file: str) -> int:
-        """Of how many rows of a file the rejected ones are a share: of the labels, only those that may count."""
-        return self.rows[file] - (self.superseded[file] + self.unlabelled[file] if file == TARGET else 0)
+    def _refusal(self, file: str, most: float, label: str) -> BadInput:
+        rejected, rows = self.rejected[file], self.rows[file] - self.superseded[file]
+        may_be_partial = not self.labels_are_partial and any(self.reasons[kind] for kind in self.unlabelled_kinds)
+        remedy = f"; {REMEDY}" if may_be_partial else ""
+        return BadInput(
+            f"{rejected} of {rows} rows of {label}/{file} are rejected ({rejected / rows:.1%}): {self._reasons()}",
+            expected=f"at most {most:.1%}, and at least one good row",
+            do=f"correct the file or schema.json, or allow more with --max-rejected{remedy}; "
+            + " | ".join([*self.gaps(), *self._shown_examples()]),
+        )
 
     def log(self) -> None:
         """Log some of the rejected rows, and how often each reason was met."""
@@ -198,7 +201,7 @@ class Counts:
     def result(self) -> dict[str, Any]:
         """What the result line says of the rows of a day."""
         return {
-            "rows_in": self.rows["data.csv"],
+            "rows_in": self.rows[DATA],
             "rows_out": self.written,
             "rejected": self.rejected,
             "reasons": dict(sorted(self.reasons.items())),

@@ -18,7 +18,7 @@ from table_schema import Schema, columns_kept
 def new_counts(schema: Schema) -> Counts:
     """The counts of `write_joined`, before any row."""
     missing = [f"{name}: missing" for name in schema.named("target")]
-    return Counts(no_label=[NO_TARGET, *missing], labels_are_partial=schema.labels_are_partial)
+    return Counts(unlabelled_kinds=[NO_TARGET, *missing], labels_are_partial=schema.labels_are_partial)
 
 
 def write_joined(

@@ -100,9 +100,11 @@ def write_labels(
         return rows.select(encoder.key).with_columns(name.alias(encoder.target))
 
     kinds = [f"{encoder.target}: missing"]
-    counts = LabelCounts(no_label=kinds, labels_are_partial=partial, target=encoder.target, classes=encoder.classes)
+    counts = LabelCounts(
+        unlabelled_kinds=kinds, labels_are_partial=partial, target=encoder.target, classes=encoder.classes
+    )
     write_rows([table], "labels.csv", publication, coded, counts)
-    if missing := counts.unused["missing"]:
+    if (missing := counts.unused["missing"]) and not partial:
         counts.warnings.append(no_label(target.label, missing, table.rows))
     return counts
 

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from stagekit import NotReady
 from stagekit.publication import Publication
 
 from exchange import main
+from ingest import _require_only_labels_missing
 
 DS = "2026-11-21"
 SCORES = "id,prediction,probability_0,probability_1\n1,0,0.9,0.1\n"
@@ -40,6 +42,19 @@ def test_a_wrong_command_line_is_refused(
         code = int(end.code or 0)
     assert code == 2
     assert message in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("names", "level"), [(["data", "target"], "WARNING"), (["target"], "INFO")])
+def test_day_that_is_taken_in_without_its_labels_says_what_later_ones_need(
+    names: list[str], level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing, sources = NotReady("no rows", expected="rows", do="wait"), dict.fromkeys(names, "SELECT $1")
+    with caplog.at_level("INFO"):
+        _require_only_labels_missing("target", missing, sources)
+    (record,) = caplog.records
+    assert (record.levelname, "a Dag of their own" in record.message) == (level, level == "WARNING")
+    with pytest.raises(NotReady):
+        _require_only_labels_missing("data", missing, sources)
 
 
 def publish(root: Path, text: str = SCORES, rows: int = 1) -> None:

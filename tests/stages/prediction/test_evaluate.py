@@ -201,19 +201,26 @@ def test_labels_that_are_all_still_to_come_are_no_breach(world: World) -> None:
     world.label([], counts={"rows": 200, "unlabelled": 200}, rejected=header)
     found = evaluate(world)
     assert (found["target"]["unlabelled"], found["metrics"], found["crossed"]) == (200, None, [])
-    world.label([], counts={"rows": 200, "unlabelled": 199, "unreadable": 1}, rejected=f"{header}target.csv,2,why,x\n")
-    assert "roc_auc was not measured: none of 200" in evaluate(world)["crossed"][0]
+    wrong = f"{header}target.csv,2,why,x\n"
+    world.label([], counts={"rows": 200, "unlabelled": 198, "unreadable": 2}, rejected=wrong)
+    assert evaluate(world)["crossed"] == []
+    world.label([["99999", "1", "0"]], counts={"rows": 200, "unlabelled": 198, "unreadable": 1}, rejected=wrong)
+    assert evaluate(world)["crossed"] == []  # its only label is of a row without a prediction
+    world.label([], counts={"rows": 200, "unlabelled": 100, "unreadable": 70, "missing": 30}, rejected=wrong)
+    (crossed,) = evaluate(world)["crossed"]
+    assert crossed.startswith("100 of 200 rows of target.csv cannot be used (missing 30, unreadable 70): 50.00%")
+    assert '"partial"' not in crossed
 
 
-def test_unusable_labels_are_a_share_of_the_rows_that_should_give_one(world: World) -> None:
+def test_unusable_labels_are_a_share_of_the_rows_that_are_not_superseded(world: World) -> None:
     """Rows that a later delivery supersedes made the share small, or, counted as repeated, large."""
     scored(world)
     world.target(targets_of(world))
-    of_many = {"rows": 2000, "superseded": 1700, "unlabelled": 100}
+    of_many = {"rows": 2000, "superseded": 1700, "unlabelled": 60}
     rejected = "file,line,reason,row\ntarget.csv,2,returned: 'x' is no integer,x\n"
-    world.label(targets_of(world), counts={**of_many, "unreadable": 40}, rejected=rejected)
+    world.label(targets_of(world), counts={**of_many, "unreadable": 60}, rejected=rejected)
     (crossed,) = evaluate(world)["crossed"]
-    assert crossed.startswith("40 of 200 rows of target.csv cannot be used (unreadable 40): 20.00%, more than 10.00%")
+    assert crossed.startswith("60 of 300 rows of target.csv cannot be used (unreadable 60): 20.00%, more than 10.00%")
     world.label(targets_of(world), counts=of_many)
     found = evaluate(world)
     assert (found["target"]["superseded"], found["crossed"]) == (1700, [])

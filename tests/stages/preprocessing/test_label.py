@@ -91,6 +91,13 @@ def test_row_without_a_label_is_no_fault_where_labels_are_partial(sheep_day: Day
     assert (result["missing"], result.get("unlabelled")) == ((0, 60) if partial else (60, None))
 
 
+def test_partial_is_no_remedy_where_it_is_set(sheep_day: Day) -> None:
+    fields = [{**f, "partial": True} if f["role"] == "target" else f for f in SCHEMA["fields"]]
+    publish_target(sheep_day, to_csv(["tag", "grade"], [["", ""], ["tag-1", "A"]]), {**SCHEMA, "fields": fields})
+    run = sheep_day.run("label")
+    assert (run.result["missing"], run.result.get("warnings")) == (1, None)
+
+
 def test_each_key_gets_its_class(sheep_day: Day) -> None:
     run = sheep_day.run("label")
     assert run.code == 0, run.log

@@ -346,14 +346,43 @@ def test_day_of_rows_without_any_label_yet_is_not_ready(day: Day) -> None:
     assert f"none of 10 rows of raw/{DS}/data.csv has a label yet" in run.log
 
 
-def test_wrong_labels_are_a_share_of_those_that_have_come(day: Day) -> None:
-    """15 wrong labels of 60 are many, however many rows have none yet."""
-    fields = [{**f, "partial": True} if f["role"] == "target" else f for f in SCHEMA["fields"]]
-    labels = [[f"tag-{n}", "Z" if n < 15 else "A" if n < 60 else ""] for n in range(1000)]
-    day.publish(flock(1000)[0], to_csv(["tag", "grade"], labels), {**SCHEMA, "fields": fields})
+PARTIAL = {**SCHEMA, "fields": [{**f, "partial": True} if f["role"] == "target" else f for f in SCHEMA["fields"]]}
+
+
+def test_one_wrong_row_does_not_make_a_day_without_labels_a_bad_one(day: Day) -> None:
+    """No label is known yet, so the day has to wait."""
+    data = to_csv(DATA_HEADER, [sheep(number) for number in [*range(99), 0]])
+    day.publish(data, to_csv(["tag", "grade"], [[f"tag-{n}", ""] for n in range(99)]), PARTIAL)
+    run = day.run("prepare")
+    assert run.code == 4, run.log
+    assert f"none of 100 rows of raw/{DS}/data.csv has a label yet" in run.log
+
+
+def test_labels_that_are_all_unreadable_are_a_fault_of_their_own_file(day: Day) -> None:
+    day.publish(flock(10)[0], to_csv(["tag", "grade"], [[f"tag-{n}", "Z"] for n in range(10)]), PARTIAL)
     run = day.run("prepare")
     assert run.code == 3
-    assert f"15 of 60 rows of raw/{DS}/target.csv are rejected" in run.log
+    assert f"10 of 10 rows of raw/{DS}/target.csv are rejected" in run.log
+
+
+@pytest.mark.parametrize(("labels", "wrong", "code"), [(5, 1, 0), (600, 150, 3)])
+def test_wrong_rows_of_the_target_are_a_share_of_all_its_rows(day: Day, labels: int, wrong: int, code: int) -> None:
+    """One wrong row is no reason to refuse a day of which few labels are known yet."""
+    rows = [[f"tag-{n}", "Z" if n < wrong else "ABC"[n % 3] if n < labels + wrong else ""] for n in range(1000)]
+    day.publish(flock(1000)[0], to_csv(["tag", "grade"], rows), PARTIAL)
+    run = day.run("prepare")
+    assert run.code == code, run.log
+    assert (f"{wrong} of 1000 rows of raw/{DS}/target.csv are rejected" in run.log) is (code == 3)
+
+
+def test_partial_is_no_remedy_where_it_is_set(day: Day) -> None:
+    """Rows with two faults, of which one is the label, stay wrong ones."""
+    rows = [["", ""] if n < 5 else [f"tag-{n}", "A"] for n in range(20)]
+    day.publish(flock(20)[0], to_csv(["tag", "grade"], rows), PARTIAL)
+    run = day.run("prepare")
+    assert run.code == 3
+    assert f"5 of 20 rows of raw/{DS}/target.csv are rejected" in run.log
+    assert '"partial": true' not in run.log
 
 
 def test_other_faults_count_where_labels_are_partial(day: Day) -> None:
