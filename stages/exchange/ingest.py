@@ -9,7 +9,7 @@ from typing import Any
 from stagekit import BadInput, NotReady, Publication, UsageError, publish
 
 from connection import Connection, read_connection
-from places import one_of, split_address
+from places import SNAPSHOT, one_of, split_address
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,9 @@ def ingest(args: Namespace) -> Mapping[str, Any]:
     """
     queries = _given({DATA: args.query, TARGET: args.target_query})
     objects = _given({DATA: args.object, TARGET: args.target_object})
-    one_of(("a query", queries), ("an object", objects))
+    if (args.query and args.target_object) or (args.object and args.target_query):
+        raise UsageError("data and target come from two places", expected="two queries, or two objects", do="do so")
+    one_of(("--query or --target-query", queries), ("--object or --target-object", objects))
     sources = queries or objects
     connection = read_connection(args.connection)
 
@@ -56,7 +58,7 @@ def _take_queries(
             raise UsageError(
                 "a query without $1 gives the same rows on each day",
                 expected="$1, the day, a date",
-                do="write for instance WHERE day = $1; or take what is there now with --snapshot",
+                do=f"write for instance WHERE day = $1{SNAPSHOT}",
             )
     for file, query in sources.items():
         with session(connection) as database:

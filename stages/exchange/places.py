@@ -9,6 +9,7 @@ CONNECTION = re.compile(r"[A-Za-z0-9_.-]*[A-Za-z0-9_-]")
 TABLE = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_$]*\.)?[A-Za-z_][A-Za-z0-9_$]*")
 OBJECT = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]+)/(?P<path>[^\0]*[^/\0])")
 DAY = "{ds}"
+SNAPSHOT = "; or take what is there now with --snapshot"
 
 
 def connection_name(text: str) -> str:
@@ -32,17 +33,17 @@ def object_address(text: str) -> str:
     return text
 
 
-def split_address(address: str, ds: str, snapshot: bool = False) -> tuple[str, str]:
+def split_address(address: str, ds: str, snapshot: bool | None = None) -> tuple[str, str]:
     """The bucket and the path of a day's object.
 
-    Errors: UsageError for an address that is the same on each day, unless a snapshot is asked for.
+    Errors: UsageError for an address that is the same on each day, unless a snapshot is asked for; None: there is none.
     """
     found = OBJECT.fullmatch(address.replace(DAY, ds))
     if found is None or not (snapshot or ds in found["path"]):
         raise UsageError(
             f"the object {address} is the same for each day",
             expected=f"a path with {DAY}, which becomes {ds}",
-            do=f"write {DAY} where the day belongs",
+            do=f"write {DAY} where the day belongs{SNAPSHOT if snapshot is not None else ''}",
         )
     return found["bucket"], found["path"]
 

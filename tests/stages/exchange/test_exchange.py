@@ -16,13 +16,20 @@ SCORES = "id,prediction,probability_0,probability_1\n1,0,0.9,0.1\n"
 WRONG = {
     "no connection": (["ingest", "--query=SELECT $1"], "--connection"),
     "a path as connection": (["ingest", "--connection=../shop", "--query=SELECT $1"], "no name of a connection"),
-    "nothing to ingest": (["ingest", "--connection=shop"], "neither is given: a query, an object"),
+    "nothing to ingest": (
+        ["ingest", "--connection=shop"],
+        "neither is given: --query or --target-query, --object or --target-object",
+    ),
     "two sources": (["ingest", "--connection=shop", "--query=SELECT $1", "--object=s3://ab/{ds}"], "both are given"),
     "a query and an object": (
         ["ingest", "--connection=shop", "--query=SELECT $1", "--target-object=s3://ab/{ds}"],
-        "both are given: a query, an object",
+        "data and target come from two places",
     ),
     "one object for all days": (["ingest", "--connection=shop", "--object=s3://ab/x.csv"], "the same for each day"),
+    "no --snapshot": (
+        ["ingest", "--connection=shop", "--object=s3://ab/x.csv"],
+        "take what is there now with --snapshot",
+    ),
     "a folder": (["ingest", "--connection=shop", "--object=s3://ab/{ds}/"], "no object"),
     "another protocol": (["ingest", "--connection=shop", "--object=file:///etc/{ds}"], "no object"),
     "nowhere to export to": (["export", "--connection=shop"], "neither is given: --table, --object"),
@@ -42,6 +49,16 @@ def test_a_wrong_command_line_is_refused(
         code = int(end.code or 0)
     assert code == 2
     assert message in capfd.readouterr().err
+
+
+def test_export_to_one_object_for_all_days_is_refused_and_has_no_snapshot(
+    connect: Callable[..., None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    connect(conn_type="aws")
+    assert export(tmp_path, "--object=s3://ab/x.parquet") == 2
+    errors = capfd.readouterr().err
+    assert "the same for each day" in errors
+    assert "--snapshot" not in errors
 
 
 @pytest.mark.parametrize(("names", "level"), [(["data", "target"], "WARNING"), (["target"], "INFO")])
