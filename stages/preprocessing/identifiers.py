@@ -5,7 +5,7 @@ texts have one form. Amounts and counts crowd at small values, ages have many ro
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import sqrt
 
 import polars as pl
@@ -38,7 +38,12 @@ def signs_of_an_identifier(column: Column, choice: Choice) -> str:
     form = _form_of_texts(counts) if choice.reading is TEXT else ""
     if choice.reading in (INTEGER, NUMBER):
         numbers = choice.reading.values(pl.Series([*counts], dtype=pl.String)).cast(pl.Float64).to_list()
-        form = _form_of_numbers(dict(zip(numbers, counts.values(), strict=True)))
+        by_number = dict(zip(numbers, counts.values(), strict=True))
+        if column.distinct is not None or not _is_sorted(numbers):
+            form = _form_of_numbers(by_number, are_all=column.distinct is not None)
+        # The first numbers of a sorted file say nothing of how the others are spread.
+        elif is_named_like_a_key(column.name) and not any(number % 1 for number in numbers):
+            form = "are whole numbers in order"
     about = f"{different:,}" if column.distinct is not None else f"about {float(f'{different:.2g}'):,.0f}"
     return form and f"{about} different values in {column.readable:,} rows {form}"
 
@@ -54,15 +59,21 @@ def _form_of_texts(counts: Mapping[str, int]) -> str:
     return ""
 
 
-def _form_of_numbers(counts: Mapping[float, int]) -> str:
-    """How whole numbers are spread; empty if they are none, or not evenly spread."""
+def _is_sorted(numbers: Sequence[float]) -> bool:
+    return None not in numbers and [*numbers] in (sorted(numbers), sorted(numbers, reverse=True))
+
+
+def _form_of_numbers(counts: Mapping[float, int], are_all: bool) -> str:
+    """How whole numbers are spread; empty if they are none, or not evenly. Only of all numbers is a range named."""
     if None in counts or any(number < 0 or number % 1 for number in counts):
         return ""
     inner = _without_ends(sorted(counts.items()))
     least, greatest = inner[0][0], inner[-1][0]
     if _unevenness([(number, 1) for number, _ in inner]) > KOLMOGOROV / sqrt(len(inner)):
         return ""
-    return "" if _unevenness(inner) > MOST_UNEVEN else f"are evenly spread from {least:.0f} to {greatest:.0f}"
+    if _unevenness(inner) > MOST_UNEVEN:
+        return ""
+    return f"are evenly spread from {least:.0f} to {greatest:.0f}" if are_all else "are evenly spread"
 
 
 def _without_ends(values: list[tuple[float, int]]) -> list[tuple[float, int]]:

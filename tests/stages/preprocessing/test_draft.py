@@ -349,7 +349,8 @@ IDENTIFIERS = {
     "client key": ([HEX[int(text) - 1] for text in CUSTOMERS], "entity", "have 10 characters each"),
     "member_no": ([f"m-{text}" for text in CUSTOMERS], "entity", "have the form 'm-#', # for digits"),
     "user id": (["" if n % 50 == 0 else text for n, text in enumerate(CUSTOMERS)], "ignore", "evenly spread from"),
-    "patient": (MANY, "feature", "different values in 10,000 rows are evenly spread from"),
+    "patient": (MANY, "feature", "different values in 10,000 rows are evenly spread"),
+    "sorted_id": (sorted(MANY, key=int), "entity", "different values in 10,000 rows are whole numbers in order"),
     "device": ([f"D{int(text):05d}" for text in MANY], "feature", "have the form 'D#', # for digits"),
 }
 
@@ -363,6 +364,7 @@ def test_column_whose_values_identify_something_is_no_silent_feature(
     assert run.code == 0, run.log
     assert drafted(schema, name)["role"] == role
     assert evidence in drafted(schema, name)["description"]
+    assert ("evenly spread from" in drafted(schema, name)["description"]) is ("evenly spread from" in evidence)
     assert evidence in next(
         line for line in run.log.splitlines() if f" WARNING preprocessing infer-schema: {name}: " in line
     )
@@ -374,6 +376,7 @@ NO_IDENTIFIERS = {
     "no_of_employees": [str(int(CHANCE.lognormvariate(4, 1.5))) for _ in range(3000)],
     "price index": [str(round(CHANCE.gauss(100, 20))) for _ in range(1000)],
     "amount": [str(int(CHANCE.lognormvariate(7, 1.2))) for _ in range(10_000)],
+    "sorted amount": sorted((str(int(CHANCE.lognormvariate(9, 2))) for _ in range(20_000)), key=int),
     "zip": [f"{8001 + CHANCE.randrange(80):05d}" for _ in range(3000)],
     "store_id": [str(CHANCE.randint(1, 40)) for _ in range(1000)],
     "year": [str(CHANCE.randint(1950, 2025)) for _ in range(400)],
