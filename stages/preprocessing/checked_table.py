@@ -30,7 +30,7 @@ from csv_input import (
 )
 from csv_output import CsvWriter
 from day_shards import REJECTED_FILE
-from deliveries import Start
+from deliveries import DATA, TARGET, Start
 from keys import KeyedRows
 from parallel import in_order
 from row_shards import OwnRows
@@ -42,7 +42,6 @@ log = logging.getLogger(__name__)
 # The keys of a file are compared in parts. A part holds the keys of so many bytes of the file, some 500,000 rows.
 PART_BYTES = 64 << 20
 SHOWN_REJECTS, SHOWN_GAPS = 5, 5
-DATA, TARGET = "data.csv", "target.csv"
 REMEDY = 'if labels may come later or never, add "partial": true to the target in schema.json'
 SIZE = "\0size"
 
@@ -52,7 +51,7 @@ class RawTable:
     """A raw file: its place, its columns, and how to read them.
 
     `label` names the file in messages. The fields in `required` may not be missing, whatever their constraints say.
-    Of a `shard` only its rows are read. `deliveries` says where each delivery begins, the newest first.
+    Of a `shard` only its rows are read. `earlier` says where the rows of each but the newest delivery begin.
     """
 
     path: Path
@@ -62,7 +61,7 @@ class RawTable:
     required: Sequence[str]
     may_be_empty: bool = False
     shard: Shard | None = None
-    deliveries: Sequence[Start] = ()
+    earlier: Sequence[Start] = ()
 
     @property
     def name(self) -> str:
@@ -243,7 +242,7 @@ class CheckedTable:
         self._kept = [field.name for field in table.fields if field.role != "ignore"]
         # A few rows of a batch would keep the texts of the whole batch in memory, so the bad rows go to disk.
         self._rows, self._bad = Shelf(folder / "rows"), Shelf(folder / "bad", in_memory=False)
-        first_lines = [start.line for start in table.deliveries]
+        first_lines = [start.line for start in table.earlier]
         self.keys = KeyedRows(folder, self.name, table.fields, parts, first_lines)
         self._read(table)
         log.info("checked %d rows of %s", self.rows, table.label)
@@ -254,7 +253,7 @@ class CheckedTable:
 
     def _read(self, table: RawTable) -> None:
         shows_text = not table.schema.hides_values
-        ends = [start.byte for start in table.deliveries[1:]]
+        ends = [start.byte for start in table.earlier]
         file = CsvFile(table.path, table.label, may_be_empty=table.may_be_empty, shows_text=shows_text, ends=ends)
         self.extra_columns = file.require_columns(table.columns)
         checks = FieldChecks(table.fields, table.schema.missing, table.required, "schema.json")

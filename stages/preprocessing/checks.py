@@ -1,6 +1,6 @@
 """The Table Schema's types and constraints as polars expressions: text in, typed columns and reasons out."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -131,11 +131,6 @@ class FieldChecks:
             pl.concat_str(reasons, separator="; ", ignore_nulls=True).alias(REASON),
             *self._names,
         )
-
-
-def values_of(fields: Sequence[Field], missing: Collection[str]) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """How the values of some fields, such as keys, are read from their texts as `prepare` reads them."""
-    return FieldChecks(fields, missing, (), "schema.json").values
 
 
 def require_followable(schema: Schema, label: str) -> None:

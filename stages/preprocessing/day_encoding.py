@@ -124,6 +124,7 @@ def _labels(delivered: Delivered, file: str, schema: Schema) -> pl.DataFrame:
     checks = FieldChecks(schema.of(names), schema.missing, names, "schema.json")
     label = f"{delivered.labels.name}/{file}"
     labels = CsvFile(delivered.labels / file, label, may_be_empty=True, shows_text=not schema.hides_values)
-    good = pl.concat(checks.apply(batch).good for batch in labels.batches())
-    label_of_row = pl.col(schema.named("target")[0]).alias(CLASS)
-    return good.unique(keys, keep="first", maintain_order=True).select(*keys, label_of_row)
+    columns = [*keys, pl.col(schema.named("target")[0]).alias(CLASS)]
+    # Without the texts of the rows, which memory may not hold.
+    good = pl.concat(checks.apply(batch).good.select(columns) for batch in labels.batches())
+    return good.unique(keys, keep="first", maintain_order=True)

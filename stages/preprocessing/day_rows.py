@@ -82,5 +82,5 @@ def _data(raw: Partition, schema: Schema, required: list[str], shard: Shard | No
 
 def _target(raw: Partition, schema: Schema, publication: Publication, shard: Shard | None) -> RawTable:
     names = schema.target_columns
-    path, deliveries = whole_target(raw, names, publication.scratch)
-    return RawTable(path, f"{raw.name}/target.csv", schema, names, names, shard=shard, deliveries=deliveries)
+    path, earlier = whole_target(raw, names, publication.scratch)
+    return RawTable(path, f"{raw.name}/target.csv", schema, names, names, shard=shard, earlier=earlier)

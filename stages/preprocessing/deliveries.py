@@ -16,7 +16,7 @@ from typing import Any
 from stagekit import BadInput, NotReady, Partition, option, read_partition
 from stagekit.as_of import check_as_of, moment, shown
 
-TARGET = "target.csv"
+DATA, TARGET = "data.csv", "target.csv"
 BLOCK_BYTES = 1 << 20
 DELIVERY = re.compile(r"target(?:-([1-9][0-9]*))?\.csv")
 
@@ -115,12 +115,12 @@ def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> tuple
     """A target.csv with the rows of all deliveries that were read, below one header; in `scratch` if there are several.
 
     The newest delivery comes first, because the first row of a key counts. If there is none, the header is `columns`.
-    Also returns where each delivery begins; nothing for target.csv alone.
+    Also returns where the rows of each but the newest begin.
     """
     files = [file for file in raw.files if DELIVERY.fullmatch(file)]
     if files == [TARGET]:
         return raw / TARGET, []
-    path, starts, lines = scratch / TARGET, list[Start](), 1
+    path, earlier, lines = scratch / TARGET, list[Start](), 1
     with path.open("wb") as whole:
         if not files:
             text = io.StringIO()
@@ -131,14 +131,15 @@ def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> tuple
                 header = delivered.readline()
                 if number == 0:
                     whole.write(header.rstrip(b"\r\n") + b"\n")
-                starts.append(Start(lines + 1, whole.tell()))
+                else:
+                    earlier.append(Start(lines + 1, whole.tell()))
                 end = b"\n"
                 for block in iter(partial(delivered.read, BLOCK_BYTES), b""):
                     whole.write(block)
                     lines, end = lines + block.count(b"\n"), block[-1:]
                 if end != b"\n":
                     lines += whole.write(b"\n")
-    return path, starts
+    return path, earlier
 
 
 def deliveries(raw: Partition) -> Mapping[str, Any]:

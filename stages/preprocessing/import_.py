@@ -1,20 +1,20 @@
 """`import`: publish your own files as the raw data of a day. An underscore ends the name: `import` is a keyword."""
 
 import hashlib
-import json
 import shutil
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stagekit import META, BadInput, Partition, Publication, UsageError, publish, read_partition
+from stagekit import BadInput, NotReady, Partition, Publication, UsageError, publish, read_partition
 
+from deliveries import DATA, TARGET, arrival, targets_of
 from encoder import require_features
 from output_columns import require_other_names
 from table_schema import read_schema
 
-DATA, TARGET, SCHEMA = "data.csv", "target.csv", "schema.json"
+SCHEMA = "schema.json"
 
 
 def import_(args: Namespace) -> Mapping[str, Any]:
@@ -52,7 +52,7 @@ def import_(args: Namespace) -> Mapping[str, Any]:
                 )
                 day.write_data(table, files[name]) if name == DATA else day.write_target(table, files[name])
         if TARGET not in publication.rows:
-            _require_no_old_target(folder)
+            _require_no_old_target(args)
         shutil.copyfile(files[SCHEMA], publication.path(SCHEMA))
         require_unchanged(files, contents)
         return {"rows": publication.rows, "read": day.read, **day.faults()}
@@ -85,17 +85,19 @@ def _files(named: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     return files
 
 
-def _require_no_old_target(folder: Path) -> None:
+def _require_no_old_target(args: Namespace) -> None:
     """New data must not meet the target of data that was published here before."""
-    mark = folder / META
     try:
-        had_target = mark.is_file() and TARGET in json.loads(mark.read_text(encoding="utf-8"))["outputs"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        had_target = False  # a damaged mark publishes nothing, and this command replaces it
-    if had_target:
+        raw = read_partition(args.data_dir, f"raw/{args.ds}", [])
+    except (BadInput, NotReady):
+        return  # a damaged mark publishes nothing, and this command replaces it
+    if targets := targets_of(raw):
+        names = ", ".join(f"{file} ({arrived})" if (arrived := arrival(raw, file)) else file for file in targets)
+        other = "" if args.incoming else "name one with --target; or "
         raise UsageError(
-            f"{folder} was published with a target.csv, and this call names none",
-            do="name one with --target, or remove that folder first",
+            f"{raw.path} was published with a target.csv, and this call names none",
+            do=f"{other}copy its labels elsewhere, remove that folder, run this again, and add the copies with "
+            "`preprocessing import-target --target FILE --arrived TIME`. The labels, and when they arrived: " + names,
         )
 
 

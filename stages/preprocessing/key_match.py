@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import polars as pl
 from stagekit import BadInput
 
-from checks import values_of
+from checks import FieldChecks
 from table_schema import Field
 
 # How many keys of the target are looked for.
@@ -22,7 +22,7 @@ class KeyMatch:
 
     def __init__(self, fields: Sequence[Field], missing: Collection[str], target: pl.DataFrame, label: str) -> None:
         self._fields, self._label = fields, label
-        self._values = values_of(fields, missing)
+        self._values = FieldChecks(fields, missing, (), "schema.json").values
         self._wanted = self._keys(target.head(MOST_KEYS)).drop_nulls(KEY).unique(KEY, maintain_order=True)
         self._missed = self._wanted
         self._loosely_alike: tuple[str, str] | None = None

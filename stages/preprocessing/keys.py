@@ -35,13 +35,13 @@ class KeyedRows:
     """The keys of one file, with its unique fields and its target, if it has these.
 
     `reasons` are the rejections that take more than one row to see, and `superseded` the places of such rows, by batch
-    of the file. `deliveries` has the first line of each delivery.
+    of the file. `earlier` has the first line of each but the newest delivery.
     """
 
     def __init__(
-        self, folder: Path, label: str, fields: Sequence[Field], parts: int, deliveries: Sequence[int] = ()
+        self, folder: Path, label: str, fields: Sequence[Field], parts: int, earlier: Sequence[int] = ()
     ) -> None:
-        self.label, self.parts, self._earlier = label, parts, deliveries[1:]
+        self.label, self.parts, self._earlier = label, parts, earlier
         self.key = [field.name for field in fields if field.role == "key"]
         columns = {field.name: DTYPES[field.type] for field in fields if field.role in ("key", "target")}
         unique = unique_beside_key(fields)

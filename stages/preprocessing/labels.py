@@ -80,7 +80,7 @@ def write_labels(
     Errors: BadInput if target.csv as such cannot be read.
     """
     names = [*encoder.key, encoder.target]
-    path, deliveries = whole_target(raw, schema.target_columns, publication.scratch)
+    path, earlier = whole_target(raw, schema.target_columns, publication.scratch)
     target = RawTable(
         path,
         f"{raw.name}/target.csv",
@@ -88,7 +88,7 @@ def write_labels(
         schema.target_columns,
         names,
         may_be_empty=True,
-        deliveries=deliveries,
+        earlier=earlier,
     )
     table = CheckedTable(target, publication.scratch / "target", target.parts)
     compare_keys(table.keys)

@@ -20,13 +20,13 @@ from checked_table import no_label
 from checks import FieldChecks
 from csv_input import LINE, TEXT, extra_columns, not_named, was_named
 from csv_output import CsvWriter
+from deliveries import DATA, TARGET
 from key_match import KeyMatch
 from source_rows import Malformed, Rows, SourceTable
 from table_schema import Schema
 
 log = logging.getLogger(__name__)
 
-DATA, TARGET = "data.csv", "target.csv"
 NEEDS_QUOTES = '[",\r\n]'
 
 

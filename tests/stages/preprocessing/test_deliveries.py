@@ -80,6 +80,34 @@ def test_labels_that_were_taken_in_from_elsewhere_are_a_delivery(day: Day, files
     assert prepare(day).result["rows_out"] == ROWS
 
 
+def test_data_that_comes_again_says_how_labels_that_came_since_are_kept(day: Day, files: dict[str, Path]) -> None:
+    put(files, *flock(ROWS))
+
+    def ingest(file: str, text: str) -> None:
+        with Publication(day.root, f"incoming/{DS}", "ingest" if file == "data" else "ingest-target") as publication:
+            publication.path(file).write_text(text)
+
+    again = ("import", "--incoming", "--schema", str(files["schema.json"]))
+    ingest("data", flock(ROWS)[0])
+    assert day.run(*again).code == 0
+    ingest("target", flock(ROWS)[1])
+    assert day.run("import-target", "--incoming").code == 0
+    deliver(day, files, {1: "B"}, "--arrived", TIMES[2])
+    ingest("data", flock(ROWS + 1)[0])
+    run = day.run(*again)
+    assert run.code == 2
+    assert "copy its labels elsewhere, remove that folder, run this again, and add the copies" in run.log
+    assert f"target-2.csv ({TIMES[2]})" in run.log
+    assert "with --target;" not in run.log
+    copies = shutil.copytree(day.file(f"raw/{DS}"), day.root / "mine" / "copies")
+    shutil.rmtree(day.file(f"raw/{DS}"))
+    assert day.run(*again).code == 0
+    for file in ("target.csv", "target-2.csv"):
+        assert day.run("import-target", "--target", str(copies / file), reuse=True).code == 0
+    assert prepare(day).result["rows_out"] == ROWS
+    assert learnt(day)[1] == "B"
+
+
 def test_newest_label_of_a_key_counts(day: Day, files: dict[str, Path]) -> None:
     import_data(day, files)
     deliver(day, files, dict.fromkeys(range(ROWS), "A"))

@@ -152,6 +152,7 @@ def test_import_never_pairs_new_data_with_an_old_target(day: Day, files: dict[st
     run = day.run("import", *options)
     assert run.code == 2
     assert "target.csv" in run.log
+    assert "name one with --target; or copy its labels elsewhere" in run.log
 
 
 @pytest.mark.parametrize("mark", ["{", '{"outputs": 3}', '{"outputs": ' + "[" * 100_000])
