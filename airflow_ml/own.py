@@ -5,7 +5,8 @@ With --connection, the stage `exchange` takes in the rows of a query, or an obje
 data as the raw data of a day, trains through Airflow, promotes the first model of such data, scores and
 evaluates the day. Pauses generate_data, because the demo's feed has other columns.
 Exit codes: 0 done; 1 a task failed, or the stack did not start; 2 wrong usage; 3 the file or its schema cannot be
-used as it is, the message says why; 4 the source has no rows of the day, or no labels, yet.
+used as it is, or the history in MLflow cannot be signed, the message says why; 4 the source has no rows of the day, or
+no labels, yet.
 """
 
 import argparse
@@ -168,7 +169,9 @@ def source_of(arguments: argparse.Namespace) -> Source | None:
             "--query SQL or --object URL; for labels that come by themselves, also --target-query or --target-object",
         )
     if arguments.labels:
-        raise usage("--labels and --connection are both given", "labels of the same place: --target-query or so")
+        raise usage(
+            "--labels and --connection are both given", "labels of the same place: --target-query or --target-object"
+        )
     if not arguments.connection.is_file():
         raise usage(
             f"--connection {arguments.connection} is no file",

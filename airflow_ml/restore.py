@@ -10,7 +10,8 @@ With --databases the command replaces both databases of this installation and no
 major version of Postgres. If it fails after the removal, this installation has no database: run it again. Until it has
 ended well, `make up` refuses to start.
 Exit codes: 0 done; 1 it cannot be done: the message says why, and without --databases nothing is left behind; 1 also if
-everything is restored but does not start: then `make up` starts it; 2 wrong usage.
+everything is restored but does not start: then `make up` starts it; 2 wrong usage; 3 everything is restored and up, but
+the history in MLflow cannot be signed, because an event is malformed.
 """
 
 import argparse

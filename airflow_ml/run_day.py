@@ -4,7 +4,8 @@ Starts generate_data for the day and for the day before, train_model for the day
 day, through the REST API, as a person would in the page. The model is trained on one day and scores another, so the
 figures of the day are of rows that it has not seen. With --label-delay the labels come days after the data.
 Shows each task when it ends, and a summary of the day.
-Exit codes: 0 the day is done; 1 a task failed, or the stack did not start; 2 wrong usage.
+Exit codes: 0 the day is done; 1 a task failed, or the stack did not start; 2 wrong usage; 3 the history in MLflow
+cannot be signed, because an event is malformed.
 """
 
 import argparse

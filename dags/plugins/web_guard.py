@@ -82,8 +82,8 @@ class WebGuard:
         from starlette.responses import JSONResponse
 
         path, headers = scope["path"], scope["headers"]
-        if is_of_another_page(headers, self._page):
-            return JSONResponse({"detail": "a page of another service may not use this one"}, 403)
+        if said := another_page(headers, self._page):
+            return JSONResponse({"detail": said}, 403)
         if any(name == b"content-length" and int(value) > MOST_BYTES for name, value in headers):
             return JSONResponse({"detail": f"more than {MOST_BYTES:,} bytes"}, 413, headers={"Connection": "close"})
         if scope["method"] == "POST" and TOKENS.fullmatch(path):
@@ -96,16 +96,23 @@ class WebGuard:
         return None
 
 
-def is_of_another_page(headers: "Iterable[tuple[bytes, bytes]]", page: bytes) -> bool:
-    """Whether a browser sends this for a page of another origin (header Origin; RFC 6454).
+def another_page(headers: "Iterable[tuple[bytes, bytes]]", page: bytes) -> str:
+    """What to say if a browser sends this for a page of another origin (header Origin; RFC 6454); otherwise empty.
 
     Airflow's cookie says SameSite=Lax, and for that a page of another port of this machine is the same site.
 
     :param page: the host name and port that the settings give Airflow
     """
     found = [(name, value.lower()) for name, value in headers]
-    origins = {value.partition(b"://")[2] for name, value in found if name == b"origin"}
-    return not origins <= {page, *(value for name, value in found if name == b"host")}
+    origins = [value for name, value in found if name == b"origin"]
+    ours = {page, *(value for name, value in found if name == b"host")} - {b""}
+    if all(origin.partition(b"://")[2] in ours for origin in origins):
+        return ""
+    return (
+        f"a page of {b', '.join(origins).decode('latin-1')!r} may not use this service; expected one of "
+        f"{b' or '.join(sorted(ours)).decode('latin-1')}; do: if it is this service's page behind a proxy, have the "
+        "proxy pass on Host"
+    )
 
 
 def with_limit(receive: "Receive") -> "Receive":

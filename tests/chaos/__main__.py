@@ -19,7 +19,7 @@ from pathlib import Path
 from maintain.image_report import fill, part
 
 from .faults import ALL_DAY, FAULTS, OF_MACHINE, Fault
-from .scene import Reading, Scene, reader, struck_machine, struck_stack
+from .scene import Reading, Scene, Task, reader, struck_machine, struck_stack
 from .tables import markdown
 
 HEADER = (
@@ -48,7 +48,7 @@ class Try:
     reading: Reading
     orphans: int
     alerts: int
-    healed_s: float
+    healed_s: float | None
     seconds: float
 
     @property
@@ -64,8 +64,9 @@ def run_day(scene: Scene, fault: Fault | None, moment: float, expected: dict[str
     started = time.monotonic()
     with reader() as read:
         time.sleep(moment)
-        struck = set(scene.at_work().values()) if fault else set()
-        strikes = fault(scene) if fault and struck else 0
+        strikes = fault(scene) if fault and scene.at_work() else []
+        # Of what was struck all day long, most has healed before the end of the fault.
+        struck = set[Task]() if fault in ALL_DAY else set[Task]().union(*strikes)
         states, cleared, healed_s = scene.see_through(struck)
         seconds = time.monotonic() - started
         reading = read()
@@ -75,12 +76,15 @@ def run_day(scene: Scene, fault: Fault | None, moment: float, expected: dict[str
     completed = set(states) == {"success"}
     by_itself, after_clear = completed and not cleared, completed and cleared
     orphans = len(scene.orphans())
-    return Try(strikes, by_itself, after_clear, tuple(wrong), reading, orphans, scene.alerts(), healed_s, seconds)
+    return Try(
+        len(strikes), by_itself, after_clear, tuple(wrong), reading, orphans, scene.alerts(),
+        healed_s if struck else None, seconds,
+    )  # fmt: skip
 
 
 def row(name: str, tries: Sequence[Try]) -> list[str]:
     """A fault's line of the table."""
-    healed = sorted(one.healed_s for one in tries)
+    healed = sorted(one.healed_s for one in tries if one.healed_s is not None)
     return [
         name,
         str(len(tries)),
@@ -91,7 +95,7 @@ def row(name: str, tries: Sequence[Try]) -> list[str]:
         f"{sum(one.reading.torn for one in tries)} of {sum(one.reading.looks for one in tries):,}",
         str(sum(one.orphans for one in tries)),
         str(sum(one.alerts for one in tries)),
-        f"{healed[len(healed) // 2]:.0f}, {healed[-1]:.0f}",
+        f"{healed[len(healed) // 2]:.0f}, {healed[-1]:.0f}" if healed else "–",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The faults. Each strikes a day that runs and returns how often it struck; what it took away is there again then."""
+"""The faults. Each strikes a day that runs and returns what it struck; what it took away is there again then."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from threading import Timer
 from tests.end_to_end.conftest import PROJECT, compose_stack
 from tests.harness import docker, kill_processes, wait_until
 
-from .scene import Scene
+from .scene import Scene, Task
 
 # How long a service hangs, how long it has no network, how long the disk is full.
 HANG_S, CUT_S, FULL_S = 120, 30, 20
@@ -21,20 +21,25 @@ TOO_LITTLE = "24m"
 JUMP_S = 600
 ALL = ("scheduler", "triggerer", "dag-processor", "api-server", "postgres", "mlflow", "engine-proxy")
 OF_DISK = {"data": "the data", "Postgres": "Postgres", "MLflow": "MLflow", "logs": "Airflow's logs"}
-Fault = Callable[[Scene], int]
+# For each strike the tasks that it hit.
+Strikes = list[set[Task]]
+Fault = Callable[[Scene], Strikes]
 
 
-def kill_a_stage(scene: Scene) -> int:
+def kill_a_stage(scene: Scene) -> Strikes:
     """SIGKILL to the next container that works."""
-    return int(any(docker("kill", one, check=False).returncode == 0 for one, _ in scene.new_containers()))
+    for container, task in scene.new_containers():
+        if docker("kill", container, check=False).returncode == 0:
+            return [{task}]
+    return []
 
 
-def kill_each_stage(scene: Scene) -> int:
+def kill_each_stage(scene: Scene) -> Strikes:
     """SIGKILL to one container of each task, at a random moment of its work."""
-    killed: set[tuple[str, str]] = set()
+    killed: set[Task] = set()
     timers = []
 
-    def kill(container: str, task: tuple[str, str]) -> None:
+    def kill(container: str, task: Task) -> None:
         if docker("kill", container, check=False).returncode == 0:
             killed.add(task)
 
@@ -44,16 +49,16 @@ def kill_each_stage(scene: Scene) -> int:
             timers[-1].start()
     for timer in timers:
         timer.join()
-    return len(killed)
+    return [{task} for task in killed]
 
 
-def starve_the_stages(scene: Scene) -> int:
+def starve_the_stages(scene: Scene) -> Strikes:
     """Too small a limit of memory in `.env`, until a run has failed that says so; then the limit is as before."""
     usual = compose_stack.settings()["ML_STAGE_MEMORY"]
     _limit_memory(TOO_LITTLE)
     try:
         wait_until(lambda: scene.has_ended() or "failed" in scene.states(), "a run fails")
-        return int(any("out of memory, it may use" in scene.reasons(*run) for run in scene.runs))
+        return [set()] if any("out of memory, it may use" in scene.reasons(*run) for run in scene.runs) else []
     finally:
         _limit_memory(usual)
 
@@ -64,35 +69,38 @@ def _limit_memory(limit: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def copy_the_data(scene: Scene) -> int:
+def copy_the_data(scene: Scene) -> Strikes:
     """No fault: copies of the data, one after the other while stages write."""
     while not scene.has_ended():
         scene.copy_data()
-    return len(scene.copies)
+    return [set() for _ in scene.copies]
 
 
-def restart_the_engine(scene: Scene) -> int:
+def restart_the_engine(scene: Scene) -> Strikes:
     """As `systemctl restart docker`: the engine stops its containers, and starts those again that are services."""
     assert scene.node is not None
+    hit = scene.tasks_at_work()
     scene.node.restart()
-    return 1
+    return [hit]
 
 
-def lose_power(scene: Scene) -> int:
+def lose_power(scene: Scene) -> Strikes:
     """All processes of the machine end immediately; then it starts again."""
     assert scene.node is not None
+    hit = scene.tasks_at_work()
     scene.node.kill()
     scene.node.start()
     scene.node.await_start()
-    return 1
+    return [hit]
 
 
 def kill_services(*services: str) -> Fault:
     """SIGKILL to the process of each service, as a crash ends it."""
 
-    def strike(scene: Scene) -> int:
-        kill_processes([scene.container(service) for service in services])
-        return 1
+    def strike(scene: Scene) -> Strikes:
+        containers, hit = [scene.container(service) for service in services], scene.tasks_at_work()
+        kill_processes(containers)
+        return [hit]
 
     return strike
 
@@ -100,13 +108,14 @@ def kill_services(*services: str) -> Fault:
 def pause(service: str, seconds: int = HANG_S) -> Fault:
     """A service that hangs."""
 
-    def strike(scene: Scene) -> int:
+    def strike(scene: Scene) -> Strikes:
         container = scene.container(service)
         # The kernel gives up at times while the service starts processes: "unable to freeze".
         wait_until(lambda: docker("pause", container, check=False).returncode == 0, f"{service} is paused")
+        hit = scene.tasks_at_work()
         time.sleep(seconds)
         docker("unpause", container)
-        return 1
+        return [hit]
 
     return strike
 
@@ -114,8 +123,8 @@ def pause(service: str, seconds: int = HANG_S) -> Fault:
 def in_turn(faults: Sequence[Fault]) -> Fault:
     """Several faults, one after the other, for as long as the day runs; each strikes stages that work."""
 
-    def strike(scene: Scene) -> int:
-        return sum(fault(scene) for fault in faults if scene.at_work())
+    def strike(scene: Scene) -> Strikes:
+        return [hit for fault in faults if scene.at_work() for hit in fault(scene)]
 
     return strike
 
@@ -123,12 +132,12 @@ def in_turn(faults: Sequence[Fault]) -> Fault:
 def cut_off(service: str) -> Fault:
     """A service without the network of the stack."""
 
-    def strike(scene: Scene) -> int:
-        network, container = f"{PROJECT}_default", scene.container(service)
+    def strike(scene: Scene) -> Strikes:
+        network, container, hit = f"{PROJECT}_default", scene.container(service), scene.tasks_at_work()
         docker("network", "disconnect", network, container)
         time.sleep(CUT_S)
         docker("network", "connect", "--alias", service, network, container)
-        return 1
+        return [hit]
 
     return strike
 
@@ -136,11 +145,12 @@ def cut_off(service: str) -> Fault:
 def fill_the_disk(name: str) -> Fault:
     """No byte is free on a disk."""
 
-    def strike(scene: Scene) -> int:
+    def strike(scene: Scene) -> Strikes:
+        hit = scene.tasks_at_work()
         scene.fill_disk(name)
         time.sleep(FULL_S)
         scene.empty_disk(name)
-        return 1
+        return [hit]
 
     return strike
 
@@ -148,40 +158,42 @@ def fill_the_disk(name: str) -> Fault:
 def move_clock(seconds: int) -> Fault:
     """A clock that jumps, as when a machine wakes up or its clock is set."""
 
-    def strike(scene: Scene) -> int:
+    def strike(scene: Scene) -> Strikes:
+        hit = scene.tasks_at_work()
         scene.move_clock(seconds)
-        return 1
+        return [hit]
 
     return strike
 
 
-def ask_twice(scene: Scene) -> int:
+def ask_twice(scene: Scene) -> Strikes:
     """A second run of each Dag for the same day, at the same time."""
+    hit = scene.tasks_at_work()
     scene.trigger_all()
-    return 1
+    return [hit]
 
 
-def clear_a_run(scene: Scene) -> int:
+def clear_a_run(scene: Scene) -> Strikes:
     """A person clears all tasks of a run that works."""
     return _on_a_run_that_works(scene, scene.clear)
 
 
-def mark_a_run_failed(scene: Scene) -> int:
+def mark_a_run_failed(scene: Scene) -> Strikes:
     """A person marks a run failed that works."""
     return _on_a_run_that_works(scene, scene.mark_failed)
 
 
-def delete_a_run(scene: Scene) -> int:
+def delete_a_run(scene: Scene) -> Strikes:
     """A person deletes a run that works, and asks for it again. Airflow deletes only what is marked as ended."""
     return _on_a_run_that_works(scene, scene.delete)
 
 
-def _on_a_run_that_works(scene: Scene, act: Callable[[str, str], None]) -> int:
-    dags = {run: dag for dag, run in scene.runs}
-    for _, run in scene.at_work().values():
+def _on_a_run_that_works(scene: Scene, act: Callable[[str, str], None]) -> Strikes:
+    dags, at_work = {run: dag for dag, run in scene.runs}, set(scene.at_work().values())
+    for _, run in at_work:
         act(dags[run], run)
-        return 1
-    return 0
+        return [{task for task in at_work if task[1] == run}]
+    return []
 
 
 several_in_turn = in_turn(

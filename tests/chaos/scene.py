@@ -43,6 +43,8 @@ GRACE_S = 60
 # Between two looks whether the runs have ended, which cost more than those for containers.
 LOOK_S = 1
 T = TypeVar("T")
+# A task and its run.
+Task = tuple[str, str]
 READER, KEEPER = f"{PROJECT}-reader", f"{PROJECT}-keeper"
 # What can be filled is on small disks in memory, without harm to the machine: the volume of each, its size, its user.
 # Postgres' limit of memory must hold what is on its disk too.
@@ -183,7 +185,7 @@ class Scene:
         """Whether no run goes on."""
         return set(self.states()) <= FINAL_STATES
 
-    def see_through(self, struck: set[tuple[str, str]]) -> tuple[list[str], bool, float]:
+    def see_through(self, struck: set[Task]) -> tuple[list[str], bool, float]:
         """The state of each run at its end, whether somebody had to clear one, and the seconds until it had healed.
 
         It has healed when each task that was struck, given with its run, has succeeded. A run that fails is cleared
@@ -208,7 +210,7 @@ class Scene:
                 return states, bool(cleared), healed_s
             time.sleep(0.5)
 
-    def _unhealed(self, struck: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    def _unhealed(self, struck: set[Task]) -> set[Task]:
         """Those of these tasks that have not succeeded yet; not those whose run is gone."""
         dags = {run: dag for dag, run in self.runs}
         here = {run for _, run in struck} & dags.keys()
@@ -273,7 +275,7 @@ class Scene:
 
     # --- containers and disk ---
 
-    def at_work(self) -> dict[str, tuple[str, str]]:
+    def at_work(self) -> dict[str, Task]:
         """The stage containers as soon as there is one; none if the day has ended."""
         while not self.has_ended():
             until = time.monotonic() + LOOK_S
@@ -283,7 +285,7 @@ class Scene:
                 time.sleep(0.1)
         return {}
 
-    def new_containers(self) -> Iterator[tuple[str, tuple[str, str]]]:
+    def new_containers(self) -> Iterator[tuple[str, Task]]:
         """Each stage container that works until the day has ended, with its task and run."""
         seen: set[str] = set()
         while not self.has_ended():
@@ -294,7 +296,11 @@ class Scene:
                 yield from new.items()
                 time.sleep(0.1)
 
-    def stage_containers(self) -> dict[str, tuple[str, str]]:
+    def tasks_at_work(self) -> set[Task]:
+        """The tasks whose stages work now."""
+        return set(self.stage_containers().values())
+
+    def stage_containers(self) -> dict[str, Task]:
         """The task and the run of each stage container, by its id."""
         labels = '{{.Label "airflow-ml.task"}} {{.Label "airflow-ml.run"}}'
         chosen = ("--no-trunc", "--filter", f"label=airflow-ml.data={data.source}", "--filter", "label=airflow-ml.run")

@@ -2,7 +2,9 @@
 
 from maintain.image_report import fill, part
 
-from tests.chaos.__main__ import FAULTS, HEADER, merged, table
+from tests.chaos.__main__ import FAULTS, HEADER, Try, merged, table
+from tests.chaos.__main__ import row as row_of
+from tests.chaos.scene import Reading
 
 NAMES = ("none", *FAULTS)
 
@@ -28,3 +30,11 @@ def test_row_of_a_fault_that_the_command_does_not_know_goes() -> None:
 
 def test_part_is_what_fill_has_written() -> None:
     assert part(page(row(NAMES[1], "1")), "faults") == table([row(NAMES[1], "1")])
+
+
+def test_seconds_to_heal_are_those_of_the_tries_in_which_a_task_was_struck() -> None:
+    """A fault that struck all day long once had the seconds of the task that worked first."""
+    healed = (None, 31.2, 12.0)
+    tries = [Try(1, True, False, (), Reading(5, 0, ""), 0, 0, one, 60) for one in healed]
+    assert row_of("any", tries)[-1] == "31, 31"
+    assert row_of("any", tries[:1])[-1] == "–"

@@ -1,6 +1,8 @@
 """What the Dags are: their tasks and order, schedules, forms, assets and documentation."""
 
+import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +230,16 @@ def test_dags_folder_holds_these_dags(dags: Dags) -> None:
 @pytest.mark.parametrize("dag_id", ORDER)
 def test_dag_runs_its_tasks_in_order(dags: Dags, dag_id: str) -> None:
     assert {task.task_id: task.downstream_task_ids for task in dags[dag_id].tasks} == ORDER[dag_id]
+
+
+def test_readme_names_tasks_in_their_order(dags: Dags) -> None:
+    """It had `retrain` after the report, of which it has been independent since."""
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|", (DAGS / "README.md").read_text(), re.MULTILINE)
+    assert {dag_id for dag_id, _ in rows} == set(ORDER)
+    for dag_id, tasks in rows:
+        for chain in re.findall(r"`([^`]+>>[^`]+)`", tasks):
+            for before, after in itertools.pairwise(chain.split(" >> ")):
+                assert after in dags[dag_id].get_task(before).get_flat_relative_ids(upstream=False), (dag_id, chain)
 
 
 @pytest.mark.parametrize(("dag_id", "task_id"), COMMANDS)

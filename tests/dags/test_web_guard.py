@@ -82,6 +82,18 @@ def test_page_of_another_service_is_refused(
     assert client().request(method, "/api/v2/connections/defaults", headers=headers).status_code == status
 
 
+def test_refusal_says_what_a_proxy_must_pass_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a proxy that replaced Host, as nginx does by default, nobody could log in, and nothing said why."""
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://localhost:8080")
+    headers = {"Origin": "https://ml.example", "Host": "airflow:8080"}
+    said = client().post("/auth/token", headers=headers).json()["detail"]
+    assert "a page of 'https://ml.example' may not use this service" in said
+    assert "expected one of airflow:8080 or localhost:8080; do: " in said
+    assert "have the proxy pass on Host" in said
+    headers["Host"] = "ml.example"
+    assert client().post("/auth/token", headers=headers).status_code == 200
+
+
 def test_body_that_is_too_large_is_refused_and_not_kept() -> None:
     """Airflow kept it in memory before it asked for a login."""
     assert client().post("/", content=b"x" * MOST_BYTES).status_code == 200

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ml.alerts.message import MAX_BODY, Message, Severity
+from ml.alerts.message import MAX_BODY, Message, Severity, shorten
 
 DEFAULT_FILE = "/run/secrets/alert_urls"
 # A channel that hangs must not hold the task's worker slot.
@@ -55,7 +55,7 @@ def _send(number: int, url: str, message: Message) -> str:
     scheme = url.partition("://")[0] if "://" in url else ""
     name = f"alert URL {number} ({scheme}://)" if re.fullmatch(r"[a-zA-Z0-9]{1,20}", scheme) else f"alert URL {number}"
     try:
-        most = MAX_BODY
+        most, title = MAX_BODY, message.subject
         channels = Apprise(asset=AppriseAsset(storage_mode=PersistentStoreMode.MEMORY))
         if not channels.add(url):
             return f"{name} is not one that Apprise understands; do: compare it with Apprise's page of that service"
@@ -64,10 +64,12 @@ def _send(number: int, url: str, message: Message) -> str:
             if "overflow=" not in url:
                 channel.overflow_mode = OverflowMode.TRUNCATE
                 # Where a service has no titles, Apprise puts ours above the body, with a line end or two.
-                most = min(most, channel.body_maxlen - len(message.subject) - 4)
+                if channel.title_maxlen <= 0:
+                    title = shorten(title, channel.body_maxlen - len(message.last_line) - 4)
+                most = min(most, channel.body_maxlen - len(title) - 4)
         sent = channels.notify(
             body=message.body(most),
-            title=message.subject,
+            title=title,
             notify_type=APPRISE_TYPES[message.severity],
             body_format="text",
             timeout=PATIENCE_S,

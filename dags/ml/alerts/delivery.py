@@ -52,4 +52,11 @@ def _composed(kind: str, key: Key, compose: Callable[[], Message]) -> Message:
             "Do": "look at the run, and report this error: it is one of the alerts' own code",
         }
         title = f"{about}: {kind}; the alert could not be composed"
-        return Message(Severity.ERROR, title, facts, run_page(*map(str, key[:2])))
+        return Message(Severity.ERROR, title, facts, _page(key))
+
+
+def _page(key: Key) -> str:
+    try:
+        return run_page(*map(str, key[:2]))
+    except Exception as error:  # what made composing fail, such as Airflow's settings, may make this fail too
+        return f"not known ({error!r})"

@@ -43,12 +43,17 @@ class Message:
         """The severity in brackets and the title, on one line."""
         return shorten(plain(f"[{self.severity}] {self.title}"), MAX_TITLE)
 
+    @property
+    def last_line(self) -> str:
+        """The address of the page, for people."""
+        return f"Page: {plain(self.page)}"
+
     def body(self, most: int = MAX_BODY) -> str:
         """The facts, as many of the last lines as there is room for, and the address of the page as the last line.
 
         :param most: how many characters a service takes
         """
-        page = f"Page: {plain(self.page)}"
+        page = self.last_line
         facts = [f"{name}: {shorten(plain(value), MAX_FACT)}" for name, value in self.facts.items() if value]
         room = max(0, min(most, MAX_BODY) - len(page) - 1)
         text = "\n".join(facts)[:room]
@@ -69,6 +74,8 @@ def shorten(text: str, most: int) -> str:
     """The text, cut in its middle where it is too long: its beginning and its end both matter."""
     if len(text) <= most:
         return text
+    if most <= len(CUT):
+        return text[: max(0, most)]
     head = (most - len(CUT)) * 2 // 3
     return text[:head] + CUT + text[len(text) - (most - len(CUT) - head) :]
 

@@ -28,8 +28,8 @@ PIDS_LIMIT = 512
 # A stage ends immediately when it is asked to; this bounds one that does not. Airflow kills a task 5 s after it asks
 # the task to stop.
 STOP_SECONDS = 2
-# Seconds between two looks at a container that has closed its output: it ends a moment later.
-LOOK_S = 0.02
+# Seconds between two looks at a container that has closed its output: most end a moment later, so the first come soon.
+LOOK_S, LONGEST_LOOK_S = 0.02, 0.1
 # The engine learns that a container was out of memory by another event than its end: one that may come later, and never
 # if the container ended before the engine listened.
 OUT_OF_MEMORY_LOOKS, OUT_OF_MEMORY_LOOK_S = 10, 0.2
@@ -155,8 +155,10 @@ class DockerEngine(Engine):
                 open_streams -= 1
             else:
                 yield chunk
+        pause = LOOK_S
         while time.monotonic() < end and self.state(container).exit_code is None:
-            time.sleep(LOOK_S)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_LOOK_S)
 
     def remove(self, container: str) -> None:
         with suppress(ContainerGone), trouble():

@@ -49,6 +49,19 @@ def test_service_that_takes_short_messages_gets_the_page(
     assert hook["text"].splitlines()[-1] == f"Page: {PAGE}"
 
 
+def test_service_without_titles_that_takes_short_messages_gets_the_page(
+    received: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SMS: the title took all the room, and the address was cut off."""
+    monkeypatch.setattr(NotifyJSON, "body_maxlen", 160)
+    monkeypatch.setattr(NotifyJSON, "title_maxlen", 0)
+    assert channels.send(Message(Severity.ERROR, "t" * 200, {"Error": "x" * 1000}, PAGE, ("line",) * 15)) == []
+    [hook] = [one for one in received if one["by"] == "http"]
+    assert len(hook["text"]) <= 160
+    assert hook["text"].startswith("[error] ttt")
+    assert hook["text"].splitlines()[-1] == f"Page: {PAGE}"
+
+
 def test_logging_is_as_before_after_a_service_failed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "alert_urls").write_text("json://127.0.0.1:1/")
     assert channels.send(Message(Severity.ERROR, "title", {}, PAGE))

@@ -32,6 +32,17 @@ def test_alert_that_cannot_be_composed_says_which_it_is(kept: Path, caplog: pyte
     assert "The breach alert of ('monitor', 'run 7'" in caplog.text
 
 
+def test_alert_without_a_page_is_sent_too(received: list[dict[str, Any]], kept: Path) -> None:
+    """A key that names no run, or settings that Airflow cannot read, once lost the alert."""
+
+    def compose() -> Message:
+        raise KeyError("x")
+
+    deliver("breach", ("monitor",), compose)
+    assert len(received) == 3
+    assert kept.read_text().splitlines()[-2].startswith("Page: not known (TypeError(")
+
+
 def test_alert_is_sent_once_for_a_key(received: list[dict[str, Any]], kept: Path) -> None:
     for _ in range(2):
         deliver("any", ("any", "one"), lambda: Message(Severity.ERROR, "title", {"Dag": "any"}, PAGE))
