@@ -109,6 +109,7 @@ def restore_all(folder: Path, index: Mapping[str, Any]) -> None:
         accept_unsigned(folder)
         machine.images()
         require_postgres(index)
+        # With Airflow's, so before the marker: without its file compose does not make the containers, nor the volumes.
         write_secrets()
         mark_unfinished(f"./airflow-ml clean, then ./airflow-ml restore {folder}")
         with show("restore"):
