@@ -149,7 +149,8 @@ def _judged_rows(target: Mapping[str, Any]) -> int:
 
 def _readable_labels(target: Mapping[str, Any]) -> int:
     """The rows of target.csv that give the label of a prediction."""
-    return _judged_rows(target) - int(target.get("unlabelled", 0)) - sum(target[reason] for reason in UNUSABLE)
+    unlabelled = int(target.get("unlabelled", 0))
+    return _judged_rows(target) - unlabelled - sum(int(target[reason]) for reason in UNUSABLE)
 
 
 def _of_labels(target: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> Iterator[Breach]:
