@@ -312,4 +312,5 @@ def test_days_that_agree_as_older_rules_have_them_are_the_default_with_a_warning
     result = world.run("confirm", "--ds", DAY, "--rules-json", '{"days": {"agree": 2, "of": 3}}')
     assert (result.code, world.json(BREACHES)["rule"]) == (0, MONITORING["days"])
     assert 'days is {"agree": 2, "of": 3}, but days no longer have to agree: it is read as 30' in result.errors
-    assert 'do: write "days": 30 and "confidence": 0.999 into the monitoring of dags/rules.json' in result.errors
+    written = f'write "days": 30 and "confidence": {CONFIDENCE} into the monitoring of dags/rules.json'
+    assert f"do: {written}" in result.errors
