@@ -85,9 +85,19 @@ def try_docker(*arguments: str, stdin: str | None = None) -> "subprocess.Complet
         )
     except FileNotFoundError:
         raise AirflowMlError("docker is not installed", do="./airflow-ml engine") from None
-    if done.returncode and any(words in done.stderr for words in UNREACHABLE):
-        raise AirflowMlError(done.stderr.strip(), do="./airflow-ml engine")
+    if done.returncode and is_unreachable(done.stderr):
+        raise no_engine(done.stderr)
     return done
+
+
+def is_unreachable(message: str) -> bool:
+    """Whether a docker command has failed because no engine answers."""
+    return any(words in message for words in UNREACHABLE)
+
+
+def no_engine(message: str) -> AirflowMlError:
+    """The error of a docker command that no engine has answered."""
+    return AirflowMlError(message.strip(), do="./airflow-ml engine")
 
 
 def docker(*arguments: str, stdin: str | None = None) -> str:

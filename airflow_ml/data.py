@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
-from airflow_ml.common import ROOT, AirflowMlError, locked_image, settings, try_docker
+from airflow_ml.common import ROOT, AirflowMlError, is_unreachable, locked_image, no_engine, settings, try_docker
 from airflow_ml.progress import progress
 
 DATA_FOLDER = "/data"
@@ -108,6 +108,8 @@ def _failed(message: str) -> AirflowMlError:
         )
     if "No module named stagekit" in message:
         return AirflowMlError(f"the base image is older than this checkout: {last}", do="./airflow-ml build")
+    if is_unreachable(message):
+        return no_engine(message)
     return AirflowMlError(f"the container that reads the data failed: {message}")
 
 
