@@ -50,7 +50,7 @@ def copy_tool(folder: Path) -> None:
     """Put the host tool into a checkout of its own, without settings, with what its commands read of a checkout."""
     for part in ("airflow_ml", "setup"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "base-image" / "stagekit").mkdir(parents=True)
+    (folder / "base-image" / "stagekit").mkdir(parents=True, exist_ok=True)
     for name in ("airflow-ml", ".env.example", "docker-compose.yml", "base-image/stagekit/progress.py"):
         shutil.copy(ROOT / name, folder / name)
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.harness import PATIENCE_S
+from tests.harness import PATIENCE_S, copy_tool
 
 ROOT = Path(__file__).parents[1]
 BASE = """\
@@ -53,11 +53,8 @@ def make_checkout(root: Path) -> Path:
         with (root / "base-image" / name).open("r+b") as file:
             file.write(secrets.token_hex(2).encode())
     (root / "dags").mkdir()
-    ignored = shutil.ignore_patterns("__pycache__", ".*")
-    shutil.copytree(ROOT / "airflow_ml", root / "airflow_ml", ignore=ignored)
-    for name in ("airflow-ml", "build_images.sh", ".env.example", "setup/lib.sh"):
-        (root / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, root / name)
+    copy_tool(root)
+    shutil.copy(ROOT / "build_images.sh", root)
     return root
 
 

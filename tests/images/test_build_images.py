@@ -438,11 +438,18 @@ def test_images_of_another_stack_on_the_engine_are_kept(built: Checkout, tmp_pat
     theirs = {entry["image"] for entry in neighbour.lock().values()}
     environment = {**os.environ, "ML_IMAGE_PREFIX": built.prefix}
     (built.root / ".env").unlink()  # there is no stack of this checkout to stop
+
+    def run() -> None:
+        done = subprocess.run(
+            [built.root / "airflow-ml", *command], env=environment, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+
     with stack_of(neighbour):
-        subprocess.run([built.root / "airflow-ml", *command], env=environment, check=True, capture_output=True)
+        run()
         assert theirs <= set(built.on_engine())
     ours = {entry["image"] for entry in built.lock().values()} if command != ["clean"] else set()
-    subprocess.run([built.root / "airflow-ml", *command], env=environment, check=True, capture_output=True)
+    run()
     assert {name for name in built.on_engine() if not name.endswith(":latest")} >= ours
     assert not theirs & set(built.on_engine())
 

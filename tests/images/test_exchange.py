@@ -91,7 +91,7 @@ CANNOT_INGEST = {
     "money under another name": ("SELECT 5::price AS p, $1 AS day", 3, "column 1 has the type price"),
     "an interval": ("SELECT interval '1 day' AS i, $1 AS day", 3, "column 1 has the type interval"),
     "money, which the driver reads as cents": ("SELECT $1 AS day, 1::money AS price", 3, "column 2 has the type money"),
-    "nothing": ("", 2, "neither is given: a query, an object"),
+    "nothing": ("", 2, "neither is given: --query or --target-query, --object or --target-object"),
     "no columns": ("SELECT FROM feed WHERE day = $1", 3, "the query has no columns"),
     "a row in a row": ("SELECT row(1, 2) AS pair, $1 AS day", 3, "column 1 has the type record"),
     "one name twice": ("SELECT 1 AS a, 2 AS a, $1 AS day", 3, "'a' has more than one occurrence"),

@@ -33,9 +33,9 @@ def lock(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def _stages(_environment: None, lock: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    password = folder.with_name("registry_password")
-    password.write_text("p" * 32)
-    monkeypatch.setattr(connections, "PASSWORD", password)
+    for name, file in {"PASSWORD": "registry_password", "KEY": "registry_key"}.items():
+        (secret := folder.with_name(file)).write_text("p" * 32)
+        monkeypatch.setattr(connections, name, secret)
     monkeypatch.setenv("ML_IMAGE_LOCK", str(lock))
     monkeypatch.setenv("ML_STAGE_MEMORY", "2g")
 
