@@ -15,8 +15,8 @@ UNIT_SEPARATOR = "\x1f"
 class OwnRows:
     """Chooses the rows of a shard: by a hash of their key, so that rows with equal keys meet, whichever file has them.
 
-    polars' hash is the same in all containers of an image. A row whose key cannot be read, or that has another number of
-    fields, belongs to the first shard.
+    polars' hash is the same in all containers of an image. A row whose key cannot be read, or that has another number
+    of fields, belongs to the first shard.
     """
 
     def __init__(self, shard: Shard, fields: Sequence[Field], missing: Collection[str]) -> None:

@@ -1,8 +1,8 @@
 """Measures speed and memory of the stages, each beside what it is compared with, in one run on one machine.
 
-Usage: bench.py [--rows N] [--large N] [--waiting N] [--kills N] [--only NAME ...] [--quick] [--markdown]. Everything
-runs in the images that dags/images.lock.json names, on data volumes of this run, which go at the end. Prints tables,
-writes .cache/bench.json.
+Usage: bench.py [--rows N] [--large N] [--waiting N] [--kills N] [--swarm N] [--only NAME ...] [--quick] [--markdown].
+Everything runs in the images that dags/images.lock.json names, on data volumes of this run, which go at the end. Prints
+tables, writes .cache/bench.json.
 Exit codes: 0 every target is met (or --quick), 1 one is missed or a program failed, 2 wrong usage.
 
 Ratios, not seconds, have targets: what else a machine does, and how fast it is, hits both sides.
@@ -55,6 +55,13 @@ def kills(lab: Lab) -> list[Row]:
     return struck(lab.kills)
 
 
+def shards_on_swarm(lab: Lab) -> list[Row]:
+    """A large day in shards on three nodes. Imported late: starts three engines."""
+    from shards_on_swarm import shards_on_swarm as measured
+
+    return measured(lab.swarm)
+
+
 def tuning(lab: Lab) -> list[Row]:
     """What a search gains. Imported late: needs the data sets."""
     from tuning import tuning as gains
@@ -64,7 +71,7 @@ def tuning(lab: Lab) -> list[Row]:
 
 # Not part of --quick; and what runs only where it is named.
 NEED_AIRFLOW = ("airflow", "backfill", "waiting")
-ONLY = ("kills",)
+ONLY = ("kills", "shards-on-swarm")
 BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "generator": comparisons.generator,
     "preprocessing": comparisons.preprocessing,
@@ -84,6 +91,7 @@ BENCHMARKS: dict[str, Callable[[Lab], Sequence[Line]]] = {
     "backfill": backfill,
     "waiting": waiting,
     "kills": kills,
+    "shards-on-swarm": shards_on_swarm,
 }
 
 
@@ -94,6 +102,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--large", type=int, default=10_000_000, metavar="N", help="rows of the large day (default: %(default)s)")
     add("--waiting", type=int, default=100, metavar="N", help="tasks that wait at once (default: %(default)s)")
     add("--kills", type=int, default=50, metavar="N", help="kills of Airflow's services (default: %(default)s)")
+    add("--swarm", type=int, default=20_000_000, metavar="N", help="rows of the day on a swarm (default: %(default)s)")
     add("--repeats", type=int, default=3, metavar="N", help="runs of each side, the best counts (default: %(default)s)")
     add("--only", action="append", choices=BENCHMARKS, help="only this benchmark; may be repeated")
     add("--quick", action="store_true", help="few rows, one run, no Airflow: only shows that the programs work")
@@ -126,7 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     machine = describe_machine()
     if os.getloadavg()[0] > BUSY:
         print(f"warning: this machine is busy (load {machine['load before']}); figures suffer", file=sys.stderr)
-    with Lab(arguments.rows, arguments.large, arguments.repeats, arguments.waiting, arguments.kills) as lab:
+    sizes = (arguments.rows, arguments.large, arguments.repeats, arguments.waiting, arguments.kills, arguments.swarm)
+    with Lab(*sizes) as lab:
         rows = measure(lab, arguments.only)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     report = {"run": NAME, **as_json(rows, machine, lab.images)}

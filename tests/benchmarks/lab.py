@@ -71,7 +71,7 @@ class Lab:
     """Runs steps and the programs they are compared with.
 
     `rows` and `large` are the sizes of the two days, `waiting` is the number of tasks that wait at
-    once, `kills` that of kills of Airflow's services.
+    once, `kills` that of kills of Airflow's services, `swarm` the rows of the day on a swarm.
     """
 
     rows: int
@@ -79,6 +79,7 @@ class Lab:
     repeats: int
     waiting: int = 0
     kills: int = 0
+    swarm: int = 0
     images: dict[str, str] = field(default_factory=lambda: read_lock())
     data: str = field(default_factory=lambda: f"{NAME}-{secrets.token_hex(4)}")
     _done: dict[tuple[str, str], Measured] = field(default_factory=dict)

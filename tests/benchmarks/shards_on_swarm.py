@@ -1,19 +1,19 @@
-"""A day in shards on a swarm, beside one container: `python -m tests.benchmarks.shards_on_swarm --rows 20000000`.
+"""A day in shards on a swarm, beside one container: `bench.py --only shards-on-swarm`.
 
 The three nodes are engines in network namespaces of this machine, with mounts of one JuiceFS (tests/dags/swarm/lab.py).
 They share its processors, so no step can be faster on the swarm: the figures show what shards cost there, and that the
 bytes are the same. The operator's own engine starts the shards, as many at once as there are nodes. The one container
-has the same confinement, memory and data, on the manager. Exit codes: 0 measured; 1 a stage failed, or other bytes.
+has the same confinement, memory and data, on the manager.
 """
 
-import argparse
 import json
 import os
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+
+from figures import Row
 
 # Airflow, which the operator's engines come with, reads its settings when it is first imported.
 from tests.dags import conftest
@@ -30,7 +30,7 @@ STEPS: tuple[tuple[str, str, str, list[str]], ...] = (
     ("features", "preprocessing", f"features/{DAY}", [f"--model={MODEL}"]),
     ("predict", "prediction", f"predictions/{DAY}", [f"--model={MODEL}"]),
 )
-MEMORY, LONGEST_S = "2g", 3600
+MEMORY, LONGEST_S, SHARDS = "2g", 3600, 8
 
 
 def in_one(lab: Lab, stage: str, *arguments: str) -> float:
@@ -116,22 +116,18 @@ def measure(lab: Lab, shards: int) -> Iterator[tuple[str, float, float, float, f
         yield command, alone, together, max(each), merge
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=20_000_000)
-    parser.add_argument("--shards", type=int, default=8)
-    asked = parser.parse_args(argv)
+def shards_on_swarm(rows: int, shards: int = SHARDS) -> list[Row]:
+    """Each step in shards on the swarm, beside one container. Errors: SystemExit if a stage fails, or other bytes."""
     try:
-        with swarm_with_a_model(asked.rows) as lab:
-            shards = f"{asked.shards} shards, {NODES} at once"
-            print(f"| {asked.rows:,} rows | one container | {shards} | the slowest of them | merge | same bytes |")
-            print("|---|---|---|---|---|---|")
-            for step, *seconds in measure(lab, asked.shards):
-                print("|", " | ".join([step, *(f"{one:.0f} s" for one in seconds), "yes"]), "|", flush=True)
+        with swarm_with_a_model(rows) as lab:
+            return [
+                Row(
+                    f"{step}, {rows:,} rows in {shards} shards on a swarm of {NODES}, {NODES} at once, same bytes",
+                    f"{together:.0f} s, the slowest shard {slowest:.0f} s, and the merge {merge:.0f} s",
+                    f"one container: {alone:.0f} s",
+                    (together + merge) / alone,
+                )
+                for step, alone, together, slowest, merge in measure(lab, shards)
+            ]
     finally:
         conftest.pytest_unconfigure()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
