@@ -49,12 +49,6 @@ def test_every_benchmark_runs_on_few_rows(tmp_path: Path) -> None:
     assert shares["predict, 1,000 rows"]["imports"] > 2 * shares["prediction --help"]["imports"]
 
 
-def test_model_of_a_large_day_uses_the_figures_of_the_page() -> None:
-    done = subprocess.run([sys.executable, BENCH.with_name("large_day.py")], text=True, capture_output=True, check=True)
-    decision = (ROOT / "docs/decisions/0048-a-day-in-shards.md").read_text()
-    assert done.stdout in decision
-
-
 def test_thresholds_of_costs_are_measured() -> None:
     command = [sys.executable, "-m", "tests.benchmarks.thresholds", "--quick", "--seeds=1"]
     done = subprocess.run(command, text=True, capture_output=True, check=True, cwd=ROOT)

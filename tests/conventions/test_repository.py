@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,12 @@ def test_each_decision_has_a_number_of_its_own_and_names_it() -> None:
     numbers = [int(path.name[:4]) for path in decisions]
     assert numbers == list(range(1, len(decisions) + 1))
     assert [path.read_text().split(". ")[0] for path in decisions] == [f"# {number}" for number in numbers]
+
+
+def test_model_of_a_large_day_uses_the_figures_of_the_page() -> None:
+    command = [sys.executable, ROOT / "tests/benchmarks/large_day.py"]
+    done = subprocess.run(command, text=True, capture_output=True, check=True)
+    assert done.stdout in (ROOT / "docs/decisions/0048-a-day-in-shards.md").read_text()
 
 
 def test_clone_that_changes_line_ends_has_unix_line_ends(tmp_path: Path) -> None:
