@@ -1,8 +1,7 @@
 """Which rules a scored day breaks, each as a sentence with numbers. Standard library only.
 
-A few rows break any rule by chance. So a figure breaks a rule only if its interval does, a share only if its lower
-bound does, and drift only if it exceeds its limit by more than chance explains. What chance may explain, `confirm`
-measures on the rows of more days.
+A few rows break any rule by chance. So a figure breaks a rule only if its interval does, and drift or a share only if
+it exceeds its limit by more than chance explains. What chance may explain, `confirm` measures on the rows of more days.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 from stagekit.contract import CALENDAR, HIGHER_IS_BETTER
 
 from rules import DECIMALS, gain
-from share_interval import share_interval
+from share_interval import is_above
 
 # Why a row of target.csv cannot be used; see labels.py.
 UNUSABLE = ("malformed", "missing", "unreadable", "repeated", "without_prediction")
@@ -19,6 +18,8 @@ SHOWN_CLASSES, SHOWN_CHARACTERS = 3, 200
 PARTIAL = '"partial": true of the target in schema.json says that labels may come later or never'
 
 # `what` of the breaches that `confirm` can measure on the rows of more days.
+REJECTED, UNUSABLE_LABELS, MISSING_AS_ZERO = "rejected", "unusable_labels", "missing_as_zero"
+SHARES = (REJECTED, UNUSABLE_LABELS, MISSING_AS_ZERO)
 DRIFT, LIMITS_OF_FIGURES, NOT_MEASURED = ("feature_psi", "score_psi"), ("most_drop", "floors"), "not_measured"
 
 Breach = dict[str, Any]
@@ -31,20 +32,20 @@ def find_breaches(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> li
     """The breaches of a day, given the content of `evaluation.json`."""
     return [
         *(breach for breach, is_proven in find_crossed(evaluation, rules) if is_proven),
-        *_of_labels(evaluation["target"], rules),
         *_of_classes(evaluation["target"]),
-        *_of_quality(evaluation["quality"], rules),
-        *_of_missing_values(evaluation, rules),
     ]
 
 
 def find_crossed(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Crossed]:
-    """The limits of drift and of figures that were crossed, each with whether by more than chance explains."""
+    """The limits that were crossed, each with whether by more than chance explains."""
     yield from _of_drift(evaluation["drift"], rules)
     # What a model says of rows that it has learned from says nothing about it.
     if not evaluation["trained_on_day"]:
         yield from _of_metrics(evaluation, rules)
     yield from _of_missing_figures(evaluation, rules)
+    yield from _of_labels(evaluation, rules)
+    yield from _of_quality(evaluation, rules)
+    yield from _of_missing_values(evaluation, rules)
 
 
 def bins_of(evaluation: Mapping[str, Any], subject: Subject) -> Mapping[str, Any] | None:
@@ -53,6 +54,17 @@ def bins_of(evaluation: Mapping[str, Any], subject: Subject) -> Mapping[str, Any
     if not drift or what == "score_psi":
         return drift["score"] if drift else None
     return next((feature for feature in drift["features"] if feature["name"] == name), None)
+
+
+def rows_of_share(evaluation: Mapping[str, Any], what: str) -> int:
+    """The rows that a share of this kind is of; 0 if the evaluation does not count them."""
+    if what == MISSING_AS_ZERO:
+        return int(evaluation["rows"]) if evaluation.get("missing_as_zero") is not None else 0
+    if what == REJECTED:
+        quality = evaluation["quality"]
+        return int(quality["rows_in"] or 0) if quality["rejected"] is not None else 0
+    target = evaluation.get("target")
+    return _judged_rows(target) if target and {"rows", *UNUSABLE} <= target.keys() else 0
 
 
 def _breach(what: str, subject: str, value: float, limit: float, text: str) -> Breach:
@@ -153,22 +165,29 @@ def _readable_labels(target: Mapping[str, Any]) -> int:
     return _judged_rows(target) - unlabelled - sum(int(target[reason]) for reason in UNUSABLE)
 
 
-def _of_labels(target: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> Iterator[Breach]:
+def _of_share(
+    subject: Subject, number: int, rows: int, rules: Mapping[str, Any], said: str, more: str = ""
+) -> Iterator[Crossed]:
+    """A share of rows above its limit; `said` counts these rows in words, `more` ends the sentence."""
+    what, name = subject
+    share, limit = round(number / rows, DECIMALS), rules[what]
+    if share > limit:
+        text = f"{said}: {share:.2%}, more than {limit:.2%}{more}"
+        yield _breach(what, name, share, limit, text), is_above(number, rows, limit, rules["confidence"])
+
+
+def _of_labels(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Crossed]:
     """Rows of target.csv that cannot be used: no class can be read, or no prediction has the key."""
-    if not target or not (rows := _judged_rows(target)):
+    if not (rows := rows_of_share(evaluation, UNUSABLE_LABELS)):
         return
+    target = evaluation["target"]
     unusable = {reason: target[reason] for reason in UNUSABLE if target[reason]}
-    limit = rules["unusable_labels"]
-    share = round(sum(unusable.values()) / rows, DECIMALS)
-    if share_interval(sum(unusable.values()), rows, rules["confidence"])[0] > limit:
-        counts = ", ".join(f"{reason.replace('_', ' ')} {number}" for reason, number in unusable.items())
-        text = f"{sum(unusable.values())} of {rows} rows of target.csv cannot be used ({counts}): {share:.2%}, "
-        text += f"more than {limit:.2%}"
-        if target["examples"]:
-            text += f"; such as {target['examples'][0][:SHOWN_CHARACTERS]}"
-        if target["missing"] and "unlabelled" not in target:
-            text += f"; {PARTIAL}"
-        yield _breach("unusable_labels", "target.csv", share, limit, text)
+    counts = ", ".join(f"{reason.replace('_', ' ')} {number}" for reason, number in unusable.items())
+    number = sum(unusable.values())
+    said = f"{number} of {rows} rows of target.csv cannot be used ({counts})"
+    more = f"; such as {target['examples'][0][:SHOWN_CHARACTERS]}" if target["examples"] else ""
+    more += f"; {PARTIAL}" if target["missing"] and "unlabelled" not in target else ""
+    yield from _of_share((UNUSABLE_LABELS, "target.csv"), number, rows, rules, said, more)
 
 
 def _of_classes(target: Mapping[str, Any] | None) -> Iterator[Breach]:
@@ -177,21 +196,16 @@ def _of_classes(target: Mapping[str, Any] | None) -> Iterator[Breach]:
         yield _breach("new_class", name, rows, 0, text)
 
 
-def _of_quality(quality: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
-    rows, limit = quality["rows_in"], rules["rejected"]
-    for file, rejected in (quality["rejected"] or {}).items():
-        if rows and share_interval(rejected, rows, rules["confidence"])[0] > limit:
-            share = round(rejected / rows, DECIMALS)
-            text = f"{rejected} of {rows} rows of {file} were rejected: {share:.2%}, more than {limit:.2%}"
-            yield _breach("rejected", file, share, limit, text)
+def _of_quality(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Crossed]:
+    if rows := rows_of_share(evaluation, REJECTED):
+        for file, rejected in evaluation["quality"]["rejected"].items():
+            said = f"{rejected} of {rows} rows of {file} were rejected"
+            yield from _of_share((REJECTED, file), rejected, rows, rules, said)
 
 
-def _of_missing_values(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Breach]:
+def _of_missing_values(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[Crossed]:
     """Features without a value that always had one in training: the model reads 0, which is a number like any other."""
-    rows, limit = evaluation["rows"], rules["missing_as_zero"]
-    for name, missing in evaluation["missing_as_zero"].items():
-        if rows and share_interval(missing, rows, rules["confidence"])[0] > limit:
-            share = round(missing / rows, DECIMALS)
-            text = f"{name} is missing in {missing} of {rows} rows: {share:.2%}, more than {limit:.2%}; "
-            text += "it never was in training, so the model reads 0 there"
-            yield _breach("missing_as_zero", name, share, limit, text)
+    if rows := rows_of_share(evaluation, MISSING_AS_ZERO):
+        for name, missing in evaluation["missing_as_zero"].items():
+            said, more = f"{name} is missing in {missing} of {rows} rows", "; it never was in training, so the model "
+            yield from _of_share((MISSING_AS_ZERO, name), missing, rows, rules, said, f"{more}reads 0 there")

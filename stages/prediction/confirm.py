@@ -14,7 +14,18 @@ from typing import Any
 from stagekit import META, BadInput, Partition, Publication, StageError, publish, read_partition
 from stagekit.contract import read_document, write_document
 
-from breaches import DRIFT, LIMITS_OF_FIGURES, NOT_MEASURED, Breach, Crossed, Subject, bins_of, find_crossed
+from breaches import (
+    DRIFT,
+    LIMITS_OF_FIGURES,
+    NOT_MEASURED,
+    SHARES,
+    Breach,
+    Crossed,
+    Subject,
+    bins_of,
+    find_crossed,
+    rows_of_share,
+)
 from rules import MONITORING, read_rules
 
 EVALUATION_FILE, BREACHES_FILE = "evaluation.json", "breaches.json"
@@ -101,6 +112,8 @@ def _open(unproven: Collection[Subject]) -> list[Subject]:
 
 def _adds(day: Evaluation, newest: Evaluation, subject: Subject) -> bool:
     """Whether a day has rows that can be measured with those of the newest day."""
+    if subject[0] in SHARES:
+        return rows_of_share(day, subject[0]) > 0
     if subject[0] not in DRIFT:
         return bool(day.get("labelled"))
     ours, theirs = bins_of(newest, subject), bins_of(day, subject)

@@ -1,15 +1,16 @@
 """Days as one: what `confirm` measures where a day alone has too few rows. Needs no table, only evaluations.
 
-Rows in bins are added, and labelled rows are put together. So each figure, its interval and what chance explains is
-that of one day with the rows of all.
+Counts of rows are added, and labelled rows are put together. So each share, each figure, its interval and what chance
+explains is that of one day with the rows of all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from breaches import DRIFT, Subject, bins_of
+from breaches import DRIFT, MISSING_AS_ZERO, REJECTED, SHARES, UNUSABLE, UNUSABLE_LABELS, Subject, bins_of
 from drift import psi, psi_by_chance
 from intervals import intervals
 from metrics import FIGURES, LabelledRows, rounded
@@ -44,9 +45,32 @@ def pool(newest: Evaluation, days: Mapping[Subject, Sequence[Evaluation]], rules
     found = dict(newest)
     if drift := {subject: of for subject, of in days.items() if subject[0] in DRIFT}:
         found["drift"] = _drift(newest, drift, rules)
-    if figures := next((of for subject, of in days.items() if subject[0] not in DRIFT), None):
+    if figures := next((of for subject, of in days.items() if subject[0] not in (*DRIFT, *SHARES)), None):
         found["metrics"] = _metrics(figures, rules)
+    return found | _counts_of_shares(newest, {what: of for (what, _), of in days.items()})
+
+
+def _counts_of_shares(newest: Evaluation, days: Mapping[str, Sequence[Evaluation]]) -> dict[str, Any]:
+    """The counts that each kind of share is of. The files or features of one kind have the same days."""
+    found: dict[str, Any] = {}
+    if of := days.get(UNUSABLE_LABELS):
+        counts = [{key: day["target"].get(key, 0) for key in ("rows", "superseded", *UNUSABLE)} for day in of]
+        found["target"] = newest["target"] | _sums(counts)
+    if of := days.get(REJECTED):
+        rows = sum(day["quality"]["rows_in"] for day in of)
+        found["quality"] = {"rows_in": rows, "rejected": _sums(day["quality"]["rejected"] for day in of)}
+    if of := days.get(MISSING_AS_ZERO):
+        found["rows"] = sum(day["rows"] for day in of)
+        found["missing_as_zero"] = _sums(day["missing_as_zero"] for day in of)
     return found
+
+
+def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of each count over days."""
+    total: Counter[str] = Counter()
+    for of_day in counts:
+        total.update(of_day)
+    return dict(total)
 
 
 def _drift(

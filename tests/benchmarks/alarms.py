@@ -23,6 +23,8 @@ FAULTS = {
     "quality": "six scores in ten of other rows",
     "empty": "an empty column",
     "flip": "labels the wrong way round",
+    "rejected": "one row in six rejected",
+    "unreadable": "three labels in ten unreadable",
 }
 
 

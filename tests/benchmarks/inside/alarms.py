@@ -19,7 +19,7 @@ from scipy.stats import chi2
 from stagekit import read_partition
 from stagekit.contract import read_document, read_encoder
 
-from breaches import find_breaches, find_crossed
+from breaches import UNUSABLE, find_breaches, find_crossed
 from confirm import decide
 from drift import Bins, psi, psi_by_chance, read_bins, score_of
 from intervals import intervals
@@ -30,17 +30,18 @@ from rules import MONITORING
 from scoring import load_trees, open_features
 
 ROOT, QUARTER, LONGEST, SEED = Path("/data"), 90, 30, 1
-MOVED, TIMES, SPOILT = "amount", 3.0, 0.6
+MOVED, TIMES, SPOILT, REJECTED, UNREADABLE = "amount", 3.0, 0.6, 1 / 6, 0.3
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The rows of a real scored day: values, probabilities, true codes; the share of rows that were rejected."""
+    """The rows of a real scored day: values, probabilities, codes; the shares of rejected rows, unreadable labels."""
 
     features: np.ndarray
     probabilities: np.ndarray
     codes: np.ndarray
     rejected: float
+    unreadable: float = 0.0
 
 
 class Watch:
@@ -74,7 +75,9 @@ class Watch:
         drawn = draw.integers(0, len(pool.codes), rows)
         probabilities = pool.probabilities[drawn]
         predicted = predict_codes(probabilities, self.trained["threshold"])
-        labelled = LabelledRows(pool.codes[drawn], probabilities, predicted, self.encoder.classes, 2)
+        unreadable = int(draw.binomial(rows, pool.unreadable))
+        columns = (values[unreadable:] for values in (pool.codes[drawn], probabilities, predicted))
+        labelled = LabelledRows(*columns, self.encoder.classes, 2)
         drift = [
             {**one, **self._shares(one, bins, pool.features[drawn, number], MONITORING["feature_psi"])}
             for number, (one, bins) in enumerate(self.features)
@@ -86,7 +89,7 @@ class Watch:
             "rows": rows,
             "trained_on_day": False,
             "missing_as_zero": self._missing_as_zero(pool.features[drawn]),
-            "target": {"rows": 0},
+            "target": dict.fromkeys(UNUSABLE, 0) | {"rows": rows, "unreadable": unreadable, "examples": []},
             "metrics": self._metrics(labelled),
             "labelled": describe_labelled(labelled),
             "trained": self.trained,
@@ -154,7 +157,20 @@ def _with_values(watch: Watch, pool: Pool, change: Callable[[np.ndarray], np.nda
     return replace(pool, features=values, probabilities=watch.trees.probabilities(values))
 
 
-FAULTS = {"drift": drift, "quality": quality, "empty": empty, "flip": flip}
+def rejected(_: Watch, pool: Pool, __: np.random.Generator) -> Pool:
+    """One row in six is rejected."""
+    return replace(pool, rejected=REJECTED)
+
+
+def unreadable(_: Watch, pool: Pool, __: np.random.Generator) -> Pool:
+    """Three labels in ten cannot be read."""
+    return replace(pool, unreadable=UNREADABLE)
+
+
+FAULTS = {
+    **{"drift": drift, "quality": quality, "empty": empty, "flip": flip},
+    **{"rejected": rejected, "unreadable": unreadable},
+}
 
 
 def alarms(day: dict[str, Any], before: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
@@ -164,9 +180,7 @@ def alarms(day: dict[str, Any], before: Sequence[dict[str, Any]]) -> set[tuple[s
 
 def bare_alarms(day: dict[str, Any]) -> set[tuple[str, str]]:
     """What is alarmed on a day if every limit is a bare number."""
-    crossed = [one for one, _ in find_crossed(day, MONITORING)]
-    counted = find_breaches(day, {**MONITORING, "confidence": 1e-9})
-    return {(one["what"], one["subject"]) for one in (*crossed, *counted)}
+    return {(one["what"], one["subject"]) for one, _ in find_crossed(day, MONITORING)}
 
 
 def false_alarms(watch: Watch, pools: Sequence[Pool], rows: int, quarters: int) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import DAY, World
+from scipy.stats import binom
 from scored import MODEL, evaluate, scored, targets_of
 from stagekit import read_partition
 
@@ -190,6 +191,77 @@ def test_figure_of_many_rows_that_chance_may_explain_is_unconfirmed(world: World
     assert confirmed(world)["days"] == [DAY]
     found = [(one["what"], one["days"]) for one in world.json(BREACHES)["unconfirmed"]]
     assert found == [("most_drop", [DAY]), ("floors", [DAY])]
+
+
+TARGET: dict[str, Any] = {
+    **{"rows": 30, "malformed": 0, "missing": 0, "unreadable": 0, "repeated": 0, "without_prediction": 0},
+    **{"new_classes": {}, "examples": []},
+}
+# By what a breach of 5, 6 or 2 of 30 rows is about: its subject, what the evaluation has, and what is said of so many.
+SHARES: dict[str, tuple[str, dict[str, Any], int, str]] = {
+    "rejected": (
+        "data.csv",
+        {"quality": {"rows_in": 30, "rejected": {"data.csv": 5}}},
+        5,
+        "{} of {} rows of data.csv were rejected: 16.67%, more than 5.00%",
+    ),
+    "unusable_labels": (
+        "target.csv",
+        {"target": {**TARGET, "unreadable": 6, "examples": ["line 2: 'x' is no integer"]}},
+        6,
+        "{0} of {1} rows of target.csv cannot be used (unreadable {0}): 20.00%, more than 10.00%; such as line 2: "
+        "'x' is no integer",
+    ),
+    "missing_as_zero": (
+        "size",
+        {"rows": 30, "missing_as_zero": {"size": 2}},
+        2,
+        "size is missing in {} of {} rows: 6.67%, more than 1.00%; it never was in training, so the model reads 0 "
+        "there",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SHARES)
+def test_share_that_one_day_cannot_prove_is_measured_on_the_rows_of_more_days(world: World, what: str) -> None:
+    """5 of 30 rows that were rejected each day, for ever, were no breach. How many days it takes, scipy says."""
+    subject, change, hits, said = SHARES[what]
+    change = {"target": TARGET, **change}
+    days = [DAY, *(f"2026-11-{day}" for day in range(20, 12, -1))]
+    good = labelled([0.9, 0.8], [0.1] * 18)
+    for ds in days:
+        assert evaluated(world, ds, of=good, **change)["breaches"] == []
+    tails = [binom.sf(number * hits - 1, number * 30, MONITORING[what]) for number in range(1, 10)]
+    number = next(number for number, tail in enumerate(tails, start=1) if tail < (1 - CONFIDENCE) / 2)
+    assert 1 < number < len(days)
+    found = confirmed(world)
+    (breach,) = world.json(BREACHES)["confirmed"]
+    assert (breach["what"], breach["subject"], breach["days"]) == (what, subject, days[:number])
+    counted = said.format(hits * number, 30 * number)
+    assert found["breaches"] == [f"on the rows of {number} days, {days[number - 1]} to {DAY}: {counted}"]
+
+
+@pytest.mark.parametrize("what", SHARES)
+def test_share_that_is_within_its_limit_together_is_no_breach(world: World, what: str) -> None:
+    _, change, *_ = SHARES[what]
+    sound = {"quality": {"rows_in": 600, "rejected": {"data.csv": 0}}, "rows": 600, "missing_as_zero": {}}
+    sound["target"] = {**TARGET, "rows": 600}
+    evaluated(world, BEFORE, of=BAD, **sound)
+    evaluated(world, DAY, of=BAD, **{"target": TARGET, **change})
+    confirmed(world)
+    found = world.json(BREACHES)
+    assert not [one for one in (*found["confirmed"], *found["unconfirmed"]) if one["what"] == what]
+
+
+def test_share_is_not_measured_with_days_that_do_not_count_its_rows(world: World) -> None:
+    """The features of the day before have no counts, and no label of it has come."""
+    without = {"quality": {"rows_in": None, "rejected": None}, "target": None, "breaches": []}
+    evaluated(world, BEFORE, of=labelled([0.9, 0.8], [0.1] * 18), **without)
+    changes = SHARES["rejected"][1] | SHARES["unusable_labels"][1]
+    evaluated(world, DAY, of=labelled([0.9, 0.8], [0.1] * 18), **changes)
+    assert confirmed(world)["breaches"] == []
+    found = [(one["what"], one["days"]) for one in world.json(BREACHES)["unconfirmed"]]
+    assert found == [("unusable_labels", [DAY]), ("rejected", [DAY])]
 
 
 def test_days_of_another_model_are_not_added(world: World) -> None:

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binom, norm
 from stagekit.contract import HIGHER_IS_BETTER
 
 from intervals import intervals
 from metrics import LabelledRows, measure, predict_codes
-from share_interval import share_interval
+from share_interval import is_above, share_interval
 
 DRAWS = 200
 
@@ -79,3 +79,24 @@ def test_class_without_rows_has_no_interval_for_its_figures() -> None:
     assert {name for name, bounds in found.items() if bounds is None} == {
         "roc_auc", "average_precision", "log_loss", "brier_score", "precision", "recall", "f1",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [1, 3, 30, 300, 1_000_000])
+@pytest.mark.parametrize("limit", [0.01, 0.05, 0.1])
+def test_share_is_above_its_limit_if_the_binomial_distribution_says_so(rows: int, limit: float) -> None:
+    expected = int(rows * limit)
+    for hits in {*range(expected, min(rows, expected + 12) + 1), min(rows, expected + 2 * math.isqrt(rows)), rows}:
+        shown = hits > rows * limit and binom.sf(hits - 1, rows, limit) < (1 - 0.9995) / 2
+        assert is_above(hits, rows, limit, 0.9995) == shown, hits
+
+
+def test_share_above_nothing_or_everything() -> None:
+    assert is_above(1, 30, 0, 0.9995)
+    assert not is_above(0, 30, 0, 0.9995)
+    assert not is_above(30, 30, 1, 0.9995)
+
+
+def test_one_hit_of_three_shows_nothing() -> None:
+    """Wilson's interval begins at 2 %, but at a share of 1 % it is so once in 34 days."""
+    assert share_interval(1, 3, 0.9995)[0] > 0.01
+    assert not is_above(1, 3, 0.01, 0.9995)
