@@ -39,6 +39,19 @@ RESTRICTED = (
 )
 CONFINED = (*RESTRICTED, "--network=none")
 Finished = subprocess.CompletedProcess[str]
+# Follows every file back to the raw data, and reads every byte on the way.
+FOLLOW = """
+import json
+from pathlib import Path
+from stagekit.lineage import Reader
+
+root = Path("/data")
+marks = {str(mark.parent.relative_to(root)): json.loads(mark.read_text()) for mark in root.glob("*/*/_meta.json")}
+paths = [f"{name}/{file}" for name, mark in sorted(marks.items()) for file in mark["outputs"]]
+lineage = Reader(root, verify=True).follow(paths)
+problems = [(path, problem.kind) for path, problem in lineage.problems]
+print(json.dumps({"partitions": sorted(marks), "files": len(lineage.files), "problems": problems}))
+"""
 
 
 def outside_of_make() -> dict[str, str]:
@@ -278,6 +291,10 @@ class Data:
     def remove(self, path: str) -> None:
         """Remove a folder of the data."""
         self._call("remove", path=path)
+
+    def follow(self) -> dict[str, Any]:
+        """The lineage of all files: `partitions`, the number of `files`, and `problems`, each a path and its kind."""
+        return dict(json.loads(self.python(FOLLOW)))
 
     def inodes(self) -> dict[str, list[Any]]:
         """Sha256, time of change and inode of every file but locks; marks and leftovers too."""

@@ -68,19 +68,6 @@ for mark in Path("/disks/data").glob("*/*/_meta.json"):
     size["models" if is_model else "days"] += sum(files)
 print(json.dumps({"used": used, "marks": marks, "with_files": with_files, **size}))
 """
-# Follows every file back to the raw data, and reads every byte on the way.
-FOLLOW = """
-import json
-from pathlib import Path
-from stagekit.lineage import Reader
-
-root = Path("/data")
-marks = {str(mark.parent.relative_to(root)): json.loads(mark.read_text()) for mark in root.glob("*/*/_meta.json")}
-paths = [f"{name}/{file}" for name, mark in sorted(marks.items()) for file in mark["outputs"]]
-lineage = Reader(root, verify=True).follow(paths)
-problems = [(path, problem.kind) for path, problem in lineage.problems]
-print(json.dumps({"partitions": sorted(marks), "files": len(lineage.files), "problems": problems}))
-"""
 
 
 @dataclass(frozen=True)
@@ -218,7 +205,7 @@ class Year:
 
     def missing(self, days: Sequence[date]) -> Iterator[str]:
         """Marks that are gone, and files that are gone too early or have other bytes."""
-        found = json.loads(self.data.python(FOLLOW))
+        found = self.data.follow()
         weeks = [days[first : first + 7] for first in range(0, len(days), 7)]
         measured = [day for week in weeks for day in week[-self.measured :]]
         of = {OF_A_DAY: days, OF_A_MEASURED_DAY: measured, OF_A_TRAINING: days[::7]}
