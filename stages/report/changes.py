@@ -15,11 +15,11 @@ MOST_NAMED = 3
 NOT_MEASURED = "not measured"
 
 
-def changes(day: Day) -> dict[str, Any]:
-    """The day before, and the rows; `rows` is empty if that day has no evaluation."""
+def changes(day: Day) -> dict[str, Any] | None:
+    """The day before, and the rows; None if that day has no evaluation."""
     before = day.before
     if before is None:
-        return {"since": day_before(day.ds), "rows": []}
+        return None
     draw = (_metric, _volume, _rejected, _drift, _champion)
     return {"since": day_before(day.ds), "rows": [_row(*one(before, day.evaluation)) for one in draw]}
 

@@ -99,7 +99,11 @@ def predictions_without_target(evaluation: Mapping[str, Any]) -> list[str]:
         return []
     rows = evaluation["rows"]
     missing = rows - evaluation["metrics"]["rows"]
-    return [f"{missing:,} of {plural(rows, 'prediction')} ({percent(share)}): no usable target."]
+    waiting = min(missing, (evaluation.get("target") or {}).get("without_target") or 0)
+    found = f"{missing:,} of {plural(rows, 'prediction')} ({percent(share)}) have no"
+    if waiting == missing:
+        return [f"{found} target yet."]
+    return [f"{found} usable target{f'; {waiting:,} of them have none yet' if waiting else ''}."]
 
 
 def unmeasured_share(evaluation: Mapping[str, Any]) -> float:

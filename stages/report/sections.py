@@ -235,8 +235,6 @@ def decision_sentence(trained: Mapping[str, Any], metrics: Mapping[str, Any]) ->
 def _target_notes(evaluation: Mapping[str, Any]) -> Iterable[Markup | str]:
     """Sentences on the rows that the figures are of."""
     target, metrics, trained = evaluation.get("target") or {}, evaluation.get("metrics"), evaluation.get("trained")
-    if waiting := target.get("without_target"):
-        yield f"{waiting:,} predictions have no target yet."
     if unlabelled := target.get("unlabelled"):
         yield f"{unlabelled:,} of {target['rows']:,} rows of target.csv have no label."
     if superseded := target.get("superseded"):

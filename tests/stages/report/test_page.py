@@ -134,7 +134,7 @@ def test_breach_links_to_where_the_page_shows_it(
 def test_metrics_come_before_drift_and_data(world: World) -> None:
     page = world.whole_day().day()
     sections = page.attributes("section", "id")
-    assert sections[:4] == ["changes", "metrics", "drift", "quality"]
+    assert sections[:3] == ["metrics", "drift", "quality"]
     assert sections[-1] == "made"
     assert [f"#{section}" for section in sections] == page.attributes("a", "href")[: len(sections)]
 
@@ -517,14 +517,24 @@ def test_day_without_an_estimate_says_why(world: World) -> None:
         (
             {"metrics": metrics(["0", "1"], rows=20000)},
             "Not everything was measured.",
-            "4,939 of 24,939 predictions (19.8%): no usable target.",
+            "4,939 of 24,939 predictions (19.8%) have no usable target.",
         ),
-        ({"metrics": metrics(["0", "1"], rows=24900)}, "Good.", "39 of 24,939 predictions (0.2%): no usable target."),
+        *(
+            (
+                {"metrics": metrics(["0", "1"], rows=24900), "target": {"without_target": waiting}},
+                "Good.",
+                f"39 of 24,939 predictions (0.2%) have no {said}.",
+            )
+            for waiting, said in ((39, "target yet"), (9, "usable target; 9 of them have none yet"))
+        ),
     ],
 )
 def test_headline_says_what_was_not_measured(world: World, more: dict[str, Any], word: str, sentence: str) -> None:
-    top = world.whole_day(**more).day().text("")
-    assert f"{word} No threshold was crossed. Not measured: {sentence}" in top
+    page = world.whole_day(**more).day()
+    assert f"{word} No threshold was crossed. Not measured: {sentence}" in page.text("")
+    # One fact, one sentence.
+    assert "no target" not in page.text("metrics")
+    assert "no prediction has" not in page.text("metrics")
 
 
 def test_headline_of_a_breach_also_says_what_was_not_measured(world: World) -> None:
@@ -955,14 +965,15 @@ def test_page_starts_with_what_changed_since_yesterday(world: World) -> None:
 
 
 @pytest.mark.parametrize("torn", [False, True])
-def test_page_without_yesterday_says_so(world: World, torn: bool) -> None:
+def test_page_without_yesterday_compares_nothing(world: World, torn: bool) -> None:
     world.whole_day()
     if torn:
         world.scored("2026-11-20")
         world.evaluate(evaluation(ds="2026-11-20"), "2026-11-20")
         (world.root / "reports/2026-11-20/evaluation.json").write_text("{}")
-    page = world.day()
-    assert page.text("changes").endswith("2026-11-20 Yesterday has no evaluation, so what changed is not known.")
+    shown = world.day().content.decode()
+    assert "yesterday" not in shown.lower()
+    assert "#changes" not in shown
 
 
 @pytest.mark.parametrize(
