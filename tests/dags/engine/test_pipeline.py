@@ -14,6 +14,7 @@ from tests.dags.conftest import DAGS, STAGES
 from tests.dags.engine.conftest import Engine
 from tests.dags.runs import Airflow, day
 from tests.harness import PATIENCE_S, Data
+from tests.sensitive import SECRETS, publish_raw
 
 pytestmark = pytest.mark.usefixtures("_stages")
 MONDAY, TUESDAY = "2026-11-16", "2026-11-17"
@@ -205,3 +206,16 @@ def test_parameter_that_lightgbm_does_not_have_is_refused_before_anything_runs(a
 def test_day_that_is_no_date_is_refused_before_anything_runs(airflow: Airflow) -> None:
     with pytest.raises(ParamValidationError):
         airflow.manual("generate_data", day(MONDAY), {"ds": "2026-02-30"})
+
+
+def test_alert_of_a_refused_day_has_no_value_of_a_sensitive_field(
+    airflow: Airflow, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_ALERTS_FOLDER", str(tmp_path / "alerts"))
+    publish_raw(Data(engine.name), "2026-11-18", 0, wrong=6)
+    run = airflow.manual("train_model", day("2026-11-20"), {"ds": "2026-11-18"})
+    assert airflow.run_task(run, "prepare").ti.state == "failed"
+    alert = (tmp_path / "alerts" / "alerts.log").read_text()
+    assert "3: bad input data" in alert
+    assert "income: '…' above maximum 9999" in alert
+    assert [secret for secret in SECRETS if secret in alert] == []
