@@ -7,6 +7,8 @@ import pytest
 from airflow_ml import airflow_api, run_day
 from airflow_ml.common import AirflowMlError
 
+from tests.harness import PATIENCE_S
+
 from .conftest import Script, Server
 
 
@@ -78,7 +80,7 @@ def ending_run(method: str, path: str, number: int) -> tuple[int, Any]:
 def test_wait_reports_each_change_of_a_task(serve: Callable[[Script], Server]) -> None:
     seen: list[str] = []
     server = serve(ending_run)
-    state = server.airflow.wait("generate_data", "run", 10, lambda task: seen.append(task["state"]))
+    state = server.airflow.wait("generate_data", "run", PATIENCE_S, lambda task: seen.append(task["state"]))
     assert (state, seen) == ("success", ["running", "success"])
 
 
@@ -96,7 +98,7 @@ def test_state_of_a_run_is_read_when_its_tasks_have_ended(serve: Callable[[Scrip
         return 200, {"state": "success"}
 
     server = serve(script)
-    assert server.airflow.wait("generate_data", "run", 10, lambda _: None) == "success"
+    assert server.airflow.wait("generate_data", "run", PATIENCE_S, lambda _: None) == "success"
     assert ["taskInstances" in path for _, path, _ in server.seen] == [True] * looks + [False]
 
 
@@ -111,14 +113,14 @@ def test_run_that_ends_before_its_tasks_is_noticed(
         return 200, {"state": "failed"}
 
     server = serve(script)
-    assert server.airflow.wait("generate_data", "run", 10, lambda _: None) == "failed"
+    assert server.airflow.wait("generate_data", "run", PATIENCE_S, lambda _: None) == "failed"
     assert ["taskInstances" in path for _, path, _ in server.seen] == [True, True, False, True]
 
 
 def test_wait_that_reports_no_task_reads_none(serve: Callable[[Script], Server]) -> None:
     """The list of tasks costs Airflow more than the state, several times a second."""
     server = serve(ending_run)
-    assert server.airflow.wait("generate_data", "run", 10) == "success"
+    assert server.airflow.wait("generate_data", "run", PATIENCE_S) == "success"
     assert [path for _, path, _ in server.seen] == ["/api/v2/dags/generate_data/dagRuns/run"] * 2
 
 

@@ -20,11 +20,15 @@ from tests.harness import PATIENCE_S
 ON_TERMINAL = """
 import sys, time
 from pathlib import Path
+from airflow_ml import progress
 from airflow_ml.progress import reading, say, show
+drawn, draw = [], progress._module.draw
+progress._module.draw = lambda screen, text: (draw(screen, text), drawn.append(text))
 with show("backup"), reading(Path(sys.argv[1]), "hashing data.tar.gz") as file:
     say("  data: volume")
     file.read(250)
-    time.sleep(1)
+    while not any("25%" in text for text in drawn):
+        time.sleep(0.05)
 assert "stagekit" not in sys.modules
 """
 

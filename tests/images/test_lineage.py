@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.harness import CONFINED, PATIENCE_S, ROOT, Data, copy_of, data_volume, docker, images
+from tests.harness import CONFINED, PATIENCE_S, ROOT, Data, copy_of, data_volume, docker, images, wait_until
 
 DAY, NEXT = "2026-11-21", "2026-11-22"
 PREDICTIONS = f"predictions/{DAY}/predictions.csv"
@@ -73,6 +72,10 @@ def leftovers() -> str:
     """Containers and volumes of reruns that are still there."""
     label = ["--quiet", "--filter", "label=airflow-ml.rerun"]
     return docker("ps", "--all", *label).stdout + docker("volume", "ls", *label).stdout
+
+
+def running() -> str:
+    return docker("ps", "--quiet", "--filter", "label=airflow-ml.rerun").stdout
 
 
 def command(data: Data | Path, *arguments: str, **environment: str) -> Done:
@@ -343,8 +346,7 @@ def test_rerun_that_is_stopped_leaves_nothing(published: Data, number: int) -> N
     with subprocess.Popen(line, env=environ, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("==> generate")
-        time.sleep(0.7)  # into the stage's container
-        assert leftovers() != ""
+        wait_until(running, "the stage's container runs")
         process.send_signal(number)
         process.wait(PATIENCE_S)
     assert process.returncode != 0

@@ -5,7 +5,6 @@ import math
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
@@ -19,8 +18,6 @@ MODEL = f"models/{DAY}"
 FILES = ("model.txt", "params.json", "feature_importance.csv", "reference_scores.csv", "encoder.json")
 SHORT = "--param=num_iterations=40"
 ENDLESS = ("--force", "--param=num_iterations=1000000", "--param=early_stopping_round=0", "--log-every=1")
-# How long the others may live after a rank has ended.
-BOUND_S = 30
 # Prints the connections that others have with rank 0, on its port: 12401, and 01 for "established".
 HAS_MET = """
 for _, own, _, state, *_ in map(str.split, open("/proc/net/tcp")):
@@ -145,10 +142,8 @@ def test_rank_that_is_killed_ends_the_others_which_say_so(data: Data, rank: int)
     before = published(data)
     with gang(data, *ENDLESS) as names:
         wait_until(lambda: "iteration 1 of" in docker("logs", names[0]).stderr, "the ranks train", names[0])
-        started = time.monotonic()
         docker("kill", names[rank])
         codes = ends(names)
-        assert time.monotonic() - started < BOUND_S
         assert codes == [128 + signal.SIGKILL if other == rank else 5 for other in range(RANKS)]
         for other in {*range(RANKS)} - {rank}:
             words = f"rank {rank} of {RANKS} has ended, so rank {other} ends too; nothing was published"

@@ -117,7 +117,6 @@ def test_step_once_more_says_the_same_loads_nothing_and_touches_nothing(
     assert data.inodes() == files
     said = {name: value for name, value in before[step].line.items() if name != "seconds"}
     assert {**said, "cached": True} == {name: value for name, value in again.line.items() if name != "seconds"}
-    assert again.line["seconds"] < before[step].line["seconds"] + 1
     assert f"{STEPS[step][2]} (step {step}) is up to date: made 2" in again.log
     assert "by hand" in again.log
 

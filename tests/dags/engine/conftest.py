@@ -17,9 +17,9 @@ from tests.harness import PATIENCE_S, images
 # Docker itself learns late, or never, that a container was out of memory.
 OUT_OF_MEMORY = r"out of memory( or killed \(the engine does not say which\))?"
 MLFLOW = "http://mlflow:5000"
-# Seconds that a container works which is to go on when a worker has waited for NO_PATIENCE: some of them are gone when
-# a busy engine has started it.
-LONG_S, NO_PATIENCE = 12, timedelta(seconds=0.5)
+NO_PATIENCE = timedelta(seconds=0.5)
+# How a container begins that works until a test lets it go: on any machine for longer than a worker waits for it.
+HELD = "import pathlib, time\nwhile not pathlib.Path('/tmp/go').exists(): time.sleep(0.1)\n"
 PROBES = """
 from datetime import timedelta
 
@@ -64,6 +64,11 @@ class Engine:
         filters = [f"label=airflow-ml.run={run_id}", f"label=airflow-ml.data={self.name}"]
         filters += [f"status={status}"] if status else []
         return docker("ps", "--all", "--quiet", *(f"--filter={one}" for one in filters)).split()
+
+    def let_go(self, run_id: str) -> None:
+        """Let the containers of a run go on that are HELD."""
+        for container in self.containers(run_id, "running"):
+            docker("exec", container, "python", "-c", "open('/tmp/go', 'w')")
 
     def clean_up(self) -> None:
         for tag in self.tags:

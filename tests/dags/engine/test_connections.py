@@ -15,7 +15,7 @@ from airflow.models.taskinstance import clear_task_instances
 from airflow.utils.session import create_session
 
 from ml import connections, container_labels, operator
-from tests.dags.engine.conftest import LONG_S, NO_PATIENCE, Engine, docker
+from tests.dags.engine.conftest import HELD, NO_PATIENCE, Engine, docker
 from tests.dags.runs import Airflow, day
 from tests.harness import PATIENCE_S
 
@@ -111,11 +111,12 @@ def test_connection_is_there_while_the_triggerer_waits_and_not_longer(
     probes: Airflow, folder: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, is_gone: bool
 ) -> None:
     monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
-    run = probes.manual("probes", day("2026-11-21"), {"code": f"import time; time.sleep({LONG_S})\n{READ}"})
+    run = probes.manual("probes", day("2026-11-21"), {"code": HELD + READ})
     assert probes.run_task(run, "probe_with_connection").ti.state == "deferred"
     assert [path.name for path in folder.glob("*/*")] == ["shop.json"]
     if is_gone:
         docker("rm", "--force", *engine.containers(run.run_id))
+    engine.let_go(run.run_id)
     probes.fire_trigger(run, "probe_with_connection", PATIENCE_S)
     state = probes.run_task(run, "probe_with_connection", new_try=False).ti.state
     assert state == ("up_for_retry" if is_gone else "success")
@@ -131,11 +132,11 @@ def clear(run: DagRun, task_id: str) -> None:
 
 
 def test_trigger_that_is_stopped_after_a_clear_leaves_the_connection_of_the_new_try(
-    probes: Airflow, folder: Path, monkeypatch: pytest.MonkeyPatch
+    probes: Airflow, folder: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A busy triggerer stops it late, when the next try has written its own."""
     monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
-    run = probes.manual("probes", day("2026-11-21"), {"code": f"import time; time.sleep({LONG_S})\n{READ}"})
+    run = probes.manual("probes", day("2026-11-21"), {"code": HELD + READ})
     assert probes.run_task(run, "probe_with_connection").ti.state == "deferred"
     old, (before,) = probes.trigger(run, "probe_with_connection"), folder.iterdir()
     clear(run, "probe_with_connection")
@@ -144,6 +145,7 @@ def test_trigger_that_is_stopped_after_a_clear_leaves_the_connection_of_the_new_
     asyncio.run(old.on_kill())
     assert before != after
     assert [path.name for path in folder.glob("*/*")] == ["shop.json"]
+    engine.let_go(run.run_id)
     probes.fire_trigger(run, "probe_with_connection", PATIENCE_S)
     assert probes.run_task(run, "probe_with_connection", new_try=False).ti.state == "success"
     assert list(folder.iterdir()) == []

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,13 +20,13 @@ from airflow.models.trigger import Trigger
 from airflow.sdk.execution_time.supervisor import TaskRunResult
 from airflow.triggers.base import TriggerEvent
 
-from ml import engines, operator
+from ml import operator
 from ml.engines import Output, State
 from ml.engines.docker import DockerEngine
 from ml.trigger import ContainerTrigger
 from tests import harness
 from tests.dags.conftest import DAGS, ROOT
-from tests.dags.engine.conftest import LONG_S, MLFLOW, NO_PATIENCE, OUT_OF_MEMORY, Engine, docker
+from tests.dags.engine.conftest import HELD, MLFLOW, NO_PATIENCE, OUT_OF_MEMORY, Engine, docker
 from tests.dags.runs import Airflow, day
 from tests.harness import PATIENCE_S, wait_until
 
@@ -245,8 +244,7 @@ def test_container_knows_its_run_and_image(probes: Airflow, probe_lock: Path) ->
     assert found["ML_IMAGE_ID"] == json.loads(probe_lock.read_text())["images"]["probe"]["id"]
 
 
-# An engine with much work may take seconds for an answer, too.
-ANSWER_S, SILENT_S = 20, 25
+ANSWER_S, SILENT_S = 10, 15
 CLOSING = f"import os, time; {RESULT}; os.close(1); os.close(2); time.sleep({SILENT_S})".replace(
     "}))", "}), flush=True)"
 )
@@ -256,8 +254,15 @@ CLOSING = f"import os, time; {RESULT}; os.close(1); os.close(2); time.sleep({SIL
 def test_container_silent_for_longer_than_an_answer_may_take_is_waited_for(
     probes: Airflow, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    connect = engines.connect
-    monkeypatch.setattr(engines, "connect", lambda: connect(patience_s=ANSWER_S))
+    follow = DockerEngine.follow
+
+    def follow_briefly(self: DockerEngine, container: str, seconds: float) -> Iterator[Output]:
+        """All other answers may take their time: a busy engine needs it to start a container."""
+        self._client.timeout = ANSWER_S
+        yield from follow(self, container, seconds)
+        self._client.timeout = PATIENCE_S
+
+    monkeypatch.setattr(DockerEngine, "follow", follow_briefly)
     _, outcome = execute(probes, code)
     assert outcome.ti.state == "success"
 
@@ -296,11 +301,10 @@ def test_task_that_is_killed_leaves_no_container(probes: Airflow, engine: Engine
 
 
 COUNTED = f"""
-import pathlib, time
+import pathlib
 with pathlib.Path("/data/starts").open("a") as file:
     file.write("x")
-time.sleep({LONG_S})
-{RESULT}
+{HELD}{RESULT}
 """
 WORKER = """
 import json, sys
@@ -329,7 +333,7 @@ def test_next_try_joins_the_container_of_a_worker_that_is_killed(probes: Airflow
         time.sleep(0.1)
     worker.kill()
     worker.wait()
-    assert engine.containers(run.run_id)
+    engine.let_go(run.run_id)
     assert probes.run_task(run, "probe").ti.state == "success"
     assert probes.result(run, "probe")["rows"] == 3
     assert engine.containers(run.run_id) == []
@@ -369,7 +373,7 @@ def test_container_that_has_failed_is_removed_not_joined(probes: Airflow, engine
     }  # fmt: skip
     options = [word for key, value in labels.items() for word in ("--label", f"airflow-ml.{key}={value}")]
     docker("kill", docker("run", "--detach", "--env=HANGS=", *options, engine.tags[0], "-c", code))
-    assert engine.containers(run.run_id)
+    engine.let_go(run.run_id)
     assert probes.run_task(run, "probe").ti.state == "success"
     assert engine.containers(run.run_id) == []
 
@@ -381,10 +385,11 @@ def _no_patience(_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SLOW = f"""
-import sys, time
+import sys
 for number in range(3):
-    print(f"2026-11-21T21:34:26Z WARNING probe run: line {{number}}", file=sys.stderr)
-    time.sleep({LONG_S / 3})
+    print(f"2026-11-21T21:34:26Z WARNING probe run: line {{number}}", file=sys.stderr, flush=True)
+    if not number:
+        exec({HELD!r})
 {RESULT}
 """
 
@@ -394,7 +399,7 @@ def test_long_work_holds_no_worker(probes: Airflow, engine: Engine) -> None:
     with structlog.testing.capture_logs() as logs:
         run, outcome = execute(probes, SLOW)
         assert outcome.ti.state == "deferred"
-        assert engine.containers(run.run_id)
+        engine.let_go(run.run_id)
         probes.fire_trigger(run, "probe", PATIENCE_S)
         outcome = probes.run_task(run, "probe", new_try=False)
     assert outcome.ti.state == "success", outcome.error
@@ -413,6 +418,8 @@ def test_container_that_ends_while_the_worker_hangs_has_its_result_read(
     look = DockerEngine.state
 
     def look_late(self: DockerEngine, container: str) -> State:
+        if docker("inspect", "--format={{.State.Running}}", container) == "true":
+            docker("exec", container, "python", "-c", "open('/tmp/go', 'w')")
         docker("wait", container)
         return look(self, container)
 
@@ -444,17 +451,15 @@ def test_log_that_was_cut_off_is_read_again(probes: Airflow, monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("_no_patience")
-def test_time_limit_is_that_of_all_waits_together(probes: Airflow) -> None:
+def test_time_limit_is_that_of_all_waits_together(probes: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trigger that fires early sends the task to another wait, which had the whole limit again."""
     run, _ = execute(probes, "import time; time.sleep(600)")
-    ends = []
-    for _ in range(2):
-        waiting = probes.waiting(run, "probe")
-        ends.append(waiting.trigger_timeout)
-        Trigger.submit_event(waiting.trigger_id, TriggerEvent(probes.trigger(run, "probe").container))  # type: ignore[attr-defined]
-        time.sleep(6)
-        assert probes.run_task(run, "probe", new_try=False).ti.state == "deferred"
-    assert abs(ends[1] - ends[0]) < timedelta(seconds=5)
+    waiting = probes.waiting(run, "probe")
+    Trigger.submit_event(waiting.trigger_id, TriggerEvent(probes.trigger(run, "probe").container))  # type: ignore[attr-defined]
+    # Nearly the whole limit is spent, as this process sees it; Airflow still counts from now.
+    monkeypatch.setattr(operator, "time", lambda: time.time() + 100)
+    assert probes.run_task(run, "probe", new_try=False).ti.state == "deferred"
+    assert probes.waiting(run, "probe").trigger_timeout < waiting.trigger_timeout
     asyncio.run(probes.trigger(run, "probe").on_kill())
 
 
@@ -462,7 +467,7 @@ def test_time_limit_is_that_of_all_waits_together(probes: Airflow) -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (f"import time; time.sleep({LONG_S}); raise SystemExit(1)", "probe ended with exit code 1: the stage failed"),
+        (f"{HELD}raise SystemExit(1)", "probe ended with exit code 1: the stage failed"),
         ("import time; time.sleep(600)", "has been removed by somebody else (a retry may help)"),
     ],
 )
@@ -472,6 +477,8 @@ def test_failure_of_long_work_is_reported_as_that_of_short_work(
     run, _ = execute(probes, code)
     if "600" in code:
         docker("rm", "--force", *engine.containers(run.run_id))
+    else:
+        engine.let_go(run.run_id)
     probes.fire_trigger(run, "probe", PATIENCE_S)
     outcome = probes.run_task(run, "probe", new_try=False)
     assert outcome.ti.state == "up_for_retry"
@@ -479,10 +486,7 @@ def test_failure_of_long_work_is_reported_as_that_of_short_work(
     assert engine.containers(run.run_id) == []
 
 
-LATE_LINE = (
-    f"import sys, time; time.sleep({LONG_S}); "
-    "print('2026-11-21T21:34:26Z WARNING probe run: late line', file=sys.stderr, flush=True)"
-)
+LATE_LINE = f"{HELD}import sys; print('2026-11-21T21:34:26Z WARNING probe run: late line', file=sys.stderr, flush=True)"
 
 
 def time_out(probes: Airflow, run: DagRun) -> TaskRunResult:
@@ -495,6 +499,7 @@ def time_out(probes: Airflow, run: DagRun) -> TaskRunResult:
 def test_time_limit_holds_while_the_triggerer_waits(probes: Airflow, engine: Engine) -> None:
     run, outcome = execute(probes, f"{LATE_LINE}; time.sleep(600)")
     assert outcome.ti.state == "deferred"
+    engine.let_go(run.run_id)
     (container,) = engine.containers(run.run_id)
     wait_until(lambda: "late line" in harness.docker("logs", container).stderr, "the line is written")
     with structlog.testing.capture_logs() as logs:
@@ -515,6 +520,7 @@ def test_container_that_has_ended_when_the_time_is_over_is_collected(
     """No triggerer looked, so the scheduler ended the wait: the work that was done counts."""
     run, outcome = execute(probes, f"{LATE_LINE}\n{end}")
     assert outcome.ti.state == "deferred"
+    engine.let_go(run.run_id)
     docker("wait", *engine.containers(run.run_id))
     with structlog.testing.capture_logs() as logs:
         outcome = time_out(probes, run)

@@ -12,7 +12,7 @@ from airflow.sdk.execution_time.supervisor import TaskRunResult
 from ml import container_labels, engines, operator
 from ml.engines.docker import DockerEngine
 from ml.gang import GangEngine
-from tests.dags.engine.conftest import LONG_S, NO_PATIENCE, OUT_OF_MEMORY, Engine, docker
+from tests.dags.engine.conftest import HELD, NO_PATIENCE, OUT_OF_MEMORY, Engine, docker
 from tests.dags.runs import Airflow, day
 from tests.harness import PATIENCE_S
 
@@ -96,13 +96,15 @@ def test_ranks_meet_on_a_network_that_leads_nowhere_not_even_to_the_host(probes:
 )
 def test_rank_that_ends_badly_fails_the_task_in_words(probes: Airflow, end: str, state: str, message: str) -> None:
     code = f"""
-import os, sys, time
-if os.environ["ML_RANK"] == "2":
+import select, sys
+if rank == 2:
     {end}
-time.sleep({LONG_S} if os.environ["ML_RANK"] == "0" else 600)
-sys.exit(5)
+if rank == 0:
+    select.select(others, [], [])  # until a rank that it has met ends
+    sys.exit(5)
+time.sleep(600)
 """
-    _, outcome = execute(probes, code)
+    _, outcome = execute(probes, MEET + code)
     assert outcome.ti.state == state
     assert re.match(message, str(outcome.error))
     assert "; all were stopped" in str(outcome.error)
@@ -131,10 +133,13 @@ def test_next_try_joins_all_ranks_or_removes_what_is_left(
     asyncio.run(probes.trigger(run, "probe_in_ranks").on_kill())  # a person marks the task as failed
 
 
-def test_triggerer_wakes_the_task_when_one_rank_has_ended(probes: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_triggerer_wakes_the_task_when_one_rank_has_ended(
+    probes: Airflow, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
-    code = f"import os, time\ntime.sleep({LONG_S} if os.environ['ML_RANK'] == '1' else 600); raise SystemExit(1)"
+    code = f"import os, time\nif os.environ['ML_RANK'] != '1': time.sleep(600)\n{HELD}raise SystemExit(1)"
     run, _ = execute(probes, code)
+    engine.let_go(run.run_id)
     probes.fire_trigger(run, "probe_in_ranks", PATIENCE_S)
     outcome = probes.run_task(run, "probe_in_ranks", new_try=False)
     assert str(outcome.error).startswith(

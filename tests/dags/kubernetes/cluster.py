@@ -15,6 +15,7 @@ from kmock import KubernetesError, KubernetesScaffold, Request, Server, resource
 from kmock import action as actions
 
 from ml.engines.kubernetes.pod import IMAGE_ID
+from tests.harness import PATIENCE_S
 
 Json = dict[str, Any]
 NAMESPACE, TOKEN = "ml", "a-token"
@@ -72,11 +73,11 @@ class Cluster:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
-        assert self._started.wait(30)
+        assert self._started.wait(PATIENCE_S)
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
+        self._thread.join(PATIENCE_S)
 
     def add(self, pod: Json, *plays: Json) -> str:
         """A pod that is there already; returns its name."""
