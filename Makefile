@@ -2,7 +2,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -Eeuo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run own up down clean test test-fast test-nightly bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook status doctor models alerts pictures attack fuzz chaos
+.PHONY: help run own up down clean test test-fast test-nightly bench image-report lock lock-check audit sbom check engine images stage lineage diff rerun reproduce notebook status doctor models alerts pictures attack fuzz chaos load year
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -111,6 +111,14 @@ chaos: images ## strike days that run with faults, kill stages; writes the table
 	.venv/bin/python -m tests.chaos --doc docs/faults.md || failed=1; \
 	.venv/bin/python -m tests.chaos.kills --doc docs/faults.md || failed=1; \
 	exit $$failed
+
+load: images ## put load on a stack of its own for an hour; prints what each service takes of memory
+	@setup/ensure_venv.sh
+	@.venv/bin/python -m tests.chaos.load
+
+year: images ## let a year of days run on disks of a fixed size; prints what each week takes
+	@setup/ensure_venv.sh
+	@.venv/bin/python -m tests.chaos.year
 
 image-report: images ## weigh our images and the naive way's; writes the tables of docs/images.md
 	@./airflow-ml image-report
