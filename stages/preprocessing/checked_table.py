@@ -26,6 +26,7 @@ from csv_input import (
     CsvFile,
     down,
     not_named,
+    other_order,
     texts_at,
 )
 from csv_output import CsvWriter
@@ -95,6 +96,7 @@ class Counts:
     examples: list[tuple[str, int, str]] = field(default_factory=list)
     written: int = 0
     extra_columns: dict[str, list[str]] = field(default_factory=dict)
+    other_order: str = ""
     warnings: list[str] = field(default_factory=list)
     unlabelled_kinds: Sequence[str] = ()
     labels_are_partial: bool = False
@@ -133,8 +135,9 @@ class Counts:
             self.given_up.append((file, begin, end))
 
     def warn(self) -> None:
-        """Add the warnings that follow from the files: columns that nothing reads, and lines that are given up."""
+        """Add the warnings that follow from the files: on their columns, and on lines that are given up."""
         self.warnings += [not_named(*extra) for extra in self.extra_columns.items()]
+        self.warnings += [self.other_order] if self.other_order else []
         self.warnings += self.gaps()
 
     def gaps(self) -> list[str]:
@@ -256,6 +259,7 @@ class CheckedTable:
         ends = [start.byte for start in table.earlier]
         file = CsvFile(table.path, table.label, may_be_empty=table.may_be_empty, shows_text=shows_text, ends=ends)
         self.extra_columns = file.require_columns(table.columns)
+        self.other_order = other_order(file.header, table.columns, DATA) if self.name == DATA else ""
         checks = FieldChecks(table.fields, table.schema.missing, table.required, "schema.json")
         own = OwnRows(table.shard, table.fields, table.schema.missing) if table.shard else None
 
@@ -320,6 +324,7 @@ def write_rows(
     counts.seen = {table.name: table.seen for table in tables}
     counts.rejected = dict.fromkeys(counts.rows, 0)
     counts.extra_columns = {table.name: table.extra_columns for table in tables if table.extra_columns}
+    counts.other_order = tables[0].other_order
 
     def work(place: tuple[int, int]) -> tuple[pl.DataFrame | None, pl.Series, pl.DataFrame, int]:
         number, batch = place

@@ -377,6 +377,16 @@ def not_named(file: str, extra: Sequence[str]) -> str:
     return f"{file} has columns that schema.json does not name, they are not used: {in_short(extra)}"
 
 
+def other_order(header: Sequence[str], expected: Sequence[str], file: str) -> str:
+    """The warning on a file whose columns come in another order than `expected`, read by name; else empty."""
+    ours = [name for name in header if name in expected]
+    for number, (name, other) in enumerate(zip(ours, expected, strict=False), start=1):
+        if name != other:
+            found = f"number {number} is {name}, not {other}; they are read by their names"
+            return f"{file} has its columns in another order than schema.json: {found}"
+    return ""
+
+
 def in_short(names: Sequence[str], most: int = 50) -> str:
     """The names, or the first of them and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")

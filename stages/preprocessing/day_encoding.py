@@ -21,7 +21,7 @@ from delivered_day import Delivered
 from encoder import fit_encoder
 from feature_numbers import code_of, encode
 from prepared_table import GROUP, PreparedTable, hashes
-from splitting import sort_classes, with_positive_last
+from splitting import on_positive_class, sort_classes, with_positive_last
 from table_schema import MOST_CATEGORIES, Schema
 from window import PreparedDay
 
@@ -30,8 +30,8 @@ LEFT_OUT, KNOWN, CLASS, EPOCH = "left_out.json", "known", "\0class", date(1970, 
 
 def encode_each_day(
     days: Mapping[str, Delivered], left_out: Mapping[str, str], publication: Publication
-) -> dict[str, int]:
-    """Write a file for each day, encoder.json, and left_out.json; returns the rows of each class."""
+) -> tuple[dict[str, int], list[str]]:
+    """Write a file for each day, encoder.json, and left_out.json; returns the rows of each class, and warnings."""
     tables = {ds: _table(one.day) for ds, one in days.items()}
     counts, encoder = _fit(tables)
     write_encoder(publication.path("encoder.json"), encoder)
@@ -49,7 +49,7 @@ def encode_each_day(
                 ]
                 file.write(encode(encoder, rows, first))
         publication.rows[f"{ds}.csv"] = file.rows
-    return counts
+    return counts, list(on_positive_class(table, counts))
 
 
 def in_order_of_appearance(counts: Sequence[Mapping[str, int]], most: int) -> tuple[str, ...]:

@@ -24,8 +24,8 @@ def encode_days(args: Namespace) -> Mapping[str, Any]:
     def work(publication: Publication) -> Mapping[str, Any]:
         from day_encoding import encode_each_day
 
-        classes = encode_each_day(days, left_out, publication)
-        warnings = window_warnings(left_out)
+        classes, warnings = encode_each_day(days, left_out, publication)
+        warnings = [*window_warnings(left_out), *warnings]
         return {
             "days": len(days),
             "rows": sum(publication.rows.values()),

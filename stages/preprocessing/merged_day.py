@@ -13,7 +13,7 @@ from day_shards import COUNTS_FILE, REJECTED_FILE
 
 # Of Counts: those that are added up, those that all shards have alike, and those that are put in order.
 SUMS = ("rows", "rejected", "reasons", "unlabelled", "superseded")
-ALIKE, LISTS = ("seen", "extra_columns"), ("examples", "given_up")
+ALIKE, LISTS = ("seen", "extra_columns", "other_order"), ("examples", "given_up")
 
 
 def pass_on(counts: Counts, publication: Publication) -> None:

@@ -18,7 +18,7 @@ from stagekit import BadInput, Publication
 
 from checked_table import no_label
 from checks import FieldChecks
-from csv_input import LINE, TEXT, extra_columns, not_named, was_named
+from csv_input import LINE, TEXT, extra_columns, not_named, other_order, was_named
 from csv_output import CsvWriter
 from deliveries import DATA, TARGET
 from key_match import KeyMatch
@@ -52,6 +52,7 @@ class RawDay:
         self.malformed: dict[str, int] = {}
         self._match: KeyMatch | None = None
         self.extra: dict[str, list[str]] = {}
+        self._other_order = ""
         self._named: dict[str, list[str]] = {}
         self._labels = FieldChecks(schema.of(schema.named("target")), schema.missing, (), "schema.json")
         self.unlabelled: dict[str, int] = {}
@@ -91,6 +92,7 @@ class RawDay:
         inside = [name for name in target if name in table.header]
         expected = [name for name in self._schema.data_columns if name != made_up]
         self._keep_extra(DATA, _extra_columns(table, [*expected, *inside], made_up))
+        self._other_order = other_order(table.header, expected, table.label)
         if inside and TARGET in self._publication.rows:
             raise BadInput(
                 f"{table.label} has the target {inside[0]}, and a target.csv is named too",
@@ -156,6 +158,7 @@ class RawDay:
     def faults(self) -> dict[str, Any]:
         """What the result line says of rows that are malformed or have no label, and of columns that nothing names."""
         warnings = [*starmap(was_named, self._named.items()), *starmap(not_named, self.extra.items())]
+        warnings += [self._other_order] if self._other_order else []
         if not self._schema.labels_are_partial:
             rows = self._publication.rows
             warnings += [no_label(file, number, rows[file]) for file, number in self.unlabelled.items()]

@@ -67,6 +67,7 @@ def split_tables(tables: Mapping[str, PreparedTable], rules: SplitRules, publica
         encoder = replace(encoder, days=tuple(tables))
     write_encoder(publication.path("encoder.json"), encoder)
     publication.rows = _write_sides(data, sides, encoder, publication)
+    rows = {name: sum(of_side.values()) for name, of_side in counts.items()}
     return {
         "train_rows": publication.rows["train.csv"],
         "val_rows": publication.rows["val.csv"],
@@ -74,17 +75,16 @@ def split_tables(tables: Mapping[str, PreparedTable], rules: SplitRules, publica
         "features": len(encoder.features),
         "classes": counts,
         "categories": {f.name: len(f.values) for f in encoder.features if f.kind == CATEGORY},
-        **({"warnings": warnings} if (warnings := [*_on_positive_class(table, counts), *_on_keys(table)]) else {}),
+        **({"warnings": warnings} if (warnings := [*on_positive_class(table, rows), *_on_keys(table)]) else {}),
     }
 
 
-def _on_positive_class(table: PreparedTable, counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+def on_positive_class(table: PreparedTable, rows: Mapping[str, int]) -> Iterator[str]:
     """The warning on a positive class that nobody has named, if it is the more frequent one of two.
 
-    `counts` has the rows of each class on each side, the positive class last.
+    `rows` has the number of rows of each class, the positive class last.
     """
     field = table.schema.of([table.target])[0]
-    rows = {name: sum(sides.values()) for name, sides in counts.items()}
     if field.positive_class is not None or len(rows) != 2:
         return
     rare, positive = rows

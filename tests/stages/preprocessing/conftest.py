@@ -157,11 +157,14 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 def with_one_column_more(text: str, name: str) -> str:
-    """The table with one column more, in the middle, and its columns turned round."""
-    rows = [
-        [*row[:2], f"{name} {n}" if n else name, *row[2:]][::-1] for n, row in enumerate(csv.reader(text.splitlines()))
-    ]
+    """The table with one column more, in the middle."""
+    rows = [[*row[:2], f"{name} {n}" if n else name, *row[2:]] for n, row in enumerate(csv.reader(text.splitlines()))]
     return to_csv(rows[0], rows[1:])
+
+
+def in_order(text: str, columns: Sequence[str]) -> str:
+    """The table with its columns in another order."""
+    return to_csv(columns, ([row[name] for name in columns] for row in csv.DictReader(io.StringIO(text))))
 
 
 def put(files: dict[str, Path], data: str, target: str, schema: Any = SCHEMA) -> list[str]:

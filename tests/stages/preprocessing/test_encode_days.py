@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import DATA_HEADER, SCHEMA, Day, field, flock, graded, put, sheep, to_csv
 from stagekit import read_partition
 
@@ -60,6 +61,21 @@ def test_days_are_encoded_and_one_that_is_not_there_is_named(day: Day) -> None:
     assert all(row["group"] == of_farm[sheep(number)[1]] for number, row in enumerate(rows))
     assert [encoder["target"]["classes"][int(row["grade"])] for row in rows] == [graded(n)[1] for n in range(ROWS)]
     assert day.run("encode-days", "--days", "4", reuse=True).result["cached"] is True
+
+
+@pytest.mark.parametrize("positive", [None, "legit"])
+def test_frequent_class_that_is_positive_by_its_name_is_a_warning_as_in_split(day: Day, positive: str | None) -> None:
+    target = field("grade", "string", "target") | ({"positiveClass": positive} if positive else {})
+    labels = [[f"tag-{number}", "legit" if number % 20 else "fraud"] for number in range(ROWS)]
+    for ds in DAYS[:2]:
+        schema = {**SCHEMA, "fields": [*SCHEMA["fields"][:-1], target]}
+        day.publish(flock(ROWS)[0], to_csv(["tag", "grade"], labels), schema, ds)
+        assert day.run("prepare", ds=ds).code == 0
+    run = day.run("encode-days", "--days", "2", ds=DAYS[1])
+    assert run.code == 0, run.log
+    said = "the positive class of grade is 'legit' (95.0%), because it comes after 'fraud' (5.0%)"
+    assert [said in warning for warning in run.result.get("warnings", [])] == ([] if positive else [True])
+    assert (said in run.log) is not positive
 
 
 def test_numbers_are_those_that_a_model_gets(day: Day) -> None:

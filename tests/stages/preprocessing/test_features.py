@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from conftest import DATA_HEADER, DS, SCHEMA, Day, field, flock, sheep, to_csv
+from conftest import DATA_HEADER, DS, SCHEMA, Day, field, flock, in_order, sheep, to_csv
 
 P = f"processed/{DS}"
 MODEL = "models/2026-11-01"
@@ -64,6 +64,22 @@ def test_feature_that_the_model_does_not_know_is_reported_and_not_used(day: Day)
     assert run.result["unknown_fields"] == ["memo"]
     assert run.result["warnings"] == [f"{MODEL} does not know these fields, they are not used: memo"]
     assert run.log.count(f"WARNING preprocessing features: {run.result['warnings'][0]}") == 1
+    assert day.file(f"features/{DS}/features.csv").read_bytes() == plain
+
+
+@pytest.mark.parametrize("in_schema", [False, True])
+def test_columns_in_another_order_than_in_training_are_read_by_their_names(day: Day, in_schema: bool) -> None:
+    """Where the schema of the day has them in that order too, they are as expected."""
+    split_day(day)
+    day.publish_model()
+    assert "warnings" not in day.run("features", "--model", MODEL).result
+    plain = day.file(f"features/{DS}/features.csv").read_bytes()
+    fields = SCHEMA["fields"][-2::-1] if in_schema else SCHEMA["fields"]
+    day.publish(in_order(flock(600)[0], DATA_HEADER[::-1]), None, {**SCHEMA, "fields": fields})
+    run = day.run("features", "--model", MODEL)
+    assert run.code == 0, run.log
+    said = "data.csv has its columns in another order than schema.json: number 1 is memo, not tag; "
+    assert run.result.get("warnings", []) == ([] if in_schema else [f"{said}they are read by their names"])
     assert day.file(f"features/{DS}/features.csv").read_bytes() == plain
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DATA_HEADER, DS, SCHEMA, Day, flock, graded, put, sheep, to_csv, with_one_column_more
+from conftest import DATA_HEADER, DS, SCHEMA, Day, flock, graded, in_order, put, sheep, to_csv, with_one_column_more
 from stagekit import Publication
 
 
@@ -101,6 +101,15 @@ def test_columns_that_the_schema_does_not_name_are_a_warning(day: Day, files: di
     assert run.result["warnings"] == ["data.csv has columns that schema.json does not name, they are not used: wool"]
     assert run.log.count(run.result["warnings"][0]) == 1
     assert day.run("prepare").result["warnings"] == run.result["warnings"]
+
+
+def test_columns_in_another_order_than_in_the_schema_are_a_warning(day: Day, files: dict[str, Path]) -> None:
+    data, target = flock(60)
+    run = day.run("import", *put(files, in_order(data, DATA_HEADER[::-1]), target))
+    assert run.code == 0, run.log
+    said = "has its columns in another order than schema.json: number 1 is memo, not tag; they are read by their names"
+    assert [warning.endswith(said) for warning in run.result["warnings"]] == [True]
+    assert day.run("prepare").result["warnings"] == [f"data.csv {said}"]
 
 
 def test_mark_holds_the_hashes_of_the_imported_files(day: Day, files: dict[str, Path]) -> None:

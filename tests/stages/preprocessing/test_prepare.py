@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import DATA_HEADER, SCHEMA, Day, field, flock, graded, sheep, to_csv, with_one_column_more
+from conftest import DATA_HEADER, SCHEMA, Day, field, flock, graded, in_order, sheep, to_csv, with_one_column_more
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -315,6 +315,20 @@ def test_columns_that_the_schema_does_not_name_are_reported_and_not_used(day: Da
         for file, name in (("data.csv", "wool"), ("target.csv", "butcher"))
     ]
     assert run.log.count("WARNING preprocessing prepare: data.csv has columns") == 1
+    assert day.file(f"processed/{DS}/train_data.csv").read_bytes() == plain
+
+
+def test_columns_in_another_order_are_reported_and_read_by_their_names(day: Day) -> None:
+    data, target = flock(50)
+    day.publish(data, target)
+    assert "warnings" not in day.run("prepare").result
+    plain = day.file(f"processed/{DS}/train_data.csv").read_bytes()
+    day.publish(in_order(data, ["tag", "weighed", "farm", *DATA_HEADER[3:]]), in_order(target, ["grade", "tag"]))
+    run = day.run("prepare")
+    assert run.code == 0, run.log
+    said = "data.csv has its columns in another order than schema.json: number 2 is weighed, not farm; "
+    assert run.result["warnings"] == [f"{said}they are read by their names"]
+    assert run.log.count(f"WARNING preprocessing prepare: {said}") == 1
     assert day.file(f"processed/{DS}/train_data.csv").read_bytes() == plain
 
 

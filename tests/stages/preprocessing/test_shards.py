@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DATA_HEADER, DS, SCHEMA, Day, Run, field, flock, graded, sheep, to_csv
+from conftest import DATA_HEADER, DS, SCHEMA, Day, Run, field, flock, graded, in_order, sheep, to_csv
 from hypothesis import given
 from hypothesis import strategies as st
 from stagekit.shards import Shard
@@ -39,6 +39,7 @@ TARGET = to_csv(["tag", "grade"], [*TARGETS, graded(7), ["tag-8", "C"], ["tag-33
 # Without quotes a shard reads no more of the other rows than their keys.
 PLAIN = "".join(line for line in DATA.splitlines(keepends=True) if '"' not in line and "and more" not in line)
 HALF_QUOTED = DATA.replace("farm 7", 'farm "7', 1)
+TURNED = in_order(PLAIN, [*DATA_HEADER[::-1], "other"])
 
 
 def in_shards(day: Day, command: str, shards: int, *options: str) -> Run:
@@ -64,7 +65,7 @@ def check_same(day: Day, command: str, shards: int, *options: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("data", "shards"), [(DATA, 1), (DATA, 8), (PLAIN, 2), (PLAIN, 3), (PLAIN, 8), (HALF_QUOTED, 3)]
+    ("data", "shards"), [(DATA, 1), (DATA, 8), (PLAIN, 2), (PLAIN, 3), (PLAIN, 8), (HALF_QUOTED, 3), (TURNED, 3)]
 )
 def test_day_with_faults_is_the_same_in_shards(day: Day, data: str, shards: int) -> None:
     day.publish(data, TARGET)
