@@ -1,7 +1,7 @@
 """Several ranks of one training as one container: they start together, and are removed together.
 
 Whatever engine runs them, the ranks are containers of it on a network of their own, which leads nowhere; each knows the
-others as `rank-0`, `rank-1` and so on. `gang-` and the network's id name them all.
+first as `rank-0`. `gang-` and the network's id name them all.
 """
 
 import time
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ml import container_labels
-from ml.engines import ContainerGone, Engine, Output, State, Work
+from ml.engines import ContainerGone, Engine, NotRun, Output, State, Work
 from ml.outcome import ANOTHER_ENDED
 
 GANG, RUN = "gang-", "docker run "
@@ -29,8 +29,10 @@ class GangEngine(Engine):
 
     def by_hand(self, work: Work) -> str:
         one = self._engine.by_hand(replace(work, network="ranks") if work.ranks > 1 else work)
-        if work.ranks == 1 or not one.startswith(RUN):
+        if work.ranks == 1:
             return one
+        if not one.startswith(RUN):
+            return f"{one} # one of {work.ranks} ranks: docs/kubernetes.md says how all are started"
         ranks = " ".join(map(str, range(work.ranks)))
         placed = f"{RUN}--network-alias rank-$rank --env ML_RANK=$rank {one.removeprefix(RUN)}"
         return f"docker network create --internal ranks; for rank in {ranks}; do {placed} & done; wait"
@@ -38,10 +40,11 @@ class GangEngine(Engine):
     def start(self, work: Work) -> str:
         if work.ranks == 1:
             return self._engine.start(work)
-        network = self._engine.make_network(work)
+        network, first = self._engine.make_network(work), ""
         try:
             for rank in range(work.ranks):
-                self._engine.start(_one_of(work, network, rank))
+                started = self._engine.start(_one_of(work, network, rank, first))
+                first = first or started
         except BaseException:
             self.remove(f"{GANG}{network}")
             raise
@@ -119,10 +122,16 @@ class GangEngine(Engine):
 
     def _states(self, gang: str) -> list[State]:
         members = self._members(gang).items()
-        return [replace(self._engine.state(member), rank=labels[container_labels.RANK]) for member, labels in members]
+        return [self._state(member, labels[container_labels.RANK]) for member, labels in members]
+
+    def _state(self, member: str, rank: str) -> State:
+        try:
+            return replace(self._engine.state(member), rank=rank)
+        except NotRun as error:
+            raise NotRun(f"{rank}: {error}", hopeless=error.hopeless) from None
 
 
-def _one_of(work: Work, network: str, rank: int) -> Work:
+def _one_of(work: Work, network: str, rank: int, first: str) -> Work:
     """The work of one rank."""
     labels = {
         container_labels.GANG: f"{GANG}{network}",
@@ -134,6 +143,7 @@ def _one_of(work: Work, network: str, rank: int) -> Work:
         ranks=1,
         network=network,
         alias=f"rank-{rank}",
+        first=first,
         environment={**work.environment, "ML_RANK": str(rank)},
         labels={**work.labels, **labels},
     )

@@ -57,9 +57,17 @@ def data() -> Iterator[Data]:
 
 @contextmanager
 def gang(
-    data: Data, *arguments: str, options: Sequence[str] = (), gateway: bool = False, ranks: Sequence[int] = range(RANKS)
+    data: Data,
+    *arguments: str,
+    options: Sequence[str] = (),
+    gateway: bool = False,
+    hosts: bool = False,
+    ranks: Sequence[int] = range(RANKS),
 ) -> Iterator[list[str]]:
-    """The containers of all ranks, or of these, started in the order in which LightGBM does not need them."""
+    """The containers of all ranks, or of these, started in the order in which LightGBM does not need them.
+
+    :param hosts: the others know rank 0 from their file of hosts alone, as pods of Kubernetes do
+    """
     network = f"airflow-ml-test-ranks-{uuid4().hex[:12]}"
     docker("network", "create", "--internal", network)
     names = [f"{network}-{rank}" for rank in ranks]
@@ -72,7 +80,10 @@ def gang(
             docker("run", "--detach", *confined, *place, images()["base"], "-c", GATEWAY)
         for rank, name in zip(ranks, names, strict=True):
             alias = "behind-the-gateway" if gateway and rank == 0 else f"rank-{rank}"
-            place = (f"--name={name}", f"--network={network}", f"--network-alias={alias}", f"--env=ML_RANK={rank}")
+            known = f"--network-alias={alias}"
+            if hosts:
+                known = f"--add-host=rank-0:{address(names[0]) if rank else '127.0.0.1'}"
+            place = (f"--name={name}", f"--network={network}", known, f"--env=ML_RANK={rank}")
             docker(
                 *("run", "--detach", *confined, *place, data.mount, *options, images()["training"]),
                 *(f"--ds={DAY}", f"--ranks={RANKS}", *arguments),
@@ -88,9 +99,13 @@ def ends(names: Sequence[str]) -> list[int]:
     return [int(code) for code in docker("wait", *names).stdout.split()]
 
 
-def train(data: Data, *arguments: str, options: Sequence[str] = ()) -> list[str]:
+def address(name: str) -> str:
+    return docker("inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name).stdout.strip()
+
+
+def train(data: Data, *arguments: str, options: Sequence[str] = (), hosts: bool = False) -> list[str]:
     """Train on all ranks; returns the last line of each one's stdout."""
-    with gang(data, *arguments, options=options) as names:
+    with gang(data, *arguments, options=options, hosts=hosts) as names:
         assert ends(names) == [0] * RANKS, "\n".join(docker("logs", name).stderr for name in names)
         return [docker("logs", name).stdout for name in names]
 
@@ -119,6 +134,13 @@ def test_ranks_make_one_model_the_same_twice_and_nearly_that_of_one_machine(data
 
     assert [json.loads(out).get("cached") for out in train(data, SHORT)] == [True] * RANKS
     train(data, SHORT, "--force", options=["--cpuset-cpus=0"])  # with another number of threads
+    assert hashes(data) == made
+
+
+def test_ranks_that_know_the_first_from_their_file_of_hosts_make_the_same_model(data: Data) -> None:
+    train(data, SHORT)
+    made = hashes(data)
+    train(data, SHORT, "--force", hosts=True)
     assert hashes(data) == made
 
 

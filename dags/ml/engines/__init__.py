@@ -42,7 +42,8 @@ class Work:
     `image_id` is the id that the image lock has for `image`, and `pushed` its name by digest in an image registry, None
     if it is in none; `user` is UID:GID; `data` is a volume or a folder, which the container sees as /data; `connection`
     is the name of the Airflow connection that it gets as a file. Of several `ranks`, each is a container of its own
-    (`ml.gang`); `alias` is the name of this one on their network.
+    (`ml.gang`); `alias` is the name of this one on their network, and `first` the container on it that started before
+    all others, empty for that one itself.
     """
 
     stage: str
@@ -60,6 +61,7 @@ class Work:
     labels: Mapping[str, str]
     ranks: int = 1
     alias: str = ""
+    first: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A mock API server over loopback: it keeps pods, and plays back the states that a test gives them.
+"""A mock API server over loopback: it keeps what is created, and plays back the states that a test gives to pods.
 
 It judges nothing as a real one does: no admission, no scheduler, no kubelet. The statuses are those that a cluster of
 Kubernetes 1.36 has shown.
@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from kmock import KubernetesError, KubernetesScaffold, Request, Server, resource
@@ -57,13 +58,13 @@ class Cluster:
     def __init__(self) -> None:
         self.pods: dict[str, Json] = {}
         self.secrets: list[Json] = []
+        self.policies: list[Json] = []
         self.plays: list[Json] = [running()]
         self.log: bytes | KubernetesError = b""
-        # What the next requests of a kind are answered with, instead of what they ask for.
-        self.refusals: dict[str, list[KubernetesError]] = {}
-        # The answer to the next POST, which does its work all the same.
-        self.lost_answers: list[KubernetesError] = []
-        self.lost_secret_answers: list[KubernetesError] = []
+        # What the next requests of a kind are answered with, instead of what they ask for; None lets one through.
+        self.refusals: dict[str, list[KubernetesError | None]] = {}
+        # The same, but what they ask for is done.
+        self.lost_answers: dict[str, list[KubernetesError]] = {}
         self.created = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         # Whether pods stay when they are deleted, because their node does not answer.
         self.node_is_lost = False
@@ -101,21 +102,26 @@ class Cluster:
 
     def _answer(self, mock: KubernetesScaffold) -> None:
         pods, secrets = resource("v1/pods"), resource("v1/secrets")
+        policies = resource("networking.k8s.io/v1/networkpolicies")
         mock[is_log] << self._answering("LOG", lambda _: self._log())
         mock[pods, actions.LIST] << self._answering("LIST", self._list)
         mock[pods, actions.FETCH] << self._answering("GET", lambda request: self._look(self._named(request)))
         mock[pods, actions.CREATE] << self._answering("POST", self._create)
         mock[pods, actions.DELETE] << self._answering("DELETE", self._delete)
-        mock[secrets, actions.CREATE] << self._answering("POST secret", self._keep_secret)
+        mock[secrets, actions.CREATE] << self._answering("POST secret", partial(self._keep, self.secrets))
+        mock[policies, actions.CREATE] << self._answering("POST policy", partial(self._keep, self.policies))
 
     def _answering(self, kind: str, answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
         def act(request: Request) -> Any:
             self.requests.append(kind)
             if request.headers.get("Authorization") != f"Bearer {TOKEN}" or request.namespace != NAMESPACE:
                 raise KubernetesError(401, "Unauthorized", "Unauthorized")
-            if refusals := self.refusals.get(kind):
-                raise refusals.pop(0)
-            return answer(request)
+            if (refusals := self.refusals.get(kind)) and (refusal := refusals.pop(0)):
+                raise refusal
+            done = answer(request)
+            if lost := self.lost_answers.get(kind):
+                raise lost.pop(0)
+            return done
 
         return act
 
@@ -131,7 +137,12 @@ class Cluster:
         for container in play.get("containerStatuses", ()):
             if container["imageID"] is None:
                 container["imageID"] = pod["metadata"]["annotations"].get(IMAGE_ID, "by digest")
-        return {**pod, "metadata": pod["metadata"] | deleted, "status": play}
+        # A pod without a place has no address.
+        place = {"podIPs": [{"ip": self.address_of(pod)}]} if play["phase"] != "Pending" else {}
+        return {**pod, "metadata": pod["metadata"] | deleted, "status": place | play}
+
+    def address_of(self, pod: Json) -> str:
+        return f"10.1.0.{1 + list(self.pods).index(pod['metadata']['name'])}"
 
     def _list(self, request: Request) -> Json:
         wanted = dict(one.split("=") for one in request.params["labelSelector"].split(","))
@@ -141,10 +152,7 @@ class Cluster:
     def _create(self, request: Request) -> Json:
         if request.data["metadata"]["name"] in self.pods:
             raise KubernetesError(409, "AlreadyExists", f'pods "{request.data["metadata"]["name"]}" already exists')
-        pod = self.pods[self.add(request.data)]
-        if self.lost_answers:
-            raise self.lost_answers.pop()
-        return pod
+        return self.pods[self.add(request.data)]
 
     def _delete(self, request: Request) -> Json:
         pod, grace = self._named(request), request.params["gracePeriodSeconds"]
@@ -153,12 +161,11 @@ class Cluster:
             del self.pods[pod["metadata"]["name"]]
         return pod
 
-    def _keep_secret(self, request: Request) -> Json:
-        if request.data in self.secrets:
-            raise KubernetesError(409, "AlreadyExists", f'secrets "{request.data["metadata"]["name"]}" already exists')
-        self.secrets.append(request.data)
-        if self.lost_secret_answers:
-            raise self.lost_secret_answers.pop()
+    def _keep(self, kept: list[Json], request: Request) -> Json:
+        name = request.data["metadata"]["name"]
+        if name in {one["metadata"]["name"] for one in kept}:
+            raise KubernetesError(409, "AlreadyExists", f'"{name}" already exists')
+        kept.append(request.data)
         return dict(request.data)
 
     def _log(self) -> bytes:

@@ -105,7 +105,7 @@ def test_pod_that_nobody_can_start_is_not_tried_again(engine: KubernetesEngine, 
 
 
 def test_pod_whose_answer_was_lost_is_not_started_twice(engine: KubernetesEngine, cluster: Cluster) -> None:
-    cluster.lost_answers = [KubernetesError(500, "InternalError", "etcdserver: request timed out")]
+    cluster.lost_answers["POST"] = [KubernetesError(500, "InternalError", "etcdserver: request timed out")]
     name = engine.start(WORK)
     assert list(cluster.pods) == [name]
     assert cluster.requests == ["POST", "POST", "GET"]
@@ -428,7 +428,7 @@ def test_pod_of_a_cluster_knows_its_api_server(
 def test_secret_whose_answer_was_lost_is_that_of_the_pod(
     engine: KubernetesEngine, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.lost_secret_answers = [KubernetesError(500, "InternalError", "etcdserver: request timed out")]
+    cluster.lost_answers["POST secret"] = [KubernetesError(500, "InternalError", "etcdserver: request timed out")]
     name = engine.start(with_connection(tmp_path, monkeypatch))
     assert (list(cluster.pods), len(cluster.secrets)) == ([name], 1)
     assert cluster.requests == ["POST", "POST secret", "POST secret"]

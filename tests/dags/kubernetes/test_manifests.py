@@ -22,12 +22,13 @@ import yaml
 
 from ml import connections
 from ml.engines.kubernetes import KubernetesEngine
-from ml.engines.kubernetes.pod import pod_of
+from ml.engines.kubernetes.pod import network_of, pod_of
+from ml.gang import GangEngine
 from ml.settings import EXPECTED
 from tests.dags.conftest import ROOT
 from tests.dags.kubernetes.cluster import Cluster, Json, ended
 from tests.dags.kubernetes.conftest import WORK
-from tests.dags.kubernetes.test_pod import VERSIONS, WORKS
+from tests.dags.kubernetes.test_pod import HOSTS, VERSIONS, WORKS
 
 DEPLOY = ROOT / "deploy" / "kubernetes"
 LABEL = "app.kubernetes.io/name"
@@ -47,12 +48,13 @@ NOT_IN_VALUES = {
 OTHERS = {"ML_ENGINE", "ML_EXCHANGE_NETWORK"}
 # What the engine's requests need; the mock names them so.
 RIGHTS = {
-    "POST": ("pods", "create"),
-    "GET": ("pods", "get"),
-    "LIST": ("pods", "list"),
-    "DELETE": ("pods", "delete"),
-    "LOG": ("pods/log", "get"),
-    "POST secret": ("secrets", "create"),
+    "POST": ("", "pods", "create"),
+    "GET": ("", "pods", "get"),
+    "LIST": ("", "pods", "list"),
+    "DELETE": ("", "pods", "delete"),
+    "LOG": ("", "pods/log", "get"),
+    "POST secret": ("", "secrets", "create"),
+    "POST policy": ("networking.k8s.io", "networkpolicies", "create"),
 }
 
 
@@ -137,15 +139,23 @@ def test_airflow_has_the_rights_that_the_engine_uses_and_no_other(
     (tmp_path / "0123456789abcdef").mkdir()
     (tmp_path / "0123456789abcdef" / "shop.json").write_text("{}")
     cluster.plays = [ended(0, message="{}")]
-    name = engine.start(replace(WORKS["connection"], labels=WORK.labels))
-    engine.find(WORK.labels)
-    list(engine.follow(name, 1))
-    engine.remove(name)
+    for work in (replace(WORKS["connection"], labels=WORK.labels), replace(WORK, ranks=2)):
+        gang = GangEngine(engine)
+        name = gang.start(work)
+        assert gang.does(name, work)
+        assert [*gang.find(WORK.labels)] == [name]
+        list(gang.follow(name, 1))
+        gang.remove(name)
     used = {RIGHTS["DELETE" if kind.startswith("DELETE") else kind] for kind in cluster.requests}
     rules = named(manifests, "Role", "airflow-ml")["rules"]
-    granted = {(what, verb) for rule in rules for what in rule["resources"] for verb in rule["verbs"]}
-    assert granted == used
-    assert {group for rule in rules for group in rule["apiGroups"]} == {""}
+    granted = [
+        (group, what, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for what in rule["resources"]
+        for verb in rule["verbs"]
+    ]
+    assert sorted(granted) == sorted(used)
     (binding,) = of_kind(manifests, "RoleBinding")
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "airflow-ml", "namespace": "airflow-ml"}]
     accounts = {service: VALUES[service]["serviceAccount"].get("name") for service in ("scheduler", "triggerer")}
@@ -153,14 +163,17 @@ def test_airflow_has_the_rights_that_the_engine_uses_and_no_other(
     assert of_kind(manifests, "ClusterRole", "ClusterRoleBinding") == []
 
 
-def reached(manifests: list[Json], labels: Json) -> list[Any] | None:
-    """What a pod may reach: the `to` of all policies that select it, each with its ports; None if none selects it."""
+def reached(manifests: list[Json], labels: Json, way: str = "Egress") -> list[Any] | None:
+    """What a pod may reach: the `to` of all policies that select it, each with its ports; None if none selects it.
+
+    With the way `Ingress`, who may reach it: the `from`.
+    """
     policies = [
         one["spec"] for one in of_kind(manifests, "NetworkPolicy") if selects(one["spec"]["podSelector"], labels)
     ]
-    if not any("Egress" in policy["policyTypes"] for policy in policies):
+    if not any(way in policy["policyTypes"] for policy in policies):
         return None
-    return [rule for policy in policies for rule in policy.get("egress", ())]
+    return [rule for policy in policies for rule in policy.get(way.lower(), ())]
 
 
 def selects(selector: Json, labels: Json) -> bool:
@@ -181,6 +194,23 @@ def test_stage_reaches_its_network_alone(manifests: list[Json], probes: list[Jso
     assert [set(one) for one in outside["to"]] == [{"ipBlock"}]
     assert reached(manifests, named(probes, "Job", "probe-none")["spec"]["template"]["metadata"]["labels"]) == []
     assert reached(manifests, {"tier": "airflow"}) is None, "Airflow reaches the API server"
+
+
+@pytest.mark.usefixtures("settings")
+def test_rank_reaches_the_ranks_of_its_gang_alone_and_only_they_reach_it(manifests: list[Json]) -> None:
+    first, second = (pod_of(WORKS[name], name.replace(" ", "-"), HOSTS) for name in ("rank 0", "rank 1"))
+    other = pod_of(replace(WORKS["rank 0"], network="fedcba9876543210"), "of-another-gang")
+    outside = [named(manifests, "Deployment", "mlflow")["spec"]["template"], pod_of(WORK, "there"), other]
+    rank = second["metadata"]["labels"]
+    assert reached(manifests, rank) == reached(manifests, rank, "Ingress") == [], "closed until the policy is there"
+    first["metadata"]["uid"] = other["metadata"]["uid"] = "0123"
+    opened = [*manifests, network_of(first), network_of(other)]
+    for way, key in (("Egress", "to"), ("Ingress", "from")):
+        (rule,) = reached(opened, rank, way) or []
+        ((peer,),) = rule.values()
+        assert (list(rule), list(peer)) == ([key], ["podSelector"])
+        assert all(selects(peer["podSelector"], pod["metadata"]["labels"]) for pod in (first, second))
+        assert not any(selects(peer["podSelector"], pod["metadata"]["labels"]) for pod in outside)
 
 
 @pytest.mark.parametrize("name", ["mlflow", "reports", "postgres"])

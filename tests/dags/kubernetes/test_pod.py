@@ -10,13 +10,14 @@ import kubernetes_validate
 import pytest
 
 from ml import engines
-from ml.engines import NotRun, Work
-from ml.engines.kubernetes.pod import pod_of, secret_of
+from ml.engines import Work
+from ml.engines.kubernetes.pod import network_of, pod_of, secret_of
 from tests.dags.kubernetes.cluster import Json
 from tests.dags.kubernetes.conftest import DIGEST, WORK
 
 VERSIONS = [f"1.{minor}" for minor in range(30, 38)]
 CONNECTIONS = "/run/connections/0123456789abcdef"
+NETWORK = "0123456789abcdef"
 WORKS = {
     "plain": WORK,
     "pushed": replace(WORK, pushed=f"registry.example/airflow-ml-preprocessing@{DIGEST}"),
@@ -26,7 +27,11 @@ WORKS = {
         WORK, stage="exchange", network="exchange", connection="shop", environment={"ML_CONNECTIONS": CONNECTIONS}
     ),
     "placed": replace(WORK, stage="training"),
+    "rank 0": replace(WORK, stage="training", network=NETWORK, alias="rank-0"),
+    "rank 1": replace(WORK, stage="training", network=NETWORK, alias="rank-1", first="there"),
 }
+# What a rank knows of the first one.
+HOSTS = {"rank-0": "10.1.0.1"}
 
 
 @pytest.fixture(autouse=True)
@@ -39,12 +44,12 @@ def _settings(settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("work", WORKS.values(), ids=list(WORKS))
 @pytest.mark.parametrize("version", VERSIONS)
 def test_pod_is_valid(work: Work, version: str) -> None:
-    pod = pod_of(work, "0123456789ab-preprocessing")
+    pod = pod_of(work, "0123456789ab-preprocessing", HOSTS if work.first else {})
     made = json.loads(json.dumps(pod))
     assert kubernetes_validate.validate(made, version, strict=True) == version
     made["metadata"]["uid"] = "0123"
-    secret = secret_of(made, "shop.json", "{}")
-    assert kubernetes_validate.validate(secret, version, strict=True) == version
+    for one in (secret_of(made, "shop.json", "{}"), network_of(made)):
+        assert kubernetes_validate.validate(one, version, strict=True) == version
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -137,12 +142,18 @@ def test_every_label_is_one_that_kubernetes_takes(value: str) -> None:
     assert pod["metadata"]["annotations"]["airflow-ml.run"] == value
 
 
-def test_several_ranks_are_refused_in_words() -> None:
-    with pytest.raises(
-        NotRun, match="3 ranks of preprocessing were asked for, and pods cannot start together"
-    ) as refused:
-        engines.connect().start(replace(WORK, ranks=3))
-    assert refused.value.hopeless
+def test_rank_knows_the_first_one_from_its_file_of_hosts_and_asks_no_server_for_names() -> None:
+    first, second = (pod_of(WORKS[name], "there", HOSTS if name == "rank 1" else {}) for name in ("rank 0", "rank 1"))
+    assert (first["spec"]["hostname"], second["spec"]["hostname"]) == ("rank-0", "rank-1")
+    assert "hostAliases" not in first["spec"]
+    assert second["spec"]["hostAliases"] == [{"ip": "10.1.0.1", "hostnames": ["rank-0"]}]
+    assert second["spec"]["dnsConfig"] == first["spec"]["dnsConfig"] == {"nameservers": ["127.0.0.1"]}
+
+
+def test_command_by_hand_of_one_rank_says_where_all_are_explained() -> None:
+    command = engines.connect().by_hand(replace(WORK, ranks=3))
+    assert command.startswith("kubectl run by-hand-preprocessing ")
+    assert command.endswith(" # one of 3 ranks: docs/kubernetes.md says how all are started")
 
 
 @pytest.mark.parametrize("work", WORKS.values(), ids=list(WORKS))

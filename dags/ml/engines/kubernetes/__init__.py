@@ -17,13 +17,14 @@ from ml.engines.kubernetes.pod import (
     CONTAINER,
     STOP_SECONDS,
     labels_of,
+    network_of,
     pod_of,
     reference,
     secret_of,
     selector,
     spec_of,
 )
-from ml.engines.kubernetes.status import has_started, message_of, state_of
+from ml.engines.kubernetes.status import addresses_of, has_started, message_of, state_of
 
 # Seconds between two looks at a pod, and for how long one that is to end may take.
 LOOK_S, REMOVE_S = 0.5, 10
@@ -59,16 +60,34 @@ class KubernetesEngine(Engine):
 
     def start(self, work: Work) -> str:
         name = f"{uuid4().hex[:12]}-{_stage(work)}"  # a log shows its first twelve characters
-        pod = self._create(pod_of(work, name))
-        if work.connection:
-            try:
-                self._create_secret(secret_of(pod, *_connection(work)))
-            except BaseException:
-                self.remove(name)
-                raise
+        hosts = self._hosts(work.first) if work.first else {}
+        pod = self._create_pod(pod_of(work, name, hosts))
+        try:
+            if work.connection:
+                self._create("secrets", secret_of(pod, *_connection(work)))
+            if work.alias and not work.first:
+                self._create("networkpolicies", network_of(pod))
+        except BaseException:
+            self.remove(name)
+            raise
         return name
 
-    def _create(self, body: Json) -> Json:
+    def _hosts(self, first: str) -> dict[str, str]:
+        """The name and address of the first pod on a network. Errors: NotRun if it gets none that LightGBM knows."""
+        while not (addresses := addresses_of(pod := self._api.pod(first))):
+            if self._state(pod).exit_code is not None:
+                raise NotRun(f"the pod {first} has ended without an address")
+            time.sleep(LOOK_S)
+        if address := next((one for one in addresses if ":" not in one), None):
+            return {pod["spec"]["hostname"]: address}
+        found = ", ".join(addresses)
+        raise NotRun(
+            f"the pod {first} has the address {found}, expected one of IP version 4, as LightGBM knows no others; do: "
+            "train with ranks 1",
+            hopeless=True,
+        )
+
+    def _create_pod(self, body: Json) -> Json:
         try:
             return self._api.create("pods", body)
         except Refused as error:
@@ -78,22 +97,19 @@ class KubernetesEngine(Engine):
                 raise
         return self._api.pod(body["metadata"]["name"])
 
-    def _create_secret(self, body: Json) -> None:
+    def _create(self, kind: str, body: Json) -> None:
         try:
-            self._api.create("secrets", body)
+            self._api.create(kind, body)
         except Refused as error:
             if not _is_repeated(error):
                 raise
 
-    def make_network(self, work: Work) -> str:
-        raise NotRun(
-            f"{work.ranks} ranks of {work.stage} were asked for, and pods cannot start together on a network of their "
-            "own; expected: ranks 1; do: leave it at 1, or use ML_ENGINE=swarm",
-            hopeless=True,
-        )
+    def make_network(self, _work: Work) -> str:
+        """A name for it: the first pod on it opens it for all that have the name, and closes it when it is removed."""
+        return uuid4().hex[:16]
 
     def remove_network(self, _network: str) -> None:
-        """There is none."""
+        """It is gone with its first pod."""
 
     def find(self, labels: Mapping[str, str], *, running: bool = False) -> dict[str, dict[str, str]]:
         found = {}
@@ -165,7 +181,7 @@ class KubernetesEngine(Engine):
 
 
 def _is_repeated(error: Refused) -> bool:
-    """Whether the answer to an earlier request was lost: nobody else makes a pod or a Secret of this name."""
+    """Whether the answer to an earlier request was lost: nobody else makes anything of this name."""
     return (error.status, error.reason) == (CONFLICT, "AlreadyExists")
 
 

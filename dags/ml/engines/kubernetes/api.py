@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 CONNECT_S = 5
 # What an API server says while it is busy, starts, or has lost the place where a list began. Every request may be
-# repeated: the engine chooses a pod's name, so a second POST finds the first one's pod.
+# repeated: the engine chooses every name, so a second POST finds what the first one has made.
 BUSY = (410, 429, 500, 502, 503, 504)
 RETRY = Retry(
     total=3,
@@ -35,6 +35,8 @@ RETRY = Retry(
     retry_after_max=5,
 )
 NOT_FOUND = 404
+# Where the API server has pods and Secrets.
+CORE = "api/v1"
 
 
 class Refused(EngineError):
@@ -55,7 +57,7 @@ class _ServiceAccount(AuthBase):
 
 
 class Api:
-    """Pods and secrets of one namespace: that of the service account.
+    """One namespace: that of the service account.
 
     :param address: of the API server, such as https://10.96.0.1:443
     :param folder: the files `token`, `ca.crt` and `namespace` of a service account
@@ -93,8 +95,9 @@ class Api:
         return list(self._json("GET", "pods", {"labelSelector": selector})["items"])
 
     def create(self, kind: str, body: Json) -> Json:
-        """Create one of `pods` or `secrets`. Errors: Refused, EngineError."""
-        return self._json("POST", kind, body=body)
+        """Create one of `pods`, `secrets` or `networkpolicies`. Errors: Refused, EngineError."""
+        version = body["apiVersion"]
+        return self._json("POST", kind, body=body, group=f"apis/{version}" if "/" in version else CORE)
 
     def delete(self, name: str, grace_s: int) -> None:
         """Delete a pod, which gets so many seconds to end. Errors: ContainerGone, EngineError."""
@@ -110,8 +113,15 @@ class Api:
         """End the connection."""
         self._session.close()
 
-    def _json(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Json | None = None) -> Json:
-        with _trouble(), self._send(method, path, query, body) as answer:
+    def _json(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Json | None = None,
+        group: str = CORE,
+    ) -> Json:
+        with _trouble(), self._send(method, path, query, body, group) as answer:
             found: Json = answer.json()
             return found
 
@@ -121,9 +131,10 @@ class Api:
         path: str,
         query: Mapping[str, str] | None = None,
         body: Json | None = None,
+        group: str = CORE,
         stream: bool = False,
     ) -> Response:
-        url = f"{self.address}/api/v1/namespaces/{self.namespace}/{path}"
+        url = f"{self.address}/{group}/namespaces/{self.namespace}/{path}"
         answer = self._session.request(
             method, url, params=query, json=body, timeout=self._timeout, stream=stream, allow_redirects=False
         )

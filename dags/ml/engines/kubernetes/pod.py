@@ -1,4 +1,4 @@
-"""The pod that does a work, and the Secret with its connection, as Kubernetes takes them. Reads and writes nothing."""
+"""The pod that does a work, and what comes and goes with it, as Kubernetes takes them. Reads and writes nothing."""
 
 import hashlib
 import re
@@ -53,8 +53,11 @@ def reference(work: Work) -> str:
     return work.pushed or work.image
 
 
-def pod_of(work: Work, name: str) -> Json:
-    """The pod, confined as a container is on the Docker engine. Errors: SettingError."""
+def pod_of(work: Work, name: str, hosts: Mapping[str, str] | None = None) -> Json:
+    """The pod, confined as a container is on the Docker engine. Errors: SettingError.
+
+    :param hosts: names that the pod knows, with their addresses
+    """
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -68,22 +71,24 @@ def pod_of(work: Work, name: str) -> Json:
             },
             "annotations": {**work.labels, **({} if work.pushed else {IMAGE_ID: work.image_id})},
         },
-        "spec": spec_of(work, name),
+        "spec": spec_of(work, name, hosts),
     }
 
 
-def spec_of(work: Work, name: str) -> Json:
+def spec_of(work: Work, name: str, hosts: Mapping[str, str] | None = None) -> Json:
     """What the pod runs, and how it is confined. The Secret with the connection has the pod's name."""
     user, group = (int(number) for number in work.user.split(":"))
-    closed = (work.network or NONE) == NONE
+    closed = (work.network or NONE) == NONE or work.alias
     return {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": STOP_SECONDS,
         "serviceAccountName": SERVICE_ACCOUNT,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        # Without a network nobody needs names. Kubernetes wants one server: this one is not there.
+        # Without a network, or on a gang's, nobody asks for names. Kubernetes wants one server: this one is not there.
         **({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["127.0.0.1"]}} if closed else {}),
+        **({"hostname": work.alias} if work.alias else {}),
+        **({"hostAliases": [{"ip": ip, "hostnames": [host]} for host, ip in hosts.items()]} if hosts else {}),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": user,
@@ -167,15 +172,33 @@ def _container(work: Work) -> Json:
 
 
 def secret_of(pod: Json, file: str, content: str) -> Json:
-    """A Secret with one file, which Kubernetes removes together with the pod."""
-    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    """A Secret with one file, which goes with the pod."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {
-            "name": name,
-            "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}],
-        },
+        "metadata": _going_with(pod),
         "immutable": True,
         "stringData": {file: content},
     }
+
+
+def network_of(pod: Json) -> Json:
+    """The pods on the pod's network reach each other, and nothing else. It goes with the pod."""
+    same = {"podSelector": {"matchLabels": {NETWORK_LABEL: pod["metadata"]["labels"][NETWORK_LABEL]}}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": _going_with(pod),
+        "spec": {
+            **same,
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [same]}],
+            "egress": [{"to": [same]}],
+        },
+    }
+
+
+def _going_with(pod: Json) -> Json:
+    """The metadata of what Kubernetes removes together with the pod."""
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    return {"name": name, "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}]}

@@ -62,6 +62,11 @@ def has_started(pod: Json) -> bool:
     return not {"running", "terminated"}.isdisjoint(_container(pod).get("state", {}))
 
 
+def addresses_of(pod: Json) -> list[str]:
+    """The addresses of a pod, none before it has a place."""
+    return [one["ip"] for one in pod.get("status", {}).get("podIPs", ())]
+
+
 def message_of(pod: Json) -> str:
     """The termination message: what the stage has written to its result file."""
     return str(_container(pod).get("state", {}).get("terminated", {}).get("message", ""))
