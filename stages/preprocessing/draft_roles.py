@@ -19,12 +19,13 @@ SAFE = 1 << 53
 
 
 def describe_target(
-    column: Column, choice: Choice, missing: Sequence[str], named: Sequence[str]
+    column: Column, choice: Choice, missing: Sequence[str], named: Sequence[str], unlabelled: str
 ) -> tuple[dict[str, Any], list[str]]:
     """The target as a field of a Table Schema, and the warnings. Errors: BadInput if these are no classes.
 
     `missing` are the texts that mean "missing" in the schema, `named` those that a person has named. The others are
     missing in columns of numbers; in a target of texts they are classes. A target of numbers may have more of its own.
+    `unlabelled` says which rows of the data the file of the target lacks; empty if there are none.
     """
     _require_classes(column)
     reading = _reading(column, choice)
@@ -36,8 +37,10 @@ def describe_target(
     common = classes.most_common(SHOWN_CLASSES)
     shown = ", ".join(f"{name} ({count:,})" for name, count in common) + (", ..." if len(classes) > len(common) else "")
     why, warnings = [f"{len(classes)} class{'es' * (len(classes) != 1)}: {shown}"], list[str]()
-    if lacking := column.rows - classes.total():
-        sentence = f"{lacking:,} of {column.rows:,} rows have no label"
+    empty = column.rows - classes.total()
+    lacking = [f"{empty:,} of {column.rows:,} rows have no label"] if empty else []
+    lacking += [unlabelled] if unlabelled else []
+    if sentence := " and ".join(lacking):
         why.append(f'{sentence}, so "partial" is true: labels may come later or never')
         more = 'the draft has "partial": true, so the others train; remove it if each row must have one'
         warnings.append(f"{column.name}: {sentence}: {more}")

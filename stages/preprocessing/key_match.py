@@ -1,4 +1,4 @@
-"""Whether the keys of data and target are written alike: some keys of the target are looked for in all of the data."""
+"""Whether the keys of data and target fit: some keys of the target are looked for in all of the data, or all in all."""
 
 from collections.abc import Collection, Sequence
 
@@ -68,5 +68,29 @@ class KeyMatch:
         ]
         alike = {LOOSE: loose, SHOWN: texts}
         shown = rows.select(pl.concat_str(parts, separator=SEPARATOR).alias(name) for name, parts in alike.items())
-        value = pl.concat_str(pl.all().cast(pl.String), separator=SEPARATOR).alias(KEY)
-        return self._values(rows).select(value).hstack(shown)
+        return _key(self._values(rows)).hstack(shown)
+
+
+class KeyHashes:
+    """The keys of all rows of a file, without those in which a value is missing.
+
+    A hash of each is kept, 8 bytes, so that memory stays small.
+    """
+
+    def __init__(self, fields: Sequence[Field], missing: Collection[str]) -> None:
+        self._values = FieldChecks(fields, missing, (), "schema.json").values
+        self._hashes = [pl.Series(KEY, dtype=pl.UInt64)]
+
+    def look_at(self, texts: pl.DataFrame) -> None:
+        """Take in the keys of a batch."""
+        self._hashes.append(_key(self._values(texts))[KEY].drop_nulls().hash())
+
+    def absent_from(self, other: "KeyHashes") -> int:
+        """How many rows of this file have a key that the other file does not have."""
+        ours, theirs = (pl.concat(keys._hashes).to_frame(KEY) for keys in (self, other))
+        return int(ours.join(theirs, on=KEY, how="anti").height)
+
+
+def _key(values: pl.DataFrame) -> pl.DataFrame:
+    """The values of the key as one text, null if one of them is missing."""
+    return values.select(pl.concat_str(pl.all().cast(pl.String), separator=SEPARATOR).alias(KEY))

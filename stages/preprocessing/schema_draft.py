@@ -18,7 +18,7 @@ from draft_roles import describe_target, warnings_on_weight
 from file_look import Facts, FileLook, Head, JoinedPairs, LabelPairs
 from free_text import may_become_free_text
 from identifiers import signs_of_an_identifier
-from key_match import KeyMatch
+from key_match import KeyHashes, KeyMatch
 from look_alikes import look_alikes
 from readings import BOOLEAN, INTEGER, TEXT, TIMES, Reading, field_document
 from table_schema import MOST_CATEGORIES, Field
@@ -80,14 +80,17 @@ def _draft_of_two(rows: FileLook, labels: FileLook, facts: Facts) -> Draft:
             expected="the key and exactly one column, what is to be predicted, which the data does not have",
             do="correct the file, or name the key with --key",
         )
-    head = Head()
-    labels.read(head)
     texts_or_numbers = [_key_field(name, facts) for name in key]
+    labelled, known = (KeyHashes(texts_or_numbers, facts.missing) for _ in range(2))
+    head = Head()
+    labels.read(head, labelled)
     match = KeyMatch(texts_or_numbers, facts.missing, head.rows, labels.label)
     joined = JoinedPairs(rows.header, key, predicted[0], head.rows)
-    rows.read(match, joined)
+    rows.read(match, joined, known)
     match.require_matches(rows.label)
     drafting = Drafting(rows, facts, labels.columns[predicted[0]], joined.pairs)
+    if absent := known.absent_from(labelled):
+        drafting.unlabelled = f"{absent:,} of {rows.rows:,} rows of {rows.label} are not in {labels.label}"
     drafting.take_key(key)
     drafting.warn_of_file(labels)
     return drafting.draft()
@@ -128,6 +131,8 @@ class Drafting:
         self._identifying: dict[str, str] = {}
         self._made_up: dict[str, Any] | None = None
         self._key_reason = ""
+        # Says which rows a target in a file of its own lacks; empty if there are none.
+        self.unlabelled = ""
         self.warnings: list[str] = []
         self.warn_of_file(rows)
         choices = {name: self._choose(column) for name, column in self._columns.items()}
@@ -193,7 +198,9 @@ class Drafting:
         fields += [self._field(column) for name, column in self._rows.columns.items() if column is not self._target]
         if self._target:
             choice = self._choices[self._target.name]
-            document, warnings = describe_target(self._target, choice, self._missing, self._facts.missing)
+            document, warnings = describe_target(
+                self._target, choice, self._missing, self._facts.missing, self.unlabelled
+            )
             self.warnings += warnings
             fields.append(document)
         else:

@@ -524,6 +524,34 @@ def test_rows_without_a_label_may_come_in_the_draft(
         assert 'add "partial": true to the target in schema.json' in run.log
 
 
+@pytest.mark.parametrize("key", ["{}", "00{}"])
+@pytest.mark.parametrize("absent", [0, 30])
+def test_rows_that_the_targets_file_lacks_may_come_in_the_draft(
+    day: Day, files: dict[str, Path], key: str, absent: int
+) -> None:
+    """`prepare` rejected them, although their labels may only be late."""
+    keys = [key.format(n) for n in range(90)]
+    labels = [[one, "ab"[n % 2]] for n, one in enumerate(keys[absent + 1 :])]
+    put(
+        files,
+        to_csv(["id", "x"], [[one, n % 7] for n, one in enumerate(keys)]),
+        to_csv(["id", "y"], [*labels, [keys[absent], "" if absent else "a"]]),
+    )
+    named = [f"--{name}={files[f'{name}.csv']}" for name in ("data", "target")]
+    run = day.run("infer-schema", *named, f"--out={files['schema.json']}", "--force", ds=None)
+    target = drafted(json.loads(files["schema.json"].read_text()), "y")
+    assert target.get("partial", False) is bool(absent)
+    if absent:
+        data, labels = files["data.csv"], files["target.csv"]
+        lacking = f"1 of 60 rows have no label and 30 of 90 rows of {data} are not in {labels}"
+        assert f'y: {lacking}: the draft has "partial": true' in run.log
+        assert f'{lacking}, so "partial" is true' in target["description"]
+    assert day.run("import", *named, f"--schema={files['schema.json']}").code == 0
+    run = day.run("prepare")
+    assert (run.code, run.result["rows_out"]) == (0, 59 if absent else 90)
+    assert run.result["rejected"] == {"data.csv": 0, "target.csv": 0}
+
+
 def test_rows_that_all_have_a_label_need_no_partial(day: Day, files: dict[str, Path]) -> None:
     _, schema = draft(day, files, [["id", "x", "y"], *([n, n % 7, "ab"[n % 2]] for n in range(90))])
     assert "partial" not in drafted(schema, "y")
