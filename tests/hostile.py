@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from typing import Any
 
 from hypothesis import settings
@@ -103,3 +104,24 @@ def documents(good: Any) -> st.SearchStrategy[bytes]:
     """The bytes of a document like a good one: other members, or other bytes."""
     text = json.dumps(good).encode()
     return st.one_of(changed(good).map(lambda content: json.dumps(content).encode()), damaged(text))
+
+
+@st.composite
+def model_texts(draw: st.DrawFn, text: str) -> bytes:
+    """LightGBM's text of a model like a good one: other words in a few lines, with sizes that fit, or other bytes."""
+    if draw(st.booleans()):
+        return draw(damaged(text.encode()))
+    lines = text.split("\n")
+    for _ in range(draw(st.integers(1, 3))):
+        number = draw(st.sampled_from([n for n, line in enumerate(lines) if "=" in line]))
+        key, _, value = lines[number].partition("=")
+        words = draw(changed(value.split(" ")))
+        lines[number] = f"{key}={' '.join(map(str, words))}"
+    return with_tree_sizes("\n".join(lines)).encode("utf-8", "surrogatepass")
+
+
+def with_tree_sizes(text: str) -> str:
+    """The text with the right `tree_sizes`: without them nothing else of it is read."""
+    blocks = text.partition("\nend of trees")[0].split("\nTree=")[1:]
+    sizes = " ".join(str(len(block.encode("utf-8", "surrogatepass")) + len("Tree=\n")) for block in blocks)
+    return re.sub(r"(?m)^tree_sizes=.*$", f"tree_sizes={sizes}", text, count=1)

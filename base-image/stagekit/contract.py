@@ -5,7 +5,7 @@ releases write may be missing. What a document must have is what its readers nee
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -52,7 +52,7 @@ ENCODER = {
             "since": Maybe(NAME),
         }
     ],
-    "schema": dict,
+    "schema": {"fields": Maybe([{"name": NAME, "type": Maybe(str), "role": Maybe(str), "sensitive": Maybe(bool)}])},
     "weight": Maybe(NAME),
     "days": Maybe([NAME]),
 }
@@ -277,7 +277,7 @@ class Feature:
 class Encoder:
     """What `encoder.json` holds: key columns, target, classes by code, features in the order of the columns.
 
-    `schema` is the Table Schema of the training data, which `preprocessing` alone reads. `weight` is the column with
+    `schema` is the Table Schema of the training data. `weight` is the column with
     the weight of each row, before the features and none of them; None if the rows count alike. `days` are the days
     that the rows are of, in order, if they are of several.
     """
@@ -289,6 +289,16 @@ class Encoder:
     schema: Mapping[str, Any]
     weight: str | None = None
     days: tuple[str, ...] = ()
+
+    @property
+    def fields(self) -> Sequence[Mapping[str, Any]]:
+        """The fields of the schema, each with a name; `preprocessing` alone reads more than type, role, sensitive."""
+        return self.schema.get("fields") or ()
+
+    @property
+    def sensitive(self) -> frozenset[str]:
+        """The names of the fields whose values are shown nowhere."""
+        return frozenset(field["name"] for field in self.fields if field.get("sensitive"))
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -12,11 +12,14 @@ import lightgbm
 import numpy as np
 from stagekit import BadInput, Partition, available_cpus
 from stagekit.contract import Encoder
+from stagekit.model_text import ModelText, read_model_text
 
 from partition_files import MODEL_FILE
 
 # How far the sum of a row's contributions may be from its raw score, absolute and relative.
 TOLERANCE = 1e-9
+# Of the trees. A row takes LightGBM memory by the square of the depth, and a call within a call for each step.
+MOST_DEPTH = 1_000
 
 log = logging.getLogger("explanation")
 
@@ -50,7 +53,7 @@ class Contributions:
     def __init__(self, model: Partition, encoder: Encoder) -> None:
         lightgbm.register_logger(log)
         self._label, self._classes = f"{model.name}/{MODEL_FILE}", len(encoder.classes)
-        self._booster = self._load((model / MODEL_FILE).read_text(encoding="utf-8"), len(encoder.features))
+        self._booster = self._load(read_model_text(model / MODEL_FILE, self._label), len(encoder.features))
         self._threads = available_cpus()
 
     def explain(self, values: np.ndarray) -> Explained:
@@ -70,18 +73,19 @@ class Contributions:
         self._check_sum(explained)
         return explained
 
-    def _load(self, text: str, features: int) -> "lightgbm.Booster":
-        try:
-            booster = lightgbm.Booster(model_str=text)
-        except lightgbm.basic.LightGBMError as error:
-            raise self._bad(f"LightGBM cannot read it: {error}", "a LightGBM model in text form") from None
-        found = (booster.num_feature(), max(2, booster.num_model_per_iteration()))
+    def _load(self, text: ModelText, features: int) -> "lightgbm.Booster":
+        found = (len(text.feature_names), text.classes)
         if found != (features, self._classes):
             raise self._bad(
                 f"it has {found[0]} features and {found[1]} classes",
                 f"the {features} features and {self._classes} classes of its encoder.json",
             )
-        return booster
+        if (depth := max(tree.depth for tree in text.trees)) > MOST_DEPTH:
+            raise self._bad(f"a tree of it has a depth of {depth:,}", f"at most {MOST_DEPTH:,} to explain its scores")
+        try:
+            return lightgbm.Booster(model_str=text.text)
+        except lightgbm.basic.LightGBMError as error:
+            raise self._bad(f"LightGBM cannot read it: {error}", "a LightGBM model in text form") from None
 
     def _predict(self, values: np.ndarray, **what: bool) -> np.ndarray:
         try:

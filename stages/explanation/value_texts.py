@@ -15,12 +15,10 @@ class ValueTexts:
     """
 
     def __init__(self, encoder: Encoder) -> None:
-        fields = encoder.schema.get("fields") or ()
-        types = {field["name"]: field.get("type") for field in fields}
+        types = {field["name"]: field.get("type") for field in encoder.fields}
         self._features = encoder.features
         self._booleans = [f.kind == NUMBER and types.get(f.field) == "boolean" for f in encoder.features]
-        sensitive = {field["name"] for field in fields if field.get("sensitive")}
-        self.hidden = [bool({f.field, f.since} & sensitive) for f in encoder.features]
+        self.hidden = [bool({f.field, f.since} & encoder.sensitive) for f in encoder.features]
 
     def text(self, number: int, written: str) -> str:
         """The text of what features.csv has in the feature of this number."""

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from stagekit import BadInput, Partition, Publication
 from stagekit.contract import Encoder
+from stagekit.model_text import read_model_text
 from stagekit.shards import LINES_FILE, merge_tables
 
 from decision import threshold_of_capacity
 from feature_table import Chunk, FeatureTable
-from lightgbm_model import LightGBMModel, features_that_read_missing_as_zero, read_model
+from lightgbm_model import LightGBMModel, read_model
 from metrics import predict_codes
 from model_partition import COUNTS_FILE, ENCODER_FILE, MODEL_FILE, ValidatedModel
 
@@ -102,7 +103,8 @@ class MissingAsZero:
 
     def __init__(self, model: ValidatedModel) -> None:
         self._names = model.encoder.feature_names
-        self._features = sorted(features_that_read_missing_as_zero(model.partition / MODEL_FILE))
+        text = read_model_text(model.partition / MODEL_FILE, _trees_of(model.partition))
+        self._features = sorted(text.missing_as_zero)
         self._counts = np.zeros(len(self._features), dtype=np.int64)
 
     def add(self, features: np.ndarray) -> None:
@@ -136,7 +138,7 @@ class MissingAsZero:
 
 def load_trees(model: Partition, encoder: Encoder) -> LightGBMModel:
     """The trees of a model, which must have the features and classes of its encoder."""
-    trees = read_model(model / MODEL_FILE, f"{model.name}/{MODEL_FILE}")
+    trees = read_model(model / MODEL_FILE, _trees_of(model))
     found, expected = (len(trees.feature_names), trees.classes), (len(encoder.feature_names), len(encoder.classes))
     differing = [
         f"; feature {number} is {native}, not {name}"
@@ -145,11 +147,16 @@ def load_trees(model: Partition, encoder: Encoder) -> LightGBMModel:
     ]
     if found != expected or differing:
         raise BadInput(
-            f"{model.name}/{MODEL_FILE} has {found[0]} features and {found[1]} classes{''.join(differing[:1])}",
+            f"{_trees_of(model)} has {found[0]} features and {found[1]} classes{''.join(differing[:1])}",
             expected=f"the {expected[0]} features and {expected[1]} classes of its {ENCODER_FILE}",
             do="train the model again; its files belong together",
         )
     return trees
+
+
+def _trees_of(model: Partition) -> str:
+    """The file of a model's trees, in messages."""
+    return f"{model.name}/{MODEL_FILE}"
 
 
 def _is_native_name(native: str, name: str) -> bool:

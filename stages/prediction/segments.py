@@ -42,11 +42,10 @@ def segment_fields(
     A sensitive field divides nothing, because its values would be on a page. Errors: BadInput for a chosen name that
     is no category, or is sensitive.
     """
-    sensitive = {field["name"] for field in encoder.schema.get("fields", ()) if field.get("sensitive")}
     able = [
         (column, feature)
         for column, feature in enumerate(encoder.features)
-        if feature.kind == CATEGORY and feature.field not in sensitive
+        if feature.kind == CATEGORY and feature.field not in encoder.sensitive
     ]
     if chosen is None:
         return [one for one in able if len(one[1].values) <= MOST_VALUES][:MOST_FIELDS]

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+from stagekit.model_text import CATEGORIES
 
-MISSING = 255  # also of a category that the training data did not hold
+MISSING = CATEGORIES  # also of a category that the training data did not hold
 THRESHOLDS = MISSING - 1  # the most of one column: its ranks go from 0 to 254
 ZERO_THRESHOLD = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: it reads such a number as 0.0
 

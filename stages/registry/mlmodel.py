@@ -118,8 +118,7 @@ def _write_example(folder: Path, encoder: Encoder, val: Path) -> dict[str, Any]:
     """The features of the first rows of val.csv; an empty field, and one of a sensitive field, as null."""
     with val.open(newline="", encoding="utf-8") as file:
         rows = list(islice(csv.reader(file), 1, 1 + EXAMPLE_ROWS))
-    sensitive = {field["name"] for field in encoder.schema.get("fields", ()) if field.get("sensitive")}
-    shown = [feature.field not in sensitive for feature in encoder.features]
+    shown = [feature.field not in encoder.sensitive for feature in encoder.features]
     features = [row[-len(shown) :] for row in rows]
     data = [[float(cell) if cell and show else None for cell, show in zip(row, shown, strict=True)] for row in features]
     split = {"columns": list(encoder.feature_names), "data": data}

@@ -145,16 +145,14 @@ def require_evaluation_of(report: Partition, predictions: Partition) -> None:
 
 def open_fields(encoder: Encoder | None) -> frozenset[str]:
     """The fields of the model's schema whose values may be shown; none if the model has no encoder."""
-    shown = [
-        field for field in _fields(encoder) if field.get("role") not in HIDDEN_ROLES and not field.get("sensitive")
-    ]
-    return frozenset(str(field.get("name")) for field in shown)
+    fields = encoder.fields if encoder else ()
+    open_ones = (one for one in fields if one.get("role") not in HIDDEN_ROLES and not one.get("sensitive"))
+    return frozenset(one["name"] for one in open_ones)
 
 
 def without_sensitive(evaluation: Mapping[str, Any], encoder: Encoder | None) -> Mapping[str, Any]:
     """The evaluation with a number in place of each value, where a feature is made from a sensitive field."""
-    sensitive = {str(field.get("name")) for field in _fields(encoder) if field.get("sensitive")}
-    hidden = {feature.name for feature in (encoder.features if encoder else ()) if feature.field in sensitive}
+    hidden = {one.name for one in encoder.features if one.field in encoder.sensitive} if encoder else set()
     drift = evaluation.get("drift")
     if not drift or not hidden:
         return evaluation
@@ -164,11 +162,6 @@ def without_sensitive(evaluation: Mapping[str, Any], encoder: Encoder | None) ->
 
 def _numbered(feature: Mapping[str, Any]) -> dict[str, Any]:
     return {**feature, "labels": [f"value {number}" for number, _ in enumerate(feature["labels"], start=1)]}
-
-
-def _fields(encoder: Encoder | None) -> list[Mapping[str, Any]]:
-    fields = encoder.schema.get("fields") if encoder else None
-    return [field for field in fields if isinstance(field, dict)] if isinstance(fields, list) else []
 
 
 def read_published(root: Path, name: str, files: Iterable[str]) -> Partition | None:

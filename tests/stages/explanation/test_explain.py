@@ -1,6 +1,7 @@
 """`explain`: the reasons of each row add up to its score, name what the person knows, and come from the right model."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from stagekit import read_partition
 
 import contributions
 import reasons
+from tests.hostile import with_tree_sizes
 
 THREE = ("high", "low", "middle")
 BASELINE = {
@@ -257,7 +259,7 @@ def test_damaged_model_is_bad_input(world: World) -> None:
     world.prepare(make_values(3, seed=3))
     done = world.run()
     assert done.code == 3
-    assert "LightGBM cannot read it" in done.log
+    assert f"{MODEL}/model.txt is damaged: it begins with 'tree'" in done.log
 
 
 def test_contributions_that_do_not_add_up_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,8 +289,85 @@ def test_linear_trees_are_refused(world: World) -> None:
     world.prepare(make_values(30, seed=3))
     done = world.run()
     assert done.code == 3
-    assert "LightGBM cannot explain its scores" in done.log
+    assert f"{MODEL}/model.txt uses linear trees" in done.log
     assert "Traceback" not in done.log
+
+
+def edited(text: str, key: str, change: str) -> str:
+    """The text with another value in the first line `key=...`, and sizes of trees that fit."""
+    return with_tree_sizes(re.sub(rf"(?m)^{key}=.*$", f"{key}={change}", text, count=1))
+
+
+def chain(depth: int) -> str:
+    """A model of one tree in which each split has a leaf and the next split."""
+    numbers = {
+        "split_feature": [0] * depth, "threshold": range(depth), "decision_type": [2] * depth,
+        "left_child": [~leaf for leaf in range(depth)], "right_child": [*range(1, depth), ~depth],
+        "leaf_value": [0.1] * (depth + 1), "leaf_count": [1] * (depth + 1),
+        "internal_value": [0] * depth, "internal_count": range(depth + 1, 1, -1),
+    }  # fmt: skip
+    lines = [f"{key}={' '.join(map(str, values))}" for key, values in numbers.items()]
+    head = ["tree", "version=v4", "num_class=1", "num_tree_per_iteration=1", "label_index=0", "max_feature_idx=3"]
+    head += ["objective=binary sigmoid:1", "feature_names=a b c d", "feature_infos=none none none none", "tree_sizes=1"]
+    tree = ["", "Tree=0", f"num_leaves={depth + 1}", "num_cat=0", *lines, "is_linear=0", "shrinkage=1", "", ""]
+    return with_tree_sizes("\n".join([*head, *tree, "end of trees", ""]))
+
+
+# LightGBM follows what the first tree says. Many of these ended the process without a message.
+HOSTILE = {
+    "child outside of the tree": ("left_child", ["999999"] * 14, "name each node"),
+    "a cycle": ("left_child", ["0"] * 14, "name each node"),
+    "feature outside of the rows": ("split_feature", ["999999999"] * 14, "outside of 0 to 3"),
+    "set outside of the categories": ("decision_type", ["1"] * 14, "names a set"),
+    "categories outside of the text": ("cat_boundaries", ["0", "99999999"], "cat_threshold holds"),
+    "fewer counts than leaves": ("leaf_count", ["7"], "leaf_count holds 1 numbers, expected 15"),
+    "fewer leaves than children": ("num_leaves", ["2"], "numbers, expected 2"),
+    "a zero byte": ("shrinkage", ["1\0"], "the character '\\x00'"),
+}
+
+
+def refused(world: World, text: str) -> str:
+    """What the stage says of a model that it must refuse."""
+    world.publish(MODEL, "train", {"model.txt": text, "encoder.json": json.dumps(world.encoder)})
+    world.prepare(make_values(3, seed=3))
+    done = world.run()
+    assert done.code == 3
+    assert not (world.root / EXPLAINED / "_meta.json").exists()
+    return done.log
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_tree_is_bad_input(world: World, name: str) -> None:
+    key, words, message = HOSTILE[name]
+    assert message in refused(world, edited(world.train().model_to_string(), key, " ".join(words)))
+
+
+def test_tree_that_does_not_end_is_bad_input(world: World) -> None:
+    text = world.train().model_to_string()
+    assert "LightGBM would read on" in refused(world, with_tree_sizes(text.replace("\n\n\nTree=1", "\nTree=1")))
+
+
+def test_very_deep_tree_is_bad_input(world: World) -> None:
+    world.train()
+    assert "a tree of it has a depth of 1,001; expected: at most 1,000" in refused(world, chain(1_001))
+
+
+def test_deep_tree_is_explained(world: World) -> None:
+    world.train()
+    world.publish(MODEL, "train", {"model.txt": chain(1_000), "encoder.json": json.dumps(world.encoder)})
+    world.prepare(make_values(3, seed=3))
+    assert len(world.explain()) == 3
+
+
+def test_what_follows_the_trees_is_not_read(world: World) -> None:
+    """LightGBM reads the last line as JSON, which may be nested too deeply."""
+    text = world.train(BASELINE).model_to_string()
+    nested = (
+        f"{text.partition('parameters:')[0]}parameters:\n[x: {{]\nend of parameters\npandas_categorical:{'[' * 100_000}"
+    )
+    world.publish(MODEL, "train", {"model.txt": nested, "encoder.json": json.dumps(world.encoder)})
+    world.prepare(make_values(3, seed=3))
+    assert len(world.explain()) == 3
 
 
 @pytest.mark.parametrize("name", ["raw_score", "value_2", "explained_class"])

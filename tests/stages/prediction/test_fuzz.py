@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stagekit.errors import UsageError
 
 from rules import EXPECTED, read_rules
-from tests.hostile import BAD_INPUT, DONE, RUNS, TEXTS, VALUES, changed, damaged, documents, tables
+from tests.hostile import BAD_INPUT, DONE, RUNS, TEXTS, VALUES, documents, model_texts, tables
 
 FIXTURE = load_fixture("binary_categories")
 REFERENCE = "row,probability_0,probability_1\n" + "".join(
@@ -27,22 +27,8 @@ def check(world: World, *arguments: str) -> bool:
     return run.code == DONE
 
 
-@st.composite
-def models(draw: st.DrawFn) -> bytes:
-    """LightGBM's text with a value of a few lines replaced, or other bytes."""
-    lines = FIXTURE.model.split("\n")
-    if draw(st.booleans()):
-        return draw(damaged(FIXTURE.model.encode()))
-    for _ in range(draw(st.integers(1, 3))):
-        number = draw(st.sampled_from([n for n, line in enumerate(lines) if "=" in line]))
-        key, _, value = lines[number].partition("=")
-        words = draw(changed(value.split(" ")))
-        lines[number] = f"{key}={' '.join(map(str, words))}"
-    return "\n".join(lines).encode("utf-8", "surrogatepass")
-
-
 @RUNS
-@given(model=models())
+@given(model=model_texts(FIXTURE.model))
 def test_model_is_read_or_refused(world: World, model: bytes) -> None:
     world.fixture = FIXTURE
     world.train(model=model)

@@ -11,10 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 from stagekit import BadInput
+from stagekit.model_text import parse_model_text
 
-from lightgbm_model import check_node_layout, parse_model, read_model
+from lightgbm_model import LightGBMModel, build_model, check_node_layout, read_model
 
 SCORED = ["binary", "binary_complete", "binary_categories", "multiclass", "constant", "steep"]
+
+
+def parse_model(text: str) -> LightGBMModel:
+    return build_model(parse_model_text(text))
 
 
 def as_numbers(rows: list[list[str]]) -> np.ndarray:
@@ -95,7 +100,7 @@ def edit(text: str, key: str, change: str, position: int = 0) -> str:
 
 def resize(text: str) -> str:
     blocks = text.partition("\nend of trees")[0].split("\nTree=")[1:]
-    sizes = " ".join(str(len(block) + 6) for block in blocks)
+    sizes = " ".join(str(len(block.encode()) + 6) for block in blocks)
     return re.sub(r"(?m)^tree_sizes=.*$", f"tree_sizes={sizes}", text)
 
 
@@ -109,6 +114,9 @@ EDITS = {
     "feature_out_of_range": ("split_feature", "4", "outside of 0 to 3"),
     "feature_negative": ("split_feature", "-1", "outside of 0 to 3"),
     "threshold_nan": ("threshold", "nan", "no number"),
+    "threshold_with_underscore": ("threshold", "1_0", "expected numbers"),
+    "child_with_digits_of_another_script": ("left_child", "１", "no whole number"),
+    "decision_wider_than_a_byte": ("decision_type", "264", "decision_type"),
     "threshold_text": ("threshold", "x", "tree 0"),
     "leaf_nan": ("leaf_value", "nan", "not finite"),
     "leaf_infinite": ("leaf_value", "inf", "not finite"),
