@@ -21,8 +21,9 @@ from stagekit.contract import CATEGORY, Encoder, Feature
 from metrics import rounded
 
 SMALLEST_SHARE = 1e-4
-# Pairs of samples without a change that are drawn to see how large PSI gets.
-DRAWS, SEED = 1000, 20260101
+# Pairs of samples without a change are drawn to see how large PSI gets: so many that ten lie beyond the quantile. With
+# fewer, the quantile is one of the last that were drawn, which chance exceeds more often than it should.
+BEYOND, MOST_DRAWS, SEED = 10, 100_000, 20260101
 DECILES = np.arange(1, 10) / 10
 MOST_CATEGORIES = 15
 MOST_CODES = 256
@@ -152,12 +153,13 @@ def psi_by_chance(expected: Sequence[int], actual: Sequence[int], confidence: fl
     """The PSI that two samples of these sizes stay below with this confidence if nothing has changed.
 
     Both are drawn from the shares of all rows together, many times: the parametric bootstrap of a test of equal shares
-    (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 16). The time does not depend on the rows.
+    (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 16). The time depends on the confidence, not
+    on the rows.
     """
     sizes = sum(expected), sum(actual)
     if not all(sizes):
         return 0.0
     both = (np.asarray(expected) + np.asarray(actual)) / sum(sizes)
-    draw = np.random.default_rng(SEED)
-    drawn = [draw.multinomial(size, both, size=DRAWS) / size for size in sizes]
+    draw, draws = np.random.default_rng(SEED), round(min(MOST_DRAWS, BEYOND / (1 - confidence)))
+    drawn = [draw.multinomial(size, both, size=draws) / size for size in sizes]
     return float(np.quantile(psi(*drawn), confidence))

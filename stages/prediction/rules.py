@@ -36,7 +36,7 @@ MONITORING: Mapping[str, Any] = {
     "rejected": 0.05,
     "unusable_labels": 0.1,
     "missing_as_zero": 0.01,
-    "confidence": 0.999,
+    "confidence": 0.9995,
     "days": 30,
     "segments": None,
 }

@@ -398,10 +398,11 @@ def _compared(content: Mapping[str, Any]) -> Markup:
 def _compared_difference(content: Mapping[str, Any]) -> Markup:
     """The sentence on the difference and its interval."""
     low, high = map(signed, content["interval"])
-    confidence = f" with {100 * content['confidence']:g}% confidence" if content.get("confidence") is not None else ""
+    confidence = content.get("confidence")
+    sure = f" with {100 * confidence:.10g}% confidence" if confidence is not None else ""
     draws = f" ({content['resamples']:,} resamples)" if content.get("resamples") else ""
     return Markup("{} differs by <b>{}</b>, between {} and {}{}{}.").format(
-        named(content["metric"], 40), signed(content["difference"]), low, high, confidence, draws
+        named(content["metric"], 40), signed(content["difference"]), low, high, sure, draws
     )
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2
 from stagekit import read_partition
 from stagekit.contract import read_document, read_encoder
 
+import pooling
 from breaches import UNUSABLE, find_breaches, find_crossed
 from confirm import decide
 from drift import Bins, psi, psi_by_chance, read_bins, score_of
@@ -31,6 +31,23 @@ from scoring import load_trees, open_features
 
 ROOT, QUARTER, LONGEST, SEED = Path("/data"), 90, 30, 1
 MOVED, TIMES, SPOILT, REJECTED, UNREADABLE = "amount", 3.0, 0.6, 1 / 6, 0.3
+# Numbers of draws, and how many above a PSI are enough to show that far more than one in a thousand are.
+FEW_DRAWS = ((24, 8), (600, 20))
+
+
+def explained(expected: Sequence[int], actual: Sequence[int], confidence: float) -> float:
+    """What `psi_by_chance` says, or the PSI itself if a few draws show that chance explains it: no breach either way.
+
+    All draws for each PSI would take most of the time.
+    """
+    counts = [np.asarray(expected), np.asarray(actual)]
+    found, together = float(psi(*(part / part.sum() for part in counts))), sum(counts) / sum(map(sum, counts))
+    draw, limit = np.random.default_rng(SEED), min(MONITORING["feature_psi"], MONITORING["score_psi"])
+    for draws, enough in FEW_DRAWS:
+        drawn = [draw.multinomial(part.sum(), together, size=draws) / part.sum() for part in counts]
+        if np.count_nonzero(psi(*drawn) > found - limit) >= enough:
+            return found
+    return psi_by_chance(expected, actual, confidence)
 
 
 @dataclass(frozen=True)
@@ -105,15 +122,11 @@ class Watch:
         }
 
     def _shares(self, one: Any, bins: Bins, values: np.ndarray, limit: float) -> dict[str, Any]:
-        """What `compare_shares` says; what chance explains only where it could matter, because it takes most time."""
+        """What `compare_shares` says; what chance explains only above the limit, where it matters."""
         actual = bins.count(values).tolist()
         shares = [np.array(counts) / sum(counts) for counts in (one["counts"], actual)]
         value = float(psi(*shares))
-        # The approximation of many rows, which is too small for few; less a fifth, it is always too small.
-        numbers = sum(one["counts"]), sum(actual)
-        by_chance = 0.8 * chi2.ppf(MONITORING["confidence"], len(actual) - 1) * sum(1 / number for number in numbers)
-        if value > limit + by_chance:
-            by_chance = psi_by_chance(one["counts"], actual, MONITORING["confidence"])
+        by_chance = explained(one["counts"], actual, MONITORING["confidence"]) if value > limit else 0.0
         expected, found = (share.tolist() for share in shares)
         return {"expected": expected, "actual": found, "psi": value, "by_chance": by_chance}
 
@@ -233,6 +246,7 @@ def _days_of_trial(
 
 def main() -> None:
     name, rows, quarters, trials, *days = sys.argv[1:]
+    pooling.psi_by_chance = explained
     watch = Watch(name)
     pools = [watch.pool(ds) for ds in days]
     draw = np.random.default_rng(SEED)

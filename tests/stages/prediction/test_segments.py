@@ -162,7 +162,7 @@ def test_card_has_the_segments_with_their_intervals(world: World) -> None:
         figure, (low, high) = part["figures"]["average_precision"], part["intervals"]["average_precision"]
         cells = f"{part['field']} {part['value']}` | {part['rows']} | {figure:.4f} | {low:.4f} to {high:.4f} |"
         assert f"| `{cells}" in lines
-    assert "The intervals of all segments together have a confidence of 99.9 %." in lines
+    assert "The intervals of all segments together have a confidence of 99.95 %." in lines
 
 
 def test_evaluate_measures_chosen_segments(world: World) -> None:

@@ -369,6 +369,12 @@ def test_page_says_what_the_gate_said(world: World, found: dict[str, Any], said:
     assert [one for one in verdicts if one in text] == [one for one in verdicts if said.startswith(one)]
 
 
+def test_page_never_says_that_a_confidence_is_100_percent(world: World) -> None:
+    world.whole_day()
+    world.compare(comparison(confidence=0.99999999))
+    assert "with 99.999999% confidence" in world.day().text("comparison")
+
+
 def test_page_shows_the_segments_that_the_gate_judged(world: World) -> None:
     world.whole_day()
     parts = [
