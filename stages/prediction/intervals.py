@@ -18,13 +18,13 @@ share that of the rows that it is a share of.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import numpy as np
 from scipy.special import stdtrit
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from metrics import LabelledRows, effective_rows, rounded
+from metrics import FIGURES, LabelledRows, effective_rows, rounded
 from share_interval import quantile, share_interval
 
 BISECTIONS = 60
@@ -32,22 +32,25 @@ BISECTIONS = 60
 Bounds = list[float]
 
 
-def intervals(rows: LabelledRows, confidence: float) -> dict[str, Bounds | None]:
+def intervals(
+    rows: LabelledRows, confidence: float, figures: Collection[str] = tuple(FIGURES)
+) -> dict[str, Bounds | None]:
     """Two bounds for each figure; None for a figure that has no value, or whose rows are too few for an interval."""
     of_class = {code: _Class(rows, code) for code in rows.positives}
     ranked = [one for one in of_class.values() if one.own and one.others]
     present = [one for one in of_class.values() if one.own]
     everywhere = np.ones(len(rows.codes), dtype=bool)
-    return {
-        "roc_auc": _mean(one.roc_auc(confidence) for one in ranked),
-        "average_precision": _mean(one.average_precision(confidence) for one in ranked),
-        "log_loss": _of_losses(_log_losses(rows), rows.weights, confidence),
-        "brier_score": _of_losses(_brier_scores(rows), rows.weights, confidence),
-        "accuracy": _of_share(rows, rows.codes == rows.predicted, everywhere, confidence),
-        "precision": _mean(one.precision(confidence) for one in present),
-        "recall": _mean(one.recall(confidence) for one in present),
-        "f1": _mean(one.f1(confidence) for one in present),
+    bounds: dict[str, Callable[[], Bounds | None]] = {
+        "roc_auc": lambda: _mean(one.roc_auc(confidence) for one in ranked),
+        "average_precision": lambda: _mean(one.average_precision(confidence) for one in ranked),
+        "log_loss": lambda: _of_losses(_log_losses(rows), rows.weights, confidence),
+        "brier_score": lambda: _of_losses(_brier_scores(rows), rows.weights, confidence),
+        "accuracy": lambda: _of_share(rows, rows.codes == rows.predicted, everywhere, confidence),
+        "precision": lambda: _mean(one.precision(confidence) for one in present),
+        "recall": lambda: _mean(one.recall(confidence) for one in present),
+        "f1": lambda: _mean(one.f1(confidence) for one in present),
     }
+    return {name: bounds[name]() for name in figures}
 
 
 def _number(rows: LabelledRows, some: np.ndarray) -> float:

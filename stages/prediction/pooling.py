@@ -110,12 +110,12 @@ def _metrics(days: Sequence[Evaluation], rules: Mapping[str, Any]) -> dict[str, 
     """The figures of the rules, of the labelled rows of all days."""
     rows = _labelled([day["labelled"] for day in days], days[0]["trained"]["classes"])
     counts = np.bincount(rows.codes, minlength=len(rows.classes)).tolist()
-    values = {name: FIGURES[name](rows) for name in (rules["metric"], *rules["floors"])}
+    values = {name: FIGURES[name](rows) for name in {rules["metric"]: None, **rules["floors"]}}
     return {
         "rows": len(rows.codes),
         "class_rows": dict(zip(rows.classes, counts, strict=True)),
         **{name: None if value is None else rounded(value) for name, value in values.items()},
-        "intervals": intervals(rows, rules["confidence"]),
+        "intervals": intervals(rows, rules["confidence"], values),
     }
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn import set_config
 from stagekit import read_partition
 from stagekit.contract import read_document, read_encoder
 
@@ -32,7 +33,7 @@ from scoring import load_trees, open_features
 ROOT, QUARTER, LONGEST, SEED = Path("/data"), 90, 30, 1
 MOVED, TIMES, SPOILT, REJECTED, UNREADABLE = "amount", 3.0, 0.6, 1 / 6, 0.3
 # Numbers of draws, and how many above a PSI are enough to show that far more than one in a thousand are.
-FEW_DRAWS = ((24, 8), (600, 20))
+FEW_DRAWS = ((24, 8), (600, 20), (4_000, 20))
 
 
 def explained(expected: Sequence[int], actual: Sequence[int], confidence: float) -> float:
@@ -132,11 +133,12 @@ class Watch:
 
     def _metrics(self, rows: LabelledRows) -> dict[str, Any]:
         counts = np.bincount(rows.codes, minlength=2).tolist()
+        values = {name: FIGURES[name](rows) for name in {MONITORING["metric"], *MONITORING["floors"]}}
         return {
-            **{name: FIGURES[name](rows) for name in (MONITORING["metric"], *MONITORING["floors"])},
+            **values,
             "rows": len(rows.codes),
             "class_rows": dict(zip(rows.classes, counts, strict=True)),
-            "intervals": intervals(rows, MONITORING["confidence"]),
+            "intervals": intervals(rows, MONITORING["confidence"], values),
         }
 
 
@@ -247,6 +249,7 @@ def _days_of_trial(
 def main() -> None:
     name, rows, quarters, trials, *days = sys.argv[1:]
     pooling.psi_by_chance = explained
+    set_config(assume_finite=True, skip_parameter_validation=True)  # these checks would take half of the time
     watch = Watch(name)
     pools = [watch.pool(ds) for ds in days]
     draw = np.random.default_rng(SEED)
