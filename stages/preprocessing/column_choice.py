@@ -59,8 +59,8 @@ KNOWN_MISSING = (
     ),
     *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!"),
 )
-# A number with something beside it that no reading knows: 12 kg, (5.00), 1.5M.
-MARKED_NUMBER = re.compile(r"(\(?[+\u2212-]?)\d[\d.,']*\)?\s*([^\W\d_]*)\.?")
+# A number with something beside it that no reading knows: 12 kg, (5.00), 1.5M, 7.20-.
+MARKED_NUMBER = re.compile(r"(\(?[+\u2212-]?)\d[\d.,']*\)?\s*([+\u2212-]|[^\W\d_]*)\.?")
 MANY_NUMBERS, FEW_MARKS = 10, 5
 AS_TIMES = "write them as YYYY-MM-DD or YYYY-MM-DDThh:mm:ss in the file"
 # From 2000 on, before 2040.
@@ -310,7 +310,7 @@ def _marked_number(column: Column) -> str | None:
     """A text of a column of many different numbers with one of a few units or signs beside them; None if it is none."""
     texts = [*column.values.counts]
     found = {text: match.groups() for text in texts if (match := MARKED_NUMBER.fullmatch(text.strip()))}
-    marked = [text for text, marks in found.items() if any(mark not in ("", "+", "-") for mark in marks)]
+    marked = [text for text, (before, after) in found.items() if before not in ("", "+", "-") or after]
     is_one = len(marked) > MANY_NUMBERS and len(found) >= NEARLY_ALL * len(texts)
     return marked[0] if is_one and len(set(found.values())) <= FEW_MARKS else None
 

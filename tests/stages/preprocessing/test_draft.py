@@ -236,7 +236,7 @@ def test_many_values_that_do_not_fit_make_a_text(day: Day, files: dict[str, Path
     assert "--assume 'x=integer'" in run.log
 
 
-@pytest.mark.parametrize("unit", ["{} kg", "{}cm", "({}.50)", "{}.5M", "\u2212{}", "{}th"])
+@pytest.mark.parametrize("unit", ["{} kg", "{}cm", "({}.50)", "{}.5M", "\u2212{}", "{}th", "{}-", "{}.50 -"])
 def test_numbers_with_something_beside_them_are_named(day: Day, files: dict[str, Path], unit: str) -> None:
     """They were texts in silence where they repeat."""
     run, schema = draft(day, files, table_of([unit.format(n) for n in range(5, 35)]))
