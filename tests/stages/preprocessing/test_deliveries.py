@@ -129,7 +129,9 @@ BAD_ROWS = ["", "1", "1,1,1", '1,"1"2', ",1", "?,1", ",", "x,", "1,?"]
 UNCLOSED = '"1'
 
 
-def publish_deliveries(day: Day, texts: Sequence[str], *, partial: bool = False, ds: str = DS) -> None:
+def publish_deliveries(
+    day: Day, texts: Sequence[str], *, partial: bool = False, ds: str = DS, header: str = "id,y"
+) -> None:
     """A raw day of SCHEMA_OF_NUMBERS with these deliveries of rows, the oldest first."""
     *others, target = SCHEMA_OF_NUMBERS["fields"]
     shutil.rmtree(day.root / "raw" / ds, ignore_errors=True)
@@ -137,7 +139,7 @@ def publish_deliveries(day: Day, texts: Sequence[str], *, partial: bool = False,
     for number, text in enumerate(texts, start=1):
         arrived = {"arrived": f"2026-11-{21 + number // 24}T{number % 24:02d}:00:00Z"}
         with Publication(day.root, f"raw/{ds}", f"deliver-{number}", parameters=arrived) as publication:
-            publication.path(f"target-{number}.csv" if number > 1 else "target.csv").write_text(f"id,y\n{text}")
+            publication.path(f"target-{number}.csv" if number > 1 else "target.csv").write_text(f"{header}\n{text}")
 
 
 @pytest.fixture
@@ -235,6 +237,20 @@ def test_deliveries_agree_with_an_oracle_whatever_they_repeat(
         rows = numbers_day.rows(f"processed/{DS}/train_data.csv")
         assert {int(row["id"]): row["y"] for row in rows} == expected
         assert (run.result["rejected"]["target.csv"], run.result.get("superseded", 0)) == (wrong, counts["superseded"])
+
+
+@pytest.mark.parametrize("malformed", ["6,1,x,y", "6,1", "6"])
+def test_shard_of_a_malformed_row_does_not_depend_on_its_block(numbers_day: Day, malformed: str) -> None:
+    """A column that no step reads is last, and only one of the blocks has a quote."""
+    rows = [f"{key},{key % 2},n\n" for key in ALL_KEYS]
+    deliveries = ["".join([*rows[:-1], '7,1,"n"\n', malformed, "\n"]), "".join([*rows, malformed, "\n"])]
+    publish_deliveries(numbers_day, deliveries, header="id,y,note")
+    alone = numbers_day.run("prepare", "--max-rejected", "1")
+    for shard in ("1", "2", "3"):
+        assert numbers_day.run("prepare", "--max-rejected", "1", "--shards", "3", "--shard", shard).code == 0
+    run = numbers_day.run("prepare", "--max-rejected", "1", "--shards", "3", "--force")
+    for result in (alone.result, run.result):
+        assert (result["rejected"]["target.csv"], result["superseded"]) == (1, 9)
 
 
 @pytest.mark.parametrize("as_of", [(), ("--as-of", "2026-11-21T10:00:00Z")])
