@@ -57,7 +57,7 @@ test: engine ## set up and pass every test
 test-nightly: engine ## what takes longer and changes rarely: rebuild on an empty engine, day on a swarm, kills, benchmarks, fuzz
 	@python3 tests/run_all.py --nightly
 
-attack: images ## try to get through the engine proxy, in hundreds of ways; prints the table, writes docs/attacks.md
+attack: images ## attack the engine proxy and the pages in hundreds of ways; prints the table, writes docs/attacks.md
 	@setup/ensure_venv.sh
 	@.venv/bin/python -m tests.attacks
 

@@ -1,4 +1,4 @@
-"""Sends every attack to the engine proxy, to an engine without one, to MLflow and to the reports.
+"""Sends every attack to the engine proxy, to an engine without one, to Airflow, MLflow and the reports.
 
 Prints the table, writes its summary.
 The summary is docs/attacks.md. Exit codes: 0 nothing happened but what may happen; 1 something did.
@@ -31,11 +31,12 @@ The rows are in [tests/attacks](../tests/attacks). The command prints each.
 """
 WEB = """\
 
-## The pages of MLflow and of the reports
+## The pages of Airflow, MLflow and the reports
 
-The same command sends hostile requests to both services. An attack does harm if the answer holds a secret of the
-service or a file of its machine, if MLflow then keeps something else, or if the service then does not answer. Requests
-that may do what they ask for are among them, so that harm would be seen. CI sends all of them.
+The same command sends hostile requests to each service. An attack does harm if the answer holds a secret of the service
+or a file of its machine, logs somebody in, leads to another site or is a page without a content security policy; if the
+service then keeps something else, or does not answer. Requests that may do what they ask for are among them, so that
+harm would be seen. CI sends all of them.
 
 """
 
@@ -94,11 +95,12 @@ def summary(rows: Sequence[Row]) -> str:
 def summary_of_pages(outcomes: Sequence[web.WebOutcome]) -> str:
     """One row for each group of attacks on the services, in Markdown."""
     groups = list(dict.fromkeys(one.attack.group for one in outcomes))
-    lines = ["| attacks | on MLflow | on the reports | did harm |", "|---|---|---|---|"]
+    lines = ["| attacks | on Airflow | on MLflow | on the reports | did harm |", "|---|---|---|---|---|"]
     for group in [*groups, "all"]:
         rows = [one for one in outcomes if group in (one.attack.group, "all")]
-        counts = [sum(one.attack.service == name for one in rows) for name in ("mlflow", "reports")]
-        lines.append(f"| {group} | {counts[0]} | {counts[1]} | {sum(not one.passed for one in rows)} |")
+        counts = [sum(one.attack.service == name for one in rows) for name in ("airflow", "mlflow", "reports")]
+        cells = (group, *counts, sum(not one.passed for one in rows))
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
 
