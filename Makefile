@@ -66,7 +66,7 @@ fuzz: images ## test each property of the stages with thousands of examples, dam
 	@setup/ensure_venv.sh
 	@failed=0; \
 	.venv/bin/python -m pytest $(FUZZ) tests/stagekit tests/airflow_ml tests/engine_proxy || failed=1; \
-	for stage in preprocessing training prediction registry report explanation tuning; do \
+	for stage in preprocessing training prediction registry report explanation tuning exchange; do \
 	  ./airflow-ml test-stage $$stage $(FUZZ) || failed=1; done; \
 	exit $$failed
 

@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from stagekit import BadInput, UsageError
-from stagekit.shapes import Maybe, ShapeError, check, read_object
+from stagekit.shapes import Maybe, Passes, ShapeError, check, read_object
 
 # Under Airflow a task has a folder of its own below this one.
 FOLDER = Path(os.environ.get("ML_CONNECTIONS") or "/run/connections")
+# What a C library reads whole.
+TEXT = Passes(str, lambda text: "\0" not in text, "a text without the character of code 0")
+PORT = Passes(int, lambda port: 0 <= port < 1 << 16, "a number up to 65535")
 # The keys that Airflow writes; `schema` is the database.
 SHAPE = {
-    "conn_type": str,
-    "host": Maybe(str),
-    "port": Maybe(int),
-    "login": Maybe(str),
-    "password": Maybe(str),
-    "schema": Maybe(str),
+    "conn_type": TEXT,
+    "host": Maybe(TEXT),
+    "port": Maybe(PORT),
+    "login": Maybe(TEXT),
+    "password": Maybe(TEXT),
+    "schema": Maybe(TEXT),
     "extra": Maybe(dict),
 }
 EXAMPLE = '{"conn_type": "postgres", "host": "db", "login": "me", "password": "...", "schema": "shop"}'
@@ -66,6 +69,10 @@ class Connection:
                 expected=f"of {', '.join(known)}",
                 do="remove it: it would change nothing",
             )
+        texts = {key: self.extra[key] for key in known if self.extra.get(key) is not None}
+        for key, value in texts.items():
+            if not isinstance(value, str) or not TEXT.test(value):
+                raise UsageError(f"{key} in the extra of the connection {self.name} is no text", expected="a text")
 
 
 def read_connection(name: str) -> Connection:

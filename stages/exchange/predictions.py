@@ -67,8 +67,7 @@ class Predictions:
 def read_predictions(root: Path, ds: str) -> Predictions:
     """The predictions of a day. Errors: NotReady, BadInput."""
     partition = read_partition(root, f"predictions/{ds}", [FILE])
-    with (partition / FILE).open(encoding="utf-8", newline="") as file:
-        columns = next(csv.reader(file), [])
+    columns = _header(partition)
     if taken := [name for name in columns if name in OWN]:
         raise BadInput(
             f"the key {taken[0]!r} has the name of a column that the export adds",
@@ -78,13 +77,32 @@ def read_predictions(root: Path, ds: str) -> Predictions:
     return Predictions(date.fromisoformat(ds), partition, columns)
 
 
+def _header(partition: Partition) -> list[str]:
+    """The columns of predictions.csv. Errors: BadInput if it has none, or one twice."""
+    try:
+        with (partition / FILE).open(encoding="utf-8", newline="") as file:
+            columns = next(csv.reader(file), [])
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _bad(partition, str(error)) from None
+    if not columns:
+        raise _bad(partition, "it has no header")
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise _bad(partition, f"it has the column {twice[0]!r} twice")
+    return columns
+
+
+def _bad(partition: Partition, found: str) -> BadInput:
+    return BadInput(
+        f"{partition.name}/{FILE}: {found}", expected="the file as predict wrote it", do="run predict again"
+    )
+
+
 @contextmanager
 def explained(predictions: Predictions) -> Iterator[None]:
     """Turn what polars says of a file that it cannot read into one line that names the file."""
     try:
         yield
-    except pl.exceptions.ComputeError as error:
+    except pl.exceptions.PolarsError as error:
         if "os error" in str(error) or "External error" in str(error):  # of what the rows are written to
             raise
-        raise BadInput(f"{predictions.partition.name}/{FILE}: {str(error).partition(chr(10))[0]}",
-                       expected="the file as predict wrote it", do="run predict again") from None  # fmt: skip
+        raise _bad(predictions.partition, str(error).partition("\n")[0]) from None

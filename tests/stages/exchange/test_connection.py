@@ -63,3 +63,10 @@ def test_a_server_that_repeats_the_secret_does_not_show_it(connect: Callable[...
     error = explain(read_connection("shop"), OSError("IO: cannot use se'cret\\ here"))
     assert "cret" not in str(error)
     assert "***" in str(error)
+
+
+@pytest.mark.parametrize("value", [5, ["http://store"], "http://store\0"])
+def test_an_extra_that_is_no_text_is_refused(connect: Callable[..., None], value: object) -> None:
+    connect(extra={"endpoint_url": value})
+    with pytest.raises(UsageError, match="endpoint_url in the extra of the connection shop is no text"):
+        read_connection("shop").require_extra(("endpoint_url",))

@@ -83,5 +83,21 @@ def test_what_cannot_be_read_whole_is_not_published(
     assert mark(tmp_path)["outputs"].keys() == {"predictions.csv"}
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "it has no header"),
+        ("\n", "it has no header"),
+        ("id,prediction,id\n1,0,2\n", "it has the column 'id' twice"),
+        ("x" * 200_000, "field larger than field limit"),
+    ],
+)
+def test_header_that_is_none_is_bad_input(
+    text: str, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    publish(tmp_path, text, 1)
+    assert message in parquet(tmp_path, capfd, 3)["log"]
+
+
 def test_no_predictions_are_waited_for(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     parquet(tmp_path, capfd, 4)
