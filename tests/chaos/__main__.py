@@ -62,7 +62,7 @@ def run_day(scene: Scene, fault: Fault | None, moment: float, expected: dict[str
     """Publish the day, with a fault so many seconds after it was asked for, or when the next stage works."""
     scene.start_day()
     started = time.monotonic()
-    with reader() as read:
+    with reader(scene.partitions) as read:
         time.sleep(moment)
         strikes = fault(scene) if fault and scene.at_work() else []
         # Of what was struck all day long, most has healed before the end of the fault.

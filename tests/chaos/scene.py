@@ -65,11 +65,13 @@ with contextlib.suppress(OSError), open(sys.argv[1], "wb", buffering=0) as file:
 """
 # Marks say when a step ran, and the pages show it: their bytes differ from run to run.
 OF_THE_RUN = ("_meta.json", "index.html")
-WIPE = f"import glob, shutil; [shutil.rmtree(path) for path in glob.glob('/data/*/{DAY}*')]"
+# A comparison is with the champion, and the first time there is none.
+COMPARISON = ("comparison.json", "val.csv")
+WIPE = "import glob, shutil; [shutil.rmtree(path) for path in glob.glob('/data/*/{day}*')]"
 # Reads everything that a mark names, as any consumer does; a file that is not the bytes of its mark is torn. Prints a
 # line for each round, so that it can be killed too.
 READ = """
-import json, signal, time
+import json, signal, sys, time
 from pathlib import Path
 from stagekit import BadInput, NotReady, read_partition
 from stagekit.mark import load_mark
@@ -78,7 +80,7 @@ signal.signal(signal.SIGTERM, lambda *_: ends.append(1))
 root = Path("/data")
 while not ends:
     looks, torn = 0, []
-    for mark in root.glob("*/*/_meta.json"):
+    for mark in root.glob(sys.argv[1] + "/_meta.json"):
         name = str(mark.parent.relative_to(root))
         try:
             read_partition(root, name, load_mark(mark.parent, name)["outputs"])
@@ -149,21 +151,32 @@ class Copy:
 
 
 class Scene:
-    """The stack, and the runs of the day that is struck: each as its Dag and its id. The machine, if it has its own."""
+    """The stack, and the runs of the day that is struck: each as its Dag and its id. The machine, if it has its own.
 
-    def __init__(self, airflow: Airflow, node: Node | None = None) -> None:
+    With `again` the day is there already and stays: each step makes it again, beside what other tests leave.
+    """
+
+    def __init__(self, airflow: Airflow, day: str = DAY, *, again: bool = False, node: Node | None = None) -> None:
         self.airflow = airflow
+        self.day = day
+        self.again = again
         self.node = node
         self.draw = random.Random(1)
         self.runs: list[tuple[str, str]] = []
         self.copies: list[Copy] = []
         self.ahead_s = 0
 
+    @property
+    def partitions(self) -> str:
+        """The partitions that the reader reads, as a pattern."""
+        return f"*/{self.day}" if self.again else "*/*"
+
     # --- a day ---
 
     def start_day(self) -> None:
         """Remove what is published of the day and ask for it again: four runs, each waits for what it reads."""
-        data.python(WIPE)
+        if not self.again:
+            data.python(WIPE.format(day=self.day))
         self.runs, self.copies = [], []
         self.trigger_all()
 
@@ -174,7 +187,7 @@ class Scene:
 
     def trigger(self, dag: str) -> None:
         """A run of a Dag for the day."""
-        conf = {"ds": DAY, **FORMS.get(dag, {})}
+        conf = {"ds": self.day, **({"force": True} if self.again else FORMS.get(dag, {}))}
         self.runs.append((dag, patiently(lambda: self.airflow.trigger(dag, conf))))
 
     def states(self) -> list[str]:
@@ -248,8 +261,9 @@ class Scene:
 
     def files(self) -> dict[str, str]:
         """The sha256 of each file of the day that must be the same each time, by path."""
+        differ = (*OF_THE_RUN, *([f"comparisons/{self.day}/{name}" for name in COMPARISON] if self.again else []))
         found = data.files()
-        return {path: sha for path, sha in found.items() if f"/{DAY}" in path and not path.endswith(OF_THE_RUN)}
+        return {path: sha for path, sha in found.items() if f"/{self.day}" in path and not path.endswith(differ)}
 
     def orphans(self) -> list[str]:
         """The stage containers that are left although the runs have ended."""
@@ -326,12 +340,12 @@ class Scene:
 
 
 @contextmanager
-def reader() -> Iterator[Callable[[], Reading]]:
+def reader(partitions: str) -> Iterator[Callable[[], Reading]]:
     """Reads the data all the time; the call ends it and returns what it saw."""
     docker("rm", "--force", READER, check=False)
     # It begins again with the engine.
     options = ("--restart=always", "--user=10001:10001", "--network=none", "--entrypoint=python")
-    docker("run", "--detach", f"--name={READER}", *options, data.mount, images()["base"], "-c", READ)
+    docker("run", "--detach", f"--name={READER}", *options, data.mount, images()["base"], "-c", READ, partitions)
 
     def end() -> Reading:
         docker("stop", "--time=30", READER)

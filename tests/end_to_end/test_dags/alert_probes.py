@@ -36,9 +36,6 @@ with DAG("alert_image", schedule=None, **quick()):
 with DAG("alert_long", schedule=None, **quick()):
     probe("generator", "--rows=100000000")
 
-with DAG("alert_short", schedule=None, **quick()):
-    probe("generator", "--rows=500000")
-
 with DAG("alert_breach", schedule=None, **quick()):
     probe("prediction", "confirm", f"--rules-json={json.dumps(read_rules()['monitoring'])}")
 
