@@ -73,9 +73,9 @@ def dags() -> "Dags":
 # Parses in a process of its own, where texts hash differently; prints what the Dags are, and every connection,
 # process and database that parsing them used.
 PARSE = """
-import json, sys
+import json, shutil, sys
 from airflow.serialization.serialized_objects import DagSerialization
-from tests.dags.conftest import DAGS
+from tests.dags.conftest import DAGS, HOME
 from tests.dags.runs import make_bag
 watched = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.exec", "sqlite3.connect")
 asked = []
@@ -84,14 +84,22 @@ bag = make_bag(DAGS)
 assert not bag.import_errors, bag.import_errors
 dags = {name: DagSerialization.to_dict(dag) for name, dag in bag.dags.items()}
 print(json.dumps({"dags": dags, "asked": asked}))
+shutil.rmtree(HOME)
 """
 
 
 @pytest.fixture(scope="session")
 def parsed_elsewhere() -> dict[str, Any]:
-    """The Dag files as another process reads them."""
+    """The Dag files as another process reads them, and, in `here`, as this process reads them at the same time.
+
+    The Dags of the fixture `dags` may be minutes old: a checkout that moves on while the tests run has others since.
+    """
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    from tests.dags.runs import make_bag
+
+    here = {name: DagSerialization.to_dict(dag) for name, dag in make_bag(DAGS).dags.items()}
     command = [sys.executable, "-c", PARSE]
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     run = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return found
+    return {**json.loads(run.stdout.splitlines()[-1]), "here": json.loads(json.dumps(here))}
