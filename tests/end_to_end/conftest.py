@@ -71,6 +71,11 @@ os.environ["ML_TEST_RULES"] = str(RULES)
 TEST_DAGS = ROOT / ".cache" / "test-dags" / PROJECT
 os.environ["ML_TEST_DAGS"] = str(TEST_DAGS)
 
+# A Dag's schedule, and what takes its place: it may come while the tests run.
+SCHEDULE = (r'schedule=at\("[^"]*"\)', "schedule=None")
+# Where the Dag `predict_and_export` brings predictions: a connection and a table.
+EXPORT = "shop predicted_frauds"
+
 # What stages are run on by hand.
 data = Data(os.environ["ML_DATA"])
 
@@ -235,6 +240,19 @@ class Mlflow:
         return list(self.get("metrics/get-history", run_id=run_id, metric_key=metric).get("metrics", []))
 
 
+@contextmanager
+def champion_stays(stack: Stack) -> Iterator[None]:
+    """After the block the champion is the one of before, whatever the block promotes, and the demo's feed goes on."""
+    mlflow = Mlflow(compose_stack.pages()["mlflow"])
+    before = mlflow.champion()
+    try:
+        yield
+    finally:
+        stack.airflow.pause("generate_data", paused=False)
+        if mlflow.champion() != before:
+            stack.run("roll_back_model", {"reason": "the end of a test of own data"})
+
+
 def write_rules(**other: object) -> None:
     """Write the rules of the stack under test: those of the repository, and others in place of some of them."""
     rules = json.loads((ROOT / "dags" / "rules.json").read_text())
@@ -249,9 +267,21 @@ def write_test_dags() -> None:
     """Bring together the Dags of the tests; those of the docs without a schedule, which may come while they run."""
     shutil.copytree(Path(__file__).parent / "test_dags", TEST_DAGS, dirs_exist_ok=True)
     for number, of_the_docs in enumerate(dags_of_the_docs()):
-        unscheduled, found = re.subn(r'schedule=at\("[^"]*"\)', "schedule=None", of_the_docs)
+        unscheduled, found = re.subn(*SCHEDULE, of_the_docs)
         assert found == 1
         (TEST_DAGS / f"of_the_docs_{number}.py").write_text(unscheduled)
+    (TEST_DAGS / "predict_and_export.py").write_text(predict_with_export())
+
+
+def predict_with_export() -> str:
+    """The Dag `predict` as it is where ML_EXPORT is EXPORT, under another name and without a schedule."""
+    text = (ROOT / "dags" / "predict.py").read_text()
+    export = f'import os\n\nos.environ["ML_EXPORT"] = "{EXPORT}"\n\nfrom airflow.sdk'
+    changes = (SCHEDULE, ("^from airflow.sdk", export), ('^    "predict",$', '    "predict_and_export",'))
+    for pattern, other in changes:
+        text, found = re.subn(pattern, other, text, flags=re.MULTILINE)
+        assert found == 1
+    return text
 
 
 def start_collector() -> None:

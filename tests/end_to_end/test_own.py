@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.data_sets.sets import SETS, DataSet
 from tests.harness import ROOT, images, python
 
-from .conftest import COMMAND_TIMEOUT_S, Mlflow, Results, Stack, compose_stack, data
+from .conftest import COMMAND_TIMEOUT_S, Results, Stack, champion_stays, compose_stack, data
 
 DS = "2026-05-01"
 # Chemistry of wines of three growers, from scikit-learn, as a table without a key.
 WINE = "import sklearn.datasets as d; print(d.load_wine(as_frame=True).frame.to_csv(index=False), end='')"
+
+
+# Sets of tests/data_sets that take the whole command, each on a day of its own.
+WHOLE = {"senators": "2026-05-02", "german": "2026-05-03"}
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,9 @@ class Call:
     log: str
 
 
-def own(folder: Path, *arguments: str) -> Call:
+def own(folder: Path, *arguments: str, ds: str = DS) -> Call:
     """Call `own` in a folder."""
-    command = [ROOT / "airflow-ml", "own", f"--ds={DS}", *arguments]
+    command = [ROOT / "airflow-ml", "own", f"--ds={ds}", *arguments]
     done = subprocess.run(command, cwd=folder, text=True, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False)
     return Call(done.returncode, done.stdout, done.stderr)
 
@@ -52,15 +57,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def taken(stack: Stack, day: Results, folder: Path) -> Iterator[Call]:
-    """The one command, where the demo's model is in production; afterwards it is again, and its feed goes on."""
-    mlflow = Mlflow(compose_stack.pages()["mlflow"])
-    before = mlflow.champion()
-    try:
+    """The one command, where the demo's model is in production."""
+    with champion_stays(stack):
         yield own(folder, "--data=wine.csv", "--labels=grower.csv", "--weight=drawn")
-    finally:
-        stack.airflow.pause("generate_data", paused=False)
-        if mlflow.champion() != before:
-            stack.run("roll_back_model", {"reason": "the end of the test of own data"})
 
 
 def test_one_command_leads_to_a_model_in_production(taken: Call, stack: Stack) -> None:
@@ -113,3 +112,21 @@ def test_file_that_is_not_as_its_schema_says_is_one_sentence(taken: Call, folder
     assert "error: the header of broken.csv lacks" in broken.log
     assert "Traceback" not in broken.log
     assert data.mark(f"raw/{DS}")["outputs"]["data.csv"]["rows"] == 178
+
+
+@pytest.mark.usefixtures("day")
+@pytest.mark.parametrize("one", [one for one in SETS if one.name in WHOLE], ids=lambda one: one.name)
+def test_set_leads_to_a_model_in_production(one: DataSet, stack: Stack, tmp_path: Path) -> None:
+    (file,), ds = one.files(tmp_path), WHOLE[one.name]
+    arguments = [f"--data={file.name}", f"--target={one.target}"]
+    with champion_stays(stack):
+        if one.refused:
+            first = own(tmp_path, *arguments, ds=ds)
+            assert (first.code, one.refused in first.log) == (3, True), first.log
+        done = own(tmp_path, *arguments, *one.ask, ds=ds)
+    assert done.code == 0, done.log
+    rows = f"{len(one.table().rows):,} rows"
+    assert f"published      {rows}" in done.summary
+    assert f"models/{ds} (champion)" in done.summary
+    assert f"predicted      {rows}" in done.summary
+    assert [line for line in one.ignored if f": {line}: ignored" not in done.log] == []
