@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 from stagekit import BadInput, NotReady, Publication, track
@@ -103,6 +103,10 @@ class Counts:
     unlabelled: Counter[str] = field(default_factory=Counter)
     superseded: Counter[str] = field(default_factory=Counter)
     given_up: list[tuple[str, int, int]] = field(default_factory=list)
+
+    # What is added up over the shards of a day: counts by name, and numbers.
+    SUMS: ClassVar[tuple[str, ...]] = ("rows", "rejected", "reasons", "unlabelled", "superseded")
+    TOTALS: ClassVar[tuple[str, ...]] = ("written",)
 
     def take_unlabelled(self, file: str, bad: pl.DataFrame) -> pl.DataFrame:
         """Count the rows that only lack a label, if they may; returns the others, which are rejected."""

@@ -8,7 +8,9 @@ from typing import Any
 
 from stagekit import BadInput, NotReady, Partition, Publication, partition_name, publish, read_partition
 from stagekit.contract import read_encoder
+from stagekit.shards import shard_of
 
+from day_shards import read_shards, require_comparable
 from deliveries import deliveries, read_raw_day, targets_of
 from encoder import trained_schema
 from table_schema import Schema, read_schema
@@ -17,7 +19,11 @@ log = logging.getLogger(__name__)
 
 
 def label(args: Namespace) -> Mapping[str, Any]:
-    """raw/{ds}/target.csv to labels/{ds}: labels.csv and rejected.csv; nothing if there is no target.csv yet."""
+    """raw/{ds}/target.csv to labels/{ds}: labels.csv and rejected.csv; nothing if there is no target.csv yet.
+
+    With --shards they are merged from the day's shards, which --shard has made.
+    """
+    shard = shard_of(args)
     predictions = read_partition(args.data_dir, f"predictions/{args.ds}", ["predictions.csv"])
     name = _model_of(predictions)
     raw = _raw_with_target(args)
@@ -27,19 +33,30 @@ def label(args: Namespace) -> Mapping[str, Any]:
     encoder = read_encoder(model)
     delivered = read_schema(raw / "schema.json", f"{raw.name}/schema.json", scoring=True)
     schema = _as_delivered(trained_schema(encoder, model.name), delivered)
+    if args.shards > 1:
+        require_comparable(schema, schema.named("key"), f"{model.name}/encoder.json")
+    # No row of the predictions is read, but their mark decides which model names the classes.
+    inputs, parameters = [raw, model, predictions], {"model": model.name, **deliveries(raw)}
+    shards = read_shards(args, f"labels/{args.ds}", "labels.csv", inputs, **parameters)
 
     def work(publication: Publication) -> dict[str, Any]:
-        from labels import write_labels
+        from labels import new_counts, write_labels
+        from merged_day import merge_shards, pass_on
 
-        counts = write_labels(raw, encoder, schema, delivered.labels_are_partial, publication)
-        counts.log()
+        counts = new_counts(raw, encoder, partial=delivered.labels_are_partial)
+        if shards:
+            merge_shards(shards, "labels.csv", publication, counts)
+        else:
+            write_labels(raw, encoder, schema, publication, counts, shard)
+        if shard:
+            pass_on(counts, publication)
+        else:
+            counts.log()
         result = {"model": model.name, **counts.result()}
         return {**result, **deliveries(raw)}
 
-    parameters = {"model": model.name, **deliveries(raw)}
-    # No row of the predictions is read, but their mark decides which model names the classes.
-    inputs = [raw, model, predictions]
-    return publish(args, f"labels/{args.ds}", "label", work, inputs=inputs, parameters=parameters)
+    place = shard.place(f"labels/{args.ds}") if shard else f"labels/{args.ds}"
+    return publish(args, place, "label", work, inputs=[*inputs, *shards], parameters=parameters)
 
 
 def _model_of(predictions: Partition) -> str:

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 from stagekit import Partition, Publication
 from stagekit.contract import Encoder
+from stagekit.shards import Shard
 
 from checked_table import CheckedTable, Counts, RawTable, no_label, write_rows
 from checks import convert
@@ -25,15 +26,19 @@ class LabelCounts(Counts):
     """What happened to the rows of target.csv.
 
     A rejected row counts once in `unused`: as malformed, else missing (no target), else unreadable (another fault of
-    key or target), else repeated. `new_classes` counts the rows of the first classes that the model does not know,
-    `new_class_rows` the rows of all of them.
+    key or target), else repeated. `label` names the file in messages. `new_classes` counts the rows of classes that the model does not know, the first
+    ones by name, so that shards of the day have the same; `new_class_rows` the rows of all of them.
     """
 
+    label: str = ""
     target: str = ""
     classes: tuple[str, ...] = ()
     unused: Counter[str] = field(default_factory=lambda: Counter(malformed=0, missing=0, unreadable=0, repeated=0))
     new_classes: Counter[str] = field(default_factory=Counter)
     new_class_rows: int = 0
+
+    SUMS: ClassVar[tuple[str, ...]] = (*Counts.SUMS, "unused", "new_classes")
+    TOTALS: ClassVar[tuple[str, ...]] = (*Counts.TOTALS, "new_class_rows")
 
     def add_rejected(self, file: str, bad: pl.DataFrame) -> None:
         super().add_rejected(file, bad)
@@ -53,9 +58,16 @@ class LabelCounts(Counts):
         super().add_written(good)
         unknown = good.filter(~pl.col(self.target).is_in(self.classes))[self.target]
         self.new_class_rows += unknown.len()
-        for name, rows in unknown.str.slice(0, SHOWN_CHARACTERS).value_counts(sort=True).iter_rows():
-            if name in self.new_classes or len(self.new_classes) < MOST_NEW_CLASSES:
-                self.new_classes[name] += rows
+        self.new_classes.update(dict(unknown.str.slice(0, SHOWN_CHARACTERS).value_counts().iter_rows()))
+        self.new_classes = Counter(self._first_new_classes())
+
+    def warn(self) -> None:
+        super().warn()
+        if (missing := self.unused["missing"]) and not self.labels_are_partial:
+            self.warnings.append(no_label(self.label, missing, self.rows["target.csv"]))
+
+    def _first_new_classes(self) -> dict[str, int]:
+        return dict(sorted(self.new_classes.items())[:MOST_NEW_CLASSES])
 
     def result(self) -> dict[str, Any]:
         return {
@@ -64,30 +76,46 @@ class LabelCounts(Counts):
             **self.unused,
             **self.set_aside(),
             "new_class_rows": self.new_class_rows,
-            "new_classes": dict(sorted(self.new_classes.items())),
+            "new_classes": self._first_new_classes(),
             "reasons": dict(sorted(self.reasons.items())),
             **self.extra(),
         }
 
 
-def write_labels(
-    raw: Partition, encoder: Encoder, schema: Schema, partial: bool, publication: Publication
-) -> LabelCounts:
-    """Write labels.csv (the key columns and the target) and rejected.csv; returns what was counted.
+def new_counts(raw: Partition, encoder: Encoder, *, partial: bool) -> LabelCounts:
+    """The counts before any row; `partial` says whether a row of the day may lack its label."""
+    return LabelCounts(
+        unlabelled_kinds=[f"{encoder.target}: missing"],
+        labels_are_partial=partial,
+        label=f"{raw.name}/target.csv",
+        target=encoder.target,
+        classes=encoder.classes,
+    )
 
-    `schema` is that of the model; `partial` says whether a row of the day may lack its label. A class that the model
-    knows has exactly the text of encoder.json.
+
+def write_labels(
+    raw: Partition,
+    encoder: Encoder,
+    schema: Schema,
+    publication: Publication,
+    counts: LabelCounts,
+    shard: Shard | None = None,
+) -> None:
+    """Write labels.csv (the key columns and the target) and rejected.csv; of a shard alone, if there is one.
+
+    `schema` is that of the model. A class that the model knows has exactly the text of encoder.json.
     Errors: BadInput if target.csv as such cannot be read.
     """
     names = [*encoder.key, encoder.target]
     path, earlier = whole_target(raw, schema.target_columns, publication.scratch)
     target = RawTable(
         path,
-        f"{raw.name}/target.csv",
+        counts.label,
         _any_class(schema),
         schema.target_columns,
         names,
         may_be_empty=True,
+        shard=shard,
         earlier=earlier,
     )
     table = CheckedTable(target, publication.scratch / "target", target.parts)
@@ -99,14 +127,7 @@ def write_labels(
         name = found[CLASS].fill_null(texts_of(rows[encoder.target]))
         return rows.select(encoder.key).with_columns(name.alias(encoder.target))
 
-    kinds = [f"{encoder.target}: missing"]
-    counts = LabelCounts(
-        unlabelled_kinds=kinds, labels_are_partial=partial, target=encoder.target, classes=encoder.classes
-    )
     write_rows([table], "labels.csv", publication, coded, counts)
-    if (missing := counts.unused["missing"]) and not partial:
-        counts.warnings.append(no_label(target.label, missing, table.rows))
-    return counts
 
 
 def _any_class(schema: Schema) -> Schema:

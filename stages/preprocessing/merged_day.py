@@ -10,15 +10,16 @@ from stagekit.shards import LINES_FILE, merge_tables, read_records, write_merged
 
 from checked_table import SHOWN_REJECTS, Counts
 from day_shards import COUNTS_FILE, REJECTED_FILE
+from row_shards import hash_sample
 
-# Of Counts: those that are added up, those that all shards have alike, and those that are put in order.
-SUMS = ("rows", "rejected", "reasons", "unlabelled", "superseded")
+# Of Counts: those that all shards have alike, and those that are put in order.
 ALIKE, LISTS = ("seen", "extra_columns", "other_order"), ("examples", "given_up")
 
 
 def pass_on(counts: Counts, publication: Publication) -> None:
-    """Write the counts of a shard for the day."""
-    content = {name: getattr(counts, name) for name in (*SUMS, *ALIKE, *LISTS, "written")}
+    """Write the counts of a shard for the day, and by which hash its rows are in it."""
+    names = (*counts.SUMS, *counts.TOTALS, *ALIKE, *LISTS)
+    content = {"hash_sample": hash_sample(), **{name: getattr(counts, name) for name in names}}
     publication.path(COUNTS_FILE).write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -43,8 +44,9 @@ def _add_up(parts: Sequence[Mapping[str, Any]], counts: Counts) -> None:
     for part in parts:
         if part["seen"] != counts.seen:
             raise StageError(f"the shards have read {part['seen']} rows and {counts.seen} rows of the same files")
-        counts.written += part["written"]
-        for name in SUMS:
+        for name in counts.TOTALS:
+            setattr(counts, name, getattr(counts, name) + part[name])
+        for name in counts.SUMS:
             sums = getattr(counts, name)
             for key, number in part[name].items():
                 sums[key] = sums.get(key, 0) + number

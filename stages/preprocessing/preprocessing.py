@@ -115,7 +115,7 @@ COMMANDS = (
         "label",
         "check a scored day's labels, and write their classes as the model names them",
         run="label:label",
-        options=(AS_OF,),
+        options=(AS_OF, SHARDS, SHARD),
     ),
     Command(
         "encode-validation",

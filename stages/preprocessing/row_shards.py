@@ -1,4 +1,4 @@
-"""Which rows of a raw file belong to a shard of its day."""
+"""Which rows of a raw file belong to a shard of its day, and of the labels that came for it."""
 
 from collections.abc import Collection, Sequence
 
@@ -10,6 +10,11 @@ from csv_input import LINE, OFFSET, TEXT, Batch, Block, CsvFile
 from table_schema import Field
 
 UNIT_SEPARATOR = "\x1f"
+
+
+def hash_sample() -> int:
+    """The hash of a text: shards with different ones do not have the same keys."""
+    return int(_hash(pl.select(pl.lit("airflow-ml")), ["literal"]).item())
 
 
 class OwnRows:
@@ -44,10 +49,14 @@ class OwnRows:
 
     def _own(self, records: pl.DataFrame) -> pl.Series:
         """Which records belong to the shard."""
-        key = pl.concat_str(pl.col(self._key).cast(pl.String), separator=UNIT_SEPARATOR)
-        number = pl.when(key.is_null()).then(0).otherwise(key.hash() % self._shard.of)
-        typed = self._values.typed(Batch(records, records.clear()))
-        return typed.select(number == self._shard.number - 1).to_series()
+        hashes = _hash(self._values.typed(Batch(records, records.clear())), self._key)
+        return hashes % self._shard.of == self._shard.number - 1
+
+
+def _hash(rows: pl.DataFrame, key: Sequence[str]) -> pl.Series:
+    """A hash of the key of each row; 0, which is in the first shard, if it cannot be read."""
+    text = pl.concat_str(pl.col(key).cast(pl.String), separator=UNIT_SEPARATOR)
+    return rows.select(pl.when(text.is_null()).then(0).otherwise(text.hash())).to_series()
 
 
 def _copy(rows: pl.DataFrame) -> pl.DataFrame:

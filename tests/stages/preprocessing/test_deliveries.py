@@ -228,9 +228,14 @@ def test_deliveries_agree_with_an_oracle_whatever_they_repeat(
     assert len(numbers_day.rows(f"labels/{DS}/rejected.csv")) == wrong
     of_shards = ("--shards", str(shards))
     is_empty = not any(deliveries)
+    labelled = [numbers_day.file(f"labels/{DS}/{file}").read_bytes() for file in ("labels.csv", "rejected.csv")]
     for shard in range(1, shards + 1) if shards > 1 else []:
-        run = numbers_day.run("prepare", "--max-rejected", "1", *of_shards, "--shard", str(shard))
-        assert run.code == (3 if is_empty and not partial else 0), run.log
+        assert numbers_day.run("label", *of_shards, "--shard", str(shard)).code == 0
+        found = numbers_day.run("prepare", "--max-rejected", "1", *of_shards, "--shard", str(shard))
+        assert found.code == (3 if is_empty and not partial else 0), found.log
+    assert {**numbers_day.run("label", *of_shards).result, "seconds": 0} == {**run.result, "seconds": 0}
+    for file, content in zip(("labels.csv", "rejected.csv"), labelled, strict=True):
+        assert numbers_day.file(f"labels/{DS}/{file}").read_bytes() == content
     run = numbers_day.run("prepare", "--max-rejected", "1", *of_shards)
     assert run.code == (0 if expected else 4 if partial and not is_empty else 3), run.log
     if expected:

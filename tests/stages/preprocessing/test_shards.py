@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DATA_HEADER, DS, SCHEMA, Day, Run, field, flock, graded, in_order, sheep, to_csv
+from conftest import DATA_HEADER, DS, SCHEMA, Day, Run, field, flock, graded, in_order, read_csv, sheep, to_csv
 from hypothesis import given
 from hypothesis import strategies as st
+from stagekit import Publication
 from stagekit.shards import Shard
 
 from csv_input import CsvFile
@@ -16,10 +17,13 @@ from table_schema import Field
 from tests.hostile import BAD_INPUT, DONE, RUNS, tables
 
 MODEL = "models/2026-11-01"
-COUNTS = ("rows_in", "rows_out", "rejected", "reasons", "unlabelled", "extra_columns", "warnings", "features")
 ANY = ("--max-rejected", "1")
-PLACES = {"prepare": f"processed/{DS}", "features": f"features/{DS}"}
-FILES = {"prepare": ["train_data.csv", "rejected.csv"], "features": ["features.csv", "rejected.csv"]}
+PLACES = {"prepare": f"processed/{DS}", "features": f"features/{DS}", "label": f"labels/{DS}"}
+FILES = {
+    "prepare": ["train_data.csv", "rejected.csv"],
+    "features": ["features.csv", "rejected.csv"],
+    "label": ["labels.csv", "rejected.csv"],
+}
 # Two dozen good rows, and rows with each kind of fault, some of which take more than one row or file to see.
 GOOD = [sheep(number) for number in range(24)]
 FAULTS = [
@@ -36,6 +40,8 @@ FAULTS = [
 DATA = to_csv([*DATA_HEADER, "other"], [[*row, "x"] for row in [*GOOD[:9], *FAULTS, *GOOD[9:]]])
 TARGETS = [graded(number) for number in [*reversed(range(24)), 30, 31, 33, 36, 40]]
 TARGET = to_csv(["tag", "grade"], [*TARGETS, graded(7), ["tag-8", "C"], ["tag-33", "Z"], ["", "A"]])
+# Rows with every kind of fault, and of more new classes than a result names.
+NEW_CLASSES = to_csv(["tag", "grade"], [*TARGETS, *([f"tag-{n}", f"class {n % 37}"] for n in range(100, 190))])
 # Without quotes a shard reads no more of the other rows than their keys.
 PLAIN = "".join(line for line in DATA.splitlines(keepends=True) if '"' not in line and "and more" not in line)
 HALF_QUOTED = DATA.replace("farm 7", 'farm "7', 1)
@@ -58,7 +64,7 @@ def check_same(day: Day, command: str, shards: int, *options: str) -> bool:
     files = {name: (folder / name).read_bytes() for name in FILES[command]} if whole.code == DONE else {}
     merged = in_shards(day, command, shards, *options)
     assert merged.code == whole.code, merged.log
-    assert {name: merged.result.get(name) for name in COUNTS} == {name: whole.result.get(name) for name in COUNTS}
+    assert {**merged.result, "seconds": 0} == {**whole.result, "seconds": 0}
     assert {name: (folder / name).read_bytes() for name in files} == files
     assert day.leftovers() == []
     return whole.code == DONE
@@ -75,6 +81,69 @@ def test_day_with_faults_is_the_same_in_shards(day: Day, data: str, shards: int)
     assert check_same(day, "features", shards, "--model", MODEL, *ANY)
     made = json.loads(day.file(f"features/{DS}/_meta.json").read_text())["steps"]["features"]["inputs"]
     assert (f"shards/{DS}-features-2of{shards}/features.csv" in made) is (shards > 1)
+
+
+def publish_scored(day: Day, target: str | bytes, schema: dict[str, Any] = SCHEMA) -> None:
+    """A model, and a day that it has scored, with these labels."""
+    day.publish(*flock(60))
+    assert (day.run("prepare").code, day.run("split").code) == (DONE, DONE)
+    day.publish_model()
+    with Publication(day.root, f"predictions/{DS}", "predict", parameters={"model": MODEL}) as publication:
+        publication.path("predictions.csv").write_text("tag,prediction\n")
+    day.publish(DATA, target, schema)
+
+
+@pytest.mark.parametrize("target", [TARGET, NEW_CLASSES, "tag,grade\n", TARGET.replace("tag-7,", 'tag-7,"', 1)])
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("shards", [2, 8])
+def test_labels_with_faults_are_the_same_in_shards(day: Day, target: str, partial: bool, shards: int) -> None:
+    fields = [{**f, "partial": partial} if f["role"] == "target" else f for f in SCHEMA["fields"]]
+    publish_scored(day, target, {**SCHEMA, "fields": fields})
+    assert check_same(day, "label", shards)
+    made = json.loads(day.file(f"labels/{DS}/_meta.json").read_text())["steps"]["label"]["inputs"]
+    assert f"shards/{DS}-labels-2of{shards}/labels.csv" in made
+
+
+@RUNS
+@given(target=st.one_of(tables(TARGET), tables(NEW_CLASSES)), shards=st.sampled_from([2, 3, 8]))
+def test_any_labels_are_the_same_in_shards(day: Day, target: bytes, shards: int) -> None:
+    publish_scored(day, target)
+    check_same(day, "label", shards)
+
+
+def test_labels_are_in_the_shard_of_their_features(day: Day) -> None:
+    publish_scored(day, TARGET)
+    day.publish(*flock(60))
+    assert in_shards(day, "features", 4, "--model", MODEL).code == DONE
+    assert in_shards(day, "label", 4).code == DONE
+    samples = set()
+    for shard in range(1, 5):
+        found = [day.file(f"shards/{DS}-{kind}-{shard}of4") for kind in ("features", "labels")]
+        keys = [{row["tag"] for row in read_csv(folder / f"{folder.name[11:-5]}.csv")} for folder in found]
+        assert keys[0] == keys[1] != set()
+        samples |= {json.loads((folder / "counts.json").read_text())["hash_sample"] for folder in found}
+    assert len(samples) == 1
+
+
+def test_day_without_labels_has_none_in_shards(day: Day) -> None:
+    publish_scored(day, TARGET)
+    with Publication(day.root, f"raw/{DS}", "generate") as publication:
+        publication.path("data.csv").write_text(DATA)
+    for options in (["--shard", "1"], []):
+        run = day.run("label", "--shards", "2", *options)
+        assert (run.code, run.result["labels"]) == (DONE, None)
+    assert not day.file(f"shards/{DS}-labels-1of2").exists()
+
+
+def test_labels_are_not_made_of_shards_of_an_earlier_delivery(day: Day, files: dict[str, Path]) -> None:
+    publish_scored(day, TARGET)
+    assert in_shards(day, "label", 2).code == DONE
+    files["target.csv"].write_text(to_csv(["tag", "grade"], [["tag-1", "C"], ["tag-2", "D"]]))
+    assert day.run("import-target", "--target", str(files["target.csv"]), reuse=True).code == DONE
+    run = day.run("label", "--shards", "2")
+    assert run.code == BAD_INPUT
+    assert "labels-1of2/labels.csv was made with another raw/2026-11-21/target-2.csv" in run.log
+    assert in_shards(day, "label", 2).code == DONE
 
 
 def test_shard_has_the_same_bytes_each_time(day: Day) -> None:
