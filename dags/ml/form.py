@@ -130,6 +130,15 @@ FIELDS = {
         description="In how many parts the day is worked on at the same time, each in a container: for days that are "
         "too large for one. The result is the same.",
     ),
+    "shards_of_predict": Param(
+        SHARDS,
+        type=["null", "integer"],
+        minimum=1,
+        maximum=MOST_SHARDS,
+        title="Shards",
+        description="1, or in as many parts as predict has scored the day: each is labelled and evaluated in a "
+        "container. The result is the same.",
+    ),
     "val_fraction": Param(
         VAL_FRACTION,
         type=["null", "number"],

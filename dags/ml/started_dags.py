@@ -47,7 +47,8 @@ class EvaluateAgain(TriggerDagRunOperator):
     A run is named after the day and its labels, so the same labels start one run, however often this task runs: a day
     that cannot be evaluated sends one alert, that of its own run. The task waits without a worker.
 
-    :param late: the task whose result has the `days`, each with `ds` and `labels`, the oldest first
+    :param late: the task whose result has the `days`, the oldest first, each with `ds` and `labels`, and `shards` if
+        it has some
     """
 
     def __init__(self, *, late: str, **kwargs: Any) -> None:
@@ -76,7 +77,8 @@ class EvaluateAgain(TriggerDagRunOperator):
             if not context["ti"].get_dr_count(self.trigger_dag_id, run_ids=[run_id]):
                 # A breach of the newest day may start a training; those of older days would start one each.
                 retrain = {} if day is days[-1] else {"retrain": False}
-                self.trigger_run_id, self.conf = run_id, {"ds": day["ds"], **retrain}
+                shards = {"shards": day["shards"]} if "shards" in day else {}
+                self.trigger_run_id, self.conf = run_id, {"ds": day["ds"], **shards, **retrain}
                 super().execute(context)
         self.log.info("Each of %d days has its run", len(days))
 

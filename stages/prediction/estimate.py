@@ -109,6 +109,14 @@ class ScoreCounts:
         buckets = np.rint((log_odds(scores) / MOST_LOG_ODDS + 1) / 2 * (BUCKETS - 1)).astype(np.intp)
         self._rows += np.bincount(buckets, minlength=BUCKETS)
 
+    def passed_on(self) -> list[int]:
+        """What `take` adds to the counts of another shard."""
+        return list(map(int, self._rows))
+
+    def take(self, counts: Sequence[int]) -> None:
+        """Add the counts of a shard."""
+        self._rows += np.array(counts, dtype=np.int64)
+
     def estimate(self, calibrator: Mapping[str, Any], confidence: float) -> dict[str, Any]:
         """`estimate` of evaluation.json: ROC AUC, average precision and their intervals, of all rows; at least one.
 

@@ -6,7 +6,8 @@ probability that two of so many keys share both hashes is less than 10^-24.
 """
 
 import csv
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,23 +30,25 @@ SET_ASIDE = ("unlabelled", "superseded")
 class Labels:
     """The class codes of a day's rows by key.
 
-    A class that the model does not know has a code from `len(encoder.classes)` on; `new_classes` names these.
-    `counts` are of target.csv: its rows, and those that cannot be used by reason. `examples` show some of the latter.
+    A class that the model does not know has a code from `classes`, the number of known ones, on. `new_classes` names
+    these: the first ones by name, so that the shards of a day name the same, and one for all others.
     """
 
     def __init__(self, partition: Partition, encoder: Encoder) -> None:
-        self.counts, self.examples = _read_counts(partition), _read_examples(partition)
+        self.classes = len(encoder.classes)
         self.new_classes: list[str] = []
         self._known = {name: code for code, name in enumerate(encoder.classes)}
-        nothing = (np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, np.int32))
-        parts = [nothing]
+        nothing = (np.empty(0, np.uint64), np.empty(0, np.uint64))
+        keys, codes = [nothing], [np.empty(0, np.int32)]
         if partition.rows("labels.csv") != 0:
             texts = [*encoder.key, encoder.target]
             table = open_table(partition, "labels.csv", "`preprocessing label`", texts, [])
             for chunk in table.chunks():
-                *keys, names = chunk.texts
-                parts.append((*hash_keys(keys), self._codes(names)))
-        self._sort(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+                *columns, names = chunk.texts
+                keys.append(hash_keys(columns))
+                codes = self._with_new_classes(codes, names)
+                codes.append(self._codes(names))
+        self._sort(*(np.concatenate(column) for column in zip(*keys, strict=True)), np.concatenate(codes))
 
     @property
     def rows(self) -> int:
@@ -65,20 +68,24 @@ class Labels:
             codes[same] = self._class[at[same]]
         return codes
 
-    def _codes(self, names: list[str]) -> np.ndarray:
-        codes = (self._known.get(name, NO_LABEL) for name in names)
-        found = [self._new_code(name) if code == NO_LABEL else code for code, name in zip(codes, names, strict=True)]
-        return np.array(found, dtype=np.int32)
+    def _with_new_classes(self, codes: list[np.ndarray], names: list[str]) -> list[np.ndarray]:
+        """Name the classes among `names` that are new. Returns the `codes` before, which may change by that."""
+        before, new = self.new_classes, {name[:SHOWN_CHARACTERS] for name in names if name not in self._known}
+        self.new_classes = first_classes([*before, *new])
+        if self.new_classes[: len(before)] == before:
+            return codes
+        changed = np.array([*range(self.classes), *self._codes_of_new(before).values()], dtype=np.int32)
+        return [changed[part] for part in codes]
 
-    def _new_code(self, name: str) -> int:
-        """The code of a class that the model does not know. After the first hundred, all share one code."""
-        name = name[:SHOWN_CHARACTERS]
-        if name not in self.new_classes:
-            if len(self.new_classes) >= MOST_NEW_CLASSES:
-                name = OTHER_CLASSES
-            if name not in self.new_classes:
-                self.new_classes.append(name)
-        return len(self._known) + self.new_classes.index(name)
+    def _codes(self, names: list[str]) -> np.ndarray:
+        new = self._codes_of_new({*names} - self._known.keys())
+        return np.array([self._known.get(name, new.get(name)) for name in names], dtype=np.int32)
+
+    def _codes_of_new(self, names: Iterable[str]) -> dict[str, int]:
+        """The codes of classes that the model does not know. All but those that are named share the last code."""
+        codes = {name: code for code, name in enumerate(self.new_classes, start=self.classes)}
+        last = self.classes + len(self.new_classes) - 1
+        return {name: codes.get(name[:SHOWN_CHARACTERS], last) for name in names}
 
     def _sort(self, first: np.ndarray, other: np.ndarray, codes: np.ndarray) -> None:
         order = np.argsort(first)
@@ -87,7 +94,26 @@ class Labels:
         self._longest = int(alike.max(initial=0))  # 1, unless two keys share the first hash
 
 
-def _read_counts(partition: Partition) -> dict[str, int]:
+def first_classes(names: Iterable[str]) -> list[str]:
+    """The first hundred of the names in alphabetical order; if there are more, a name for all others comes last."""
+    found = {*names}
+    named = sorted(found - {OTHER_CLASSES})
+    more = OTHER_CLASSES in found or len(named) > MOST_NEW_CLASSES
+    return [*named[:MOST_NEW_CLASSES], *([OTHER_CLASSES] if more else [])]
+
+
+def add_new_classes(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The rows of each new class of a day, from those of its shards."""
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part)
+    named = dict.fromkeys(first_classes(counts), 0)
+    for name, rows in counts.items():
+        named[name if name in named else OTHER_CLASSES] += rows
+    return named
+
+
+def read_counts(partition: Partition) -> dict[str, int]:
     """What `label` counted in target.csv, as its mark records it."""
     result: dict[str, Any] = partition.step("labels.csv").get("result") or {}
     counts = {key: result.get(key) for key in COUNTS} | {key: result[key] for key in SET_ASIDE if key in result}
@@ -100,7 +126,7 @@ def _read_counts(partition: Partition) -> dict[str, int]:
     return counts  # type: ignore[return-value]
 
 
-def _read_examples(partition: Partition) -> list[str]:
+def read_examples(partition: Partition) -> list[str]:
     """Some rows of target.csv that cannot be used: their lines and the reasons."""
     with (partition / "rejected.csv").open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file)

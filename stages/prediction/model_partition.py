@@ -11,8 +11,8 @@ from stagekit.contract import Encoder, read_document, read_encoder
 MODEL_FILE, ENCODER_FILE, REFERENCE_FILE = "model.txt", "encoder.json", "reference_scores.csv"
 METRICS_FILE, CURVES_FILE, BASELINE_FILE = "metrics.json", "curves.json", "baseline.json"
 CARD_FILE = "model_card.md"
-# Of a shard of predictions: what it passes on to the day.
-COUNTS_FILE = "counts.json"
+# Of a shard of predictions or of an evaluation: what it passes on to the day; of the latter also its labelled rows.
+COUNTS_FILE, LABELLED_FILE = "counts.json", "labelled.npz"
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,10 @@ COMMANDS = (
         example="--days 3",
     ),
     Command(
-        "evaluate", "measure a scored day, and how far its data has moved", run="evaluate:evaluate", options=(RULES,)
+        "evaluate",
+        "measure a scored day, and how far its data has moved",
+        run="evaluate:evaluate",
+        options=(RULES, SHARDS, SHARD),
     ),
     Command(
         "confirm",

@@ -23,11 +23,11 @@ VALUE, CLASS = "\0value", "\0class"
 
 @dataclass
 class LabelCounts(Counts):
-    """What happened to the rows of target.csv.
+    """What happened to the rows of target.csv, which messages call `label`.
 
     A rejected row counts once in `unused`: as malformed, else missing (no target), else unreadable (another fault of
-    key or target), else repeated. `label` names the file in messages. `new_classes` counts the rows of classes that the model does not know, the first
-    ones by name, so that shards of the day have the same; `new_class_rows` the rows of all of them.
+    key or target), else repeated. `new_classes` counts the rows of classes that the model does not know: of the first
+    ones by name, so that shards of the day have the same. `new_class_rows` counts the rows of all of them.
     """
 
     label: str = ""

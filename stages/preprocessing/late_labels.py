@@ -27,10 +27,11 @@ log = logging.getLogger(__name__)
 def late_labels(args: Namespace) -> Mapping[str, Any]:
     """The newest days up to --ds whose evaluation lacks labels that are in raw/{day}, the oldest first.
 
-    Each has `ds`, and `labels`: a text that is another one after another delivery. `more` counts days beyond --most.
+    Each has `ds`, and `labels`: a text that is another one after another delivery; `shards`, if it was scored in some.
+    `more` counts days beyond --most.
     """
     late = [
-        {"ds": ds, "labels": labels}
+        {"ds": ds, "labels": labels, **_shards(args.data_dir, ds)}
         for ds in _evaluated(args.data_dir, args.ds)
         if (labels := _late(args.data_dir, ds))
     ]
@@ -96,6 +97,13 @@ def _can_be_evaluated(root: Path, ds: str, raw: Partition) -> bool:
         log.warning("%s has other data than it was scored from; do: run `predict` and `monitor` for it again", ds)
         return False
     return True
+
+
+def _shards(root: Path, ds: str) -> dict[str, int]:
+    """In how many shards a day was scored: it may be too large for one container."""
+    scored = read_partition(root, f"predictions/{ds}", []).step("predictions.csv")
+    shards = ((scored.get("call") or {}).get("arguments") or {}).get("shards") or 1
+    return {"shards": shards} if shards > 1 else {}
 
 
 def _named(delivered: Mapping[str, str]) -> str:

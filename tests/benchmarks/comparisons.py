@@ -303,7 +303,13 @@ def shards(lab: Lab) -> list[Row]:
     On as many machines the day takes as long as its slowest shard and the merge. The results must be equal.
     """
     rows = []
-    for step, stage in (("prepare", "preprocessing"), ("features", "preprocessing"), ("predict", "prediction")):
+    for step, stage in (
+        ("prepare", "preprocessing"),
+        ("features", "preprocessing"),
+        ("predict", "prediction"),
+        ("label", "preprocessing"),
+        ("evaluate", "prediction"),
+    ):
         whole, command = lab.step(step), [*lab.arguments(step), f"--shards={SHARDS}"]
         parts = [lab.command(stage, *command, f"--shard={number}") for number in range(1, SHARDS + 1)]
         merge = lab.command(stage, *command)

@@ -62,6 +62,7 @@ STEPS = {
     "predict": Step(
         "prediction", lambda ds, _: ["predict", f"--ds={ds}", f"--model={MODEL}"], lambda ds: [("features", ds)]
     ),
+    "evaluate": Step("prediction", lambda ds, _: ["evaluate", f"--ds={ds}"], lambda ds: [("label", ds)]),
     "explain": Step("explanation", lambda ds, _: [f"--ds={ds}", f"--model={MODEL}"], lambda ds: [("features", ds)]),
 }
 

@@ -437,7 +437,8 @@ def test_training_starts_on_a_breach_where_that_is_asked_for(
 
 def test_days_with_late_labels_are_evaluated_again_one_after_the_other(airflow: Airflow) -> None:
     """Each state of the labels starts one run; only the newest day's may start a training."""
-    days = [{"ds": f"2026-08-{number}", "labels": "5f0a"} for number in (11, 12, 13)]
+    days: list[dict[str, Any]] = [{"ds": f"2026-08-{number}", "labels": "5f0a"} for number in (11, 12, 13)]
+    days[1]["shards"] = 4
     for of_day in range(2):
         run = airflow.manual("monitor_late_labels", NIGHT)
         airflow.set_result(run, "late_labels", {"days": days, "more": 0})
@@ -456,7 +457,7 @@ def test_days_with_late_labels_are_evaluated_again_one_after_the_other(airflow: 
     confs = [airflow.runs("monitor", f"labels__{day['ds']}__5f0a")[0].conf for day in days]
     assert confs == [
         {"ds": "2026-08-11", "retrain": False},
-        {"ds": "2026-08-12", "retrain": False},
+        {"ds": "2026-08-12", "shards": 4, "retrain": False},
         {"ds": "2026-08-13"},
     ]
 

@@ -56,8 +56,10 @@ ORDER = {  # task: what runs after it
         "explain": set(),
     },
     "monitor": {
-        "wait_for_predictions": {"label"},
+        "wait_for_predictions": {"label_shards", "evaluate_shards"},
+        "label_shards": {"label", "evaluate_shards"},
         "label": {"evaluate"},
+        "evaluate_shards": {"evaluate"},
         "evaluate": {"confirm"},
         "confirm": {"page", "retrain"},
         "page": {"log_evaluation"},
@@ -97,7 +99,9 @@ COMMANDS = {
     ("predict", "predict_shards"): ("prediction", ["predict"]),
     ("predict", "predict"): ("prediction", ["predict"]),
     ("predict", "explain"): ("explanation", []),
+    ("monitor", "label_shards"): ("preprocessing", ["label"]),
     ("monitor", "label"): ("preprocessing", ["label"]),
+    ("monitor", "evaluate_shards"): ("prediction", ["evaluate"]),
     ("monitor", "evaluate"): ("prediction", ["evaluate"]),
     ("monitor", "confirm"): ("prediction", ["confirm"]),
     ("monitor", "page"): ("report", ["page"]),
@@ -141,7 +145,9 @@ ASSETS = {  # task: what it uses (tests/dags/engine compares it with marks), wha
     ("predict", "predict"): (["features", "models"], ["predictions"]),
     ("predict", "explain"): (["features", "models"], ["explanations"]),
     ("monitor", "wait_for_predictions"): (["predictions"], []),
+    ("monitor", "label_shards"): (["predictions", "raw", "models"], []),
     ("monitor", "label"): (["predictions", "raw", "models"], []),
+    ("monitor", "evaluate_shards"): (["models"], []),
     ("monitor", "evaluate"): (["predictions", "features", "labels", "models"], []),
     ("monitor", "confirm"): (["reports"], []),
     ("monitor", "page"): (
@@ -214,7 +220,7 @@ FORMS = {  # each field with what it is when nobody fills it in
         "shards": 1,
         "force": False,
     },
-    "monitor": {"ds": None, "wait_hours": 12, "as_of": None, "retrain": False, "force": False},
+    "monitor": {"ds": None, "wait_hours": 12, "as_of": None, "shards": 1, "retrain": False, "force": False},
     "monitor_late_labels": {"ds": None},
     "ask_after_shadow": {"ds": None},
 }
@@ -324,6 +330,7 @@ def test_form_of_a_decision_asks_for_what_nobody_can_guess(dags: Dags, dag_id: s
         ("predict", "reasons", 101),
         ("predict", "shards", 0),
         ("predict", "shards", 257),
+        ("monitor", "shards", 257),
         ("predict", "reasons", True),
         ("predict", "wait_hours", -1),
         ("predict", "wait_hours", 169),
@@ -373,6 +380,8 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
         ("predict", "features", "features_shards"),
         ("predict", "predict", "predict_shards"),
         ("train_model", "prepare", "prepare_shards"),
+        ("monitor", "label", "label_shards"),
+        ("monitor", "evaluate", "evaluate_shards"),
     ],
 )
 def test_shards_are_mapped_tasks_and_the_day_is_made_of_them(
@@ -382,7 +391,7 @@ def test_shards_are_mapped_tasks_and_the_day_is_made_of_them(
     dag = dags[dag_id]
     shards, day = dag.get_task(mapped), dag.get_task(merging)
     (source,) = shards.iter_mapped_dependencies()
-    assert source.task_id == "wait_for_raw"
+    assert source.task_id == ("wait_for_predictions" if dag_id == "monitor" else "wait_for_raw")
     assert mapped in day.upstream_task_ids
     assert (day.trigger_rule, shards.max_active_tis_per_dag) == ("none_failed", None)
     assert unmapped(shards).command[-1] == "--shard=3"

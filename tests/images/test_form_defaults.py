@@ -25,6 +25,8 @@ SHOWN = runpy.run_path(str(ROOT / "dags/ml/defaults.py"))
         ("MAX_REJECTED", "preprocessing", ["features"], "--max-rejected"),
         ("SHARDS", "preprocessing", ["prepare"], "--shards"),
         ("SHARDS", "prediction", ["predict"], "--shards"),
+        ("SHARDS", "preprocessing", ["label"], "--shards"),
+        ("SHARDS", "prediction", ["evaluate"], "--shards"),
         ("VAL_FRACTION", "preprocessing", ["split"], "--val-fraction"),
         ("DAYS", "preprocessing", ["prepare"], "--days"),
         ("DAYS", "preprocessing", ["split"], "--days"),

@@ -59,6 +59,14 @@ def run_all(airflow: Airflow, run: DagRun, tasks: list[str]) -> list[dict[str, A
     return results
 
 
+def run_mapped(airflow: Airflow, run: DagRun, task: str) -> None:
+    """Run the three instances of a mapped task."""
+    assert airflow.expand(run, task) == [0, 1, 2]
+    for index in range(3):
+        outcome = airflow.run_task(run, task, map_index=index)
+        assert outcome.ti.state == "success", outcome.error
+
+
 def test_day_goes_through_all_dags(
     airflow: Airflow, engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -149,15 +157,24 @@ def test_day_in_shards_is_the_day(
     airflow.set_result(scoring, "resolve", {"model": f"models/{MONDAY}"})
     run_all(airflow, scoring, ["wait_for_raw"])
     for mapped, merging in (("features_shards", "features"), ("predict_shards", "predict")):
-        assert airflow.expand(scoring, mapped) == [0, 1, 2]
-        for index in range(3):
-            outcome = airflow.run_task(scoring, mapped, map_index=index)
-            assert outcome.ti.state == "success", outcome.error
+        run_mapped(airflow, scoring, mapped)
         run_all(airflow, scoring, [merging])
     for place, mark in ((place, data.json(place)) for place in places):
         assert mark["outputs"] == before[place]["outputs"]
         (step,) = mark["steps"].values()
         assert f"shards/{TUESDAY}-{place.split('/')[0]}-3of3" in {path.rsplit("/", 1)[0] for path in step["inputs"]}
+    (mark := tmp_path / "predictions" / TUESDAY / "_meta.json").parent.mkdir(parents=True)
+    mark.touch()
+    evaluation = f"reports/{TUESDAY}/evaluation.json"
+    run_all(airflow, airflow.manual("monitor", day("2026-11-24"), {"ds": TUESDAY, "force": True}), ["label", "evaluate"])
+    before = {place: data.json(f"{place}/_meta.json")["outputs"] for place in (f"labels/{TUESDAY}", f"reports/{TUESDAY}")}
+    looking = airflow.manual("monitor", day("2026-11-25"), form)
+    run_all(airflow, looking, ["wait_for_predictions"])
+    for mapped, merging in (("label_shards", "label"), ("evaluate_shards", "evaluate")):
+        run_mapped(airflow, looking, mapped)
+        run_all(airflow, looking, [merging])
+    assert {place: data.json(f"{place}/_meta.json")["outputs"] for place in before} == before
+    assert data.json(evaluation)["metrics"]["rows"] > 0
     alone = airflow.manual("predict", day("2026-11-25"), {"ds": TUESDAY})
     run_all(airflow, alone, ["wait_for_raw"])
     assert airflow.expand(alone, "features_shards") == [-1]

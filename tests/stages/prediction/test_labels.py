@@ -8,7 +8,7 @@ from scored import scored
 from stagekit import read_partition
 from stagekit.contract import read_encoder
 
-from labels import NO_LABEL, Labels
+from labels import NO_LABEL, Labels, read_counts, read_examples
 from tests.hostile import RUNS
 
 
@@ -20,8 +20,9 @@ def label(world: World, rows: list[list[str]]) -> Labels:
 
 def test_labels_of_a_day_have_counts_examples_and_codes(world: World) -> None:
     found = label(scored(world), [["1", "1", "1"], ["1", "1", "0"], ["2", "1", ""], ["3", "1", "lost"]])
-    assert found.counts == {"rows": 4, "malformed": 0, "missing": 1, "unreadable": 0, "repeated": 1}
-    assert found.examples == [
+    partition = read_partition(world.root, f"labels/{DAY}", ["labels.csv", "rejected.csv"])
+    assert read_counts(partition) == {"rows": 4, "malformed": 0, "missing": 1, "unreadable": 0, "repeated": 1}
+    assert read_examples(partition) == [
         "target.csv line 3: order, line: duplicate",
         "target.csv line 4: returned: missing, a value is required",
     ]

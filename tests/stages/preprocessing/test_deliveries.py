@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stagekit import Publication, read_partition
 from stagekit.as_of import moment
+from stagekit.call import Call
 
 from tests.hostile import RUNS
 
@@ -519,11 +520,13 @@ def evaluate(day: Day, ds: str, *options: str) -> None:
         report.path("evaluation.json").write_text("{}")
 
 
-def score(day: Day, ds: str) -> None:
+def score(day: Day, ds: str, shards: int = 1) -> None:
     raw = read_partition(day.root, f"raw/{ds}", ["data.csv"])
     with Publication(day.root, f"features/{ds}", "features", inputs=[raw]) as features:
         features.path("features.csv").write_text("not read here")
-    with Publication(day.root, f"predictions/{ds}", "predict", parameters={"model": "models/2026-11-01"}) as scored:
+    call = Call("prediction", "predict", {"shards": shards})
+    parameters = {"model": "models/2026-11-01"}
+    with Publication(day.root, f"predictions/{ds}", "predict", parameters=parameters, call=call) as scored:
         scored.path("predictions.csv").write_text("not read here")
 
 
@@ -575,6 +578,14 @@ def test_day_is_late_from_a_delivery_until_it_is_evaluated_with_it(scored_days: 
     assert (again["ds"], {again["labels"]} & first_labels) == (second, set())
     evaluate(day, second, "--as-of", "2026-11-22")
     assert late(day) == [third]  # somebody asked for the labels of a past time
+
+
+def test_late_day_that_was_scored_in_shards_says_in_how_many(scored_days: Day, files: dict[str, Path]) -> None:
+    for ds, shards in zip(SCORED[1:], (1, 4), strict=True):
+        deliver_to(scored_days, files, ds, {1: "A"})
+        score(scored_days, ds, shards)
+    days = scored_days.run("late-labels", ds="2026-11-30").result["days"]
+    assert [one.get("shards") for one in days] == [None, 4]
 
 
 def test_day_that_cannot_be_evaluated_again_is_left_out_with_the_reason(
