@@ -10,7 +10,7 @@ part has been read, in addition to what labels.py needs.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -164,16 +164,28 @@ def write_part(part: DayPart, publication: Publication) -> None:
 def merge_parts(shards: Sequence[Partition]) -> DayPart:
     """The day, from the parts that `write_part` wrote."""
     counts = [shard.json(COUNTS_FILE) for shard in shards]
+
+    def total(name: str) -> int:
+        return sum(part[name] for part in counts)
+
+    def totals(name: str) -> list[int]:
+        return _sum(part[name] for part in counts)
+
     return DayPart(
-        **{name: sum(part[name] for part in counts) for name in ("rows", "labels", "matched")},
-        **{name: _sum(part[name] for part in counts) for name in ("score", "scores", "missing")},
+        rows=total("rows"),
+        labels=total("labels"),
+        matched=total("matched"),
+        score=totals("score"),
+        scores=totals("scores"),
+        missing=totals("missing"),
         features=[_sum(bins) for bins in zip(*(part["features"] for part in counts), strict=True)],
         new_classes=add_new_classes(part["new_classes"] for part in counts),
         labelled=_merge_rows(shards) if counts[0]["labelled"] else None,
     )
 
 
-def _sum(counts: Any) -> list[int]:
+def _sum(counts: Iterable[Sequence[int]]) -> list[int]:
+    """The sums of the first numbers, of the second ones, and so on."""
     return [sum(of_parts) for of_parts in zip(*counts, strict=True)]
 
 

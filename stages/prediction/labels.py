@@ -48,7 +48,8 @@ class Labels:
                 keys.append(hash_keys(columns))
                 codes = self._with_new_classes(codes, names)
                 codes.append(self._codes(names))
-        self._sort(*(np.concatenate(column) for column in zip(*keys, strict=True)), np.concatenate(codes))
+        first, other = (np.concatenate(column) for column in zip(*keys, strict=True))
+        self._sort(first, other, np.concatenate(codes))
 
     @property
     def rows(self) -> int:

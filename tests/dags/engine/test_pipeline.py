@@ -165,16 +165,17 @@ def test_day_in_shards_is_the_day(
         assert f"shards/{TUESDAY}-{place.split('/')[0]}-3of3" in {path.rsplit("/", 1)[0] for path in step["inputs"]}
     (mark := tmp_path / "predictions" / TUESDAY / "_meta.json").parent.mkdir(parents=True)
     mark.touch()
-    evaluation = f"reports/{TUESDAY}/evaluation.json"
-    run_all(airflow, airflow.manual("monitor", day("2026-11-24"), {"ds": TUESDAY, "force": True}), ["label", "evaluate"])
-    before = {place: data.json(f"{place}/_meta.json")["outputs"] for place in (f"labels/{TUESDAY}", f"reports/{TUESDAY}")}
+    alone = airflow.manual("monitor", day("2026-11-24"), {"ds": TUESDAY, "force": True})
+    run_all(airflow, alone, ["label", "evaluate"])
+    places = [f"{kind}/{TUESDAY}/_meta.json" for kind in ("labels", "reports")]
+    before = {place: data.json(place)["outputs"] for place in places}
     looking = airflow.manual("monitor", day("2026-11-25"), form)
     run_all(airflow, looking, ["wait_for_predictions"])
     for mapped, merging in (("label_shards", "label"), ("evaluate_shards", "evaluate")):
         run_mapped(airflow, looking, mapped)
         run_all(airflow, looking, [merging])
-    assert {place: data.json(f"{place}/_meta.json")["outputs"] for place in before} == before
-    assert data.json(evaluation)["metrics"]["rows"] > 0
+    assert {place: data.json(place)["outputs"] for place in places} == before
+    assert data.json(f"reports/{TUESDAY}/evaluation.json")["metrics"]["rows"] > 0
     alone = airflow.manual("predict", day("2026-11-25"), {"ds": TUESDAY})
     run_all(airflow, alone, ["wait_for_raw"])
     assert airflow.expand(alone, "features_shards") == [-1]

@@ -138,7 +138,7 @@ def test_day_in_shards_has_the_same_evaluation(
     assert check_same(world)["metrics"] is None
     publish_labels(world, labels_of(world))
     found = check_same(world)
-    assert found["metrics"]["rows"] == found["target"]["matched"] == 395
+    assert found["metrics"]["rows"] == found["target"]["matched"] == 396
     assert ("cost" in found["metrics"], "weighted" in found["metrics"]) == (bool(costs), bool(weights and all(weights)))
     assert bool(found["segments"]) is (name == "binary_categories")
     assert found["quality"]["rows_in"] == 430
