@@ -1,8 +1,8 @@
 """A day through the real scheduler, spread over a swarm of three: generate, train, predict and monitor.
 
 The stack runs on the manager as docs/scale.md says; the stages run on the other nodes. One of these is killed in the
-middle of training. The day is scored in shards. Then it is made again on one machine, with `docker run`, and the bytes
-are compared.
+middle of training. The day is scored and evaluated in shards. Then it is made again on one machine, with `docker run`,
+and the bytes are compared.
 """
 
 import json
@@ -32,11 +32,11 @@ NODES = ("generator:node.hostname==node2 preprocessing:node.hostname==node3 repo
 TASKS_OF_NODES = {
     "node1": {"register", "decide", "resolve"},
     "node2": {"generate"},
-    "node3": {"prepare", "split", "features_shards", "features", "label", "page"},
+    "node3": {"prepare", "split", "features_shards", "features", "label_shards", "label", "page"},
 }
 # Its node is killed, so its next try runs on the other one.
 TASK_OF_BOTH = "train"
-TASKS_OF_EITHER = {"validate", "predict_shards", "predict", "evaluate"}
+TASKS_OF_EITHER = {"validate", "predict_shards", "predict", "evaluate_shards", "evaluate"}
 MADE = {"raw", "processed", "models", "features", "predictions", "shards", "labels", "reports"}
 
 
@@ -122,8 +122,8 @@ def tries(swarm_day: SwarmDay) -> dict[str, int]:
     lost.await_start()
     swarm_day.listen(lost)
     swarm_day.end(*runs[-1])
-    for dag, form in (("predict", {"shards": SHARDS}), ("monitor", {})):
-        runs.append(swarm_day.start(dag, **form))
+    for dag in ("predict", "monitor"):
+        runs.append(swarm_day.start(dag, shards=SHARDS))
         swarm_day.end(*runs[-1])
     return {task["task_id"]: task["try_number"] for run in runs for task in swarm_day.airflow.tasks(*run)
             if task["state"] == "success"}  # fmt: skip
@@ -156,7 +156,7 @@ def test_day_has_the_bytes_of_one_machine(swarm_day: SwarmDay, tries: dict[str, 
     assert done.returncode == 0, done.stdout + done.stderr
     files = {path: file for step in json.loads(done.stdout)["steps"] for path, file in step["files"].items()}
     assert {path.partition("/")[0] for path in files} == MADE
-    shards = {f"shards/{DS}-{kind}-{number}of{SHARDS}"
-              for kind in ("features", "predictions") for number in range(1, SHARDS + 1)}  # fmt: skip
+    kinds, numbers = ("features", "predictions", "labels", "reports"), range(1, SHARDS + 1)
+    shards = {f"shards/{DS}-{kind}-{number}of{SHARDS}" for kind in kinds for number in numbers}
     assert {path.rpartition("/")[0] for path in files if path.startswith("shards/")} == shards
     assert all(file["same"] for file in files.values())
