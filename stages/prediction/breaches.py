@@ -32,7 +32,7 @@ def find_breaches(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> li
     """The breaches of a day, given the content of `evaluation.json`."""
     return [
         *(breach for breach, is_proven in find_crossed(evaluation, rules) if is_proven),
-        *_of_classes(evaluation["target"]),
+        *find_new_classes(evaluation["target"]),
     ]
 
 
@@ -190,7 +190,8 @@ def _of_labels(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Itera
     yield from _of_share((UNUSABLE_LABELS, "target.csv"), number, rows, rules, said, more)
 
 
-def _of_classes(target: Mapping[str, Any] | None) -> Iterator[Breach]:
+def find_new_classes(target: Mapping[str, Any] | None) -> Iterator[Breach]:
+    """The classes of a day's `target` that the model does not know: each is a breach, however few rows it has."""
     for name, rows in (target or {}).get("new_classes", {}).items():
         text = f"{rows} rows are of class {name!r}, which the model does not know; they are in no metric"
         yield _breach("new_class", name, rows, 0, text)

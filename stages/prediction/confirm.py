@@ -24,6 +24,7 @@ from breaches import (
     Subject,
     bins_of,
     find_crossed,
+    find_new_classes,
     rows_of_share,
 )
 from rules import MONITORING, read_rules
@@ -39,12 +40,11 @@ def confirm(args: Namespace) -> Mapping[str, Any]:
     """Publish breaches.json of reports/{ds}."""
     rules = read_rules(args.rules_json, MONITORING)
     evaluated = read_partition(args.data_dir, f"reports/{args.ds}", [EVALUATION_FILE])
-    read = [evaluated]
-    # What is read depends on what it says, and the inputs of the step are what was read.
-    confirmed, unconfirmed = decide(_evaluations(args.data_dir, args.ds, read), rules)
+    read = {args.ds: evaluated}
+    # What is measured depends on what it says, and the inputs of the step are what was measured.
+    confirmed, unconfirmed, days = decide(_evaluations(args.data_dir, args.ds, read), rules)
 
     def work(publication: Publication) -> Mapping[str, Any]:
-        days = [day.name.removeprefix("reports/") for day in read]
         content = {"version": 1, "ds": args.ds, "rule": rules["days"], "days": days}
         found = {"confirmed": confirmed, "unconfirmed": unconfirmed}
         write_document(publication.path(BREACHES_FILE), {**content, **found})
@@ -52,12 +52,13 @@ def confirm(args: Namespace) -> Mapping[str, Any]:
             log.warning("%s", breach["text"])
         return {"days": days, "breaches": [breach["text"] for breach in confirmed]}
 
-    return publish(args, evaluated.name, "confirm", work, inputs=read, parameters={"rules": rules})
+    inputs = [read[day] for day in days]
+    return publish(args, evaluated.name, "confirm", work, inputs=inputs, parameters={"rules": rules})
 
 
-def _evaluations(root: Path, ds: str, read: list[Partition]) -> Iterator[Evaluation]:
+def _evaluations(root: Path, ds: str, read: dict[str, Partition]) -> Iterator[Evaluation]:
     """The evaluation of the day, which is in `read`, then those before, the newest first, which it adds to `read`."""
-    yield read_document(read[0], EVALUATION_FILE)
+    yield {**read_document(read[ds], EVALUATION_FILE), "ds": ds}
     found = sorted((mark.parent.name for mark in (root / "reports").glob(f"????-??-??/{META}")), reverse=True)
     for day in (day for day in found if day < ds):
         try:
@@ -66,28 +67,36 @@ def _evaluations(root: Path, ds: str, read: list[Partition]) -> Iterator[Evaluat
         except StageError as error:
             log.warning("the rows of reports/%s are not added: %s", day, error)
             continue
-        read.append(partition)
-        yield evaluation
+        read[day] = partition
+        yield {**evaluation, "ds": day}
 
 
-def decide(newest_first: Iterator[Evaluation], rules: Mapping[str, Any]) -> tuple[list[Breach], list[Breach]]:
+def decide(
+    newest_first: Iterator[Evaluation], rules: Mapping[str, Any]
+) -> tuple[list[Breach], list[Breach], list[str]]:
     """The breaches of the newest day, and what it crosses without enough evidence, each with the `days` measured.
 
     Takes as many evaluations as are needed, of days that the same model has scored. For each limit, only days with rows
-    to measure it on count. Errors: BadInput.
+    to measure it on count. Last come all days that were measured, the newest first. Errors: BadInput.
     """
     newest = next(newest_first)
-    confirmed = [{**breach, "days": [newest["ds"]]} for breach in newest["breaches"]]
-    known = {_subject(breach) for breach in confirmed}
-    crossed = _crossed(newest, {}, rules) if "labelled" in newest else []  # an older image has none
+    if "labelled" in newest:
+        # By the rules of now: those of the evaluation may be older.
+        crossed = _crossed(newest, {}, rules)
+        found = [*(breach for breach, is_proven in crossed if is_proven), *find_new_classes(newest["target"])]
+    else:  # of an older image
+        crossed, found = [], newest["breaches"]
+    confirmed = [{**breach, "days": [newest["ds"]]} for breach in found]
     unproven = {_subject(one): {**one, "days": [newest["ds"]]} for one, is_proven in crossed if not is_proven}
-    unproven = {subject: one for subject, one in unproven.items() if subject not in known}
     measured = {subject: [newest] for subject in _open(unproven) if _adds(newest, newest, subject)}
+    used = [newest["ds"]]
     while growing := {subject for subject, days in measured.items() if len(days) < rules["days"]}:
         before = next(newest_first, None)
         if before is None or not _same_model(before, newest):
             break
         pooled = {subject: [*measured[subject], before] for subject in growing if _adds(before, newest, subject)}
+        if pooled:
+            used.append(before["ds"])
         for subject in pooled:
             del measured[subject]
             unproven.pop(subject, None)
@@ -101,7 +110,7 @@ def decide(newest_first: Iterator[Evaluation], rules: Mapping[str, Any]) -> tupl
                 unproven[subject] = _of_days(breach, pooled[subject])
         measured |= {subject: pooled[subject] for subject in _open(unproven) if subject in pooled}
     # A figure without a value crosses no limit; the page says that it was not measured.
-    return confirmed, [breach for (what, _), breach in unproven.items() if what != NOT_MEASURED]
+    return confirmed, [breach for (what, _), breach in unproven.items() if what != NOT_MEASURED], used
 
 
 def _open(unproven: Collection[Subject]) -> list[Subject]:

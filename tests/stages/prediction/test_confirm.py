@@ -162,6 +162,23 @@ def test_figure_without_a_value_on_the_day_is_judged_once_more_rows_give_it_one(
     assert found == [("most_drop", [DAY, LONG_BEFORE]), ("floors", [DAY, LONG_BEFORE])]
 
 
+def test_rules_of_the_confirmation_decide_also_if_the_evaluation_had_others(world: World) -> None:
+    evaluated(world, DAY, [0, 0, 0, 2000])
+    assert confirmed(world, "--rules-json", '{"feature_psi": 100}')["breaches"] == []
+    evaluated(world, DAY, [0, 0, 0, 2000], breaches=[])
+    assert len(confirmed(world)["breaches"]) == 1
+
+
+def test_day_that_adds_nothing_is_no_input(world: World) -> None:
+    for ds in ("2026-11-18", LONG_BEFORE, BEFORE):
+        evaluated(world, ds)
+    evaluated(world, DAY, of=labelled([], [0.5] * 20))
+    assert confirmed(world)["days"] == [DAY]
+    assert set(world.json(f"reports/{DAY}/_meta.json")["steps"]["confirm"]["inputs"]) == {
+        f"reports/{DAY}/evaluation.json"
+    }
+
+
 @pytest.mark.parametrize("change", [{"drift": None}, {"bins": "other"}])
 def test_day_without_these_bins_is_neither_named_nor_counted(world: World, change: dict[str, Any]) -> None:
     for ds in ("2026-11-18", LONG_BEFORE, BEFORE, DAY):
