@@ -235,6 +235,8 @@ def test_whole_run_with_a_breach_is_one_alert(
     mark.touch()
     run = airflow.manual("monitor", day("2026-11-22"), {"ds": DAY, "retrain": retrain})
     for task in make_bag(DAGS).dags["monitor"].topological_sort():
+        if task.is_mapped:  # there are no shards
+            continue
         state = airflow.run_task(run, task.task_id).ti.state
         assert state == ("skipped" if task.task_id == "retrain" and not retrain else "success"), task.task_id
     text = kept.read_text()
