@@ -73,7 +73,7 @@ os.environ["ML_TEST_DAGS"] = str(TEST_DAGS)
 
 # A Dag's schedule, and what takes its place: it may come while the tests run.
 SCHEDULE = (r'schedule=at\("[^"]*"\)', "schedule=None")
-# Where the Dag `predict_and_export` brings predictions: a connection and a table.
+# Where the Dag `exchange_predictions` brings predictions: a connection and a table.
 EXPORT = "shop predicted_frauds"
 
 # What stages are run on by hand.
@@ -270,14 +270,14 @@ def write_test_dags() -> None:
         unscheduled, found = re.subn(*SCHEDULE, of_the_docs)
         assert found == 1
         (TEST_DAGS / f"of_the_docs_{number}.py").write_text(unscheduled)
-    (TEST_DAGS / "predict_and_export.py").write_text(predict_with_export())
+    (TEST_DAGS / "exchange_predictions.py").write_text(predict_with_export())
 
 
 def predict_with_export() -> str:
     """The Dag `predict` as it is where ML_EXPORT is EXPORT, under another name and without a schedule."""
     text = (ROOT / "dags" / "predict.py").read_text()
     export = f'import os\n\nos.environ["ML_EXPORT"] = "{EXPORT}"\n\nfrom airflow.sdk'
-    changes = (SCHEDULE, ("^from airflow.sdk", export), ('^    "predict",$', '    "predict_and_export",'))
+    changes = (SCHEDULE, ("^from airflow.sdk", export), ('^    "predict",$', '    "exchange_predictions",'))
     for pattern, other in changes:
         text, found = re.subn(pattern, other, text, flags=re.MULTILINE)
         assert found == 1

@@ -147,7 +147,7 @@ def test_predict_ends_with_a_table_where_the_setting_names_one(stack: Stack, day
     scored, table = day["prediction", "predict"], EXPORT.split()[1]
     try:
         for replaced in (0, scored["rows"]):
-            results = stack.results("predict_and_export", stack.run("predict_and_export", {"ds": DAY}))
+            results = stack.results("exchange_predictions", stack.run("exchange_predictions", {"ds": DAY}))
             assert results["exchange", "export"]["replaced"] == replaced
             rows = f"SELECT count(*), count(DISTINCT transaction_id), sum((prediction = '1')::int) FROM {table}"
             assert sql(rows) == f"{scored['rows']}|{scored['rows']}|{scored['predicted']['1']}\n"
