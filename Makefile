@@ -7,17 +7,28 @@ SHELL := /usr/bin/env bash
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-# A variable that no target knows is refused: `make run ds=2026-11-21` would run another day than it says.
-VARIABLES := A ASSUME B CHECK DATA DELIMITER DEPTH DRAFT_ONLY DS ENCODING ENTITY FILE FORMAT IMAGES KEY LABELS LIBRARY NAME OSV_URL PACKAGE REPLACE SCHEMA SERVICE TARGET WEIGHT
+# What each target takes; the others take nothing. What it does not take is refused: `make run ds=2026-11-21` would run
+# another day than it says, and `make own FILE=my.csv` would not read that file.
+TAKES_run := DS
+TAKES_own := DATA TARGET LABELS KEY ENTITY WEIGHT ASSUME ENCODING DELIMITER SCHEMA DS DRAFT_ONLY REPLACE
+TAKES_stage := NAME LIBRARY
+TAKES_pictures := DS
+TAKES_lineage := FILE FORMAT CHECK
+TAKES_diff := A B FORMAT
+TAKES_rerun := FILE DEPTH IMAGES FORMAT
+TAKES_lock := PACKAGE
+TAKES_audit := SERVICE OSV_URL
+GOALS := $(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))
+TAKEN := $(foreach goal,$(GOALS),$(TAKES_$(goal)))
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
-UNKNOWN := $(filter-out $(VARIABLES) MAKE% -%,$(GIVEN))
+UNKNOWN := $(strip $(filter-out $(TAKEN) MAKE% -%,$(GIVEN)))
 ifneq ($(UNKNOWN),)
-  $(error unknown variable $(UNKNOWN); expected: of $(VARIABLES), in capitals, such as make run DS=2026-11-21)
+  $(error make $(GOALS) takes no $(UNKNOWN); expected: $(or $(strip $(TAKEN)),no variable))
 endif
 # So is an empty one: `make run DS=$DAY` without a DAY would run today.
-EMPTY := $(strip $(foreach name,$(filter $(VARIABLES),$(GIVEN)),$(if $($(name)),,$(name))))
+EMPTY := $(strip $(foreach name,$(filter $(TAKEN),$(GIVEN)),$(if $($(name)),,$(name))))
 ifneq ($(EMPTY),)
-  $(error $(EMPTY) is empty; expected: a value, such as make run DS=2026-11-21, or no $(firstword $(EMPTY))= at all)
+  $(error $(EMPTY) is empty; expected: a value, or no $(firstword $(EMPTY))= at all)
 endif
 
 engine: ## prepare a Docker engine and the published images

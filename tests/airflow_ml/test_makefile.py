@@ -1,4 +1,4 @@
-"""The Makefile: its targets call the tool, and a variable that no target knows is refused."""
+"""The Makefile: its targets call the tool, and each takes its own variables alone."""
 
 import re
 import subprocess
@@ -15,12 +15,40 @@ def make(*arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.parametrize("variable", ["ds=2026-11-21", "Ds=2026-11-21", "DAY=2026-11-21"])
-def test_variable_that_no_target_knows_is_refused(variable: str) -> None:
-    done = make("run", variable, "--dry-run")
-    assert done.returncode == 2
-    assert f"unknown variable {variable.partition('=')[0]}" in done.stderr
-    assert "make run DS=2026-11-21" in done.stderr
+def recipes() -> dict[str, set[str]]:
+    """Each target with the variables that its recipe uses, without those of make and of the Makefile."""
+    text = (ROOT / "Makefile").read_text()
+    own = set(re.findall(r"^(\w+) :?=", text, re.MULTILINE))
+    rules = re.findall(r"^([a-z-]+):.*\n((?:\t.*\n)*)", text, re.MULTILINE)
+    return {target: set(re.findall(r"\$\((?!MAKE)([A-Z_]+)\)", recipe)) - own for target, recipe in rules}
+
+
+RECIPES = recipes()
+VARIABLES = sorted(set().union(*RECIPES.values()))
+
+
+@pytest.mark.parametrize("target", RECIPES)
+def test_target_takes_what_its_recipe_uses_and_refuses_the_rest(target: str) -> None:
+    """`make run DATA=my.csv` ran the demo, `make own FILE=my.csv` did not read the file."""
+    used = sorted(RECIPES[target])
+    assert make(target, "--dry-run", *(f"{name}=x" for name in used)).returncode == 0
+    done = make(target, "--dry-run", *(f"{name}=x" for name in VARIABLES))
+    assert (done.returncode, done.stdout) == (2, "")
+    refused, _, expected = done.stderr.partition("; expected: ")
+    assert set(refused.partition(f"make {target} takes no ")[2].split()) == {*VARIABLES} - {*used}
+    assert sorted(expected.partition(".  Stop")[0].split()) == (used or ["no", "variable"])
+
+
+@pytest.mark.parametrize("words", ["run ds=2026-11-21", "run DAY=2026-11-21", "help DS=2026-11-21", "DS=2026-11-21"])
+def test_variable_that_the_target_does_not_know_is_refused(words: str) -> None:
+    done = make(*words.split(), "--dry-run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert " takes no " in done.stderr
+
+
+def test_several_targets_take_what_one_of_them_uses() -> None:
+    assert make("down", "run", "DS=2026-11-21", "--dry-run").returncode == 0
+    assert "make down run takes no FILE; expected: DS" in make("down", "run", "FILE=x", "--dry-run").stderr
 
 
 @pytest.mark.parametrize("target", ["run DS=", "own DATA= TARGET=x", "rerun FILE=raw/2026-11-21 DEPTH="])
