@@ -5,17 +5,16 @@ imported when it is called, so that `--help` is fast and a command needs only wh
 """
 
 import argparse
-import difflib
 import importlib
 import inspect
 import os
 import sys
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 from airflow_ml import machine
-from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, nearest
 
 INTERRUPTED = 130
 VENV = ROOT / ".venv"
@@ -115,13 +114,6 @@ class Parser(argparse.ArgumentParser):
         # --data is nearer to --day than --ds is, but nobody gives an option twice.
         others = [option for option in self._option_string_actions if option not in given]
         return f"unknown argument {name!r}{nearest(name, others)}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The question that names what somebody may have meant; empty if nothing is near."""
-    # stagekit/parser.py has these lines too: an image holds no code of this tool, and this tool runs without stagekit.
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def overview() -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import difflib
 import fcntl
 import json
 import os
@@ -297,3 +298,10 @@ def number_from_1(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The question that names what somebody may have meant; empty if nothing is near."""
+    # stagekit/parser.py has these lines too: an image holds no code of this tool, and this tool runs without stagekit.
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -12,8 +12,9 @@ no labels, yet.
 import argparse
 import hashlib
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 from airflow_ml import machine, up
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.by_hand import Result, in_container, run_stage
-from airflow_ml.common import WRONG_USAGE, AirflowMlError, day, settings
+from airflow_ml.common import WRONG_USAGE, AirflowMlError, day, nearest, settings
 from airflow_ml.data import DATA_FOLDER, Data, is_there, load_data, run_in_base
 from airflow_ml.draft import draft, read_draft, schema_beside, table, target_of
 from airflow_ml.run_day import Results, connect, run_dag, run_dags, summarize
@@ -32,6 +33,10 @@ from airflow_ml.source import LABEL_PLACES, PLACES, Source, take_in
 FACTS = ("key", "entity", "weight", "missing", "assume")
 # Options of `infer-schema` and `import` that say how the file is to be read.
 CONTAINER = ("delimiter", "encoding")
+# Options that name a column of the data.
+COLUMNS = ("target", "key", "entity", "weight")
+# A longer first line is no header of columns that people name. So much of it is shown.
+LONGEST_HEADER, SHOWN_HEADER = 1 << 20, 200
 # What a raw day was made of; `exists` without a mark is a folder that somebody filled by hand.
 READ_RAW = """
 import json, pathlib, sys
@@ -146,6 +151,8 @@ def check(arguments: argparse.Namespace) -> Own:
         raise usage(
             f"--target and --{labels} are both given", f"one of them: the column in --{labels} beside the key counts"
         )
+    for option, path in own.files.items():
+        require_columns(path, options(arguments, ("key",) if option == "target" else COLUMNS))
     return own
 
 
@@ -228,6 +235,34 @@ def require_readable(path: Path, option: str) -> None:
         )
     if not os.access(path, os.R_OK):
         raise usage(f"{option} {path} cannot be read by you", "a file that you can read")
+
+
+def require_columns(path: Path, named: Iterable[str]) -> None:
+    """Errors: AirflowMlError if a file lacks a column that is `named`, such as `--target=churned`.
+
+    A name is only looked for in the first line of a plain file. All else the stage sees, once its image is built.
+    """
+    line = first_line(path)
+    columns = re.split(r'[,;|\t"]+', line)
+    for option, _, name in (one.partition("=") for one in named):
+        if line and name not in line.replace('""', '"'):
+            raise usage(
+                f"{path} has no column {name!r}, which {option} names{nearest(name, columns)}",
+                f"a name of its first line: {line[:SHOWN_HEADER]}{'...' * (len(line) > SHOWN_HEADER)}",
+                "correct the name, or remove the lines before the header",
+            )
+
+
+def first_line(path: Path) -> str:
+    """The first line of a file of text in UTF-8; empty if it is none, such as one that is compressed, or Parquet."""
+    with path.open("rb") as file:
+        line = file.readline(LONGEST_HEADER)
+    try:
+        text = line.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        return ""
+    # Other formats begin with control characters; so does UTF-16, for half of its bytes are 0.
+    return text if text.replace("\t", " ").isprintable() and len(line) < LONGEST_HEADER else ""
 
 
 def options(arguments: argparse.Namespace, names: tuple[str, ...]) -> list[str]:

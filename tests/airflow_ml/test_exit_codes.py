@@ -20,6 +20,7 @@ WRONG = (
     ("own", "--data"),
     ("own --data=nothing.csv --target=x", "--data nothing.csv does not exist"),
     ("own --data=README.md", "nothing says what to predict"),
+    ("own --data=README.md --target=x", "README.md has no column 'x'"),
     ("up now", "unknown argument 'now'"),
     ("down now", "unknown argument 'now'"),
     ("clean now", "unknown argument 'now'"),
@@ -63,7 +64,7 @@ WRONG = (
 )
 # What needs an engine, and the code that its help gives for work that cannot be done.
 WITHOUT_ENGINE = (
-    ("run", 1), ("up", 1), ("own --data=README.md --target=x", 1), ("engine", 1), ("new-stage columns", 1),
+    ("run", 1), ("up", 1), ("own --data=README.md --target=airflow-ml", 1), ("engine", 1), ("new-stage columns", 1),
     ("status", 1), ("doctor", 1), ("models", 1), ("logs predict", 1), ("alerts", 1), ("backup", 1),
     ("test-stage training", 1), ("notebook", 1), ("mlflow-client", 1), ("rotate registry_key", 1),
     ("lineage raw/2026-11-21", 3), ("explain 2026-11-21 T1", 3),

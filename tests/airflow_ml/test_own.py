@@ -1,6 +1,7 @@
 """Own data: arguments are checked before anything starts, no other raw day is replaced, who promotes a model."""
 
 import argparse
+import gzip
 import json
 import shlex
 from pathlib import Path
@@ -97,6 +98,48 @@ def test_what_the_values_do_not_show_is_passed_to_the_draft() -> None:
     assert own.draft_facts(parse(line)) == [
         *("--target-column=churned", "--key=id", "--key=day", "--weight=drawn", "--missing=-", "--delimiter=;")
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("--data my.csv --target churnd", "my.csv has no column 'churnd', which --target names; did you mean churned?"),
+        ("--data my.csv --target churned --key id --key ident", "no column 'ident', which --key names"),
+        ("--data my.csv --target churned --entity customer", "which --entity names\n       expected: a name of its"),
+        ("--data my.csv --target churned --weight w", "its first line: id,churned\n"),
+        ("--data my.csv --labels other.csv --key id", "other.csv has no column 'id', which --key names\n"),
+        ("--data marked.csv --target Grösse", "did you mean Größe?"),
+    ],
+)
+def test_name_that_is_not_in_the_first_line_is_refused_before_anything_is_built(
+    line: str, found: str, folder: Path
+) -> None:
+    (folder / "other.csv").write_text("code;y\n1;yes\n")
+    (folder / "marked.csv").write_bytes('"Größe"\ty\r\n1\t2\r\n'.encode("utf-8-sig"))
+    with pytest.raises(AirflowMlError) as caught:
+        own.check(parse(line))
+    assert found in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+HEADERS = {
+    "compressed": gzip.compress(b"id,churned\n1,yes\n"),
+    "Parquet": b"PAR1\x15\x04\x15\x10\n",
+    "another encoding": "id;größe\n".encode("latin-1"),
+    "UTF-16": "id,churned\n".encode("utf-16"),
+    "UTF-16 without a mark": "id,churned\n".encode("utf-16-le"),
+    "nothing": b"",
+    "an empty line": b"\nid,churned\n",
+    "carriage returns alone": b"id,churned\r1,yes\r",
+    "a very long line": b"id," * 1_000_000,
+    "a name with quotes": b'"size ""y""",y\n',
+}
+
+
+@pytest.mark.parametrize("kind", HEADERS)
+def test_header_that_is_not_read_here_is_left_to_the_stage(kind: str, folder: Path) -> None:
+    (folder / "my.csv").write_bytes(HEADERS[kind])
+    assert own.check(parse("--data my.csv --target 'size \"y\"'")).data == Path("my.csv")
 
 
 @pytest.mark.usefixtures("folder")
