@@ -30,7 +30,7 @@ from airflow_ml.common import (
     try_docker,
 )
 from airflow_ml.data import DATA_FOLDER, Data, load_data, require_data, run_in_base
-from airflow_ml.make_env import NEW_KEY
+from airflow_ml.make_env import NEW_KEY, unknown_settings
 from airflow_ml.nodes import check_here, check_node, nodes_of, what_is_wrong
 from airflow_ml.text_table import aligned, size_text
 
@@ -54,6 +54,12 @@ class Finding:
     what: str
     text: str
     do: str = ""
+    is_warning: bool = False
+
+    @property
+    def level(self) -> str:
+        """The word in front of its line."""
+        return "wrong" if self.do else "warning" if self.is_warning else "fine"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run every check, and print what it found."""
     findings = list(examine())
-    print("\n".join(aligned([("wrong" if found.do else "fine", found.what, found.text) for found in findings])))
+    print("\n".join(aligned([(found.level, found.what, found.text) for found in findings])))
     # One cause may stop several services.
     wrong = dict.fromkeys(found.do for found in findings if found.do)
     print("\n" + ("\n".join(f"do: {do}" for do in wrong) if wrong else "Nothing is wrong."))
@@ -73,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 def examine() -> Iterator[Finding]:
     """The findings of all checks; without an engine those that need none."""
     yield environment(ROOT / ".env", ROOT / ".env.example")
+    yield from unread(ROOT / ".env")
     try:
         info: dict[str, Any] = json.loads(try_docker("info", "--format", "{{json .}}").stdout)
         if not info.get("ServerVersion"):
@@ -101,6 +108,12 @@ def environment(path: Path, example: Path) -> Finding:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         return Finding(".env", "can be read by others, and holds passwords", f"chmod 600 {path}")
     return keys(read_env(path))
+
+
+def unread(path: Path) -> Iterator[Finding]:
+    """A warning on each setting that nothing reads: it may be misspelt, or be one of another version."""
+    for sentence in unknown_settings(path) if path.exists() else ():
+        yield Finding(".env", sentence, is_warning=True)
 
 
 def keys(found: Mapping[str, str]) -> Finding:

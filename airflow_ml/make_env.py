@@ -8,6 +8,7 @@ with gets its first, with a comma behind it: what has no signature stays valid u
 
 import base64
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from airflow_ml.common import (
     ROOT,
     AirflowMlError,
     env_line,
+    nearest,
     only_change,
     read_env,
     setting_of,
@@ -156,6 +158,19 @@ def give_first_key(target: Path) -> None:
         print(f"==> {target} has its first {SIGNING}: `make up` signs what is in MLflow", file=sys.stderr)
 
 
+def unknown_settings(path: Path) -> list[str]:
+    """A sentence on each setting `ML_...` of an environment file that nothing reads, with the nearest one.
+
+    The example names what can be set, some of it in comments; compose's files name what is optional.
+    """
+    texts = [file.read_text(encoding="utf-8") for file in path.parent.glob("docker-compose*.yml")]
+    known = set(re.findall(r"\$\{?(ML_\w+)", "\n".join(texts)))
+    known.update(re.findall(r"^(?:# ?)?(ML_\w+)=", (path.parent / ".env.example").read_text(encoding="utf-8"), re.M))
+    given = names_in(path.read_text(encoding="utf-8").splitlines())
+    unknown = sorted(name for name in given - known if name.startswith("ML_"))
+    return [f"nothing reads {name}{nearest(name, known)}" for name in unknown]
+
+
 def make_env(root: Path = ROOT) -> None:
     """Write `.env`, or add new settings to the one that exists."""
     with only_change(root):
@@ -166,6 +181,8 @@ def _make_env(root: Path) -> None:
     target = root / ".env"
     example = (root / ".env.example").read_text(encoding="utf-8").splitlines()
     if target.exists():
+        for sentence in unknown_settings(target):
+            print(f"    warning: {target}: {sentence}", file=sys.stderr)
         add_new_settings(target, [line.replace(TO_FILL_IN, "") for line in example])
         return give_first_key(target)
     data = os.environ.get("ML_DATA", "data")

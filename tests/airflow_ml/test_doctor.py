@@ -83,6 +83,18 @@ def test_settings_are_complete_and_private(text: str | None, mode: int, do: str,
     assert bool(found.do) == bool(do)
 
 
+def test_setting_that_nothing_reads_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`ML_RESONS=3` was ignored in silence."""
+    (tmp_path / ".env.example").write_text("ML_REASONS=0\n")
+    (tmp_path / ".env").write_text("ML_RESONS=3\n")
+    monkeypatch.setattr(doctor, "examine", lambda: doctor.unread(tmp_path / ".env"))
+    assert doctor.run(argparse.Namespace()) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed == "warning .env nothing reads ML_RESONS; did you mean ML_REASONS? Nothing is wrong."
+
+
 def test_port_of_another_program_is_found() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

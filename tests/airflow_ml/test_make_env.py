@@ -80,6 +80,34 @@ def test_whole_file_is_left_alone(environment: Path) -> None:
     assert environment.read_bytes() == before
 
 
+def test_setting_that_nothing_reads_is_named_with_the_nearest_one(
+    environment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_env.make_env(environment.parent)
+    text = environment.read_text() + "ML_RESONS=3\n# ML_PARALELISM=1\nPATH=/bin\n"
+    environment.write_text(text)
+    capsys.readouterr()
+    make_env.make_env(environment.parent)
+    assert capsys.readouterr().err == (
+        f"    warning: {environment}: nothing reads ML_RESONS; did you mean ML_REASONS?\n"
+    )
+    assert environment.read_text() == text
+
+
+def test_every_setting_that_docs_or_compose_name_is_known(environment: Path) -> None:
+    """Those that are optional, and those that another version of `.env` has in a comment, are no mistakes."""
+    example = environment.parent / ".env.example"
+    example.write_text(example.read_text() + "# ML_OPTIONAL=1\n")
+    for file in ROOT.glob("docker-compose*.yml"):
+        (environment.parent / file.name).write_text(file.read_text())
+    docs = "\n".join((ROOT / "docs" / name).read_text() for name in ("use.md", "operate.md", "scale.md"))
+    named = re.findall(r"^(ML_\w+)=", docs, re.MULTILINE)
+    assert {"ML_OTLP_ENDPOINT", "ML_OPENLINEAGE_URL", "ML_ENGINE"} <= {*named}
+    images = ["ML_AIRFLOW_IMAGE", "ML_ENGINE_PROXY_IMAGE", "ML_MLFLOW_IMAGE", "ML_REPORTS_IMAGE"]
+    environment.write_text("".join(f"{name}=x\n" for name in ("ML_OPTIONAL", *named, *images)))
+    assert make_env.unknown_settings(environment) == []
+
+
 def test_setting_that_was_taken_out_by_a_comment_gets_its_default(environment: Path) -> None:
     """The example has the only default; without the line compose would refuse to start."""
     make_env.make_env(environment.parent)
