@@ -10,7 +10,6 @@ import argparse
 import json
 import re
 import shutil
-import socket
 import stat
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -199,17 +198,10 @@ def ports(info: dict[str, Any]) -> Iterator[Finding]:
     ours = bool({"api-server", "mlflow", "reports"} & up)
     for setting, page in PORTS.items():
         port = int(texts[setting])
-        taken = not ours and is_taken(port)
+        taken = not ours and stack.is_taken(port)
         do = f"set {setting} in .env to a port that is free" if taken else ""
         state = "belongs to another program" if taken else "is ours" if ours else "is free"
         yield Finding(f"port {port}", f"{state}, for {page}", do)
-
-
-def is_taken(port: int) -> bool:
-    """Whether a program listens on a port of this machine."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
-        one.settimeout(1)
-        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 def data_folder(info: dict[str, Any]) -> Iterator[Finding]:

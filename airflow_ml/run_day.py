@@ -104,9 +104,10 @@ def train_and_score(airflow: Airflow, trained: str, scored: str) -> dict[str, Re
 
 
 def connect() -> Airflow:
-    """The Airflow of this installation. Errors: AirflowMlError if its password is not known."""
+    """The Airflow of this installation. Errors: AirflowMlError if its password is not known, or it does not run."""
     if not (password := settings().get("ML_ADMIN_PASSWORD")):
         raise AirflowMlError(".env has no ML_ADMIN_PASSWORD, the password of Airflow's account admin", do="make up")
+    stack.require_pages("airflow")
     return Airflow(stack.pages()["airflow"], password)
 
 

@@ -2,8 +2,10 @@
 
 import argparse
 import base64
+import http.client
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -43,6 +45,23 @@ def pages() -> dict[str, str]:
     return {name: f"http://localhost:{found[f'ML_{name.upper()}_PORT']}" for name in ("airflow", "mlflow", "reports")}
 
 
+def is_taken(port: int) -> bool:
+    """Whether a program listens on a port of this machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
+        one.settimeout(1)
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def require_pages(*names: str) -> None:
+    """Errors: AirflowMlError if nothing listens at one of these pages, so that nobody waits for an answer.
+
+    On Kubernetes a page has its port, and no service of compose.
+    """
+    ports = {name: pages()[name].rpartition(":")[2] for name in names}
+    if silent := [pages()[name] for name, port in ports.items() if not (port.isdecimal() and is_taken(int(port)))]:
+        raise AirflowMlError(f"nothing listens at {', '.join(silent)}: the stack does not run", do="make up")
+
+
 def runs_page(mlflow: str, model: str) -> str:
     """The page of MLflow with the runs of a model; the list of experiments where MLflow does not name its own yet."""
     query = urllib.parse.urlencode({"experiment_name": model})
@@ -53,7 +72,7 @@ def runs_page(mlflow: str, model: str) -> str:
             page = mlflow_page(mlflow, f"experiments/{found['experiment_id']}/runs")
             # MLflow refuses the key of a view that it does not have.
             return page + (VIEW if VIEW_TAG in [tag["key"] for tag in found.get("tags", [])] else "")
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
         return mlflow_page(mlflow, "experiments")
 
 
@@ -82,9 +101,10 @@ def addresses() -> list[str]:
 def show_addresses(arguments: argparse.Namespace) -> int:
     """Prints the addresses of Airflow, MLflow and the reports on this machine.
 
-    Exit codes: 0 printed; 2 wrong usage.
+    Exit codes: 0 printed; 1 printed, but nothing listens at one of them; 2 wrong usage.
     """
-    print("\n".join(addresses()))
+    print("\n".join(addresses()), flush=True)
+    require_pages(*pages())
     return 0
 
 

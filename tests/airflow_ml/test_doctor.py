@@ -98,8 +98,8 @@ def test_setting_that_nothing_reads_is_a_warning(
 def test_port_of_another_program_is_found() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert doctor.is_taken(port)
-    assert not doctor.is_taken(port)
+        assert stack.is_taken(port)
+    assert not stack.is_taken(port)
 
 
 def test_port_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

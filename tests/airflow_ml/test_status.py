@@ -1,10 +1,13 @@
 """What status, models and logs show, from what compose, Airflow and the registry answer."""
 
 import argparse
+import socket
+import subprocess
 from typing import Any
 
 import pytest
-from airflow_ml import logs, models, stack, status
+from airflow_ml import __main__ as cli
+from airflow_ml import doctor, logs, models, run_day, stack, status
 from airflow_ml.common import AirflowMlError
 from airflow_ml.stack import Service
 from airflow_ml.text_table import time_text
@@ -158,6 +161,32 @@ def test_lines_of_a_dag_cannot_be_followed(known: list[str], monkeypatch: pytest
     with pytest.raises(AirflowMlError, match=r"'predict' is none.*\n.*\n +do: ./airflow-ml logs predict") as error:
         logs.run(parser.parse_args(["predict", "--follow"]))
     assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["logs", "predict"], ["logs", "scheduler"], ["backfill", "2026-10-01", "2026-10-02"], ["open"], ["models"]],
+)
+@pytest.mark.parametrize("port", ["closed", "80a"])
+def test_stack_that_does_not_run_is_named_without_waiting_for_an_answer(
+    words: list[str], port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`logs` took 15 s, and `open` printed addresses that nobody answers."""
+    if port == "closed":
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = str(server.getsockname()[1])
+    for name in doctor.PORTS:
+        monkeypatch.setenv(name, port)
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "airflow-ml-of-nobody")
+    monkeypatch.setattr(stack, "services", list)
+    monkeypatch.setattr(models, "try_docker", lambda *_: subprocess.CompletedProcess([], 1, "", "no such network"))
+    monkeypatch.setattr(run_day, "settings", lambda: {"ML_ADMIN_PASSWORD": "secret"})
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waits for an answer"))
+    assert cli.main(words) == 1
+    printed = capsys.readouterr()
+    assert "does not run" in printed.err
+    assert "do: make up" in printed.err
+    assert (f"http://localhost:{port}" in printed.out) is (words == ["open"])
 
 
 def test_disk_that_is_almost_full_is_named() -> None:
