@@ -106,7 +106,7 @@ def restore_all(folder: Path, index: Mapping[str, Any]) -> None:
         take_rules(folder, undo)
         # Only from here on compose has the settings that were checked: before, it could name what belongs to others.
         undo.callback(remove, data)
-        accept_unsigned(folder)
+        accept_unsigned(folder, undo)
         machine.images()
         require_postgres(index)
         # With Airflow's, so before the marker: without its file compose does not make the containers, nor the volumes.
@@ -128,7 +128,7 @@ def replace_databases(folder: Path, index: Mapping[str, Any]) -> None:
         require_readable(folder, image)
         remove_databases(folder)
         undo.callback(remove_databases, folder)
-        accept_unsigned(folder)  # not before: until then what is here is signed
+        accept_unsigned(folder, undo)  # not before: until then what is here is signed
         fill_databases(folder, do=AGAIN)
         undo.pop_all()
 
@@ -226,11 +226,13 @@ def fits(ours: str, theirs: str, key: str) -> bool:
     return ours.rstrip(",") == theirs.rstrip(",") or (key == SIGNING and not theirs)
 
 
-def accept_unsigned(folder: Path) -> None:
-    """Have `up` sign what is in a backup that was taken before everything was signed."""
+def accept_unsigned(folder: Path, undo: contextlib.ExitStack) -> None:
+    """Have `up` sign what is in a backup that was taken before everything was signed, and nothing of another one."""
     ours, theirs = (read_env(path).get(SIGNING, "") for path in (OURS, folder / SETTINGS))
-    if (not theirs or theirs.endswith(",")) and not ours.endswith(","):
-        change_settings(OURS, {SIGNING: f"{ours},"})
+    key = ours.rstrip(",") + ("," if not theirs or theirs.endswith(",") else "")
+    if key != ours:
+        undo.callback(change_settings, OURS, {SIGNING: ours})
+        change_settings(OURS, {SIGNING: key})
 
 
 def take_settings(folder: Path) -> None:

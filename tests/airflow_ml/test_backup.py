@@ -120,7 +120,8 @@ def test_backup_with_another_key_is_refused(key: str, tmp_path: Path, monkeypatc
     ("ours", "theirs", "after"),
     [
         ("v2.X", "v2.X", "v2.X"),
-        ("v2.X,", "v2.X", "v2.X,"),
+        ("v2.X,", "v2.X", "v2.X"),
+        ("v2.X,v2.W,", "v2.X,v2.W", "v2.X,v2.W"),
         ("v2.X", "v2.X,", "v2.X,"),
         ("v2.X,", "v2.X,", "v2.X,"),
         ("v2.X", "", "v2.X,"),
@@ -128,19 +129,34 @@ def test_backup_with_another_key_is_refused(key: str, tmp_path: Path, monkeypatc
         ("v2.X,v2.W", "", "v2.X,v2.W,"),
     ],
 )
-def test_backup_of_before_the_first_signature_is_restored_twice(
+def test_backup_decides_whether_what_is_not_signed_is_accepted(
     ours: str, theirs: str, after: str, engine: "Engine"
 ) -> None:
-    """After a restore that failed, and after `make up`, the same command was refused: "another ML_REGISTRY_KEY"."""
+    """A comma that was left of another backup had `up` sign what is in this one, forged events among it.
+
+    After a restore that failed, and after `make up`, the same command was refused: "another ML_REGISTRY_KEY".
+    """
     (engine.folder / "env").write_text(f"ML_REGISTRY_KEY={theirs}\n")
     engine.index()
     restore.OURS.write_text(f"ML_REGISTRY_KEY={ours}\n")
     engine.fails = "--dbname=mlflow"
     with pytest.raises(AirflowMlError, match="it failed"):
         engine.restore()
+    assert read_env(restore.OURS)["ML_REGISTRY_KEY"] == ours
     engine.fails = "none of them"
     assert engine.restore() == 0
     assert read_env(restore.OURS)["ML_REGISTRY_KEY"] == after
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("v2.X", ""), ("v2.X,", "v2.X"), ("v2.X", "v2.X,")])
+def test_restore_that_fails_leaves_the_settings_as_they_were(ours: str, theirs: str, engine: "Engine") -> None:
+    (engine.folder / "env").write_text(f"ML_REGISTRY_KEY={theirs}\n")
+    engine.index()
+    restore.OURS.write_text(f"ML_REGISTRY_KEY={ours}\n")
+    engine.fails = "up --no-start"
+    with pytest.raises(AirflowMlError, match="the stack could not be made"):
+        engine.restore(databases=False)
+    assert restore.OURS.read_text() == f"ML_REGISTRY_KEY={ours}\n"
 
 
 def test_key_accepts_nothing_unsigned_before_the_databases_are_removed(engine: "Engine") -> None:
@@ -220,8 +236,8 @@ class Engine:
         """How many commands have the words."""
         return sum(words in command for command in self.commands)
 
-    def restore(self) -> int:
-        return restore.run(argparse.Namespace(folder=self.folder, databases=True))
+    def restore(self, *, databases: bool = True) -> int:
+        return restore.run(argparse.Namespace(folder=self.folder, databases=databases))
 
 
 @pytest.fixture
@@ -239,7 +255,8 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     for module in (common, stack, backup):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(machine, "images", lambda: None)
-    for name in ("make_env", "write_secrets"):
+    monkeypatch.setattr(restore, "try_docker", made.run)
+    for name in ("make_env", "write_secrets", "remove_secrets"):
         monkeypatch.setattr(restore, name, lambda: None)
     for module in (restore, stack):
         monkeypatch.setattr(module, "compose", made.compose)
