@@ -92,12 +92,14 @@ def _lead(meeting: Path, args: Namespace) -> Seen:
     try:
         _write(meeting / COUNT, "0")
         if args.meet:
+            do = "run the same command on the other host meanwhile"
             log.info("waiting for another host, which runs the same command")
         else:
+            do = "read what the other process of this host has written above, or raise --wait"
             same = ["-m", "stagekit.check_storage", "--meet", meeting.name, "--changes", str(args.changes)]
             command = [sys.executable, *same, "--data-dir", str(args.data_dir)]
             other = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _wait_for(meeting / JOINED, args.wait, "nobody joined", do="run the same command on the other host meanwhile")
+        _wait_for(meeting / JOINED, args.wait, "nobody joined", do)
         _write(meeting / BEGUN, "")
         ours = _change(meeting, args.changes)
         theirs = Seen(**json.loads(_wait_for(meeting / SEEN, args.wait, "the other process did not end")))

@@ -61,7 +61,7 @@ def test_lock_that_both_sides_get_is_refused(
 @pytest.mark.parametrize(
     ("folder", "arguments", "code", "message"),
     [
-        (".", ["--meet", "monday"], 1, "nobody joined"),
+        (".", ["--meet", "monday"], 1, "run the same command on the other host"),
         ("/no/such/folder", [], 2, "there is no folder /no/such/folder"),
     ],
 )
@@ -70,6 +70,17 @@ def test_check_that_cannot_be_made_is_no_success(
 ) -> None:
     assert check(tmp_path / folder, *arguments, wait="1") == code
     assert message in capsys.readouterr().err
+
+
+def test_process_that_the_check_starts_itself_is_not_looked_for_on_another_host(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/true")
+    assert check(tmp_path, wait="1") == 1
+    message = capsys.readouterr().err
+    assert "nobody joined" in message
+    assert "other host" not in message
+    assert_clean(tmp_path)
 
 
 def test_word_is_no_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
