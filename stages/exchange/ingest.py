@@ -27,7 +27,11 @@ def ingest(args: Namespace) -> Mapping[str, Any]:
     queries = _given({DATA: args.query, TARGET: args.target_query})
     objects = _given({DATA: args.object, TARGET: args.target_object})
     if (args.query and args.target_object) or (args.object and args.target_query):
-        raise UsageError("data and target come from two places", expected="two queries, or two objects", do="do so")
+        raise UsageError(
+            "data and target come from two places",
+            expected="two queries, or two objects",
+            do="name --query with --target-query, or --object with --target-object",
+        )
     one_of(("--query or --target-query", queries), ("--object or --target-object", objects))
     sources = queries or objects
     connection = read_connection(args.connection)

@@ -17,6 +17,7 @@ from tests.images.exchange_lab import BUCKET, DS, PASSWORD, SECRET_KEY, Lab, ser
 from tests.images.proxy_lab import Proxy
 
 LATER, OWN_DAY = "2026-11-22", "2026-12-10"
+LABELS_LATER = "Labels that come later need a Dag of their own"
 FEED = """
 CREATE TABLE feed (id text, day date, amount numeric(10,2), n bigint, x double precision, ok boolean, at timestamptz);
 INSERT INTO feed VALUES
@@ -235,14 +236,19 @@ def test_labels_that_come_later_are_deliveries_and_none_yet_is_no_error(lab: Lab
     data = ["--connection=shop", "--query=SELECT * FROM sales WHERE day = $1 ORDER BY id", labels]
     done = lab.ingest(*data, ds=ds)
     assert done.line["rows"] == {"data": 300}
-    assert f"no labels yet: the query for target gives no rows for {ds}" in done.log
+    assert f"WARNING exchange ingest: no labels yet: the query for target gives no rows for {ds}" in done.log
+    assert f"the day is taken in without them. {LABELS_LATER}" in done.log
     assert lab.data.mark(f"incoming/{ds}")["outputs"].keys() == {"data"}
     take_in = ["preprocessing", "import", f"--ds={ds}", "--incoming", "--schema=/data/sales.json"]
     lab.data.stage(*take_in)
     delivered = []
     for known in (0, 200, 200, 300):
         lab.sql(f"DELETE FROM frauds; INSERT INTO frauds SELECT id, day, n % 2 FROM sales WHERE n <= {known}")
-        assert lab.ingest("--connection=shop", labels, ds=ds).line["rows"] == ({"target": known} if known else {})
+        done = lab.ingest("--connection=shop", labels, ds=ds)
+        assert done.line["rows"] == ({"target": known} if known else {})
+        # Labels that are asked for alone are asked for again.
+        assert "WARNING" not in done.log
+        assert ("INFO exchange ingest: no labels yet" in done.log) is (known == 0)
         delivery = ["preprocessing", "import-target", f"--ds={ds}", "--incoming"]
         done = lab.data.stage(*delivery, code=0 if known else 4)
         delivered.append(done.line.get("file"))
@@ -259,7 +265,10 @@ def test_target_object_that_is_not_there_yet_is_no_error(lab: Lab) -> None:
     lab.put(f"late/{ds}.csv", "id\n1\n")
     done = lab.ingest("--connection=store", f"--object=s3://{BUCKET}/late/{{ds}}.csv", later, ds=ds)
     assert done.line["objects"].keys() == {"data"}
-    assert lab.ingest("--connection=store", later, ds=ds).line["objects"] == {}
+    assert "WARNING exchange ingest: no labels yet: " in done.log
+    assert LABELS_LATER in done.log
+    done = lab.ingest("--connection=store", later, ds=ds)
+    assert (done.line["objects"], "WARNING" in done.log) == ({}, False)
     lab.put(f"late/{ds}-target.csv", "id,y\n1,1\n")
     lab.ingest("--connection=store", later, ds=ds)
     assert lab.data.mark(f"incoming/{ds}")["outputs"].keys() == {"data", "target"}

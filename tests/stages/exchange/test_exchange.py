@@ -4,11 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stagekit import NotReady
 from stagekit.publication import Publication
 
 from exchange import main
-from ingest import _require_only_labels_missing
 
 DS = "2026-11-21"
 SCORES = "id,prediction,probability_0,probability_1\n1,0,0.9,0.1\n"
@@ -23,7 +21,7 @@ WRONG = {
     "two sources": (["ingest", "--connection=shop", "--query=SELECT $1", "--object=s3://ab/{ds}"], "both are given"),
     "a query and an object": (
         ["ingest", "--connection=shop", "--query=SELECT $1", "--target-object=s3://ab/{ds}"],
-        "data and target come from two places",
+        "do: name --query with --target-query, or --object with --target-object",
     ),
     "one object for all days": (["ingest", "--connection=shop", "--object=s3://ab/x.csv"], "the same for each day"),
     "no --snapshot": (
@@ -59,19 +57,6 @@ def test_export_to_one_object_for_all_days_is_refused_and_has_no_snapshot(
     errors = capfd.readouterr().err
     assert "the same for each day" in errors
     assert "--snapshot" not in errors
-
-
-@pytest.mark.parametrize(("names", "level"), [(["data", "target"], "WARNING"), (["target"], "INFO")])
-def test_day_that_is_taken_in_without_its_labels_says_what_later_ones_need(
-    names: list[str], level: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    missing, sources = NotReady("no rows", expected="rows", do="wait"), dict.fromkeys(names, "SELECT $1")
-    with caplog.at_level("INFO"):
-        _require_only_labels_missing("target", missing, sources)
-    (record,) = caplog.records
-    assert (record.levelname, "a Dag of their own" in record.message) == (level, level == "WARNING")
-    with pytest.raises(NotReady):
-        _require_only_labels_missing("data", missing, sources)
 
 
 def publish(root: Path, text: str = SCORES, rows: int = 1) -> None:
