@@ -6,6 +6,7 @@ texts have one form. Amounts and counts crowd at small values, ages have many ro
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import sqrt
 
 import polars as pl
@@ -13,7 +14,7 @@ import polars as pl
 from column_choice import Choice
 from column_values import Column
 from draft_keys import is_named_like_a_key
-from readings import INTEGER, NUMBER, TEXT
+from readings import INTEGER, NUMBER, TEXT, Reading
 
 # Fewer different values are categories. Without a name like customer_id it takes more of them.
 LEAST_VALUES, LEAST_UNNAMED = 50, 1000
@@ -26,26 +27,48 @@ MOST_UNEVEN = 0.1
 # The distance of Kolmogorov and Smirnov, times the root of the number of values, that one of a hundred samples exceeds
 # whose values are evenly spread.
 KOLMOGOROV = 1.63
+# At the beginning of sorted identifiers, steps and rows of a value are at most so many times those of all, or a share.
+MOST_UNLIKE = 1.5
 
 
-def signs_of_an_identifier(column: Column, choice: Choice) -> str:
-    """What the values show if they seem to identify something; empty if they do not, or if `choice` warns of them."""
-    least = LEAST_VALUES if is_named_like_a_key(column.name) else LEAST_UNNAMED
+@dataclass(frozen=True)
+class Signs:
+    """What the values show of an identifier. `are_clear`: the column is named like a key too, so it is one."""
+
+    text: str
+    are_clear: bool
+
+
+def signs_of_an_identifier(column: Column, choice: Choice) -> Signs | None:
+    """What the values show if they seem to identify something; None if they do not, or if `choice` warns of them."""
+    is_named = are_clear = is_named_like_a_key(column.name)
     different = column.most_distinct
+    least = LEAST_VALUES if is_named else LEAST_UNNAMED
     if choice.warnings or different < least or column.readable > MOST_ROWS * different:
-        return ""
+        return None
     counts = {text.strip(): count for text, count in column.values.counts.items() if text not in column.known.counts}
     form = _form_of_texts(counts) if choice.reading is TEXT else ""
     if choice.reading in (INTEGER, NUMBER):
         numbers = choice.reading.values(pl.Series([*counts], dtype=pl.String)).cast(pl.Float64).to_list()
         by_number = dict(zip(numbers, counts.values(), strict=True))
-        if column.distinct is not None or not _is_sorted(numbers):
-            form = _form_of_numbers(by_number, are_all=column.distinct is not None)
-        # The first numbers of a sorted file say nothing of how the others are spread.
-        elif is_named_like_a_key(column.name) and not any(number % 1 for number in numbers):
-            form = "are whole numbers in order"
+        form = _form_of_numbers(by_number, are_all=column.distinct is not None)
+        if column.distinct is None and _is_sorted(numbers):
+            # The first numbers alone say nothing of how the others are spread.
+            are_clear = is_named and form != "" and _are_like_the_others(by_number, column, choice.reading)
+            are_whole = not any(number % 1 for number in numbers)
+            form = "are whole numbers in order" + ", in even steps" * are_clear if is_named and are_whole else ""
     about = f"{different:,}" if column.distinct is not None else f"about {float(f'{different:.2g}'):,.0f}"
-    return form and f"{about} different values in {column.readable:,} rows {form}"
+    return Signs(f"{about} different values in {column.readable:,} rows {form}", are_clear) if form else None
+
+
+def _are_like_the_others(counts: Mapping[float, int], column: Column, reading: Reading) -> bool:
+    """Whether the first numbers of a sorted column lie as close to each other, and have as many rows, as all."""
+    ends = next(fit.extremes for fit in column.fits if fit.reading is reading)
+    # Codes such as 999 have no part in the ends: there are none if all values are codes.
+    width, different = (ends.greatest or 0) - (ends.least or 0), column.most_distinct
+    steps = (max(counts) - min(counts)) / len(counts), width / different
+    rows = sum(counts.values()) / len(counts), column.readable / different
+    return all(max(pair) <= MOST_UNLIKE * min(pair) for pair in (steps, rows))
 
 
 def _form_of_texts(counts: Mapping[str, int]) -> str:

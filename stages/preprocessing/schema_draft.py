@@ -17,7 +17,7 @@ from draft_keys import is_named_like_a_key, made_up_name
 from draft_roles import describe_target, warnings_on_weight
 from file_look import Facts, FileLook, Head, JoinedPairs, LabelPairs
 from free_text import may_become_free_text
-from identifiers import signs_of_an_identifier
+from identifiers import Signs, signs_of_an_identifier
 from key_match import KeyHashes, KeyMatch
 from look_alikes import look_alikes
 from readings import BOOLEAN, INTEGER, TEXT, TIMES, Reading, field_document
@@ -128,7 +128,7 @@ class Drafting:
         self._key: list[str] = []
         self._entity = facts.entity
         # What the values of columns show that seem to identify something.
-        self._identifying: dict[str, str] = {}
+        self._identifying: dict[str, Signs] = {}
         self._made_up: dict[str, Any] | None = None
         self._key_reason = ""
         # Says which rows a target in a file of its own lacks; empty if there are none.
@@ -217,12 +217,12 @@ class Drafting:
         return Draft(document, self._rows.rows, self.warnings)
 
     def _find_identifiers(self) -> None:
-        """Find the columns that identify something; the entity is one that is named like a key, if none is named."""
+        """Find the columns that identify something; the entity is one that clearly does, if none is named."""
         taken = (*self._key, self._entity, self._facts.weight, self._target.name if self._target else None)
         for name, column in self._columns.items():
             if name not in taken and (signs := signs_of_an_identifier(column, self._choices[name])):
                 self._identifying[name] = signs
-        found = [self._columns[name] for name in self._identifying if is_named_like_a_key(name)]
+        found = [self._columns[name] for name, signs in self._identifying.items() if signs.are_clear]
         complete = [column for column in found if column.repeats and column.readable == column.rows]
         if complete and self._entity is None:
             self._entity = max(complete, key=lambda column: (column.most_distinct, column.name)).name
@@ -263,11 +263,12 @@ class Drafting:
         name = self._entity
         if name not in self._identifying:
             return "as named"
+        why = f"named like a key, and its {self._identifying[name].text}"
         self.warnings.append(
             f"{name}: drafted as the entity, so all rows of a value train or all validate, and it is no feature: "
-            f"it is named like a key, and its {self._identifying[name]}; change its role in the schema if this is wrong"
+            f"it is {why}; change its role in the schema if this is wrong"
         )
-        return f"named like a key, and its {self._identifying[name]}"
+        return why
 
     def _role(self, column: Column, choice: Choice, why: list[str]) -> str:
         """The role of a column that is neither key nor entity nor target; adds the reasons and the warnings."""
@@ -289,8 +290,8 @@ class Drafting:
             reason = (
                 f"named like a key, and no value repeats in {column.filled:,} rows, so it says nothing of other rows"
             )
-        elif name in self._identifying and is_named_like_a_key(name):
-            why.append(f"its {self._identifying[name]}")
+        elif name in self._identifying and self._identifying[name].are_clear:
+            why.append(f"its {self._identifying[name].text}")
             reason = f"named like a key, and {why[-1]}, so it says nothing of new ones"
         if reason:
             why.append("ignored")
@@ -307,8 +308,8 @@ class Drafting:
             self._warn(name, alike, why)
         if name in self._identifying:
             sentence = (
-                f"its {self._identifying[name]}, as those of identifiers: if it is one, it says nothing of new ones, "
-                "so give it the role entity or ignore in the schema"
+                f"its {self._identifying[name].text}, as those of identifiers: if it is one, it says nothing of new "
+                "ones, so give it the role entity or ignore in the schema"
             )
             self._warn(name, sentence, why)
         if choice.reading is TEXT and column.most_distinct > MOST_CATEGORIES:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -350,7 +351,8 @@ IDENTIFIERS = {
     "member_no": ([f"m-{text}" for text in CUSTOMERS], "entity", "have the form 'm-#', # for digits"),
     "user id": (["" if n % 50 == 0 else text for n, text in enumerate(CUSTOMERS)], "ignore", "evenly spread from"),
     "patient": (MANY, "feature", "different values in 10,000 rows are evenly spread"),
-    "sorted_id": (sorted(MANY, key=int), "entity", "different values in 10,000 rows are whole numbers in order"),
+    "sorted_id": (sorted(MANY, key=int), "entity", "in 10,000 rows are whole numbers in order, in even steps"),
+    "descending no": (sorted(MANY, key=int, reverse=True), "entity", "are whole numbers in order, in even steps"),
     "device": ([f"D{int(text):05d}" for text in MANY], "feature", "have the form 'D#', # for digits"),
 }
 
@@ -390,6 +392,31 @@ def test_column_of_measured_values_is_no_identifier(day: Day, files: dict[str, P
     assert run.code == 0, run.log
     assert drafted(schema, name)["role"] == "feature"
     assert "different values in" not in run.log
+
+
+def in_order(draw: Callable[[], float], descending: bool = False) -> list[str]:
+    return [str(number) for number in sorted((int(draw()) for _ in range(20_000)), reverse=descending)]
+
+
+SORTED = {
+    "no_of_employees": in_order(lambda: CHANCE.lognormvariate(4, 1.5)),
+    "no of sales": in_order(lambda: CHANCE.lognormvariate(9, 2)),
+    "number": in_order(lambda: CHANCE.expovariate(1 / 50_000)),
+    "key figure": in_order(lambda: abs(CHANCE.gauss(0, 10_000))),
+    "credit_index": in_order(lambda: CHANCE.gauss(6000, 1000), descending=True),
+    "price index": in_order(lambda: CHANCE.lognormvariate(9, 2), descending=True),
+}
+
+
+@pytest.mark.parametrize("name", SORTED)
+def test_sorted_column_of_measured_values_stays_a_feature_and_is_named(
+    day: Day, files: dict[str, Path], name: str
+) -> None:
+    """Any whole numbers in order were ignored, or the entity, if the column was named like a key."""
+    run, schema = draft(day, files, table_of(SORTED[name], name, rows=20_000))
+    assert run.code == 0, run.log
+    assert drafted(schema, name)["role"] == "feature"
+    assert "in 20,000 rows are whole numbers in order, as those of identifiers" in run.log
 
 
 def test_entity_that_is_named_is_the_only_one(day: Day, files: dict[str, Path]) -> None:
