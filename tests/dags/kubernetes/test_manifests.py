@@ -34,7 +34,7 @@ DEPLOY = ROOT / "deploy" / "kubernetes"
 LABEL = "app.kubernetes.io/name"
 KUBECTL = Path(sys.executable).parent / "kubectl"
 VALUES = yaml.safe_load((DEPLOY / "values.yaml").read_text())
-ENVIRONMENT = {one["name"]: one["value"] for one in VALUES["env"]}
+ENVIRONMENT: dict[str, str] = VALUES["settings"]
 # What compose gives Airflow and the values do not: what the chart sets itself, its secrets, the engine's address.
 NOT_IN_VALUES = {
     "AIRFLOW__CORE__EXECUTOR",
@@ -235,6 +235,20 @@ def test_chart_gets_every_setting_that_compose_gives() -> None:
     assert {name: str(compose[name]) for name in same & set(ENVIRONMENT)} == {
         name: ENVIRONMENT[name] for name in same & set(ENVIRONMENT)
     }
+
+
+def test_file_of_yours_needs_only_the_settings_that_differ() -> None:
+    """Helm merges mappings and replaces lists."""
+    assert "env" not in VALUES
+    assert "range $name, $value := .Values.settings" in VALUES["extraEnv"]
+    assert {type(value) for value in ENVIRONMENT.values()} == {str}, "YAML reads 06:00 and 0 as numbers"
+
+
+def test_chart_is_set_for_the_version_of_airflow_in_the_image() -> None:
+    (wanted,) = re.findall(
+        r"^apache-airflow==(.+)$", (ROOT / "services" / "airflow" / "requirements.in").read_text(), re.MULTILINE
+    )
+    assert VALUES["airflowVersion"] == wanted, "do: change it in deploy/kubernetes/values.yaml"
 
 
 def test_defaults_are_those_of_the_example() -> None:
