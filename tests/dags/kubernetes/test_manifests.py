@@ -251,6 +251,18 @@ def test_chart_is_set_for_the_version_of_airflow_in_the_image() -> None:
     assert VALUES["airflowVersion"] == wanted, "do: change it in deploy/kubernetes/values.yaml"
 
 
+def test_no_client_chooses_the_address_by_which_its_logins_are_counted() -> None:
+    """Airflow's default, which compose has. The chart writes the other value into `airflow.cfg`."""
+    assert ENVIRONMENT["AIRFLOW__FAB__ENABLE_PROXY_FIX"] == "False"
+
+
+def test_api_server_gets_as_long_to_start_as_compose_gives_it() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["x-healthcheck"]
+    for service in ("apiServer", "scheduler"):
+        # The chart asks every 10 s.
+        assert f"{10 * VALUES[service]['startupProbe']['failureThreshold']}s" == compose["start_period"]
+
+
 def test_defaults_are_those_of_the_example() -> None:
     found = re.findall(r"^(\w+)=([^<\n]*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     shared = {name: value for name, value in found if name in ENVIRONMENT.keys() - OTHERS}
