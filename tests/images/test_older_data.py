@@ -83,7 +83,7 @@ def test_scored_day_is_made_again_explained_measured_and_shown(older: Older, dat
     predictions, model = f"predictions/{older.scored}/predictions.csv", f"models/{older.trained}"
     checked = command("lineage", predictions, "--check")
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    # The images of then are gone; a library of today may give other bytes.
+    # The images that made the data are gone; a library of today may give other bytes.
     again = command("rerun", predictions, "--images=locked")
     assert again.returncode in (SAME_BYTES, OTHER_BYTES), again.stdout + again.stderr
     assert f"predict of predictions/{older.scored}, in airflow-ml-prediction:" in again.stdout
@@ -95,7 +95,7 @@ def test_scored_day_is_made_again_explained_measured_and_shown(older: Older, dat
 
 
 def test_days_of_then_and_of_today_follow_each_other(older: Older, data: Data) -> None:
-    """The model of then scores a day of today, and a day of then trains a model of today."""
+    """An older model scores a day of today, and an older day trains a model of today."""
     data.generate("2026-12-01", "--rows=200")
     data.score("2026-12-01", f"models/{older.trained}")
     data.split(older.trained, "--seed=1")
