@@ -55,6 +55,7 @@ def make_checkout(root: Path) -> Path:
     (root / "dags").mkdir()
     copy_tool(root)
     shutil.copy(ROOT / "build_images.sh", root)
+    (root / "docker-compose.three.yml").write_text("services: {three: {image: '${ML_THREE_IMAGE}'}}\n")
     return root
 
 

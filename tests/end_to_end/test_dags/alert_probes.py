@@ -37,7 +37,8 @@ with DAG("alert_long", schedule=None, **quick()):
     probe("generator", "--rows=100000000")
 
 with DAG("alert_breach", schedule=None, **quick()):
-    probe("prediction", "confirm", f"--rules-json={json.dumps(read_rules()['monitoring'])}")
+    strict = {**read_rules()["monitoring"], "floors": {"roc_auc": 1}}
+    probe("prediction", "confirm", f"--rules-json={json.dumps(strict)}")
 
 LATE = DeadlineAlert(
     reference=DeadlineReference.DAGRUN_LOGICAL_DATE,
