@@ -1,5 +1,6 @@
 """The Table Schema's types and constraints as polars expressions: text in, typed columns and reasons out."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +11,7 @@ from stagekit import BadInput
 
 from csv_input import KINDS, LINE, OFFSET, REASON, TEXT, Batch
 from number_texts import plain_number, written_form
-from table_schema import NUMBER_TYPES, Field, Schema
+from table_schema import MOST_LENGTH, NUMBER_TYPES, Field, Schema
 from times import CODES, TOO_FINE, fault_of_format, to_date, to_datetime
 
 DTYPES: Mapping[str, pl.DataType] = {
@@ -134,8 +135,38 @@ class FieldChecks:
 
 
 def require_followable(schema: Schema, label: str) -> None:
-    """Errors: BadInput if a format, a constraint or a positive class cannot be followed."""
+    """Errors: BadInput if a format, a constraint or a positive class cannot be followed, or no value fits a field."""
     FieldChecks(schema.fields, schema.missing, (), label)
+    for field in schema.fields:
+        missing = schema.missing if field.missing is None else field.missing
+        _require_satisfiable(field, missing, f"{label}, field {field.name!r}")
+
+
+def _require_satisfiable(field: Field, missing: Collection[str], at: str) -> None:
+    """Errors: BadInput if no value keeps to all constraints. What a pattern matches is only known of an enum."""
+    given, name = field.constraints, field.name
+    if given.get("minLength", 0) > given.get("maxLength", MOST_LENGTH):
+        raise _contradiction(at, f"minLength {given['minLength']} is above maxLength {given['maxLength']}")
+    # Of numbers and times the maximum fits if any value does.
+    kind = "enum" if "enum" in given else "maximum"
+    tried = given.get("enum", [given["maximum"]] if "maximum" in given else [])
+    if field.type == "string" and (other := [item for item in tried if not isinstance(item, str)]):
+        raise BadInput(f"{at}: its enum has {json.dumps(other[0])}", expected="texts alone", do="correct schema.json")
+    codes = {"", *missing} if kind == "enum" else ()
+    texts = [None if str(item) in codes else str(item) for item in tried]
+    values = [_literal(field, item, at) for item in tried]
+    types = {RAW + name: pl.String(), name: DTYPES[field.type]}
+    rows, checks = pl.DataFrame({RAW + name: texts, name: values}, types), _checks(field, required=True, label=at)
+    broken = rows.select(check.broken.fill_null(False).alias(str(n)) for n, check in enumerate(checks))
+    if tried and broken.select(pl.any_horizontal(pl.all()).all()).item():
+        why = (
+            rows.select(check.message).item(0, 0) for check, is_so in zip(checks, broken.row(0), strict=True) if is_so
+        )
+        raise _contradiction(at, f"its {kind} and its other constraints exclude each other: {'; '.join(why)}")
+
+
+def _contradiction(at: str, found: str) -> BadInput:
+    return BadInput(f"{at}: {found}", expected="constraints that a value can keep to", do="correct schema.json")
 
 
 def _present(field: Field, missing: Sequence[str]) -> pl.Expr:

@@ -12,7 +12,7 @@ from stagekit import BadInput, NotReady, Partition, Publication, UsageError, pub
 from deliveries import DATA, TARGET, arrival, targets_of
 from encoder import require_features
 from output_columns import require_other_names
-from table_schema import read_schema
+from table_schema import properties_not_used, read_schema
 
 SCHEMA = "schema.json"
 
@@ -36,13 +36,16 @@ def import_(args: Namespace) -> Mapping[str, Any]:
 
     def work(publication: Publication) -> dict[str, Any]:
         from checks import require_followable  # with polars, which a day that is imported already does without
+        from csv_input import in_short
         from raw_day import RawDay
         from source_table import open_table
 
         require_followable(schema, str(files[SCHEMA]))
         require_features(str(files[SCHEMA]), schema)
         require_other_names(str(files[SCHEMA]), schema)
-        day = RawDay(schema, publication)
+        unused = properties_not_used(schema)
+        warnings = [f"{files[SCHEMA]} has properties that are not used: {in_short(unused)}"] if unused else []
+        day = RawDay(schema, publication, warnings)
         for name in (TARGET, DATA):
             if name in files:
                 columns = schema.data_columns if name == DATA else schema.target_columns

@@ -43,11 +43,11 @@ class RawDay:
     """The files of a day.
 
     `read`: what each was read from; `malformed`: how many of its rows are malformed; `unlabelled`: how many rows of a
-    file with labels have none.
+    file with labels have none. `warnings` are those on the schema, for the result.
     """
 
-    def __init__(self, schema: Schema, publication: Publication) -> None:
-        self._schema, self._publication = schema, publication
+    def __init__(self, schema: Schema, publication: Publication, warnings: Sequence[str] = ()) -> None:
+        self._schema, self._publication, self._warnings = schema, publication, warnings
         self.read: dict[str, str] = {}
         self.malformed: dict[str, int] = {}
         self._match: KeyMatch | None = None
@@ -157,7 +157,7 @@ class RawDay:
 
     def faults(self) -> dict[str, Any]:
         """What the result line says of rows that are malformed or have no label, and of columns that nothing names."""
-        warnings = [*starmap(was_named, self._named.items()), *starmap(not_named, self.extra.items())]
+        warnings = [*self._warnings, *starmap(was_named, self._named.items()), *starmap(not_named, self.extra.items())]
         warnings += [self._other_order] if self._other_order else []
         if not self._schema.labels_are_partial:
             rows = self._publication.rows

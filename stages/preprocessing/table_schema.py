@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,28 @@ PARTS = (HOUR, WEEKDAY, DAY, MONTH, YEARDAY)
 UNSUPPORTED = ("categories", "categoriesOrdered")
 NUMBER_PROPERTIES = ("decimalChar", "groupChar", "bareNumber")
 UNSUPPORTED_AT_TOP = ("foreignKeys", "uniqueKeys")
+# The properties that decide how data is read or used, by where they belong.
+PROPERTIES = {
+    "the schema": ("fields", "primaryKey", "missingValues", *UNSUPPORTED_AT_TOP),
+    "a field": (
+        *("name", "type", "role", "format", "constraints", "missingValues", "trueValues", "falseValues"),
+        *("rowNumber", "sensitive", "parts", "since", "partial", "positiveClass", *NUMBER_PROPERTIES, *UNSUPPORTED),
+    ),
+    "constraints": tuple(CONSTRAINTS),
+}
+# Those of the specification that only describe.
+DESCRIBING = ("$schema", "name", "type", "title", "description", "example", "examples", "rdfType")
+# From this ratio of difflib on a name is a slip of a known one: `sicne` is one of `since`, `unit` is none of `unique`.
+SLIP = 0.8
 TRUE_VALUES = ("true", "True", "TRUE", "1")
 FALSE_VALUES = ("false", "False", "FALSE", "0")
 MOST_LENGTH = (1 << 31) - 1
-# Columns of predictions.csv beside the key. What follows the prefix is a class, which a schema does not name.
 # What of a field must be the same for a model and a day that it scores.
 COMPARED = (
     *("role", "type", "format", "constraints", "true_values", "false_values"),
     *("decimal_char", "group_char", "bare_number", "parts", "since", "missing"),
 )
+# Columns of predictions.csv beside the key. What follows the prefix is a class, which a schema does not name.
 PREDICTION, PROBABILITY_PREFIX = "prediction", "probability_"
 BYTE_ORDER_MARK = "\ufeff".encode()
 
@@ -140,7 +154,8 @@ def columns_kept(schema: Schema) -> list[str]:
 def read_schema(path: Path, label: str, *, scoring: bool = False) -> Schema:
     """Read a raw day's schema.json; for scoring it may lack the target.
 
-    Errors: BadInput that names the property at fault, or a key with the name of a column of predictions.csv.
+    Errors: BadInput that names the property at fault, or a key with the name of a column of predictions.csv. Names of
+    properties are checked here alone: a model whose schema was read before they were checked still scores.
     """
     try:
         document = parse_object(path.read_bytes().removeprefix(BYTE_ORDER_MARK))
@@ -149,6 +164,9 @@ def read_schema(path: Path, label: str, *, scoring: bool = False) -> Schema:
             f"{label}: {error.found}", expected=f"a Table Schema, which is {error.expected}", do="correct it"
         ) from None
     schema = parse_schema(document, label, scoring=scoring)
+    for at, name, meant in _unknown_properties(document):
+        if meant:
+            raise _wrong(f"{label}{at}", f"its property {name!r} is unknown", f"{meant}, or a name that is not so near")
     if taken := [name for name in schema.named("key") if name == PREDICTION or name.startswith(PROBABILITY_PREFIX)]:
         raise _wrong(
             label,
@@ -171,6 +189,29 @@ def parse_schema(document: Any, label: str, *, scoring: bool = False) -> Schema:
     schema = Schema(tuple(_field(field, label) for field in document["fields"]), missing, document)
     _require_sound(schema, label, targets=(0, 1) if scoring else (1,))
     return schema
+
+
+def properties_not_used(schema: Schema) -> list[str]:
+    """The properties that are unknown, each with the field that has it."""
+    return [f"{name!r}{at}" for at, name, _ in _unknown_properties(schema.document)]
+
+
+def _unknown_properties(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The properties that are unknown where they stand: where, the name, and what it is a slip of, with its place."""
+    fields = [(f", field {field['name']!r}", "a field", field) for field in document["fields"]]
+    for at, place, properties in [("", "the schema", document), *fields]:
+        for name in properties:
+            if name not in PROPERTIES[place] and name not in DESCRIBING:
+                yield at, name, _meant(name, place)
+
+
+def _meant(name: str, place: str) -> str:
+    """The known name that a name is a slip of, whatever its case, with the place that it belongs to; empty if none."""
+    for other in sorted(PROPERTIES, key=lambda known: known != place):
+        known = {right.casefold(): right for right in PROPERTIES[other]}
+        if near := get_close_matches(name.casefold(), known, 1, SLIP):
+            return f"{known[near[0]]}, a property of {other}"
+    return ""
 
 
 def _field(document: Any, label: str) -> Field:

@@ -641,6 +641,52 @@ def test_constraint_that_cannot_be_followed_is_refused(tested: dict[str, Any], m
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("properties", "right"),
+    [
+        ({"sensitve": True}, "sensitive, a property of a field"),
+        ({"Sensitive": True}, "sensitive, a property of a field"),
+        ({"constraint": {"maximum": 1}}, "constraints, a property of a field"),
+        ({"positiveclass": 0}, "positiveClass, a property of a field"),
+        ({"missing_values": ["c1"]}, "missingValues, a property of a field"),
+        ({"decimalchar": ","}, "decimalChar, a property of a field"),
+        ({"partal": True}, "partial, a property of a field"),
+        ({"required": True}, "required, a property of constraints"),
+        ({"minimum": 1}, "minimum, a property of constraints"),
+        ({"maxlength": 1}, "maxLength, a property of constraints"),
+        ({"primaryKey": True}, "primaryKey, a property of the schema"),
+    ],
+)
+def test_slip_in_the_name_of_a_property_is_refused(tmp_path: Path, properties: dict[str, Any], right: str) -> None:
+    """It was passed over, and the data read otherwise: the values of a field that was meant to be sensitive leaked."""
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(schema_of({**field("x", "number", "ignore"), **properties})))
+    with pytest.raises(BadInput) as error:
+        read_schema(path, "raw/schema.json")
+    name = next(iter(properties))
+    assert str(error.value).startswith(
+        f"raw/schema.json, field 'x': its property {name!r} is unknown; expected: {right}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("top", "right"),
+    [
+        ({"missingvalues": ["c1"]}, "missingValues, a property of the schema"),
+        ({"primarykey": "k"}, "primaryKey, a property of the schema"),
+        ({"decimalChar": ","}, "decimalChar, a property of a field"),
+        ({"constraints": {}}, "constraints, a property of a field"),
+    ],
+)
+def test_slip_in_the_name_of_a_property_of_the_schema_is_refused(
+    tmp_path: Path, top: dict[str, Any], right: str
+) -> None:
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(schema_of(field("x", "number", "ignore"), **top)))
+    with pytest.raises(BadInput, match=right):
+        read_schema(path, "raw/schema.json")
+
+
 DEEP = 200_000
 
 

@@ -264,9 +264,28 @@ def test_incoming_and_a_file_are_refused(day: Day, files: dict[str, Path]) -> No
             "field 'lambs', enum: 'maybe' is no boolean",
         ),
         ("grade", {"type": "integer", "positiveClass": "A", "constraints": {}}, "positiveClass: 'A' is no integer"),
+        ("kilos", {"constraints": {"minimum": 5, "maximum": 1}}, "exclude each other: kilos: '1' below minimum 5"),
+        ("kilos", {"constraints": {"minimum": 5, "enum": [1, 2]}}, "exclude each other: kilos: '1' below minimum 5"),
+        ("kilos", {"role": "weight", "constraints": {"maximum": 0}}, "'0' is no weight, which is a number above 0"),
+        (
+            "weighed",
+            {"constraints": {"minimum": "2026-11-21T00:00:00", "maximum": "2026-11-20T23:59:59"}},
+            "'2026-11-20T23:59:59' below minimum 2026-11-21T00:00:00",
+        ),
+        ("memo", {"constraints": {"minLength": 5, "maxLength": 2}}, "field 'memo': minLength 5 is above maxLength 2"),
+        ("breed", {"constraints": {"enum": ["a", "b"], "minLength": 2}}, "breed: 'a' is shorter than 2 characters"),
+        ("breed", {"constraints": {"enum": ["a", "b"], "pattern": "[0-9]"}}, "breed: 'a' does not match [0-9]"),
+        ("breed", {"constraints": {"enum": ["n/a"]}}, "exclude each other: breed: missing, a value is required"),
+        ("breed", {"constraints": {"enum": ["a", 1]}}, "field 'breed': its enum has 1; expected: texts alone"),
+        ("breed", {"constraints": {"enum": [["a"]]}}, "field 'breed': its enum has [\"a\"]; expected: texts alone"),
+        (
+            "memo",
+            {"sensitve": True},
+            "field 'memo': its property 'sensitve' is unknown; expected: sensitive, a property",
+        ),
     ],
 )
-def test_import_refuses_a_schema_that_prepare_could_not_follow(
+def test_import_refuses_a_schema_that_cannot_be_followed_or_that_no_row_can_satisfy(
     day: Day, files: dict[str, Path], name: str, properties: dict[str, Any], message: str
 ) -> None:
     fields = [{**field, **properties} if field["name"] == name else field for field in SCHEMA["fields"]]
@@ -274,3 +293,34 @@ def test_import_refuses_a_schema_that_prepare_could_not_follow(
     assert run.code == 3
     assert message in run.log
     assert not day.file(f"raw/{DS}/_meta.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "constraints"),
+    [
+        ("kilos", {"minimum": 5, "maximum": 5}),
+        ("kilos", {"maximum": -1}),
+        ("kilos", {"enum": [1, "2.5", 300], "maximum": 200}),
+        ("lambs", {"enum": ["0", 1, 2, 3]}),
+        ("organic", {"enum": [True, "false"]}),
+        ("breed", {"enum": ["n/a", "texel"], "minLength": 5, "maxLength": 5}),
+        ("memo", {"minLength": 2, "maxLength": 2}),
+    ],
+)
+def test_import_takes_constraints_that_some_value_satisfies(
+    day: Day, files: dict[str, Path], name: str, constraints: dict[str, Any]
+) -> None:
+    fields = [{**field, "constraints": constraints} if field["name"] == name else field for field in SCHEMA["fields"]]
+    run = day.run("import", *put(files, *flock(5), {**SCHEMA, "fields": fields}))
+    assert run.code == 0, run.log
+
+
+def test_properties_that_mean_nothing_here_are_named_in_one_warning(day: Day, files: dict[str, Path]) -> None:
+    described = {"title": "Kilos", "description": "scales", "example": 70, "rdfType": "mass", "unit": "kg"}
+    fields = [{**field, **described} if field["name"] == "kilos" else field for field in SCHEMA["fields"]]
+    schema = {**SCHEMA, "$schema": "v2", "name": "sheep", "title": "Sheep", "source": "farms", "fields": fields}
+    run = day.run("import", *put(files, *flock(60), schema))
+    assert run.code == 0
+    warning = f"{files['schema.json']} has properties that are not used: 'source', 'unit', field 'kilos'"
+    assert run.result["warnings"] == [warning]
+    assert run.log.count("not used") == 1
