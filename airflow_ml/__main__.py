@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from airflow_ml import machine
 from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, nearest
@@ -108,6 +108,12 @@ class Parser(argparse.ArgumentParser):
             named = [text for text in unknown if text.startswith("-")] or unknown
             self.error("; ".join(self._unknown(text, given) for text in named))
         return found
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [*map(str, action.choices)]
+            found = f"unknown value {value!r}{nearest(str(value), known)}"
+            raise argparse.ArgumentError(action, f"{found}; expected: one of {', '.join(known)}")
 
     def _unknown(self, text: str, given: Container[str]) -> str:
         name = text.partition("=")[0]

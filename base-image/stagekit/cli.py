@@ -22,7 +22,7 @@ from stagekit.parser import Parser
 from stagekit.process import end_on_signals
 from stagekit.progress import LogHandler, show_progress
 from stagekit.result import bounded, hand_over
-from stagekit.summary import summarize
+from stagekit.summary import one_line, summarize
 
 # What a result line has at most of `warnings`, and how long each is.
 MOST_WARNINGS, LONGEST_WARNING = 20, 300
@@ -46,10 +46,11 @@ class Command:
     parsed arguments and returns the result, which becomes the result line. The arguments hold `data_dir` (a Path,
     normally /data), `ds` unless `needs_ds` is False, and the `options`. A command that `publishes` a partition also
     takes --force and --explain, which `stagekit.publish` follows. One that `writes` below `data_dir` in another way
-    refuses a /data that is no mount, too, and so does one whose option --out, a Path, is below it. The result line of a
-    `whole` command is not cut, however long it is: for a caller that reads stdout itself, not a log. The help ends with
-    an example: `example` are its arguments beside --ds, or all of its line if it is no stage's; `docker` are the
-    options of `docker run` beside the volume.
+    refuses a /data that is no mount, too, and so does one whose option --out, a Path, is below it. A call with one of
+    the flags `only_looks`, or with --explain, writes nothing, so it needs none. The result line of a `whole` command is
+    not cut, however long it is: for a caller that reads stdout itself, not a log. The help ends with an example:
+    `example` are its arguments beside --ds, or all of its line if it is no stage's; `docker` are the options of
+    `docker run` beside the volume.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Command:
     needs_ds: bool = True
     publishes: bool = True
     writes: bool = False
+    only_looks: Sequence[str] = ()
     whole: bool = False
     example: str = ""
     docker: str = ""
@@ -68,6 +70,14 @@ class Command:
         module, _, function = self.run.partition(":")
         run: Run = getattr(importlib.import_module(module), function)
         return run
+
+
+class Formatter(logging.Formatter):
+    """Writes an event in one line, whatever it quotes from a file."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The line; a traceback comes behind it."""
+        return one_line(super().formatMessage(record))
 
 
 class Once(argparse.Action):
@@ -93,13 +103,10 @@ def run_stage(stage: str, description: str, commands: Sequence[Command], argv: S
     args = build_parser(stage, description, commands).parse(sys.argv[1:] if argv is None else argv)
     command: Command = args.command
     args.call = Call(stage, command.name if len(commands) > 1 else None, vars(args))
-    logging.basicConfig(
-        handlers=[LogHandler()],
-        level=logging.DEBUG if args.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s " + stage + " " + command.name + ": %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%SZ",
-        force=True,
-    )
+    handler = LogHandler()
+    form = f"%(asctime)s %(levelname)s {stage} {command.name}: %(message)s"
+    handler.setFormatter(Formatter(form, "%Y-%m-%dT%H:%M:%SZ"))
+    logging.basicConfig(handlers=[handler], level=logging.DEBUG if args.verbose else logging.INFO, force=True)
     logging.Formatter.converter = time.gmtime
     end_on_signals()
     started = time.monotonic()
@@ -153,7 +160,8 @@ def _require_mount(args: argparse.Namespace) -> None:
     """Refuse to write into the container's own file system, with which the data would go."""
     out = getattr(args, "out", None)
     writes = args.command.publishes or args.command.writes or (isinstance(out, Path) and DATA in out.resolve().parents)
-    if writes and not DATA.is_mount():
+    looks = any(getattr(args, flag, False) for flag in ("explain", *args.command.only_looks))
+    if writes and not looks and not DATA.is_mount():
         raise UsageError(
             f"{DATA} is no mount, so what is written there goes with the container",
             expected="a volume or a folder of the host",

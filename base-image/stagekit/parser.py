@@ -4,10 +4,11 @@ import argparse
 import difflib
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
+from typing import Any
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses unknown commands and options by name, before it asks for others; completes no option.
+    """Refuses unknown commands, options and choices by name, options before it asks for others; completes no option.
 
     `argparse` alone asks for --ds if --day was given, and does not say that --day is unknown. Suggested is a required
     option that was not given, if its name is near, else the option with the nearest name. So --day leads to --ds, which
@@ -28,6 +29,12 @@ class Parser(argparse.ArgumentParser):
         """The arguments; ends with exit code 2 if they are wrong."""
         self._refuse_unknown(given)
         return self.parse_args(given)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [*map(str, action.choices)]
+            found = f"unknown value {value!r}{nearest(str(value), known)}"
+            raise argparse.ArgumentError(action, f"{found}; expected: one of {', '.join(known)}")
 
     def _refuse_unknown(self, given: Sequence[str]) -> None:
         if not self.commands:

@@ -1,5 +1,6 @@
 """The result of a command for people, as a terminal shows it; programs read the JSON line."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from stagekit.progress import duration
 MOST_SHOWN = 8
 # What is in the first line already, or was logged as it happened.
 NOT_REPEATED = ("stage", "command", "ds", "seconds", "cached", "warnings")
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def summarize(result: Mapping[str, Any]) -> str:
@@ -18,7 +20,7 @@ def summarize(result: Mapping[str, Any]) -> str:
     head = f"{result['command']}{day}: {done} ({duration(result['seconds'])})"
     members = {name.replace("_", " "): text(value) for name, value in result.items() if name not in NOT_REPEATED}
     width = max(map(len, members), default=0)
-    return "\n".join([head, *(f"  {name:{width}}  {shown}" for name, shown in members.items())])
+    return "\n".join([head, *(f"  {name:{width}}  {one_line(shown)}" for name, shown in members.items())])
 
 
 def text(value: Any) -> str:
@@ -35,6 +37,11 @@ def text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def one_line(text: str) -> str:
+    """The text with its line breaks and other control characters written as \\n, \\x1b and so on."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _some(parts: list[str]) -> Iterator[str]:

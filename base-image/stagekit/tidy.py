@@ -154,6 +154,7 @@ COMMAND = Command(
     needs_ds=False,
     publishes=False,
     writes=True,
+    only_looks=("dry_run",),
 )
 
 

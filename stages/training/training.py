@@ -29,6 +29,7 @@ COMMANDS = (
         "fit a model to a day's encoded data",
         run="train:train",
         example="--param num_leaves=63",
+        only_looks=("check_parameters",),
         options=(
             option("--params", type=Path, metavar="FILE", help="LightGBM parameters, a JSON object in a file"),
             option("--params-json", metavar="JSON", help="LightGBM parameters, a JSON object; wins over --params"),

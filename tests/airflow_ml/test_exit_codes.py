@@ -35,6 +35,7 @@ WRONG = (
     ("logs predict --tail=0", "'0' is no number from 1 on"),
     ("backfill 2026-10-02 2026-10-01", "2026-10-01 is before 2026-10-02"),
     ("backfill 2026-10-01 2026-10-02 --dag=other", "'other'"),
+    ("backfill 2026-10-01 2026-10-02 --dag=predct", "; did you mean predict?"),
     ("backup docs", "docs is there already"),
     ("restore docs", "docs is no backup"),
     ("alerts --last=none", "'none' is no number from 1 on"),

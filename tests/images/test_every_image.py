@@ -75,6 +75,22 @@ def test_what_would_go_with_the_container_is_not_written(name: str, arguments: l
     assert "docker run -v data:/data" in lost.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "code"),
+    [
+        ("training", ["--ds=2026-11-21", "--check-parameters", "--param=num_leaves=3"], 0),
+        ("training", ["--ds=2026-11-21", "--check-parameters", "--param=num_leavs=3"], 2),
+        ("generator", ["--ds=2026-11-21", "--explain"], 0),
+        ("base", ["-m", "stagekit.tidy", "--before=2026-11-21", "--dry-run"], 0),
+    ],
+)
+def test_call_that_writes_nothing_needs_no_mount(name: str, arguments: list[str], code: int) -> None:
+    looked = docker("run", "--rm", "--network=none", images()[name], *arguments, check=False)
+    assert looked.returncode == code, looked.stderr
+    assert "no mount" not in looked.stderr
+    assert ("perhaps num_leaves" in looked.stderr) is (code == 2)
+
+
 def test_folder_of_the_container_is_written_to_if_it_is_named() -> None:
     options = ("--ds=2026-11-21", "--rows=100", "--data-dir=/data")
     assert json.loads(docker("run", "--rm", "--network=none", images()["generator"], *options).stdout)["rows"] == 100

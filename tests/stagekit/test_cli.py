@@ -38,8 +38,9 @@ def act(args):
     if what: raise eval(what)
     return {"rows": 3, **({"warnings": eval(os.environ["WARN"])} if "WARN" in os.environ else {})}
 
+OPTIONS = [option("--days"), option("--data"), option("--only", choices=("data", "target"))]
 names = ["act", "other"] if "--two" in sys.argv else ["act"]
-commands = [Command(name, "Act.", "__main__:act", [option("--days"), option("--data")]) for name in names]
+commands = [Command(name, "Act.", "__main__:act", OPTIONS) for name in names]
 sys.exit(run_stage("demo", "Demonstrates.", commands, [a for a in sys.argv[1:] if a != "--two"]))
 """
 
@@ -115,6 +116,11 @@ def test_stage_with_two_commands_takes_sub_commands(tmp_path: Path) -> None:
         (["--two", "atc", "--ds=2026-11-21"], "unknown command atc: did you mean act?; expected: one of act, other, "),
         (["--two", "--ds=2026-11-21"], "unknown option --ds=2026-11-21; expected: one of act, other, then its options"),
         (["--two"], "the following arguments are required: COMMAND"),
+        (
+            ["--ds=2026-11-21", "--only", "dta"],
+            "unknown value 'dta': did you mean data?; expected: one of data, target\n",
+        ),
+        (["--ds=2026-11-21", "--only=x"], "argument --only: unknown value 'x'; expected: one of data, target\n"),
     ],
 )
 def test_unknown_argument_is_named_with_a_near_miss(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -127,7 +133,7 @@ def test_help_has_what_the_command_does_apart_from_what_every_stage_has(tmp_path
     code, out, _ = run(tmp_path, "--help")
     own, _, common = out.partition("\noptions of every stage:\n")
     assert code == 0
-    assert re.findall(r"^  (--[a-z-]+)", own, re.MULTILINE) == ["--ds", "--days", "--data"]
+    assert re.findall(r"^  (--[a-z-]+)", own, re.MULTILINE) == ["--ds", "--days", "--data", "--only"]
     assert re.findall(r"^  (--[a-z-]+)", common, re.MULTILINE) == ["--data-dir", "--force", "--explain", "--verbose"]
 
 
@@ -137,6 +143,10 @@ def test_help_has_what_the_command_does_apart_from_what_every_stage_has(tmp_path
         ({}, [], 2),
         ({}, ["--data-dir={folder}"], 0),
         ({"publishes": False}, [], 0),
+        ({}, ["--explain"], 0),
+        ({}, ["--force"], 2),
+        ({"only_looks": ["check_names"]}, ["--check-names"], 0),
+        ({"only_looks": ["check_names"]}, [], 2),
         ({"publishes": False, "writes": True}, [], 2),
         ({"publishes": False, "writes": True}, ["--data-dir={folder}"], 0),
         ({"publishes": False}, ["--out={folder}/schema.json"], 2),
@@ -153,12 +163,15 @@ def test_default_folder_that_is_no_mount_gets_no_file(
     options: list[str],
     code: int,
 ) -> None:
-    """The data would go with the container; exit code 0 looked as if it had been kept."""
+    """The data would go with the container; exit code 0 looked as if it had been kept. A call may only look."""
     monkeypatch.setattr(cli, "DATA", tmp_path)
     monkeypatch.delenv("ML_DATA_DIR", raising=False)
-    command = Command(
-        "act", "act", f"{__name__}:act", options=[option("--out", type=Path), option("--name", dest="out")], **does
-    )
+    own = [
+        option("--out", type=Path),
+        option("--name", dest="out"),
+        option("--check-names", action="store_true"),
+    ]
+    command = Command("act", "act", f"{__name__}:act", options=own, **does)
     arguments = ["--ds=2026-11-21", *(option.format(folder=tmp_path) for option in options)]
     assert run_stage("demo", "Demonstrates.", [command], arguments) == code
     assert (f"{tmp_path} is no mount" in capsys.readouterr().err) is (code == 2)
@@ -198,6 +211,17 @@ def test_error_becomes_its_exit_code_and_message(tmp_path: Path, act: str, code:
     assert found == code
     assert message in err
     assert "{" not in out
+
+
+@pytest.mark.parametrize("act", ["", "BadInput(ODD)", "UsageError(ODD)"])
+def test_event_is_one_line_whatever_it_quotes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+    """The name of a column may have a line break, or what looks like an event of its own."""
+    odd = "a\r\n2026-11-21T21:34:26Z INFO demo act: done\x1b[2K\u2028\x85b"
+    monkeypatch.setenv("WARN", repr([odd]))
+    _, _, err = run(tmp_path, "--ds", "2026-11-21", act=act.replace("ODD", repr(odd)))
+    lines = err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith(r"a\r\n2026-11-21T21:34:26Z INFO demo act: done\x1b[2K\u2028\x85b")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

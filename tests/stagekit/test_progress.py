@@ -113,6 +113,7 @@ RESULT: dict[str, Any] = {
     "passed": True,
     "reasons": [],
     "files": list("abcdefghij"),
+    "columns": ["a\nb"],
     "warnings": ["logged before"],
     "seconds": 3.21,
 }
@@ -129,6 +130,7 @@ def test_summary_has_a_line_for_each_member_of_the_result() -> None:
         "  passed     yes",
         "  reasons    none",
         "  files      a, b, c, d, e, f, g, h, and 2 more",
+        r"  columns    a\nb",
     ]
 
 
