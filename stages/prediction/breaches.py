@@ -12,8 +12,11 @@ from stagekit.contract import CALENDAR, HIGHER_IS_BETTER
 from rules import DECIMALS, gain
 from share_interval import is_above
 
-# Why a row of target.csv cannot be used; see labels.py.
-UNUSABLE = ("malformed", "missing", "unreadable", "repeated", "without_prediction")
+# Why a row of target.csv cannot be used; see labels.py. An older evaluation counts contradictory rows as repeated.
+COUNTED = ("malformed", "missing", "unreadable", "repeated", "without_prediction")
+UNUSABLE = (*COUNTED, "contradictory")
+# Rows of which it says nothing: none has come yet, or a later delivery has the key. Not in every evaluation.
+SET_ASIDE = ("unlabelled", "superseded")
 SHOWN_CLASSES, SHOWN_CHARACTERS = 3, 200
 PARTIAL = '"partial": true of the target in schema.json says that labels may come later or never'
 
@@ -64,7 +67,7 @@ def rows_of_share(evaluation: Mapping[str, Any], what: str) -> int:
         quality = evaluation["quality"]
         return int(quality["rows_in"] or 0) if quality["rejected"] is not None else 0
     target = evaluation.get("target")
-    return _judged_rows(target) if target and {"rows", *UNUSABLE} <= target.keys() else 0
+    return _labels_that_came(target) if target and {"rows", *COUNTED} <= target.keys() else 0
 
 
 def _breach(what: str, subject: str, value: float, limit: float, text: str) -> Breach:
@@ -127,7 +130,7 @@ def _of_missing_figures(evaluation: Mapping[str, Any], rules: Mapping[str, Any])
     A few rows of a rare class may all be absent by chance. Such a day is not measured, and the page says so.
     """
     target, metrics = evaluation["target"], evaluation["metrics"]
-    if target is None or (target.get("unlabelled") and not _readable_labels(target)):
+    if target is None or (target.get("unlabelled") and _labels_that_came(target) == sum(_unusable(target).values())):
         return
     for metric in dict.fromkeys([rules["metric"], *rules["floors"]]):
         if metrics is None:
@@ -154,15 +157,14 @@ def _rows_by_class(metrics: Mapping[str, Any]) -> str:
     return f"of {metrics['rows']} labelled rows {' and '.join(present[:SHOWN_CLASSES])}"
 
 
-def _judged_rows(target: Mapping[str, Any]) -> int:
-    """The rows of target.csv but those that a later delivery supersedes. A row without a label yet may be right."""
-    return int(target["rows"] - target.get("superseded", 0))
+def _labels_that_came(target: Mapping[str, Any]) -> int:
+    """The rows of target.csv but those without a label yet, and those that a later delivery supersedes."""
+    return int(target["rows"] - sum(target.get(reason, 0) for reason in SET_ASIDE))
 
 
-def _readable_labels(target: Mapping[str, Any]) -> int:
-    """The rows of target.csv that give the label of a prediction."""
-    unlabelled = int(target.get("unlabelled", 0))
-    return _judged_rows(target) - unlabelled - sum(int(target[reason]) for reason in UNUSABLE)
+def _unusable(target: Mapping[str, Any]) -> dict[str, int]:
+    """How many of these labels cannot be used, by reason."""
+    return {reason: int(target[reason]) for reason in UNUSABLE if target.get(reason)}
 
 
 def _of_share(
@@ -181,10 +183,11 @@ def _of_labels(evaluation: Mapping[str, Any], rules: Mapping[str, Any]) -> Itera
     if not (rows := rows_of_share(evaluation, UNUSABLE_LABELS)):
         return
     target = evaluation["target"]
-    unusable = {reason: target[reason] for reason in UNUSABLE if target[reason]}
+    unusable = _unusable(target)
     counts = ", ".join(f"{reason.replace('_', ' ')} {number}" for reason, number in unusable.items())
     number = sum(unusable.values())
-    said = f"{number} of {rows} rows of target.csv cannot be used ({counts})"
+    what = "labels" if target.get("unlabelled") else "rows"
+    said = f"{number} of {rows} {what} of target.csv cannot be used ({counts})"
     more = f"; such as {target['examples'][0][:SHOWN_CHARACTERS]}" if target["examples"] else ""
     more += f"; {PARTIAL}" if target["missing"] and "unlabelled" not in target else ""
     yield from _of_share((UNUSABLE_LABELS, "target.csv"), number, rows, rules, said, more)

@@ -216,8 +216,6 @@ def _log(evaluation: Mapping[str, Any]) -> None:
         log.warning("there is no target.csv for %s yet: only drift is measured", evaluation["ds"])
     else:
         log.info("target.csv: %s", ", ".join(f"{key} {value}" for key, value in target.items() if key != "examples"))
-        for example in target["examples"]:
-            log.warning("not used: %s", example)
     if evaluation["trained_on_day"] and metrics:
         log.warning("the model was trained on rows of this day, so the figures are better than on other days")
     if target and not metrics:
@@ -234,7 +232,7 @@ def _log(evaluation: Mapping[str, Any]) -> None:
     for sentence in weakest(evaluation["segments"]) if evaluation["segments"] else ():
         log.warning("a weak segment: %s", sentence)
     for breach in evaluation["breaches"]:
-        log.warning("%s", breach["text"])
+        log.info("crossed, which `confirm` decides on: %s", breach["text"])
 
 
 def _result(evaluation: Mapping[str, Any]) -> dict[str, Any]:

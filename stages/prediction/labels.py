@@ -15,6 +15,7 @@ from pandas.util import hash_array
 from stagekit import BadInput, Partition
 from stagekit.contract import Encoder
 
+from breaches import SET_ASIDE
 from scoring import open_table
 
 HASH_KEYS = ("airflow-ml first", "airflow-ml other")  # 16 bytes each, as pandas requires
@@ -23,8 +24,8 @@ NO_LABEL = -1
 MOST_NEW_CLASSES, OTHER_CLASSES = 100, "other classes"
 SHOWN_CHARACTERS, SHOWN_EXAMPLES = 60, 5
 COUNTS = ("rows", "malformed", "missing", "unreadable", "repeated")
-# Rows that say nothing of a label: none has come yet, or a later delivery has the key. Not in every result.
-SET_ASIDE = ("unlabelled", "superseded")
+# An older result counts these among the repeated ones.
+CONTRADICTORY = "contradictory"
 
 
 class Labels:
@@ -117,7 +118,8 @@ def add_new_classes(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 def read_counts(partition: Partition) -> dict[str, int]:
     """What `label` counted in target.csv, as its mark records it."""
     result: dict[str, Any] = partition.step("labels.csv").get("result") or {}
-    counts = {key: result.get(key) for key in COUNTS} | {key: result[key] for key in SET_ASIDE if key in result}
+    counts = {key: result.get(key) for key in COUNTS} | {CONTRADICTORY: result.get(CONTRADICTORY, 0)}
+    counts |= {key: result[key] for key in SET_ASIDE if key in result}
     if any(type(count) is not int for count in counts.values()):
         raise BadInput(
             f"the mark of {partition.name} does not count the rows of target.csv: {counts}",

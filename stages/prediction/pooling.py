@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from breaches import DRIFT, MISSING_AS_ZERO, REJECTED, SHARES, UNUSABLE, UNUSABLE_LABELS, Subject, bins_of
+from breaches import (
+    DRIFT,
+    MISSING_AS_ZERO,
+    REJECTED,
+    SET_ASIDE,
+    SHARES,
+    UNUSABLE,
+    UNUSABLE_LABELS,
+    Subject,
+    bins_of,
+)
 from drift import psi, psi_by_chance
 from intervals import intervals
 from metrics import FIGURES, LabelledRows, rounded
@@ -54,8 +64,9 @@ def _counts_of_shares(newest: Evaluation, days: Mapping[str, Sequence[Evaluation
     """The counts that each kind of share is of. The files or features of one kind have the same days."""
     found: dict[str, Any] = {}
     if of := days.get(UNUSABLE_LABELS):
-        counts = [{key: day["target"].get(key, 0) for key in ("rows", "superseded", *UNUSABLE)} for day in of]
-        found["target"] = newest["target"] | _sums(counts)
+        found["target"] = newest["target"] | _sums(
+            {key: day["target"][key] for key in ("rows", *SET_ASIDE, *UNUSABLE) if key in day["target"]} for day in of
+        )
     if of := days.get(REJECTED):
         rows = sum(day["quality"]["rows_in"] for day in of)
         found["quality"] = {"rows_in": rows, "rejected": _sums(day["quality"]["rejected"] for day in of)}

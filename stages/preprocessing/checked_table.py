@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,8 +32,9 @@ from csv_input import (
 )
 from csv_output import CsvWriter
 from day_shards import REJECTED_FILE
-from deliveries import DATA, TARGET, Start
-from keys import KeyedRows
+from delivered_lines import FILE, DeliveredLines
+from deliveries import DATA, TARGET, Delivery
+from keys import CONTRADICTION, KeyedRows
 from parallel import in_order
 from row_shards import OwnRows
 from spill import Shelf
@@ -46,13 +48,15 @@ SHOWN_REJECTS, SHOWN_GAPS = 5, 5
 REMEDY = 'if labels may come later or never, add "partial": true to the target in schema.json'
 SIZE = "\0size"
 
+Example = tuple[str, int, str]
+
 
 @dataclass(frozen=True)
 class RawTable:
     """A raw file: its place, its columns, and how to read them.
 
     `label` names the file in messages. The fields in `required` may not be missing, whatever their constraints say.
-    Of a `shard` only its rows are read. `earlier` says where the rows of each but the newest delivery begin.
+    `deliveries` are the files whose rows it has, in order. Of a `shard` only its rows are read.
     """
 
     path: Path
@@ -60,9 +64,9 @@ class RawTable:
     schema: Schema
     columns: Sequence[str]
     required: Sequence[str]
+    deliveries: Sequence[Delivery]
     may_be_empty: bool = False
     shard: Shard | None = None
-    earlier: Sequence[Start] = ()
 
     @property
     def name(self) -> str:
@@ -82,18 +86,23 @@ class RawTable:
 class Counts:
     """What happened to the rows: how many each file has, how many were rejected and why, how many were written.
 
-    `seen` has how many rows were read in each file: in a shard more than its own. `examples` are file, line and reason.
+    `seen` has how many rows were read in each file: in a shard more than its own. `examples` are the first rejected
+    rows of each file: the delivered file, the line there and the reason; `contradictory` are those with a key that has
+    other labels too, of which `contradictions` counts all. `files` are the delivered files in order.
     `unlabelled_kinds` are the faults of a row without a label. Where labels may be partial, a row with no other fault
     is not rejected but counts in `unlabelled`. A row that a later delivery supersedes counts in `superseded`.
-    `given_up` has the file and the first and the last line of rows in a row of which nobody can say whether they are
-    rows.
+    `given_up` has the delivered file and the first and the last line of rows in a row of which nobody can say whether
+    they are rows.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
-    examples: list[tuple[str, int, str]] = field(default_factory=list)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
+    contradictory: list[Example] = field(default_factory=list)
+    contradictions: int = 0
+    files: list[str] = field(default_factory=list)
     written: int = 0
     extra_columns: dict[str, list[str]] = field(default_factory=dict)
     other_order: str = ""
@@ -106,7 +115,7 @@ class Counts:
 
     # What is added up over the shards of a day: counts by name, and numbers.
     SUMS: ClassVar[tuple[str, ...]] = ("rows", "rejected", "reasons", "unlabelled", "superseded")
-    TOTALS: ClassVar[tuple[str, ...]] = ("written",)
+    TOTALS: ClassVar[tuple[str, ...]] = ("written", "contradictions")
 
     def take_unlabelled(self, file: str, bad: pl.DataFrame) -> pl.DataFrame:
         """Count the rows that only lack a label, if they may; returns the others, which are rejected."""
@@ -119,22 +128,28 @@ class Counts:
         return bad.filter(~unlabelled)
 
     def add_rejected(self, file: str, bad: pl.DataFrame) -> None:
-        """Count rejected rows of a file (the columns of REJECTED)."""
+        """Count rejected rows of a file (the columns of REJECTED, and FILE)."""
         self.rejected[file] += bad.height
         # In an order of their own: polars gives another each time, and a shard keeps them in a file.
         self.reasons.update(dict(sorted(bad[KINDS].explode().value_counts().iter_rows())))
-        for line, reason in bad.select(LINE, REASON).head(SHOWN_REJECTS - len(self.examples)).iter_rows():
-            self.examples.append((file, line, reason))
-        self._add_given_up(file, bad.filter(pl.col(KINDS).list.contains(QUOTES_WRONG)))
+        _show(self.examples.setdefault(file, []), bad, SHOWN_REJECTS)
+        if file == TARGET:
+            of_kind = pl.element().str.ends_with(f": {CONTRADICTION}")
+            contradictory = bad.filter(pl.col(KINDS).list.eval(of_kind).list.any())
+            self.contradictions += contradictory.height
+            _show(self.contradictory, contradictory, 1)
+        self._add_given_up(bad.filter(pl.col(KINDS).list.contains(QUOTES_WRONG)))
 
-    def _add_given_up(self, file: str, damaged: pl.DataFrame) -> None:
+    def _add_given_up(self, damaged: pl.DataFrame) -> None:
         """Note which lines may be inside quotes, in the order of the file; `damaged` are records with wrong quotes."""
         last = pl.col(LINE) + pl.col(TEXT).str.count_matches("\n", literal=True)
-        lines = damaged.select(LINE, REASON, last.alias("last"))
+        lines = damaged.select(FILE, LINE, REASON, last.alias("last"))
         lines = lines.filter((pl.col(REASON) == LOST) | (pl.col("last") > pl.col(LINE)))
-        begins = (pl.col(LINE) != pl.col("last").shift() + 1).fill_null(True).cum_sum()
-        runs = lines.group_by(begins.alias("run"), maintain_order=True).agg(pl.first(LINE), pl.last("last"))
-        for _, first, end in runs.iter_rows():
+        begins = (pl.col(LINE) != pl.col("last").shift() + 1) | (pl.col(FILE) != pl.col(FILE).shift())
+        runs = lines.group_by(begins.fill_null(True).cum_sum().alias("run"), maintain_order=True).agg(
+            pl.first(FILE, LINE), pl.last("last")
+        )
+        for _, file, first, end in runs.iter_rows():
             begin = self.given_up.pop()[1] if self.given_up and self.given_up[-1][::2] == (file, first - 1) else first
             self.given_up.append((file, begin, end))
 
@@ -143,6 +158,11 @@ class Counts:
         self.warnings += [not_named(*extra) for extra in self.extra_columns.items()]
         self.warnings += [self.other_order] if self.other_order else []
         self.warnings += self.gaps()
+        if self.contradictions:
+            self.warnings.append(
+                f"{self.contradictions:,} rows of {TARGET} have a key that has another label too, so none of these "
+                f"labels counts, such as {_shown(self.contradictory[0])}; correct them"
+            )
 
     def gaps(self) -> list[str]:
         """A sentence for each of the first places where lines are given up."""
@@ -159,7 +179,7 @@ class Counts:
         self.written += good.height
 
     def report(self, most: float, label: str) -> None:
-        """Log what was rejected.
+        """Log what was rejected, and warn if too many of the labels that have come cannot be used.
 
         Errors: NotReady if no row has a label yet; BadInput if no row is left, or if more than the fraction `most` of a
         file's rows was rejected.
@@ -172,17 +192,38 @@ class Counts:
         unlabelled, rows = self.unlabelled[DATA], self.rows[DATA]
         if not self.written and not unlabelled:
             raise self._refusal(DATA, most, label)
+        came, unusable = self._labels()
         if not self.written:
-            raise NotReady(
-                f"none of {rows:,} rows of {label}/{DATA} has a label yet",
-                expected="rows with a label to learn from",
-                do="add labels (`preprocessing import-target`), or train on a day whose labels are there",
-            )
+            raise self._not_ready(came, label)
         if unlabelled:
             self.warnings.append(
                 f"{unlabelled:,} of {rows:,} rows of {label}/{DATA} ({unlabelled / rows:.1%}) have no label: "
                 "no model learns from them, and no figure of `validate` is about them"
             )
+            if unusable > most * came:
+                self.warnings.append(
+                    f"{unusable:,} of {came:,} labels that have come ({unusable / came:.1%}) cannot be used, such as "
+                    f"{_shown(self.examples[TARGET][0])}"
+                )
+
+    def _labels(self) -> tuple[int, int]:
+        """How many labels have come that no later delivery supersedes, and how many of them were rejected."""
+        came = self.rows.get(TARGET, 0) - self.superseded[TARGET] - self.unlabelled[TARGET]
+        return came, self.rejected.get(TARGET, 0)
+
+    def _not_ready(self, came: int, label: str) -> NotReady:
+        state = f"that can be used; {came:,} labels have come" if came else "yet"
+        found = f"none of {self.rows[DATA]:,} rows of {label}/{DATA} has a label {state}"
+        rejected = sum(self.rejected.values())
+        if rejected:
+            examples = " | ".join(map(_shown, chain.from_iterable(self.examples.values())))
+            found += f"; {rejected:,} rows are rejected: {self._reasons()}; {examples}"
+        return NotReady(
+            found,
+            expected="rows with a label to learn from",
+            do=("correct the rejected rows, " if rejected else "")
+            + "add labels (`preprocessing import-target`), or train on a day whose labels are there",
+        )
 
     def _refusal(self, file: str, most: float, label: str) -> BadInput:
         rejected, rows = self.rejected[file], self.rows[file] - self.superseded[file]
@@ -192,13 +233,13 @@ class Counts:
             f"{rejected} of {rows} rows of {label}/{file} are rejected ({rejected / rows:.1%}): {self._reasons()}",
             expected=f"at most {most:.1%}, and at least one good row",
             do=f"correct the file or schema.json, or allow more with --max-rejected{remedy}; "
-            + " | ".join([*self.gaps(), *self._shown_examples()]),
+            + " | ".join([*self.gaps(), *map(_shown, self.examples.get(file, []))]),
         )
 
     def log(self) -> None:
         """Log some of the rejected rows, and how often each reason was met."""
-        for example in self._shown_examples():
-            log.warning("rejected %s", example)
+        for example in chain.from_iterable(self.examples.values()):
+            log.warning("rejected %s", _shown(example))
         if self.reasons:
             log.warning("reasons: %s", self._reasons())
         for file, rows in self.superseded.items():
@@ -225,11 +266,18 @@ class Counts:
         found = {"extra_columns": self.extra_columns, "warnings": self.warnings}
         return {name: value for name, value in found.items() if value}
 
-    def _shown_examples(self) -> list[str]:
-        return [f"{file} line {line}: {reason}" for file, line, reason in self.examples]
-
     def _reasons(self) -> str:
         return ", ".join(f"{kind} ({number})" for kind, number in self.reasons.most_common())
+
+
+def _show(examples: list[Example], bad: pl.DataFrame, most: int) -> None:
+    """Add the first of these rows to the examples, of which there may be so many."""
+    examples += bad.select(FILE, LINE, REASON).head(most - len(examples)).rows()
+
+
+def _shown(example: Example) -> str:
+    file, line, reason = example
+    return f"{file} line {line}: {reason}"
 
 
 def no_label(file: str, unlabelled: int, rows: int) -> str:
@@ -249,8 +297,8 @@ class CheckedTable:
         self._kept = [field.name for field in table.fields if field.role != "ignore"]
         # A few rows of a batch would keep the texts of the whole batch in memory, so the bad rows go to disk.
         self._rows, self._bad = Shelf(folder / "rows"), Shelf(folder / "bad", in_memory=False)
-        first_lines = [start.line for start in table.earlier]
-        self.keys = KeyedRows(folder, self.name, table.fields, parts, first_lines)
+        self.lines = DeliveredLines(table.deliveries)
+        self.keys = KeyedRows(folder, self.name, table.fields, parts, self.lines)
         self._read(table)
         log.info("checked %d rows of %s", self.rows, table.label)
 
@@ -260,7 +308,7 @@ class CheckedTable:
 
     def _read(self, table: RawTable) -> None:
         shows_text = not table.schema.hides_values
-        ends = [start.byte for start in table.earlier]
+        ends = [delivery.byte for delivery in table.deliveries[1:]]
         file = CsvFile(table.path, table.label, may_be_empty=table.may_be_empty, shows_text=shows_text, ends=ends)
         self.extra_columns = file.require_columns(table.columns)
         self.other_order = other_order(file.header, table.columns, DATA) if self.name == DATA else ""
@@ -289,7 +337,7 @@ class CheckedTable:
         self.keys.add(self.batches, bad, valid=False)
         size = pl.col(TEXT).str.len_bytes().alias(SIZE)
         self._rows.add(rows.select(LINE, OFFSET, size, *self._kept))
-        self._bad.add(bad.select(*REJECTED))
+        self._bad.add(self.lines.explained(bad.select(*REJECTED)))
         self.rows += good.height + bad.height
 
     def batch(self, number: int) -> tuple[pl.DataFrame, pl.DataFrame, int]:
@@ -329,6 +377,7 @@ def write_rows(
     counts.rejected = dict.fromkeys(counts.rows, 0)
     counts.extra_columns = {table.name: table.extra_columns for table in tables if table.extra_columns}
     counts.other_order = tables[0].other_order
+    counts.files = [file for table in tables for file in table.lines.files]
 
     def work(place: tuple[int, int]) -> tuple[pl.DataFrame | None, pl.Series, pl.DataFrame, int]:
         number, batch = place
@@ -351,8 +400,8 @@ def write_rows(
             name = tables[number].name
             if superseded:
                 counts.superseded[name] += superseded
-            bad = counts.take_unlabelled(name, bad)
-            rejected.write(bad.select(file=pl.lit(name), line=LINE, reason=REASON, row=TEXT))
+            bad = tables[number].lines.placed(counts.take_unlabelled(name, bad))
+            rejected.write(bad.select(file=FILE, line=LINE, reason=REASON, row=TEXT))
             counts.add_rejected(name, bad)
     counts.warn()
     publication.rows = {file: accepted.rows, REJECTED_FILE: rejected.rows}

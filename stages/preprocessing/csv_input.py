@@ -458,5 +458,6 @@ def _other_lengths(records: pl.DataFrame, columns: int) -> pl.DataFrame:
     bare = pl.when(HAS_QUOTE).then(pl.col(TEXT).str.replace_all(QUOTED_PART, "")).otherwise(TEXT)
     counted = records.select(LINE, TEXT, (bare.str.count_matches(",", literal=True) + 1).alias("fields"))
     other = counted.filter(pl.col("fields") != columns).rechunk()  # polars' format panics on an empty chunk
-    reason = pl.format("{} fields, expected {}", "fields", pl.lit(columns)).alias(REASON)
+    noun = pl.when(pl.col("fields") == 1).then(pl.lit("field")).otherwise(pl.lit("fields"))
+    reason = pl.format("{} {}, expected {}", "fields", noun, pl.lit(columns)).alias(REASON)
     return other.select(LINE, TEXT, pl.lit([FIELDS_WRONG]).alias(KINDS), reason)

@@ -119,7 +119,10 @@ class _Known:
 
 
 def _labels(delivered: Delivered, file: str, schema: Schema) -> pl.DataFrame:
-    """The keys of a delivery and the class (CLASS) of each, from the rows that `prepare` can use."""
+    """The keys of a delivery and the class (CLASS) of each, from the rows that `prepare` can use.
+
+    The class is null where labels contradict each other: this delivery has none for the key.
+    """
     keys, names = schema.named("key"), schema.target_columns
     checks = FieldChecks(schema.of(names), schema.missing, names, "schema.json")
     label = f"{delivered.labels.name}/{file}"
@@ -127,4 +130,5 @@ def _labels(delivered: Delivered, file: str, schema: Schema) -> pl.DataFrame:
     columns = [*keys, pl.col(schema.named("target")[0]).alias(CLASS)]
     # Without the texts of the rows, which memory may not hold.
     good = pl.concat(checks.apply(batch).good.select(columns) for batch in labels.batches())
-    return good.unique(keys, keep="first", maintain_order=True)
+    first = pl.col(CLASS).first()
+    return good.group_by(keys, maintain_order=True).agg(pl.when((pl.col(CLASS) == first).all()).then(first))

@@ -8,7 +8,7 @@ from stagekit.shards import Shard
 from checked_table import CheckedTable, Counts, RawTable, write_rows
 from checks import DTYPES
 from csv_input import LINE
-from deliveries import whole_target
+from deliveries import DATA, delivery, whole_target
 from feature_numbers import encode
 from keys import BATCH, NO_TARGET, PLACE, compare_keys, join_targets
 from spill import Spill
@@ -76,11 +76,11 @@ def _weight(schema: Schema, encoder: Encoder) -> list[pl.Expr]:
 
 
 def _data(raw: Partition, schema: Schema, required: list[str], shard: Shard | None) -> RawTable:
-    label = f"{raw.name}/data.csv"
-    return RawTable(raw / "data.csv", label, schema, schema.data_columns, required, shard=shard)
+    label, delivered = f"{raw.name}/{DATA}", [delivery(raw, DATA)]
+    return RawTable(raw / DATA, label, schema, schema.data_columns, required, delivered, shard=shard)
 
 
 def _target(raw: Partition, schema: Schema, publication: Publication, shard: Shard | None) -> RawTable:
     names = schema.target_columns
-    path, earlier = whole_target(raw, names, publication.scratch)
-    return RawTable(path, f"{raw.name}/target.csv", schema, names, names, shard=shard, earlier=earlier)
+    path, delivered = whole_target(raw, names, publication.scratch)
+    return RawTable(path, f"{raw.name}/target.csv", schema, names, names, delivered, shard=shard)

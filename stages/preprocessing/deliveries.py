@@ -2,6 +2,8 @@
 
 Each delivery is a file of its own that never changes, so what was made before a delivery still has its origin. The mark
 says when a file arrived: the `arrived` of the step that published it, or else when that step started.
+
+A raw file may have notes on its lines beside it, see `delivered_lines`.
 """
 
 import csv
@@ -41,6 +43,21 @@ def targets_of(raw: Partition) -> list[str]:
     return [match.group() for match in sorted(filter(None, found), key=lambda match: int(match[1] or 1))]
 
 
+def notes_of(file: str) -> str:
+    """The file with the notes on the lines of a raw file."""
+    return f"lines-{file}"
+
+
+def read_raw(root: Path, ds: str, files: Sequence[str]) -> Partition:
+    """The verified `files` of raw/{ds}, with the notes on their lines, if there are any."""
+    raw = read_partition(root, f"raw/{ds}", [])
+    outputs = raw.meta["outputs"]
+    # Notes of another step are on an older file.
+    noted = [file for file in files if file in outputs and notes_of(file) in outputs]
+    notes = [notes_of(file) for file in noted if outputs[notes_of(file)]["step"] == outputs[file]["step"]]
+    return read_partition(root, raw.name, [*files, *notes])
+
+
 def arrival(raw: Partition, file: str) -> str:
     """When a file arrived, such as 2026-11-21T04:00:00Z; empty, and so always known, if its mark does not say."""
     step = raw.step(file)
@@ -62,7 +79,7 @@ def read_raw_day(root: Path, ds: str, files: Sequence[str], as_of: str | None) -
         )
     known = [file for file in targets if as_of is None or arrival(raw, file) <= as_of]
     oldest_first = sorted(known, key=lambda file: arrival(raw, file))
-    return read_partition(root, raw.name, [*files, *reversed(oldest_first)])
+    return read_raw(root, ds, [*files, *reversed(oldest_first)])
 
 
 def require_labels(raw: Partition, as_of: str | None) -> None:
@@ -104,42 +121,52 @@ def require_prepared_as_of(prepared: Partition, raw: Partition, as_of: str | Non
 
 
 @dataclass(frozen=True)
-class Start:
-    """Where the rows of a delivery begin in a file of several: on which line, and at which byte."""
+class Delivery:
+    """A delivered file, and where its rows begin in a file of several: on which line, and at which byte.
 
-    line: int
-    byte: int
+    `notes` are those on its lines, if there are any.
+    """
+
+    file: str
+    line: int = 2
+    byte: int = 0
+    notes: Path | None = None
 
 
-def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> tuple[Path, list[Start]]:
+def delivery(raw: Partition, file: str, line: int = 2, byte: int = 0) -> Delivery:
+    """A file of a raw day that `read_raw` has read."""
+    notes = notes_of(file)
+    return Delivery(file, line, byte, raw / notes if notes in raw.files else None)
+
+
+def whole_target(raw: Partition, columns: Sequence[str], scratch: Path) -> tuple[Path, list[Delivery]]:
     """A target.csv with the rows of all deliveries that were read, below one header; in `scratch` if there are several.
 
     The newest delivery comes first, because the first row of a key counts. If there is none, the header is `columns`.
-    Also returns where the rows of each but the newest begin.
+    Also returns the deliveries in this order; target.csv without rows, if there is none.
     """
     files = [file for file in raw.files if DELIVERY.fullmatch(file)]
     if files == [TARGET]:
-        return raw / TARGET, []
-    path, earlier, lines = scratch / TARGET, list[Start](), 1
+        return raw / TARGET, [delivery(raw, TARGET)]
+    path, found, lines = scratch / TARGET, list[Delivery](), 1
     with path.open("wb") as whole:
         if not files:
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerow(columns)
             whole.write(text.getvalue().encode())
-        for number, file in enumerate(files):
+        for file in files:
             with (raw / file).open("rb") as delivered:
                 header = delivered.readline()
-                if number == 0:
+                if not found:
                     whole.write(header.rstrip(b"\r\n") + b"\n")
-                else:
-                    earlier.append(Start(lines + 1, whole.tell()))
+                found.append(delivery(raw, file, lines + 1, whole.tell()))
                 end = b"\n"
                 for block in iter(partial(delivered.read, BLOCK_BYTES), b""):
                     whole.write(block)
                     lines, end = lines + block.count(b"\n"), block[-1:]
                 if end != b"\n":
                     lines += whole.write(b"\n")
-    return path, earlier
+    return path, found or [Delivery(TARGET)]
 
 
 def deliveries(raw: Partition) -> Mapping[str, Any]:

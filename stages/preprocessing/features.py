@@ -9,6 +9,7 @@ from stagekit.contract import read_encoder
 from stagekit.shards import shard_of
 
 from day_shards import read_shards, require_comparable
+from deliveries import read_raw
 from encoder import trained_schema
 from table_schema import differences, read_schema, unknown_fields
 
@@ -21,7 +22,7 @@ def features(args: Namespace) -> Mapping[str, Any]:
     name, shard = f"shadows/{args.ds}-v{args.shadow}" if args.shadow else f"features/{args.ds}", shard_of(args)
     if args.shards > 1 and args.shadow:
         raise UsageError("--shadow with --shards", expected="a day in shadow without shards", do="leave out --shards")
-    raw = read_partition(args.data_dir, f"raw/{args.ds}", ["data.csv", "schema.json"])
+    raw = read_raw(args.data_dir, args.ds, ["data.csv", "schema.json"])
     model = read_partition(args.data_dir, partition_name(args.data_dir, args.model), ["encoder.json"])
     schema = read_schema(raw / "schema.json", f"{raw.name}/schema.json", scoring=True)
     encoder = read_encoder(model)

@@ -4,12 +4,14 @@ The keys of both files are sorted into parts by their hash, so that equal keys m
 files' order. Each part is compared by itself. The reasons for rejections are sorted back by batch of the file.
 
 Rules. Of the valid rows with one key the first is kept; so is the first with a value in a field declared unique.
-Later rows are rejected, also if they have other content. A target row needs a data row with its key. If that
-data row exists but was rejected, the target row is passed over.
+Later rows are rejected: as a duplicate, or as a contradiction if they have other content. Where the labels of one key
+contradict each other, none is kept, because nobody can say which one is right. A target row needs a data row with its
+key. If that data row exists but was rejected, the target row is passed over.
 
 A file may be in several deliveries, the newest first. The newest one with a valid row of a key decides about this key;
 if none has one, the newest with the key does. Rows of the key in the deliveries before are superseded, valid or not:
-they are neither kept nor rejected. A row whose key cannot be read is superseded if a later delivery has the same text.
+they are neither kept nor rejected, also if the labels of the newest one contradict each other. A row whose key cannot
+be read is superseded if a later delivery has the same text.
 """
 
 from collections.abc import Sequence
@@ -19,12 +21,14 @@ import polars as pl
 
 from checks import DTYPES, HIDDEN
 from csv_input import KINDS, LINE, REASON, TEXT
+from delivered_lines import DeliveredLines
 from parallel import in_order
 from spill import Spill
 from table_schema import Field, unique_beside_key
 
 BATCH, PART, CONTENT, VALID, OTHER = "\0batch", "\0part", "\0content", "\0valid", "\0other"
-DELIVERY = "\0delivery"
+DELIVERY, FIRST, SHOWN = "\0delivery", "\0first", "\0shown"
+DUPLICATE, CONTRADICTION = "duplicate", "contradiction"
 NO_TARGET = "no target for this key"
 RIGHT, HASH = "\0right", "\0hash"  # of the key, or of the value that must be unique: equal ones have equal hashes
 PLACE = {BATCH: pl.Int64(), LINE: pl.Int64()}
@@ -35,14 +39,14 @@ class KeyedRows:
     """The keys of one file, with its unique fields and its target, if it has these.
 
     `reasons` are the rejections that take more than one row to see, and `superseded` the places of such rows, by batch
-    of the file. `earlier` has the first line of each but the newest delivery.
+    of the file. `lines` says where its rows were delivered.
     """
 
-    def __init__(
-        self, folder: Path, label: str, fields: Sequence[Field], parts: int, earlier: Sequence[int] = ()
-    ) -> None:
-        self.label, self.parts, self._earlier = label, parts, earlier
+    def __init__(self, folder: Path, label: str, fields: Sequence[Field], parts: int, lines: DeliveredLines) -> None:
+        self.label, self.parts, self._lines, self._earlier = label, parts, lines, lines.first_lines
         self.key = [field.name for field in fields if field.role == "key"]
+        # Of a label the value counts: 1 and 1.0 are one class, and a column beside it is no label.
+        self._target = next((field.name for field in fields if field.role == "target"), None)
         columns = {field.name: DTYPES[field.type] for field in fields if field.role in ("key", "target")}
         unique = unique_beside_key(fields)
         self.columns = [*columns, *(field.name for field in unique if field.name not in columns)]
@@ -91,9 +95,9 @@ class KeyedRows:
         """Reject the later rows that share a value in a field declared unique."""
         for name, spill in self.unique.items():
             for part in range(self.parts):
-                repeated = _repeated(spill.read(part), [name])
+                repeated = self.with_shown(_repeated(spill.read(part), [name]))
                 shown = pl.lit(HIDDEN) if name in self._hidden else pl.col(name).cast(pl.String)
-                reason = pl.concat_str(pl.lit(f"{name}: '"), shown, pl.lit("' is not unique, it is on line "), OTHER)
+                reason = pl.concat_str(pl.lit(f"{name}: '"), shown, pl.lit("' is not unique, it is on line "), SHOWN)
                 self.reject(repeated, f"{name}: unique", reason)
 
     def supersede_keyless(self) -> None:
@@ -112,33 +116,51 @@ class KeyedRows:
         decides = pl.coalesce(pl.col(DELIVERY).filter(VALID).min(), pl.col(DELIVERY).min()).over(self.key)
         return self._with_delivery(keys).filter(pl.col(DELIVERY) > decides)
 
+    def with_shown(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The same rows with the line OTHER as messages show it (SHOWN)."""
+        return rows.with_columns(self._lines.shown(rows[OTHER]).alias(SHOWN))
+
     def take_first(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """The first valid row of a part with each key. The others are superseded, or rejected if they are valid."""
+        """The rows of a part that are kept: the first valid one with each key, unless labels contradict each other.
+
+        The others are superseded, or rejected if they are valid.
+        """
         valid = keys.filter(VALID)
-        others = repeated = _repeated(valid, self.key)
+        content = self._target or CONTENT
+        others = repeated = _repeated(valid, self.key, content)
         if self._earlier:
             superseded = self._superseded(keys)
             self.superseded.add(superseded)
             repeated = repeated.join(superseded, on=LINE, how="anti")
         if not others.height:
             return valid
-        name = ", ".join(self.key)
-        same, other = pl.lit(f"{name}: duplicate of line "), pl.lit(f"{name}: same key with other content as line ")
-        which = pl.when(pl.col(CONTENT) == pl.col(OTHER + CONTENT)).then(same).otherwise(other)
-        self.reject(repeated, f"{name}: duplicate", pl.concat_str(which, OTHER))
-        return valid.join(others, on=LINE, how="anti")
+        kept, name = valid.join(others, on=LINE, how="anti"), ", ".join(self.key)
+        differs = pl.col(content) != pl.col(FIRST)
+        same, other = repeated.filter(~differs), repeated.filter(differs)
+        if self._target and other.height:
+            # The first label is in doubt too, as are those that equal it: each gets the line of one that differs.
+            in_doubt = other.group_by(OTHER).agg(pl.col(LINE).min().alias(RIGHT))
+            first = kept.join(in_doubt, left_on=LINE, right_on=OTHER).rename({RIGHT: OTHER})
+            like_first = same.join(in_doubt, on=OTHER).drop(OTHER).rename({RIGHT: OTHER})
+            other = pl.concat([frame.select(*PLACE, OTHER) for frame in (first, like_first, other)])
+            same, kept = same.join(in_doubt, on=OTHER, how="anti"), kept.join(first, on=LINE, how="anti")
+        what = "another label is on line " if self._target else "same key with other content as line "
+        for rows, kind, text in ((same, DUPLICATE, "duplicate of line "), (other, CONTRADICTION, what)):
+            reason = pl.concat_str(pl.lit(f"{name}: {text}"), SHOWN)
+            self.reject(self.with_shown(rows), f"{name}: {kind}", reason)
+        return kept
 
 
-def _repeated(rows: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """The rows after the first of each group of equals, with the first one's line (OTHER) and content."""
+def _repeated(rows: pl.DataFrame, columns: Sequence[str], content: str | None = None) -> pl.DataFrame:
+    """The rows after the first of each group of equals, with the first one's line (OTHER) and `content` (FIRST)."""
     # Hashes come first: they are cheap, and few rows are left to be compared by value. To sort them takes half the time
     # of `is_duplicated`.
     hashes = rows[HASH].sort()
     repeated = hashes.filter(hashes == hashes.shift())
     candidates = rows.filter(pl.col(HASH).is_in(repeated.implode())).sort(LINE)
     firsts = [pl.col(LINE).first().over(columns).alias(OTHER)]
-    if CONTENT in rows.columns:
-        firsts.append(pl.col(CONTENT).first().over(columns).alias(OTHER + CONTENT))
+    if content:
+        firsts.append(pl.col(content).first().over(columns).alias(FIRST))
     return candidates.with_columns(firsts).filter(pl.col(LINE) != pl.col(OTHER))
 
 
@@ -176,14 +198,15 @@ def _match(data: KeyedRows, target: KeyedRows, of_data: pl.DataFrame, of_target:
     of_lonely = of_data.filter(pl.col(HASH).is_in(lonely[HASH].implode()))
     orphans = lonely.join(of_lonely, on=key, how="anti")
     target.reject(orphans, "no data for this target row", pl.lit("no data for this target row"))
-    refused = of_target.filter(~pl.col(VALID)).group_by(key).agg(pl.col(LINE).min().alias(OTHER))
+    refused = of_target.filter(pl.col(HASH).is_in(unmatched[HASH].implode()))
+    refused = refused.group_by(key).agg(pl.col(LINE).min().alias(OTHER))
     unmatched = unmatched.drop(OTHER).join(refused, on=key, how="left")
     why = (
         pl.when(pl.col(OTHER).is_null())
         .then(pl.lit(NO_TARGET))
-        .otherwise(pl.concat_str(pl.lit(f"its row in {target.label} was rejected (line "), OTHER, pl.lit(")")))
+        .otherwise(pl.concat_str(pl.lit(f"its row in {target.label} was rejected (line "), SHOWN, pl.lit(")")))
     )
-    data.reject(unmatched, NO_TARGET, why)
+    data.reject(target.with_shown(unmatched), NO_TARGET, why)
     return matched
 
 

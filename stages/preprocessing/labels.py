@@ -14,9 +14,11 @@ from checks import convert
 from csv_input import KINDS, MALFORMED
 from csv_output import texts_of
 from deliveries import whole_target
-from keys import compare_keys
+from keys import CONTRADICTION, DUPLICATE, compare_keys
 from table_schema import Field, Schema
 
+UNUSED = ("malformed", "missing", "unreadable", "contradictory", "repeated")
+OF_SEVERAL_ROWS = f": ({DUPLICATE}|{CONTRADICTION})$"
 MOST_NEW_CLASSES, SHOWN_CHARACTERS = 20, 60
 VALUE, CLASS = "\0value", "\0class"
 
@@ -26,14 +28,15 @@ class LabelCounts(Counts):
     """What happened to the rows of target.csv, which messages call `label`.
 
     A rejected row counts once in `unused`: as malformed, else missing (no target), else unreadable (another fault of
-    key or target), else repeated. `new_classes` counts the rows of classes that the model does not know: of the first
-    ones by name, so that shards of the day have the same. `new_class_rows` counts the rows of all of them.
+    key or target), else contradictory (its key has another label too), else repeated. `new_classes` counts the rows of
+    classes that the model does not know: of the first ones by name, so that shards of the day have the same.
+    `new_class_rows` counts the rows of all of them.
     """
 
     label: str = ""
     target: str = ""
     classes: tuple[str, ...] = ()
-    unused: Counter[str] = field(default_factory=lambda: Counter(malformed=0, missing=0, unreadable=0, repeated=0))
+    unused: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(UNUSED, 0)))
     new_classes: Counter[str] = field(default_factory=Counter)
     new_class_rows: int = 0
 
@@ -48,8 +51,10 @@ class LabelCounts(Counts):
             .then(pl.lit("malformed"))
             .when(kinds.list.contains(f"{self.target}: missing"))
             .then(pl.lit("missing"))
-            .when(kinds.list.eval(~pl.element().str.ends_with(": duplicate")).list.any())
+            .when(kinds.list.eval(~pl.element().str.contains(OF_SEVERAL_ROWS)).list.any())
             .then(pl.lit("unreadable"))
+            .when(kinds.list.eval(pl.element().str.ends_with(f": {CONTRADICTION}")).list.any())
+            .then(pl.lit("contradictory"))
             .otherwise(pl.lit("repeated"))
         )
         self.unused.update(dict(faults.to_series().value_counts().iter_rows()))
@@ -107,16 +112,16 @@ def write_labels(
     Errors: BadInput if target.csv as such cannot be read.
     """
     names = [*encoder.key, encoder.target]
-    path, earlier = whole_target(raw, schema.target_columns, publication.scratch)
+    path, delivered = whole_target(raw, schema.target_columns, publication.scratch)
     target = RawTable(
         path,
         counts.label,
         _any_class(schema),
         schema.target_columns,
         names,
+        delivered,
         may_be_empty=True,
         shard=shard,
-        earlier=earlier,
     )
     table = CheckedTable(target, publication.scratch / "target", target.parts)
     compare_keys(table.keys)

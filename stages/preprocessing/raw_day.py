@@ -1,7 +1,8 @@
 """Writes a day's data.csv and target.csv from tables in any container: plain CSV in UTF-8, with the same values.
 
-A row that is malformed stays a malformed row, so that `prepare` rejects it: its text becomes one quoted field. A file
-that is plain CSV already is copied as it is if a row of it is malformed: its own text explains such a row best.
+A row that is malformed stays a malformed row, so that `prepare` rejects it: its text becomes one quoted field, and
+`delivered_lines` has what is wrong with it. A file that is plain CSV already is copied as it is if a row of it is
+malformed: its own text explains such a row best.
 """
 
 import logging
@@ -18,9 +19,10 @@ from stagekit import BadInput, Publication
 
 from checked_table import no_label
 from checks import FieldChecks
-from csv_input import LINE, TEXT, extra_columns, not_named, other_order, was_named
+from csv_input import KINDS, LINE, REASON, REJECTED, TEXT, extra_columns, not_named, other_order, was_named
 from csv_output import CsvWriter
-from deliveries import DATA, TARGET
+from delivered_lines import SIZE, LineNotes
+from deliveries import DATA, TARGET, notes_of
 from key_match import KeyMatch
 from source_rows import Malformed, Rows, SourceTable
 from table_schema import Schema
@@ -129,8 +131,11 @@ class RawDay:
         malformed, unlabelled = Malformed(table.label, len(table.header)), 0
         has_labels = {*self._schema.named("target")} & {*table.header}
         as_it_is = [*outputs[0].columns] == [*table.header]
+        paths = [self._publication.path(output.name) for output in outputs]
+        paths_of_notes = [self._publication.path(notes_of(output.name)) for output in outputs]
         with ExitStack() as stack:
-            writers = [stack.enter_context(CsvWriter(self._publication.path(output.name))) for output in outputs]
+            writers = [stack.enter_context(CsvWriter(path)) for path in paths]
+            notes = [stack.enter_context(LineNotes(path)) for path in paths_of_notes]
             for output, writer in zip(outputs, writers, strict=True):
                 writer.write(pl.DataFrame(schema=dict.fromkeys(output.columns, pl.String)))
             for rows in _numbered(table.rows(), self._schema.row_number):
@@ -138,11 +143,16 @@ class RawDay:
                 if watch:
                     watch(rows.texts)
                 unlabelled += self._labels.missing(rows.texts) if has_labels else 0
-                for output, writer in zip(outputs, writers, strict=True):
+                for output, writer, of_output in zip(outputs, writers, notes, strict=True):
                     _write_rows(writer, output, rows, as_it_is)
+                    of_output.add(_lines_written(output, rows))
         malformed.require_rows_of_the_header()
-        if malformed.count and as_it_is and table.is_plain:
-            shutil.copyfile(path, self._publication.path(outputs[0].name))
+        is_copied = malformed.count and as_it_is and table.is_plain
+        if is_copied:
+            shutil.copyfile(path, paths[0])
+        for of_output, its_path in zip(notes, paths_of_notes, strict=True):
+            if is_copied or not of_output.rows:
+                its_path.unlink()
         self._publication.rows |= {output.name: writer.rows for output, writer in zip(outputs, writers, strict=True)}
         self._report(table, outputs[0].name, malformed)
         if unlabelled:
@@ -190,6 +200,21 @@ def _write_rows(writer: CsvWriter, output: Output, rows: Rows, as_it_is: bool) -
         writer.append("".join(f"{text}\n" for text in records).encode(), records.len())
     else:
         writer.write(rows.texts.select(pl.when(pl.col(name) != "").then(pl.col(name)) for name in output.columns))
+
+
+def _lines_written(output: Output, rows: Rows) -> pl.DataFrame:
+    """The records that were written, as LineNotes takes them."""
+    columns = [] if rows.content is not None else output.columns  # in that text each record is one line
+    breaks = pl.sum_horizontal(pl.lit(0, pl.Int64), *(_line_breaks(name) for name in columns))
+    good = rows.texts.select(LINE, (1 + breaks).alias(SIZE))
+    if not (rows.malformed.height and output.keeps_malformed):
+        return good.with_columns(pl.lit(None, REJECTED[KINDS]).alias(KINDS), pl.lit(None, pl.String).alias(REASON))
+    bad = rows.malformed.select(LINE, (1 + _line_breaks(TEXT)).alias(SIZE), KINDS, REASON)
+    return pl.concat([good, bad], how="diagonal").sort(LINE)
+
+
+def _line_breaks(name: str) -> pl.Expr:
+    return pl.col(name).str.count_matches("\n", literal=True).fill_null(0).cast(pl.Int64)
 
 
 def _record(columns: Sequence[str]) -> pl.Expr:

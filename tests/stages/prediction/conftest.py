@@ -5,6 +5,7 @@ import io
 import json
 import os
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,16 +182,24 @@ class World:
         model = read_partition(self.root, f"predictions/{DAY}", []).step("predictions.csv")["parameters"]["model"]
         inputs = [read_partition(self.root, f"raw/{DAY}", ["target.csv"])]
         inputs.append(read_partition(self.root, model, ["encoder.json"]))
+        texts = [[str(cell) for cell in row] for row in rows]
+        different = Counter(tuple(key) for *key, name in {tuple(row) for row in texts} if name)
         labels: dict[tuple[str, ...], list[str]] = {}
         rejected: list[list[Any]] = []
-        for number, (*key, name) in enumerate(([str(cell) for cell in row] for row in rows), start=2):
-            if not name or tuple(key) in labels:
-                reason = "order, line: duplicate" if name else "returned: missing, a value is required"
-                rejected.append(["target.csv", number, reason, ",".join([*key, name])])
+        own = Counter(rows=len(rows), missing=0, contradictory=0, repeated=0)
+        for number, (*key, name) in enumerate(texts, start=2):
+            reason, kind = "", ""
+            if not name:
+                reason, kind = "returned: missing, a value is required", "missing"
+            elif different[tuple(key)] > 1:
+                reason, kind = "order, line: another label", "contradictory"
+            elif tuple(key) in labels:
+                reason, kind = "order, line: duplicate", "repeated"
             else:
                 labels[tuple(key)] = [*key, name]
-        missing = sum("missing" in row[2] for row in rejected)
-        own = {"rows": len(rows), "missing": missing, "repeated": len(rejected) - missing}
+            if kind:
+                own[kind] += 1
+                rejected.append(["target.csv", number, reason, ",".join([*key, name])])
         result = {"malformed": 0, "unreadable": 0, **own, **(counts or {})}
         made = {
             "labels.csv": files.get("labels", written(["order", "line", "returned"], labels.values())),

@@ -61,12 +61,13 @@ def test_metrics_are_those_of_the_rows_that_have_a_target(world: World) -> None:
     scored(world)
     rows = targets_of(world)[:120]
     stranger = [["00000", "999", "1"], ["77777", "0", "0"]]
-    again = [["00000", "5", "1"], ["00000", "5", "0"]]  # the first row of this key comes before these
-    world.target([*rows, *stranger, *again, ["00000", "150", ""]])
+    again = [rows[5], rows[5]]  # the first row of this key comes before these
+    contradictory = [["00000", "130", "1"], ["00000", "130", "0"]]
+    world.target([*rows, *stranger, *again, *contradictory, ["00000", "150", ""]])
     found = evaluate(world)
     assert found["target"] == {
-        "rows": 125, "malformed": 0, "missing": 1, "unreadable": 0, "repeated": 2, "matched": 120,
-        "without_prediction": 2, "without_target": 80, "new_classes": {},
+        "rows": 127, "malformed": 0, "missing": 1, "unreadable": 0, "contradictory": 2, "repeated": 2,
+        "matched": 120, "without_prediction": 2, "without_target": 80, "new_classes": {},
     }  # fmt: skip
     codes = np.array(world.codes()[:120])
     scores = np.array(world.fixture.scores, dtype=float)[:120]
@@ -208,19 +209,39 @@ def test_labels_that_are_all_still_to_come_are_no_breach(world: World) -> None:
     assert evaluate(world)["crossed"] == []  # its only label is of a row without a prediction
     world.label([], counts={"rows": 200, "unlabelled": 100, "unreadable": 70, "missing": 30}, rejected=wrong)
     (crossed,) = evaluate(world)["crossed"]
-    assert crossed.startswith("100 of 200 rows of target.csv cannot be used (missing 30, unreadable 70): 50.00%")
+    assert crossed.startswith("100 of 100 labels of target.csv cannot be used (missing 30, unreadable 70): 100.00%")
     assert '"partial"' not in crossed
+
+
+def test_labels_that_have_come_are_judged_without_those_that_have_not(world: World) -> None:
+    """45 of 60 labels that cannot be read were 4.5 % of 1,000 rows, and no breach."""
+    scored(world)
+    rows = targets_of(world)[:15]
+    world.target(rows)
+    counts = {"rows": 1000, "unlabelled": 940, "unreadable": 40, "contradictory": 5}
+    rejected = "file,line,reason,row\ntarget.csv,2,returned: 'x' is no integer,x\n"
+    world.label(rows, counts=counts, rejected=rejected)
+    run = world.run("evaluate", "--ds", DAY, "--rules-json", LENIENT)
+    said = "45 of 60 labels of target.csv cannot be used (unreadable 40, contradictory 5): 75.00%, more than 10.00%; "
+    said += "such as target.csv line 2: returned: 'x' is no integer"
+    assert run.result["crossed"] == [said]
+    # `confirm` decides whether it counts, and `label` has shown the example.
+    assert f"INFO prediction evaluate: crossed, which `confirm` decides on: {said}" in run.errors
+    assert "not used: " not in run.errors
+    run = world.run("confirm", "--ds", DAY, "--rules-json", LENIENT)
+    assert run.result["breaches"] == [said]
+    assert f"WARNING prediction confirm: {said}" in run.errors
 
 
 def test_unusable_labels_are_a_share_of_the_rows_that_are_not_superseded(world: World) -> None:
     """Rows that a later delivery supersedes made the share small, or, counted as repeated, large."""
     scored(world)
     world.target(targets_of(world))
-    of_many = {"rows": 2000, "superseded": 1700, "unlabelled": 60}
+    of_many = {"rows": 2060, "superseded": 1700, "unlabelled": 60}
     rejected = "file,line,reason,row\ntarget.csv,2,returned: 'x' is no integer,x\n"
     world.label(targets_of(world), counts={**of_many, "unreadable": 60}, rejected=rejected)
     (crossed,) = evaluate(world)["crossed"]
-    assert crossed.startswith("60 of 300 rows of target.csv cannot be used (unreadable 60): 20.00%, more than 10.00%")
+    assert crossed.startswith("60 of 300 labels of target.csv cannot be used (unreadable 60): 20.00%, more than 10.00%")
     world.label(targets_of(world), counts=of_many)
     found = evaluate(world)
     assert (found["target"]["superseded"], found["crossed"]) == (1700, [])

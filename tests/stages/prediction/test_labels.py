@@ -19,15 +19,30 @@ def label(world: World, rows: list[list[str]]) -> Labels:
 
 
 def test_labels_of_a_day_have_counts_examples_and_codes(world: World) -> None:
-    found = label(scored(world), [["1", "1", "1"], ["1", "1", "0"], ["2", "1", ""], ["3", "1", "lost"]])
+    rows = [["1", "1", "1"], ["1", "1", "1"], ["2", "1", ""], ["3", "1", "lost"], ["4", "1", "0"], ["4", "1", "1"]]
+    found = label(scored(world), rows)
     partition = read_partition(world.root, f"labels/{DAY}", ["labels.csv", "rejected.csv"])
-    assert read_counts(partition) == {"rows": 4, "malformed": 0, "missing": 1, "unreadable": 0, "repeated": 1}
+    counts = {"rows": 6, "malformed": 0, "missing": 1, "unreadable": 0, "contradictory": 2, "repeated": 1}
+    assert read_counts(partition) == counts
     assert read_examples(partition) == [
         "target.csv line 3: order, line: duplicate",
         "target.csv line 4: returned: missing, a value is required",
+        "target.csv line 6: order, line: another label",
+        "target.csv line 7: order, line: another label",
     ]
     assert (found.rows, found.new_classes) == (2, ["lost"])
     assert found.codes_of([["1", "2", "3"], ["1", "1", "1"]]).tolist() == [1, NO_LABEL, 2]
+
+
+def test_counts_of_before_contradictions_were_counted_are_read(world: World) -> None:
+    world = scored(world)
+    world.target([])
+    before = ("rows", "malformed", "missing", "unreadable", "repeated")
+    world.label([], counts=dict.fromkeys(before, 3))
+    mark = world.root / f"labels/{DAY}/_meta.json"
+    mark.write_text(mark.read_text().replace('"contradictory"', '"other"'))
+    partition = read_partition(world.root, f"labels/{DAY}", ["labels.csv"])
+    assert read_counts(partition) == {**dict.fromkeys(before, 3), "contradictory": 0}
 
 
 def test_target_without_a_usable_row_has_no_labels(world: World) -> None:

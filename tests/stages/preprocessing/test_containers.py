@@ -300,7 +300,10 @@ def test_malformed_rows_are_rejected_with_their_line(day: Day, files: dict[str, 
     assert (result["rows_out"], result["rejected"]["data.csv"]) == (60, len(bad))
     rejected = day.rows(f"processed/{DS}/rejected.csv")
     assert [row["line"] for row in rejected] == [str(lines.index(text) + 1) for text in bad.values()]
-    assert [next(csv.reader([row["row"]]), [""])[0] for row in rejected] == list(bad.values())
+    assert [row["row"] for row in rejected] == list(bad.values())
+    quotes, fields = "a quote that is not around a whole field", "{}, expected 8".format
+    expected = [fields("2 fields"), fields("1 field"), quotes, quotes, fields("13 fields")]
+    assert [row["reason"] for row in rejected] == expected
 
 
 def test_plain_file_with_malformed_rows_is_copied_as_it_is(day: Day, files: dict[str, Path]) -> None:
@@ -372,7 +375,7 @@ UNREADABLE: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "tab, a column missing": (PLAIN.replace(",memo", "", 1).replace(",", "\t").encode(), ("lacks memo", "utf-8, tab")),
     "semicolons in the header only": (
         PLAIN.replace(",", ";", len(DATA_HEADER) - 1).encode(),
-        ("9 of 9 rows", "do not fit its header: 1 fields, expected 8", "line 2", "--delimiter"),
+        ("9 of 9 rows", "do not fit its header: 1 field, expected 8", "line 2", "--delimiter"),
     ),
     "a comma too many": (
         PLAIN.replace("\n", ",\n").replace(",\n", "\n", 1).encode(),

@@ -50,10 +50,10 @@ def test_record_is_read_with_its_line(file: Path, content: str, rows: list[tuple
 @pytest.mark.parametrize(
     ("content", "rejected", "lines_read"),
     [
-        pytest.param("a,b\n1\n3,4\n", [(2, "1 fields, expected 2", "1")], [3], id="too few"),
+        pytest.param("a,b\n1\n3,4\n", [(2, "1 field, expected 2", "1")], [3], id="too few"),
         pytest.param("a,b\n1,2\n3,4,5\n", [(3, "3 fields, expected 2", "3,4,5")], [2], id="too many"),
-        pytest.param("a,b\n1,2\n\n3,4\n", [(3, "1 fields, expected 2", "")], [2, 4], id="empty line"),
-        pytest.param('a,b\n"x\ny"\n1,2\n', [(2, "1 fields, expected 2", '"x\ny"')], [4], id="too few, two lines"),
+        pytest.param("a,b\n1,2\n\n3,4\n", [(3, "1 field, expected 2", "")], [2, 4], id="empty line"),
+        pytest.param('a,b\n"x\ny"\n1,2\n', [(2, "1 field, expected 2", '"x\ny"')], [4], id="too few, two lines"),
         pytest.param(
             'a,b\n5" nail,2\n3,4\n',
             [(2, STRAY := "a quote that is not around a whole field", '5" nail,2')],
@@ -165,7 +165,9 @@ def test_lines_of_another_number_of_fields_are_the_ones_that_are_rejected(
         rows, rejected = read(tmp_path_factory.mktemp("csv") / "data.csv", content)
     assert rows == [(line, *fields) for line, (_, fields) in parsed.items() if len(fields) == 3]
     assert rejected == [
-        (line, f"{len(fields)} fields, expected 3", text) for line, (text, fields) in parsed.items() if len(fields) != 3
+        (line, f"{len(fields)} field{'s' * (len(fields) != 1)}, expected 3", text)
+        for line, (text, fields) in parsed.items()
+        if len(fields) != 3
     ]
 
 

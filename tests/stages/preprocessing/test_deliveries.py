@@ -156,6 +156,10 @@ def numbers_day(day: Day) -> Day:
     return day
 
 
+# The kinds of rows that are rejected.
+WRONG = ("malformed", "missing", "unreadable", "contradictory", "repeated")
+
+
 def kind_of(row: str) -> tuple[str | None, str]:
     """The key of a row, if it can be read, and what the row is."""
     cells = row.split(",")
@@ -176,7 +180,11 @@ def expected_of(deliveries: Sequence[Sequence[str]], *, partial: bool) -> tuple[
                 if key and kind in wanted:
                     deciding.setdefault(key, number)
     labels: dict[int, str] = {}
-    counts: Counter[str] = Counter(malformed=0, missing=0, unreadable=0, repeated=0, superseded=0, unlabelled=0)
+    counts: Counter[str] = Counter(dict.fromkeys([*WRONG, "superseded", "unlabelled"], 0))
+    good = {
+        key: {row.split(",")[1] for row in deliveries[number] if kind_of(row) == (key, "good")}
+        for key, number in deciding.items()
+    }
     for number, rows in enumerate(deliveries):
         for row in rows:
             key, kind = kind_of(row)
@@ -187,6 +195,8 @@ def expected_of(deliveries: Sequence[Sequence[str]], *, partial: bool) -> tuple[
                 counts["unlabelled"] += 1
             elif kind != "good":
                 counts[kind] += 1
+            elif key and len(good[key]) > 1:
+                counts["contradictory"] += 1
             elif key and int(key) in labels:
                 counts["repeated"] += 1
             elif key:
@@ -220,13 +230,17 @@ def test_deliveries_agree_with_an_oracle_whatever_they_repeat(
         deliveries = [[*rows, UNCLOSED] for rows in deliveries]
     publish_deliveries(numbers_day, ["".join(f"{row}\n" for row in rows) for rows in deliveries], partial=partial)
     expected, counts = expected_of(deliveries[::-1], partial=partial)
-    wrong = sum(counts[kind] for kind in ("malformed", "missing", "unreadable", "repeated"))
+    wrong = sum(counts[kind] for kind in WRONG)
+    names = [f"target-{number}.csv" if number else "target.csv" for number in (0, *range(2, len(deliveries) + 1))]
+    delivered = dict(zip(names, deliveries, strict=True))
     run = numbers_day.run("label")
     assert run.code == 0, run.log
     result = Counter({kind: run.result.get(kind, 0) for kind in counts})
     assert (result, run.result["labels"]) == (counts, len(expected))
     assert {int(row["id"]): row["y"] for row in numbers_day.rows(f"labels/{DS}/labels.csv")} == expected
-    assert len(numbers_day.rows(f"labels/{DS}/rejected.csv")) == wrong
+    rejected = numbers_day.rows(f"labels/{DS}/rejected.csv")
+    assert len(rejected) == wrong
+    assert [row["row"] for row in rejected] == [delivered[row["file"]][int(row["line"]) - 2] for row in rejected]
     of_shards = ("--shards", str(shards))
     is_empty = not any(deliveries)
     labelled = [numbers_day.file(f"labels/{DS}/{file}").read_bytes() for file in ("labels.csv", "rejected.csv")]
@@ -243,6 +257,8 @@ def test_deliveries_agree_with_an_oracle_whatever_they_repeat(
         rows = numbers_day.rows(f"processed/{DS}/train_data.csv")
         assert {int(row["id"]): row["y"] for row in rows} == expected
         assert (run.result["rejected"]["target.csv"], run.result.get("superseded", 0)) == (wrong, counts["superseded"])
+        of_target = [row for row in numbers_day.rows(f"processed/{DS}/rejected.csv") if row["file"] != "data.csv"]
+        assert of_target == rejected
 
 
 @pytest.mark.parametrize("malformed", ["6,1,x,y", "6,1", "6"])
@@ -295,6 +311,18 @@ def test_unusable_row_hides_no_older_label(numbers_day: Day) -> None:
         "3": "1",
     }
     assert [run.result[kind] for kind in ("unreadable", "missing", "repeated", "superseded")] == [1, 1, 0, 1]
+
+
+def test_labels_of_the_newest_delivery_that_contradict_each_other_hide_the_older_one(numbers_day: Day) -> None:
+    """Nobody can say which of them is right; the delivery has put the older one in doubt."""
+    publish_deliveries(numbers_day, ["1,1\n2,0\n", "1,0\n1,1\n", "2,1\n"])
+    run = numbers_day.run("label")
+    assert {row["id"]: row["y"] for row in numbers_day.rows(f"labels/{DS}/labels.csv")} == {"2": "1"}
+    assert [run.result[kind] for kind in ("labels", "contradictory", "superseded")] == [1, 2, 2]
+    assert [tuple(row.values()) for row in numbers_day.rows(f"labels/{DS}/rejected.csv")] == [
+        ("target-2.csv", "2", "id: another label is on line 3 of target-2.csv", "1,0"),
+        ("target-2.csv", "3", "id: another label is on line 2 of target-2.csv", "1,1"),
+    ]
 
 
 def test_limit_is_a_share_of_the_rows_that_count(numbers_day: Day) -> None:

@@ -138,24 +138,28 @@ def test_label_is_known_when_its_delivery_arrived(day: Day, files: dict[str, Pat
 
 
 def test_cumulative_feed_makes_no_label_look_later_than_it_was(day: Day, files: dict[str, Path]) -> None:
-    """A label was known from the delivery on since which its class is the same; an unusable row is no other class."""
+    """A label was known from the delivery on since which its class is the same; an unusable row is no other class.
+
+    Two classes in one delivery are no label.
+    """
     arguments = put(files, *flock(9))
     at = arguments.index("--target")
     assert day.run("import", *arguments[:at], *arguments[at + 2 :]).code == 0
     feed = {
-        "2026-11-22": ["A", "B", "A", "A"],
-        "2026-11-25": ["A", "A", "B", "?", "C"],
+        "2026-11-22": ["A", "B", "A", "A", "", "", "A/B"],
+        "2026-11-25": ["A", "A", "B", "?", "C", "", "A"],
         "2026-12-05": ["A", "B", "A", "B", "C", "A"],
         "2026-11-28": ["A", "A", "A", "B", "", "B"],
     }
     for arrived, grades in feed.items():
         path = files["target.csv"].with_name(f"{arrived}.csv")
-        path.write_text(to_csv(["tag", "grade"], [[f"tag-{n}", grade] for n, grade in enumerate(grades)]))
+        rows = [[f"tag-{n}", grade] for n, found in enumerate(grades) for grade in found.split("/")]
+        path.write_text(to_csv(["tag", "grade"], rows))
         assert day.run("import-target", "--target", str(path), "--arrived", arrived, reuse=True).code == 0
     assert day.run("prepare", "--max-rejected", "1").code == 0
     run = day.run("encode-days")
     assert run.code == 0, run.log
-    days = ["2026-11-22", "2026-12-05", "2026-11-28", "2026-11-28", "2026-11-25", "2026-12-05"]
+    days = ["2026-11-22", "2026-12-05", "2026-11-28", "2026-11-28", "2026-11-25", "2026-12-05", "2026-11-25"]
     assert [row["known"] for row in encoded(day, DAYS[-1])] == [known(ds) for ds in days]
 
 

@@ -103,8 +103,8 @@ def test_each_key_gets_its_class(sheep_day: Day) -> None:
     assert run.code == 0, run.log
     assert list(sheep_day.rows(OUT)[0]) == TAGS
     assert labels(sheep_day) == [tuple(graded(number)) for number in reversed(range(120))]
-    names = ("partition", "model", "rows", "labels", "malformed", "missing", "unreadable", "repeated")
-    assert tuple(run.result[name] for name in names) == (f"labels/{DS}", MODEL, 120, 120, 0, 0, 0, 0)
+    names = ("partition", "model", "rows", "labels", "malformed", "missing", "unreadable", "contradictory", "repeated")
+    assert tuple(run.result[name] for name in names) == (f"labels/{DS}", MODEL, 120, 120, 0, 0, 0, 0, 0)
     assert (run.result["new_class_rows"], run.result["new_classes"]) == (0, {})
     assert sheep_day.leftovers() == []
 
@@ -145,8 +145,10 @@ def test_quote_that_is_never_closed_costs_label_and_prepare_the_same_rows(sheep_
 
 def test_every_row_is_counted_once_by_what_is_wrong_with_it(shop_day: Day) -> None:
     rows = [
+        "yes,20/11/2026,7",
         "yes,21/11/2026,7",
         "no,21/11/2026,07",
+        "yes,20/11/2026,07",
         "NA,22/11/2026,7",
         "maybe,22/11/2026,8",
         "no,2026-11-22,9",
@@ -159,14 +161,24 @@ def test_every_row_is_counted_once_by_what_is_wrong_with_it(shop_day: Day) -> No
     publish_target(shop_day, "\n".join(["sold,day,shop", *rows]) + "\n", SHOPS)
     run = shop_day.run("label")
     assert run.code == 0, run.log
-    counted = {name: run.result[name] for name in ("rows", "labels", "malformed", "missing", "unreadable", "repeated")}
-    assert counted == {"rows": 10, "labels": 1, "malformed": 2, "missing": 2, "unreadable": 4, "repeated": 1}
-    assert labels(shop_day) == [("7", "2026-11-21", "true")]
+    names = ("rows", "labels", "malformed", "missing", "unreadable", "contradictory", "repeated")
+    counted = {name: run.result[name] for name in names}
+    assert tuple(counted.values()) == (12, 1, 2, 2, 4, 2, 1)
+    assert labels(shop_day) == [("7", "2026-11-20", "true")]
     assert [(row["line"], row["row"]) for row in shop_day.rows(REJECTED)] == [
         (str(line), text) for line, text in enumerate(rows[1:], 3)
     ]
     reasons = [row["reason"] for row in shop_day.rows(REJECTED)]
-    assert reasons[:2] == ["shop, day: same key with other content as line 2", "sold: missing, a value is required"]
+    assert reasons[:4] == [
+        "shop, day: another label is on line 4",
+        "shop, day: another label is on line 3",
+        "shop, day: duplicate of line 2",
+        "sold: missing, a value is required",
+    ]
+    assert run.result["warnings"][0].startswith(
+        "2 rows of target.csv have a key that has another label too, so none of these labels counts, such as "
+        "target.csv line 3: shop, day: another label is on line 4"
+    )
     mark = json.loads(shop_day.file(f"labels/{DS}/_meta.json").read_text())
     recorded = mark["steps"]["label"]
     assert {name: recorded["result"][name] for name in counted} == counted
@@ -176,11 +188,14 @@ def test_every_row_is_counted_once_by_what_is_wrong_with_it(shop_day: Day) -> No
     assert mark["outputs"]["labels.csv"]["rows"] == 1
 
 
-def test_first_readable_row_of_a_key_counts(sheep_day: Day) -> None:
-    publish_target(sheep_day, to_csv(TAGS, [["tag-1", ""], ["tag-1", "B"], ["tag-1", "C"], ["tag-1", "B"]]))
+@pytest.mark.parametrize(("third", "counted", "counts"), [("B", [("tag-1", "B")], (1, 0, 2)), ("C", [], (1, 3, 0))])
+def test_readable_rows_of_a_key_count_once_or_contradict_each_other(
+    sheep_day: Day, third: str, counted: list[tuple[str, str]], counts: tuple[int, int, int]
+) -> None:
+    publish_target(sheep_day, to_csv(TAGS, [["tag-1", ""], ["tag-1", "B"], ["tag-1", third], ["tag-1", "B"]]))
     run = sheep_day.run("label")
-    assert labels(sheep_day) == [("tag-1", "B")]
-    assert (run.result["missing"], run.result["repeated"]) == (1, 2)
+    assert labels(sheep_day) == counted
+    assert tuple(run.result[name] for name in ("missing", "contradictory", "repeated")) == counts
 
 
 def test_class_that_the_model_does_not_know_is_counted(sheep_day: Day) -> None:
@@ -345,11 +360,15 @@ def test_labels_agree_with_an_oracle_however_the_work_is_cut(
         ):  # fmt: skip
             patch.setattr(name, value)
         run = sheep_day.run("label")
-    first: dict[int, str] = {}
+    found: dict[int, set[str]] = {}
     for number, grade in rows:
-        first.setdefault(number, grade)
+        found.setdefault(number, set()).add(grade)
+    first = {number: grade for number, (grade, *others) in found.items() if not others}
     assert labels(sheep_day) == [(f"tag-{n}", grade) for n, grade in first.items()]
-    assert run.result["repeated"] == len(rows) - len(first)
+    contradictory = sum(number not in first for number, _ in rows)
+    assert (run.result["contradictory"], run.result["repeated"]) == (
+        contradictory, len(rows) - len(first) - contradictory
+    )  # fmt: skip
     assert run.result["new_classes"] == Counter(grade for grade in first.values() if grade not in "ABC")
 
 

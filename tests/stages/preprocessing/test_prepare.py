@@ -117,18 +117,58 @@ def test_first_row_of_a_key_is_kept_and_later_ones_are_rejected(day: Day) -> Non
     first, other, bad = sheep(1), sheep(1), sheep(2)
     other[3], bad[3] = "44", "?"
     rows = [sheep(0), first, first, other, bad, sheep(2), *map(sheep, range(3, 40))]
-    targets = [graded(0), graded(1), ["tag-1", "C"], graded(2), graded(0), *map(graded, range(3, 40))]
+    targets = [graded(0), graded(1), graded(2), graded(0), *map(graded, range(3, 40))]
     day.publish(to_csv(DATA_HEADER, rows), to_csv(["tag", "grade"], targets))
-    assert day.run("prepare").code == 0
+    run = day.run("prepare")
+    assert run.code == 0
     assert rejected(day) == [
         ("data.csv", 4, "tag: duplicate of line 3"),
         ("data.csv", 5, "tag: same key with other content as line 3"),
         ("data.csv", 6, "kilos: '?' is no number"),
-        ("target.csv", 4, "tag: same key with other content as line 3"),
-        ("target.csv", 6, "tag: duplicate of line 2"),
+        ("target.csv", 5, "tag: duplicate of line 2"),
     ]
+    assert run.result["reasons"] == {"kilos: type": 1, "tag: contradiction": 1, "tag: duplicate": 2}
+    assert "warnings" not in run.result
     assert [row["tag"] for row in day.rows(OUT)] == [f"tag-{number}" for number in range(40)]
     assert [row["grade"] for row in day.rows(OUT)] == [graded(number)[1] for number in range(40)]
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_labels_of_one_key_that_contradict_each_other_do_not_count(day: Day, shards: int) -> None:
+    """The first one trained, and the other was said to be a duplicate."""
+    others = [["tag-5", "C"], ["tag-9", "A"], ["tag-9", "A"], ["tag-9", "B"]]
+    targets = [["tag-5", "A"], *map(graded, (n for n in range(40) if n not in (5, 9))), *others, graded(7)]
+    day.publish(flock(40)[0], to_csv(["tag", "grade"], targets))
+    for shard in range(1, shards + 1) if shards > 1 else []:
+        assert day.run("prepare", "--shards", str(shards), "--shard", str(shard)).code == 0
+    run = day.run("prepare", "--max-rejected", "0.2", "--shards", str(shards))
+    assert run.code == 0, run.log
+    assert rejected(day) == [
+        ("data.csv", 7, "its row in target.csv was rejected (line 2)"),
+        ("data.csv", 11, "its row in target.csv was rejected (line 42)"),
+        ("target.csv", 2, "tag: another label is on line 41"),
+        ("target.csv", 41, "tag: another label is on line 2"),
+        ("target.csv", 42, "tag: another label is on line 44"),
+        ("target.csv", 43, "tag: another label is on line 44"),
+        ("target.csv", 44, "tag: another label is on line 42"),
+        ("target.csv", 45, "tag: duplicate of line 9"),
+    ]
+    assert run.result["reasons"] == {"no target for this key": 2, "tag: contradiction": 5, "tag: duplicate": 1}
+    assert run.result["warnings"] == [
+        "5 rows of target.csv have a key that has another label too, so none of these labels counts, such as "
+        "target.csv line 2: tag: another label is on line 41; correct them"
+    ]
+    assert len(day.rows(OUT)) == 38
+
+
+def test_equal_labels_that_are_written_differently_are_no_contradiction(day: Day) -> None:
+    schema = {
+        "fields": [field("k", "integer", "key"), field("v", "number", "feature"), field("y", "integer", "target")]
+    }
+    target = [[key, key % 2, "x"] for key in range(20)] + [["3.0", "1.0", "z"]]
+    day.publish(to_csv(["k", "v"], [[key, key] for key in range(20)]), to_csv(["k", "y", "note"], target), schema)
+    run = day.run("prepare")
+    assert (run.result["rows_out"], run.result["reasons"]) == (20, {"k: duplicate": 1})
 
 
 def test_rows_without_a_partner_are_rejected_on_both_sides(day: Day) -> None:
@@ -213,7 +253,9 @@ def test_join_agrees_with_an_oracle_however_the_work_is_cut(
                 kept.setdefault(key, (line, value))
         return kept
 
+    labels = {key: {value for other, value in target if other == key and value in "AB"} for key, _ in target}
     of_data, of_target = firsts(data, "12"), firsts(target, "AB")
+    of_target = {key: first for key, first in of_target.items() if len(labels[key]) == 1}
     expected = [
         (str(k), v, of_target[k][1]) for k, (_, v) in sorted(of_data.items(), key=lambda i: i[1]) if k in of_target
     ]
@@ -330,6 +372,30 @@ def test_columns_in_another_order_are_reported_and_read_by_their_names(day: Day)
     assert run.result["warnings"] == [f"{said}they are read by their names"]
     assert run.log.count(f"WARNING preprocessing prepare: {said}") == 1
     assert day.file(f"processed/{DS}/train_data.csv").read_bytes() == plain
+
+
+@pytest.mark.parametrize(("good", "unreadable", "code"), [(15, 45, 0), (15, 1, 0), (0, 45, 4), (0, 0, 4)])
+def test_labels_that_have_come_and_cannot_be_used_are_named(day: Day, good: int, unreadable: int, code: int) -> None:
+    """45 of 60 labels could not be read, and all that was said is that 985 rows have none."""
+    fields = [{**f, "partial": True} if f["role"] == "target" else f for f in SCHEMA["fields"]]
+    labels = ["Z"] * unreadable + [graded(number)[1] for number in range(good)]
+    target = [[f"tag-{number}", label] for number, label in enumerate(labels + [""] * (1000 - len(labels)))]
+    day.publish(flock(1000)[0], to_csv(["tag", "grade"], target), {**SCHEMA, "fields": fields})
+    run = day.run("prepare")
+    assert run.code == code, run.log
+    none, example = f"none of 1,000 rows of raw/{DS}/data.csv has a label", "target.csv line 2: grade: 'Z' is none of A"
+    if code and unreadable:
+        assert f"{none} that can be used; 45 labels have come; 45 rows are rejected: grade: enum (45); " in run.log
+        assert example in run.log
+        assert "do: correct the rejected rows, add labels" in run.log
+    elif code:
+        assert f"{none} yet;" in run.log
+        assert "do: add labels" in run.log
+    else:
+        rest, *more = run.result["warnings"]
+        assert rest.startswith(f"{1000 - good} of 1,000 rows of raw/{DS}/data.csv")
+        warned = [f"45 of 60 labels that have come (75.0%) cannot be used, such as {example}, B, C"]
+        assert more == (warned if unreadable > 1 else [])
 
 
 @pytest.mark.parametrize("partial", [True, False])
