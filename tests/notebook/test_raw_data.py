@@ -32,6 +32,23 @@ OWN_PROBE = (
     '{"lines": [int(line) + 2 for line in dirty[dirty].index], "drawn": list(shares), '
     '"kinds": sorted(answers[TARGET].unique())}'
 )
+# By type: the properties of the target, and labels as programs and people write them, each of a row of its own.
+SPELLINGS: dict[str, tuple[str, str, list[str]]] = {
+    "integers": (
+        "integer",
+        '"missingValues": ["NA"], "constraints": {"required": true, "enum": [0, "1"]}',
+        ["0.0", "1.0", " 1", "0 ", "1.", "+1", "x", "0.5", "7", "NA", " ", ""],
+    ),
+    "booleans": (
+        "boolean",
+        '"trueValues": ["yes", "1"], "falseValues": ["no", "0"], "constraints": {"enum": [true, "no"]}',
+        ["yes", " no", "1.0", "0.0", "1", "no ", "Yes", "true", "2", " "],
+    ),
+}
+SPELT_PROBE = (
+    '{"lines": [int(line) + 2 for line in dirty[dirty].index], "answers": [[*row] for row in '
+    "answers[[*KEY, TARGET]].merge(keys[~dirty], on=KEY).itertuples(index=False)]}"
+)
 FILES = ["data.csv", "target.csv", "schema.json"]
 COLUMNS = ["id", "weight", "shape", "place", "owner", "seen", "note"]
 
@@ -45,6 +62,8 @@ def looks(data: Path) -> dict[str, dict[str, Any]]:
         shutil.copytree(data / "raw" / NEWEST, folder / name / "raw" / NEWEST)
         (folder / name / "raw" / NEWEST / name).unlink()
     import_own_data(folder / "own")
+    for name in SPELLINGS:
+        prepare_spelt_day(folder / name, *SPELLINGS[name])
     (folder / "later").mkdir()
     our_data(folder / "later").generate(NEWEST, "--rows=500", "--only=data")
     asked = {
@@ -54,6 +73,7 @@ def looks(data: Path) -> dict[str, dict[str, Any]]:
         **{name: (name, "", "None") for name in ("empty", *FILES)},
         "own": ("own", "", OWN_PROBE),
         "later": ("later", "", "None"),
+        **{name: (name, "", SPELT_PROBE) for name in SPELLINGS},
     }
     found = [({"ML_DATA": f"/data/{where}", "ML_DS": ds}, probe) for where, ds, probe in asked.values()]
     return dict(zip(asked, run_notebook(folder, *found), strict=True))
@@ -252,6 +272,40 @@ def test_own_data_with_other_columns_and_three_classes(looks: dict[str, dict[str
     assert shown["probe"] == {"lines": [7, 8, 11], "drawn": ["weight", "shape"], "kinds": ["ant", "bee", "cat"]}
     cats = [i for i in range(60) if i == 3 or (i % 3 == 2 and i not in (5, 6, 9))]
     assert f"**kind = cat for {len(cats) / 57:.2%} of the 57 clean rows**" in shown["texts"]
+
+
+def prepare_spelt_day(folder: Path, kind: str, target: str, labels: list[str]) -> None:
+    """A day with each of these labels, keys that are spelt in two ways, and two keys with two labels each."""
+    good = labels[:2] * 10
+    rows = [*labels, *good]
+    data = [f'{n}.0,"{n},5"' for n in range(len(rows) + 2)]
+    targets = [f"{n:03},{label}" for n, label in enumerate(rows)]
+    targets += [f"{len(rows)},{label}" for label in good[:2]] + [f"{len(rows) + 1},{good[0]}"] * 2
+    schema = f"""{{"fields": [
+      {{"name": "id", "type": "integer", "role": "key", "constraints": {{"required": true}}}},
+      {{"name": "weight", "type": "number", "role": "feature", "decimalChar": ","}},
+      {{"name": "answer", "type": "{kind}", "role": "target", {target}}}
+    ]}}"""
+    (folder / "own").mkdir(parents=True)
+    for name, text in (
+        ("schema.json", schema), ("data.csv", "\n".join(["id,weight", *data])),
+        ("target.csv", "\n".join(["id,answer", *targets])),
+    ):  # fmt: skip
+        (folder / "own" / name).write_text(f"{text}\n")
+    files = [f"--{name.partition('.')[0]}=/data/own/{name}" for name in FILES]
+    our_data(folder).stage("preprocessing", "import", "--ds", NEWEST, *files)
+    our_data(folder).stage("preprocessing", "prepare", "--ds", NEWEST, "--max-rejected=1")
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_labels_are_read_as_the_stages_read_them(data: Path, looks: dict[str, dict[str, Any]], name: str) -> None:
+    """Labels such as 1.0 were dropped, and the page ended with an IndexError."""
+    shown, processed = looks[name], data.parent / name / "processed" / NEWEST
+    assert (shown["errors"], shown["warnings"]) == ([], [])
+    trained = [[row["id"], row["answer"]] for row in rows_of(processed / "train_data.csv")]
+    rejected = [int(row["line"]) for row in rows_of(processed / "rejected.csv") if row["file"] == "data.csv"]
+    assert len(trained) >= 26
+    assert (sorted(shown["probe"]["answers"]), shown["probe"]["lines"]) == (sorted(trained), rejected)
 
 
 def test_values_of_sensitive_fields_are_not_shown(looks: dict[str, dict[str, Any]]) -> None:
