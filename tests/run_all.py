@@ -7,8 +7,9 @@ Exit codes: 0 every part passed, 1 at least one failed.
 
 --nightly  runs the nightly tests instead: the rebuild on an empty engine, a build on a damaged one, the image report, a
            model of another seed, a machine that loses its power, an upgrade while a day runs, Postgres of another
-           major version, `rotate` killed at each step, a few faults of `make chaos`, 50 kills of a host and 50 of a
-           writer on shared storage, the benchmarks on few rows, each property with thousands of examples
+           major version, `rotate` killed at each step, metrics, lineage and JSON logs switched on together, a few
+           faults of `make chaos`, 50 kills of a host and 50 of a writer on shared storage, the benchmarks on few rows,
+           each property with thousands of examples
 """
 
 import argparse
