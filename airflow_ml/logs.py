@@ -10,7 +10,7 @@ from typing import Any
 from airflow_ml import stack
 from airflow_ml.airflow_api import Airflow
 from airflow_ml.builder import become
-from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, number_from_1
+from airflow_ml.common import ROOT, WRONG_USAGE, AirflowMlError, nearest, number_from_1
 from airflow_ml.run_day import connect
 
 
@@ -55,9 +55,10 @@ def show_dag(airflow: Airflow, arguments: argparse.Namespace) -> int:
     dag = arguments.what
     dags = [found["dag_id"] for found in airflow.request("GET", "/dags?limit=100")["dags"]]
     if dag not in dags:
+        known = [*(service.name for service in stack.services()), *dags]
         raise AirflowMlError(
-            f"there is no service and no Dag {dag!r}",
-            expected=f"one of {', '.join([*(service.name for service in stack.services()), *dags])}",
+            f"there is no service and no Dag {dag!r}{nearest(dag, known)}",
+            expected=f"one of {', '.join(known)}",
             exit_code=WRONG_USAGE,
         )
     runs = airflow.request("GET", f"/dags/{dag}/dagRuns?limit=1&order_by=-run_after")["dag_runs"]
@@ -80,7 +81,9 @@ def begun(tasks: list[dict[str, Any]], wanted: str | None, dag: str) -> list[Map
     names = [task["task_id"] for task in tasks]
     if wanted and wanted not in names:
         raise AirflowMlError(
-            f"{dag} has no task {wanted!r}", expected=f"one of {', '.join(names)}", exit_code=WRONG_USAGE
+            f"{dag} has no task {wanted!r}{nearest(wanted, names)}",
+            expected=f"one of {', '.join(names)}",
+            exit_code=WRONG_USAGE,
         )
     shown = [
         task

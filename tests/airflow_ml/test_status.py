@@ -137,10 +137,9 @@ def test_logs_are_of_tasks_that_began_in_their_order() -> None:
     ]
     assert [task["task_id"] for task in logs.begun(tasks, None, "predict")] == ["wait_for_raw", "resolve"]
     assert [task["task_id"] for task in logs.begun(tasks, "resolve", "predict")] == ["resolve"]
-    with pytest.raises(
-        AirflowMlError, match=r"predict has no task 'x'\n.*features, resolve, wait_for_raw, predict_shards"
-    ):
-        logs.begun(tasks, "x", "predict")
+    known = "features, resolve, wait_for_raw, predict_shards"
+    with pytest.raises(AirflowMlError, match=rf"no task 'resolv'; did you mean resolve\?\n.*{known}"):
+        logs.begun(tasks, "resolv", "predict")
 
 
 def test_memory_of_the_services_is_their_sum() -> None:

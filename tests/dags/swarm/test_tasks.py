@@ -26,8 +26,16 @@ pytestmark = pytest.mark.usefixtures("_environment")
 
 RESULT = 'import json; print(json.dumps({"ds": "2026-11-21", "rows": 3}))'
 SLEEP = "import time; time.sleep(600)"
-# Swarm takes its time to start a container, and a busy machine to look at it.
-WORK_S, NO_PATIENCE, LOST_S = 20, timedelta(seconds=0.5), 3
+# A busy machine answers late: a node that is alive must not count as lost.
+NO_PATIENCE, LOST_S = timedelta(seconds=0.5), 10
+# How a container begins that works until a test lets it go: on any machine for longer than a worker waits for it.
+HELD = """
+import pathlib, time
+go = pathlib.Path("/data/go")
+while not go.exists():
+    time.sleep(0.1)
+go.unlink()
+"""
 # Sleeps where it runs first, and says so; the next time it ends well.
 SLEEPS_ONCE = f"""
 import pathlib, time
@@ -68,6 +76,11 @@ def execute(probes: Airflow, code: str, task_id: str = "probe") -> tuple[DagRun,
     """Run a probe that executes the code."""
     run = probes.manual("probes", day("2026-11-21"), {"code": code})
     return run, probes.run_task(run, task_id)
+
+
+def let_go(lab: Lab) -> None:
+    """Let the container go on that is HELD."""
+    (lab.manager.root / lab.data.relative_to("/") / "go").touch()
 
 
 def left(lab: Lab) -> list[str]:
@@ -313,8 +326,9 @@ def test_two_that_reserve_most_of_a_node_do_not_meet(
 
 def test_long_work_holds_no_worker(probes: Airflow, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
-    run, outcome = execute(probes, f"import time; time.sleep({WORK_S}); {RESULT}")
+    run, outcome = execute(probes, HELD + RESULT)
     assert outcome.ti.state == "deferred"
+    let_go(lab)
     probes.fire_trigger(run, "probe", PATIENCE_S)
     outcome = probes.run_task(run, "probe", new_try=False)
     assert outcome.ti.state == "success", outcome.error
@@ -325,11 +339,12 @@ def test_long_work_holds_no_worker(probes: Airflow, lab: Lab, monkeypatch: pytes
 def test_next_try_joins_what_an_earlier_one_left(probes: Airflow, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for the container any more; its work is not done twice."""
     monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
-    run, _ = execute(probes, f"open('/data/starts', 'a').write('x'); import time; time.sleep({WORK_S}); {RESULT}")
+    run, _ = execute(probes, f"open('/data/starts', 'a').write('x')\n{HELD}{RESULT}")
     monkeypatch.setattr(operator, "PATIENCE", timedelta(minutes=10))
     with create_session() as session:
         ti = session.merge(probes.waiting(run, "probe"))
         ti.next_method = ti.next_kwargs = ti.trigger_id = None
+    let_go(lab)
     assert probes.run_task(run, "probe").ti.state == "success"
     assert_nothing_left(lab)
     run, _ = execute(probes, "import json; print(json.dumps({'starts': open('/data/starts').read()}))")
@@ -413,9 +428,10 @@ def test_result_that_is_lost_with_its_node_is_made_again(
     monkeypatch.setattr(operator, "PATIENCE", NO_PATIENCE)
     monkeypatch.setattr(swarm, "NETWORK_S", 3)  # that of a lost container is in use
     monkeypatch.setenv("ML_STAGE_CONSTRAINTS", "*:node.hostname!=node1")
-    run, outcome = execute(probes, f"import time; time.sleep({WORK_S}); {RESULT}")
+    run, outcome = execute(probes, HELD + RESULT)
     assert outcome.ti.state == "deferred"
     node = node_of(lab, run)
+    let_go(lab)
     probes.fire_trigger(run, "probe", PATIENCE_S)
     node.kill()
     try:
