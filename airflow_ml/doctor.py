@@ -189,7 +189,7 @@ def images(info: dict[str, Any]) -> Iterator[Finding]:
 def ports(info: dict[str, Any]) -> Iterator[Finding]:
     """Whether each port is ours, or free."""
     texts = {setting: settings()[setting] for setting in PORTS}
-    if wrong := [setting for setting, text in texts.items() if not text.isdecimal()]:  # compose would refuse them
+    if wrong := [setting for setting, text in texts.items() if not stack.port_of(text)]:  # compose would refuse them
         for setting in wrong:
             do = f"set {setting} in .env to a port, such as 8080"
             yield Finding(setting, f"is {texts[setting]!r}, for {PORTS[setting]}", do)

@@ -37,6 +37,8 @@ CONTAINER = ("delimiter", "encoding")
 COLUMNS = ("target", "key", "entity", "weight")
 # A longer first line is no header of columns that people name. So much of it is shown.
 LONGEST_HEADER, SHOWN_HEADER = 1 << 20, 200
+# What stages call a column without a name; see csv_input.py of the preprocessing.
+UNNAMED = re.compile(r"column_\d+_*")
 # What a raw day was made of; `exists` without a mark is a folder that somebody filled by hand.
 READ_RAW = """
 import json, pathlib, sys
@@ -240,12 +242,13 @@ def require_readable(path: Path, option: str) -> None:
 def require_columns(path: Path, named: Iterable[str]) -> None:
     """Errors: AirflowMlError if a file lacks a column that is `named`, such as `--target=churned`.
 
-    A name is only looked for in the first line of a plain file. All else the stage sees, once its image is built.
+    A name is only looked for in the first line of a plain file. All else the stage sees, once its image is built,
+    such as `column_1`, its name for a first column without one.
     """
     line = first_line(path)
     columns = re.split(r'[,;|\t"]+', line)
     for option, _, name in (one.partition("=") for one in named):
-        if line and name not in line.replace('""', '"'):
+        if line and not UNNAMED.fullmatch(name) and name not in line.replace('""', '"'):
             raise usage(
                 f"{path} has no column {name!r}, which {option} names{nearest(name, columns)}",
                 f"a name of its first line: {line[:SHOWN_HEADER]}{'...' * (len(line) > SHOWN_HEADER)}",

@@ -45,6 +45,11 @@ def pages() -> dict[str, str]:
     return {name: f"http://localhost:{found[f'ML_{name.upper()}_PORT']}" for name in ("airflow", "mlflow", "reports")}
 
 
+def port_of(text: str) -> int | None:
+    """The port that a setting names; None if it names none."""
+    return int(text) if text.isdecimal() and 0 < int(text) < 65536 else None
+
+
 def is_taken(port: int) -> bool:
     """Whether a program listens on a port of this machine."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
@@ -57,8 +62,8 @@ def require_pages(*names: str) -> None:
 
     On Kubernetes a page has its port, and no service of compose.
     """
-    ports = {name: pages()[name].rpartition(":")[2] for name in names}
-    if silent := [pages()[name] for name, port in ports.items() if not (port.isdecimal() and is_taken(int(port)))]:
+    ports = {pages()[name]: port_of(pages()[name].rpartition(":")[2]) for name in names}
+    if silent := [page for page, port in ports.items() if port is None or not is_taken(port)]:
         raise AirflowMlError(f"nothing listens at {', '.join(silent)}: the stack does not run", do="make up")
 
 

@@ -3,9 +3,9 @@
 Of partitions older than DAYS days, the files of comparisons, features, labels, processed, shadows and shards go: the
 same commands make them again. Their marks stay, so that `lineage` still names everything. `--kinds` names other kinds,
 such as raw or predictions, which nothing makes again; of models those that no step has read since. Of each Dag Airflow
-keeps the newest run that nobody started by hand, without its tasks. In MLflow the versions stay that an alias or an
-event names, with their runs. Rows of runs that were deleted go from its database as many days later. If MLflow does not
-run, everything else is done first.
+keeps the newest run that nobody started by hand, without the tasks that began. In MLflow the versions stay that an
+alias or an event names, with their runs. Rows of runs that were deleted go from its database as many days later. If
+MLflow does not run, everything else is done first.
 Exit codes: 0 done; 1 it cannot be done, the message says why; 2 wrong usage; 3 MLflow has something that is not tidied,
 such as a malformed tag.
 """

@@ -12,9 +12,11 @@ from stagekit.contract import CALENDAR, HIGHER_IS_BETTER
 from rules import DECIMALS, gain
 from share_interval import is_above
 
-# Why a row of target.csv cannot be used; see labels.py. An older evaluation counts contradictory rows as repeated.
-COUNTED = ("malformed", "missing", "unreadable", "repeated", "without_prediction")
-UNUSABLE = (*COUNTED, "contradictory")
+# Why a row of target.csv cannot be used: what `label` counts, and what only `evaluate` sees. Older images counted
+# contradictory rows as repeated.
+CONTRADICTORY, COUNTED_BY_LABEL = "contradictory", ("malformed", "missing", "unreadable", "repeated")
+COUNTED = (*COUNTED_BY_LABEL, "without_prediction")
+UNUSABLE = (*COUNTED, CONTRADICTORY)
 # Rows of which it says nothing: none has come yet, or a later delivery has the key. Not in every evaluation.
 SET_ASIDE = ("unlabelled", "superseded")
 SHOWN_CLASSES, SHOWN_CHARACTERS = 3, 200

@@ -81,7 +81,7 @@ def decide(
     """
     newest = next(newest_first)
     if "labelled" in newest:
-        # By the rules of now: those of the evaluation may be older.
+        # By the limits of now: those of the evaluation may be older.
         crossed = _crossed(newest, {}, rules)
         found = [*(breach for breach, is_proven in crossed if is_proven), *find_new_classes(newest["target"])]
     else:  # of an older image

@@ -15,7 +15,7 @@ from pandas.util import hash_array
 from stagekit import BadInput, Partition
 from stagekit.contract import Encoder
 
-from breaches import SET_ASIDE
+from breaches import CONTRADICTORY, COUNTED_BY_LABEL, SET_ASIDE
 from scoring import open_table
 
 HASH_KEYS = ("airflow-ml first", "airflow-ml other")  # 16 bytes each, as pandas requires
@@ -23,9 +23,7 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 NO_LABEL = -1
 MOST_NEW_CLASSES, OTHER_CLASSES = 100, "other classes"
 SHOWN_CHARACTERS, SHOWN_EXAMPLES = 60, 5
-COUNTS = ("rows", "malformed", "missing", "unreadable", "repeated")
-# An older result counts these among the repeated ones.
-CONTRADICTORY = "contradictory"
+COUNTS = ("rows", *COUNTED_BY_LABEL)
 
 
 class Labels:

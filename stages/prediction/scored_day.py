@@ -129,8 +129,10 @@ def _check_same_rows(features: Partition, labels: Partition, do: str) -> None:
     """A shard's features and labels must be chosen by the same hash, or labels would be missed."""
     samples = [shard.json(COUNTS_FILE).get("hash_sample") for shard in (features, labels)]
     if samples[0] != samples[1]:
+        older = f"an older image has made {features.name}, which does not say how"
+        found = older if samples[0] is None else f"{labels.name} has the labels of other rows than {features.name}"
         raise BadInput(
-            f"{labels.name} has the labels of other rows than {features.name}: their images put rows into other shards",
+            f"{found}: their images may put rows into other shards",
             expected="features and labels in shards by images of one version",
             do=f"{do} with the same shards, or evaluate the day without shards",
         )

@@ -1,6 +1,6 @@
 """`late-labels`: the evaluated days whose labels have changed since, so that they can be evaluated again.
 
-Reads marks alone, never data: whether a label has come is what the marks of two partitions say.
+Reads marks, and the counts of a shard, never rows: whether a label has come is what the marks of two partitions say.
 """
 
 import hashlib
@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from stagekit import META, BadInput, NotReady, Partition, read_partition
+from stagekit.shards import Shard
 
+from day_shards import COUNTS_FILE
 from deliveries import DELIVERY, targets_of
+from row_shards import hash_sample
 
 # Labels that come later than this are for a person to look at.
 LOOK_BACK = timedelta(days=366)
@@ -100,10 +103,19 @@ def _can_be_evaluated(root: Path, ds: str, raw: Partition) -> bool:
 
 
 def _shards(root: Path, ds: str) -> dict[str, int]:
-    """In how many shards a day was scored: it may be too large for one container."""
+    """In how many shards a day was scored: it may be too large for one container.
+
+    Nothing if its shards are gone, or if labels would not meet their rows, as they have another hash here: then the day
+    is evaluated as a whole.
+    """
     scored = read_partition(root, f"predictions/{ds}", []).step("predictions.csv")
     shards = ((scored.get("call") or {}).get("arguments") or {}).get("shards") or 1
-    return {"shards": shards} if shards > 1 else {}
+    try:
+        for kind in ("predictions", "features"):
+            shard = read_partition(root, Shard(1, shards).place(f"{kind}/{ds}"), [COUNTS_FILE])
+        return {"shards": shards} if shard.json(COUNTS_FILE).get("hash_sample") == hash_sample() else {}
+    except (BadInput, NotReady):
+        return {}
 
 
 def _named(delivered: Mapping[str, str]) -> str:

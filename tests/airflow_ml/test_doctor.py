@@ -102,11 +102,12 @@ def test_port_of_another_program_is_found() -> None:
     assert not stack.is_taken(port)
 
 
-def test_port_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("text", ["80a", "99999", "0"])
+def test_setting_that_is_no_port_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for setting in doctor.PORTS:
-        monkeypatch.setenv(setting, "80a")
+        monkeypatch.setenv(setting, text)
     found = list(doctor.ports({}))
-    assert [finding.text for finding in found] == [f"is '80a', for {page}" for page in doctor.PORTS.values()]
+    assert [finding.text for finding in found] == [f"is {text!r}, for {page}" for page in doctor.PORTS.values()]
     assert all(finding.do.startswith("set ML_") for finding in found)
 
 

@@ -136,6 +136,11 @@ HEADERS = {
 }
 
 
+def test_column_without_a_name_has_the_name_that_the_stage_gives_it(folder: Path) -> None:
+    (folder / "my.csv").write_text(",churned\nk1,yes\n")
+    assert own.check(parse("--data my.csv --target churned --key column_1")).data == Path("my.csv")
+
+
 @pytest.mark.parametrize("kind", HEADERS)
 def test_header_that_is_not_read_here_is_left_to_the_stage(kind: str, folder: Path) -> None:
     (folder / "my.csv").write_bytes(HEADERS[kind])

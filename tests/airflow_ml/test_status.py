@@ -166,14 +166,20 @@ def test_lines_of_a_dag_cannot_be_followed(known: list[str], monkeypatch: pytest
     "words",
     [["logs", "predict"], ["logs", "scheduler"], ["backfill", "2026-10-01", "2026-10-02"], ["open"], ["models"]],
 )
-@pytest.mark.parametrize("port", ["closed", "80a"])
+@pytest.mark.parametrize("port", ["closed", "80a", "99999"])
 def test_stack_that_does_not_run_is_named_without_waiting_for_an_answer(
-    words: list[str], port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    port: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     """`logs` took 15 s, and `open` printed addresses that nobody answers."""
+    bound = socket.socket()  # it does not listen, and nobody else gets its port
+    request.addfinalizer(bound.close)
     if port == "closed":
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = str(server.getsockname()[1])
+        bound.bind(("127.0.0.1", 0))
+        port = str(bound.getsockname()[1])
     for name in doctor.PORTS:
         monkeypatch.setenv(name, port)
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", "airflow-ml-of-nobody")

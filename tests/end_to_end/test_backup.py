@@ -264,7 +264,7 @@ def test_tidy_removes_old_rows_of_airflow_and_keeps_the_rest(other: Airflow, che
     (by_hand, recent, *_), (automatic, *_) = (
         [
             str(run["dag_run_id"])
-            for run in airflow.request("GET", f"/dags/{dag}/dagRuns?order_by=run_after")["dag_runs"]
+            for run in airflow.request("GET", f"/dags/{dag}/dagRuns?order_by=run_after&state=success")["dag_runs"]
         ]
         for dag in ("predict", "monitor")
     )
@@ -280,6 +280,10 @@ def test_tidy_removes_old_rows_of_airflow_and_keeps_the_rest(other: Airflow, che
     everything = [rows_of("predict", by_hand), rows_of("predict", recent), rows_of("monitor", automatic)]
     assert all(all(rows.values()) for rows in everything), everything
 
+    without_start = f"dag_id = 'monitor' and run_id = '{automatic}' and start_date is null"
+    never_began = int(sql(f"select count(*) from task_instance where {without_start}"))
+    assert never_began < everything[2]["task_instance"]
+
     command = ("tidy", "--older-than=90")
     counted = tool(*command, "--dry-run", elsewhere=True, checkout=checkout)
     assert [rows_of("predict", by_hand), rows_of("predict", recent), rows_of("monitor", automatic)] == everything
@@ -287,7 +291,9 @@ def test_tidy_removes_old_rows_of_airflow_and_keeps_the_rest(other: Airflow, che
     assert (counted.returncode, done.returncode) == (0, 0), counted.stderr + done.stderr
     nothing = dict.fromkeys(TIMES, 0)
     assert rows_of("predict", by_hand) == nothing
-    assert rows_of("monitor", automatic) == {**nothing, "dag_run": 1}, "the newest that nobody started by hand stays"
+    # The newest that nobody started by hand stays, and with it what never began: it has no time.
+    left = {**nothing, "dag_run": 1, "task_instance": never_began}
+    assert rows_of("monitor", automatic) == left
     assert rows_of("predict", recent) == everything[1]
     assert {task["state"] for task in airflow.tasks("predict", recent)} >= {"success"}
     for printed in (counted.stdout, done.stdout):

@@ -213,13 +213,22 @@ def test_labels_without_shards_are_refused(day: World) -> None:
     assert f"do: run `preprocessing label --ds {DAY} --shards 3 --shard 1`" in found.errors
 
 
-def test_labels_by_another_hash_are_refused(day: World) -> None:
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({"hash_sample": 5}, "{labels} has the labels of other rows than {features}: their images may put rows"),
+        ({}, "an older image has made {features}, which does not say how: their images may put rows"),
+    ],
+)
+def test_labels_by_another_hash_are_refused(day: World, counts: dict[str, int], expected: str) -> None:
     """They would be in another shard than their rows, and missed."""
     publish_labels(day, labels_of(day))
-    place = f"shards/{DAY}-labels-1of3"
+    place, features = (f"shards/{DAY}-{kind}-1of3" for kind in ("labels", "features"))
+    there = {path.name: path.read_text() for path in (day.root / features).glob("*.csv")}
+    day.publish(features, "features", {**there, "counts.json": json.dumps(counts)})
     inputs = [read_partition(day.root, f"raw/{DAY}", ["target.csv"]), read_partition(day.root, MODEL, ["encoder.json"])]
     files = {"labels.csv": "order,line,returned\n", "counts.json": '{"hash_sample": 6}'}
     day.publish(place, "labels", files, inputs)
     found = evaluate(day, "--shards", str(SHARDS), "--shard", "1")
     assert found.code == 3
-    assert f"{place} has the labels of other rows than shards/{DAY}-features-1of3" in found.errors
+    assert expected.format(labels=place, features=features) in found.errors

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from stagekit import Publication, read_partition
 from stagekit.as_of import moment
 from stagekit.call import Call
+from stagekit.shards import Shard
 
 from tests.hostile import RUNS
 
 ROWS = 40
+COUNTS_FILE = "counts.json"
 TIMES = [f"2026-11-{day}T04:00:00Z" for day in (22, 23, 24, 25)]
 
 
@@ -552,6 +554,12 @@ def score(day: Day, ds: str, shards: int = 1) -> None:
     raw = read_partition(day.root, f"raw/{ds}", ["data.csv"])
     with Publication(day.root, f"features/{ds}", "features", inputs=[raw]) as features:
         features.path("features.csv").write_text("not read here")
+    for shard in range(1, shards + 1) if shards > 1 else []:
+        assert day.run("label", "--shards", str(shards), "--shard", str(shard), ds=ds).code == 0
+        labels = read_partition(day.root, Shard(shard, shards).place(f"labels/{ds}"), [COUNTS_FILE])
+        for kind in ("features", "predictions"):
+            with Publication(day.root, Shard(shard, shards).place(f"{kind}/{ds}"), kind) as of_shard:
+                shutil.copy(labels / COUNTS_FILE, of_shard.path(COUNTS_FILE))
     call = Call("prediction", "predict", {"shards": shards})
     parameters = {"model": "models/2026-11-01"}
     with Publication(day.root, f"predictions/{ds}", "predict", parameters=parameters, call=call) as scored:
@@ -614,6 +622,15 @@ def test_late_day_that_was_scored_in_shards_says_in_how_many(scored_days: Day, f
         score(scored_days, ds, shards)
     days = scored_days.run("late-labels", ds="2026-11-30").result["days"]
     assert [one.get("shards") for one in days] == [None, 4]
+    for kind, counts in (("features", {}), ("features", {"hash_sample": 1}), ("predictions", None)):
+        place = Shard(1, 4).place(f"{kind}/{SCORED[2]}")
+        if counts is None:
+            shutil.rmtree(scored_days.file(place))
+        else:  # of an older image, or of one with another hash
+            with Publication(scored_days.root, place, kind) as shard:
+                shard.path(COUNTS_FILE).write_text(json.dumps(counts))
+        days = scored_days.run("late-labels", ds="2026-11-30").result["days"]
+        assert [one.get("shards") for one in days] == [None, None], (kind, counts)
 
 
 def test_day_that_cannot_be_evaluated_again_is_left_out_with_the_reason(
