@@ -37,14 +37,15 @@ SPELLINGS: dict[str, tuple[str, str, list[str]]] = {
     "integers": (
         "integer",
         '"missingValues": ["NA"], "constraints": {"required": true, "enum": [0, "1"]}',
-        ["0.0", "1.0", " 1", "0 ", "1.", "+1", "x", "0.5", "7", "NA", " ", ""],
+        ["0.0", "1.0", " 1", "0 ", "1.", "+1", "1e0", "1.5e1", "10E-1", "x", "0.5", "7", "NA", " ", ""],
     ),
     "booleans": (
         "boolean",
         '"trueValues": ["yes", "1"], "falseValues": ["no", "0"], "constraints": {"enum": [true, "no"]}',
-        ["yes", " no", "1.0", "0.0", "1", "no ", "Yes", "true", "2", " "],
+        ["yes", " no", "1.0", "0.0", "1", "no ", "1e0", "0e0", "Yes", "true", "2", " "],
     ),
 }
+FIRST_KEY = 900719925474099301
 SPELT_PROBE = (
     '{"lines": [int(line) + 2 for line in dirty[dirty].index], "answers": [[*row] for row in '
     "answers[[*KEY, TARGET]].merge(keys[~dirty], on=KEY).itertuples(index=False)]}"
@@ -275,15 +276,22 @@ def test_own_data_with_other_columns_and_three_classes(looks: dict[str, dict[str
 
 
 def prepare_spelt_day(folder: Path, kind: str, target: str, labels: list[str]) -> None:
-    """A day with each of these labels, keys that are spelt in two ways, and two keys with two labels each."""
+    """A day with each of these labels, keys that are spelt in two ways, and two keys with two labels each.
+
+    No float holds the keys, and two of them are no integers of 64 bits. A code of the weight is spelt in another way.
+    """
     good = labels[:2] * 10
     rows = [*labels, *good]
-    data = [f'{n}.0,"{n},5"' for n in range(len(rows) + 2)]
-    targets = [f"{n:03},{label}" for n, label in enumerate(rows)]
-    targets += [f"{len(rows)},{label}" for label in good[:2]] + [f"{len(rows) + 1},{good[0]}"] * 2
+    data = [f'{FIRST_KEY + n}.0,"{n},5"' for n in range(len(rows) + 2)]
+    data[0] = f'{FIRST_KEY},"-9,0"'
+    data += ["x,1", f"{2**70},1"]
+    targets = [f"{FIRST_KEY + n:020},{label}" for n, label in enumerate(rows)]
+    last = FIRST_KEY + len(rows)
+    targets += [f"{last},{label}" for label in good[:2]] + [f"{last + 1},{good[0]}"] * 2
     schema = f"""{{"fields": [
       {{"name": "id", "type": "integer", "role": "key", "constraints": {{"required": true}}}},
-      {{"name": "weight", "type": "number", "role": "feature", "decimalChar": ","}},
+      {{"name": "weight", "type": "number", "role": "feature", "decimalChar": ",", "missingValues": ["-9"],
+       "constraints": {{"minimum": 0}}}},
       {{"name": "answer", "type": "{kind}", "role": "target", {target}}}
     ]}}"""
     (folder / "own").mkdir(parents=True)
@@ -299,7 +307,7 @@ def prepare_spelt_day(folder: Path, kind: str, target: str, labels: list[str]) -
 
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_labels_are_read_as_the_stages_read_them(data: Path, looks: dict[str, dict[str, Any]], name: str) -> None:
-    """Labels such as 1.0 were dropped, and the page ended with an IndexError."""
+    """Labels such as 1.0 and 1e0 were dropped, and keys above 2**53 became equal."""
     shown, processed = looks[name], data.parent / name / "processed" / NEWEST
     assert (shown["errors"], shown["warnings"]) == ([], [])
     trained = [[row["id"], row["answer"]] for row in rows_of(processed / "train_data.csv")]
