@@ -1,6 +1,7 @@
 """The Table Schema's types and constraints as polars expressions: text in, typed columns and reasons out."""
 
 import json
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -31,6 +32,7 @@ EXPECTED = {
     "date": "is no date",
     "datetime": "is no date and time",
 }
+WEIGHT = "which is a number above 0 in single precision"
 FORMATS = {"date": "default (YYYY-MM-DD)", "datetime": "default (YYYY-MM-DDThh:mm:ss), epoch, epoch-ms"}
 SHOWN_CHARACTERS, SHOWN_VALUES = 60, 20
 # In place of a value of a sensitive field.
@@ -147,22 +149,31 @@ def _require_satisfiable(field: Field, missing: Collection[str], at: str) -> Non
     given, name = field.constraints, field.name
     if given.get("minLength", 0) > given.get("maxLength", MOST_LENGTH):
         raise _contradiction(at, f"minLength {given['minLength']} is above maxLength {given['maxLength']}")
-    # Of numbers and times the maximum fits if any value does.
-    kind = "enum" if "enum" in given else "maximum"
-    tried = given.get("enum", [given["maximum"]] if "maximum" in given else [])
-    if field.type == "string" and (other := [item for item in tried if not isinstance(item, str)]):
+    bounds = {bound: _literal(field, given[bound], at) for bound in ("minimum", "maximum") if bound in given}
+    if len(bounds) > 1 and bounds["minimum"] > bounds["maximum"]:
+        raise _contradiction(at, f"minimum {given['minimum']} is above maximum {given['maximum']}")
+    if field.role == "weight":
+        # 1 is a weight. If any weight is between the bounds, then so is the number there that is nearest to 1.
+        nearest = min(max(1, bounds.get("minimum", 1)), bounds.get("maximum", math.inf))
+        if not pl.select(_is_weight(pl.lit(nearest))).item():
+            raise _contradiction(at, f"its minimum and maximum exclude every weight, {WEIGHT}")
+    if "enum" not in given:
+        return
+    if field.type == "string" and (other := [item for item in given["enum"] if not isinstance(item, str)]):
         raise BadInput(f"{at}: its enum has {json.dumps(other[0])}", expected="texts alone", do="correct schema.json")
-    codes = {"", *missing} if kind == "enum" else ()
-    texts = [None if str(item) in codes else str(item) for item in tried]
-    values = [_literal(field, item, at) for item in tried]
-    types = {RAW + name: pl.String(), name: DTYPES[field.type]}
-    rows, checks = pl.DataFrame({RAW + name: texts, name: values}, types), _checks(field, required=True, label=at)
+    codes, numbers = {"", *missing}, _numbers_among(list(missing), field).to_list()
+    values = [(str(item), _literal(field, item, at)) for item in given["enum"]]
+    present = [(text, value) for text, value in values if text not in codes and value not in numbers]
+    if not present:
+        raise _contradiction(at, "each value of its enum means missing (missingValues)")
+    rows = pl.DataFrame(present, {RAW + name: pl.String(), name: DTYPES[field.type]}, orient="row")
+    checks = _checks(field, required=False, label=at)
     broken = rows.select(check.broken.fill_null(False).alias(str(n)) for n, check in enumerate(checks))
-    if tried and broken.select(pl.any_horizontal(pl.all()).all()).item():
+    if broken.select(pl.any_horizontal(pl.all()).all()).item():
         why = (
             rows.select(check.message).item(0, 0) for check, is_so in zip(checks, broken.row(0), strict=True) if is_so
         )
-        raise _contradiction(at, f"its {kind} and its other constraints exclude each other: {'; '.join(why)}")
+        raise _contradiction(at, f"its enum and its other constraints exclude each other: {'; '.join(why)}")
 
 
 def _contradiction(at: str, found: str) -> BadInput:
@@ -300,10 +311,8 @@ def _values(field: Field, at: str) -> Iterator[Check]:
     if field.positive_class is not None:
         positive_class(field, at)
     finite = value.is_finite() if field.type == "number" else pl.lit(True)
-    if field.role == "weight":  # LightGBM has weights in single precision
-        single = value.cast(pl.Float32)
-        problem = "is no weight, which is a number above 0 in single precision"
-        yield _check(field, "weight", finite & ~((single > 0) & single.is_finite()), problem)
+    if field.role == "weight":
+        yield _check(field, "weight", finite & ~_is_weight(value), f"is no weight, {WEIGHT}")
     if "minimum" in constraints:
         least = _literal(field, constraints["minimum"], f"{at}, minimum")
         yield _check(field, "minimum", finite & (value < least), f"below minimum {constraints['minimum']}")
@@ -314,6 +323,11 @@ def _values(field: Field, at: str) -> Iterator[Check]:
         allowed = pl.Series([_literal(field, item, f"{at}, enum") for item in constraints["enum"]])
         problem = f"is none of {', '.join(map(str, constraints['enum'][:SHOWN_VALUES]))}"
         yield _check(field, "enum", ~value.is_in(allowed.cast(DTYPES[field.type]).implode()), problem)
+
+
+def _is_weight(value: pl.Expr) -> pl.Expr:
+    single = value.cast(pl.Float32)  # as LightGBM has weights
+    return (single > 0) & single.is_finite()
 
 
 def _texts(field: Field, at: str) -> Iterator[Check]:

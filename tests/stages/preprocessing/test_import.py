@@ -264,18 +264,21 @@ def test_incoming_and_a_file_are_refused(day: Day, files: dict[str, Path]) -> No
             "field 'lambs', enum: 'maybe' is no boolean",
         ),
         ("grade", {"type": "integer", "positiveClass": "A", "constraints": {}}, "positiveClass: 'A' is no integer"),
-        ("kilos", {"constraints": {"minimum": 5, "maximum": 1}}, "exclude each other: kilos: '1' below minimum 5"),
+        ("kilos", {"constraints": {"minimum": 5, "maximum": 1}}, "field 'kilos': minimum 5 is above maximum 1;"),
         ("kilos", {"constraints": {"minimum": 5, "enum": [1, 2]}}, "exclude each other: kilos: '1' below minimum 5"),
-        ("kilos", {"role": "weight", "constraints": {"maximum": 0}}, "'0' is no weight, which is a number above 0"),
+        ("kilos", {"role": "weight", "constraints": {"maximum": 0}}, "its minimum and maximum exclude every weight"),
+        ("kilos", {"role": "weight", "constraints": {"minimum": 1e39}}, "its minimum and maximum exclude every weight"),
+        ("kilos", {"role": "weight", "constraints": {"enum": [0, 1e39]}}, "kilos: '0' is no weight, which is a number"),
         (
             "weighed",
             {"constraints": {"minimum": "2026-11-21T00:00:00", "maximum": "2026-11-20T23:59:59"}},
-            "'2026-11-20T23:59:59' below minimum 2026-11-21T00:00:00",
+            "minimum 2026-11-21T00:00:00 is above maximum 2026-11-20T23:59:59",
         ),
         ("memo", {"constraints": {"minLength": 5, "maxLength": 2}}, "field 'memo': minLength 5 is above maxLength 2"),
         ("breed", {"constraints": {"enum": ["a", "b"], "minLength": 2}}, "breed: 'a' is shorter than 2 characters"),
         ("breed", {"constraints": {"enum": ["a", "b"], "pattern": "[0-9]"}}, "breed: 'a' does not match [0-9]"),
-        ("breed", {"constraints": {"enum": ["n/a"]}}, "exclude each other: breed: missing, a value is required"),
+        ("breed", {"constraints": {"enum": ["n/a"]}}, "'breed': each value of its enum means missing (missingValues);"),
+        ("kilos", {"missingValues": ["-9"], "constraints": {"enum": [-9.0]}}, "each value of its enum means missing"),
         ("breed", {"constraints": {"enum": ["a", 1]}}, "field 'breed': its enum has 1; expected: texts alone"),
         ("breed", {"constraints": {"enum": [["a"]]}}, "field 'breed': its enum has [\"a\"]; expected: texts alone"),
         (
@@ -311,6 +314,19 @@ def test_import_takes_constraints_that_some_value_satisfies(
     day: Day, files: dict[str, Path], name: str, constraints: dict[str, Any]
 ) -> None:
     fields = [{**field, "constraints": constraints} if field["name"] == name else field for field in SCHEMA["fields"]]
+    run = day.run("import", *put(files, *flock(5), {**SCHEMA, "fields": fields}))
+    assert run.code == 0, run.log
+
+
+@pytest.mark.parametrize(
+    "constraints", [{"maximum": 1e39}, {"minimum": -5, "maximum": 1e39}, {"minimum": 1e38, "maximum": 1e39}]
+)
+def test_import_takes_bounds_of_a_weight_that_are_no_weights_themselves(
+    day: Day, files: dict[str, Path], constraints: dict[str, Any]
+) -> None:
+    """A maximum beyond single precision was refused, though 1 fits."""
+    weight = {"role": "weight", "constraints": constraints}
+    fields = [{**field, **weight} if field["name"] == "kilos" else field for field in SCHEMA["fields"]]
     run = day.run("import", *put(files, *flock(5), {**SCHEMA, "fields": fields}))
     assert run.code == 0, run.log
 
