@@ -291,7 +291,7 @@ def prepare_spelt_day(folder: Path, kind: str, target: str, labels: list[str]) -
     schema = f"""{{"fields": [
       {{"name": "id", "type": "integer", "role": "key", "constraints": {{"required": true}}}},
       {{"name": "weight", "type": "number", "role": "feature", "decimalChar": ",", "missingValues": ["-9"],
-       "constraints": {{"minimum": 0}}}},
+       "constraints": {{"minimum": "0,0"}}}},
       {{"name": "answer", "type": "{kind}", "role": "target", {target}}}
     ]}}"""
     (folder / "own").mkdir(parents=True)
