@@ -54,7 +54,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("account", "airflow_ml.account", "make an account of Airflow", "account ada --role viewer"),
         Command("rotate", "airflow_ml.rotate", "give secrets new values", "rotate pages_password fernet_key"),
         Command("logs", "airflow_ml.logs", "show the log of a service or of a Dag's last run", "logs predict"),
-        Command("backfill", "airflow_ml.backfill", "run Dags for past days", "backfill 2026-10-01 2026-10-31 --as-of"),
+        Command("backfill", "airflow_ml.backfill", "run Dags for past days", "backfill 2026-10-01 2026-10-31"),
         Command("backup", "airflow_ml.backup", "copy databases, files and data into a folder", "backup"),
         Command(
             "restore", "airflow_ml.restore", "restore a backup, or only its databases", "restore backups/2026-11-21"

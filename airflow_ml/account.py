@@ -2,7 +2,8 @@
 
 A viewer looks. An operator also starts and clears runs, answers questions, and edits Variables and Connections. An
 admin also manages accounts. The password of `admin` is in .env, where this tool reads it. A new password ends the
-account's sessions; a token that was given out before is valid until it ends, a day at most.
+account's sessions; a token that was given out before is valid until it ends, a day at most. An account that was
+switched off is on again.
 Exit codes: 0 done; 1 the stack does not run, or Airflow failed; 2 wrong usage, such as a new account without a role.
 """
 

@@ -58,7 +58,11 @@ class Airflow:
     def _log_in(self) -> str:
         answer = self._send("POST", "/auth/token", {"username": self.user, "password": self.password}, "")
         if isinstance(answer, urllib.error.HTTPError):
-            raise AirflowMlError(f"logging in as {self.user} at {self.url} answered {answer.code}")
+            raise AirflowMlError(
+                f"logging in as {self.user} at {self.url} answered {answer.code}",
+                expected="the password that this tool has of the account",
+                do=f"./airflow-ml account {self.user}, which gives it a new one",
+            )
         self._token = str(answer["access_token"])
         return self._token
 
@@ -105,7 +109,10 @@ class Airflow:
         if isinstance(answer, urllib.error.HTTPError):
             detail = answer.read().decode(errors="replace")[:500]
             if answer.code != 409 or self._answer_of_run(dag, run) is None:
-                raise AirflowMlError(f"{dag} was not started, Airflow answered {answer.code}: {detail}")
+                raise AirflowMlError(
+                    f"{dag} was not started, Airflow answered {answer.code}: {detail}",
+                    do=f"look at the Dag and its form: {self.url}/dags/{dag}",
+                )
         return run
 
     def _answer_of_run(self, dag: str, run: str) -> Any:

@@ -28,16 +28,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the log."""
     known = [service.name for service in stack.services()]
     if arguments.what not in known:
+        if arguments.follow and not known:
+            raise AirflowMlError("nothing was started from this folder", do="make up")
         if arguments.follow:
             raise AirflowMlError(
                 f"--follow shows new lines of a service, and {arguments.what!r} is none that was started",
-                expected=f"one of {', '.join(known) or 'no service: do make up'}",
+                expected=f"one of {', '.join(known)}",
                 do=f"./airflow-ml logs {arguments.what} shows the log of a Dag so far; Airflow's page shows new lines",
                 exit_code=WRONG_USAGE,
             )
         return show_dag(connect(), arguments)
     if arguments.task:
-        raise AirflowMlError(f"{arguments.what} is a service, which has no tasks", exit_code=WRONG_USAGE)
+        found = f"{arguments.what} is a service, which has no tasks"
+        raise AirflowMlError(found, do="leave out --task", exit_code=WRONG_USAGE)
     options = [f"--tail={arguments.tail}", *(["--follow"] if arguments.follow else [])]
     return become(
         "docker",

@@ -280,10 +280,12 @@ def require_empty(folder: Path) -> str:
     if data.startswith("/") and Path(data).is_dir() and any(Path(data).iterdir()):
         there.add(data)
     if there:
+        # `clean` leaves a folder of the host alone.
+        empty = f" and empty {data}" if data in there and data.startswith("/") else ""
         raise AirflowMlError(
             f"this installation is not empty, it has {', '.join(sorted(there))}",
             expected="a machine, or a COMPOSE_PROJECT_NAME and ML_DATA, without any",
-            do="keep what you need (./airflow-ml backup), then ./airflow-ml clean",
+            do=f"keep what you need (./airflow-ml backup), then ./airflow-ml clean{empty}",
         )
     return data
 

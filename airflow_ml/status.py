@@ -1,8 +1,8 @@
 """Shows what runs and how far it is: services, the last run of each Dag, the champion, the newest days, the
 disk, the memory.
 
-Exit codes: 0 every service runs, and there is room; 1 a service does not, nothing was started, or a disk has too
-little room; 2 wrong usage.
+Exit codes: 0 every service runs, Airflow can read every Dag, and there is room; 1 a service does not run, nothing was
+started, a Dag cannot be read, or a disk has too little room; 2 wrong usage.
 """
 
 import argparse
@@ -45,9 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
     others = full_engine()
     remedy = "" if well else stack.remedy()
     print("\n".join([*services_of(services, remedy), *champion(), *lines, *others, *memory()]))
+    unread: list[str] = []
     if well:
-        print("\n" + "\n".join(last_runs(connect())))
-    return 0 if well and not full and not others else 1
+        airflow = connect()
+        unread = unread_dags(airflow)
+        print("\n" + "\n".join([*unread, *last_runs(airflow)]))
+    return 0 if well and not full and not others and not unread else 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -140,6 +143,14 @@ def memory_of(used: Iterable[str]) -> str:
         return "memory      not known: the engine does not say what each service uses"
     total = sum(float(size[1]) * UNITS[size[2]] for size in sizes if size)
     return f"memory      the services use {size_text(round(total))}"
+
+
+def unread_dags(airflow: Airflow) -> list[str]:
+    """A line for each file of Dags that Airflow cannot read. Its Dags get no run, so no alert names them."""
+    found = airflow.request("GET", "/importErrors?limit=100")["import_errors"]
+    reasons = [(error["filename"], (error["stack_trace"].strip() or "no reason").splitlines()[-1]) for error in found]
+    do = "do: correct that; Airflow reads the file again within a minute"
+    return [f"Dags        {file} cannot be read: {reason}; {do}" for file, reason in reasons]
 
 
 def last_runs(airflow: Airflow) -> list[str]:

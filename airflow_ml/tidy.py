@@ -15,7 +15,7 @@ import json
 import re
 from datetime import date, datetime, timedelta, timezone
 
-from airflow_ml.common import AirflowMlError, locked_image, try_docker
+from airflow_ml.common import AirflowMlError, locked_image, nearest, try_docker
 from airflow_ml.data import DATA_FOLDER, load_data, require_data
 from airflow_ml.models import ask_registry
 from airflow_ml.stack import compose
@@ -41,13 +41,20 @@ for path in sorted(logs, reverse=True):
         path.rmdir()
 print(files, size)
 """
+# The kinds of partitions whose files may go: all but the registry's.
+KINDS = (
+    "backtests", "comparisons", "explanations", "features", "incoming", "labels", "models", "plots", "predictions",
+    "processed", "raw", "reports", "shadows", "shards", "tuning",
+)  # fmt: skip
 FOUND_ROWS = re.compile(r"Found (\d+) rows meeting deletion criteria")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("--older-than", type=_days, required=True, metavar="DAYS", help="remove what is older")
-    parser.add_argument("--kinds", metavar="KIND,KIND", help="kinds of partitions (default: what can be made again)")
+    parser.add_argument(
+        "--kinds", type=_kinds, metavar="KIND,KIND", help="kinds of partitions (default: what can be made again)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only show what would go")
 
 
@@ -75,7 +82,7 @@ def tidy_data(before: date, kinds: "str | None", *, dry: bool) -> str:
     options = [f"--before={before}", *([f"--kinds={kinds}"] if kinds else []), *(["--dry-run"] if dry else [])]
     done = try_docker("run", "--rm", *data.confined, mount, locked_image("base"), "-m", "stagekit.tidy", *options)
     if done.returncode:
-        raise AirflowMlError(f"the data was not tidied: {_last_line(done.stderr)}")
+        raise AirflowMlError(f"the data was not tidied: {_last_line(done.stderr)}", do="correct that, then tidy again")
     result = json.loads(done.stdout)
     counts = ", ".join(f"{kind} {number}" for kind, number in result["partitions"].items()) or "none"
     unreadable = f"; left, because the mark cannot be read: {', '.join(result['unreadable'])}"
@@ -126,6 +133,14 @@ def _midnight(day: date) -> float:
 
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no message"])[-1]
+
+
+def _kinds(text: str) -> str:
+    """An argument type: names of kinds with commas between."""
+    if unknown := [kind for kind in text.split(",") if kind not in KINDS]:
+        near = f"{unknown[0]!r} is no kind of partition whose files may go{nearest(unknown[0], KINDS)}"
+        raise argparse.ArgumentTypeError(f"{near}; expected: {', '.join(KINDS)}")
+    return text
 
 
 def _days(text: str) -> int:

@@ -98,6 +98,19 @@ def test_rules_of_the_backup_replace_those_of_the_checkout_and_are_named(checkou
     take(checkout, taken)
 
 
+def test_folder_of_the_host_that_has_data_is_for_a_person_to_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`clean` leaves it alone, so its advice went in a circle."""
+    (tmp_path / "raw").mkdir()
+    (tmp_path / ".env").touch()
+    monkeypatch.setattr(restore, "OURS", tmp_path / ".env")
+    monkeypatch.setenv("ML_DATA", str(tmp_path))
+    monkeypatch.setattr(restore, "docker", lambda *_: "")
+    with pytest.raises(AirflowMlError, match=rf"it has {tmp_path}\n.*\n.*airflow-ml clean and empty {tmp_path}$"):
+        restore.require_empty(tmp_path)
+
+
 @pytest.mark.parametrize("key", restore.KEYS)
 def test_backup_with_another_key_is_refused(key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restore, "OURS", tmp_path / ".env")

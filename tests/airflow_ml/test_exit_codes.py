@@ -27,6 +27,8 @@ WRONG = (
     ("account ada --role=other", "'other'"),
     ("rotate other", "'other'"),
     ("tidy --older-than=37", "'37' is no whole number of days of 38 or more"),
+    ("tidy --older-than=90 --kinds=raw,predictons", "did you mean predictions?; expected: backtests, comparisons"),
+    ("tidy --older-than=90 --kinds=registry", "'registry' is no kind of partition whose files may go"),
     ("open now", "unknown argument 'now'"),
     ("status now", "unknown argument 'now'"),
     ("doctor now", "unknown argument 'now'"),

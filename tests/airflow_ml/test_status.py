@@ -3,6 +3,7 @@
 import argparse
 import socket
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from airflow_ml import doctor, logs, models, run_day, stack, status
 from airflow_ml.common import AirflowMlError
 from airflow_ml.stack import Service
 from airflow_ml.text_table import time_text
+
+from .conftest import Script, Server
 
 WELL = [Service("init", "exited", 0, ""), Service("mlflow", "running", 0, "healthy")]
 VERSIONS: list[dict[str, Any]] = [
@@ -142,6 +145,20 @@ def test_logs_are_of_tasks_that_began_in_their_order() -> None:
         logs.begun(tasks, "resolv", "predict")
 
 
+def test_dag_file_that_airflow_cannot_read_is_named(serve: Callable[[Script], Server]) -> None:
+    """Its Dags get no run, so no alert says so."""
+    error = {
+        "filename": "dags/train_model.py",
+        "stack_trace": "Traceback ...\nml.rules.RulesError: rules.json: no number\n",
+    }
+    server = serve(lambda *_: (200, {"import_errors": [error, {"filename": "dags/x.py", "stack_trace": ""}]}))
+    first, second = status.unread_dags(server.airflow)
+    assert first.startswith(
+        "Dags        dags/train_model.py cannot be read: ml.rules.RulesError: rules.json: no number; do: "
+    )
+    assert second.startswith("Dags        dags/x.py cannot be read: no reason; do: ")
+
+
 def test_memory_of_the_services_is_their_sum() -> None:
     assert status.memory_of(["512MiB / 2GiB", "1.5GiB / 4GiB", "0B / 0B"]) == "memory      the services use 2.1 GB"
 
@@ -151,15 +168,23 @@ def test_memory_that_the_engine_does_not_give_is_not_guessed(used: list[str]) ->
     assert "not known" in status.memory_of(used)
 
 
-@pytest.mark.parametrize("known", [[], ["scheduler", "reports"]])
-def test_lines_of_a_dag_cannot_be_followed(known: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("known", "message", "code"),
+    [
+        ([], r"nothing was started from this folder\n +do: make up", 1),
+        (["scheduler", "reports"], r"'predict' is none.*\n.*\n +do: ./airflow-ml logs predict", 2),
+    ],
+)
+def test_lines_of_a_dag_cannot_be_followed(
+    known: list[str], message: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The option was ignored: a person waited for lines that did not come."""
     monkeypatch.setattr(stack, "services", lambda: [Service(name, "running", 0, "healthy") for name in known])
     parser = argparse.ArgumentParser()
     logs.configure(parser)
-    with pytest.raises(AirflowMlError, match=r"'predict' is none.*\n.*\n +do: ./airflow-ml logs predict") as error:
+    with pytest.raises(AirflowMlError, match=message) as error:
         logs.run(parser.parse_args(["predict", "--follow"]))
-    assert error.value.exit_code == 2
+    assert error.value.exit_code == code
 
 
 @pytest.mark.parametrize(

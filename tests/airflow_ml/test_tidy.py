@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import date
@@ -50,6 +51,11 @@ def test_only_old_logs_go(root: Path) -> None:
     assert files(root) == everything
     assert tidy(root, "remove") == ["3", "21"]
     assert files(root) == everything - set(GO)
+
+
+def test_kinds_are_those_of_the_docs_but_the_registry_s() -> None:
+    text = (Path(__file__).parents[2] / "docs/architecture.md").read_text(encoding="utf-8")
+    assert {*command.KINDS, "registry"} == set(re.findall(r"^/data/([a-z]+)/", text, re.MULTILINE))
 
 
 def test_what_is_done_is_shown_if_mlflow_does_not_run(

@@ -219,6 +219,9 @@ def test_new_password_takes_the_place_of_the_old_one(stack: Stack, people: dict[
     old = people["viewer"]
     new = Airflow(stack.url, new_password(old.user), old.user)
     assert new.request("GET", "/dags/train_model")["dag_id"] == "train_model"
-    with pytest.raises(AirflowMlError, match=f"logging in as {old.user} .* answered {REFUSED}"):
+    with pytest.raises(
+        AirflowMlError,
+        match=f"logging in as {old.user} .* answered {REFUSED}\n.*\n +do: ./airflow-ml account {old.user}",
+    ):
         Airflow(stack.url, old.password, old.user).request("GET", "/dags/train_model")
     old.password = new.password

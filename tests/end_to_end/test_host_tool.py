@@ -5,9 +5,9 @@ import subprocess
 import pytest
 from airflow_ml import airflow_api
 
-from tests.harness import ROOT
+from tests.harness import ROOT, wait_until
 
-from .conftest import COMMAND_TIMEOUT_S, DAGS, DAY, Mlflow, Results, Stack, compose_stack
+from .conftest import COMMAND_TIMEOUT_S, DAGS, DAY, TEST_DAGS, Mlflow, Results, Stack, compose_stack
 
 
 def tool(*arguments: str, code: int = 0) -> str:
@@ -30,6 +30,23 @@ def test_status_shows_services_champion_days_and_runs() -> None:
     rows = {line.split()[0]: line for line in shown.splitlines() if line}
     for dag in DAGS:
         assert " success " in rows[dag] or " failed " in rows[dag]
+
+
+def test_status_names_a_dag_file_that_airflow_cannot_read(stack: Stack) -> None:
+    """Such as after a typo in the rules: the Dag gets no run, so no alert comes."""
+
+    def errors() -> list[str]:
+        return [error["filename"] for error in stack.airflow.request("GET", "/importErrors")["import_errors"]]
+
+    broken = TEST_DAGS / "broken.py"
+    try:
+        broken.write_text("from airflow.sdk import DAG\nraise ValueError('no such limit')\n")
+        wait_until(lambda: bool(errors()), "Airflow has looked at the file")
+        shown = tool("status", code=1)
+    finally:
+        broken.unlink()
+    assert "broken.py cannot be read: ValueError: no such limit; do: " in shown
+    wait_until(lambda: not errors(), "Airflow has seen that the file is gone")
 
 
 @pytest.mark.usefixtures("stack")

@@ -118,12 +118,13 @@ def _breach_message(context: Mapping[str, Any], breaches: list[Any]) -> Message:
 
 
 def _severity(context: Mapping[str, Any], outcome: Outcome) -> Severity:
-    """A scheduled run that failed leaves a hole in the days; a run by hand has a person who waits for it."""
+    """A run that failed and that nobody waits for leaves a hole in the days; a run by hand has a person who waits."""
     task = getattr(context.get("ti"), "task", None)
     if getattr(task, "only_if", "") or getattr(task, "only_with", None):
         return Severity.WARNING  # a task that does not always run comes after the day's own work, which is published
-    started_by_schedule = getattr(context.get("dag_run"), "run_type", None) in ("scheduled", "asset_triggered")
-    if started_by_schedule:
+    # A backfill, too, is what a person waits for.
+    by_itself = ("scheduled", "asset_triggered", "operator_triggered")
+    if getattr(context.get("dag_run"), "run_type", None) in by_itself:
         return Severity.CRITICAL
     return Severity.WARNING if outcome.exit_code == WRONG_USAGE else Severity.ERROR
 

@@ -19,7 +19,7 @@ CUT = " [...]"
 class Severity(StrEnum):
     """How soon a person must act. The first word of an alert's subject, so that a channel can filter by it."""
 
-    CRITICAL = "critical"  # a scheduled run failed or is late: its day is missing until somebody acts
+    CRITICAL = "critical"  # a run that no person started failed or is late: its day is missing until somebody acts
     ERROR = "error"  # a run that a person started failed, and that person waits for it
     WARNING = "warning"  # nothing is lost: a threshold is crossed, or the arguments of a run by hand are wrong
     QUESTION = "question"  # nothing is wrong: a run waits for the answer of a person

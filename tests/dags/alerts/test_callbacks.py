@@ -10,6 +10,7 @@ from airflow.dag_processing.processor import _execute_callbacks
 from airflow.models import DagRun
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
+from airflow.utils.types import DagRunType
 
 import ml.sensor
 from ml.alerts import callbacks
@@ -152,7 +153,7 @@ def test_task_whose_process_was_killed_is_an_alert_with_the_lines_of_its_log(
     assert "killed, out of memory" in text
 
 
-SCHEDULED, MANUAL = "scheduled", "manual"
+SCHEDULED, MANUAL, BY_DAG = "scheduled", "manual", "operator_triggered"
 
 
 def exit_with(monkeypatch: pytest.MonkeyPatch, exit_code: int) -> None:
@@ -167,13 +168,22 @@ def exit_with(monkeypatch: pytest.MonkeyPatch, exit_code: int) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "exit_code", "severity"),
-    [(SCHEDULED, 3, "critical"), (SCHEDULED, 2, "critical"), (MANUAL, 3, "error"), (MANUAL, 2, "warning")],
+    [
+        (SCHEDULED, 3, "critical"),
+        (SCHEDULED, 2, "critical"),
+        (BY_DAG, 3, "critical"),
+        (MANUAL, 3, "error"),
+        (MANUAL, 2, "warning"),
+    ],
 )
 def test_lost_day_is_more_severe_than_a_typo_in_a_form(
     failing: Airflow, kept: Path, monkeypatch: pytest.MonkeyPatch, kind: str, exit_code: int, severity: str
 ) -> None:
     exit_with(monkeypatch, exit_code)
-    run = run_of(failing) if kind == MANUAL else failing.scheduled("failing", f"2026-0{exit_code}-01", "2026-08-01")
+    if kind == SCHEDULED:
+        run = failing.scheduled("failing", f"2026-0{exit_code}-01", "2026-08-01")
+    else:
+        run = run_of(failing, run_type=DagRunType(kind))
     assert failing.run_task(run, "score").ti.state == "failed"
     assert f"[{severity}] failing: score failed for " in kept.read_text()
     assert ": the file data.csv is torn\n" in kept.read_text()
