@@ -112,7 +112,12 @@ def database() -> str:
 
 
 def clear(folder: Path) -> None:
-    """Remove the uploads that a killed server left behind."""
+    """Remove the uploads that a killed server left behind.
+
+    Docker copies the image's folders into a new volume. Kubernetes mounts a new claim empty, so the folder is made here.
+    MLflow makes `artifacts` itself, with the first upload.
+    """
+    folder.mkdir(exist_ok=True)
     for left in folder.iterdir():
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 

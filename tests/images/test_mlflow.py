@@ -83,8 +83,12 @@ class Server:
                     *(["--read-only"] if service["read_only"] else []),
                     f"--memory={service['mem_limit']}", f"--pids-limit={service['pids_limit']}"]  # fmt: skip
         (volume,), (port,) = service["volumes"], service["ports"]
+        # Empty, as Kubernetes mounts a new claim: without `nocopy`, Docker copies the image's folders into it.
+        home = f"--volume={self.name}:{volume['target']}:nocopy"
+        own = f"import os; os.chown({volume['target']!r}, 10001, 10001)"
+        docker("run", "--rm", "--user=0", home, "--entrypoint=python", images()["mlflow"], "-c", own)
         docker("run", "--detach", f"--name={self.name}", f"--network={self.name}", "--network-alias=mlflow",
-               f"--volume={self.name}:{volume['target']}", f"--publish={port['host_ip']}:{self.port}:{port['target']}",
+               home, f"--publish={port['host_ip']}:{self.port}:{port['target']}",
                *environment, *secrets, *confined, images()["mlflow"])  # fmt: skip
 
     @cached_property
