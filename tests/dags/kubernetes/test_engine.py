@@ -10,6 +10,7 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from kmock import KubernetesError
+from urllib3.util import ssl_
 
 from ml import connections
 from ml.engines import ContainerGone, EngineError, NotRun, State, Work, connect, kubernetes
@@ -120,7 +122,7 @@ def test_server_that_is_not_there_and_account_that_is_not_there(settings: Path) 
 
 
 def tls_server(folder: Path) -> tuple[HTTPServer, bytes]:
-    """A server that lists no pods, with a certificate that it has signed itself, and that certificate."""
+    """A server that lists no pods, and its authority's certificate; as on old clusters, neither has key identifiers."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -131,21 +133,27 @@ def tls_server(folder: Path) -> tuple[HTTPServer, bytes]:
         def log_message(self, *_: object) -> None:
             pass
 
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, datetime(2020, 1, 1), datetime(2120, 1, 1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=True)
+    first, end = datetime(2020, 1, 1), datetime(2120, 1, 1)
+    authority, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    name, its_own = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)]) for text in ("kubernetes", "api"))
+    root = (
+        x509.CertificateBuilder(name, name, authority.public_key(), 1, first, end)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    ).public_bytes(Encoding.PEM)
+        .sign(authority, hashes.SHA256())
+    )
+    certificate = (
+        x509.CertificateBuilder(name, its_own, key.public_key(), 2, first, end)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(authority, hashes.SHA256())
+    )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (folder / "both.pem").write_bytes(private + certificate)
+    (folder / "both.pem").write_bytes(private + certificate.public_bytes(Encoding.PEM))
     server = HTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "both.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server, certificate
+    return server, root.public_bytes(Encoding.PEM)
 
 
 def test_api_server_needs_a_certificate_of_the_cluster(
@@ -155,6 +163,8 @@ def test_api_server_needs_a_certificate_of_the_cluster(
     other, others = tls_server(tmp_path_factory.mktemp("other"))
     other.shutdown()
     monkeypatch.setenv("ML_KUBERNETES_API", f"https://127.0.0.1:{server.server_port}")
+    # In Airflow's image urllib3 is stricter than with the Python of these tests.
+    monkeypatch.setattr(ssl_, "sys", SimpleNamespace(version_info=(3, 13)))
     # What would decide for other programs decides nothing here.
     (settings / "bundle.pem").write_bytes(certificate)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(settings / "bundle.pem"))
@@ -164,6 +174,9 @@ def test_api_server_needs_a_certificate_of_the_cluster(
     (settings / "ca.crt").write_bytes(certificate)
     with connect(5) as engine:
         assert engine.find(LABELS) == {}
+    monkeypatch.setenv("ML_KUBERNETES_API", f"https://localhost:{server.server_port}")
+    with connect(5) as engine, pytest.raises(EngineError, match=r"does not answer \(.*(doesn't match|not valid for)"):
+        engine.find(LABELS)
     server.shutdown()
 
 

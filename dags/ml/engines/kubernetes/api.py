@@ -3,6 +3,7 @@
 Reads the service account's files again for each request, because Kubernetes renews the token. Writes nothing.
 """
 
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from requests import PreparedRequest, RequestException, Response, Session
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.util.retry import Retry
+from urllib3.util.ssl_ import create_urllib3_context
 
 from ml.engines import ContainerGone, EngineError
 
@@ -56,6 +58,18 @@ class _ServiceAccount(AuthBase):
         return request
 
 
+class _Adapter(HTTPAdapter):
+    """Verifies chain, name and dates, but does not want key identifiers: authorities of older clusters lack them.
+
+    Without them, Python 3.13 refuses every certificate of such a cluster.
+    """
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
+        context = create_urllib3_context()
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        super().init_poolmanager(connections, maxsize, block, ssl_context=context, **more)
+
+
 class Api:
     """One namespace: that of the service account.
 
@@ -72,7 +86,7 @@ class Api:
         self._session.auth = _ServiceAccount(folder)
         self._session.verify = str(folder / "ca.crt")
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=RETRY))
+            self._session.mount(scheme, _Adapter(max_retries=RETRY))
         self._clock = time.time()
 
     @property
