@@ -11,8 +11,8 @@ import pytest
 
 from ml import engines
 from ml.engines import Work
-from ml.engines.kubernetes.pod import network_of, pod_of, secret_of
-from tests.dags.kubernetes.cluster import Json
+from ml.engines.kubernetes.pod import NETWORK_LABEL, network_of, pod_of, secret_of
+from tests.dags.kubernetes.cluster import NAMESPACE, Json
 from tests.dags.kubernetes.conftest import DIGEST, WORK
 
 VERSIONS = [f"1.{minor}" for minor in range(30, 38)]
@@ -154,6 +154,7 @@ def test_command_by_hand_of_one_rank_says_where_all_are_explained() -> None:
     command = engines.connect().by_hand(replace(WORK, ranks=3))
     assert command.startswith("kubectl run by-hand-preprocessing ")
     assert command.endswith(" # one of 3 ranks: docs/kubernetes.md says how all are started")
+    assert "--labels" not in command, "no policy closes them"
 
 
 @pytest.mark.parametrize("work", WORKS.values(), ids=list(WORKS))
@@ -162,7 +163,16 @@ def test_command_by_hand_is_the_same_pod(work: Work) -> None:
     options: dict[str, str] = dict(word.partition("=")[::2] for word in words if word.startswith("--"))
     name = f"by-hand-{work.stage}"
     assert words[:3] == ["kubectl", "run", name]
-    assert json.loads(options["--overrides"])["spec"] == pod_of(work, name)["spec"]
+    pod = pod_of(work, name)
+    assert json.loads(options["--overrides"])["spec"] == pod["spec"]
+    assert options["--namespace"] == NAMESPACE
+    labelled = f"{NETWORK_LABEL}={pod['metadata']['labels'][NETWORK_LABEL]}"
+    assert options.get("--labels") == (labelled if work.ranks == 1 else None)
+
+
+def test_command_by_hand_without_an_account_leaves_the_namespace_to_the_person(settings: Path) -> None:
+    (settings / "namespace").unlink()
+    assert "--namespace" not in engines.connect().by_hand(WORK)
 
 
 def _image(pod: Json) -> tuple[str, str]:

@@ -15,8 +15,10 @@ from ml.engines.kubernetes import options
 from ml.engines.kubernetes.api import Api, Json, Refused
 from ml.engines.kubernetes.pod import (
     CONTAINER,
+    NETWORK_LABEL,
     STOP_SECONDS,
     labels_of,
+    network_label,
     network_of,
     pod_of,
     reference,
@@ -55,8 +57,13 @@ class KubernetesEngine(Engine):
     def by_hand(self, work: Work) -> str:
         name = f"by-hand-{_stage(work)}"
         spec = json.dumps({"spec": spec_of(work, name)})
+        place = []
+        with suppress(EngineError):  # no account: whoever runs it knows the namespace
+            place.append(f"--namespace={self._api.namespace}")
+        if work.ranks == 1:  # ranks by hand have no policy of their own, which would open what the label closes
+            place.append(f"--labels={NETWORK_LABEL}={network_label(work)}")
         options = ["--rm", "--attach", "--restart=Never", f"--image={reference(work)}", f"--overrides={spec}"]
-        return shlex.join(["kubectl", "run", name, *options])
+        return shlex.join(["kubectl", "run", name, *place, *options])
 
     def start(self, work: Work) -> str:
         name = f"{uuid4().hex[:12]}-{_stage(work)}"  # a log shows its first twelve characters

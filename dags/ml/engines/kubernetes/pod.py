@@ -37,6 +37,11 @@ def label(value: str) -> str:
     return value if LABEL.fullmatch(value) else f"sha256-{hashlib.sha256(value.encode()).hexdigest()[:32]}"
 
 
+def network_label(work: Work) -> str:
+    """The value of the label by which policies select the work's pod."""
+    return label(work.network or NONE)
+
+
 def selector(labels: Mapping[str, str]) -> str:
     """What selects the pods with these labels, and few others: two values may have one hash."""
     return ",".join(f"{name}={label(value)}" for name, value in labels.items())
@@ -65,7 +70,7 @@ def pod_of(work: Work, name: str, hosts: Mapping[str, str] | None = None) -> Jso
             "name": name,
             "labels": {
                 **{name: label(value) for name, value in work.labels.items()},
-                NETWORK_LABEL: label(work.network or NONE),
+                NETWORK_LABEL: network_label(work),
                 "app.kubernetes.io/name": work.stage,
                 "app.kubernetes.io/part-of": "airflow-ml",
             },
