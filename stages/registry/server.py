@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import socket
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -29,6 +30,9 @@ LOGIN_FILE = "mlflow.json"
 START = "start it (`docker compose up -d mlflow`) and look at its log, then run this again"
 # The name that compose gives the network, unless the project has another name.
 ADD_NETWORK = "add `--network airflow-ml_mlflow` to `docker run`, before the image's name"
+# Before each further try of the first request, if the connection is refused: a network plug-in of Kubernetes may let a new
+# pod reach MLflow only some seconds after its start, and every try of a task is a new pod.
+PAUSES_S = (1, 2, 4, 8)
 # A message shows so many characters of an answer.
 LONGEST_ANSWER, LONGEST_ERROR = 300, 600
 
@@ -115,20 +119,31 @@ def login_header(login: Mapping[str, Any]) -> dict[str, str]:
 def require_answer(settings: Settings, login: Mapping[str, str]) -> None:
     """Ask for the experiment: the answer needs the address, the server's check of host names, and its database."""
     query = urllib.parse.urlencode({"experiment_name": settings.name})
-    address = f"{settings.uri}/api/2.0/mlflow/experiments/get-by-name?{query}"
-    try:
-        with urllib.request.urlopen(with_login(address, login), timeout=ANSWER_S) as answer:
-            status, body = answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        status, body = error.code, error.read()
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise OutOfReach(
-            f"the MLflow server at {settings.uri} is out of reach ({reason})",
-            expected=f"an answer within {ANSWER_S} s", do=_advise(settings.uri, reason),
-        ) from None  # fmt: skip
+    request = with_login(f"{settings.uri}/api/2.0/mlflow/experiments/get-by-name?{query}", login)
+    for pause in (*PAUSES_S, None):
+        try:
+            status, body = _ask(request)
+            break
+        except (OSError, HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+        if pause is None or not isinstance(reason, ConnectionRefusedError):
+            raise OutOfReach(
+                f"the MLflow server at {settings.uri} is out of reach ({reason})",
+                expected=f"an answer within {ANSWER_S} s", do=_advise(settings.uri, reason),
+            )  # fmt: skip
+        log.info("the MLflow server at %s refuses the connection; asked again in %d s", settings.uri, pause)
+        time.sleep(pause)
     if not _is_answer(status, body):
         raise _refusal(settings.uri, status, body)
+
+
+def _ask(request: urllib.request.Request) -> tuple[int, bytes]:
+    """The status and the body of the answer."""
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
 
 
 def _advise(uri: str, reason: object) -> str:

@@ -511,14 +511,14 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_says_that_the_server_is_down(server: Server, second: Data, command: str) -> None:
-    failed = server.registry(*COMMANDS[command], code=FAILED, ML_MLFLOW_URI="http://mlflow:1")
-    assert "the MLflow server at http://mlflow:1 is out of reach" in failed.log
+    failed = server.registry(*COMMANDS[command], code=FAILED, ML_MLFLOW_URI="http://nowhere:5000")
+    assert "the MLflow server at http://nowhere:5000 is out of reach" in failed.log
     assert failed.seconds < MOST_SECONDS
 
 
 def test_last_champion_serves_while_the_server_is_down(server: Server, tmp_path: Path) -> None:
     made = server.named("last", copy(server.data, tmp_path))
-    down = {"ML_MLFLOW_URI": "http://mlflow:1"}
+    down = {"ML_MLFLOW_URI": "http://nowhere:5000"}
     nothing = made.registry("resolve", "--or-last", code=FAILED, **down)
     assert "--or-last does not help" in nothing.log
     line = made.register()

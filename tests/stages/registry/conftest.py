@@ -13,6 +13,7 @@ import pytest
 from stagekit import Partition, Publication, read_partition
 
 import registry
+import server
 from tests.stages.command import Result, run_command
 
 DAY = "2026-11-15"
@@ -91,6 +92,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("ML_MLFLOW_URI", NOWHERE)
+    monkeypatch.setattr(server, "PAUSES_S", ())
     (tmp_path / "data").mkdir()
     return World(tmp_path / "data", capsys)
 
@@ -110,8 +112,8 @@ class Answering(http.server.ThreadingHTTPServer):
     to remove something.
     """
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.status, self.body = 200, b""
         self.bodies: dict[str, bytes] = {}
         self.pages: dict[str, list[bytes]] = {}

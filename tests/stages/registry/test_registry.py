@@ -18,7 +18,8 @@ COMMANDS = {
     "tidy": ("tidy", "--before", DAY),
 }
 RUN = """
-import sys, registry
+import sys, registry, server
+server.PAUSES_S = ()
 try:
     code = registry.main(sys.argv[1:])
 except SystemExit as end:

@@ -3,6 +3,7 @@
 import json
 import socket
 import urllib.error
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from conftest import Answering, World
 
 import server
 from rest import with_login
+
+PAUSES_S = server.PAUSES_S
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +78,29 @@ def test_server_that_takes_the_call_and_is_silent_is_given_up(world: World, monk
         result = world.run("list")
     assert result.code == 1
     assert "out of reach (timed out)" in result.log
+
+
+@pytest.mark.parametrize(("after", "said"), [(4, "something else than MLflow"), (5, "Connection refused")])
+def test_server_that_refuses_the_connection_at_first_is_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, after: int, said: str
+) -> None:
+    """As of a new pod, until the network knows its address."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    waited: list[float] = []
+    with ExitStack() as stack:
+
+        def sleep(seconds: float) -> None:
+            waited.append(seconds)
+            if len(waited) == after:
+                stack.enter_context(Answering(port))
+
+        monkeypatch.setattr(server.time, "sleep", sleep)
+        monkeypatch.setattr(server, "PAUSES_S", PAUSES_S)
+        monkeypatch.setenv("ML_MLFLOW_URI", f"http://127.0.0.1:{port}")
+        result = world.run("list")
+    assert (result.code, waited) == (1, [1, 2, 4, 8])
+    assert said in result.log
 
 
 def test_address_that_is_none_is_wrong_usage(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
