@@ -10,7 +10,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -126,6 +127,15 @@ def test_every_pod_is_one_that_the_namespace_accepts(manifests: list[Json], prob
 def test_pods_of_the_manifests_get_no_token(manifests: list[Json], probes: list[Json]) -> None:
     for pod in templates([*manifests, *probes]):
         assert pod["spec"]["automountServiceAccountToken"] is False
+
+
+def test_pod_that_writes_a_claim_or_shares_one_has_its_group_set(manifests: list[Json], probes: list[Json]) -> None:
+    """A new volume is often root's alone: Kubernetes gives it to the group of the first pod that names one."""
+    pods = [pod["spec"] for pod in templates([*manifests, *probes]) if "persistentVolumeClaim" in json.dumps(pod)]
+    securities = [*(pod["securityContext"] for pod in pods), VALUES["securityContexts"]["pod"]]
+    assert len(securities) == 4, "mlflow, reports, check-storage, Airflow"
+    for security in securities:
+        assert (security["fsGroup"], security["fsGroupChangePolicy"]) == (security["runAsGroup"], "OnRootMismatch")
 
 
 def test_airflow_has_the_rights_that_the_engine_uses_and_no_other(
@@ -398,5 +408,76 @@ def test_probe_says_whether_policies_are_enforced(
 
 def test_probe_without_an_address_says_nothing_good(capsys: pytest.CaptureFixture[str]) -> None:
     probe = load("probe", DEPLOY / "probe" / "probe.py")
-    assert probe.main([], {"KUBERNETES_SERVICE_HOST": "127.0.0.1"}) == 1
-    assert "no address of mlflow, postgres" in capsys.readouterr().err
+    assert probe.main(["mlflow"], {}) == 1
+    assert "no address of kubernetes, mlflow, expected its Service" in capsys.readouterr().err
+
+
+def test_probe_needs_no_postgres_of_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    probe = load("probe", DEPLOY / "probe" / "probe.py")
+    monkeypatch.setattr(probe, "PAUSE_S", 0)
+    assert probe.main([], {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "9"}) == 0
+    assert "as it must be: reaches nothing" in capsys.readouterr().out
+
+
+def test_pod_that_is_closed_late_is_no_pod_that_stays_open() -> None:
+    probe = load("probe", DEPLOY / "probe" / "probe.py")
+    late, never = (probe.wrong("kubernetes", answers, expected=False) for answers in ([True, False], [True, True]))
+    assert late == (
+        "reaches kubernetes, expected it not to: the network plug-in closes a pod only some moments after its start"
+    )
+    assert never == "reaches kubernetes, expected it not to: the NetworkPolicies are not enforced"
+
+
+def patches(sign: str) -> list[Json]:
+    """The patches of the page's block that has this sign: those of a file that it writes, or a list."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    (block,) = (one for one in re.findall(r"```(?:sh|yaml)\n(.*?)```", page, re.DOTALL) if sign in one)
+    file = re.search(r"<<'END'\n(.*?)\nEND", text := textwrap.dedent(block), re.DOTALL)
+    return list(yaml.safe_load(file[1])["patches"] if file else yaml.safe_load(text))
+
+
+@pytest.fixture
+def patched(tmp_path: Path) -> Callable[..., list[Json]]:
+    """Renders what an operator has who follows the page: our manifests with patches of the page on top."""
+
+    def render_with(*signs: str) -> list[Json]:
+        shutil.copytree(DEPLOY, tmp_path / "deploy" / "kubernetes", dirs_exist_ok=True)
+        for folder, resource in (("my-images", "../deploy/kubernetes"), ("my-cluster", "../my-images")):
+            (tmp_path / folder).mkdir()
+            its_own = [patch for sign in signs for patch in patches(sign)] if folder == "my-cluster" else []
+            kustomization = {
+                "apiVersion": "kustomize.config.k8s.io/v1beta1",
+                "kind": "Kustomization",
+                "resources": [resource],
+                "patches": its_own,
+            }
+            (tmp_path / folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        return render(tmp_path / "my-cluster")
+
+    return render_with
+
+
+CLASSES, DATABASE = "name: data|logs", "$patch: delete"
+
+
+def test_patch_of_the_page_names_the_storage_class_of_the_shared_claims(patched: Callable[..., list[Json]]) -> None:
+    claims = of_kind(patched(CLASSES), "PersistentVolumeClaim")
+    classes = {one["metadata"]["name"]: one["spec"].get("storageClassName") for one in claims}
+    assert classes == {"data": "YOUR-RWX-CLASS", "logs": "YOUR-RWX-CLASS", "mlflow": None}
+
+
+def test_patch_of_the_page_takes_another_database(manifests: list[Json], patched: Callable[..., list[Json]]) -> None:
+    rendered = patched(CLASSES, DATABASE)
+    names = {(one["kind"], one["metadata"]["name"]) for one in manifests}
+    left = {(one["kind"], one["metadata"]["name"]) for one in rendered}
+    assert names - left == {(kind, "postgres") for kind in ("StatefulSet", "Service", "NetworkPolicy")}
+    (container,) = named(rendered, "Deployment", "mlflow")["spec"]["template"]["spec"]["containers"]
+    before, after = (
+        {one["name"]: one["value"] for one in pod["env"]}
+        for pod in (named(manifests, "Deployment", "mlflow")["spec"]["template"]["spec"]["containers"][0], container)
+    )
+    address = before["MLFLOW_BACKEND_STORE_URI"].replace("@postgres/", "@db.example/")
+    assert after == {**before, "MLFLOW_BACKEND_STORE_URI": address}
+    database, names_server = named(rendered, "NetworkPolicy", "mlflow")["spec"]["egress"]
+    assert database == {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"protocol": "TCP", "port": 5432}]}
+    assert {port["port"] for port in names_server["ports"]} == {53}
