@@ -114,7 +114,7 @@ def database() -> str:
 def clear(folder: Path) -> None:
     """Remove the uploads that a killed server left behind.
 
-    Docker copies the image's folders into a new volume. Kubernetes mounts a new claim empty, so the folder is made here.
+    Docker copies the image's folders into a new volume. Kubernetes mounts a new claim empty, so this makes the folder.
     MLflow makes `artifacts` itself, with the first upload.
     """
     folder.mkdir(exist_ok=True)

@@ -30,8 +30,8 @@ LOGIN_FILE = "mlflow.json"
 START = "start it (`docker compose up -d mlflow`) and look at its log, then run this again"
 # The name that compose gives the network, unless the project has another name.
 ADD_NETWORK = "add `--network airflow-ml_mlflow` to `docker run`, before the image's name"
-# Before each further try of the first request, if the connection is refused: a network plug-in of Kubernetes may let a new
-# pod reach MLflow only some seconds after its start, and every try of a task is a new pod.
+# Seconds before each further try of the first request, while the connection is refused: a network plug-in of Kubernetes
+# may let a new pod reach MLflow only some seconds after its start, and every try of a task is a new pod.
 PAUSES_S = (1, 2, 4, 8)
 # A message shows so many characters of an answer.
 LONGEST_ANSWER, LONGEST_ERROR = 300, 600
