@@ -372,8 +372,9 @@ def test_container_that_has_failed_is_removed_not_joined(probes: Airflow, engine
         "last-try": "2",
     }  # fmt: skip
     options = [word for key, value in labels.items() for word in ("--label", f"airflow-ml.{key}={value}")]
-    docker("kill", docker("run", "--detach", "--env=HANGS=", *options, engine.tags[0], "-c", code))
-    engine.let_go(run.run_id)
+    container = docker("run", "--detach", "--env=HANGS=", *options, engine.tags[0], "-c", code)
+    docker("kill", container)
+    docker("wait", container)
     assert probes.run_task(run, "probe").ti.state == "success"
     assert engine.containers(run.run_id) == []
 
