@@ -442,6 +442,7 @@ def test_result_that_is_lost_with_its_node_is_made_again(
         monkeypatch.setenv("ML_NODE_LOST_SECONDS", str(LOST_S))
         time.sleep(LOST_S + 1)
         monkeypatch.setattr(operator, "PATIENCE", timedelta(minutes=10))
+        let_go(lab)  # the container that does the work again
         outcome = probes.run_task(run, "probe")
         assert outcome.ti.state == "success", outcome.error
         assert probes.result(run, "probe")["rows"] == 3
